@@ -1,0 +1,1 @@
+"""Action recognition in video at the cost of a 2D network."""

@@ -1,0 +1,1 @@
+"""Backbones, insertion of temporal operations, the named recognisers, model files."""

@@ -1,0 +1,187 @@
+"""Putting a temporal operation into a 2D network.
+
+The network goes on taking frames (B * T, 3, H, W); at every chosen place the frames of a clip see
+each other through the operation. Residual placement after "TSM" (arXiv 1811.08383) and "MixTConv"
+(arXiv 2001.06769). Different here: the places are found in any network (see `sites.py`), and the
+2D network's weights keep their names, so that pretrained ones load unchanged.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mixtconv.models.sites import (
+    Position,
+    TemporalSite,
+    find_named_sites,
+    find_residual_sites,
+)
+from mixtconv.ops import create_operation, fold_time, unfold_time
+
+logger = logging.getLogger(__name__)
+
+Operation = str | Callable[[int], nn.Module]
+
+
+class TemporalInput(nn.Module):
+    """A module of a 2D network with a temporal operation before it: frames in, frames out.
+
+    In state dictionaries the module's own weights keep the names that they had without the
+    operation (`conv1.weight`); the operation's lie beside them (`conv1.temporal.weights.0`).
+
+    Args:
+        temporal: the operation, (B, T, C, H, W) -> same.
+        module: what takes its result, folded to (B * T, C, H, W).
+        num_frames: T.
+    """
+
+    def __init__(self, temporal: nn.Module, module: nn.Module, num_frames: int) -> None:
+        super().__init__()
+        self.temporal = temporal
+        self.module = module
+        self.num_frames = num_frames
+        self.register_state_dict_post_hook(_hide_module_prefix)
+        self.register_load_state_dict_pre_hook(_restore_module_prefix)
+
+    def forward(self, x: Tensor) -> Any:
+        clip = self.temporal(unfold_time(x, self.num_frames))  # (B, T, C, H, W)
+        return self.module(fold_time(clip))
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not the wrapper's own is the wrapped module's, so that code that asks works."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
+
+
+def insert_temporal(
+    network: nn.Module,
+    operation: Operation = "mixtconv",
+    *,
+    num_frames: int,
+    position: Position = "head",
+    stages: Sequence[int] | None = None,
+    at: Sequence[str] | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Make a 2D network temporal: put an operation into its residual branches, in place.
+
+    Args:
+        network: any network of residual branches that takes images (N, 3, H, W), such as timm's and
+            torchvision's; or any other network together with `at`.
+        operation: a name (see `mixtconv.ops.OPERATIONS`), or a function that makes the operation,
+            (B, T, C, H, W) -> same, for a number of channels.
+        num_frames: T, the frames of a clip.
+        position: `head`, the start of each residual branch, before its first convolution; `inner`,
+            before its first spatial convolution that follows another one (in a bottleneck: after
+            the first 1x1). Branches without the place stay 2D, and are logged.
+        stages: which stages get the operation, counted from 0 over the network's containers of
+            residual blocks; all by default.
+        at: dotted names of modules to put the operation before, instead of residual branches.
+        image_size: image that the network is tried on; by default what it says it is made for.
+        options: given to the named operation, such as `causal=True` or `init="identity"`.
+
+    Returns:
+        The same network; it now takes (B * num_frames, 3, H, W).
+
+    Raises:
+        ValueError: no residual branch with the position, a stage or module that is not there, or
+            an operation that already lies there.
+
+    >>> import timm, torch
+    >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
+    >>> network(torch.zeros(16, 3, 64, 64)).shape
+    torch.Size([16, 512])
+    """
+    if num_frames < 1:
+        raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
+    if position not in ("head", "inner"):
+        raise ValueError(f"position is {position!r}; allowed are 'head' and 'inner'")
+    if any(isinstance(module, TemporalInput) for module in network.modules()):
+        raise ValueError("the network has temporal operations already; start from the 2D network")
+    if at is not None:
+        sites = find_named_sites(network, at, image_size=image_size)
+    else:
+        sites = _residual_sites(network, position, image_size)
+        sites = _in_stages(sites, stages)
+    for site in sites:
+        _wrap(network, site, _make(operation, site.channels, options), num_frames)
+    logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
+    return network
+
+
+def set_num_frames(network: nn.Module, num_frames: int) -> None:
+    """Tell every temporal operation in the network the number T of frames in a clip."""
+    for site in temporal_inputs(network):
+        site.num_frames = num_frames
+
+
+def temporal_inputs(network: nn.Module) -> Iterator[TemporalInput]:
+    """The places with a temporal operation, in the order of the network's modules."""
+    return (module for module in network.modules() if isinstance(module, TemporalInput))
+
+
+def _residual_sites(
+    network: nn.Module, position: Position, image_size: int | None
+) -> list[TemporalSite]:
+    sites = find_residual_sites(network, position=position, image_size=image_size)
+    if sites:
+        return sites
+    name = type(network).__name__
+    if position != "head" and find_residual_sites(network, image_size=image_size):
+        raise ValueError(
+            f"no residual branch of {name} has a spatial convolution after its first convolution, "
+            f"which position {position!r} needs; use position 'head', or name modules with at=[...]"
+        )
+    raise ValueError(
+        f"found no residual branch in {name}: looked for sums of two feature maps (N, C, H, W) of "
+        "which one passed more layers than the other, beginning with a convolution; name the "
+        "modules that shall see the operation with at=['...'] (see network.named_modules())"
+    )
+
+
+def _in_stages(sites: list[TemporalSite], stages: Sequence[int] | None) -> list[TemporalSite]:
+    names = list(dict.fromkeys(site.stage for site in sites))
+    if stages is None:
+        return sites
+    unknown = sorted(set(stages) - set(range(len(names))))
+    if unknown or not stages:
+        raise ValueError(
+            f"stages are {list(stages)}; the network's are "
+            + ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        )
+    chosen = {names[index] for index in stages}
+    return [site for site in sites if site.stage in chosen]
+
+
+def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Module:
+    if isinstance(operation, str):
+        return create_operation(operation, channels, **options)
+    return operation(channels, **options)
+
+
+def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
+    parent_name, _, child_name = site.module.rpartition(".")
+    module = network.get_submodule(site.module)
+    parameter = next(module.parameters(), None)
+    if parameter is not None:
+        temporal.to(parameter.device)
+    wrapped = TemporalInput(temporal, module, num_frames).train(module.training)
+    network.get_submodule(parent_name).register_module(child_name, wrapped)
+
+
+def _hide_module_prefix(
+    site: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    for key in [key for key in state if key.startswith(prefix + "module.")]:
+        state[prefix + key.removeprefix(prefix + "module.")] = state.pop(key)
+
+
+def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
+    own = prefix + "temporal."
+    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
+        state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)

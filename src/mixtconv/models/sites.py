@@ -1,0 +1,279 @@
+"""Where in a 2D network a temporal operation belongs: residual branches, found by running it.
+
+A residual branch is recognised by what the network does, not by what it is called. One image is
+passed through, every tensor remembers which layers it came from, and where two tensors of one shape
+(N, C, H, W) are added, the layers that only one of them came from are a branch:
+
+    x ----------- shortcut -----------+          layers of the sum's left side:   {..., a, b, c}
+     \\-- conv a -- conv b -- conv c --+-- sum    layers of its right side:        {...}
+          ^ head    ^ inner                      the branch:                      {a, b, c}
+
+So any network of residual branches qualifies, whoever wrote it. Positions after "TSM" (arXiv
+1811.08383, residual shift) and "MixTConv" (arXiv 2001.06769): `head` is the start of the branch,
+the shortcut untouched; `inner` lies before the branch's first spatial convolution that follows
+another one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Position = Literal["head", "inner"]
+
+
+@dataclass(frozen=True)
+class TemporalSite:
+    """A module whose input is a place for a temporal operation."""
+
+    module: str
+    """Dotted name of the module inside the network; the operation goes before it."""
+    channels: int
+    """Channels C of the module's input (N, C, H, W)."""
+    stage: str
+    """Dotted name of the container that holds the residual block."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One call of a convolution or linear layer, in the order of execution."""
+
+    name: str
+    parent_calls: tuple[str, ...]
+    sources: frozenset[int]  # the layers that its input came from
+    is_conv: bool
+    is_spatial: bool
+
+
+@dataclass(frozen=True)
+class _Branch:
+    block: str
+    layers: tuple[int, ...]  # indices into the trace, in the order of execution
+
+
+def find_residual_sites(
+    network: nn.Module, *, position: Position = "head", image_size: int | None = None
+) -> list[TemporalSite]:
+    """Places for a temporal operation in every residual branch of a 2D network.
+
+    The network runs once on an image of zeros, in evaluation mode, and is left as it was.
+
+    Args:
+        network: takes images (N, 3, H, W).
+        position: `head` or `inner`; a branch without the place asked for is left out.
+        image_size: height and width of the image; by default what the network says it is made for
+            (timm's `default_cfg`), else 224.
+
+    Returns:
+        The places in the order of execution; empty if the network has no residual branches.
+
+    >>> import timm
+    >>> sites = find_residual_sites(timm.create_model("resnet18"))
+    >>> len(sites), sites[0].module, sites[0].channels, sites[0].stage
+    (8, 'layer1.0.conv1', 64, 'layer1')
+    """
+    trace = _trace(network, image_size)
+    sites = []
+    for branch in _outermost(trace.branches):
+        module = _place(trace.layers, branch, position)
+        if module in trace.inputs:
+            stage = branch.block.rpartition(".")[0]
+            sites.append(TemporalSite(module, trace.inputs[module][1], stage))
+    return sites
+
+
+def find_named_sites(
+    network: nn.Module, names: Sequence[str], *, image_size: int | None = None
+) -> list[TemporalSite]:
+    """Places before modules that the user names, with the channels that arrive there.
+
+    Raises:
+        ValueError: a name that the network does not have, a module that does not run, or one whose
+            input is not (N, C, H, W).
+    """
+    modules = dict(network.named_modules())
+    for name in names:
+        if not name or name not in modules:
+            near = [known for known in modules if known.rpartition(".")[2] == name][:3]
+            example = near or [known for known in modules if known][:5]
+            raise ValueError(
+                f"the network has no module {name!r}; names look like {', '.join(example)} "
+                "(see network.named_modules())"
+            )
+    inputs = _trace(network, image_size).inputs
+    for name in names:
+        if name not in inputs:
+            raise ValueError(
+                f"module {name!r} does not take a feature map (N, C, H, W) when the network runs, "
+                "so no temporal operation can go before it; name a convolution"
+            )
+    return [TemporalSite(name, inputs[name][1], name.rpartition(".")[0]) for name in names]
+
+
+class _Tracer(TorchFunctionMode):
+    """Remembers for every tensor the layers it came from, and every sum of two feature maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[_Layer] = []
+        self.branches: list[_Branch] = []
+        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.calls: list[str] = []  # the modules that are running, outermost first
+        self._sources: dict[int, frozenset[int]] = {}
+        self._alive: list[Tensor] = []  # ids stay unique while the tensors live
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operands = [value for value in _tensors((args, kwargs)) if id(value) in self._sources]
+        sources = [self._sources[id(value)] for value in operands]
+        if _is_addition(func) and len(operands) == 2:
+            self._record_sum(operands, sources)
+        result = func(*args, **kwargs)
+        merged = frozenset().union(*sources)
+        for value in _tensors(result) if operands else ():
+            self.mark(value, merged)
+        return result
+
+    def mark(self, value: Tensor, sources: frozenset[int]) -> None:
+        self._sources[id(value)] = sources
+        self._alive.append(value)
+
+    def enter(self, name: str, module: nn.Module, args: Any) -> None:
+        self.calls.append(name)
+        maps = [value for value in _tensors(args) if value.ndim == 4]
+        if len(maps) == 1:
+            self.inputs.setdefault(name, tuple(maps[0].shape))
+
+    def leave(self, name: str, module: nn.Module, result: Any) -> None:
+        self.calls.pop()
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            is_conv = isinstance(module, nn.Conv2d)
+            is_spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+            sources = self._sources.get(id(result), frozenset())
+            self.mark(result, sources | {len(self.layers)})
+            self.layers.append(_Layer(name, tuple(self.calls), sources, is_conv, is_spatial))
+
+    def _record_sum(self, operands: list[Tensor], sources: list[frozenset[int]]) -> None:
+        left, right = operands
+        if left.ndim != 4 or left.shape != right.shape:
+            return
+        only_left, only_right = sources[0] - sources[1], sources[1] - sources[0]
+        longer = max(only_left, only_right, key=len)
+        if longer and len(only_left) != len(only_right):
+            self.branches.append(_Branch(self.calls[-1], tuple(sorted(longer))))
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the duration, then every module's own mode again."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _trace(network: nn.Module, image_size: int | None) -> _Tracer:
+    tracer = _Tracer()
+    handles = []
+    for name, module in network.named_modules():
+        handles += [
+            module.register_forward_pre_hook(
+                lambda module, args, name=name: tracer.enter(name, module, args)
+            ),
+            module.register_forward_hook(
+                lambda module, args, result, name=name: tracer.leave(name, module, result)
+            ),
+        ]
+    parameter = next(network.parameters())
+    default = getattr(network, "default_cfg", None) or {}
+    size = image_size or default.get("input_size", (3, 224, 224))[-1]
+    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+    tracer.mark(image, frozenset())
+    try:
+        with _evaluating(network), torch.no_grad(), tracer:
+            network(image)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the network does not run on an image of shape (1, 3, {size}, {size}): "
+            f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tracer
+
+
+def _outermost(branches: list[_Branch]) -> list[_Branch]:
+    """Branches that do not lie inside another one (Res2Net adds inside its branches)."""
+    return [
+        branch
+        for branch in branches
+        if not any(set(branch.layers) < set(other.layers) for other in branches)
+    ]
+
+
+def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:
+    """Name of the module that starts at the position, or None where the branch has no such place.
+
+    Layers that start there side by side (a convolution split by channels) must lie in one module.
+    """
+    in_branch = set(branch.layers)
+    follows = {index: bool(layers[index].sources & in_branch) for index in branch.layers}
+    if position == "head":
+        candidates = [index for index in branch.layers if not follows[index]]
+    else:
+        spatial = [index for index in branch.layers if follows[index] and layers[index].is_spatial]
+        candidates = [index for index in spatial if not layers[index].sources & set(spatial)]
+    if not candidates or not layers[candidates[0]].is_conv:
+        return None
+    if branch.block not in layers[candidates[0]].parent_calls:
+        return None  # a sum across blocks, as in networks that fuse scales
+    place = _outermost_module(layers, branch, candidates[0])
+    inside = set(_layers_inside(layers, place))
+    return place if inside.issuperset(candidates) else None
+
+
+def _outermost_module(layers: list[_Layer], branch: _Branch, start: int) -> str:
+    """The largest module inside the block that begins with layer `start` of the branch.
+
+    A convolution may be wrapped with its normalisation, or split by channels into several; the
+    operation belongs before all of that.
+    """
+    begin = layers[start]
+    place = begin.name
+    depth = begin.parent_calls.index(branch.block)
+    for ancestor in reversed(begin.parent_calls[depth + 1 :]):
+        inside = _layers_inside(layers, ancestor)
+        if inside[0] != start or not set(inside) <= set(branch.layers):
+            break
+        place = ancestor
+    return place
+
+
+def _layers_inside(layers: list[_Layer], module: str) -> list[int]:
+    return [
+        index for index, layer in enumerate(layers) if module in (*layer.parent_calls, layer.name)
+    ]
+
+
+def _is_addition(func: Callable[..., Any]) -> bool:
+    return getattr(func, "__name__", "") in ("add", "add_", "__add__", "__iadd__", "__radd__")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))

@@ -1,0 +1,91 @@
+"""Ordinary temporal convolution: every output channel sees every input channel over time.
+
+The full-channel "Ordinary 1D" row of the ablation in "MixTConv" (arXiv 2001.06769): C * C * K
+weights where a depthwise kernel has C * K. The paper does not say how its weights start; here they
+start as the depthwise kernels do (channels unmixed), so that pretrained 2D weights keep their meaning.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixtconv.ops.folding import check_clip
+from mixtconv.ops.taps import TapInit, check_kernel_sizes, check_shift_fraction, initial_taps
+
+
+def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool = False) -> Tensor:
+    """Convolve over time with full mixing of channels.
+
+    Args:
+        x: clips (B, T, C, H, W).
+        weight: (C_out, C, K), K odd; tap 0 meets the earliest frame.
+        dilation: frames between neighbouring taps.
+        causal: look back only, (K - 1) * dilation frames; else half of them lie ahead.
+
+    Returns:
+        (B, T, C_out, H, W). Frames outside the clip count as zeros.
+
+    Raises:
+        ValueError: `x` is not 5D, an even kernel size, a dilation below 1, or other channels.
+
+    >>> temporal_conv(torch.zeros(2, 8, 16, 7, 7), torch.zeros(32, 16, 3)).shape
+    torch.Size([2, 8, 32, 7, 7])
+    """
+    kernel_size = weight.shape[2]
+    check_kernel_sizes([kernel_size], [dilation])
+    check_clip(x)
+    if x.shape[2] != weight.shape[1]:
+        raise ValueError(
+            f"the weights are for {weight.shape[1]} channels, the clips have {x.shape[2]}"
+        )
+    reach = (kernel_size - 1) * dilation
+    before = reach if causal else reach // 2
+    y = F.conv3d(
+        F.pad(x.transpose(1, 2), (0, 0, 0, 0, before, reach - before)),
+        weight.to(x.dtype)[..., None, None],
+        dilation=(dilation, 1, 1),
+    )  # (B, C_out, T, H, W)
+    return y.transpose(1, 2)  # (B, T, C_out, H, W)
+
+
+class TemporalConv(nn.Module):
+    """Ordinary temporal convolution with learned weights: (B, T, C, H, W) -> (B, T, C, H, W).
+
+    Args:
+        channels: C.
+        kernel_size: odd.
+        dilation, causal: as in `temporal_conv`.
+        init, shift_fraction: as in `MixTConv`, on the diagonal of the channel matrix.
+
+    >>> TemporalConv(16)(torch.zeros(2, 8, 16, 7, 7)).shape
+    torch.Size([2, 8, 16, 7, 7])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 3,
+        *,
+        dilation: int = 1,
+        causal: bool = False,
+        init: TapInit = "shift",
+        shift_fraction: float = 0.125,
+    ) -> None:
+        super().__init__()
+        check_kernel_sizes([kernel_size], [dilation])
+        check_shift_fraction(shift_fraction)
+        self.dilation = dilation
+        self.causal = causal
+        taps = initial_taps(
+            channels, kernel_size, init=init, shift_fraction=shift_fraction, causal=causal
+        )
+        self.weight = nn.Parameter(torch.eye(channels)[..., None] * taps[:, None])  # (C, C, K)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return temporal_conv(x, self.weight, dilation=self.dilation, causal=self.causal)
+
+    def extra_repr(self) -> str:
+        channels, _, kernel_size = self.weight.shape
+        return (
+            f"{channels}, kernel_size={kernel_size}, dilation={self.dilation}, causal={self.causal}"
+        )

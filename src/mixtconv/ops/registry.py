@@ -1,0 +1,69 @@
+"""The named temporal operations: a name, and a function of the number of channels that makes it.
+
+The names are the rows of the ablation in "MixTConv" (arXiv 2001.06769, kernel sizes compared).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from mixtconv._names import unknown_name
+from mixtconv.ops.mixed import MixTConv
+from mixtconv.ops.ordinary import TemporalConv
+from mixtconv.ops.shift import TemporalShift
+
+OperationFactory = Callable[..., nn.Module]
+
+OPERATIONS: dict[str, OperationFactory] = {}
+
+
+def register_operation(name: str) -> Callable[[OperationFactory], OperationFactory]:
+    """Make `factory(channels, **options)` known as `name` to `create_operation` and its callers."""
+
+    def register(factory: OperationFactory) -> OperationFactory:
+        if name in OPERATIONS:
+            raise ValueError(f"an operation named {name!r} exists already; choose another name")
+        OPERATIONS[name] = factory
+        return factory
+
+    return register
+
+
+def create_operation(name: str, channels: int, **options: Any) -> nn.Module:
+    """Make a temporal operation, (B, T, C, H, W) -> same, by name.
+
+    Args:
+        name: one of `OPERATIONS`.
+        channels: C.
+        options: what the operation takes, such as `causal`, `init`, `shift_fraction`.
+
+    Raises:
+        ValueError: an unknown name; the message lists near ones.
+
+    >>> create_operation("ks3", 64).kernel_sizes
+    (3,)
+    """
+    if name not in OPERATIONS:
+        raise unknown_name("operation", name, OPERATIONS)
+    return OPERATIONS[name](channels, **options)
+
+
+for _name, _kernel_sizes in {
+    "mixtconv": (1, 3, 5, 7),
+    "ks3": (3,),
+    "ks5": (5,),
+    "ks7": (7,),
+    "ks13": (1, 3),
+    "ks135": (1, 3, 5),
+    "ks1357": (1, 3, 5, 7),
+}.items():
+    register_operation(_name)(partial(MixTConv, kernel_sizes=_kernel_sizes))
+register_operation("ks357dilated")(partial(MixTConv, kernel_sizes=(3, 3, 3), dilations=(1, 2, 3)))
+register_operation("conv1d")(TemporalConv)
+
+
+@register_operation("shift")
+def _shift(channels: int, **options: Any) -> nn.Module:
+    return TemporalShift(**options)

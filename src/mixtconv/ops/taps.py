@@ -1,0 +1,93 @@
+"""Where the taps of a temporal kernel lie in time, and the values they start from.
+
+A kernel of size K with dilation d reaches (K - 1) * d frames. Centred, half of them lie before the
+frame itself; causal, all of them do. Tap 0 meets the earliest frame (cross-correlation):
+
+    centred K = 3:  t-1  t  t+1        causal K = 3:  t-2  t-1  t
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TapInit = Literal["shift", "identity"]
+
+
+def tap_offsets(kernel_size: int, *, dilation: int = 1, causal: bool = False) -> list[int]:
+    """Frames between the output frame and the frame that each tap meets, tap 0 first.
+
+    >>> tap_offsets(5)
+    [-2, -1, 0, 1, 2]
+    >>> tap_offsets(3, dilation=2, causal=True)
+    [-4, -2, 0]
+    """
+    first = kernel_size - 1 if causal else (kernel_size - 1) // 2
+    return [(tap - first) * dilation for tap in range(kernel_size)]
+
+
+def initial_taps(
+    channels: int,
+    kernel_size: int,
+    *,
+    init: TapInit = "shift",
+    shift_fraction: float = 0.125,
+    causal: bool = False,
+) -> Tensor:
+    """Depthwise kernels (C, K) that a network starts from.
+
+    `identity` passes every frame itself. `shift` starts as TSM does: the first `shift_fraction` of
+    the channels sums the (K - 1) / 2 frames before, the second as many frames after, the rest pass
+    the frame itself. A causal kernel has no frames after, so its second part passes the frame too.
+
+    >>> initial_taps(8, 5)[:3].tolist()
+    [[1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0, 0.0]]
+    """
+    if init not in ("shift", "identity"):
+        raise ValueError(f"init is {init!r}; allowed are 'shift' and 'identity'")
+    offsets = torch.tensor(tap_offsets(kernel_size, causal=causal))
+    taps = (offsets == 0).float().repeat(channels, 1)  # (C, K)
+    if init == "shift" and kernel_size > 1:
+        count, reach = int(channels * shift_fraction), (kernel_size - 1) // 2
+        taps[:count] = ((offsets < 0) & (offsets >= -reach)).float()
+        if not causal:
+            taps[count : 2 * count] = ((offsets > 0) & (offsets <= reach)).float()
+    return taps
+
+
+def group_channels(channels: int, num_groups: int) -> list[int]:
+    """Channels of each group, in order; the remainder goes to the first groups.
+
+    Raises:
+        ValueError: fewer channels than groups.
+
+    >>> group_channels(64, 3)
+    [22, 21, 21]
+    """
+    if not 1 <= num_groups <= channels:
+        raise ValueError(
+            f"cannot split {channels} channels into {num_groups} groups: "
+            "every group needs at least one channel, give fewer kernel sizes or more channels"
+        )
+    return [channels // num_groups + (group < channels % num_groups) for group in range(num_groups)]
+
+
+def check_kernel_sizes(kernel_sizes: Sequence[int], dilations: Sequence[int]) -> None:
+    """Raise ValueError unless every kernel size is odd and has one dilation of at least 1."""
+    if not kernel_sizes or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
+        raise ValueError(f"kernel sizes are {tuple(kernel_sizes)}; each must be odd: 1, 3, 5, ...")
+    if len(dilations) != len(kernel_sizes) or any(dilation < 1 for dilation in dilations):
+        raise ValueError(
+            f"dilations are {tuple(dilations)} for kernel sizes {tuple(kernel_sizes)}; "
+            "give one number for all groups or one for each, all at least 1"
+        )
+
+
+def check_shift_fraction(shift_fraction: float) -> None:
+    """Raise ValueError unless both shifted parts fit: 0 <= shift_fraction <= 0.5."""
+    if not 0 <= shift_fraction <= 0.5:
+        raise ValueError(
+            f"shift_fraction is {shift_fraction}; it must lie in 0 to 0.5, for as many channels "
+            "look back as look ahead (0.125 is published)"
+        )

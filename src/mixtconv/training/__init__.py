@@ -1,0 +1,1 @@
+"""Optimiser recipe, Lightning module, fitting."""
