@@ -1,1 +1,56 @@
-"""Action recognition in video at the cost of a 2D network."""
+"""Action recognition in video at the cost of a 2D network.
+
+>>> import mixtconv, torch
+>>> model = mixtconv.create_model("mstnet_resnet18", num_classes=174, num_frames=8)
+>>> model(torch.zeros(1, 8, 3, 64, 64)).shape
+torch.Size([1, 174])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from mixtconv._version import __version__
+
+if TYPE_CHECKING:
+    from mixtconv.inference.recognizer import Recognizer
+    from mixtconv.models import (
+        create_model,
+        insert_temporal,
+        list_models,
+        load_model,
+        save_model,
+    )
+    from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
+
+_HOMES = {
+    "MixTConv": "mixtconv.ops",
+    "TemporalConv": "mixtconv.ops",
+    "TemporalShift": "mixtconv.ops",
+    "create_model": "mixtconv.models",
+    "insert_temporal": "mixtconv.models",
+    "list_models": "mixtconv.models",
+    "load_model": "mixtconv.models",
+    "save_model": "mixtconv.models",
+    "Recognizer": "mixtconv.inference.recognizer",
+}
+
+__all__ = [
+    "MixTConv",
+    "Recognizer",
+    "TemporalConv",
+    "TemporalShift",
+    "__version__",
+    "create_model",
+    "insert_temporal",
+    "list_models",
+    "load_model",
+    "save_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: torch takes seconds, `--help` shall not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixtconv' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,1 +1,20 @@
 """Backbones, insertion of temporal operations, the named recognisers, model files."""
+
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.factory import FAMILIES, create_model, list_models
+from mixtconv.models.file import load_model, read_metadata, save_model
+from mixtconv.models.insertion import insert_temporal, set_num_frames
+from mixtconv.models.spec import ModelSpec
+
+__all__ = [
+    "FAMILIES",
+    "ModelSpec",
+    "VideoClassifier",
+    "create_model",
+    "insert_temporal",
+    "list_models",
+    "load_model",
+    "read_metadata",
+    "save_model",
+    "set_num_frames",
+]

@@ -170,7 +170,7 @@ class _Tracer(TorchFunctionMode):
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode for the duration, then every module's own mode again."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -199,7 +199,7 @@ def _trace(network: nn.Module, image_size: int | None) -> _Tracer:
     image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
     tracer.mark(image, frozenset())
     try:
-        with _evaluating(network), torch.no_grad(), tracer:
+        with evaluating(network), torch.no_grad(), tracer:
             network(image)
     except RuntimeError as error:
         raise ValueError(

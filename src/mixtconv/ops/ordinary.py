@@ -1,8 +1,9 @@
 """Ordinary temporal convolution: every output channel sees every input channel over time.
 
 The full-channel "Ordinary 1D" row of the ablation in "MixTConv" (arXiv 2001.06769): C * C * K
-weights where a depthwise kernel has C * K. The paper does not say how its weights start; here they
-start as the depthwise kernels do (channels unmixed), so that pretrained 2D weights keep their meaning.
+weights where a depthwise kernel has C * K. The paper does not say how its weights start; here
+they start as the depthwise kernels do (channels unmixed), so that pretrained 2D weights keep their
+meaning.
 """
 
 import torch

@@ -1,0 +1,80 @@
+"""What commands say: results to standard output, everything else to standard error."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Format = Literal["table", "json"]
+
+_QUIET = (
+    "lightning",
+    "httpx",
+    "httpcore",
+    "huggingface_hub",
+    "matplotlib",
+    "timm",
+    "PIL",
+    "fsspec",
+)
+
+
+def set_up_logging() -> None:
+    """Send the package's messages to standard error; other packages' only if they are serious."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mixtconv.models.insertion").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"lightning|torch|torchmetrics")
+    warnings.filterwarnings("ignore", message=r".*dataloader.*|.*lr_scheduler.*|.*weights_only.*")
+
+
+def print_json(value: Any) -> None:
+    """Print the result of a command for programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
+) -> None:
+    """Print the result of a command for people; numbers are aligned right."""
+    table = Table(title=title or None, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = rows and not isinstance(rows[0][index], str)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_text(cell) for cell in row])
+    Console().print(table)
+
+
+def _text(cell: object) -> str:
+    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by calls with the number done and the number of all."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def is_interactive() -> bool:
+    """Whether somebody watches standard error."""
+    return sys.stderr.isatty()

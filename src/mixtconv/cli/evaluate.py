@@ -1,0 +1,70 @@
+"""`mixtconv evaluate MODEL DATA`."""
+
+import logging
+from typing import Literal
+
+from mixtconv.cli.console import Format, print_json, print_table, progress
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: str,
+    data: str,
+    *,
+    split: Literal["val", "train", "test", "all"] | None = None,
+    protocol: str = "1x1",
+    batch_size: int = 8,
+    workers: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    format: Format = "table",
+) -> int:
+    """Score a trained recogniser on labelled videos.
+
+    Args:
+        model: Model file of a training run.
+        data: Folder of class folders, or CSV of path and label.
+        split: Videos to score: val, train, test or all; default val where the data have splits,
+            else all.
+        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        batch_size: Views that pass the network together.
+        workers: Processes that read videos; default one a core, at most 8.
+        device: auto, cpu, cuda, cuda:0 or mps.
+        precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.evaluation.evaluate import evaluate_model
+
+    with progress("scoring videos") as show:
+        result = evaluate_model(
+            model,
+            data,
+            split=split,
+            protocol=protocol,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            precision=precision,
+            progress=show,
+        )
+    for video in result.unreadable:
+        logger.warning("counted as wrong, cannot be read: %s (%s)", video.path, video.reason)
+    if format == "json":
+        print_json(result.to_dict())
+    else:
+        print_table(
+            ["model", "protocol", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
+            [
+                [
+                    result.model,
+                    result.protocol_description,
+                    result.num_videos,
+                    len(result.unreadable),
+                    result.accuracy.top1,
+                    result.accuracy.top5,
+                    result.accuracy.mean_class_accuracy,
+                ]
+            ],
+        )
+    return 0

@@ -1,0 +1,73 @@
+"""The command `mixtconv`: finds the command asked for, imports that one alone, and runs it.
+
+Exit status: 0 done, 1 the work found a fault it was asked to look for, 2 the input cannot be used
+(said in one line on standard error).
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mixtconv._names import unknown_name
+from mixtconv._version import __version__
+
+COMMANDS = {
+    "demo": "the main job on the embedded dataset, start to end, with a report",
+    "synthesize": "write the synthetic dataset as video files",
+    "train": "train a recogniser on a folder or a CSV of videos",
+    "evaluate": "score a trained recogniser on labelled videos",
+    "predict": "rank the labels of videos",
+}
+"""Name -> what it does; each is a function of that name in the module of that name."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"mixtconv {__version__}\n")
+        return 0
+    try:
+        return _run(words[0], words[1:])
+    except (ValueError, OSError) as error:
+        if os.environ.get("MIXTCONV_TRACEBACK"):
+            raise
+        sys.stderr.write(f"mixtconv {words[0]}: {_one_line(error)}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"mixtconv {words[0]}: stopped\n")
+        return 130
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    from mixtconv.cli.arguments import parse_command
+    from mixtconv.cli.console import set_up_logging
+
+    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
+    values = parse_command(command, arguments, program=f"mixtconv {name}")
+    set_up_logging()
+    return command(**values)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+    return (
+        "usage: mixtconv COMMAND ...\n\n"
+        "Action recognition in video at the cost of a 2D network.\n\n"
+        "commands:\n" + "\n".join(lines) + "\n\n"
+        "mixtconv COMMAND --help lists the flags of a command; mixtconv --version the version.\n"
+    )
+
+
+def _one_line(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{place}"
+    return " ".join(str(error).split())

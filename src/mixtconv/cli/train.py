@@ -1,0 +1,33 @@
+"""`mixtconv train DATA`."""
+
+from dataclasses import asdict
+
+from mixtconv.cli.console import Format, is_interactive, print_json, print_table, progress
+from mixtconv.training.settings import TrainingSettings
+
+
+def train(settings: TrainingSettings, *, format: Format = "table") -> int:
+    """Train a recogniser on a folder or a CSV of videos.
+
+    Args:
+        settings: data, model and recipe.
+        format: how the result is printed, table or json.
+    """
+    from mixtconv.training.fit import train as fit
+
+    with progress("looking at the videos") as check_progress:
+        result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)
+    summary = {
+        "model": str(result.files.model),
+        "metrics": str(result.files.metrics),
+        "best": asdict(result.best),
+    }
+    if format == "json":
+        print_json(summary)
+    else:
+        best = result.best
+        print_table(
+            ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"],
+            [[summary["model"], best.epoch, best.top1, best.top5, best.mean_class_accuracy]],
+        )
+    return 0

@@ -1,0 +1,1 @@
+"""Reading video, frame sampling, transforms, dataset layouts and the synthetic dataset."""

@@ -1,0 +1,229 @@
+"""Which videos there are for training and evaluation, with which labels, in which split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mixtconv._names import unknown_name
+from mixtconv.data.csv_layout import list_csv
+from mixtconv.data.folder_layout import list_folder
+from mixtconv.data.holdout import hold_out
+from mixtconv.data.listing import ListedVideo, Split, VideoListing, count_of, first_few
+from mixtconv.data.video import is_video
+
+
+@dataclass(frozen=True)
+class VideoSample:
+    """One video and its class."""
+
+    path: Path
+    """The video: a file or a folder of pictures."""
+    label: int
+    """Index of its class."""
+
+
+@dataclass(frozen=True)
+class VideoCatalog:
+    """The videos that a training run uses."""
+
+    classes: tuple[str, ...]
+    """Class names; a label is an index into them."""
+    train: tuple[VideoSample, ...]
+    """Videos to train on."""
+    val: tuple[VideoSample, ...]
+    """Videos held out from training."""
+    split_rule: str
+    """How the two were told apart, one sentence for the user."""
+    source: Path
+    """The folder or the CSV that the user gave."""
+    ignored: tuple[Path, ...] = ()
+    """Files and folders in the source that are none of its videos, hidden ones left out."""
+    notes: tuple[str, ...] = ()
+    """Further sentences that the user should read."""
+
+
+def load_catalog(
+    data: str | Path, *, classes: Sequence[str] | None = None, val_fraction: float = 0.2
+) -> VideoCatalog:
+    """Find the videos to train on and those to validate on; no video is opened.
+
+    Args:
+        data: a folder of class folders (`folder_layout.list_folder`) or a CSV
+            (`csv_layout.list_csv`).
+        classes: names in the order of the labels; by default the names found, sorted.
+        val_fraction: share of every class to hold out where the data have no `val` and no `test`.
+
+    Raises:
+        ValueError: the data cannot be used; the message says what was found and what to do.
+    """
+    listing = list_videos(data, classes=classes)
+    names = _class_names(listing.videos) if classes is None else tuple(classes)
+    division = _divide(listing.videos, val_fraction)
+    _check_trainable(listing.source, division)
+    return VideoCatalog(
+        names,
+        _samples(division.train, names),
+        _samples(division.val, names),
+        division.rule,
+        listing.source,
+        listing.ignored,
+        (*listing.notes, *division.notes),
+    )
+
+
+def load_labelled_videos(
+    data: str | Path,
+    *,
+    classes: Sequence[str],
+    split: Split | Literal["all"] | None = None,
+    val_fraction: float = 0.2,
+) -> tuple[VideoSample, ...]:
+    """Find the videos to score a trained model on.
+
+    Args:
+        data: as for `load_catalog`.
+        classes: the model's classes, in its order; the data may lack some of them.
+        split: `train` and `val` are the videos that `load_catalog` gives under that name, `test`
+            those that the data call so. By default `val` where the data name splits, else `all`.
+        val_fraction: as given to `load_catalog`.
+
+    Raises:
+        ValueError: the data cannot be used, a label is not in `classes`, or the split is empty.
+    """
+    if split not in (None, "train", "val", "test", "all"):
+        raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
+    listing = list_videos(data, classes=classes)
+    if split is None:
+        split = "val" if any(video.split for video in listing.videos) else "all"
+    division = _divide(listing.videos, val_fraction)
+    chosen = {
+        "train": division.train,
+        "val": division.val,
+        "test": tuple(video for video in listing.videos if video.split == "test"),
+        "all": listing.videos,
+    }[split]
+    if not chosen:
+        have = sorted({video.split or "no split" for video in listing.videos})
+        raise ValueError(
+            f"{listing.source}: no videos for split {split!r}; it has {', '.join(have)}; "
+            "choose another split, or 'all'"
+        )
+    return _samples(chosen, tuple(classes))
+
+
+def list_videos(data: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:
+    """List the videos of a folder or a CSV with their class names, all among `classes` if given."""
+    if classes is not None and len(set(classes)) < len(classes):
+        twice = sorted({name for name in classes if list(classes).count(name) > 1})
+        raise ValueError(f"classes has {first_few(twice)} more than once; name each class once")
+    source = Path(data)
+    if source.is_dir():
+        listing = list_folder(source)
+        _check_folder_names(listing, classes)
+        return listing
+    if not source.exists():
+        raise ValueError(
+            f"DATA {str(data)!r} is neither a folder nor a file (looked for {source.absolute()}); "
+            "give a folder of class folders or a CSV of path,label"
+        )
+    if is_video(source):
+        raise ValueError(
+            f"DATA {str(data)!r} is one video; give a folder of class folders or a CSV of "
+            "path,label"
+        )
+    return list_csv(source, classes=classes)
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Videos told apart into training and validation."""
+
+    train: tuple[ListedVideo, ...]
+    val: tuple[ListedVideo, ...]
+    rule: str
+    notes: tuple[str, ...] = ()
+
+
+def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
+    """Tell training and validation apart: as the data say, else by a hash within each class."""
+    if not 0 < val_fraction < 1:
+        raise ValueError(
+            f"val_fraction is {val_fraction}; it must lie between 0 and 1, such as 0.2"
+        )
+    marked: dict[Split | None, list[ListedVideo]] = {"train": [], "val": [], "test": [], None: []}
+    for video in videos:
+        marked[video.split].append(video)
+    for held in ("val", "test"):
+        if marked[held]:
+            rule = f"split as in the data: 'train' for training, {held!r} for validation"
+            unused = count_of(len(marked["test"]), "video")
+            notes: tuple[str, ...] = ()
+            if held == "val" and marked["test"]:
+                notes = (f"{unused} of 'test' used neither for training nor for validation",)
+            return _Division(tuple(marked["train"]), tuple(marked[held]), rule, notes)
+    return _divide_by_hash(videos, val_fraction)
+
+
+def _divide_by_hash(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
+    by_class: dict[str, list[str]] = {}
+    for video in videos:
+        by_class.setdefault(video.class_name, []).append(video.key)
+    held_out = {name: hold_out(keys, val_fraction) for name, keys in by_class.items()}
+    val = tuple(video for video in videos if video.key in held_out[video.class_name])
+    train = tuple(video for video in videos if video.key not in held_out[video.class_name])
+    rule = (
+        f"about {100 * val_fraction:g} % of every class held out for validation, chosen by a "
+        "hash of the file names"
+    )
+    single = sorted(name for name, keys in by_class.items() if len(keys) == 1)
+    notes = (f"classes with one video, used for training: {first_few(single)}",) if single else ()
+    return _Division(train, val, rule, notes)
+
+
+def _check_trainable(source: Path, division: _Division) -> None:
+    trained = {video.class_name for video in division.train}
+    if not trained:
+        raise ValueError(f"{source}: no training videos; add a split 'train', or name no splits")
+    if len(trained) == 1:
+        raise ValueError(
+            f"{source}: one class only, {min(trained)!r}; training takes two or more, each in a "
+            "folder (or under a label) of its own"
+        )
+    if not division.val:
+        raise ValueError(
+            f"{source}: every class has one video, which leaves none for validation; add videos "
+            "or a split 'val'"
+        )
+    unseen = sorted({video.class_name for video in division.val} - trained)
+    if unseen:
+        named = [unknown_name("class", name, trained) for name in unseen]
+        raise ValueError(
+            f"{source}: validation has {count_of(len(unseen), 'class')} that training lacks: "
+            f"{first_few(named, separator='; ')}"
+        )
+
+
+def _check_folder_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
+    found = {video.class_name: video.path.parent for video in listing.videos}
+    unknown = sorted(set(found) - set(classes)) if classes is not None else []
+    if unknown and classes is not None:
+        named = [f"{found[name]}: {unknown_name('class', name, classes)}" for name in unknown]
+        raise ValueError(
+            f"{listing.source}: {count_of(len(unknown), 'class')} not among the "
+            f"{len(classes)} known: "
+            f"{first_few(named, separator='; ')}"
+        )
+
+
+def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
+    """Names in the order of labels: sorted, by value where all are numbers."""
+    names = sorted({video.class_name for video in videos})
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)
+    return tuple(names)
+
+
+def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
+    labels = {name: label for label, name in enumerate(names)}
+    return tuple(VideoSample(video.path, labels[video.class_name]) for video in videos)

@@ -1,0 +1,146 @@
+"""A look at every video of a catalog before the first training step."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtconv.data.catalog import VideoCatalog, VideoSample
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.listing import first_few
+from mixtconv.data.video import probe_video
+
+_MUCH_MORE = 10.0
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Readable videos of one class."""
+
+    name: str
+    """Class name."""
+    train: int
+    """Videos to train on."""
+    val: int
+    """Videos to validate on."""
+
+
+@dataclass(frozen=True)
+class UnreadableVideo:
+    """A video from which no frame can be had."""
+
+    path: Path
+    """The file or folder of pictures."""
+    reason: str
+    """Why it cannot be read."""
+
+
+@dataclass(frozen=True)
+class CatalogReport:
+    """What the videos of a catalog are, found by opening each."""
+
+    counts: tuple[ClassCount, ...]
+    """Readable videos of each class, in the order of labels."""
+    unreadable: tuple[UnreadableVideo, ...]
+    """Videos that cannot be read, in the order of the catalog."""
+    ignored: tuple[Path, ...]
+    """Files and folders in the source that are none of its videos."""
+    notes: tuple[str, ...]
+    """The catalog's notes."""
+
+    @property
+    def without_train(self) -> tuple[str, ...]:
+        """Classes without a readable video to train on."""
+        return tuple(count.name for count in self.counts if count.train == 0)
+
+    @property
+    def without_val(self) -> tuple[str, ...]:
+        """Classes without a readable video to validate on."""
+        return tuple(count.name for count in self.counts if count.val == 0)
+
+    @property
+    def imbalance(self) -> float:
+        """Training videos of the largest class for each one of the smallest that has any."""
+        trained = [count.train for count in self.counts if count.train > 0]
+        return max(trained) / min(trained) if trained else 1.0
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before training, a sentence each; empty if all is well."""
+        sentences = []
+        if self.unreadable:
+            files = [f"{video.path} ({video.reason})" for video in self.unreadable]
+            sentences.append(f"unreadable videos, {len(files)}: {first_few(files)}")
+        if self.ignored:
+            sentences.append(f"not taken as videos, {len(self.ignored)}: {first_few(self.ignored)}")
+        for split, names in (("training", self.without_train), ("validation", self.without_val)):
+            if names:
+                sentences.append(
+                    f"classes without {split} videos, {len(names)}: {first_few(names)}"
+                )
+        if self.imbalance >= _MUCH_MORE:
+            sentences.append(
+                f"the largest class has {self.imbalance:.0f} times the videos of the smallest"
+            )
+        return (*sentences, *self.notes)
+
+
+def check_catalog(
+    catalog: VideoCatalog,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CatalogReport:
+    """Open every video of a catalog and count what can be read.
+
+    Args:
+        catalog: from `load_catalog`.
+        workers: threads; by default one a processor.
+        progress: called in this thread with the videos done and the videos in all.
+    """
+    paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
+    reasons = _probe_all(paths, workers or os.cpu_count() or 1, progress)
+    train = _count_readable(catalog.train, reasons)
+    val = _count_readable(catalog.val, reasons)
+    return CatalogReport(
+        tuple(
+            ClassCount(name, train[label], val[label]) for label, name in enumerate(catalog.classes)
+        ),
+        tuple(UnreadableVideo(path, reasons[path]) for path in paths if path in reasons),
+        catalog.ignored,
+        catalog.notes,
+    )
+
+
+def _probe_all(
+    paths: Sequence[Path], workers: int, progress: Callable[[int, int], None] | None
+) -> dict[Path, str]:
+    """Reasons of the videos that cannot be read."""
+    reasons: dict[Path, str] = {}
+    pool = ThreadPoolExecutor(workers)
+    try:
+        jobs = {pool.submit(_why_unreadable, path): path for path in paths}
+        for done, job in enumerate(as_completed(jobs), 1):
+            reason = job.result()
+            if reason is not None:
+                reasons[jobs[job]] = reason
+            if progress is not None:
+                progress(done, len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the whole queue
+    return reasons
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        probe_video(path)
+    except UnreadableVideoError as error:
+        return error.reason
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _count_readable(samples: Sequence[VideoSample], reasons: Mapping[Path, str]) -> Counter[int]:
+    return Counter(sample.label for sample in samples if sample.path not in reasons)

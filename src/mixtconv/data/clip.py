@@ -1,0 +1,57 @@
+"""What reading a video gives: the frames of a clip, the facts about a file, the error."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+class UnreadableVideoError(ValueError):
+    """A video from which no frame can be had; the message names the file and says why.
+
+    >>> raise UnreadableVideoError("clips/a.mp4", "the file is empty")
+    Traceback (most recent call last):
+    ...
+    mixtconv.data.clip.UnreadableVideoError: clips/a.mp4: the file is empty
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts about one video, a file or a folder of pictures."""
+
+    num_frames: int
+    """Pictures announced by the file's packets; decoding may find fewer in a damaged file."""
+    width: int
+    """Width in pixels of a frame as it is read, that is after the file's rotation is applied."""
+    height: int
+    """Height in pixels of a frame as it is read."""
+    frames_per_second: float | None
+    """Average rate, or None where the source does not say (a folder of pictures never does)."""
+    codec: str
+    """Name of the codec, or `pictures` for a folder."""
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Length in seconds at the average rate."""
+        rate = self.frames_per_second
+        return None if rate is None else self.num_frames / rate
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames taken from one video, in the order in which they were asked for."""
+
+    frames: Tensor
+    """uint8 RGB, `(T, 3, H, W)`."""
+    indices: tuple[int, ...]
+    """Of each frame, its number in a decoding of the whole video from its start."""
+    num_frames: int
+    """Frames in the whole video."""

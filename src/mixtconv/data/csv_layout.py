@@ -1,0 +1,198 @@
+"""Videos listed in a CSV: `path,label` or `path,label,split`, with or without a header.
+
+All lines are read before anything is refused, so that one run shows all that is wrong.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from mixtconv._names import unknown_name
+from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, VideoListing, count_of, first_few
+from mixtconv.data.table_text import TableRow, read_table
+from mixtconv.data.video import VIDEO_SUFFIXES, is_video
+
+_HEADERS = {
+    "path": ("path", "file", "filename", "video"),
+    "label": ("label", "class"),
+    "split": ("split",),
+}
+_FORMAT = "expected lines of path,label or path,label,split"
+
+
+def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:
+    """List the videos of a CSV.
+
+    Args:
+        path: the CSV; relative paths in it start from its folder.
+        classes: the only class names allowed; then a label may also be a number, 0 for the first.
+            Without them every label is a name.
+
+    Raises:
+        ValueError: the file is no such CSV, or lines in it cannot be used: a missing file, a label
+            or split that is not known, one video under two labels or in two splits. The first few
+            are named by line.
+    """
+    path = Path(path)
+    rows = read_table(path, is_header=_is_header)
+    has_header = len(rows) > 0 and _is_header(rows[0].cells)
+    if has_header:
+        columns, width = _columns(rows[0].cells), len(rows[0].cells)
+        rows = rows[1:]
+    else:
+        width = 3 if any(_is_split(row.cells[2:]) for row in rows) else 2
+        columns = {name: index for index, name in enumerate(_HEADERS) if index < width}
+        _refuse_prose(path, rows)
+    if not rows:
+        raise ValueError(f"{path}: no lines in it; {_FORMAT}")
+    if classes is not None:
+        at = columns["label"]
+        _refuse_one_based(path, {row.cells[at] for row in rows if len(row.cells) > at}, classes)
+    reader = _LineReader(path.parent, columns, width, classes)
+    for row in rows:
+        reader.read(row)
+    if reader.faults:
+        raise ValueError(_bad_lines(path, reader.faults, has_header))
+    notes = []
+    if reader.repeated:
+        lines = count_of(reader.repeated, "line")
+        notes.append(f"{lines} repeated an earlier one and counted once")
+    return VideoListing(path, tuple(reader.videos.values()), notes=tuple(notes))
+
+
+@dataclass
+class _LineReader:
+    """Reads the lines of one CSV and keeps the videos and the faults."""
+
+    folder: Path
+    columns: Mapping[str, int]
+    width: int
+    classes: Sequence[str] | None
+    videos: dict[Path, ListedVideo] = field(default_factory=dict)
+    lines: dict[Path, int] = field(default_factory=dict)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    real_folders: dict[Path, Path] = field(default_factory=dict)
+    repeated: int = 0
+
+    def read(self, row: TableRow) -> None:
+        try:
+            self._add(row.line, self._video(row.cells))
+        except ValueError as error:
+            self.faults.append((row.line, str(error)))
+
+    def _video(self, cells: tuple[str, ...]) -> ListedVideo:
+        while len(cells) > self.width and not cells[-1]:  # spreadsheets pad lines
+            cells = cells[:-1]
+        if len(cells) != self.width:
+            raise ValueError(
+                f"{count_of(len(cells), 'column')}, not {self.width} (quote a name with a comma)"
+            )
+        values = {name: cells[index] for name, index in self.columns.items()}
+        if "" in values.values():
+            raise ValueError("an empty " + next(name for name in values if not values[name]))
+        if "split" in values and not _is_split([values["split"]]):
+            raise ValueError(f"split {values['split']!r} is none of {', '.join(SPLIT_NAMES)}")
+        split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
+        class_name = _class_name(values["label"], self.classes)
+        path = self._find(values["path"])
+        key = PurePosixPath(values["path"].replace("\\", "/")).as_posix()
+        return ListedVideo(path, class_name, split, key)
+
+    def _find(self, text: str) -> Path:
+        for path in (self.folder / text, self.folder / text.replace("\\", "/")):
+            if _exists(path):
+                if is_video(path):
+                    return path
+                kind = "a folder without pictures" if path.is_dir() else "no video by its suffix"
+                raise ValueError(f"{text!r} is {kind}")
+        raise ValueError(f"no file {str(self.folder / text)!r}")
+
+    def _add(self, line: int, video: ListedVideo) -> None:
+        folder = video.path.parent
+        if folder not in self.real_folders:
+            self.real_folders[folder] = folder.resolve()
+        place = self.real_folders[folder] / video.path.name
+        earlier = self.videos.setdefault(place, video)
+        if earlier is video:
+            self.lines[place] = line
+            return
+        for name in ("class_name", "split"):
+            now, before = getattr(video, name), getattr(earlier, name)
+            if now != before:
+                raise ValueError(
+                    f"{video.path.name} is in {name.split('_', maxsplit=1)[0]} {now!r} here and "
+                    f"in {before!r} on line {self.lines[place]}"
+                )
+        self.repeated += 1
+
+
+def _class_name(label: str, classes: Sequence[str] | None) -> str:
+    """The class that a label means: a name, or a number where the classes are known."""
+    if classes is None or label in classes:
+        return label
+    if not _is_number(label):
+        raise unknown_name("class", label, classes)
+    if not 0 <= int(label) < len(classes):
+        raise ValueError(f"label {label} is none of 0 to {len(classes) - 1}")
+    return classes[int(label)]
+
+
+def _refuse_one_based(path: Path, labels: set[str], classes: Sequence[str]) -> None:
+    numbers = [int(label) for label in labels.difference(classes) if _is_number(label)]
+    if len(numbers) > 1 and (min(numbers), max(numbers)) == (1, len(classes)):
+        raise ValueError(
+            f"{path}: labels run from 1 to {len(classes)} for {len(classes)} classes, but "
+            "labels count from 0: subtract 1 from each, or write class names"
+        )
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    return {"path", "label"} <= set(_columns(cells))
+
+
+def _columns(cells: Sequence[str]) -> dict[str, int]:
+    """Where the columns named in a header are."""
+    found: dict[str, int] = {}
+    for index, cell in enumerate(cells):
+        for name, spellings in _HEADERS.items():
+            if cell.lower() in spellings:
+                found.setdefault(name, index)
+    return found
+
+
+def _is_split(cells: Sequence[str]) -> bool:
+    return len(cells) > 0 and cells[0].lower() in SPLIT_NAMES
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for the file system
+        return False
+
+
+def _is_number(label: str) -> bool:
+    return re.fullmatch(r"-?[0-9]+", label) is not None
+
+
+def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
+    """Refuse a file in which no line begins with anything like a video."""
+    names = [Path(row.cells[0]) for row in rows]
+    if rows and not any(
+        name.suffix.lower() in VIDEO_SUFFIXES or _exists(path.parent / name) for name in names
+    ):
+        first = " ".join(rows[0].cells)[:60]
+        raise ValueError(
+            f"{path}: not a list of videos, its first line is {first!r}; {_FORMAT}, "
+            "under a header that says so or with paths of videos that exist"
+        )
+
+
+def _bad_lines(path: Path, faults: Sequence[tuple[int, str]], has_header: bool) -> str:
+    faults = sorted(faults)
+    named = first_few([f"line {line}: {fault}" for line, fault in faults], separator="; ")
+    text = f"{path}: {count_of(len(faults), 'bad line')}: {named}; correct or remove them"
+    if faults[0][0] == 1 and not has_header:
+        text += " (a header must name the columns path and label)"
+    return text

@@ -1,0 +1,197 @@
+"""Videos as the network is fed with them: random clips for training, fixed views for scoring.
+
+A sample depends on the seed, the epoch and its number alone, so it is the same whichever worker
+reads it, in whatever order, and after a training run was resumed. A video that cannot be read is
+neither replaced nor dropped: it travels to the main process as `Unreadable`, which decides.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.sampling import training_clip
+from mixtconv.data.transforms import mirror, multi_scale_crop
+from mixtconv.data.video import UnreadableVideoError, read_clip
+from mixtconv.data.views import Protocol, read_views
+from mixtconv.models.spec import ModelSpec
+
+MIRROR_PROBABILITY = 0.5
+
+
+class SampleKey(NamedTuple):
+    """What a training sample depends on, besides the seed."""
+
+    epoch: int
+    number: int
+
+
+class Unreadable(NamedTuple):
+    """A video that gave no usable frame."""
+
+    number: int
+    path: str
+    reason: str
+
+
+class VideoItem(NamedTuple):
+    """A video as one sample: frames uint8 (T, 3, S, S), or (V, T, 3, S, S) for views."""
+
+    frames: Tensor
+    label: int
+    number: int
+
+
+class VideoBatch(NamedTuple):
+    """Samples of a batch; B counts those that could be read."""
+
+    frames: Tensor
+    """uint8 (B, T, 3, S, S), or (B, V, T, 3, S, S) for views."""
+    labels: Tensor
+    """int64 (B,)."""
+    indices: Tensor
+    """int64 (B,), places of the samples in the dataset."""
+    unreadable: tuple[Unreadable, ...]
+    """The samples that could not be read."""
+
+
+class TrainingClips(Dataset):
+    """One random clip of a video, cropped at a random scale, perhaps mirrored.
+
+    Args:
+        samples: the videos.
+        spec: the clips that the model takes.
+        mirroring: what a mirror does to the labels; None never mirrors.
+        seed: seed of all chance.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[VideoSample],
+        spec: ModelSpec,
+        *,
+        mirroring: MirrorLabels | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.samples = samples
+        self.spec = spec
+        self.mirroring = mirroring
+        self.seed = seed
+        unpaired = set(mirroring.unpaired) if mirroring else set()
+        self._never_mirrored = {
+            label for label, name in enumerate(spec.classes) if name in unpaired
+        }
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: SampleKey) -> VideoItem | Unreadable:
+        epoch, index = key
+        sample = self.samples[index]
+
+        def rng(stream: int) -> np.random.Generator:
+            return np.random.default_rng([self.seed, epoch, index, stream])
+
+        try:
+            clip = read_clip(
+                sample.path, lambda num_frames: training_clip(self.spec, num_frames, rng(0))
+            )
+        except UnreadableVideoError as error:
+            return Unreadable(index, str(sample.path), str(error))
+        chance = rng(1)
+        frames = multi_scale_crop(clip.frames, self.spec.image_size, chance)  # (T, 3, S, S)
+        label = sample.label
+        if (
+            self.mirroring is not None
+            and label not in self._never_mirrored
+            and chance.random() < MIRROR_PROBABILITY
+        ):
+            frames, label = mirror(frames), self.mirroring.target[label]
+        return VideoItem(frames, label, index)
+
+
+class TestingViews(Dataset):
+    """All views of a video by a protocol, without chance.
+
+    Args:
+        samples: the videos.
+        spec: the clips that the model takes.
+        protocol: clips and crops.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    def __init__(self, samples: Sequence[VideoSample], spec: ModelSpec, protocol: Protocol) -> None:
+        self.samples = samples
+        self.spec = spec
+        self.protocol = protocol
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> VideoItem | Unreadable:
+        sample = self.samples[index]
+        try:
+            views = read_views(Path(sample.path), self.spec, self.protocol)
+        except UnreadableVideoError as error:
+            return Unreadable(index, str(sample.path), str(error))
+        return VideoItem(views, sample.label, index)
+
+
+class EpochSampler(Sampler[SampleKey]):
+    """A new order of the samples in every epoch, shared out among processes.
+
+    The order depends on seed and epoch alone. Every process gets as many samples; where they do not
+    divide evenly, the first ones of the epoch come twice.
+
+    Args:
+        num_samples: samples of the dataset.
+        seed: seed of the order.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+    """
+
+    def __init__(self, num_samples: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.num_samples = num_samples
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self._done = SampleKey(0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def resume_at(self, epoch: int, num_done: int) -> None:
+        """Leave out the first `num_done` samples of this process in one epoch."""
+        self._done = SampleKey(epoch, num_done)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
+        order = np.resize(order, len(self) * self.world_size)  # repeats from the start
+        num_done = self._done.number if self._done.epoch == self.epoch else 0
+        for index in order[self.rank :: self.world_size][num_done:]:
+            yield SampleKey(self.epoch, int(index))
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_samples / self.world_size)
+
+
+def collate(items: Sequence[VideoItem | Unreadable]) -> VideoBatch:
+    """Make a batch of samples; those that could not be read are listed beside it."""
+    read = [item for item in items if isinstance(item, VideoItem)]
+    unreadable = tuple(item for item in items if isinstance(item, Unreadable))
+    frames = torch.stack([item.frames for item in read]) if read else torch.empty(0)
+    return VideoBatch(
+        frames=frames,
+        labels=torch.tensor([item.label for item in read], dtype=torch.long),
+        indices=torch.tensor([item.number for item in read], dtype=torch.long),
+        unreadable=unreadable,
+    )

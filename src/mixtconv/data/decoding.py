@@ -1,0 +1,242 @@
+"""Pictures of a video file by number, exactly those of decoding the file from its start.
+
+There are two ways. The plain one decodes from the first packet with one thread, skips packets
+that cannot be decoded, and is right by definition. The checked one may use several threads and
+jump to later entries; it tells the decoder to report damage instead of hiding it (how damage is
+hidden differs with the number of threads) and compares every picture's time with the packet
+table. At the first thing that is not as expected it gives up and the plain way is taken.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.packet_table import PacketTable, demux_readable, plan_runs
+
+# Decoders that report damage they would otherwise hide when several threads work; others (VP8 is
+# one) stay with one thread, because what they make of damage depends on the number of threads.
+THREADED_CODECS = {"h264", "hevc", "mpeg4", "vp9"}
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Result of one pass over a file."""
+
+    pictures: dict[int, Picture]
+    """RGB, `(H, W, 3)`, by number; those past the end of the video are absent."""
+    num_pictures: int | None
+    """Pictures in the file, if the pass had reason to count them, else None."""
+
+
+class _UnexpectedError(Exception):
+    """The checked way met something it cannot vouch for."""
+
+
+@contextmanager
+def open_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
+    """Opens a file as (container, video stream), and closes it whatever happens."""
+    import av  # noqa: PLC0415
+
+    source = Path(path)
+    if not source.exists():
+        raise UnreadableVideoError(path, "there is no such file or folder")
+    if source.stat().st_size == 0:
+        raise UnreadableVideoError(path, "the file is empty (0 bytes)")
+    try:
+        container = av.open(str(source), metadata_errors="ignore")
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableVideoError(
+            path, f"not a video, or its header is damaged or missing ({reason})"
+        ) from error
+    with container:
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in container.streams.video if not s.disposition & cover]
+        if not streams:
+            kinds = sorted({s.type for s in container.streams}) or ["nothing"]
+            raise UnreadableVideoError(
+                path, f"the file has no video stream, it holds {' and '.join(kinds)} only"
+            )
+        if streams[0].codec_context is None:
+            raise UnreadableVideoError(path, "there is no decoder for its video stream")
+        yield container, streams[0]
+
+
+def decode_pictures(
+    path: str | Path, table: PacketTable, wanted: Sequence[int], *, num_threads: int
+) -> Decoded:
+    """Decodes the pictures of the given numbers; `num_threads` 0 leaves the choice to the codec."""
+    order = sorted(set(wanted))
+    runs = plan_runs(table, order)
+    if table.codec not in THREADED_CODECS:
+        num_threads = 1
+    if num_threads != 1 or any(entry != (0, 0) for entry, _ in runs):
+        try:
+            return _decode_checked(path, table, runs, num_threads)
+        except _UnexpectedError:
+            pass
+    return decode_plain(path, table, order)
+
+
+def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) -> Decoded:
+    """Decodes from the first packet with one thread; nothing wanted counts the whole file.
+
+    It stops at the last wanted picture, but goes on to the end, counting, where the number of
+    packets has turned out not to be the number of pictures or cannot be trusted to be.
+    """
+    import av  # noqa: PLC0415
+
+    numbers = set(wanted)
+    last = max(numbers, default=-1)
+    pictures: dict[int, Picture] = {}
+    count = 0
+    counting = last < 0 or not table.trusted
+    with open_video(path) as (container, stream):
+        stream.thread_count = 1
+        size = (stream.width, stream.height)
+        for packet in _with_flush(container, stream):
+            try:
+                frames = stream.decode(packet)
+            except av.FFmpegError:
+                counting = True
+                continue
+            for frame in frames:
+                if count in numbers:
+                    pictures[count] = to_rgb(frame, size)
+                as_announced = (
+                    count < table.num_pictures
+                    and table.trusted
+                    and frame.pts == table.picture_times[count]
+                )
+                counting = counting or not as_announced
+                count += 1
+            if count > last and not counting:
+                return Decoded(pictures, None)
+    return Decoded(pictures, count)
+
+
+def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
+    """Converts a decoded frame to upright RGB, `(H, W, 3)`.
+
+    `size` is the stream's (width, height); a frame of another size, as in a recording that
+    switches its resolution, is scaled to it.
+    """
+    other = {} if (frame.width, frame.height) == size else {"width": size[0], "height": size[1]}
+    rgb = frame.to_ndarray(format="rgb24", **other)  # (H, W, 3)
+    return _upright(rgb, frame)
+
+
+def _upright(rgb: Picture, frame: Any) -> Picture:
+    """Applies the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
+
+    Only quarter turns and mirror images are applied, which is what cameras write.
+    """
+    import av  # noqa: PLC0415
+
+    side_data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    if side_data is None:
+        return rgb
+    a, b, _, c, d = np.frombuffer(bytes(side_data), dtype=np.int32)[:5].tolist()
+    if a == d == 0 and b and c:
+        rgb = rgb.transpose(1, 0, 2)  # (W, H, 3)
+        flip_x, flip_y = c < 0, b < 0
+    elif b == c == 0:
+        flip_x, flip_y = a < 0, d < 0
+    else:
+        return rgb
+    return rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
+    """Yields the packets, then None, at which a decoder gives what it held back."""
+    yield from demux_readable(container, stream)
+    yield None
+
+
+def _decode_checked(
+    path: str | Path,
+    table: PacketTable,
+    runs: Sequence[tuple[tuple[int, int], tuple[int, ...]]],
+    num_threads: int,
+) -> Decoded:
+    import av  # noqa: PLC0415
+
+    pictures: dict[int, Picture] = {}
+    with open_video(path) as (container, stream):
+        stream.thread_count = num_threads
+        stream.thread_type = "FRAME"
+        stream.codec_context.options = {"err_detect": "explode"}
+        size = (stream.width, stream.height)
+        try:
+            for (entry_packet, entry_picture), numbers in runs:
+                if entry_packet:
+                    container.seek(int(table.seek_times[entry_packet]), stream=stream)
+                packets = _from_packet(_with_flush(container, stream), table, entry_packet)
+                frames = (frame for packet in packets for frame in stream.decode(packet))
+                count = entry_picture
+                for number, frame in _numbered(frames, table, first=entry_picture):
+                    if number in numbers:
+                        pictures[number] = to_rgb(frame, size)
+                    count = number + 1
+                    if table.trusted and number == numbers[-1]:
+                        break
+                else:
+                    if table.trusted:  # ended too soon
+                        raise _UnexpectedError
+        except av.FFmpegError as error:
+            raise _UnexpectedError from error
+    return Decoded(pictures, None if table.trusted else count)
+
+
+def _from_packet(packets: Iterator[Any], table: PacketTable, start: int) -> Iterator[Any]:
+    """Passes the packets on from number `start`, making sure that they are those of the table."""
+    if not table.trusted:
+        yield from packets
+        return
+    position = -1
+    for packet in packets:
+        if packet is not None:
+            position = _landing(table, packet, start) if position < 0 else position + 1
+            if position >= len(table.times) or (packet.pts, packet.size) != (
+                table.times[position],
+                table.sizes[position],
+            ):
+                raise _UnexpectedError
+            if position < start:
+                continue
+        yield packet
+
+
+def _landing(table: PacketTable, packet: Any, start: int) -> int:
+    """Number of the packet at which a jump has landed; it must not be behind `start`."""
+    found = np.flatnonzero(table.times[: start + 1] == packet.pts)
+    if len(found) != 1:
+        raise _UnexpectedError
+    return int(found[0])
+
+
+def _numbered(
+    frames: Iterator[Any], table: PacketTable, *, first: int
+) -> Iterator[tuple[int, Any]]:
+    """Numbers the frames from `first`, making sure that their times are those of the table."""
+    number = first
+    for frame in frames:
+        if table.trusted:
+            if number == first > 0 and frame.pts is not None and frame.pts < _time(table, first):
+                continue  # shown before the entry, and perhaps not decodable from there
+            if number >= table.num_pictures or frame.pts != _time(table, number):
+                raise _UnexpectedError
+        yield number, frame
+        number += 1
+
+
+def _time(table: PacketTable, picture: int) -> int:
+    return int(table.picture_times[picture])

@@ -1,0 +1,103 @@
+"""Which frames of a video make a clip: index arithmetic, with no video in it.
+
+    segment (TSN, arXiv 1608.00859): the video in T equal parts, one frame (f) of each
+
+        |..f...|.f....|...f..|f.....|          training: anywhere in its segment
+        |...f..|...f..|...f..|...f..|          testing: the centre
+
+    dense (I3D, TSM's `dense_sample`): T frames at a fixed stride (x = skipped)
+
+        ......fxxxfxxxfxxxf.................   training: the window starts anywhere
+
+All functions return frame indices in 0 to num_video_frames - 1. A video shorter than a clip repeats
+frames, evenly in `segment`, and is run through again from its start in `dense`.
+"""
+
+import numpy as np
+
+from mixtconv.models.spec import ModelSpec, Sampling
+
+
+def random_clip(
+    num_video_frames: int,
+    num_frames: int,
+    rng: np.random.Generator,
+    *,
+    sampling: Sampling = "segment",
+    frame_stride: int = 8,
+) -> list[int]:
+    """Frame indices of one clip for training.
+
+    Args:
+        num_video_frames: frames of the video.
+        num_frames: T.
+        rng: source of chance.
+        sampling: `segment` or `dense`.
+        frame_stride: frames from one to the next, for `dense`.
+
+    >>> random_clip(80, 4, np.random.default_rng(0))
+    [12, 25, 40, 60]
+    """
+    if sampling == "dense":
+        last_start = max(0, num_video_frames - num_frames * frame_stride)
+        return _window(
+            num_video_frames, num_frames, int(rng.integers(last_start + 1)), frame_stride
+        )
+    return _segments(num_video_frames, num_frames, rng.random(num_frames))
+
+
+def fixed_clips(
+    num_video_frames: int,
+    num_frames: int,
+    *,
+    num_clips: int = 1,
+    sampling: Sampling = "segment",
+    frame_stride: int = 8,
+) -> list[list[int]]:
+    """Frame indices of the clips of a video for testing, without chance.
+
+    Segment clips take frames at one phase of their segments each: the centre for the first, and
+    evenly spread phases for more, so that two clips are TSM's "twice sample" (centre and start).
+    Dense windows start evenly spread; a single one lies in the middle.
+
+    >>> fixed_clips(80, 4, num_clips=2)
+    [[10, 30, 50, 70], [0, 20, 40, 60]]
+    """
+    if sampling == "dense":
+        last_start = max(0, num_video_frames - num_frames * frame_stride)
+        starts = np.linspace(0, last_start, num_clips) if num_clips > 1 else [last_start // 2]
+        return [_window(num_video_frames, num_frames, int(start), frame_stride) for start in starts]
+    phases = [(0.5 + clip / num_clips) % 1 for clip in range(num_clips)]
+    return [_segments(num_video_frames, num_frames, np.full(num_frames, phase)) for phase in phases]
+
+
+def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generator) -> list[int]:
+    """`random_clip` as a model takes it."""
+    return random_clip(
+        num_video_frames,
+        spec.num_frames,
+        rng,
+        sampling=spec.sampling,
+        frame_stride=spec.frame_stride,
+    )
+
+
+def testing_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
+    """`fixed_clips` as a model takes them."""
+    return fixed_clips(
+        num_video_frames,
+        spec.num_frames,
+        num_clips=num_clips,
+        sampling=spec.sampling,
+        frame_stride=spec.frame_stride,
+    )
+
+
+def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:
+    """One frame of each segment, at a phase in 0 to 1 of it."""
+    positions = (np.arange(num_frames) + phases) * num_video_frames / num_frames
+    return np.minimum(positions.astype(int), num_video_frames - 1).tolist()
+
+
+def _window(num_video_frames: int, num_frames: int, start: int, stride: int) -> list[int]:
+    return ((start + stride * np.arange(num_frames)) % num_video_frames).tolist()

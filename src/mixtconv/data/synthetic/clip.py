@@ -1,0 +1,209 @@
+"""One clip of the synthetic dataset: frames, and where its subject is in each.
+
+A class and its partner are drawn from the same motion. What is filmed is run backwards for one of
+the two, all of it: background, camera, light, distractors and noise. So their clips hold the same
+pictures with the same probability, and only the order of the pictures tells them apart.
+Where a mirror leaves a class what it is, half of its clips are mirrored; where a mirror and time
+undo each other (left to right), half are mirrored and reversed; where time alone leaves it what it
+is (counting), half are reversed. No side and no end is preferred, by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixtconv.data.synthetic.backgrounds import draw_background
+from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, find_class
+from mixtconv.data.synthetic.levels import LEVELS, Level
+from mixtconv.data.synthetic.looks import DISTRACTOR_SHAPES, Color, Look, color_of
+from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
+from mixtconv.data.synthetic.rhythms import RHYTHMS
+from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, render
+
+SHORTEST, LONGEST = 24, 96
+"""Fewest and most frames of a clip."""
+
+SMALLEST_SIZE, LARGEST_SIZE = 32, 512
+
+_MOTIONS = {**MOTIONS, **RHYTHMS}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where the subject is, in fractions of the frame's side and degrees clockwise. `(T,)` each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
+    angle: np.ndarray
+    start: float
+    """When the action begins, as a fraction of the clip."""
+    end: float
+    """When the action is over, as a fraction of the clip."""
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A rendered clip and the truth about it."""
+
+    frames: np.ndarray
+    """`(T, H, W, 3)` uint8."""
+    trajectory: Trajectory
+    class_name: str
+    color: Color
+    """RGB of the subject, as painted."""
+
+    def backwards(self) -> SyntheticClip:
+        """The same clip with time reversed, labelled as the class was."""
+        way = self.trajectory
+        flipped = {k: getattr(way, k)[::-1] for k in ("x", "y", "width", "height", "angle")}
+        turned = Trajectory(**flipped, start=1.0 - way.end, end=1.0 - way.start)
+        return replace(self, frames=self.frames[::-1], trajectory=turned)
+
+    def mirrored(self) -> SyntheticClip:
+        """The same clip with left and right exchanged, labelled as the class was."""
+        way = replace(self.trajectory, x=1.0 - self.trajectory.x, angle=-self.trajectory.angle)
+        return replace(self, frames=self.frames[:, :, ::-1], trajectory=way)
+
+
+def render_clip(
+    class_name: str,
+    *,
+    seed: int | np.random.SeedSequence,
+    size: int = 64,
+    level: LevelName = "easy",
+) -> SyntheticClip:
+    """Render one clip of a class.
+
+    With the same seed, a class and its partner give the same frames in opposite order.
+
+    Args:
+        class_name: A name from `classes(level)`.
+        seed: Decides everything about the clip.
+        size: Height and width in pixels, even, 32 to 512.
+        level: `"easy"` or `"hard"`.
+
+    Returns:
+        The clip: frames `(T, H, W, 3)`, T from 24 to 96, and the subject's trajectory.
+
+    Raises:
+        ValueError: If the level, the class or the size does not exist.
+
+    Example:
+        >>> up = render_clip("Moving something up", seed=1)
+        >>> up.frames.shape
+        (..., 64, 64, 3)
+        >>> bool(up.trajectory.y[0] > up.trajectory.y[-1])
+        True
+        >>> down = render_clip("Moving something down", seed=1)
+        >>> bool((down.frames == up.frames[::-1]).all())
+        True
+    """
+    description = find_class(class_name, level)
+    check_size(size)
+    rng = np.random.default_rng(seed)
+    clip = _film(description, rng=rng, size=size, level=LEVELS[level])
+    flip, reverse = _harmless_change(description, rng)
+    if description.flipped != flip:
+        clip = clip.mirrored()
+    if description.run_backwards != reverse:
+        clip = clip.backwards()
+    return replace(clip, frames=np.ascontiguousarray(clip.frames))
+
+
+def check_size(size: int) -> None:
+    """Refuse a size that cannot be rendered or encoded."""
+    if size % 2 or not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise ValueError(
+            f"size {size}: it must be an even number from {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+            "64 is the default"
+        )
+
+
+def _harmless_change(description: SyntheticClass, rng: np.random.Generator) -> tuple[bool, bool]:
+    """Whether to flip and whether to reverse a clip, at random among what keeps its class."""
+    name, mirror, reverse = description.name, description.mirror, description.reverse
+    first, second = (bool(coin) for coin in rng.uniform(size=2) < 0.5)
+    if mirror == name:
+        return first, second and reverse == name
+    if mirror == reverse:
+        return first, first
+    return False, False
+
+
+def _film(
+    description: SyntheticClass, *, rng: np.random.Generator, size: int, level: Level
+) -> SyntheticClip:
+    """Draw a clip of the class's motion, forwards, and film it."""
+    num_frames = int(rng.integers(SHORTEST, LONGEST + 1))
+    times = np.linspace(0.0, 1.0, num_frames)
+    draft = Draft(rng, times, level, hue=float(rng.uniform()))
+    plan = _MOTIONS[description.motion](draft)
+    camera = _camera(draft)
+    side = 2 * round(size * (1 + 2 * MARGIN) / 2)
+    scene = Scene(draw_background(rng, side=side), (*_distractors(draft), *plan.actors), camera)
+    frames = render(scene, size=size, rng=rng)
+    return SyntheticClip(
+        frames, _trajectory(plan, camera), description.name, plan.subject.look.color
+    )
+
+
+def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
+    """Where the camera sees the subject."""
+
+    def series(values: np.ndarray | float) -> np.ndarray:
+        return np.broadcast_to(np.asarray(values, dtype=float), camera.x.shape)
+
+    subject = plan.subject
+    return Trajectory(
+        x=series(subject.x) + camera.x,
+        y=series(subject.y) + camera.y,
+        width=series(subject.width),
+        height=series(subject.height),
+        angle=series(subject.angle),
+        start=plan.interval.start,
+        end=plan.interval.end,
+    )
+
+
+def _wander(draft: Draft) -> np.ndarray:
+    """A slow random curve within -1 and 1. `(T,)`."""
+    curve = np.zeros_like(draft.times)
+    for _ in range(2):
+        cycles, phase = draft.uniform(0.2, 1.2), draft.uniform(0, 2 * np.pi)
+        curve += 0.5 * np.sin(2 * np.pi * cycles * draft.times + phase)
+    return curve
+
+
+def _camera(draft: Draft) -> Camera:
+    """A hand-held camera that wanders and shakes, under light that changes a little."""
+    level = draft.level
+
+    def unsteady() -> np.ndarray:
+        shake = draft.rng.normal(0.0, level.shake, size=draft.times.shape)
+        return np.clip(level.drift * _wander(draft) + shake, -MARGIN, MARGIN)
+
+    gain = 1.0 + level.flicker * _wander(draft)
+    return Camera(unsteady(), unsteady(), gain, noise=draft.uniform(*level.noise))
+
+
+def _distractors(draft: Draft) -> list[Actor]:
+    """Other things, behind the subject, that stand or stir whatever the class is."""
+    level = draft.level
+    actors = []
+    for _ in range(draft.rng.integers(level.num_distractors[0], level.num_distractors[1] + 1)):
+        saturation = draft.uniform(*level.distractor_saturation)
+        color = color_of(draft.hue + draft.uniform(0.2, 0.8), saturation, draft.uniform(0.25, 0.85))
+        size = draft.uniform(*level.distractor_size)
+        x, y = draft.uniform(0.05, 0.95), draft.uniform(0.05, 0.95)
+        angle = draft.uniform(0, 360)
+        look = Look(draft.choice(*DISTRACTOR_SHAPES), color)
+        actor = Actor(look, x, y, size, size, angle)
+        if draft.rng.uniform() < level.distractor_motion:
+            way_x, way_y = (level.distractor_reach * _wander(draft) for _ in range(2))
+            actor = replace(actor, x=x + way_x, y=y + way_y)
+        actors.append(actor)
+    return sorted(actors, key=lambda actor: not actor.is_still)

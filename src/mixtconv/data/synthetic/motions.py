@@ -1,0 +1,257 @@
+"""The motions of the easy level, each run forwards; also what the motions of both levels share.
+
+A motion is a function from a `Draft` (random numbers, times, level) to a `Plan`: the actors and
+where the subject is in every frame. It need not care about its reverse or its mirror image:
+`clip.py` makes those from finished frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixtconv.data.synthetic.levels import Level
+from mixtconv.data.synthetic.looks import (
+    OBJECT_SHAPES,
+    POINTED_SHAPES,
+    Color,
+    Look,
+    Pattern,
+    color_of,
+)
+from mixtconv.data.synthetic.scene import Actor, Values
+from mixtconv.data.synthetic.timing import Interval, random_easing, random_interval
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a clip, before camera, background and distractors."""
+
+    actors: tuple[Actor, ...]
+    """From the rearmost to the foremost."""
+    subject: Actor
+    """The one of them that the class is about."""
+    interval: Interval
+    """When it happens."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a motion draws a clip from."""
+
+    rng: np.random.Generator
+    times: np.ndarray
+    """Time of each frame, 0 to 1. `(T,)`."""
+    level: Level
+    hue: float
+    """Hue of the subject."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number."""
+        return float(self.rng.uniform(low, high))
+
+    def choice(self, *items: str) -> str:
+        """One of `items`."""
+        return items[self.rng.integers(len(items))]
+
+    def object_size(self) -> float:
+        """A diameter for the subject."""
+        return self.uniform(*self.level.object_size)
+
+    def subject_color(self) -> Color:
+        """Strong, in the subject's hue."""
+        return color_of(self.hue, self.uniform(0.8, 1.0), self.uniform(0.8, 1.0))
+
+    def other_color(self, *, saturation: tuple[float, float] = (0.6, 0.9)) -> Color:
+        """In a hue far from the subject's."""
+        hue = self.hue + self.uniform(0.3, 0.7)
+        return color_of(hue, self.uniform(*saturation), self.uniform(0.45, 0.85))
+
+    def look(self, shape: str | None = None, *, plain: float = 0.5) -> Look:
+        """The subject's look; `plain` is how likely it has no pattern."""
+        pattern: Pattern = "plain"
+        if self.rng.uniform() > plain:
+            pattern = ("stripes", "dots", "halves")[self.rng.integers(3)]
+        accent = (255, 255, 255) if self.rng.uniform() < 0.5 else (30, 30, 35)
+        return Look(
+            shape or self.choice(*OBJECT_SHAPES), self.subject_color(), accent, pattern=pattern
+        )
+
+    def thing(self, x: Values, y: Values, size: Values, *, look: Look | None = None) -> Actor:
+        """The subject as an actor, tilted a little at random."""
+        tilt = self.uniform(-25, 25)
+        return Actor(look or self.look(), x, y, size, size, tilt, shadow=True)
+
+    def eased(self, interval: Interval) -> np.ndarray:
+        """How far the action has come, with a random easing. `(T,)`."""
+        return random_easing(self.rng)(interval.progress(self.times))
+
+
+def between(start: float, end: float, progress: np.ndarray) -> np.ndarray:
+    """From `start` to `end` as `progress` goes from 0 to 1. `(T,)`."""
+    return start + (end - start) * progress
+
+
+def travel(draft: Draft, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
+    """A way over most of the frame, and a little to the side of it. Two of `(T,)`."""
+    progress = draft.eased(interval)
+    along = between(draft.uniform(0.13, 0.28), draft.uniform(0.72, 0.87), progress)
+    middle = draft.uniform(0.25, 0.75)
+    slope = draft.uniform(-0.1, 0.1)
+    return along, between(middle - slope, middle + slope, progress)
+
+
+def moving_across(draft: Draft) -> Plan:
+    """From left to right."""
+    interval = random_interval(draft.rng)
+    x, y = travel(draft, interval)
+    subject = draft.thing(x, y, draft.object_size())
+    return Plan((subject,), subject, interval)
+
+
+def moving_upwards(draft: Draft) -> Plan:
+    """From the bottom to the top."""
+    interval = random_interval(draft.rng)
+    along, aside = travel(draft, interval)
+    subject = draft.thing(aside, 1.0 - along, draft.object_size())
+    return Plan((subject,), subject, interval)
+
+
+def approaching(draft: Draft) -> Plan:
+    """Growing to two or three times the size."""
+    interval = random_interval(draft.rng)
+    progress = draft.eased(interval)
+    start = draft.uniform(0.18, 0.24)
+    size = start * draft.uniform(2.1, 3.2) ** progress
+    x = between(draft.uniform(0.35, 0.65), draft.uniform(0.42, 0.58), progress)
+    y = between(draft.uniform(0.35, 0.65), draft.uniform(0.42, 0.58), progress)
+    subject = draft.thing(x, y, size)
+    return Plan((subject,), subject, interval)
+
+
+def turning(draft: Draft) -> Plan:
+    """Clockwise in place, from one side over the top to the other.
+
+    Each of eight evenly spread frames sees less than a quarter turn, the whole is less than half.
+    """
+    interval = random_interval(draft.rng, shortest=0.25)
+    samples = 8 * (interval.end - interval.start)
+    total = draft.uniform(0.8, 1.0) * min(160.0, 55.0 * samples)
+    angle = draft.uniform(-40, 40) + total * (draft.eased(interval) - 0.5)
+    size = draft.uniform(0.4, 0.55)
+    look = pointed_look(draft)
+    x, y = draft.uniform(0.38, 0.62), draft.uniform(0.38, 0.62)
+    subject = Actor(look, x, y, size, size, angle, shadow=True)
+    return Plan((subject,), subject, interval)
+
+
+def pointed_look(draft: Draft) -> Look:
+    """A shape with a tip, and a mark towards its tail."""
+    accent = (255, 255, 255) if draft.rng.uniform() < 0.5 else (25, 25, 30)
+    return Look(
+        draft.choice(*POINTED_SHAPES), draft.subject_color(), accent, "plain", mark=(0.0, 0.45)
+    )
+
+
+def opening(draft: Draft) -> Plan:
+    """A door, a pair of doors or a shutter gives way to the dark inside."""
+    interval = random_interval(draft.rng)
+    left_closed = draft.uniform(0.85, 1.0)
+    covered = between(left_closed, draft.uniform(0.06, 0.2), draft.eased(interval))  # (T,)
+    x, y = draft.uniform(0.42, 0.58), draft.uniform(0.42, 0.58)
+    width, height = draft.uniform(0.5, 0.66), draft.uniform(0.48, 0.64)
+    frame_color = draft.other_color(saturation=(0.1, 0.3))
+    frame = Actor(Look("panel", frame_color), x, y, width + 0.07, height + 0.07, shadow=True)
+    inside = Actor(Look("panel", (22, 20, 24)), x, y, width, height)
+    content_color = draft.other_color(saturation=(0.2, 0.4))
+    content = Actor(Look(draft.choice(*OBJECT_SHAPES), content_color), x, y + 0.08, 0.2, 0.2)
+    pattern: Pattern = "stripes" if draft.rng.uniform() < 0.3 else "plain"
+    color = draft.subject_color()
+    accent: Color = tuple(c * 2 // 3 for c in color)  # type: ignore[assignment]
+    look = Look("panel", color, accent, pattern)
+    kind = draft.choice("door", "two doors", "shutter")
+    doors: tuple[Actor, ...]
+    if kind == "shutter":
+        top = y - height / 2
+        doors = (Actor(look, x, top + covered * height / 2, width, covered * height),)
+    elif kind == "door":
+        left = x - width / 2
+        doors = (Actor(look, left + covered * width / 2, y, covered * width, height),)
+    else:
+        each = covered * width / 2
+        doors = (
+            Actor(look, x - width / 2 + each / 2, y, each, height),
+            Actor(look, x + width / 2 - each / 2, y, each, height),
+        )
+    return Plan((frame, inside, content, *doors), doors[0], interval)
+
+
+def putting_into(draft: Draft) -> Plan:
+    """Over the rim of a tub and down behind its front."""
+    interval = random_interval(draft.rng)
+    progress = draft.eased(interval)
+    size = draft.object_size()
+    tub_x, tub_y = draft.uniform(0.35, 0.65), draft.uniform(0.74, 0.8)
+    tub_width, tub_height = size + draft.uniform(0.14, 0.24), draft.uniform(0.34, 0.4)
+    rim = tub_y - tub_height / 2
+    color = draft.other_color(saturation=(0.15, 0.45))
+    dark: Color = tuple(c // 3 for c in color)  # type: ignore[assignment]
+    back = Actor(Look("panel", dark), tub_x, rim, tub_width, 0.06)
+    front_look = Look("tub", color, tuple(c * 3 // 4 for c in color), pattern="stripes")  # type: ignore[arg-type]
+    front = Actor(front_look, tub_x, tub_y, tub_width, tub_height)
+    start_x = float(np.clip(tub_x + draft.uniform(-0.3, 0.3), 0.15, 0.85))
+    start_y = draft.uniform(0.14, 0.24)
+    sideways = np.clip(progress / 0.6, 0.0, 1.0)
+    x = between(start_x, tub_x, sideways)
+    inside_y = rim + size * draft.uniform(0.3, 0.62)
+    y = between(start_y, inside_y, progress**1.5)
+    subject = draft.thing(x, y, size)
+    return Plan((back, subject, front), subject, interval)
+
+
+def covering(draft: Draft) -> Plan:
+    """A patterned cloth comes from a side and ends in front of the thing."""
+    interval = random_interval(draft.rng)
+    progress = draft.eased(interval)
+    size = draft.object_size() * 1.2
+    x, y = draft.uniform(0.4, 0.6), draft.uniform(0.4, 0.6)
+    subject = draft.thing(x, y, size)
+    pattern: Pattern = "checks" if draft.rng.uniform() < 0.5 else "stripes"
+    cloth_look = Look("panel", draft.other_color(), draft.other_color(), pattern)
+    width, height = size * draft.uniform(1.45, 1.7), size * draft.uniform(1.45, 1.7)
+    way = draft.uniform(0.5, 0.6)
+    dx, dy = {"left": (-way, 0.0), "right": (way, 0.0), "top": (0.0, -way), "bottom": (0.0, way)}[
+        draft.choice("left", "right", "top", "bottom")
+    ]
+    left = 1.0 - progress
+    cloth = Actor(cloth_look, x + dx * left, y + dy * left, width, height, shadow=True)
+    return Plan((subject, cloth), subject, interval)
+
+
+def joining(draft: Draft) -> Plan:
+    """Two things come together along a random axis."""
+    interval = random_interval(draft.rng)
+    first_size, second_size = draft.object_size() * 0.85, draft.object_size() * 0.85
+    near = (first_size + second_size) / 2 * draft.uniform(1.0, 1.1)
+    distance = between(draft.uniform(0.6, 0.7), near, draft.eased(interval))
+    axis = draft.uniform(0, np.pi)
+    dx, dy = np.cos(axis) * distance / 2, np.sin(axis) * distance / 2
+    x, y = draft.uniform(0.45, 0.55), draft.uniform(0.45, 0.55)
+    first = draft.thing(x + dx, y + dy, first_size)
+    second = draft.thing(x - dx, y - dy, second_size)
+    return Plan((first, second), first, interval)
+
+
+MOTIONS: dict[str, Callable[[Draft], Plan]] = {
+    "moving across": moving_across,
+    "moving upwards": moving_upwards,
+    "approaching": approaching,
+    "opening": opening,
+    "turning": turning,
+    "putting into": putting_into,
+    "covering": covering,
+    "joining": joining,
+}
+"""Motions by the name that `SyntheticClass.motion` gives; `rhythms.py` has those of level hard."""

@@ -1,0 +1,81 @@
+"""What happens to the frames of a clip between decoding and the network: one choice for all frames.
+
+Clips are uint8 (T, 3, H, W) throughout; normalisation is the model's (on its device). Multi-scale
+cropping after "Temporal Segment Networks" (arXiv 1608.00859), as TSN and TSM train; resizing and
+cropping for tests as they test. Different here: the chance comes from a generator that belongs to
+the sample, not from a global one, so that a sample looks the same whichever worker reads it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torchvision.transforms.v2.functional as F
+from torch import Tensor
+
+CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
+"""Sides of a training crop, as parts of the frame's short side."""
+MAX_DISTORTION = 1
+"""How many places apart in `CROP_SCALES` the height and the width of a crop may be chosen."""
+RESIZE_RATIO = 256 / 224
+"""Short side of a frame before cropping for a test, as a multiple of the crop."""
+
+
+def multi_scale_crop(clip: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+    """Crop a clip at one of several scales and one of 13 places, and resize it to size x size.
+
+    Args:
+        clip: uint8 (T, 3, H, W).
+        size: height and width of the result.
+        rng: source of chance.
+
+    Returns:
+        uint8 (T, 3, size, size).
+    """
+    height, width = clip.shape[-2:]
+    short = min(height, width)
+    sides = [
+        (round(short * CROP_SCALES[i]), round(short * CROP_SCALES[j]))
+        for i in range(len(CROP_SCALES))
+        for j in range(len(CROP_SCALES))
+        if abs(i - j) <= MAX_DISTORTION
+    ]
+    crop_height, crop_width = sides[rng.integers(len(sides))]
+    places = _crop_places(height - crop_height, width - crop_width)
+    top, left = places[rng.integers(len(places))]
+    return F.resized_crop(clip, top, left, crop_height, crop_width, [size, size], antialias=True)
+
+
+def _crop_places(free_height: int, free_width: int) -> list[tuple[int, int]]:
+    """Tops and lefts of TSN's 13 crops: corners, centre, edge middles, and quarter points."""
+    quarters = [(row, column) for row in (0, 2, 4) for column in (0, 2, 4)]
+    quarters += [(row, column) for row in (1, 3) for column in (1, 3)]
+    return [(free_height * row // 4, free_width * column // 4) for row, column in quarters]
+
+
+def mirror(clip: Tensor) -> Tensor:
+    """Exchange left and right in every frame; the label may change with it (see `labels.py`)."""
+    return F.horizontal_flip(clip)
+
+
+def center_crop(clip: Tensor, size: int) -> list[Tensor]:
+    """The middle of the frames: short side to size * 256 / 224, then size x size."""
+    resized = F.resize(clip, [round(size * RESIZE_RATIO)], antialias=True)
+    return [F.center_crop(resized, [size, size])]
+
+
+def three_crops(clip: Tensor, size: int) -> list[Tensor]:
+    """Three squares that cover the frames along their long side, at full resolution.
+
+    The short side becomes size * 256 / 224 (256 for 224), and so are the squares.
+    """
+    side = round(size * RESIZE_RATIO)
+    resized = F.resize(clip, [side], antialias=True)
+    height, width = resized.shape[-2:]
+    return [
+        F.crop(resized, (height - side) * place // 2, (width - side) * place // 2, side, side)
+        for place in (0, 1, 2)
+    ]
+
+
+CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {1: center_crop, 3: three_crops}
+"""Number of crops -> how they are taken: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""

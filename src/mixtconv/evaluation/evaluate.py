@@ -1,0 +1,118 @@
+"""Scoring a model file on labelled videos."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mixtconv.data.catalog import load_labelled_videos
+from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.loading import default_workers
+from mixtconv.data.views import Protocol
+from mixtconv.evaluation.metrics import Accuracy
+from mixtconv.evaluation.scoring import score_videos
+from mixtconv.models import load_model
+from mixtconv.models.device import Precision, autocast, resolve_device
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of a model on data, with the protocol that it was made by."""
+
+    model: str
+    """Path of the model file."""
+    data: str
+    """The data as the user named them."""
+    protocol: str
+    """Clips x crops."""
+    protocol_description: str
+    """The protocol in words."""
+    num_videos: int
+    """All videos, those that could not be read among them."""
+    accuracy: Accuracy
+    """Percentages of all videos; a video that could not be read counts as wrong."""
+    unreadable: tuple[Unreadable, ...]
+    """The videos that could not be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv evaluate --format json` prints them."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "protocol": self.protocol,
+            "protocol_description": self.protocol_description,
+            "num_videos": self.num_videos,
+            "top1": self.accuracy.top1,
+            "top5": self.accuracy.top5,
+            "mean_class_accuracy": self.accuracy.mean_class_accuracy,
+            "unreadable": [
+                {"path": video.path, "reason": video.reason} for video in self.unreadable
+            ],
+        }
+
+
+def evaluate_model(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: Literal["val", "train", "test", "all"] | None = None,
+    protocol: str = "1x1",
+    batch_size: int = 8,
+    workers: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a model file on labelled videos.
+
+    Args:
+        model: a model file.
+        data: a folder of class folders, or a CSV of path and label; every label must be one of the
+            model's classes.
+        split: which videos; by default `val` where the data have splits, else all.
+        protocol: clips x crops.
+        batch_size: views that pass the network together; does not change the score.
+        workers: processes that read; does not change the score.
+        device, precision: where and how the model runs.
+        progress: called with the videos done and all of them.
+
+    Raises:
+        ValueError: a model or data that cannot be used, or settings out of range.
+    """
+    if batch_size < 1:
+        raise ValueError(f"--batch-size is {batch_size}; give 1 or more")
+    if workers is not None and workers < 0:
+        raise ValueError(f"--workers is {workers}; give 0 or more")
+    views = Protocol.parse(protocol)
+    target = resolve_device(device)
+    recogniser = load_model(model, device=target)
+    samples = load_labelled_videos(data, classes=recogniser.spec.classes, split=split)
+    scores = score_videos(
+        recogniser,
+        samples,
+        protocol=views,
+        batch_size=batch_size,
+        workers=default_workers() if workers is None else workers,
+        autocast=autocast(precision, target),
+        progress=lambda batches: _counted(batches, len(samples), progress),
+    )
+    return Evaluation(
+        model=str(model),
+        data=str(data),
+        protocol=str(views),
+        protocol_description=views.describe(recogniser.spec),
+        num_videos=len(samples),
+        accuracy=scores.accuracy(),
+        unreadable=scores.unreadable,
+    )
+
+
+def _counted(
+    batches: Iterable[VideoBatch], num_videos: int, progress: Callable[[int, int], None] | None
+) -> Iterator[VideoBatch]:
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch.labels) + len(batch.unreadable)
+        if progress is not None:
+            progress(done, num_videos)

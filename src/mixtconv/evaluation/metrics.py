@@ -1,0 +1,55 @@
+"""Accuracy of video classification, by the definitions that the field reports."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracies in percent."""
+
+    top1: float
+    """Videos whose best class is the right one."""
+    top5: float
+    """Videos whose right class is among the best five (of all classes where there are fewer)."""
+    mean_class_accuracy: float
+    """Top-1 of every class that has videos, averaged over those classes."""
+
+
+def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> Accuracy:
+    """Score videos.
+
+    Args:
+        logits: (N, K).
+        labels: (N,), classes 0 to K - 1.
+        readable: (N,) bool; a video that could not be read counts as wrong, whatever its logits.
+
+    Raises:
+        ValueError: there are no videos.
+
+    >>> accuracy(torch.eye(3), torch.tensor([0, 1, 1]))
+    Accuracy(top1=66.66666666666667, top5=100.0, mean_class_accuracy=75.0)
+    """
+    if len(labels) == 0:
+        raise ValueError("there are no videos to score; give at least one")
+    if readable is None:
+        readable = torch.ones_like(labels, dtype=torch.bool)
+    ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (N, 5)
+    hits = (ranked == labels[:, None]) & readable[:, None]  # (N, 5)
+    best = hits[:, 0].double()
+    by_class = [best[labels == label].mean() for label in labels.unique()]
+    return Accuracy(
+        top1=100 * best.mean().item(),
+        top5=100 * hits.any(dim=1).double().mean().item(),
+        mean_class_accuracy=100 * torch.stack(by_class).mean().item(),
+    )
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """Videos by true class (rows) and best class (columns): (N, K), (N,) -> int64 (K, K)."""
+    return multiclass_confusion_matrix(
+        logits.argmax(dim=1), labels, num_classes=logits.shape[1], validate_args=False
+    )

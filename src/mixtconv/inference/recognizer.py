@@ -1,0 +1,112 @@
+"""Prediction on videos: a file in, ranked labels out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixtconv.data.video import UnreadableVideoError
+from mixtconv.data.views import Protocol, read_views
+from mixtconv.evaluation.scoring import view_logits
+from mixtconv.models import VideoClassifier, load_model
+from mixtconv.models.device import Precision, autocast, resolve_device
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and how sure the model is of it."""
+
+    label: str
+    """The name of the class."""
+    score: float
+    """Softmax of the logits averaged over the views, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """The labels of one video, or why there are none."""
+
+    source: str
+    """The video as it was named."""
+    predictions: tuple[Prediction, ...]
+    """The best classes, best first; empty where the video could not be read."""
+    error: str | None = None
+    """Why the video could not be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv predict --format json` prints them."""
+        values: dict[str, Any] = {
+            "source": self.source,
+            "predictions": [asdict(prediction) for prediction in self.predictions],
+        }
+        return values | {"error": self.error} if self.error else values
+
+
+class Recognizer:
+    """A model file made ready for prediction.
+
+    Args:
+        model: a model file, or a recogniser in memory.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
+        protocol: clips x crops of every video, such as `1x1` or `2x3`.
+        precision: `auto`, `32`, `bf16` or `16`.
+
+    Raises:
+        ValueError: a file that is not a model, an unknown device or protocol.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | VideoClassifier,
+        *,
+        device: str = "auto",
+        protocol: str | Protocol = "1x1",
+        precision: Precision = "auto",
+    ) -> None:
+        self.device = resolve_device(device)
+        self.protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
+        self.precision = precision
+        if not isinstance(model, VideoClassifier):
+            model = load_model(model)
+        self.model = model.eval().to(self.device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self.model.spec.classes
+
+    def predict(self, video: str | Path, *, top_k: int = 5) -> list[Prediction]:
+        """Ranked labels of one video: a file, or a folder of numbered pictures.
+
+        Raises:
+            UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
+        """
+        return self._ranked(self.logits(video), top_k)
+
+    def predict_many(
+        self, videos: Iterable[str | Path], *, top_k: int = 5
+    ) -> Iterator[VideoPrediction]:
+        """Ranked labels of every video, one after the other; one that cannot be read says why."""
+        for video in videos:
+            try:
+                yield VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
+            except UnreadableVideoError as error:
+                yield VideoPrediction(str(video), (), str(error))
+
+    def logits(self, video: str | Path) -> Tensor:
+        """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""
+        views = read_views(Path(video), self.model.spec, self.protocol)
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            return view_logits(self.model, views[None])[0].cpu()  # (K,)
+
+    def _ranked(self, logits: Tensor, top_k: int) -> list[Prediction]:
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; give at least 1")
+        best = logits.softmax(dim=0).topk(min(top_k, len(logits)))
+        return [
+            Prediction(self.classes[index], score)
+            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]

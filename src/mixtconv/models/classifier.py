@@ -1,0 +1,67 @@
+"""A recogniser of actions: a 2D network over the frames of a clip, and the average of its scores.
+
+From "Temporal Segment Networks" (TSN, arXiv 1608.00859): every frame passes the same network and
+the last layer, and the consensus of a clip is the average over its frames. With a temporal
+operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.spec import ModelSpec
+from mixtconv.ops import fold_time, unfold_time
+from mixtconv.ops.folding import check_clip
+
+
+class VideoClassifier(nn.Module):
+    """Logits of a clip: (B, T, 3, H, W) -> (B, num_classes).
+
+    Args:
+        backbone: frames (B * T, 3, H, W) to features (B * T, D).
+        num_features: D.
+        spec: what the recogniser is; its classes give the width of the last layer.
+
+    Raises:
+        ValueError: in `forward`, clips of another number of frames than `spec.num_frames`.
+    """
+
+    def __init__(self, backbone: nn.Module, num_features: int, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.num_frames = spec.num_frames
+        self.backbone = backbone
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(num_features, spec.num_classes)
+        nn.init.normal_(self.head.weight, std=0.001)  # as TSN starts its last layer
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Logits (B, num_classes) of normalised clips (B, T, 3, H, W)."""
+        return self.forward_frames(video).mean(dim=1)  # (B, num_classes)
+
+    def forward_frames(self, video: Tensor) -> Tensor:
+        """Logits of every frame, before the consensus: (B, T, 3, H, W) -> (B, T, num_classes)."""
+        return self.head(self.dropout(self.forward_features(video)))  # (B, T, num_classes)
+
+    def forward_features(self, video: Tensor) -> Tensor:
+        """Features of every frame, before the last layer: (B, T, 3, H, W) -> (B, T, D)."""
+        check_clip(video)
+        if video.shape[1] != self.num_frames:
+            raise ValueError(
+                f"got clips of {video.shape[1]} frames, the model takes {self.num_frames}: sample "
+                "as many, or call set_num_frames"
+            )
+        return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
+
+    def normalize(self, video: Tensor) -> Tensor:
+        """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        return (video.to(mean.device).to(mean.dtype) / 255 - mean) / std
+
+    def set_num_frames(self, num_frames: int) -> None:
+        """Take clips of another number of frames from now on."""
+        self.num_frames = num_frames
+        set_num_frames(self.backbone, num_frames)

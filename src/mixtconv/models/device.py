@@ -1,0 +1,55 @@
+"""Where a model runs and in what precision, from what the user asks for."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "32", "bf16", "16"]
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """The device named, or with `auto` the best one here: CUDA, Apple's MPS, the CPU.
+
+    Raises:
+        ValueError: an unknown device, or one that is not there.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device {device!r} cannot be used here ({reason}); give auto, cpu, cuda, cuda:0 or mps"
+        ) from error
+    return chosen
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
+    """The precision named, or with `auto` bfloat16 where the GPU has it and float32 elsewhere.
+
+    >>> resolve_precision("auto", torch.device("cpu"))
+    '32'
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
+    """The context that runs a model in a precision on a device."""
+    contexts: dict[str, Callable[[], AbstractContextManager]] = {
+        "32": nullcontext,
+        "bf16": partial(torch.autocast, device.type, torch.bfloat16),
+        "16": partial(torch.autocast, device.type, torch.float16),
+    }
+    return contexts[resolve_precision(precision, device)]()

@@ -1,0 +1,147 @@
+"""The named recognisers: `{family}_{backbone}`, a temporal operation in any timm backbone."""
+
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from mixtconv._names import unknown_name
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.insertion import insert_temporal
+from mixtconv.models.sites import evaluating
+from mixtconv.models.spec import ModelSpec
+from mixtconv.models.weights import create_backbone
+from mixtconv.ops import OPERATIONS
+
+FAMILIES: dict[str, str | None] = {
+    "tsn": None,
+    "tsm": "shift",
+    "mstnet": "mixtconv",
+    **{name: name for name in OPERATIONS if name not in ("shift", "mixtconv")},
+}
+"""Family -> its temporal operation; TSN (arXiv 1608.00859) has none."""
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    pretrained: bool | str | Path = False,
+    **settings: Any,
+) -> VideoClassifier:
+    """Make a recogniser by name.
+
+    Args:
+        name: `{family}_{backbone}`: a family (`tsn`, `tsm`, `mstnet`, `ks3`, `ks5`, `ks7`, `ks13`,
+            `ks135`, `ks1357`, `ks357dilated`, `conv1d`) and a backbone of timm.
+        num_classes: classes without names, which are then called "0", "1", ...
+        classes: class names, in the order of the logits.
+        pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
+            file of such weights; else random ones.
+        settings: the other fields of `ModelSpec`, such as `num_frames=8`, `image_size=224`,
+            `causal=True`.
+
+    Returns:
+        Clips (B, T, 3, H, W) -> logits (B, num_classes).
+
+    Raises:
+        ValueError: an unknown name (the message has the near ones) or setting, a backbone without
+            residual branches, weights that cannot be had or do not fit.
+
+    >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
+    >>> model(torch.zeros(2, 8, 3, 64, 64)).shape
+    torch.Size([2, 174])
+    """
+    if (num_classes is None) == (classes is None):
+        raise ValueError("give the number of classes as num_classes, or their names as classes")
+    names = classes if classes is not None else [str(index) for index in range(num_classes or 0)]
+    unknown = sorted(set(settings) - set(ModelSpec.__dataclass_fields__))
+    if unknown:
+        raise unknown_name("setting of a model", unknown[0], ModelSpec.__dataclass_fields__)
+    family, backbone_name = split_name(name)
+    spec = ModelSpec(name=name, classes=tuple(names), **_pixel_statistics(backbone_name) | settings)
+    backbone = create_backbone(backbone_name, pretrained=pretrained, image_size=spec.image_size)
+    return build_classifier(backbone, family, spec)
+
+
+def create_from_spec(spec: ModelSpec) -> VideoClassifier:
+    """Make the recogniser that a model file describes, without its weights."""
+    settings = {key: value for key, value in vars(spec).items() if key not in ("name", "classes")}
+    return create_model(spec.name, classes=spec.classes, **settings)
+
+
+def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> VideoClassifier:
+    """Put the family's temporal operation into a 2D backbone, and the last layer behind it.
+
+    Args:
+        backbone: images (N, 3, H, W) to features (N, D), of any make.
+        family: one of `FAMILIES`.
+        spec: clips, classes and placement.
+    """
+    num_features = _num_features(backbone, spec.image_size)
+    operation = FAMILIES[family]
+    if operation is not None:
+        insert_temporal(
+            backbone,
+            operation,
+            num_frames=spec.num_frames,
+            position=spec.position,
+            stages=spec.stages,
+            image_size=spec.image_size,
+            causal=spec.causal,
+            shift_fraction=spec.shift_fraction,
+        )
+    return VideoClassifier(backbone, num_features, spec)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that `create_model` takes, in order: families before timm's backbones.
+
+    A backbone without residual branches takes only the family `tsn`; `create_model` says so.
+
+    Args:
+        pattern: shell-style, such as `mstnet_resnet*`.
+
+    >>> list_models("*_resnet18")[:4]
+    ['conv1d_resnet18', 'ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
+    """
+    names = [f"{family}_{backbone}" for family in FAMILIES for backbone in timm.list_models()]
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Family and backbone of a recogniser's name.
+
+    Raises:
+        ValueError: an unknown family or backbone, with the near names.
+
+    >>> split_name("mstnet_mobilenetv2_100")
+    ('mstnet', 'mobilenetv2_100')
+    """
+    family, _, backbone = name.partition("_")
+    if family not in FAMILIES or not timm.is_model(backbone):
+        raise unknown_name("model", name, list_models())
+    return family, backbone
+
+
+def _pixel_statistics(backbone_name: str) -> dict[str, tuple[float, ...]]:
+    """Mean and standard deviation of pixels that the backbone's published weights expect."""
+    config = timm.get_pretrained_cfg(backbone_name)
+    return {"mean": tuple(config.mean), "std": tuple(config.std)} if config is not None else {}
+
+
+def _num_features(backbone: nn.Module, image_size: int) -> int:
+    """D of the backbone's features, found by running it: timm's attributes differ by family."""
+    with evaluating(backbone), torch.no_grad():
+        image = torch.zeros(1, 3, image_size, image_size).to(next(backbone.parameters()))
+        shape = backbone(image).shape
+    if len(shape) != 2:
+        raise ValueError(
+            f"the backbone gives {tuple(shape)} for one image; features are (N, D), pool them first"
+        )
+    return shape[1]

@@ -1,0 +1,129 @@
+"""Model files: safetensors with everything that using the model needs in the metadata.
+
+The metadata key `mixtconv` holds JSON: the version that wrote the file, the `ModelSpec`, and what
+training had to say (its protocol and score). Reading one cannot run code.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from mixtconv._version import __version__
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.factory import create_from_spec
+from mixtconv.models.spec import ModelSpec
+
+METADATA_KEY = "mixtconv"
+
+
+def save_model(
+    model: VideoClassifier, path: str | Path, *, notes: dict[str, Any] | None = None
+) -> None:
+    """Write a model file; an earlier file at `path` is replaced only by a complete one.
+
+    Args:
+        model: the recogniser.
+        path: usually ends in `.safetensors`.
+        notes: what else to store, such as the score and its protocol; anything that JSON holds.
+
+    Raises:
+        OSError: the file cannot be written, for instance for lack of space.
+    """
+    about = {"version": __version__, "spec": model.spec.to_dict(), "notes": notes or {}}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    metadata = {METADATA_KEY: json.dumps(about), "format": "pt"}
+    write_atomically(Path(path), save(tensors, metadata=metadata))
+
+
+def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
+    """Read a model file: the recogniser in evaluation mode, with its classes and clips as `spec`.
+
+    Raises:
+        ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what
+            the file is instead.
+    """
+    path = Path(path)
+    spec = ModelSpec.from_dict(read_metadata(path)["spec"])
+    model = create_from_spec(spec)
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
+            f"make it: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return model.eval().to(device)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What a model file says of itself: `version`, `spec` and `notes`, without its weights.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"there is no model file {path}; give a model.safetensors of a training run"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a model file of mixtconv: it {_what_it_is(path)}"
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ValueError(
+            f"{path} is a safetensors file, but not a model file of mixtconv: it holds weights "
+            "without a description; mixtconv import makes a model file of published weights"
+        )
+    return json.loads(metadata[METADATA_KEY])
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file beside `path`, then put it in place in one step.
+
+    Whatever happens in between, `path` holds either what it held before or all of `content`.
+
+    Raises:
+        OSError: the file cannot be written, for instance for lack of space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = f"{error.strerror}; what was there before is whole, cannot write"
+        raise OSError(error.errno, reason, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _what_it_is(path: Path) -> str:
+    """Guess from the first bytes what a file is that safetensors does not read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+    if size == 0:
+        return "is empty"
+    if start.startswith(b"PK"):
+        return "is a zip archive, such as a torch checkpoint; mixtconv import reads published ones"
+    if start[:1] == b"\x80":
+        return (
+            "is a Python pickle, which is never opened here; mixtconv import reads published ones"
+        )
+    if start[8:9] == b"{":
+        return f"is a safetensors file cut short or damaged ({size} bytes are there); copy it again"
+    return "is neither safetensors nor a torch checkpoint"

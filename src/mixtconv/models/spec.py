@@ -1,0 +1,91 @@
+"""What a recogniser is and what clips it takes: everything but its weights.
+
+It is stored in the model file, so that whoever loads the file needs nothing else.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from mixtconv.models.sites import Position
+
+Sampling = Literal["segment", "dense"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Architecture, classes and clips of a recogniser."""
+
+    name: str
+    """`{family}_{backbone}`, such as `mstnet_resnet50`."""
+    classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+    num_frames: int = 8
+    """T, frames of a clip."""
+    image_size: int = 224
+    """Height and width of a frame as the network sees it, in pixels."""
+    sampling: Sampling = "segment"
+    """How frames are taken: one from each of T equal segments (TSN), or a dense window."""
+    frame_stride: int = 8
+    """Frames from one to the next in a dense window."""
+    position: Position = "head"
+    """Where in a residual branch the temporal operation stands."""
+    stages: tuple[int, ...] | None = None
+    """Stages with the temporal operation, counted from 0; all if None."""
+    causal: bool = False
+    """Whether temporal operations look back only."""
+    shift_fraction: float = 0.125
+    """The part of the channels that the operation moves at the start, in each direction."""
+    dropout: float = 0.5
+    """Probability of dropping a feature before the last layer, in training."""
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    """Mean of the channels R, G, B, of values in 0 to 1."""
+    std: tuple[float, ...] = IMAGENET_STD
+    """Standard deviation of the channels R, G, B."""
+
+    def __post_init__(self) -> None:
+        _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        _require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
+        _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
+        _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
+        _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
+        _require(
+            self.sampling in ("segment", "dense"),
+            f"sampling is {self.sampling!r}; allowed are 'segment' and 'dense'",
+        )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and YAML hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
+        """Undo `to_dict`, also after a trip through JSON.
+
+        Raises:
+            ValueError: a value that this version of mixtconv does not know, or one that is missing.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown or not {"name", "classes"} <= set(values):
+            raise ValueError(
+                f"the description of the model has {sorted(values)}, of which {unknown} are not "
+                "known here: it was written by another version of mixtconv, install that one"
+            )
+        restored: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**restored)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,96 @@
+"""2D weights for a backbone: timm's ImageNet weights, or a file of them.
+
+Nothing is unpickled: safetensors, or torch files through the weights-only loader.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+StateDict = dict[str, Tensor]
+
+
+def create_backbone(
+    name: str, *, pretrained: bool | str | Path = False, image_size: int = 224
+) -> nn.Module:
+    """Make a backbone of timm that gives pooled features: images (N, 3, H, W) -> (N, D).
+
+    Args:
+        name: timm's name, with a tag if a certain set of weights is wanted.
+        pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
+            this backbone, of timm or torchvision (the last layer is not used).
+        image_size: for backbones that are built for one size.
+
+    Raises:
+        ValueError: weights that cannot be had, cannot be read or do not fit.
+    """
+    config = timm.get_pretrained_cfg(name)
+    settings: dict[str, Any] = {"num_classes": 0}
+    if config is not None and config.fixed_input_size:
+        settings["img_size"] = image_size
+    if not pretrained:
+        return timm.create_model(name, **settings)
+    path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
+    overlay = {"state_dict": read_state_dict(path)}
+    try:
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+
+
+def find_imagenet_weights(name: str) -> Path:
+    """File of timm's weights for a backbone, downloaded unless the cache has it.
+
+    Raises:
+        ValueError: timm has none, or the hub cannot be reached; says how to give a file.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise ValueError(f"timm has no ImageNet weights for {name}; give a file, or train without")
+    filename = "model.safetensors"
+    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:  # one quick question first: a download retries for most of a minute
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, filename))
+    except Exception as error:  # of requests or httpx, by the version of huggingface_hub
+        raise ValueError(
+            f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
+            f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "
+            "train from random weights"
+        ) from error
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Tensors by name from a safetensors file or a torch file of nothing but tensors.
+
+    Raises:
+        ValueError: a missing or damaged file, or one that holds more than tensors.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; give the path of a file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} cannot be read as weights: {reason[:160]}; give a .safetensors file, or a "
+            "torch file that holds tensors alone"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no dictionary of tensors; give a file of weights")
+    return {key.removeprefix("module."): value for key, value in state.items()}

@@ -1,0 +1,76 @@
+"""Checkpoints of a running training, which survive being killed and a full disk.
+
+A run is continued exactly: chance depends on seed, epoch, step and sample alone, so a checkpoint
+needs nothing of generators; inside an epoch it says how many batches are done.
+"""
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from mixtconv.models.file import write_atomically
+from mixtconv.training.data import VideoDataModule
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside the earlier one and puts it in place when it is whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getbuffer())
+
+
+class TrainingState(Checkpoint):
+    """Saves the state of the training after every epoch, and inside long ones by the clock.
+
+    Args:
+        path: the one checkpoint of the run.
+        minutes: time between checkpoints inside an epoch.
+    """
+
+    def __init__(self, path: Path, *, minutes: float) -> None:
+        self.path = path
+        self.seconds = 60 * minutes
+        self._progress = {"epoch": 0, "num_batches": 0}
+        self._last_save = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._last_save = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        num_batches = batch_idx + 1
+        if num_batches == trainer.num_training_batches:
+            return  # the epoch ends here, with validation and its own checkpoint
+        due = trainer.strategy.broadcast(time.monotonic() - self._last_save >= self.seconds)
+        if due:
+            self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._save(trainer, epoch=trainer.current_epoch + 1, num_batches=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._progress)
+
+    def _save(self, trainer: Trainer, *, epoch: int, num_batches: int) -> None:
+        self._progress = {"epoch": epoch, "num_batches": num_batches}
+        trainer.save_checkpoint(self.path)
+        self._last_save = time.monotonic()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._progress = dict(state_dict)
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        data = trainer.datamodule
+        assert isinstance(data, VideoDataModule)
+        data.resume_at(**self._progress)

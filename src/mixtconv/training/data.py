@@ -1,0 +1,67 @@
+"""The videos of a run as Lightning wants them: loaders for this process among all."""
+
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+
+from mixtconv.data.catalog import VideoCatalog
+from mixtconv.data.dataset import EpochSampler, TrainingClips
+from mixtconv.data.labels import mirror_labels
+from mixtconv.data.loading import default_workers, testing_loader, training_loader
+from mixtconv.data.views import Protocol
+from mixtconv.models import ModelSpec
+from mixtconv.training.settings import TrainingSettings
+
+
+class VideoDataModule(LightningDataModule):
+    """Training clips and validation views of a catalog.
+
+    Args:
+        catalog: the videos.
+        spec: the clips that the model takes.
+        settings: batch size, workers, seed, mirroring, protocol.
+    """
+
+    def __init__(self, catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.catalog = catalog
+        self.spec = spec
+        self.settings = settings
+        self.protocol = Protocol.parse(settings.protocol)
+        self.workers = settings.workers if settings.workers is not None else default_workers()
+        self._resume_at = (0, 0)
+
+    def resume_at(self, epoch: int, num_batches: int) -> None:
+        """Begin the given epoch after its first `num_batches` batches."""
+        self._resume_at = (epoch, num_batches * self.settings.batch_size)
+
+    def train_dataloader(self) -> Any:
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = EpochSampler(
+            len(self.catalog.train),
+            seed=self.settings.seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        sampler.resume_at(*self._resume_at)
+        mirroring = mirror_labels(self.catalog.classes) if self.settings.flip else None
+        dataset = TrainingClips(
+            self.catalog.train, self.spec, mirroring=mirroring, seed=self.settings.seed
+        )
+        return training_loader(
+            dataset, sampler, batch_size=self.settings.batch_size, workers=self.workers
+        )
+
+    def val_dataloader(self) -> Any:
+        trainer = self.trainer
+        assert trainer is not None
+        return testing_loader(
+            self.catalog.val,
+            self.spec,
+            self.protocol,
+            batch_size=self.settings.batch_size,
+            workers=self.workers,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )

@@ -1,0 +1,267 @@
+"""Training a recogniser: from settings to the files of a run."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, RichProgressBar
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from mixtconv.data.catalog import VideoCatalog, load_catalog
+from mixtconv.data.catalog_report import CatalogReport, check_catalog
+from mixtconv.data.labels import mirror_labels
+from mixtconv.data.views import Protocol
+from mixtconv.models.device import resolve_device, resolve_precision
+from mixtconv.models.file import write_atomically
+from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
+from mixtconv.training.data import VideoDataModule
+from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.module import ClassifierModule
+from mixtconv.training.record import EpochRecord, RunRecord
+from mixtconv.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run's files lie."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "last.ckpt"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to."""
+
+    files: RunFiles
+    best: EpochRecord
+    epochs: tuple[EpochRecord, ...]
+
+
+def train(
+    settings: TrainingSettings,
+    *,
+    progress_bar: bool = False,
+    check_progress: Callable[[int, int], None] | None = None,
+) -> TrainingResult:
+    """Train a recogniser on videos, and write model, record, settings, checkpoints and logs.
+
+    Args:
+        settings: data, model and recipe.
+        progress_bar: show the steps of every epoch on standard error.
+        check_progress: called with the videos looked at and all of them, before training.
+
+    Raises:
+        ValueError: settings or data that cannot be used, or an unreadable training video.
+        OSError: a file of the run cannot be written; what was written before is whole.
+    """
+    files = RunFiles(Path(settings.out))
+    catalog = load_catalog(settings.data, val_fraction=settings.val_fraction)
+    protocol = Protocol.parse(settings.protocol)
+    device = resolve_device(settings.device)
+    torch.manual_seed(settings.seed)
+    initial = make_initial_model(settings, catalog.classes)
+    checkpoint = _prepare_folder(settings, files)
+    catalog, report = check_videos(
+        catalog, skip_unreadable=settings.skip_unreadable, progress=check_progress
+    )
+    announce(catalog, report, settings)
+    logger.info("validation protocol: %s", protocol.describe(initial.model.spec))
+
+    module = ClassifierModule(
+        initial.model,
+        settings,
+        steps_per_epoch=_steps_per_epoch(len(catalog.train), settings),
+        clips_per_step=settings.batch_size * settings.devices * settings.nodes,
+    )
+    record = RunRecord(
+        files.folder,
+        catalog.val,
+        facts={
+            "model": settings.model,
+            "data": str(settings.data),
+            "initial_weights": initial.weights,
+            "protocol": protocol.describe(initial.model.spec),
+            "classes": list(catalog.classes),
+            "num_train": len(catalog.train),
+            "num_val": len(catalog.val),
+            "split_rule": catalog.split_rule,
+        },
+        skip_unreadable=settings.skip_unreadable,
+    )
+    record.unreadable = {str(video.path): video.reason for video in report.unreadable}
+    trainer = Trainer(
+        accelerator=_ACCELERATORS[device.type],
+        devices=[device.index] if device.index is not None else settings.devices,
+        num_nodes=settings.nodes,
+        precision=_PRECISIONS[resolve_precision(settings.precision, device)],
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip_gradient or None,
+        callbacks=_callbacks(record, settings, files, progress_bar),
+        logger=_loggers(settings, files),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=files.folder,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the loaders share out the samples, without repeats in val
+    )
+    data = VideoDataModule(catalog, initial.model.spec, settings)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    assert record.best is not None
+    return TrainingResult(files, record.best, tuple(record.epochs))
+
+
+def check_videos(
+    catalog: VideoCatalog,
+    *,
+    skip_unreadable: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[VideoCatalog, CatalogReport]:
+    """Open every video once before the first step.
+
+    Returns:
+        The catalog, without the unreadable training videos where they are skipped, and the report.
+
+    Raises:
+        ValueError: videos that cannot be read, unless they shall be skipped.
+    """
+    report = check_catalog(catalog, progress=progress)
+    bad = {video.path for video in report.unreadable}
+    if bad and not skip_unreadable:
+        named = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ValueError(
+            f"{len(bad)} of {len(catalog.train) + len(catalog.val)} videos cannot be read: {named}"
+            f"{more}; mend or remove them, or train without them with --skip-unreadable"
+        )
+    train = tuple(sample for sample in catalog.train if sample.path not in bad)
+    trained = {sample.label for sample in train}
+    if len(trained) < 2:
+        raise ValueError(
+            f"{catalog.source}: of {len(catalog.classes)} classes {len(trained)} have a readable "
+            "training video; training takes two or more"
+        )
+    return replace(catalog, train=train), report
+
+
+def announce(catalog: VideoCatalog, report: CatalogReport, settings: TrainingSettings) -> None:
+    """Tell the user what is going to be trained on."""
+    logger.info(
+        "%s: %d classes, %d videos to train on, %d to validate (%s)",
+        catalog.source,
+        len(catalog.classes),
+        len(catalog.train),
+        len(catalog.val),
+        catalog.split_rule,
+    )
+    for warning in report.warnings():
+        logger.warning("%s", warning)
+    if settings.flip:
+        mirroring = mirror_labels(catalog.classes)
+        for first, second in mirroring.pairs:
+            logger.info(
+                "a mirrored clip exchanges %r and %r (--flip false turns it off)", first, second
+            )
+        if mirroring.unpaired:
+            logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
+
+
+def load_settings(path: Path) -> TrainingSettings:
+    """Read the `config.yaml` of a run.
+
+    Raises:
+        ValueError: a file that does not hold the settings of a run.
+    """
+    try:
+        return TrainingSettings(**yaml.safe_load(path.read_text()))
+    except (TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} does not hold the settings of a run: {error}") from error
+
+
+def _prepare_folder(settings: TrainingSettings, files: RunFiles) -> Path | None:
+    """Make sure that the run's folder is this run's; the checkpoint to go on from, if any."""
+    if rank_zero_only.rank != 0:  # the first process has seen to it
+        return files.checkpoint if settings.resume and files.checkpoint.exists() else None
+    if files.config.exists() and not settings.resume:
+        raise ValueError(
+            f"{files.folder} holds a run already: give --resume to continue it, or another --out"
+        )
+    if settings.resume and not files.config.exists():
+        raise ValueError(
+            f"{files.folder} holds no run to resume: leave out --resume, or mend --out"
+        )
+    if settings.resume:
+        changed = settings.changed_from(load_settings(files.config))
+        if changed:
+            raise ValueError(
+                f"{files.folder} was begun with other settings ({', '.join(changed)}): resume it "
+                "with the same, or start another --out"
+            )
+    values = asdict(settings) | {"resume": False}
+    write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
+    if not settings.resume:
+        return None
+    if files.checkpoint.exists():
+        return files.checkpoint
+    logger.warning("%s has no checkpoint yet: starting from the beginning", files.folder)
+    return None
+
+
+def _steps_per_epoch(num_train: int, settings: TrainingSettings) -> int:
+    processes = settings.devices * settings.nodes
+    clips = -(-num_train // processes)
+    return -(-clips // settings.batch_size)
+
+
+def _callbacks(
+    record: RunRecord, settings: TrainingSettings, files: RunFiles, progress_bar: bool
+) -> list[Callback]:
+    """The record comes before the weight average, so that it sees the averaged weights."""
+    callbacks: list[Callback] = [record]
+    if settings.ema:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
+    if progress_bar:
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    return callbacks
+
+
+def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
+    loggers: list[Any] = [TensorBoardLogger(files.folder / "logs", name="tensorboard", version="")]
+    if settings.wandb:
+        try:
+            loggers.append(WandbLogger(project=settings.wandb, save_dir=files.folder))
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "--wandb needs the package wandb: pip install 'mixtconv[wandb]'"
+            ) from error
+    return loggers

@@ -1,0 +1,90 @@
+"""What a training run starts from: ImageNet weights, a file, or chance."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata
+from mixtconv.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+_SPEC_FIELDS = (
+    "num_frames",
+    "image_size",
+    "sampling",
+    "frame_stride",
+    "position",
+    "causal",
+    "shift_fraction",
+    "dropout",
+)
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """A recogniser before its first step."""
+
+    model: VideoClassifier
+    weights: str
+    """Where its weights came from, for the record."""
+
+
+def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
+    """Make the recogniser that a run trains.
+
+    Raises:
+        ValueError: an unknown model, or weights that cannot be had or do not fit.
+    """
+    shape = {name: getattr(settings, name) for name in _SPEC_FIELDS}
+    shape["stages"] = tuple(settings.stages) if settings.stages is not None else None
+
+    def create(pretrained: bool | Path) -> VideoClassifier:
+        return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
+
+    if settings.weights == "none":
+        return InitialModel(create(False), "random")
+    if settings.weights == "imagenet":
+        return InitialModel(create(True), "ImageNet")
+    if settings.weights == "auto":
+        model = create(False)  # a wrong name or setting shall not be taken for missing weights
+        try:
+            return InitialModel(create(True), "ImageNet")
+        except ValueError as error:
+            logger.warning("starting from random weights: %s (--weights FILE)", error)
+            return InitialModel(model, "random")
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise ValueError(
+            f"--weights is {settings.weights!r}; give auto, imagenet, none, or a file that exists"
+        )
+    if _is_model_file(path):
+        return _fine_tuned(create(False), path)
+    return InitialModel(create(path), str(path))
+
+
+def _is_model_file(path: Path) -> bool:
+    try:
+        read_metadata(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
+    """Take the weights of a trained recogniser; the last layer only if the classes are the same."""
+    trained = load_model(path)
+    state = trained.state_dict()
+    if trained.spec.classes != model.spec.classes:
+        logger.info("%s has other classes: its last layer is not used", path)
+        state = {key: value for key, value in state.items() if not key.startswith("head.")}
+    own = model.state_dict()
+    unfit = [key for key in state if key not in own or own[key].shape != state[key].shape]
+    missing = [key for key in own if key not in state and not key.startswith("head.")]
+    if unfit or missing:
+        raise ValueError(
+            f"{path} is a {trained.spec.name}, whose weights do not fit {model.spec.name} "
+            f"({(unfit + missing)[0]} and {len(unfit + missing) - 1} more): train the same model"
+        )
+    model.load_state_dict(state, strict=False)
+    return InitialModel(model, str(path))

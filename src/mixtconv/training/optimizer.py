@@ -1,0 +1,125 @@
+"""The optimiser and the course of its learning rate.
+
+The recipe for SGD after "Temporal Segment Networks" (TSN, arXiv 1608.00859) and "TSM" (arXiv
+1811.08383).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from mixtconv.training.settings import Schedule, TrainingSettings
+
+REFERENCE_BATCH = 64
+"""Clips of a step that learning rates are given for."""
+BIAS_LR_FACTOR = 2
+"""How much faster biases learn, with sgd."""
+STEP_FACTOR = 0.1
+"""What the step schedule multiplies the rate with at each milestone."""
+DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
+DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+
+
+def make_optimizer(
+    model: nn.Module, settings: TrainingSettings, *, clips_per_step: int
+) -> torch.optim.Optimizer:
+    """The optimiser for all parameters of a model.
+
+    Args:
+        model: its parameters fall into weights (which decay), biases and normalisation.
+        settings: `optimizer`, `lr`, `scale_lr`, `weight_decay`, `momentum`.
+        clips_per_step: clips of a step over all processes.
+    """
+    lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
+    if settings.scale_lr:
+        lr *= clips_per_step / REFERENCE_BATCH
+    decay = settings.weight_decay
+    if decay is None:
+        decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]
+    weights, biases, norms = split_parameters(model)
+    bias_lr = lr * BIAS_LR_FACTOR if settings.optimizer == "sgd" else lr
+    groups = [
+        {"params": weights, "lr": lr, "weight_decay": decay},
+        {"params": biases, "lr": bias_lr, "weight_decay": 0.0},
+        {"params": norms, "lr": lr, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum)
+    return torch.optim.AdamW(groups)
+
+
+def split_parameters(
+    model: nn.Module,
+) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Weights, biases, and the parameters of normalisation layers and other scales.
+
+    Normalisation is told by its shape: a parameter of one axis that is not a bias is a scale.
+    """
+    weights: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
+    norms: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            if _is_normalisation(module):
+                norms.append(parameter)
+            elif name == "bias":
+                biases.append(parameter)
+            else:
+                (weights if parameter.ndim > 1 else norms).append(parameter)
+    return weights, biases, norms
+
+
+def _is_normalisation(module: nn.Module) -> bool:
+    bases = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    return isinstance(module, bases)
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, *, steps_per_epoch: int
+) -> LambdaLR:
+    """The learning rate of every step, as a multiple of the optimiser's."""
+    course = SCHEDULES[settings.schedule](settings)
+    warmup_steps = settings.warmup_epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        return course(step / steps_per_epoch)
+
+    return LambdaLR(optimizer, factor)
+
+
+def _cosine(settings: TrainingSettings) -> Callable[[float], float]:
+    """From 1 at the end of warm-up to 0 at the end of the last epoch."""
+    start, end = min(settings.warmup_epochs, settings.epochs), settings.epochs
+
+    def course(epoch: float) -> float:
+        done = (epoch - start) / max(end - start, 1e-9)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    return course
+
+
+def _step(settings: TrainingSettings) -> Callable[[float], float]:
+    milestones = settings.milestones
+    if milestones is None:
+        milestones = [0.4 * settings.epochs, 0.8 * settings.epochs]
+    return lambda epoch: STEP_FACTOR ** sum(epoch >= milestone for milestone in milestones)
+
+
+def _constant(settings: TrainingSettings) -> Callable[[float], float]:
+    return lambda epoch: 1.0
+
+
+SCHEDULES: dict[Schedule, Callable[[TrainingSettings], Callable[[float], float]]] = {
+    "cosine": _cosine,
+    "step": _step,
+    "constant": _constant,
+}
+"""Name -> settings -> factor of the learning rate by epochs done."""

@@ -1,0 +1,299 @@
+"""The record of a run: scores of every epoch, the best model, what could not be read.
+
+Everything is written after every epoch, as `metrics.json` and `logs/metrics.csv`, and kept in the
+checkpoint, so that a resumed run goes on where the record stopped.
+"""
+
+import csv
+import io
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.dataset import VideoBatch
+from mixtconv.data.video import UnreadableVideoError
+from mixtconv.evaluation.scoring import VideoScores, gather_scores
+from mixtconv.models import VideoClassifier, save_model
+from mixtconv.models.file import write_atomically
+from mixtconv.training.module import ClassifierModule, ScoredBatch
+
+logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_LOGS = 50
+
+
+@dataclass
+class EpochRecord:
+    """One line of the record. Accuracies are percentages."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean over the clips of this process."""
+    val_loss: float
+    """Mean cross entropy over the readable videos."""
+    top1: float
+    top5: float
+    mean_class_accuracy: float
+    learning_rate: float
+    """Of the weights, in the last step."""
+    seconds: float
+    """Of the epoch with its validation; of what was done since, if it was resumed inside."""
+    data_wait: float
+    """Share of the training steps' time spent waiting for data, 0 to 1."""
+    skipped: int
+    """Training clips left out because their video could not be read."""
+
+
+class RunRecord(Callback):
+    """Scores every epoch, keeps the best model, and writes the record.
+
+    Args:
+        folder: the run's folder.
+        samples: the videos of validation.
+        facts: what else `metrics.json` holds: data, protocol, counts.
+        skip_unreadable: list unreadable training videos instead of stopping.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        samples: Sequence[VideoSample],
+        *,
+        facts: dict[str, Any],
+        skip_unreadable: bool,
+    ) -> None:
+        self.folder = folder
+        self.samples = samples
+        self.facts = facts
+        self.skip_unreadable = skip_unreadable
+        self.epochs: list[EpochRecord] = []
+        self.unreadable: dict[str, str] = {}
+        self._loss = _Mean()
+        self._skipped = 0
+        self._parts: list[ScoredBatch] = []
+        self._scores: VideoScores | None = None
+        self._clock = _Clock()
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The epoch with the best top-1; among equals the one with the lowest loss."""
+        return min(self.epochs, key=lambda row: (-row.top1, row.val_loss), default=None)
+
+    # training
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._clock = _Clock()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: VideoBatch, batch_idx: int
+    ) -> None:
+        self._clock.data_arrived()
+        for item in batch.unreadable:
+            if not self.skip_unreadable:
+                raise UnreadableVideoError(
+                    item.path, f"{item.reason} (--skip-unreadable trains without such videos)"
+                )
+            self._skipped += 1
+            if item.path not in self.unreadable:
+                logger.warning("left out, cannot be read: %s (%s)", item.path, item.reason)
+                self.unreadable[item.path] = item.reason
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        if outputs is not None:
+            self._loss.add(float(outputs["loss"]), len(batch.labels))
+        if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
+            self._log(trainer, {"train/step_loss": self._loss.last})
+        self._clock.step_done()
+
+    # validation
+
+    def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._parts = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,
+        batch: VideoBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._parts.append(outputs)
+
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module, ClassifierModule)
+        parts = [part for process in _gather(self._parts) for part in process]
+        scores = gather_scores(parts, self.samples, module.model.spec.num_classes)
+        self._add_epoch(trainer, scores)
+        if trainer.is_global_zero and self.best is self.epochs[-1]:
+            save_best(module.model, self.folder, self.epochs[-1], self.facts)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.write()
+
+    def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> None:
+        readable = scores.readable
+        loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
+        for item in scores.unreadable:
+            self.unreadable[item.path] = item.reason
+        row = EpochRecord(
+            epoch=trainer.current_epoch + 1,
+            train_loss=self._loss.value,
+            val_loss=float(loss),
+            **asdict(scores.accuracy()),
+            learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
+            seconds=self._clock.seconds,
+            data_wait=self._clock.wait_share,
+            skipped=self._skipped,
+        )
+        self.epochs.append(row)
+        self._loss, self._skipped = _Mean(), 0
+        self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
+        left = (trainer.max_epochs or row.epoch) - row.epoch
+        logger.info(
+            "epoch %d/%d: loss %.3f, validation top-1 %.2f %% (loss %.3f), %.1f s, of its steps "
+            "%.0f %% waiting for data, about %s left",
+            row.epoch,
+            trainer.max_epochs,
+            row.train_loss,
+            row.top1,
+            row.val_loss,
+            row.seconds,
+            100 * row.data_wait,
+            _duration(left * row.seconds),
+        )
+
+    @staticmethod
+    def _log(trainer: Trainer, values: dict[str, float]) -> None:
+        for target in trainer.loggers:
+            target.log_metrics(values, step=trainer.global_step)
+
+    # the files
+
+    def write(self) -> None:
+        """Write `metrics.json` and `logs/metrics.csv`."""
+        rows = [asdict(row) for row in self.epochs]
+        record = {
+            **self.facts,
+            "best": asdict(self.best) if self.best else None,
+            "epochs": rows,
+            "unreadable": [
+                {"path": path, "reason": reason} for path, reason in self.unreadable.items()
+            ],
+        }
+        write_atomically(self.folder / "metrics.json", json.dumps(record, indent=2).encode())
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(EpochRecord.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.folder / "logs" / "metrics.csv", table.getvalue().encode())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epochs": [asdict(row) for row in self.epochs],
+            "unreadable": dict(self.unreadable),
+            "loss": (self._loss.total, self._loss.count),
+            "skipped": self._skipped,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
+        self.unreadable = dict(state_dict["unreadable"])
+        self._loss = _Mean(*state_dict["loss"])
+        self._skipped = state_dict["skipped"]
+
+
+def save_best(
+    model: VideoClassifier, folder: Path, row: EpochRecord, facts: dict[str, Any]
+) -> None:
+    """Write the run's model file, with its score and the protocol in its notes."""
+    notes = {
+        "protocol": facts["protocol"],
+        "data": facts["data"],
+        "epoch": row.epoch,
+        "top1": row.top1,
+        "top5": row.top5,
+    }
+    save_model(model, folder / "model.safetensors", notes=notes)
+
+
+class _Mean:
+    """A running mean of losses."""
+
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self.total = total
+        self.count = count
+        self.last = float("nan")
+
+    def add(self, value: float, weight: int) -> None:
+        self.total += value * weight
+        self.count += weight
+        self.last = value
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count if self.count else float("nan")
+
+
+class _Clock:
+    """Tells waiting for data from working, over the training steps of an epoch."""
+
+    def __init__(self) -> None:
+        self._start = self._mark = time.perf_counter()
+        self._waited = self._worked = 0.0
+
+    def data_arrived(self) -> None:
+        self._waited += self._lap()
+
+    def step_done(self) -> None:
+        self._worked += self._lap()
+
+    def _lap(self) -> float:
+        before, self._mark = self._mark, time.perf_counter()
+        return self._mark - before
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def wait_share(self) -> float:
+        whole = self._waited + self._worked
+        return self._waited / whole if whole else 0.0
+
+
+def _gather(parts: list[ScoredBatch]) -> list[list[ScoredBatch]]:
+    """The parts of all processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [parts]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, parts)
+    return gathered
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

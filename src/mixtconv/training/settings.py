@@ -1,0 +1,157 @@
+"""Everything that a training run can be told: flag, help text and YAML key are one field.
+
+The defaults train on a laptop. The recipe for `sgd` is that of TSN (arXiv 1608.00859) and TSM
+(arXiv 1811.08383): biases learn at twice the rate, biases and normalisation do not decay, gradients
+are clipped, the rate grows with the batch.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["cosine", "step", "constant"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of a training run."""
+
+    data: str
+    """Folder of class folders (with or without train/ and val/), or CSV of path and label."""
+    out: str = "runs/train"
+    """Folder of the run: model.safetensors, metrics.json, config.yaml, checkpoints, logs."""
+    model: str = "mstnet_resnet18"
+    """Recogniser: a family (tsn, tsm, mstnet, ks3, ...) and a timm backbone, as mstnet_resnet50."""
+    weights: str = "auto"
+    """Weights to start from: imagenet, none, a file of 2D weights or of a mixtconv model; auto
+    takes ImageNet weights where they can be had, and says so where not."""
+    num_frames: int = 8
+    """Frames of a clip."""
+    image_size: int = 224
+    """Height and width of the frames that the network sees, in pixels."""
+    sampling: Literal["segment", "dense"] = "segment"
+    """One frame from each of equal segments of the video, or a window at a fixed stride."""
+    frame_stride: int = 8
+    """Frames from one to the next in dense sampling."""
+    position: Literal["head", "inner"] = "head"
+    """Place of the temporal operation in a residual branch."""
+    stages: list[int] | None = None
+    """Stages of the backbone that get the temporal operation, counted from 0; default all."""
+    causal: bool = False
+    """Make temporal operations look back only, as streams need."""
+    shift_fraction: float = 0.125
+    """Part of the channels that the operation moves at the start, in each direction."""
+    dropout: float = 0.5
+    """Probability of dropping a feature before the last layer."""
+    epochs: int = 30
+    """Passes over the training videos."""
+    batch_size: int = 8
+    """Clips of a step, in each process."""
+    optimizer: Optimizer = "adamw"
+    """Optimiser: adamw, or sgd with the recipe of TSN and TSM."""
+    lr: float | None = None
+    """Learning rate for a batch of 64 clips; default 0.001 for adamw, 0.01 for sgd."""
+    scale_lr: bool = True
+    """Scale the learning rate linearly with the clips of a step over all processes, from 64."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float | None = None
+    """Decay of all weights but biases and normalisation; default 0.05 (adamw), 0.0005 (sgd)."""
+    clip_gradient: float = 20.0
+    """Largest norm of the gradient; 0 does not clip."""
+    schedule: Schedule = "cosine"
+    """Course of the learning rate after warm-up."""
+    milestones: list[float] | None = None
+    """Epochs at which the step schedule divides the rate by 10; default 40 % and 80 % of them."""
+    warmup_epochs: float = 1.0
+    """Epochs in which the learning rate rises from zero."""
+    label_smoothing: float = 0.0
+    """Part of the target that is spread over all classes."""
+    mixup: float = 0.0
+    """Alpha of mixup; 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of cutmix; 0 is off."""
+    ema: float = 0.0
+    """Decay of an average of the weights, which is scored and saved, such as 0.999; 0 is off."""
+    flip: bool = True
+    """Mirror half of the clips; labels that say left and right are exchanged with them."""
+    val_fraction: float = 0.2
+    """Part of every class that is held out where the data has no val/ of its own."""
+    protocol: str = "1x1"
+    """Views that validation scores: clips x crops."""
+    seed: int = 0
+    """Seed of all chance."""
+    workers: int | None = None
+    """Processes that read videos; default one a core, at most 8; 0 reads in the main process."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    devices: int = 1
+    """Processes on this machine, one a GPU."""
+    nodes: int = 1
+    """Machines that train together, each started with the same command (see docs/training.md)."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""
+    skip_unreadable: bool = False
+    """Train without the videos that cannot be read, and list them, instead of stopping."""
+    wandb: str | None = None
+    """Weights & Biases project to log to as well."""
+    resume: bool = False
+    """Continue the run in the folder `out` exactly where it stopped."""
+
+    def __post_init__(self) -> None:
+        at_least_one = ("num_frames", "epochs", "batch_size", "devices", "nodes", "frame_stride")
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise _refused(name, getattr(self, name), "1 or more")
+        for name in ("label_smoothing", "ema", "dropout", "val_fraction"):
+            if not 0 <= getattr(self, name) < 1:
+                raise _refused(name, getattr(self, name), "0 to below 1")
+        not_negative = (
+            "mixup",
+            "cutmix",
+            "momentum",
+            "clip_gradient",
+            "warmup_epochs",
+            "checkpoint_minutes",
+            "seed",
+        )
+        for name in not_negative:
+            if getattr(self, name) < 0:
+                raise _refused(name, getattr(self, name), "0 or more")
+        if self.image_size < 16:
+            raise _refused("image_size", self.image_size, "16 or more")
+        if self.lr is not None and self.lr <= 0:
+            raise _refused("lr", self.lr, "more than 0")
+        if self.weight_decay is not None and self.weight_decay < 0:
+            raise _refused("weight_decay", self.weight_decay, "0 or more")
+        if self.workers is not None and self.workers < 0:
+            raise _refused("workers", self.workers, "0 or more")
+        if self.milestones is not None and self.schedule != "step":
+            raise ValueError("--milestones belongs to --schedule step; give both or neither")
+
+    def changed_from(self, earlier: "TrainingSettings") -> list[str]:
+        """Flags that differ from an earlier run's and would make the result another one."""
+        return [
+            flag(field.name)
+            for field in fields(self)
+            if field.name not in _FREE_TO_CHANGE
+            and getattr(self, field.name) != getattr(earlier, field.name)
+        ]
+
+
+_FREE_TO_CHANGE = {"out", "resume", "workers", "checkpoint_minutes", "wandb"}
+
+
+def flag(field_name: str) -> str:
+    """The command-line flag of a field.
+
+    >>> flag("num_frames")
+    '--num-frames'
+    """
+    return "--" + field_name.replace("_", "-")
+
+
+def _refused(name: str, value: object, allowed: str) -> ValueError:
+    return ValueError(f"{flag(name)} is {value}; give {allowed}")

@@ -1,0 +1,33 @@
+"""Fixtures for all tests."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _load_beside(name: str) -> ModuleType:
+    """Loads a module of this folder, which is not a package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def media() -> ModuleType:
+    """Makes small videos and decodes them in the plainest way; see media.py."""
+    return _load_beside("media")
+
+
+@pytest.fixture(scope="session")
+def shared_videos() -> Path:
+    """The folder of real clips, which is not part of the project."""
+    beside = Path(__file__).parents[2] / "shared" / "videos"
+    folder = Path(os.environ.get("MIXTCONV_SHARED_VIDEOS", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real clips at {folder}; name their folder in MIXTCONV_SHARED_VIDEOS")
+    return folder

@@ -1,0 +1,484 @@
+"""What holds for every network that a temporal operation was put into."""
+
+import copy
+import io
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_inputs
+from mixtconv.models.sites import find_residual_sites
+
+IMAGE_SIZE = 32
+ARCHITECTURES = [
+    "resnet18",
+    "resnet50",
+    "resnet101",
+    "resnext50_32x4d",
+    "seresnet50",
+    "resnetv2_50",
+    "regnetx_002",
+    "regnety_002",
+    "mobilenetv2_100",
+    "mobilenetv3_small_100",
+    "efficientnet_b0",
+    "mixnet_s",
+    "convnext_atto",
+    "test_resnet",
+    "torchvision/resnet18",
+    "torchvision/resnet50",
+    "torchvision/mobilenet_v2",
+]
+WITHOUT_INNER = {"convnext_atto"}
+
+
+def build(architecture):
+    """A 2D network with random weights in which every branch says something.
+
+    Fresh networks start with branches of (nearly) nothing, so norms' weights are drawn anew, and
+    running statistics are those of a batch of noise.
+    """
+    torch.manual_seed(0)
+    library, _, name = architecture.rpartition("/")
+    if library:
+        network = getattr(torchvision.models, name)(num_classes=8)
+    else:
+        network = timm.create_model(name, num_classes=0)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        norm.momentum = 1.0
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name.endswith("gamma"):  # ConvNeXt's scale of the branch
+            nn.init.uniform_(parameter, 0.5, 1.5)
+    with torch.no_grad():
+        network.train()(torch.randn(8, 3, IMAGE_SIZE, IMAGE_SIZE))
+    return network.eval()
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def plain(request):
+    """The 2D network; tests work on copies."""
+    network = build(request.param)
+    network.architecture = request.param
+    return network
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    return build("test_resnet")
+
+
+def temporal(plain, num_frames=4, operation="mixtconv", **options):
+    return insert_temporal(
+        copy.deepcopy(plain),
+        operation,
+        num_frames=num_frames,
+        image_size=IMAGE_SIZE,
+        **options,
+    )
+
+
+def randomised(network):
+    generator = torch.Generator().manual_seed(1)
+    for site in temporal_inputs(network):
+        for parameter in site.temporal.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+    return network
+
+
+def images(count, size=IMAGE_SIZE):
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(2))
+
+
+@torch.no_grad()
+def frames_that_change(network, num_clips, num_frames, clip, frame):
+    """Which outputs (B, T) differ when one frame does."""
+    frames = images(num_clips * num_frames)
+    other = frames.clone()
+    other[clip * num_frames + frame] = images(1)[0] + 1.0
+    different = network(frames) != network(other)
+    return different.unflatten(0, (num_clips, num_frames)).flatten(2).any(2)
+
+
+def assert_same(got, expected):
+    """Equal up to rounding; random networks of many layers amplify it a thousandfold."""
+    tolerance = 1e4 * torch.finfo(expected.dtype).eps
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+# --- for every architecture ---
+
+
+@pytest.mark.parametrize("position", ["head", "inner"])
+@torch.no_grad()
+def test_as_identity_it_is_the_2d_network_frame_by_frame(plain, position):
+    if position == "inner" and plain.architecture in WITHOUT_INNER:
+        with pytest.raises(ValueError, match=r"no residual branch.*use position 'head'.*at=\["):
+            temporal(plain, position=position)
+        return
+    network = copy.deepcopy(plain).double()
+    frames = images(3).double()
+    expected = torch.cat([network(frame[None]) for frame in frames])
+    assert (expected[0] - expected[1]).abs().max() > 0.1 * expected.abs().max()
+    insert_temporal(
+        network, num_frames=3, position=position, init="identity", image_size=IMAGE_SIZE
+    )
+    assert next(temporal_inputs(network), None)
+    assert_same(network(frames), expected)
+
+
+def test_2d_weights_keep_their_names_and_load_unchanged(plain):
+    network = temporal(plain)
+    state, temporal_state = plain.state_dict(), network.state_dict()
+    own = {key for key in temporal_state if ".temporal." in key}
+    assert len(own) == 4 * len(list(temporal_inputs(network)))  # mixtconv has four groups
+    assert set(temporal_state) == set(state) | own
+    for key, value in state.items():
+        assert torch.equal(temporal_state[key], value), key
+
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    assert set(missing) == own
+    assert unexpected == []
+    temporal_state = network.state_dict()
+    assert all(torch.equal(temporal_state[key], value) for key, value in state.items())
+
+
+def test_frames_meet_only_through_the_operation(plain):
+    changed = frames_that_change(temporal(plain, 3, init="identity"), 2, 3, clip=1, frame=1)
+    assert changed.tolist() == [[False] * 3, [False, True, False]]
+
+
+def test_causal_reaches_later_frames_only(plain):
+    network = randomised(temporal(plain, 3, causal=True))
+    changed = frames_that_change(network, 2, 3, clip=1, frame=1)
+    assert changed.tolist() == [[False] * 3, [False, True, True]]
+    for site in temporal_inputs(network):
+        site.temporal.causal = False
+    changed = frames_that_change(network, 2, 3, clip=1, frame=1)
+    assert changed.tolist() == [[False] * 3, [True] * 3]
+
+
+def test_two_sites_reach_twice_as_far_as_the_kernel(plain):
+    sites = find_residual_sites(plain, image_size=IMAGE_SIZE)[:2]
+    network = randomised(temporal(plain, 8, "ks3", at=[site.module for site in sites]))
+    changed = frames_that_change(network, 1, 8, clip=0, frame=3)
+    assert changed[0].tolist() == [abs(t - 3) <= 2 for t in range(8)]
+
+
+def test_modes_and_statistics_stay_as_they_were(plain):
+    network = copy.deepcopy(plain).train()
+    next(network.children()).eval()
+    modes = {module: module.training for module in network.modules()}
+    insert_temporal(network, num_frames=4, image_size=IMAGE_SIZE)
+    assert all(module.training == mode for module, mode in modes.items())
+    for site in temporal_inputs(network):
+        assert site.training == site.temporal.training == site.module.training
+    state = network.state_dict()
+    assert all(torch.equal(state[name], buffer) for name, buffer in plain.named_buffers())
+
+
+def test_gradients_reach_every_weight_of_the_operation(plain):
+    network = randomised(temporal(plain))
+    network(images(4)).square().sum().backward()
+    for site in temporal_inputs(network):
+        for parameter in site.temporal.parameters():
+            assert parameter.grad.abs().max() > 0
+            assert parameter.grad.isfinite().all()
+
+
+@torch.no_grad()
+def test_channels_last_gives_the_same(plain):
+    network = temporal(plain).double()
+    frames = images(4).double()  # so that rounding cannot hide a mistake
+    expected = network(frames)
+    network.to(memory_format=torch.channels_last)
+    assert_same(network(frames.contiguous(memory_format=torch.channels_last)), expected)
+
+
+# --- for one or a few ---
+
+
+@pytest.mark.xfail(strict=True, reason="TemporalInput(...).train(mode) reaches the whole module")
+@pytest.mark.parametrize("architecture", ["regnetx_002", "torchvision/mobilenet_v2"])
+def test_frozen_norms_inside_a_wrapped_module_stay_frozen(architecture):
+    network = build(architecture).train()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.eval()
+    insert_temporal(network, num_frames=4, image_size=IMAGE_SIZE)
+    assert not any(norm.training for norm in norms)
+
+
+class Nothing(nn.Module):
+    """An operation that lets nothing through, to show what goes past it."""
+
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "torchvision/resnet50"])
+@torch.no_grad()
+def test_head_leaves_the_shortcut_untouched(architecture):
+    plain = build(architecture)
+    network = temporal(plain, operation=Nothing)
+    for stage in ("layer1", "layer2"):  # the first without, the second with a projection
+        blocks_2d, blocks = plain.get_submodule(stage), network.get_submodule(stage)
+        for block_2d, block in zip(blocks_2d, blocks, strict=True):
+            x = torch.randn(4, block_2d.conv1.in_channels, 8, 8)
+            shortcut = x if block_2d.downsample is None else block_2d.downsample(x)
+            branch = torch.zeros_like(x)
+            convs = 3 if hasattr(block_2d, "conv3") else 2
+            for index in range(1, convs + 1):
+                branch = getattr(block_2d, f"conv{index}")(branch)
+                branch = getattr(block_2d, f"bn{index}")(branch)
+                if index < convs:
+                    branch = branch.relu()
+            assert branch.abs().max() > 0
+            torch.testing.assert_close(block(x), (shortcut + branch).relu())
+
+
+@pytest.mark.parametrize("architecture", ["resnet50", "torchvision/resnet50"])
+@torch.no_grad()
+def test_inner_lies_between_the_first_two_convolutions(architecture):
+    plain = build(architecture)
+    network = temporal(plain, position="inner")
+    for name, block in network.named_modules():
+        if not hasattr(block, "conv3"):
+            continue
+        seen = {}
+        block.conv2.temporal.register_forward_hook(
+            lambda module, args, result, seen=seen: seen.update(before=args[0], after=result)
+        )
+        block.conv2.module.register_forward_pre_hook(
+            lambda module, args, seen=seen: seen.update(spatial=args[0])
+        )
+        block_2d = plain.get_submodule(name)
+        x = torch.randn(4, block_2d.conv1.in_channels, 4, 4)
+        block(x)
+        expected = block_2d.bn1(block_2d.conv1(x)).relu()
+        torch.testing.assert_close(seen["before"].flatten(0, 1), expected)
+        assert torch.equal(seen["spatial"], seen["after"].flatten(0, 1))
+        assert block.conv1 is not block.conv2 and not hasattr(block.conv1, "temporal")
+
+
+@pytest.mark.parametrize("stages", [[0], [1, 3], (3, 1), range(4)])
+def test_only_the_chosen_stages_get_the_operation(resnet, stages):
+    network = temporal(resnet, stages=stages)
+    wrapped = {name.split(".")[0] for name in network.state_dict() if ".temporal." in name}
+    assert wrapped == {f"layer{index + 1}" for index in stages}
+
+
+@torch.no_grad()
+def test_any_network_takes_it_at_named_modules():
+    small_vgg = {"mlp_ratio": 0.01}
+    cases = [
+        ("vgg11", small_vgg, ["features.3", "features.11"]),  # inside an nn.Sequential
+        ("densenet121", {}, ["features.transition1", "features.denseblock2.denselayer3.conv2"]),
+    ]
+    for name, options, at in cases:
+        plain = timm.create_model(name, num_classes=0, **options).eval()
+        for norm in plain.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+        frames = images(4)
+        network = temporal(plain, at=at, init="identity")
+        assert len(list(temporal_inputs(network))) == 2
+        assert_same(network(frames), plain(frames))
+        missing, unexpected = network.load_state_dict(plain.state_dict(), strict=False)
+        assert all(key.startswith(tuple(f"{module}.temporal." for module in at)) for key in missing)
+        assert unexpected == []
+        randomised(network)
+        assert frames_that_change(network, 1, 4, clip=0, frame=2).all()
+
+
+def test_names_beat_residual_branches(resnet):
+    network = temporal(resnet, at=["layer2.0.conv2"])
+    assert {key.split(".temporal.")[0] for key in network.state_dict() if ".temporal." in key} == {
+        "layer2.0.conv2"
+    }
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        ["layer1.0.conv1", "layer1.0"],
+        pytest.param(
+            ["layer1.0", "layer1.0.conv1"],
+            marks=pytest.mark.xfail(
+                strict=True, reason="the inner one is put on the wrapper of the outer"
+            ),
+        ),
+    ],
+)
+@torch.no_grad()
+def test_a_named_module_may_lie_inside_another(resnet, at):
+    network = temporal(resnet, at=at, init="identity")
+    calls = []
+    for site in temporal_inputs(network):
+        site.temporal.register_forward_hook(lambda *args: calls.append(1))
+    assert_same(network(images(4)), resnet(images(4)))
+    assert len(calls) == 2
+    assert network.load_state_dict(resnet.state_dict(), strict=False).unexpected_keys == []
+    assert set(resnet.state_dict()) <= set(network.state_dict())
+
+
+@pytest.mark.xfail(strict=True, reason="a name given twice wraps the wrapper")
+def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
+    try:
+        network = temporal(resnet, at=["layer1.0.conv1"] * 2)
+    except ValueError as error:
+        assert "layer1.0.conv1" in str(error)
+    else:
+        assert len(list(temporal_inputs(network))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("vgg11", {}, r"no residual branch in VGG: looked for sums .*at=\['\.\.\.'\]"),
+        ("vit_tiny_patch16_224", {"image_size": 224}, "no residual branch in VisionTransformer"),
+        ("test_resnet", {"at": ["layer9"]}, "no module 'layer9'; names look like conv1"),
+        ("test_resnet", {"stages": [4]}, r"\[4\]; the network's are 0 \(layer1\).*3 \(layer4\)"),
+        ("test_resnet", {"stages": [-1]}, r"\[-1\]; the network's are 0 \(layer1\)"),
+        ("test_resnet", {"stages": []}, r"\[\]; the network's are 0 \(layer1\)"),
+        ("test_resnet", {"num_frames": 0}, "num_frames is 0; .* at least 1"),
+        ("test_resnet", {"position": "tail"}, "'tail'; allowed are 'head' and 'inner'"),
+        ("test_resnet", {"operation": "mixconv"}, "unknown operation 'mixconv'.*'mixtconv'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_nothing_is_changed(name, options, message):
+    small = {"vgg11": {"mlp_ratio": 0.01}, "vit_tiny_patch16_224": {"depth": 1}}
+    network = timm.create_model(name, num_classes=0, **small.get(name, {}))
+    with pytest.raises(ValueError, match=message):
+        insert_temporal(network, **{"num_frames": 4, "image_size": IMAGE_SIZE, **options})
+    assert not list(temporal_inputs(network))
+
+
+def test_a_second_insertion_is_refused(resnet):
+    network = temporal(resnet, stages=[0])
+    before = list(network.state_dict())
+    with pytest.raises(ValueError, match="has temporal operations already"):
+        insert_temporal(network, num_frames=4, stages=[1], image_size=IMAGE_SIZE)
+    assert list(network.state_dict()) == before
+
+
+@torch.no_grad()
+def test_a_deep_copy_is_equal_and_apart(resnet):
+    network = randomised(temporal(resnet))
+    frames = images(4)
+    expected = network(frames)
+    twin = copy.deepcopy(network)
+    assert torch.equal(twin(frames), expected)
+    for tensor in twin.state_dict().values():
+        tensor.zero_()
+    assert torch.equal(network(frames), expected)
+    twin.load_state_dict(network.state_dict())
+    assert torch.equal(twin(frames), expected)
+
+
+@torch.no_grad()
+def test_state_dict_goes_through_a_file(resnet):
+    network, fresh = randomised(temporal(resnet)), temporal(build("test_resnet"))
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh(images(4)), network(images(4)))
+
+
+@torch.no_grad()
+def test_the_whole_network_can_be_pickled(resnet):
+    network = randomised(temporal(resnet))
+    file = io.BytesIO()
+    torch.save(network, file)
+    file.seek(0)
+    again = torch.load(file, weights_only=False)
+    assert torch.equal(again(images(4)), network(images(4)))
+    assert list(again.state_dict()) == list(network.state_dict())
+
+
+def test_names_hold_inside_a_larger_module(resnet):
+    model = nn.ModuleDict({"backbone": temporal(resnet)})
+    state = model.state_dict()
+    assert {key.removeprefix("backbone.") for key in state} >= set(resnet.state_dict())
+    model.load_state_dict(state)
+
+
+def test_the_wrapped_modules_attributes_are_reached_through_the_wrapper(resnet):
+    network = temporal(resnet)
+    wrapped, conv = network.layer1[0].conv1, resnet.layer1[0].conv1
+    assert torch.equal(wrapped.weight, conv.weight)
+    assert wrapped.weight is wrapped.module.weight
+    assert (wrapped.kernel_size, wrapped.stride) == (conv.kernel_size, conv.stride)
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = wrapped.nothing_like_it
+
+
+@pytest.mark.xfail(strict=True, reason="[], len() and iteration are not handed on")
+def test_a_wrapped_sequential_is_still_a_sequence():
+    network = temporal(build("torchvision/mobilenet_v2"))
+    wrapped = network.features[3].conv
+    assert wrapped[0] is wrapped.module[0]
+    assert len(wrapped) == len(list(wrapped)) == len(wrapped.module)
+
+
+@torch.no_grad()
+def test_set_num_frames(resnet):
+    network = randomised(temporal(resnet, num_frames=4))
+    frames = images(12)
+    with pytest.raises(ValueError, match="6 frames is not a whole number of clips of 4"):
+        network(frames[:6])
+    set_num_frames(network, 6)
+    assert {site.num_frames for site in temporal_inputs(network)} == {6}
+    torch.testing.assert_close(network(frames)[:6], network(frames[:6]))
+    expected = randomised(temporal(resnet, num_frames=6))(frames)
+    assert torch.equal(network(frames), expected)
+
+
+@pytest.mark.xfail(strict=True, reason="0 is accepted, and the next forward divides by it")
+def test_set_num_frames_refuses_what_insertion_refuses(resnet):
+    with pytest.raises(ValueError, match="num_frames is 0"):
+        set_num_frames(temporal(resnet), 0)
+
+
+def test_options_go_to_the_operation_and_functions_make_their_own(resnet):
+    network = temporal(resnet, kernel_sizes=(3, 9), causal=True, shift_fraction=0.25)
+    for site in temporal_inputs(network):
+        assert site.temporal.kernel_sizes == (3, 9)
+        assert site.temporal.causal
+    network = temporal(resnet, operation=Nothing)
+    assert all(isinstance(site.temporal, Nothing) for site in temporal_inputs(network))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@torch.no_grad()
+def test_a_network_in_another_precision_stays_in_it(resnet, dtype):
+    network = temporal(copy.deepcopy(resnet).to(dtype))
+    assert network(images(4).to(dtype)).dtype == dtype
+
+
+@pytest.mark.xfail(strict=True, reason="promised by the docstring, not done")
+def test_branches_without_the_place_are_logged(caplog):
+    with caplog.at_level("INFO", logger="mixtconv"):
+        temporal(timm.create_model("mixnet_s", num_classes=0), position="inner")
+    assert "blocks.0.0" in caplog.text  # a depthwise-separable block: conv_dw is its head
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "convnext_atto"])
+@torch.no_grad()
+def test_compiled_it_gives_the_same(architecture):
+    network = randomised(temporal(build(architecture), stages=[0]))
+    frames = images(4)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    assert_same(compiled(frames), network(frames))
+    torch._dynamo.reset()
