@@ -155,6 +155,13 @@ def test_about_the_share_asked_for_is_held_out() -> None:
     assert 1900 < len(hold_out([f"{i}.mp4" for i in range(10_000)], 0.2)) < 2100
 
 
+def test_the_share_is_that_of_the_user(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(100)))
+    catalog = load_catalog(tmp_path, val_fraction=0.5)
+    assert 80 < len(catalog.val) < 120
+    assert "50 %" in catalog.split_rule
+
+
 def test_adding_videos_moves_none(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(30)))
     before = load_catalog(tmp_path)
@@ -290,6 +297,12 @@ def test_columns_by_name_and_quotes(tmp_path: Path) -> None:
     catalog = load_catalog(path)
     assert catalog.classes == ("Laying it down, not upright", 'say "hi"')
     assert "clips/5,6.mp4" in names(catalog.train + catalog.val, tmp_path)
+
+
+def test_spaces_around_cells(tmp_path: Path) -> None:
+    touch(tmp_path, *VIDEOS)
+    path = write_csv(tmp_path, 'clips/1.mp4 , "a, b" ', "clips/2.mp4,c ", "clips/4.mp4,  c")
+    assert load_catalog(path).classes == ("a, b", "c")
 
 
 def test_utf16_absolute_and_windows_paths(tmp_path: Path) -> None:

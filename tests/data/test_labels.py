@@ -95,6 +95,17 @@ def test_two_possible_partners_are_no_pair() -> None:
     assert mirrored.unpaired == ("turn_left", "TurnRight", "turn right")
 
 
+def test_names_of_the_same_words_are_no_pair() -> None:
+    mirrored = mirror_labels(["turn_left", "TurnLeft", "turn_right", "TurnRight", "jump", "Jump"])
+    assert mirrored.target == (0, 1, 2, 3, 4, 5)
+    assert mirrored.unpaired == ("turn_left", "TurnLeft", "turn_right", "TurnRight")
+
+
+def test_words_of_other_scripts_count() -> None:
+    mirrored = mirror_labels(["手_left", "脚_left", "脚_right", "手_right"])
+    assert mirrored.target == (3, 2, 1, 0)
+
+
 def test_a_second_mirror_gives_the_label_back() -> None:
     for classes in (SOMETHING_V1, JESTER):
         target = mirror_labels(classes).target

@@ -163,6 +163,21 @@ def test_packets_without_a_picture_are_not_counted(media, tmp_path):
     assert_as_decoded(path, reference)
 
 
+def test_a_picture_lost_without_an_error_is_noticed(media, tmp_path):
+    frames = media.moving_frames(36)
+    path = media.encode(tmp_path / "a.mp4", frames, codec="mpeg4", gop_size=36)
+    position, size, *_ = media.packets(path)[9]
+    media.overwrite(path, position + 4, bytes(size - 4))
+    reference = media.decode_all(path)
+    assert len(reference) == 35
+    counts = []
+    clip = read_clip(
+        path, lambda num_frames: counts.append(num_frames) or [num_frames // 2], num_threads=1
+    )
+    assert counts == [36, 35] and clip.num_frames == 35
+    assert_as_decoded(path, reference)
+
+
 # Quarter turns and mirror images, each with how numpy does the same to (H, W, 3). The second
 # matrix is what a phone held upright writes: the picture is to be turned clockwise.
 ORIENTATIONS = [
@@ -274,6 +289,11 @@ def test_real_clips(name, media, shared_videos):
         ("a.mkv", "libx264", CLOSED_GOP),
         ("a.mp4", "libx264", {"x264-params": "keyint=1"}),
         ("a.mp4", "libx265", {"x265-params": "log-level=none:pools=1:keyint=12:open-gop=0"}),
+        (
+            "a.mp4",
+            "libx265",
+            {"x265-params": "log-level=none:pools=1:keyint=12:open-gop=0:radl=2:scenecut=0"},
+        ),
         ("a.mp4", "mpeg4", {"bf": "2"}),
     ],
 )
@@ -310,6 +330,24 @@ def test_nothing_behind_a_doubtful_packet_is_a_place_to_start(media, tmp_path):
     assert [entry for entry, _ in packet_table(path).entries] == [0, 12, 24, 36, 48]
     media.overwrite(path, media.packets(path)[30][0], bytes(8))
     assert [entry for entry, _ in packet_table(path).entries] == [0, 12, 24]
+
+
+def test_times_that_the_container_does_not_store_are_not_believed(media, tmp_path):
+    for suffix, stored in (("mp4", True), ("avi", False)):
+        path = media.encode(
+            tmp_path / f"a.{suffix}", media.moving_frames(30), codec="mpeg4", options={"bf": "2"}
+        )
+        assert packet_table(path).trusted is stored
+
+
+def test_several_threads_do_not_hide_damage(media, tmp_path):
+    path = media.encode(tmp_path / "a.mp4", media.moving_frames(30), options=CLOSED_GOP)
+    position, size, *_ = media.packets(path)[12]
+    media.overwrite(path, position + size // 2, bytes(size - size // 2))
+    assert len(media.decode_all(path)) == 30  # a decoder makes up what is missing
+    table = packet_table(path)
+    with pytest.raises(decoding._UnexpectedError):
+        decoding._decode_checked(path, table, plan_runs(table, range(30)), 2)
 
 
 def test_runs_start_where_that_saves_decoding():
@@ -472,7 +510,7 @@ def test_written_files_read_back_and_are_always_the_same(media, tmp_path):
         ([np.zeros((31, 32, 3), np.uint8)], "32x31; both must be even"),
         ([np.zeros((32, 32, 3), np.float32)], "float32"),
         ([np.zeros((3, 32, 32), np.uint8)], r"\(3, 32, 32\)"),
-        ([np.zeros((32, 32, 3), np.uint8), np.zeros((32, 16, 3), np.uint8)], "of one size"),
+        ([*np.zeros((90, 32, 32, 3), np.uint8), np.zeros((32, 16, 3), np.uint8)], "of one size"),
     ],
 )
 def test_frames_that_cannot_be_written(frames, message, tmp_path):

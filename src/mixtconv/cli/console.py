@@ -3,16 +3,19 @@
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 Format = Literal["table", "json"]
+
+FILE_WIDTH = 160
+"""Columns of a table that goes to a file or another program."""
 
 _QUIET = (
     "lightning",
@@ -32,8 +35,6 @@ def set_up_logging() -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mixtconv.models.insertion").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module=r"lightning|torch|torchmetrics")
-    warnings.filterwarnings("ignore", message=r".*dataloader.*|.*lr_scheduler.*|.*weights_only.*")
 
 
 def print_json(value: Any) -> None:
@@ -45,13 +46,14 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
     """Print the result of a command for people; numbers are aligned right."""
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*[_text(cell) for cell in row])
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else FILE_WIDTH, soft_wrap=False)
 
 
 def _text(cell: object) -> str:

@@ -49,9 +49,9 @@ def predict(
         print_json([result.to_dict() for result in results])
     else:
         rows = [
-            [result.source, prediction.label, f"{prediction.score:.3f}"]
+            [result.source if rank == 0 else "", prediction.label, f"{prediction.score:.3f}"]
             for result in results
-            for prediction in result.predictions
+            for rank, prediction in enumerate(result.predictions)
         ]
         print_table(["source", "label", "score"], rows)
     if len(unreadable) == len(results):

@@ -117,7 +117,7 @@ class TrainingClips(Dataset):
         return VideoItem(frames, label, index)
 
 
-class TestingViews(Dataset):
+class ScoringViews(Dataset):
     """All views of a video by a protocol, without chance.
 
     Args:
@@ -125,8 +125,6 @@ class TestingViews(Dataset):
         spec: the clips that the model takes.
         protocol: clips and crops.
     """
-
-    __test__ = False  # not a test class, whatever pytest thinks of the name
 
     def __init__(self, samples: Sequence[VideoSample], spec: ModelSpec, protocol: Protocol) -> None:
         self.samples = samples

@@ -111,11 +111,7 @@ def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) ->
             for frame in frames:
                 if count in numbers:
                     pictures[count] = to_rgb(frame, size)
-                as_announced = (
-                    count < table.num_pictures
-                    and table.trusted
-                    and frame.pts == table.picture_times[count]
-                )
+                as_announced = table.trusted and _as_announced(table, count, frame)
                 counting = counting or not as_announced
                 count += 1
             if count > last and not counting:
@@ -227,16 +223,12 @@ def _numbered(
     frames: Iterator[Any], table: PacketTable, *, first: int
 ) -> Iterator[tuple[int, Any]]:
     """Numbers the frames from `first`, making sure that their times are those of the table."""
-    number = first
-    for frame in frames:
-        if table.trusted:
-            if number == first > 0 and frame.pts is not None and frame.pts < _time(table, first):
-                continue  # shown before the entry, and perhaps not decodable from there
-            if number >= table.num_pictures or frame.pts != _time(table, number):
-                raise _UnexpectedError
+    for number, frame in enumerate(frames, start=first):
+        if table.trusted and not _as_announced(table, number, frame):
+            raise _UnexpectedError
         yield number, frame
-        number += 1
 
 
-def _time(table: PacketTable, picture: int) -> int:
-    return int(table.picture_times[picture])
+def _as_announced(table: PacketTable, number: int, frame: Any) -> bool:
+    """Whether a frame is, by its time, the picture that the packet table has at this number."""
+    return bool(number < table.num_pictures and frame.pts == table.picture_times[number])

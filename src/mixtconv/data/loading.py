@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import (
     EpochSampler,
-    TestingViews,
+    ScoringViews,
     TrainingClips,
     VideoBatch,
     collate,
@@ -35,7 +35,7 @@ def training_loader(
     return _loader(dataset, sampler, batch_size=batch_size, workers=workers)
 
 
-def testing_loader(
+def scoring_loader(
     samples: Sequence[VideoSample],
     spec: ModelSpec,
     protocol: Protocol,
@@ -55,7 +55,7 @@ def testing_loader(
         workers: processes that read; 0 reads in this one.
         rank, world_size: number of this process and of all.
     """
-    dataset = TestingViews(samples, spec, protocol)
+    dataset = ScoringViews(samples, spec, protocol)
     indices = list(range(rank, len(samples), world_size))
     videos = max(1, batch_size // protocol.num_views)
     return _loader(dataset, indices, batch_size=videos, workers=workers)

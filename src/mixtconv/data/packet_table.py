@@ -11,9 +11,10 @@ that decoding the file from its first packet gives. The second holds only where 
 - every packet that is jumped over looks whole, because a packet so damaged that it gives no
   picture shifts the number of all pictures after it.
 
-The look at a packet reads its first bytes (for H.264 and HEVC the lengths of its units), not its
-compressed content. Damage deep inside a packet that is jumped over and that makes a decoder drop
-the picture altogether cannot be seen this way.
+The look at a packet reads its first bytes (and for H.264 and HEVC the lengths of its units), not
+its compressed content. This is the limit of it: a picture that a decoder drops for damage behind
+intact first bytes, in a stretch that is jumped over, is counted, and the frames read after it are
+each one picture early. Decoding from the start notices.
 """
 
 from bisect import bisect_right

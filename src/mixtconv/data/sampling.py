@@ -82,7 +82,7 @@ def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generat
     )
 
 
-def testing_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
+def scoring_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
     """`fixed_clips` as a model takes them."""
     return fixed_clips(
         num_video_frames,

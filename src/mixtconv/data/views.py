@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixtconv.data.sampling import testing_clips
+from mixtconv.data.sampling import scoring_clips
 from mixtconv.data.transforms import CROPS
 from mixtconv.data.video import read_clip
 from mixtconv.models.spec import ModelSpec
@@ -78,7 +78,7 @@ def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
     """
 
     def choose(num_video_frames: int) -> list[int]:
-        clips = testing_clips(spec, num_video_frames, protocol.num_clips)
+        clips = scoring_clips(spec, num_video_frames, protocol.num_clips)
         return [frame for clip in clips for frame in clip]
 
     frames = read_clip(path, choose).frames  # (clips * T, 3, H, W)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable, VideoBatch
-from mixtconv.data.loading import testing_loader
+from mixtconv.data.loading import scoring_loader
 from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy, accuracy
 from mixtconv.models import VideoClassifier
@@ -74,7 +74,7 @@ def score_videos(
         autocast: context of mixed precision, if any.
         progress: wraps the batches, to show how far it is.
     """
-    loader = testing_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
+    loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
     with torch.inference_mode(), autocast or nullcontext():
         parts = [
             (batch.indices, view_logits(model, batch.frames).cpu(), batch.unreadable)

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.dataset import EpochSampler, TrainingClips
 from mixtconv.data.labels import mirror_labels
-from mixtconv.data.loading import default_workers, testing_loader, training_loader
+from mixtconv.data.loading import default_workers, scoring_loader, training_loader
 from mixtconv.data.views import Protocol
 from mixtconv.models import ModelSpec
 from mixtconv.training.settings import TrainingSettings
@@ -56,7 +56,7 @@ class VideoDataModule(LightningDataModule):
     def val_dataloader(self) -> Any:
         trainer = self.trainer
         assert trainer is not None
-        return testing_loader(
+        return scoring_loader(
             self.catalog.val,
             self.spec,
             self.protocol,

@@ -1,7 +1,9 @@
 """Training a recogniser: from settings to the files of a run."""
 
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,24 +118,11 @@ def train(
         skip_unreadable=settings.skip_unreadable,
     )
     record.unreadable = {str(video.path): video.reason for video in report.unreadable}
-    trainer = Trainer(
-        accelerator=_ACCELERATORS[device.type],
-        devices=[device.index] if device.index is not None else settings.devices,
-        num_nodes=settings.nodes,
-        precision=_PRECISIONS[resolve_precision(settings.precision, device)],
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.clip_gradient or None,
-        callbacks=_callbacks(record, settings, files, progress_bar),
-        logger=_loggers(settings, files),
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=files.folder,
-        enable_progress_bar=progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the loaders share out the samples, without repeats in val
-    )
-    data = VideoDataModule(catalog, initial.model.spec, settings)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    with _quiet_lightning():
+        callbacks = _callbacks(record, settings, files, progress_bar)
+        trainer = _make_trainer(settings, files, device, callbacks, progress_bar)
+        data = VideoDataModule(catalog, initial.model.spec, settings)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     assert record.best is not None
@@ -240,6 +229,47 @@ def _steps_per_epoch(num_train: int, settings: TrainingSettings) -> int:
     processes = settings.devices * settings.nodes
     clips = -(-num_train // processes)
     return -(-clips // settings.batch_size)
+
+
+def _make_trainer(
+    settings: TrainingSettings,
+    files: RunFiles,
+    device: torch.device,
+    callbacks: list[Callback],
+    progress_bar: bool,
+) -> Trainer:
+    return Trainer(
+        accelerator=_ACCELERATORS[device.type],
+        devices=[device.index] if device.index is not None else settings.devices,
+        num_nodes=settings.nodes,
+        precision=_PRECISIONS[resolve_precision(settings.precision, device)],
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip_gradient or None,
+        callbacks=callbacks,
+        logger=_loggers(settings, files),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=files.folder,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the loaders share out the samples, without repeats in val
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hints about hardware, workers and loggers from between the run's own lines."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning|torch")
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
 
 
 def _callbacks(

@@ -46,7 +46,7 @@ class EpochRecord:
     top5: float
     mean_class_accuracy: float
     learning_rate: float
-    """Of the weights, in the last step."""
+    """Of the weights, in the epoch's last step."""
     seconds: float
     """Of the epoch with its validation; of what was done since, if it was resumed inside."""
     data_wait: float
@@ -84,6 +84,7 @@ class RunRecord(Callback):
         self._parts: list[ScoredBatch] = []
         self._scores: VideoScores | None = None
         self._clock = _Clock()
+        self._learning_rate = 0.0
 
     @property
     def best(self) -> EpochRecord | None:
@@ -99,6 +100,7 @@ class RunRecord(Callback):
         self, trainer: Trainer, module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
         self._clock.data_arrived()
+        self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
         for item in batch.unreadable:
             if not self.skip_unreadable:
                 raise UnreadableVideoError(
@@ -161,7 +163,7 @@ class RunRecord(Callback):
             train_loss=self._loss.value,
             val_loss=float(loss),
             **asdict(scores.accuracy()),
-            learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
+            learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
             skipped=self._skipped,

@@ -1,1 +1,36 @@
 """Pictures and the report."""
+
+from mixtconv.visualization.confusion import (
+    confusion_matrix,
+    confusion_order,
+    top_confusions,
+)
+from mixtconv.visualization.curves import learning_curves
+from mixtconv.visualization.kernels import temporal_kernels
+from mixtconv.visualization.report import render_report, write_report
+from mixtconv.visualization.report_data import (
+    CurvePoint,
+    ExampleStrip,
+    KernelGroup,
+    KernelSite,
+    ModelResult,
+    Prediction,
+    Report,
+)
+
+__all__ = [
+    "CurvePoint",
+    "ExampleStrip",
+    "KernelGroup",
+    "KernelSite",
+    "ModelResult",
+    "Prediction",
+    "Report",
+    "confusion_matrix",
+    "confusion_order",
+    "learning_curves",
+    "render_report",
+    "temporal_kernels",
+    "top_confusions",
+    "write_report",
+]

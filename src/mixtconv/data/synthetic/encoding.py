@@ -2,9 +2,9 @@
 
 A usual H.264 file has a few whole pictures, the others being differences to earlier ones, so a
 picture's quality depends on its place: a network could learn from that which frame came first.
-Here every picture is coded by itself and with one quantiser. A clip run backwards then gives, byte
-effects of position aside, the same pictures in opposite order, pixel for pixel after decoding;
-and any frame can be read without reading another.
+Here every picture is coded by itself and with one quantiser. A clip run backwards then decodes to
+the same pictures in opposite order, pixel for pixel, and any frame can be read without another.
+That takes options that `video_writer.write_video`, with its constant rate factor, does not have.
 """
 
 from __future__ import annotations

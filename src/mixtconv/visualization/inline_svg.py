@@ -1,0 +1,92 @@
+"""A matplotlib figure as an SVG element that stands inside an HTML page."""
+
+import io
+import re
+import warnings
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from mixtconv.visualization.palette import CSS_VARIABLES, chart_style
+
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_FONT = re.compile(r"(font: .*?px) [^;]+")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_COLOR = re.compile("|".join(CSS_VARIABLES))
+
+
+def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) -> Markup:
+    """Turn a figure into an `<svg>` whose colours and font are those of the page.
+
+    Args:
+        figure: what is drawn.
+        id_prefix: begins every id inside, and so must differ between the pictures of a page.
+        title: what the picture is.
+        description: what it shows, for those who do not see it.
+
+    Returns:
+        The element, with role, title and description. The same figure gives the same text.
+    """
+    root = ElementTree.fromstring(_draw(figure))
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):
+                parent.remove(child)
+    targets = {_target(element) for element in root.iter()} - {""}
+    for element in root.iter():
+        element.tag = element.tag.partition("}")[2]
+        element.text = element.text if (element.text or "").strip() else None
+        element.tail = None
+        _rewrite(element, id_prefix, targets)
+    view_box = root.get("viewBox", "")
+    width = float(view_box.split()[2])
+    root.attrib.clear()
+    root.attrib.update(
+        {
+            "class": "chart",
+            "role": "img",
+            "aria-labelledby": f"{id_prefix}-title {id_prefix}-desc",
+            "viewBox": view_box,
+            "style": f"--width: {width:g}px",
+        }
+    )
+    for tag, text in (("desc", description), ("title", title)):
+        element = ElementTree.Element(tag, {"id": f"{id_prefix}-{tag}"})
+        element.text = text
+        root.insert(0, element)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _draw(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with chart_style(), warnings.catch_warnings():
+        # the page's font draws the text, so that a glyph missing from matplotlib's is no fault
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        FigureCanvasSVG(figure).print_svg(
+            buffer, facecolor="none", metadata={"Date": None, "Creator": None}
+        )
+    return buffer.getvalue()
+
+
+def _target(element: ElementTree.Element) -> str:
+    """The id that an element refers to, or nothing."""
+    reference = _REFERENCE.search(element.get("clip-path", ""))
+    return reference[1] if reference else element.get(_XLINK, "#").removeprefix("#")
+
+
+def _rewrite(element: ElementTree.Element, id_prefix: str, targets: set[str]) -> None:
+    """Give an element the page's colours and font, and ids of its own."""
+    own_id = element.attrib.pop("id", "")
+    if own_id in targets:
+        element.set("id", f"{id_prefix}-{own_id}")
+    link = element.attrib.pop(_XLINK, "")
+    if link:
+        element.set("href", f"#{id_prefix}-{link[1:]}" if link.startswith("#") else link)
+    if "clip-path" in element.attrib:
+        clip_path = _REFERENCE.sub(rf"url(#{id_prefix}-\1)", element.attrib["clip-path"])
+        element.set("clip-path", clip_path)
+    if "style" in element.attrib:
+        style = _COLOR.sub(lambda m: f"var({CSS_VARIABLES[m[0]]})", element.attrib["style"])
+        element.set("style", _FONT.sub(r"\1 var(--font)", style))

@@ -1,0 +1,180 @@
+"""Learned temporal kernels beside those that training started from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixtconv.visualization.palette import (
+    INK,
+    LINE,
+    MUTED,
+    chart_style,
+    heat_colors,
+    new_figure,
+)
+from mixtconv.visualization.report_data import KernelGroup, KernelSite
+
+WIDTH = 360
+LEFT, RIGHT, TOP, BOTTOM = 26, 12, 34, 66
+GAP, ROW_GAP, ROW_HEIGHT = 14, 12, 104
+MIN_TAP, MAX_TAP = 17, 40
+MIN_TAPS_WIDE = 2.4
+"""A group is drawn at least as wide as so many taps, so that its title has room."""
+
+
+@dataclass(frozen=True)
+class TimeShares:
+    """Where the absolute weight of a group of kernels lies, as shares of 1."""
+
+    before: float
+    present: float
+    after: float
+
+
+def time_shares(group: KernelGroup) -> TimeShares:
+    """Sum the absolute weights of all channels before, at and after the present frame.
+
+    >>> time_shares(KernelGroup(3, 1, np.array([[1.0, 2.0, -1.0]])))
+    TimeShares(before=0.25, present=0.5, after=0.25)
+    """
+    weight = np.abs(np.nan_to_num(group.weights)).sum(axis=0)
+    offsets = np.array(group.offsets)
+    whole = float(weight.sum()) or 1.0
+    return TimeShares(
+        before=float(weight[offsets < 0].sum()) / whole,
+        present=float(weight[offsets == 0].sum()) / whole,
+        after=float(weight[offsets > 0].sum()) / whole,
+    )
+
+
+def channel_order(group: KernelGroup) -> NDArray[np.intp]:
+    """Channels from those that look back to those that look ahead: (C, K) -> (C,).
+
+    A channel's place is the mean offset of its taps, each counted with its absolute weight.
+    """
+    weight = np.abs(np.nan_to_num(group.weights))
+    mean_offset = weight @ np.array(group.offsets) / np.maximum(weight.sum(axis=1), 1e-12)
+    return np.argsort(mean_offset, kind="stable")
+
+
+def temporal_kernels(site: KernelSite) -> Figure:
+    """Draw the kernels of one place: a column a group, a row a channel, a field a tap.
+
+    Where the initial kernels are known they stand above the learned ones, their channels in the
+    same order.
+
+    >>> site = KernelSite("layer1", (KernelGroup(3, 1, np.eye(3)),))
+    >>> len(temporal_kernels(site).axes)
+    2
+    """
+    rows = [("at the start", site.initial)] if site.initial else []
+    rows.append(("learned", site.groups))
+    orders = [channel_order(group) for group in site.groups]
+    limit = _color_limit(site)
+    with chart_style():
+        widths = [max(group.kernel_size, MIN_TAPS_WIDE) for group in site.groups]
+        free = WIDTH - LEFT - RIGHT - GAP * (len(widths) - 1)
+        tap = min(MAX_TAP, max(MIN_TAP, free / sum(widths)))
+        width = max(WIDTH, LEFT + RIGHT + GAP * (len(widths) - 1) + tap * sum(widths))
+        height = TOP + len(rows) * (ROW_HEIGHT + ROW_GAP) - ROW_GAP + BOTTOM
+        figure = new_figure(width, height)
+        for row, (title, groups) in enumerate(rows):
+            top, left = TOP + row * (ROW_HEIGHT + ROW_GAP), float(LEFT)
+            for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
+                box = (left, top, tap * group.kernel_size, ROW_HEIGHT)
+                axes = _axes(figure, box)
+                _draw_group(axes, group, order, limit)
+                if index == 0:
+                    _title_row(axes, title, tap)
+                if row == 0:
+                    _title_group(axes, group, len(order))
+                if row == len(rows) - 1:
+                    _label_taps(axes, group, len(order))
+                left += tap * widths[index] + GAP
+        _draw_scale(figure, limit, height)
+        return figure
+
+
+def _color_limit(site: KernelSite) -> float:
+    """The weight at which colours are full: one for the whole place, without the last outliers."""
+    values = [np.abs(group.weights).ravel() for group in (*site.groups, *site.initial)]
+    finite = np.concatenate(values)
+    finite = finite[np.isfinite(finite)]
+    return float(np.quantile(finite, 0.998)) or 1.0 if finite.size else 1.0
+
+
+def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Any:
+    """Axes at (left, top, width, height) in pixels from the upper left corner."""
+    left, top, width, height = box
+    whole_width, whole_height = figure.get_size_inches() * figure.dpi
+    axes = figure.add_axes(
+        (
+            left / whole_width,
+            1 - (top + height) / whole_height,
+            width / whole_width,
+            height / whole_height,
+        )
+    )
+    axes.set_facecolor("none")
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_color(MUTED)
+        spine.set_linewidth(0.6)
+    return axes
+
+
+def _draw_group(axes: Any, group: KernelGroup, order: NDArray[np.intp], limit: float) -> None:
+    colors = heat_colors(group.weights[order] / limit)
+    axes.imshow(colors, interpolation="none", aspect="auto")
+    for between in range(group.kernel_size - 1):
+        axes.axvline(between + 0.5, color=LINE, linewidth=0.5)
+
+
+def _title_row(axes: Any, title: str, tap: float) -> None:
+    place = -0.5 - 9 / tap
+    middle = float(np.mean(axes.get_ylim()))
+    axes.text(
+        place,
+        middle,
+        title,
+        ha="center",
+        va="baseline",
+        rotation=90,
+        rotation_mode="anchor",
+        size=11,
+        color=INK,
+    )
+
+
+def _title_group(axes: Any, group: KernelGroup, channels: int) -> None:
+    dilated = f"\N{MULTIPLICATION SIGN}{group.dilation}" if group.dilation > 1 else ""
+    above = -0.5 - 8 * channels / ROW_HEIGHT
+    text = f"size {group.kernel_size}{dilated}"
+    axes.text(-0.5, above, text, ha="left", va="baseline", size=11, color=INK)
+
+
+def _label_taps(axes: Any, group: KernelGroup, channels: int) -> None:
+    offsets = group.offsets
+    below = channels - 0.5 + 15 * channels / ROW_HEIGHT
+    for tap in sorted({0, offsets.index(0), len(offsets) - 1}):
+        text = tap_name(offsets[tap])
+        axes.text(tap, below, text, ha="center", va="baseline", size=10, color=MUTED)
+
+
+def tap_name(offset: int) -> str:
+    """The frame at an offset, as in t−3, t, t+1."""
+    return f"t{offset:+d}".replace("-", "\N{MINUS SIGN}") if offset else "t"
+
+
+def _draw_scale(figure: Figure, limit: float, height: float) -> None:
+    """The legend of the colours, below the kernels."""
+    axes = _axes(figure, (LEFT, height - 34, 120, 9))
+    colors = heat_colors(np.linspace(-1, 1, 121)[None])
+    axes.imshow(colors, interpolation="none", aspect="auto")
+    texts = (f"\N{MINUS SIGN}{limit:.2g}", "0", f"+{limit:.2g}")
+    for place, text in zip((0, 60, 120), texts, strict=True):
+        axes.text(place, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)
+    axes.text(130, 0.4, "weight of the frame", ha="left", va="baseline", size=10, color=MUTED)

@@ -1,0 +1,66 @@
+"""Numbers as the report writes them."""
+
+import math
+from collections.abc import Sequence
+
+NOT_MEASURED = "\N{EN DASH}"
+_PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+
+
+def percent(value: float, *, decimals: int = 1) -> str:
+    """A percentage.
+
+    >>> percent(97.53), percent(float("nan"))
+    ('97.5 %', '–')
+    """
+    if not math.isfinite(value):
+        return NOT_MEASURED
+    return f"{value:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def number(value: float, *, decimals: int) -> str:
+    """A number with fixed decimals.
+
+    >>> number(0.1234, decimals=2)
+    '0.12'
+    """
+    return f"{value:.{decimals}f}" if math.isfinite(value) else NOT_MEASURED
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> duration(151), duration(7260), duration(8.25)
+    ('2 min 31 s', '2 h 01 min', '8.2 s')
+    """
+    if not math.isfinite(seconds):
+        return NOT_MEASURED
+    if seconds < 10:
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min".replace(" ", "\N{NO-BREAK SPACE}")
+    text = f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def in_common_unit(values: Sequence[float]) -> tuple[str, list[str]]:
+    """Write counts in one unit, so that a column compares: the prefix, and the numbers.
+
+    >>> in_common_unit([32_700_000_000, 33_179_000_000])
+    ('G', ['32.70', '33.18'])
+    """
+    largest = max(values, default=0)
+    prefix, unit = next((pair for pair in _PREFIXES if largest >= pair[1]), ("", 1.0))
+    decimals = 2 if prefix else 0
+    return prefix, [f"{value / unit:.{decimals}f}" for value in values]
+
+
+def joined(parts: Sequence[str]) -> str:
+    """A list in a sentence.
+
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -1,0 +1,181 @@
+"""Samples depend on seed, epoch and number alone; nothing is replaced or dropped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.dataset import (
+    EpochSampler,
+    SampleKey,
+    ScoringViews,
+    TrainingClips,
+    Unreadable,
+    VideoItem,
+    collate,
+)
+from mixtconv.data.labels import mirror_labels
+from mixtconv.data.loading import scoring_loader, training_loader
+from mixtconv.data.video import write_video
+from mixtconv.data.views import Protocol, read_views
+from mixtconv.models import ModelSpec
+
+CLASSES = ("move left", "move right", "jump")
+SPEC = ModelSpec("tsn_test_resnet", CLASSES, num_frames=4, image_size=32)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[VideoSample]:
+    folder = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(6):
+        path = folder / f"{number}.mp4"
+        frames = rng.integers(0, 255, (12 + number, 8, 12, 3), dtype=np.uint8)
+        write_video(path, frames.repeat(4, 1).repeat(4, 2), frames_per_second=10)
+        made.append(VideoSample(path, number % 3))
+    return made
+
+
+def _item(dataset: TrainingClips, epoch: int, number: int) -> VideoItem:
+    item = dataset[SampleKey(epoch, number)]
+    assert isinstance(item, VideoItem)
+    return item
+
+
+def test_a_training_sample_depends_on_seed_epoch_and_number_alone(
+    samples: list[VideoSample],
+) -> None:
+    dataset = TrainingClips(samples, SPEC, mirroring=mirror_labels(CLASSES), seed=1)
+    first = _item(dataset, 0, 2)
+    _item(dataset, 0, 3)
+    torch.rand(5)
+    again = _item(TrainingClips(samples, SPEC, mirroring=mirror_labels(CLASSES), seed=1), 0, 2)
+    assert torch.equal(first.frames, again.frames)
+    assert first.label == again.label
+    others = [_item(dataset, 1, 2), _item(TrainingClips(samples, SPEC, seed=2), 0, 2)]
+    assert not any(torch.equal(first.frames, other.frames) for other in others)
+
+
+def test_a_mirrored_clip_carries_the_mirrored_label(samples: list[VideoSample]) -> None:
+    """Half of the clips are mirrored; each is the mirror of the clip that is not."""
+    plain = TrainingClips(samples, SPEC)
+    mirrored = TrainingClips(samples, SPEC, mirroring=mirror_labels(CLASSES))
+    partner = {0: 1, 1: 0, 2: 2}
+    count = 0
+    for epoch in range(20):
+        for number, sample in enumerate(samples):
+            one, other = _item(plain, epoch, number), _item(mirrored, epoch, number)
+            assert one.label == sample.label
+            if torch.equal(one.frames, other.frames):
+                assert other.label == sample.label
+            else:
+                assert torch.equal(one.frames.flip(-1), other.frames)
+                assert other.label == partner[sample.label]
+                count += 1
+    assert 40 <= count <= 80
+
+
+def test_a_class_without_its_mirror_partner_is_never_mirrored(samples: list[VideoSample]) -> None:
+    classes = ("move left", "sit", "jump")
+    spec = ModelSpec("tsn_test_resnet", classes, num_frames=4, image_size=32)
+    plain = TrainingClips(samples, spec)
+    mirrored = TrainingClips(samples, spec, mirroring=mirror_labels(classes))
+    for epoch in range(10):
+        assert torch.equal(_item(plain, epoch, 0).frames, _item(mirrored, epoch, 0).frames)
+
+
+def test_workers_and_batches_do_not_change_training_samples(samples: list[VideoSample]) -> None:
+    def read(workers: int, batch_size: int) -> dict[int, torch.Tensor]:
+        dataset = TrainingClips(samples, SPEC, seed=3)
+        sampler = EpochSampler(len(samples), seed=3)
+        sampler.set_epoch(2)
+        loader = training_loader(dataset, sampler, batch_size=batch_size, workers=workers)
+        return {
+            int(number): frames
+            for batch in loader
+            for number, frames in zip(batch.indices, batch.frames, strict=True)
+        }
+
+    alone, together = read(0, 1), read(2, 4)
+    assert alone.keys() == together.keys() == set(range(6))
+    assert all(torch.equal(alone[number], together[number]) for number in alone)
+
+
+def test_an_epoch_is_a_new_permutation_and_resumes_where_it_stopped() -> None:
+    sampler = EpochSampler(10, seed=0)
+    epochs = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        epochs.append([key.number for key in sampler])
+        assert sorted(epochs[-1]) == list(range(10))
+    assert epochs[0] != epochs[1] != epochs[2]
+    resumed = EpochSampler(10, seed=0)
+    resumed.resume_at(1, 4)
+    resumed.set_epoch(1)
+    assert [key.number for key in resumed] == epochs[1][4:]
+    resumed.set_epoch(2)
+    assert [key.number for key in resumed] == epochs[2]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_processes_share_an_epoch_evenly(world_size: int) -> None:
+    shares = [
+        [key.number for key in EpochSampler(10, seed=0, rank=rank, world_size=world_size)]
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    assert set().union(*shares) == set(range(10))
+    assert len(shares[0]) == len(EpochSampler(10, seed=0, world_size=world_size))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_every_test_video_comes_once_over_all_processes(
+    samples: list[VideoSample], world_size: int
+) -> None:
+    numbers = [
+        int(number)
+        for rank in range(world_size)
+        for batch in scoring_loader(
+            samples,
+            SPEC,
+            Protocol(),
+            batch_size=2,
+            workers=0,
+            rank=rank,
+            world_size=world_size,
+        )
+        for number in batch.indices
+    ]
+    assert sorted(numbers) == list(range(6))
+
+
+def test_views_are_clips_times_crops(samples: list[VideoSample]) -> None:
+    views = read_views(samples[0].path, SPEC, Protocol(2, 3))
+    assert views.shape == (6, 4, 3, 37, 37)  # three crops at full resolution: 32 * 256 / 224
+    assert read_views(samples[0].path, SPEC, Protocol(1, 1)).shape == (1, 4, 3, 32, 32)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_stays(
+    samples: list[VideoSample], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("this is no video")
+    mixed = [samples[0], VideoSample(bad, 1), samples[1]]
+    batch = collate([ScoringViews(mixed, SPEC, Protocol())[number] for number in range(3)])
+    assert batch.indices.tolist() == [0, 2]
+    (item,) = batch.unreadable
+    assert isinstance(item, Unreadable)
+    assert item.number == 1
+    assert str(bad) in item.path
+    training = collate([TrainingClips(mixed, SPEC)[SampleKey(0, 1)]])
+    assert len(training.labels) == 0
+    assert training.unreadable[0].path == str(bad)
+
+
+@pytest.mark.parametrize("name", ["", "2", "2x", "x3", "0x1", "1x2", "one"])
+def test_a_protocol_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"protocol is .*(give|allowed)"):
+        Protocol.parse(name)
