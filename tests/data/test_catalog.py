@@ -214,9 +214,11 @@ def test_folder_of_one_class(tmp_path: Path) -> None:
     assert "one class only, 'jump'" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("video", ["1.mp4", "v1/00001.jpg", "train/1.mp4"])
+@pytest.mark.parametrize("video", ["1.mp4", "v1/00001.jpg", "train/1.mp4", "v1/flow_x/1.jpg"])
 def test_videos_without_class_folders(tmp_path: Path, video: str) -> None:
     touch(tmp_path, video)
+    if video.startswith("v1"):
+        touch(tmp_path, "v1/00002.jpg")
     assert "do not lie in class folders" in refusal(tmp_path)
 
 
@@ -272,6 +274,7 @@ def test_spellings_of_one_csv(
     catalog = load_catalog(path)
     assert catalog.classes == ("a", "b")
     assert sorted(names(catalog.train + catalog.val, tmp_path)) == sorted(VIDEOS)
+    assert catalog.notes == ()
 
 
 @pytest.mark.parametrize("header", [["path,label,split"], []])
@@ -283,16 +286,23 @@ def test_csv_with_splits(tmp_path: Path, header: list[str]) -> None:
     assert names(catalog.val, tmp_path) == ["clips/my 3.mp4"]
 
 
+def test_spaces_with_a_header_of_three(tmp_path: Path) -> None:
+    touch(tmp_path, *VIDEOS)
+    rows = zip(VIDEOS, "abab", ["train", "train", "val", "val"], strict=True)
+    catalog = load_catalog(write_csv(tmp_path, "path label split", *map(" ".join, rows)))
+    assert names(catalog.val, tmp_path) == ["clips/my 3.mp4", "clips/4.mp4"]
+
+
 def test_columns_by_name_and_quotes(tmp_path: Path) -> None:
     """Columns may stand in any order beside others; a quoted name may hold the delimiter."""
     touch(tmp_path, *VIDEOS, "clips/5,6.mp4")
     path = write_csv(
         tmp_path,
-        "id,Label,file",
-        '1,"Laying it down, not upright",clips/1.mp4',
-        '2,"Laying it down, not upright",clips/2.mp4',
-        '3,"say ""hi""","clips/5,6.mp4"',
-        '4,"say ""hi""",clips/4.mp4,,',
+        "id,Label,file,width",
+        '1,"Laying it down, not upright",clips/1.mp4,320',
+        '2,"Laying it down, not upright",clips/2.mp4,320',
+        '3,"say ""hi""","clips/5,6.mp4",320',
+        '4,"say ""hi""",clips/4.mp4,,,',
     )
     catalog = load_catalog(path)
     assert catalog.classes == ("Laying it down, not upright", 'say "hi"')
@@ -301,7 +311,7 @@ def test_columns_by_name_and_quotes(tmp_path: Path) -> None:
 
 def test_spaces_around_cells(tmp_path: Path) -> None:
     touch(tmp_path, *VIDEOS)
-    path = write_csv(tmp_path, 'clips/1.mp4 , "a, b" ', "clips/2.mp4,c ", "clips/4.mp4,  c")
+    path = write_csv(tmp_path, 'clips/1.mp4 , "a, b"', "clips/2.mp4,c ", "clips/4.mp4,  c")
     assert load_catalog(path).classes == ("a, b", "c")
 
 
@@ -376,7 +386,9 @@ def test_every_bad_line_is_counted(tmp_path: Path) -> None:
 def test_bad_lines(tmp_path: Path, line: str, fault: str) -> None:
     touch(tmp_path, *VIDEOS, "folder/x.txt")
     path = write_csv(tmp_path, "path,label", "clips/1.mp4,jump", "clips/2.mp4,run", line)
-    assert f"1 bad line: line 4: {fault}" in refusal(path, classes=["jump", "run"])
+    message = refusal(path, classes=["jump", "run"])
+    assert f"1 bad line: line 4: {fault}" in message
+    assert message.endswith("; correct or remove them")
 
 
 def test_bad_splits(tmp_path: Path) -> None:
@@ -432,6 +444,8 @@ def test_files_that_are_no_csv(tmp_path: Path) -> None:
     quotes = tmp_path / "quotes.csv"
     quotes.write_text('path,label\na.mp4,jump\nb.mp4,"run\nc.mp4,run\n')
     assert "in the row after line 2; check its quotes" in refusal(quotes)
+    quotes.write_text('"path"x,label\na.mp4,jump\n')
+    assert "in the row after line 0; check its quotes" in refusal(quotes)
     video = tmp_path / "clip.mp4"
     video.touch()
     assert "is one video; give a folder of class folders" in refusal(video)
@@ -468,9 +482,9 @@ def test_unsplit_data_are_scored_whole_or_as_training_split_them(tmp_path: Path)
 
 
 def test_one_class_can_be_scored(tmp_path: Path) -> None:
-    touch(tmp_path, "b/1.mp4")
+    touch(tmp_path, "test/b/1.mp4", "readme.txt")
     assert load_labelled_videos(tmp_path, classes=("a", "b")) == (
-        VideoSample(tmp_path / "b/1.mp4", 1),
+        VideoSample(tmp_path / "test/b/1.mp4", 1),
     )
 
 

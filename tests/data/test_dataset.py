@@ -1,5 +1,7 @@
 """Samples depend on seed, epoch and number alone; nothing is replaced or dropped."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +181,41 @@ def test_what_cannot_be_read_is_named_and_the_rest_stays(
 def test_a_protocol_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"protocol is .*(give|allowed)"):
         Protocol.parse(name)
+
+
+def test_workers_do_not_inherit_garbage_that_owns_threads(samples: list[VideoSample]) -> None:
+    """A decoder with threads, freed in a forked worker, would keep the worker waiting for ever."""
+    script = f"""
+import gc, sys
+import av, torch
+import subprocess
+import sys
+from pathlib import Path
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.loading import scoring_loader
+from mixtconv.data.views import Protocol
+from mixtconv.models import ModelSpec
+
+class Reading(list):
+    def __getitem__(self, number):
+        gc.collect()  # what the interpreter does at a moment of its own choice
+        return super().__getitem__(number)
+
+gc.disable()
+with av.open({str(samples[0].path)!r}) as container:
+    container.streams.video[0].thread_type = "FRAME"
+    container.streams.video[0].thread_count = 4
+    frame = next(container.decode(video=0))
+    frame.to_ndarray(format="rgb24", threads=4)
+garbage = [frame, container]
+garbage.append(garbage)
+del frame, container, garbage
+samples = Reading([VideoSample(Path({str(samples[0].path)!r}), 0)] * 4)
+spec = ModelSpec("tsn_test_resnet", ("a", "b"), num_frames=4, image_size=32)
+loader = scoring_loader(samples, spec, Protocol(), batch_size=2, workers=1)
+print(sum(len(batch.labels) for batch in loader))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "4", done.stderr

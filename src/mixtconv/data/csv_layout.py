@@ -53,7 +53,7 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
     for row in rows:
         reader.read(row)
     if reader.faults:
-        raise ValueError(_bad_lines(path, reader.faults, has_header))
+        raise ValueError(_bad_lines(path, reader.faults))
     notes = []
     if reader.repeated:
         lines = count_of(reader.repeated, "line")
@@ -189,10 +189,10 @@ def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
         )
 
 
-def _bad_lines(path: Path, faults: Sequence[tuple[int, str]], has_header: bool) -> str:
+def _bad_lines(path: Path, faults: Sequence[tuple[int, str]]) -> str:
     faults = sorted(faults)
     named = first_few([f"line {line}: {fault}" for line, fault in faults], separator="; ")
     text = f"{path}: {count_of(len(faults), 'bad line')}: {named}; correct or remove them"
-    if faults[0][0] == 1 and not has_header:
+    if faults[0][0] == 1:
         text += " (a header must name the columns path and label)"
     return text

@@ -126,7 +126,8 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
     switches its resolution, is scaled to it.
     """
     other = {} if (frame.width, frame.height) == size else {"width": size[0], "height": size[1]}
-    rgb = frame.to_ndarray(format="rgb24", **other)  # (H, W, 3)
+    # One thread: a process forked later would wait for ever for this one's threads.
+    rgb = frame.to_ndarray(format="rgb24", threads=1, **other)  # (H, W, 3)
     return _upright(rgb, frame)
 
 

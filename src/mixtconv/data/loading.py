@@ -1,5 +1,6 @@
 """Data loaders: worker processes that read videos ahead of the network."""
 
+import gc
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -61,10 +62,23 @@ def scoring_loader(
     return _loader(dataset, indices, batch_size=videos, workers=workers)
 
 
+class _ForkingLoader(DataLoader):
+    """A loader whose workers do not inherit garbage that owns threads.
+
+    A worker is a fork of this process without its threads. Where it inherits an unreachable video
+    decoder and happens to free it, it waits for threads that are not there, for ever.
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers:
+            gc.collect()
+        return super().__iter__()
+
+
 def _loader(
     dataset: Any, sampler: Sampler | Sequence[int], *, batch_size: int, workers: int
 ) -> "DataLoader[VideoBatch]":
-    return DataLoader(
+    return _ForkingLoader(
         dataset,
         sampler=sampler,
         batch_size=batch_size,

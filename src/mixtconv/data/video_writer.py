@@ -83,4 +83,5 @@ def _as_picture(array: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Any:
 
     if array.shape != shape:
         raise ValueError(f"got frames of shapes {shape} and {array.shape}; all must be of one size")
-    return av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
+    return picture.reformat(format="yuv420p", threads=1)  # as in `decoding.to_rgb`

@@ -78,10 +78,11 @@ def insert_temporal(
         num_frames: T, the frames of a clip.
         position: `head`, the start of each residual branch, before its first convolution; `inner`,
             before its first spatial convolution that follows another one (in a bottleneck: after
-            the first 1x1). Branches without the place stay 2D, and are logged.
+            the first 1x1). Branches without the place stay 2D, and are logged (level INFO).
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
-        at: dotted names of modules to put the operation before, instead of residual branches.
+        at: dotted names of modules to put the operation before, instead of residual branches;
+            `position` and `stages` then mean nothing.
         image_size: image that the network is tried on; by default what it says it is made for.
         options: given to the named operation, such as `causal=True` or `init="identity"`.
 
@@ -97,25 +98,33 @@ def insert_temporal(
     >>> network(torch.zeros(16, 3, 64, 64)).shape
     torch.Size([16, 512])
     """
-    if num_frames < 1:
-        raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
+    _check_num_frames(num_frames)
     if position not in ("head", "inner"):
         raise ValueError(f"position is {position!r}; allowed are 'head' and 'inner'")
     if any(isinstance(module, TemporalInput) for module in network.modules()):
         raise ValueError("the network has temporal operations already; start from the 2D network")
     if at is not None:
+        if stages is not None:
+            raise ValueError("stages choose among residual branches, at names modules; give one")
         sites = find_named_sites(network, at, image_size=image_size)
     else:
         sites = _residual_sites(network, position, image_size)
         sites = _in_stages(sites, stages)
-    for site in sites:
-        _wrap(network, site, _make(operation, site.channels, options), num_frames)
+    # Whatever can fail has failed before the first module is replaced; inner modules go first.
+    made = [(site, _make(operation, site.channels, options)) for site in sites]
+    for site, temporal in sorted(made, key=lambda pair: -pair[0].module.count(".")):
+        _wrap(network, site.module, temporal, num_frames)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
 
 
 def set_num_frames(network: nn.Module, num_frames: int) -> None:
-    """Tell every temporal operation in the network the number T of frames in a clip."""
+    """Tell every temporal operation in the network the number T of frames in a clip.
+
+    Raises:
+        ValueError: fewer than 1.
+    """
+    _check_num_frames(num_frames)
     for site in temporal_inputs(network):
         site.num_frames = num_frames
 
@@ -125,14 +134,25 @@ def temporal_inputs(network: nn.Module) -> Iterator[TemporalInput]:
     return (module for module in network.modules() if isinstance(module, TemporalInput))
 
 
+def _check_num_frames(num_frames: int) -> None:
+    if num_frames < 1:
+        raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
+
+
 def _residual_sites(
     network: nn.Module, position: Position, image_size: int | None
 ) -> list[TemporalSite]:
-    sites = find_residual_sites(network, position=position, image_size=image_size)
+    branches = find_residual_sites(network, image_size=image_size)
+    sites = branches
+    if position != "head":
+        sites = find_residual_sites(network, position=position, image_size=image_size)
     if sites:
+        left_out = {site.block for site in branches} - {site.block for site in sites}
+        if left_out:
+            logger.info("no place %r in %s: left 2D", position, ", ".join(sorted(left_out)))
         return sites
     name = type(network).__name__
-    if position != "head" and find_residual_sites(network, image_size=image_size):
+    if branches:
         raise ValueError(
             f"no residual branch of {name} has a spatial convolution after its first convolution, "
             f"which position {position!r} needs; use position 'head', or name modules with at=[...]"
@@ -164,14 +184,15 @@ def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Mo
     return operation(channels, **options)
 
 
-def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
-    parent_name, _, child_name = site.module.rpartition(".")
-    module = network.get_submodule(site.module)
+def _wrap(network: nn.Module, name: str, temporal: nn.Module, num_frames: int) -> None:
+    parent_name, _, child_name = name.rpartition(".")
+    module = network.get_submodule(name)
     parameter = next(module.parameters(), None)
     if parameter is not None:
         temporal.to(parameter.device)
-    wrapped = TemporalInput(temporal, module, num_frames).train(module.training)
-    network.get_submodule(parent_name).register_module(child_name, wrapped)
+    wrapped = TemporalInput(temporal.train(module.training), module, num_frames)
+    wrapped.training = module.training  # the module inside keeps its own modes, frozen norms too
+    setattr(network.get_submodule(parent_name), child_name, wrapped)
 
 
 def _hide_module_prefix(

@@ -34,8 +34,13 @@ class TemporalSite:
     """Dotted name of the module inside the network; the operation goes before it."""
     channels: int
     """Channels C of the module's input (N, C, H, W)."""
-    stage: str
-    """Dotted name of the container that holds the residual block."""
+    block: str
+    """Dotted name of the module that adds the branch to its shortcut."""
+
+    @property
+    def stage(self) -> str:
+        """Dotted name of the container that holds the residual block."""
+        return self.block.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,7 @@ def find_residual_sites(
     for branch in _outermost(trace.branches):
         module = _place(trace.layers, branch, position)
         if module in trace.inputs:
-            stage = branch.block.rpartition(".")[0]
-            sites.append(TemporalSite(module, trace.inputs[module][1], stage))
+            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block))
     return sites
 
 
@@ -92,9 +96,11 @@ def find_named_sites(
     """Places before modules that the user names, with the channels that arrive there.
 
     Raises:
-        ValueError: a name that the network does not have, a module that does not run, or one whose
-            input is not (N, C, H, W).
+        ValueError: no names or one given twice, a name that the network does not have, a module
+            that does not run, or one whose input is not (N, C, H, W).
     """
+    if isinstance(names, str) or not names or len(set(names)) < len(names):
+        raise ValueError(f"module names are {names!r}; give a list of them, each one once")
     modules = dict(network.named_modules())
     for name in names:
         if not name or name not in modules:
@@ -111,7 +117,7 @@ def find_named_sites(
                 f"module {name!r} does not take a feature map (N, C, H, W) when the network runs, "
                 "so no temporal operation can go before it; name a convolution"
             )
-    return [TemporalSite(name, inputs[name][1], name.rpartition(".")[0]) for name in names]
+    return [TemporalSite(name, inputs[name][1], name) for name in names]
 
 
 class _Tracer(TorchFunctionMode):
@@ -193,17 +199,18 @@ def _trace(network: nn.Module, image_size: int | None) -> _Tracer:
                 lambda module, args, result, name=name: tracer.leave(name, module, result)
             ),
         ]
-    parameter = next(network.parameters())
+    parameter = next(network.parameters(), torch.empty(0))
     default = getattr(network, "default_cfg", None) or {}
-    size = image_size or default.get("input_size", (3, 224, 224))[-1]
-    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+    channels, _, default_size = default.get("input_size", (3, 224, 224))
+    size = image_size or default_size
+    image = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
     tracer.mark(image, frozenset())
     try:
         with evaluating(network), torch.no_grad(), tracer:
             network(image)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # timm asserts sizes
         raise ValueError(
-            f"the network does not run on an image of shape (1, 3, {size}, {size}): "
+            f"the network does not run on an image of shape {tuple(image.shape)}: "
             f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
         ) from error
     finally:

@@ -29,6 +29,7 @@ from mixtconv.ops.taps import (
     check_shift_fraction,
     group_channels,
     initial_taps,
+    overlap,
     tap_offsets,
 )
 
@@ -218,27 +219,20 @@ def _correlate(x: Tensor, weights: Sequence[Tensor], offsets: list[list[int]]) -
         taps = weight.to(x.dtype)[:, :, None, None]  # (C_m, K, 1, 1)
         for tap, offset in enumerate(group):
             if offset and abs(offset) < num_frames:
-                here, there = _overlap(num_frames, offset)
+                here, there = overlap(num_frames, offset)
                 y[:, here, channels].addcmul_(x[:, there, channels], taps[:, tap])
     return y
 
 
 def _tap_gradients(x: Tensor, grad: Tensor, offsets: list[int]) -> Tensor:
-    """Gradient (C_m, K) of the taps of one group, summed in float32."""
-    num_frames = x.shape[1]
+    """Gradient (C_m, K) of the taps of one group, in float32 at least: half would underflow."""
+    num_frames, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
     gradients = []
     for offset in offsets:
-        here, there = _overlap(num_frames, offset)
-        product = grad[:, here] * x[:, there]  # empty where the tap never meets a frame
-        gradients.append(product.sum((0, 1, 3, 4), dtype=torch.promote_types(x.dtype, torch.float)))
+        here, there = overlap(num_frames, offset)
+        product = grad[:, here].to(wide) * x[:, there].to(wide)  # empty where no frame is met
+        gradients.append(product.sum((0, 1, 3, 4)))  # (C_m,)
     return torch.stack(gradients, dim=1)  # (C_m, K)
-
-
-def _overlap(num_frames: int, offset: int) -> tuple[slice, slice]:
-    """Output frames t for which t + offset lies in the clip, and those input frames."""
-    reach = min(abs(offset), num_frames)
-    early, late = slice(0, num_frames - reach), slice(reach, num_frames)
-    return (early, late) if offset >= 0 else (late, early)
 
 
 def _channel_slices(weights: Sequence[Tensor]) -> Iterator[slice]:

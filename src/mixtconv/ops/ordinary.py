@@ -10,8 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixtconv.ops.folding import check_clip
-from mixtconv.ops.taps import TapInit, check_kernel_sizes, check_shift_fraction, initial_taps
+from mixtconv.ops.folding import check_clip, fold_time, unfold_time
+from mixtconv.ops.taps import (
+    TapInit,
+    check_kernel_sizes,
+    check_shift_fraction,
+    initial_taps,
+    overlap,
+    tap_offsets,
+)
 
 
 def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool = False) -> Tensor:
@@ -24,7 +31,7 @@ def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool 
         causal: look back only, (K - 1) * dilation frames; else half of them lie ahead.
 
     Returns:
-        (B, T, C_out, H, W). Frames outside the clip count as zeros.
+        (B, T, C_out, H, W) in the memory format of `x`. Frames outside the clip count as zeros.
 
     Raises:
         ValueError: `x` is not 5D, an even kernel size, a dilation below 1, or other channels.
@@ -39,14 +46,19 @@ def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool 
         raise ValueError(
             f"the weights are for {weight.shape[1]} channels, the clips have {x.shape[2]}"
         )
-    reach = (kernel_size - 1) * dilation
-    before = reach if causal else reach // 2
-    y = F.conv3d(
-        F.pad(x.transpose(1, 2), (0, 0, 0, 0, before, reach - before)),
-        weight.to(x.dtype)[..., None, None],
-        dilation=(dilation, 1, 1),
-    )  # (B, C_out, T, H, W)
-    return y.transpose(1, 2)  # (B, T, C_out, H, W)
+    frames, num_frames = fold_time(x), x.shape[1]
+    offsets = tap_offsets(kernel_size, dilation=dilation, causal=causal)
+
+    def one_tap(tap: int) -> Tensor:
+        kernel = weight[:, :, tap, None, None].to(x.dtype)  # (C_out, C, 1, 1)
+        return unfold_time(F.conv2d(frames, kernel), num_frames)  # (B, T, C_out, H, W)
+
+    y = one_tap(offsets.index(0))
+    for tap, offset in enumerate(offsets):
+        if offset and abs(offset) < num_frames:
+            here, there = overlap(num_frames, offset)
+            y[:, here] += one_tap(tap)[:, there]
+    return y
 
 
 class TemporalConv(nn.Module):

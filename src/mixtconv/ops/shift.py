@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.ops.folding import check_clip
-from mixtconv.ops.taps import check_shift_fraction
+from mixtconv.ops.taps import check_shift_fraction, shifted_channels
 
 
 def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = False) -> Tensor:
@@ -35,7 +35,7 @@ def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = F
     """
     check_shift_fraction(shift_fraction)
     check_clip(x)
-    count = int(x.shape[2] * shift_fraction)
+    count = shifted_channels(x.shape[2], shift_fraction)
     next_frame, previous_frame = slice(0, count), slice(count, 2 * count)
     if causal:
         next_frame, previous_frame = slice(0, 0), slice(0, count)

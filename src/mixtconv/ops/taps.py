@@ -27,6 +27,17 @@ def tap_offsets(kernel_size: int, *, dilation: int = 1, causal: bool = False) ->
     return [(tap - first) * dilation for tap in range(kernel_size)]
 
 
+def overlap(num_frames: int, offset: int) -> tuple[slice, slice]:
+    """Output frames t for which t + offset lies in the clip, and the input frames they meet.
+
+    >>> overlap(8, -2)
+    (slice(2, 8, None), slice(0, 6, None))
+    """
+    reach = min(abs(offset), num_frames)
+    early, late = slice(0, num_frames - reach), slice(reach, num_frames)
+    return (early, late) if offset >= 0 else (late, early)
+
+
 def initial_taps(
     channels: int,
     kernel_size: int,
@@ -49,11 +60,20 @@ def initial_taps(
     offsets = torch.tensor(tap_offsets(kernel_size, causal=causal))
     taps = (offsets == 0).float().repeat(channels, 1)  # (C, K)
     if init == "shift" and kernel_size > 1:
-        count, reach = int(channels * shift_fraction), (kernel_size - 1) // 2
+        count, reach = shifted_channels(channels, shift_fraction), (kernel_size - 1) // 2
         taps[:count] = ((offsets < 0) & (offsets >= -reach)).float()
         if not causal:
             taps[count : 2 * count] = ((offsets > 0) & (offsets <= reach)).float()
     return taps
+
+
+def shifted_channels(channels: int, shift_fraction: float) -> int:
+    """Channels that are moved in each direction, rounded down.
+
+    >>> shifted_channels(100, 0.29)
+    29
+    """
+    return int(channels * shift_fraction + 1e-6)  # 100 * 0.29 is 28.999999999999996
 
 
 def group_channels(channels: int, num_groups: int) -> list[int]:

@@ -9,45 +9,33 @@ cannot pass 50 %: what the temporal operation adds is plain to see.
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mixtconv._version import __version__
-from mixtconv.data.catalog import VideoSample, load_catalog
-from mixtconv.data.synthetic import SyntheticDataset, synthesize
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.catalog import load_catalog
+from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
+from mixtconv.data.views import Protocol
 from mixtconv.evaluation.complexity import complexity
-from mixtconv.evaluation.metrics import confusion
-from mixtconv.evaluation.scoring import VideoScores, score_videos
-from mixtconv.models import VideoClassifier, load_model
+from mixtconv.evaluation.scoring import score_videos
+from mixtconv.models import load_model
 from mixtconv.models.device import resolve_device
 from mixtconv.models.file import write_atomically
-from mixtconv.ops import MixTConv
+from mixtconv.training.demo_report import DemoRun, make_report
 from mixtconv.training.fit import TrainingResult, train
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.visualization.report import write_report
-from mixtconv.visualization.report_data import (
-    EpochPoint,
-    ExampleStrip,
-    KernelGroup,
-    KernelSite,
-    ModelResult,
-    Report,
-)
 
 logger = logging.getLogger(__name__)
 
 BACKBONE = "test_resnet"
 FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
 """Families that are compared, with the names of their papers."""
-NUM_EXAMPLES = 8
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+ShowProgress = Callable[[int, int], None]
+Progress = Callable[[str], AbstractContextManager[ShowProgress]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,9 @@ def run_demo(
     scale = QUICK if quick else FULL
     with progress("writing videos") as show:
         dataset = _synthesize(folder / "data", scale, seed=seed, workers=workers, progress=show)
-    logger.info("%s: %d videos of %d classes", dataset.root, dataset.num_videos, _count(dataset))
+    logger.info(
+        "%s: %d videos of %d classes", dataset.root, dataset.num_videos, len(dataset.classes)
+    )
 
     runs = []
     for family, title in FAMILIES.items():
@@ -158,10 +148,10 @@ def run_demo(
         result = train(settings)
         runs.append(_finish(title, result, settings, time.perf_counter() - before))
 
-    examples = _examples(runs)
-    report = _report(runs, dataset, scale, examples)
-    report_path = write_report(report, folder / "report.html")
-    models = tuple(run.summary for run in runs)
+    report_path = write_report(
+        make_report(runs, dataset, settings=asdict(scale)), folder / "report.html"
+    )
+    models = tuple(_summary(run) for run in runs)
     seconds = time.perf_counter() - start
     results = folder / "results.json"
     content = {
@@ -169,36 +159,17 @@ def run_demo(
         "version": __version__,
         "quick": quick,
         "seed": seed,
-        "num_classes": _count(dataset),
-        "protocol": runs[0].protocol,
+        "num_classes": len(dataset.classes),
+        "protocol": runs[0].protocol.describe(runs[0].model.spec),
         "seconds": seconds,
     }
     write_atomically(results, json.dumps(content, indent=2).encode())
     return DemoResult(models, report_path, results, seconds)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A trained model and its scores."""
-
-    title: str
-    model: VideoClassifier
-    result: TrainingResult
-    samples: Sequence[VideoSample]
-    scores: VideoScores
-    protocol: str
-    summary: DemoModel
-
-
-def _count(dataset: SyntheticDataset) -> int:
-    return len(dataset.classes)
-
-
 def _synthesize(
-    root: Path, scale: DemoScale, *, seed: int, workers: int | None, progress: Any
+    root: Path, scale: DemoScale, *, seed: int, workers: int | None, progress: ShowProgress
 ) -> SyntheticDataset:
-    from mixtconv.data.synthetic import classes
-
     names = [item.name for item in classes("easy") if item.is_paired]
     return synthesize(
         root,
@@ -214,15 +185,32 @@ def _synthesize(
 
 def _finish(
     title: str, result: TrainingResult, settings: TrainingSettings, seconds: float
-) -> _Run:
+) -> DemoRun:
     """Score the model file of a run, as `mixtconv evaluate` would."""
     model = load_model(result.files.model, device=resolve_device(settings.device))
     samples = load_catalog(settings.data).val
     protocol = Protocol.parse(settings.protocol)
     scores = score_videos(model, samples, protocol=protocol, batch_size=settings.batch_size)
-    accuracy, cost = scores.accuracy(), complexity(model)
-    summary = DemoModel(
-        settings.model, accuracy.top1, accuracy.top5, cost.params, cost.macs, seconds
+    logger.info("%s: top-1 %.2f %%", title, scores.accuracy().top1)
+    return DemoRun(
+        title=title,
+        model=model,
+        epochs=result.epochs,
+        samples=samples,
+        scores=scores,
+        complexity=complexity(model),
+        protocol=protocol,
+        seconds=seconds,
     )
-    logger.info("%s: top-1 %.2f %%", title, accuracy.top1)
-    return _Run(title, model, result, samples, scores, protocol.describe(model.spec), summary)
+
+
+def _summary(run: DemoRun) -> DemoModel:
+    accuracy = run.scores.accuracy()
+    return DemoModel(
+        model=run.model.spec.name,
+        top1=accuracy.top1,
+        top5=accuracy.top5,
+        params=run.complexity.params,
+        macs=run.complexity.macs,
+        seconds=run.seconds,
+    )

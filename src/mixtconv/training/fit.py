@@ -258,7 +258,7 @@ def _make_trainer(
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hints about hardware, workers and loggers from between the run's own lines."""
+    """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [each.level for each in loggers]
     for each in loggers:

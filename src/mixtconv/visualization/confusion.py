@@ -1,5 +1,7 @@
 """Confusion matrices: which class is taken for which, with confused classes side by side."""
 
+import unicodedata
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,7 +28,9 @@ MAX_NAMED_CLASSES = 40
 MAX_NAME_LENGTH = 64
 """Names beyond these are replaced by numbers in a picture."""
 MIN_CELL_WITH_VALUE = 22
-LIGHT_TEXT_FROM = 0.75
+GAMMA = 0.6
+"""A cell's opacity is its share to this power, so that a single clip can be seen too."""
+LIGHT_TEXT_FROM = 0.62
 """Share from which a cell is so dark that its value is written in white."""
 
 
@@ -119,8 +123,9 @@ def confusion_matrix(
         labels: `names` writes numbers and names beside the rows, and falls back to `numbers`,
             which only writes the place in the order, where `names_fit` says no.
 
-    >>> confusion_matrix(np.eye(2), ["jump", "run"]).axes[0].get_xlim()
-    (-0.5, 1.5)
+    >>> matrix, scale = confusion_matrix(np.eye(2), ["jump", "run"]).axes
+    >>> matrix.images[0].get_size()
+    (2, 2)
     """
     order = confusion_order(counts) if order is None else list(order)
     shares = row_shares(counts)[np.ix_(order, order)]
@@ -130,7 +135,7 @@ def confusion_matrix(
         layout = _Layout.fit(names, named=named)
         figure = new_figure(layout.width, layout.height)
         axes = layout.axes(figure, layout.left, layout.TOP, layout.side, layout.side)
-        axes.imshow(heat_colors(shares), interpolation="none", aspect="auto")
+        axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
         _draw_grid(axes, len(names))
         if layout.cell >= MIN_CELL_WITH_VALUE:
             _write_values(axes, shares)
@@ -149,6 +154,7 @@ class _Layout:
     TOP = 40
     BOTTOM = 46
     RIGHT = 12
+    SCALE = 165
     FONT = 10.5
 
     @classmethod
@@ -164,7 +170,7 @@ class _Layout:
 
     @property
     def width(self) -> float:
-        return max(self.left + self.side + self.RIGHT, 230)
+        return self.left + max(self.side, self.SCALE) + self.RIGHT
 
     @property
     def height(self) -> float:
@@ -183,9 +189,13 @@ class _Layout:
 
 
 def _text_width(text: str, size: float) -> float:
-    font = FontProperties(size=size)
-    width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
-    return width
+    """Upper bound of a text's width in pixels, with hinting or in the page's font."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        font = FontProperties(size=size)
+        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return 1.05 * width + 0.5 * size * wide  # the stand-in for a missing glyph is half as wide
 
 
 def _draw_grid(axes: Any, size: int) -> None:
@@ -208,12 +218,10 @@ _MIDDLE = {"ha": "center", "va": "center_baseline"}
 def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool) -> None:
     size = len(names)
     pixel = 1 / layout.cell
-    step = next(step for step in (1, 2, 5, 10, 20, 50) if step * layout.cell >= 16)
-    shown = [i for i in range(size) if (i + 1) % step == 0 or i == 0]
-    for index in shown:
+    for index in _numbered(size, layout.cell, room=5 + 6.5 * len(str(size))):
         above = -0.5 - 5 * pixel
         axes.text(index, above, str(index + 1), ha="center", va="baseline", size=10, color=MUTED)
-    for index in range(size) if named else shown:
+    for index in range(size) if named else _numbered(size, layout.cell, room=14):
         text = f"{index + 1} {names[index]}" if named else str(index + 1)
         beside = -0.5 - 6 * pixel
         axes.text(beside, index, text, ha="right", va="center_baseline", size=layout.FONT)
@@ -228,11 +236,18 @@ def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool
         axes.text(beside, size - 0.5, "← true class", size=10.5, color=MUTED, **turned)
 
 
+def _numbered(size: int, cell: float, *, room: float) -> list[int]:
+    """The classes whose number is written, so that each number has so many pixels."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, size) if step * cell >= room)
+    return [index for index in range(size) if (index + 1) % step == 0]
+
+
 def _draw_scale(figure: Figure, layout: _Layout) -> None:
     """The legend of the colours, below the matrix."""
     width = min(120, layout.side)
     axes = layout.axes(figure, layout.left, layout.height - 32, width, 9)
-    axes.imshow(heat_colors(np.linspace(0, 1, 64)[None]), interpolation="none", aspect="auto")
+    shares = np.linspace(0, 1, 64)[None]
+    axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
     axes.text(-0.5, 0.5 + 13 / 9, "0", ha="left", va="baseline", size=10, color=MUTED)
     text = "100 % of the row"
     axes.text(63.5, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)

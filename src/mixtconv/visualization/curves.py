@@ -41,7 +41,7 @@ def learning_curves(
     with chart_style():
         legend = _legend_entries(results, with_training="loss" in panels)
         longest = max((len(str(entry.get_label())) for entry in legend), default=0)
-        columns = max(1, int(WIDTH / (7.5 * longest + 40)))
+        columns = max(1, int(WIDTH / (6.4 * longest + 48)))
         legend_height = LEGEND_ROW_HEIGHT * -(-len(legend) // columns)
         height = PANEL_HEIGHT * len(panels) + legend_height
         figure = new_figure(WIDTH, height, layout="constrained")
@@ -56,7 +56,7 @@ def learning_curves(
                 ncols=columns,
                 frameon=False,
                 fontsize=11,
-                handlelength=2.4,
+                handlelength=2.2,
                 columnspacing=1.2,
                 borderpad=0.2,
             )
@@ -67,7 +67,7 @@ def _legend_entries(results: Sequence[ModelResult], *, with_training: bool) -> l
     drawn = [(index, result) for index, result in enumerate(results) if result.curve]
     entries = [Line2D([], [], label=result.name, **_line(index)) for index, result in drawn]
     if entries and with_training:
-        entries.append(Line2D([], [], label="training", **{**_TRAINING, "color": MUTED}))
+        entries.append(Line2D([], [], label="train", **{**_TRAINING, "color": MUTED}))
     return entries
 
 

@@ -1,4 +1,4 @@
-"""The finding of a comparison in words: computed from its numbers, claiming no more than they do."""
+"""The finding of a comparison in words, computed from its numbers."""
 
 import math
 from collections.abc import Sequence
@@ -46,8 +46,8 @@ def _lead(best: ModelResult, second: ModelResult) -> str:
         return f"{best.name} and {second.name} score the same."
     text = f"{best.name} is {difference:.1f} percentage points ahead of {second.name}"
     if difference < STANDARD_ERRORS * _standard_error(best, second):
-        return f"{text}, which is within the chance of so few clips."
-    return f"{text}, more than the chance of the clips explains."
+        return f"{text}, which so few clips cannot tell from chance."
+    return f"{text}, more than the choice of clips explains."
 
 
 def _standard_error(first: ModelResult, second: ModelResult) -> float:

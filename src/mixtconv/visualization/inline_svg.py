@@ -6,13 +6,13 @@ import warnings
 from xml.etree import ElementTree
 
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixtconv.visualization.palette import CSS_VARIABLES, chart_style
 
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_FONT = re.compile(r"(font: .*?px) [^;]+")
+_FONT_FAMILY = re.compile(r"(font-family:|font: .*?px) [^;]+")
+"""Of both ways in which versions of matplotlib write a font."""
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _COLOR = re.compile("|".join(CSS_VARIABLES))
 
@@ -64,9 +64,8 @@ def _draw(figure: Figure) -> bytes:
     with chart_style(), warnings.catch_warnings():
         # the page's font draws the text, so that a glyph missing from matplotlib's is no fault
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        FigureCanvasSVG(figure).print_svg(
-            buffer, facecolor="none", metadata={"Date": None, "Creator": None}
-        )
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(buffer, format="svg", facecolor="none", metadata=metadata)
     return buffer.getvalue()
 
 
@@ -83,10 +82,11 @@ def _rewrite(element: ElementTree.Element, id_prefix: str, targets: set[str]) ->
         element.set("id", f"{id_prefix}-{own_id}")
     link = element.attrib.pop(_XLINK, "")
     if link:
-        element.set("href", f"#{id_prefix}-{link[1:]}" if link.startswith("#") else link)
+        is_data = not link.startswith("#")
+        element.set("href", "".join(link.split()) if is_data else f"#{id_prefix}-{link[1:]}")
     if "clip-path" in element.attrib:
         clip_path = _REFERENCE.sub(rf"url(#{id_prefix}-\1)", element.attrib["clip-path"])
         element.set("clip-path", clip_path)
     if "style" in element.attrib:
         style = _COLOR.sub(lambda m: f"var({CSS_VARIABLES[m[0]]})", element.attrib["style"])
-        element.set("style", _FONT.sub(r"\1 var(--font)", style))
+        element.set("style", _FONT_FAMILY.sub(r"\1 var(--font)", style))

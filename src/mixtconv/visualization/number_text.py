@@ -10,8 +10,8 @@ _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 def percent(value: float, *, decimals: int = 1) -> str:
     """A percentage.
 
-    >>> percent(97.53), percent(float("nan"))
-    ('97.5 %', '–')
+    >>> percent(97.53).split(), percent(float("nan"))
+    (['97.5', '%'], '–')
     """
     if not math.isfinite(value):
         return NOT_MEASURED
@@ -36,24 +36,23 @@ def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return NOT_MEASURED
     if seconds < 10:
-        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02d} min".replace(" ", "\N{NO-BREAK SPACE}")
-    text = f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def in_common_unit(values: Sequence[float]) -> tuple[str, list[str]]:
-    """Write counts in one unit, so that a column compares: the prefix, and the numbers.
+    """Write counts in one unit and with as many decimals: the prefix of the unit, the numbers.
 
     >>> in_common_unit([32_700_000_000, 33_179_000_000])
     ('G', ['32.70', '33.18'])
     """
     largest = max(values, default=0)
     prefix, unit = next((pair for pair in _PREFIXES if largest >= pair[1]), ("", 1.0))
-    decimals = 2 if prefix else 0
+    decimals = 0 if not prefix else 1 if largest >= 100 * unit else 2
     return prefix, [f"{value / unit:.{decimals}f}" for value in values]
 
 

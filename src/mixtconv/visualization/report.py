@@ -232,6 +232,7 @@ class _ConfusionRow:
     predicted_class: str
     share: str
     count: int
+    clips: int
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,7 @@ def _confusion(report: Report, order: Sequence[int], index: int) -> _ConfusionVi
             f"{place[item.predicted_class]} {report.classes[item.predicted_class]}",
             percent(100 * item.share, decimals=0),
             item.count,
+            int(result.confusion[item.true_class].sum()),
         )
         for item in found
     ]

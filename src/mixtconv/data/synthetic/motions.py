@@ -139,7 +139,7 @@ def turning(draft: Draft) -> Plan:
     interval = random_interval(draft.rng, shortest=0.25)
     samples = 8 * (interval.end - interval.start)
     total = draft.uniform(0.8, 1.0) * min(160.0, 55.0 * samples)
-    angle = draft.uniform(-40, 40) + total * (draft.eased(interval) - 0.5)
+    angle = draft.uniform(-25, 25) + total * (draft.eased(interval) - 0.5)
     size = draft.uniform(0.4, 0.55)
     look = pointed_look(draft)
     x, y = draft.uniform(0.38, 0.62), draft.uniform(0.38, 0.62)

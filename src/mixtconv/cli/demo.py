@@ -1,0 +1,44 @@
+"""`mixtconv demo`."""
+
+import logging
+from dataclasses import asdict
+
+from mixtconv.cli.console import Format, print_json, print_table, progress
+
+logger = logging.getLogger(__name__)
+
+
+def demo(
+    *,
+    out: str = "mixtconv-demo",
+    quick: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+    format: Format = "table",
+) -> int:
+    """Run the main job on the embedded dataset, start to end: videos, training, scores, report.
+
+    Args:
+        out: Folder for everything that is made, new or empty.
+        quick: A few classes and steps, to see that everything works; its scores mean little.
+        seed: Seed of the videos and of training.
+        workers: Processes that write and read videos; default one a core.
+        device: auto, cpu, cuda or mps.
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.training.demo import run_demo
+
+    result = run_demo(
+        out, quick=quick, seed=seed, workers=workers, device=device, progress=progress
+    )
+    if format == "json":
+        models = [asdict(model) for model in result.models]
+        print_json({"models": models, "report": str(result.report), "seconds": result.seconds})
+    else:
+        print_table(
+            ["model", "top-1 %", "top-5 %", "params", "MACs", "seconds"],
+            [list(asdict(model).values()) for model in result.models],
+        )
+    logger.info("done in %.0f s; open %s", result.seconds, result.report)
+    return 0
