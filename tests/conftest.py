@@ -31,3 +31,22 @@ def shared_videos() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real clips at {folder}; name their folder in MIXTCONV_SHARED_VIDEOS")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests run side by side; several threads each would only get into each other's way."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic dataset: two pairs of classes, twelve videos to train on and four to score."""
+    from mixtconv.data.synthetic import classes, synthesize
+
+    names = [item.name for item in classes("easy")][:4]
+    folder = tmp_path_factory.mktemp("tiny") / "data"
+    synthesize(folder, size=32, train_clips=3, val_clips=1, class_names=names, workers=1)
+    return folder

@@ -524,11 +524,17 @@ def test_pictures_beside_videos_do_not_hide_them(tmp_path: Path) -> None:
     assert find_videos([tmp_path]) == [tmp_path / "a/1.mp4"]
 
 
-def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+def test_a_loop_of_links_is_gone_through_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "a/1.mp4")
     (tmp_path / "a/loop").symlink_to(tmp_path)
     (tmp_path / "same.mp4").symlink_to(tmp_path / "a/1.mp4")
+    listed: list[Path] = []
+    list_folder = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or list_folder(path))
     assert find_videos([tmp_path]) == [tmp_path / "a/1.mp4"]
+    assert listed == [tmp_path, tmp_path / "a"]
 
 
 def test_nothing_found(tmp_path: Path) -> None:
@@ -593,3 +599,11 @@ def test_nothing_to_warn_of(tmp_path: Path, clip: Path) -> None:
     report = check_catalog(load_catalog(tmp_path))
     assert report.warnings() == ()
     assert report.counts == (ClassCount("a", 1, 1), ClassCount("b", 1, 1))
+
+
+def test_nothing_readable(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
+    report = check_catalog(load_catalog(tmp_path))
+    assert len(report.unreadable) == 4
+    assert report.without_train == report.without_val == ("a", "b")
+    assert report.imbalance == 1

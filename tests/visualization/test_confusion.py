@@ -25,6 +25,16 @@ def test_pairs_confused_with_each_other_stand_together():
     assert all(abs(order.index(a) - order.index(b)) == 1 for a, b in pairs)
 
 
+def test_a_chain_of_confusions_is_found_whatever_the_names_order():
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        path = [int(index) for index in rng.permutation(8)]
+        counts = 100 * np.eye(8, dtype=int)
+        for a, b in itertools.pairwise(path):
+            counts[a, b] = rng.integers(1, 50)
+        assert confusion_order(counts) in (path, path[::-1])
+
+
 def test_without_confusions_the_order_stays():
     assert confusion_order(np.eye(5, dtype=int)) == [0, 1, 2, 3, 4]
     assert confusion_order(np.zeros((3, 3), dtype=int)) == [0, 1, 2]

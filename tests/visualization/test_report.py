@@ -98,6 +98,7 @@ def test_names_are_shown_and_escaped(new_report, text, page):
     names = [*report.classes, *(result.name for result in report.results), report.title]
     for name in [*names, "Data <of>", "a & b", "val/<1>.mp4"]:
         assert name in page.text
+    assert re.search(r"<text[^>]*>\d costs \$5 and \$6</text>", text)
     assert "<b>" not in text and "<i>" not in text and "<trials>" not in text
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ _QUIET = (
 
 def set_up_logging() -> None:
     """Send the package's messages to standard error; other packages' only if they are serious."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    level = logging.INFO if is_first_process() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mixtconv.models.insertion").setLevel(logging.WARNING)
@@ -39,13 +41,16 @@ def set_up_logging() -> None:
 
 def print_json(value: Any) -> None:
     """Print the result of a command for programs."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    if is_first_process():
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
     """Print the result of a command for people; numbers are aligned right."""
+    if not is_first_process():
+        return
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
@@ -70,13 +75,16 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not is_interactive()) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def is_interactive() -> bool:
     """Whether somebody watches standard error."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() and is_first_process()
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, of those that train together."""
+    return all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "LOCAL_RANK", "RANK"))

@@ -104,7 +104,7 @@ class TrainingClips(Dataset):
                 sample.path, lambda num_frames: training_clip(self.spec, num_frames, rng(0))
             )
         except UnreadableVideoError as error:
-            return Unreadable(index, str(sample.path), str(error))
+            return Unreadable(index, str(sample.path), error.reason)
         chance = rng(1)
         frames = multi_scale_crop(clip.frames, self.spec.image_size, chance)  # (T, 3, S, S)
         label = sample.label
@@ -139,7 +139,7 @@ class ScoringViews(Dataset):
         try:
             views = read_views(Path(sample.path), self.spec, self.protocol)
         except UnreadableVideoError as error:
-            return Unreadable(index, str(sample.path), str(error))
+            return Unreadable(index, str(sample.path), error.reason)
         return VideoItem(views, sample.label, index)
 
 

@@ -215,6 +215,8 @@ def _prepare_folder(settings: TrainingSettings, files: RunFiles) -> Path | None:
                 f"{files.folder} was begun with other settings ({', '.join(changed)}): resume it "
                 "with the same, or start another --out"
             )
+    for leftover in files.folder.rglob(".*.part"):  # of a process that was killed while writing
+        leftover.unlink()
     values = asdict(settings) | {"resume": False}
     write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
     if not settings.resume:

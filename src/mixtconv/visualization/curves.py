@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -74,9 +73,10 @@ def _legend_entries(results: Sequence[ModelResult], *, with_training: bool) -> l
 def _loss_panel(axes: Any, results: Sequence[ModelResult]) -> None:
     for index, result in enumerate(results):
         epochs = [point.epoch for point in result.curve]
-        training = _finite([point.train_loss for point in result.curve])
+        training = [point.train_loss for point in result.curve]
+        validation = [point.val_loss for point in result.curve]
         axes.plot(epochs, training, **{**_line(index), **_TRAINING})
-        axes.plot(epochs, _finite([p.val_loss for p in result.curve]), **_line(index, len(epochs)))
+        axes.plot(epochs, validation, **_line(index, len(epochs)))
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
 
@@ -84,7 +84,8 @@ def _loss_panel(axes: Any, results: Sequence[ModelResult]) -> None:
 def _top1_panel(axes: Any, results: Sequence[ModelResult]) -> None:
     for index, result in enumerate(results):
         epochs = [point.epoch for point in result.curve]
-        axes.plot(epochs, _finite([p.top1 for p in result.curve]), **_line(index, len(epochs)))
+        top1 = [point.top1 for point in result.curve]
+        axes.plot(epochs, top1, **_line(index, len(epochs)))
     axes.set_ylabel("top-1 (%)")
     axes.set_ylim(0, 103)
     axes.set_yticks([0, 25, 50, 75, 100])
@@ -104,11 +105,6 @@ def _line(index: int, num_points: int = 1) -> dict[str, Any]:
         "markevery": -(-num_points // MAX_MARKERS) or 1,
         "clip_on": False,
     }
-
-
-def _finite(values: Sequence[float]) -> list[float]:
-    """A diverged loss leaves a gap."""
-    return [value if np.isfinite(value) else float("nan") for value in values]
 
 
 def _finish(axes: Any, *, is_last: bool) -> None:

@@ -144,7 +144,7 @@ def _title_row(axes: Any, title: str, tap: float) -> None:
         va="baseline",
         rotation=90,
         rotation_mode="anchor",
-        size=11,
+        size=12,
         color=INK,
     )
 
@@ -153,7 +153,7 @@ def _title_group(axes: Any, group: KernelGroup, channels: int) -> None:
     dilated = f"\N{MULTIPLICATION SIGN}{group.dilation}" if group.dilation > 1 else ""
     above = -0.5 - 8 * channels / ROW_HEIGHT
     text = f"size {group.kernel_size}{dilated}"
-    axes.text(-0.5, above, text, ha="left", va="baseline", size=11, color=INK)
+    axes.text(-0.5, above, text, ha="left", va="baseline", size=12, color=INK)
 
 
 def _label_taps(axes: Any, group: KernelGroup, channels: int) -> None:
@@ -161,7 +161,7 @@ def _label_taps(axes: Any, group: KernelGroup, channels: int) -> None:
     below = channels - 0.5 + 15 * channels / ROW_HEIGHT
     for tap in sorted({0, offsets.index(0), len(offsets) - 1}):
         text = tap_name(offsets[tap])
-        axes.text(tap, below, text, ha="center", va="baseline", size=10, color=MUTED)
+        axes.text(tap, below, text, ha="center", va="baseline", size=11, color=MUTED)
 
 
 def tap_name(offset: int) -> str:
@@ -176,5 +176,5 @@ def _draw_scale(figure: Figure, limit: float, height: float) -> None:
     axes.imshow(colors, interpolation="none", aspect="auto")
     texts = (f"\N{MINUS SIGN}{limit:.2g}", "0", f"+{limit:.2g}")
     for place, text in zip((0, 60, 120), texts, strict=True):
-        axes.text(place, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)
-    axes.text(130, 0.4, "weight of the frame", ha="left", va="baseline", size=10, color=MUTED)
+        axes.text(place, 0.5 + 13 / 9, text, ha="center", va="baseline", size=11, color=MUTED)
+    axes.text(136, 0.4, "weight of the frame", ha="left", va="baseline", size=11, color=MUTED)

@@ -1,0 +1,147 @@
+"""The command line: help, exit statuses, one line for what cannot be used."""
+
+import inspect
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+
+import pytest
+
+from mixtconv.cli.arguments import UsageError, make_parser, parse_command
+from mixtconv.cli.main import COMMANDS, main
+from mixtconv.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe."""
+
+    source: str
+    """Where from."""
+    num_steps: int = 3
+    """How many."""
+    rates: list[float] | None = None
+    """Which."""
+    fast: bool = False
+    """Whether to hurry."""
+
+
+def cook(recipe: Recipe, *, out: str, loud: bool = True) -> int:
+    """Cook something.
+
+    Args:
+        recipe: the recipe.
+        out: Where to.
+        loud: Whether to say so.
+    """
+    return 0
+
+
+def _parse(*words: str) -> dict:
+    return parse_command(cook, words, program="mixtconv cook")
+
+
+def test_a_parameter_is_a_flag_and_a_dataclass_is_one_for_each_field() -> None:
+    values = _parse(
+        "here", "--num-steps", "5", "--rates", "[0.1,0.2]", "--fast", "--out", "x", "--loud=false"
+    )
+    assert values == {"recipe": Recipe("here", 5, [0.1, 0.2], True), "out": "x", "loud": False}
+    assert _parse("here", "--out", "x") == {"recipe": Recipe("here"), "out": "x", "loud": True}
+
+
+def test_a_yaml_file_sets_what_flags_do(tmp_path) -> None:
+    config = tmp_path / "recipe.yaml"
+    config.write_text("num_steps: 7\nfast: true\nout: y\n")
+    values = _parse("here", "--config", str(config), "--num-steps", "8")
+    assert values["recipe"] == Recipe("here", 8, None, True)
+    assert values["out"] == "y"
+
+
+def test_help_shows_every_flag_with_its_text_and_default() -> None:
+    text = make_parser(cook, program="mixtconv cook").format_help()
+    for part in ("Cook something", "--num-steps", "How many. Default 3", "source", "Where from"):
+        assert part in text
+    assert "num_steps" not in text.replace("NUM_STEPS", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["here", "--out", "x", "--num-steps", "many"], "--num-steps is 'many'; give a whole"),
+        (["here", "--out", "x", "--rates", "many"], "--rates is 'many'; give a list"),
+        (["here", "--out", "x", "--loud", "maybe"], "--loud is 'maybe'; give true or false"),
+        (["here", "--out", "x", "--slow"], "--slow"),
+        (["here"], "out"),
+        ([], "source"),
+    ],
+)
+def test_a_wrong_word_is_said_in_one_line(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        _parse(*words)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_documented_function_with_documented_flags(name: str, capsys) -> None:
+    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
+    assert inspect.signature(command).return_annotation in (int, "int")
+    parser = make_parser(command, program=f"mixtconv {name}")
+    undocumented = [
+        action.dest
+        for action in parser._actions
+        if not action.help and action.dest not in ("help", "config")
+    ]
+    assert undocumented == []
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert name in capsys.readouterr().out
+
+
+def test_the_flags_of_training_are_the_fields_of_its_settings() -> None:
+    text = make_parser(
+        import_module("mixtconv.cli.train").train, program="mixtconv train"
+    ).format_help()
+    for field in TrainingSettings.__dataclass_fields__:
+        flag = field if field == "data" else "--" + field.replace("_", "-")
+        assert flag in text
+
+
+def test_help_does_not_import_torch() -> None:
+    script = (
+        "import sys\nfrom mixtconv.cli.main import main\nmain(['--help'])\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules, 'torch is imported'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "nowhere"], "neither a folder nor a file"),
+        (["train", "nowhere", "--num-frames", "0"], "--num-frames is 0; give 1 or more"),
+        (["train", "nowhere", "--protocol", "x"], ""),
+        (["predict", "nowhere.safetensors", "x.mp4"], "no model file nowhere.safetensors"),
+        (["evaluate", "nowhere.safetensors", "x"], "no model file nowhere.safetensors"),
+        (["synthesize", "--out", "x", "--size", "33"], "size"),
+    ],
+)
+def test_input_that_cannot_be_used_ends_with_2_and_one_line(
+    words: list[str], says: str, capsys, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert says in captured.err
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []

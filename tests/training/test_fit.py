@@ -1,0 +1,359 @@
+"""A run: its files, that it repeats, and what it refuses."""
+
+import csv
+import errno
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mixtconv.data.catalog import load_catalog
+from mixtconv.data.video import write_video
+from mixtconv.data.views import Protocol
+from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.inference.recognizer import Recognizer
+from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models import file as model_file
+from mixtconv.training import fit
+from mixtconv.training.fit import check_videos, load_settings, train
+from mixtconv.training.settings import TrainingSettings
+
+MakeSettings = Callable[..., TrainingSettings]
+
+
+def _same_weights(first: Path, second: Path) -> bool:
+    one, other = load_file(first), load_file(second)
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_leaves_its_model_record_settings_checkpoint_and_logs(
+    tiny_settings: MakeSettings,
+) -> None:
+    settings = tiny_settings()
+    result = train(settings)
+    folder = Path(settings.out)
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert list((folder / "logs" / "tensorboard").glob("events.*"))
+    assert load_settings(folder / "config.yaml") == settings
+
+    record = json.loads((folder / "metrics.json").read_text())
+    assert [row["epoch"] for row in record["epochs"]] == [1, 2]
+    assert record["best"] == max(record["epochs"], key=lambda row: (row["top1"], -row["val_loss"]))
+    assert record["best"]["top1"] == result.best.top1
+    assert (record["num_train"], record["num_val"], record["unreadable"]) == (12, 4, [])
+    assert "1x1" in record["protocol"]
+    with (folder / "logs" / "metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+    model = load_model(folder / "model.safetensors")
+    assert model.spec.classes == load_catalog(settings.data).classes
+    assert (model.spec.num_frames, model.spec.image_size) == (4, 32)
+    assert read_metadata(folder / "model.safetensors")["notes"]["top1"] == result.best.top1
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_score_of_the_record_is_that_of_evaluate_and_of_predict(
+    tiny_settings: MakeSettings,
+) -> None:
+    settings = tiny_settings(protocol="2x3")
+    result = train(settings)
+    scored = evaluate_model(result.files.model, settings.data, protocol="2x3", workers=0)
+    assert scored.accuracy.top1 == result.best.top1
+    assert scored.accuracy.mean_class_accuracy == result.best.mean_class_accuracy
+    recognizer = Recognizer(result.files.model, protocol=Protocol(2, 3))
+    samples = load_catalog(settings.data).val
+    right = [
+        recognizer.predict(sample.path)[0].label == recognizer.classes[sample.label]
+        for sample in samples
+    ]
+    assert 100 * sum(right) / len(right) == scored.accuracy.top1
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_reads_the_videos(
+    tiny_settings: MakeSettings,
+) -> None:
+    first = train(tiny_settings("first")).files.model
+    second = train(tiny_settings("second", workers=2)).files.model
+    other = train(tiny_settings("other", seed=1)).files.model
+    assert _same_weights(first, second)
+    assert not _same_weights(first, other)
+
+
+def test_the_whole_recipe_trains(tiny_settings: MakeSettings) -> None:
+    settings = tiny_settings(
+        optimizer="sgd",
+        schedule="step",
+        milestones=[1.0],
+        mixup=0.2,
+        cutmix=1.0,
+        label_smoothing=0.1,
+        ema=0.9,
+        sampling="dense",
+        frame_stride=2,
+        causal=True,
+        position="inner",
+        stages=[0, 2],
+        precision="bf16",
+    )
+    result = train(settings)
+    model = load_model(result.files.model)
+    assert model.spec.causal
+    assert model.spec.stages == (0, 2)
+    names = [name for name in model.state_dict() if "temporal" in name]
+    assert names
+    assert all(name.startswith(("backbone.layer1", "backbone.layer3")) for name in names)
+
+
+def test_an_average_of_the_weights_is_what_is_scored_and_saved(
+    tiny_settings: MakeSettings,
+) -> None:
+    plain = train(tiny_settings("plain", epochs=1, lr=0.05)).files.model
+    averaged = train(tiny_settings("averaged", epochs=1, lr=0.05, ema=0.9)).files
+    assert not _same_weights(plain, averaged.model)
+    checkpoint = torch.load(averaged.checkpoint, weights_only=True)
+    saved = load_file(averaged.model)
+    for name, value in saved.items():
+        assert torch.equal(value, checkpoint["state_dict"][f"model.{name}"])
+
+
+# what is refused
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(tiny_settings: MakeSettings) -> None:
+    settings = tiny_settings(epochs=1)
+    train(settings)
+    before = (Path(settings.out) / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already: give --resume"):
+        train(settings)
+    with pytest.raises(ValueError, match=r"begun with other settings \(--num-frames, --lr\)"):
+        train(replace(settings, resume=True, num_frames=2, lr=1.0))
+    assert (Path(settings.out) / "model.safetensors").read_bytes() == before
+
+
+def test_there_must_be_a_run_to_resume(tiny_settings: MakeSettings) -> None:
+    with pytest.raises(ValueError, match="holds no run to resume"):
+        train(tiny_settings(resume=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_frames": 0}, "--num-frames is 0; give 1 or more"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": -1}, "--batch-size is -1"),
+        ({"ema": 1.0}, "--ema is 1.0"),
+        ({"lr": 0.0}, "--lr is 0.0"),
+        ({"image_size": 8}, "--image-size is 8"),
+        ({"workers": -1}, "--workers is -1"),
+        ({"milestones": [1.0]}, "--milestones belongs to --schedule step"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    tiny_settings: MakeSettings, changes: dict, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        tiny_settings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "mstnet_test_resnett"}, "did you mean 'mstnet_test_resnet'"),
+        ({"model": "mstnet_test_vit"}, "found no residual branch"),
+        ({"protocol": "1x2"}, "crops"),
+        ({"device": "cuda:77"}, "'cuda:77' cannot be used"),
+        ({"device": "tpu"}, "'tpu' cannot be used"),
+        ({"weights": "nowhere.pth"}, "--weights is 'nowhere.pth'"),
+    ],
+)
+def test_what_a_run_cannot_use_is_refused_before_anything_is_written(
+    tiny_settings: MakeSettings, changes: dict, says: str
+) -> None:
+    settings = tiny_settings(**changes)
+    with pytest.raises(ValueError, match=says):
+        train(settings)
+    assert not Path(settings.out).exists()
+
+
+# videos that cannot be read
+
+
+@pytest.fixture
+def damaged_dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
+    data = tmp_path / "damaged"
+    shutil.copytree(tiny_dataset, data)
+    videos = sorted((data / "train").rglob("*.mp4"))
+    videos[0].write_bytes(b"")
+    videos[4].write_bytes(videos[4].read_bytes()[:200])
+    return data
+
+
+def test_unreadable_videos_stop_a_run_before_its_first_step_by_name(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    settings = tiny_settings(data=str(damaged_dataset))
+    with pytest.raises(ValueError, match=r"2 of 16 videos cannot be read: .*00000\.mp4.*--skip"):
+        train(settings)
+
+
+def test_unreadable_videos_are_left_out_and_listed_on_request(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    result = train(tiny_settings(data=str(damaged_dataset), skip_unreadable=True, epochs=1))
+    record = json.loads(result.files.metrics.read_text())
+    videos = sorted((damaged_dataset / "train").rglob("*.mp4"))
+    assert {row["path"] for row in record["unreadable"]} == {str(videos[0]), str(videos[4])}
+    assert record["num_train"] == 10
+
+
+def test_a_video_that_breaks_during_training_is_named(
+    tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overlook(catalog, *, skip_unreadable, progress=None):
+        return catalog, check_videos(catalog, skip_unreadable=True)[1]
+
+    monkeypatch.setattr(fit, "check_videos", overlook)
+    with pytest.raises(ValueError, match=r"^[^:]*\d\.mp4: [^/]*--skip-unreadable"):
+        train(tiny_settings("stops", data=str(damaged_dataset)))
+    skipping = tiny_settings("goes on", data=str(damaged_dataset), skip_unreadable=True)
+    assert [row.skipped for row in train(skipping).epochs] == [2, 2]
+
+
+def test_an_unreadable_video_counts_as_wrong_in_every_score(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    video = sorted((damaged_dataset / "val").rglob("*.mp4"))[0]
+    model = train(tiny_settings("whole", epochs=1)).files.model
+    whole = evaluate_model(model, damaged_dataset, workers=0)
+    video.write_text("no video")
+    broken = evaluate_model(model, damaged_dataset, workers=0, batch_size=1)
+    assert whole.num_videos == broken.num_videos == 4
+    assert [item.path for item in broken.unreadable] == [str(video)]
+    recognizer = Recognizer(model)
+    hits = [
+        sample.path != video
+        and recognizer.predict(sample.path)[0].label == recognizer.classes[sample.label]
+        for sample in load_catalog(damaged_dataset).val
+    ]
+    assert broken.accuracy.top1 == 100 * sum(hits) / 4
+
+
+# a full disk
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
+    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up while the second epoch's checkpoint is written."""
+    settings = tiny_settings(epochs=3)
+    checkpoint = Path(settings.out) / "checkpoints" / "last.ckpt"
+    sync, writes = model_file.os.fsync, []
+
+    def fill_up(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").resolve().name
+        if "last.ckpt" in name:
+            writes.append(name)
+            if len(writes) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(model_file.os, "fsync", fill_up)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        train(settings)
+    assert error.value.filename == str(checkpoint)
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 0
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
+    monkeypatch.undo()
+
+    resumed = train(replace(settings, resume=True)).files
+    unbroken = train(tiny_settings("unbroken", epochs=3)).files
+    assert _same_weights(resumed.model, unbroken.model)
+
+
+# what a run starts from
+
+
+def test_fine_tuning_keeps_everything_but_the_last_layer_where_classes_differ(
+    tiny_settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretrained = create_model(
+        "mstnet_test_resnet", classes=["a", "b", "c"], num_frames=4, image_size=32
+    )
+    save_model(pretrained, tmp_path / "pretrained.safetensors")
+    settings = tiny_settings(weights=str(tmp_path / "pretrained.safetensors"))
+    with caplog.at_level(logging.INFO):
+        initial = fit.make_initial_model(settings, ("w", "x", "y", "z"))
+    assert "other classes" in caplog.text
+    state = initial.model.state_dict()
+    for name, value in pretrained.state_dict().items():
+        if name.startswith("head."):
+            assert state[name].shape != value.shape
+        else:
+            assert torch.equal(state[name], value)
+    same = fit.make_initial_model(settings, ("a", "b", "c"))
+    assert torch.equal(same.model.head.weight, pretrained.head.weight)
+    with pytest.raises(ValueError, match="do not fit tsn_test_resnet"):
+        fit.make_initial_model(replace(settings, model="tsn_test_resnet"), ("a", "b"))
+
+
+def test_a_file_of_2d_weights_is_loaded_into_the_backbone(
+    tiny_settings: MakeSettings, tmp_path: Path
+) -> None:
+    backbone = create_model("tsn_test_resnet", 2).backbone
+    torch.save({"state_dict": backbone.state_dict()}, tmp_path / "2d.pth")
+    initial = fit.make_initial_model(tiny_settings(weights=str(tmp_path / "2d.pth")), ("a", "b"))
+    loaded = initial.model.backbone.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in backbone.state_dict().items())
+
+
+def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
+    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mixtconv.models import weights
+
+    def offline(*args, **kwargs):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(weights.huggingface_hub, "get_session", offline)
+    monkeypatch.setattr(
+        weights.huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None
+    )
+    initial = fit.make_initial_model(tiny_settings(weights="auto"), ("a", "b"))
+    assert initial.weights == "random"
+    assert "cannot fetch the ImageNet weights of test_resnet" in caplog.text
+    assert "--weights FILE" in caplog.text
+    with pytest.raises(ValueError, match="cannot fetch the ImageNet weights of test_resnet"):
+        fit.make_initial_model(tiny_settings(weights="imagenet"), ("a", "b"))
+
+
+def test_settings_of_a_run_survive_yaml(tiny_settings: MakeSettings, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: x\nunknown: 1\n")
+    with pytest.raises(ValueError, match="does not hold the settings of a run"):
+        load_settings(path)
+    path.write_text(yaml.safe_dump({"data": "x", "stages": [0, 1]}))
+    assert load_settings(path) == TrainingSettings("x", stages=[0, 1])
+
+
+def test_real_clips_in_two_made_up_classes(
+    tiny_settings: MakeSettings, shared_videos: Path, tmp_path: Path
+) -> None:
+    for number, video in enumerate(sorted(shared_videos.glob("*.*4")) * 2):
+        folder = tmp_path / "clips" / ("arms" if "arm" in video.name else "pool")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video, folder / f"{number}{video.suffix}")
+    write_video(
+        tmp_path / "clips" / "pool" / "grey.mp4",
+        torch.full((20, 64, 64, 3), 128, dtype=torch.uint8),
+        frames_per_second=10,
+    )
+    result = train(tiny_settings(data=str(tmp_path / "clips"), epochs=1))
+    for video in (tmp_path / "clips").rglob("*.mp4"):
+        assert len(Recognizer(result.files.model).predict(video)) == 2

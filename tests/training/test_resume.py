@@ -1,0 +1,88 @@
+"""Killed at any moment and resumed, a run ends as one that was not, bit for bit."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixtconv.training.fit import train
+from mixtconv.training.settings import TrainingSettings
+
+KILLED = """
+import os, signal, sys
+import torch
+from mixtconv.models import file
+from mixtconv.training.fit import train
+from mixtconv.training.settings import TrainingSettings
+
+torch.set_num_threads(1)
+sync, writes = file.os.fsync, 0
+
+def kill(descriptor):
+    global writes
+    writes += "last.ckpt" in os.readlink(f"/proc/self/fd/{{descriptor}}")
+    sync(descriptor)
+    if writes == {kill_at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+file.os.fsync = kill
+if __name__ == "__main__":
+    train(TrainingSettings(**{settings}))
+"""
+
+
+def _run_killed(settings: TrainingSettings, kill_at: int) -> None:
+    """Run until the given checkpoint of this process is written, but not yet put in place."""
+    script = KILLED.format(kill_at=kill_at, settings=asdict(settings))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -9, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"workers": 0},
+        {"workers": 2, "optimizer": "sgd", "mixup": 0.3, "ema": 0.9, "warmup_epochs": 2.0},
+    ],
+    ids=["adamw", "sgd-mixup-ema-workers"],
+)
+def test_killed_and_resumed_equals_unbroken(
+    tiny_settings: Callable[..., TrainingSettings], recipe: dict
+) -> None:
+    """Four steps an epoch and a checkpoint after each: kills inside the first and second epoch."""
+    recipe |= {"epochs": 3, "batch_size": 3, "checkpoint_minutes": 0.0}
+    unbroken = train(tiny_settings("unbroken", **recipe))
+    settings = tiny_settings("killed", **recipe)
+    _run_killed(settings, kill_at=3)
+    assert _progress(settings) == {"epoch": 0, "num_batches": 2}
+    _run_killed(replace(settings, resume=True), kill_at=4)
+    assert _progress(settings) == {"epoch": 1, "num_batches": 1}
+    resumed = train(replace(settings, resume=True))
+
+    one, other = load_file(unbroken.files.model), load_file(resumed.files.model)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    states = [torch.load(run.files.checkpoint, weights_only=True) for run in (unbroken, resumed)]
+    for name, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][name])
+    assert states[0]["global_step"] == states[1]["global_step"] == 12
+    for row, again in zip(unbroken.epochs, resumed.epochs, strict=True):
+        assert (row.train_loss, row.val_loss, row.top1) == (
+            again.train_loss,
+            again.val_loss,
+            again.top1,
+        )
+    assert not list(Path(settings.out).rglob("*.part"))
+
+
+def _progress(settings: TrainingSettings) -> dict:
+    checkpoint = torch.load(Path(settings.out) / "checkpoints" / "last.ckpt", weights_only=True)
+    (state,) = [value for key, value in checkpoint["callbacks"].items() if "TrainingState" in key]
+    return state
