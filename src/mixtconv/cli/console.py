@@ -57,8 +57,7 @@ def print_table(
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*[_text(cell) for cell in row])
-    console = Console()
-    console.print(table, width=None if console.is_terminal else FILE_WIDTH, soft_wrap=False)
+    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)
 
 
 def _text(cell: object) -> str:

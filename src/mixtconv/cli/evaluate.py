@@ -48,17 +48,18 @@ def evaluate(
             precision=precision,
             progress=show,
         )
+    chosen = f"split {split}" if split else "its val split, or all where it has no splits"
+    logger.info("scored %d videos of %s (%s)", result.num_videos, data, chosen)
     for video in result.unreadable:
         logger.warning("counted as wrong, cannot be read: %s (%s)", video.path, video.reason)
     if format == "json":
         print_json(result.to_dict())
     else:
         print_table(
-            ["model", "protocol", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
+            ["model", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
             [
                 [
                     result.model,
-                    result.protocol_description,
                     result.num_videos,
                     len(result.unreadable),
                     result.accuracy.top1,
@@ -66,5 +67,6 @@ def evaluate(
                     result.accuracy.mean_class_accuracy,
                 ]
             ],
+            title=f"protocol {result.protocol_description}",
         )
     return 0

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.sampling import training_clip
-from mixtconv.data.transforms import mirror, multi_scale_crop
+from mixtconv.data.transforms import CROP_SCALES, mirror, multi_scale_crop
 from mixtconv.data.video import UnreadableVideoError, read_clip
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.models.spec import ModelSpec
@@ -69,6 +69,7 @@ class TrainingClips(Dataset):
         samples: the videos.
         spec: the clips that the model takes.
         mirroring: what a mirror does to the labels; None never mirrors.
+        crop_scales: sides of the crops, as parts of the short side.
         seed: seed of all chance.
     """
 
@@ -78,11 +79,13 @@ class TrainingClips(Dataset):
         spec: ModelSpec,
         *,
         mirroring: MirrorLabels | None = None,
+        crop_scales: Sequence[float] = CROP_SCALES,
         seed: int = 0,
     ) -> None:
         self.samples = samples
         self.spec = spec
         self.mirroring = mirroring
+        self.crop_scales = tuple(crop_scales)
         self.seed = seed
         unpaired = set(mirroring.unpaired) if mirroring else set()
         self._never_mirrored = {
@@ -106,7 +109,9 @@ class TrainingClips(Dataset):
         except UnreadableVideoError as error:
             return Unreadable(index, str(sample.path), error.reason)
         chance = rng(1)
-        frames = multi_scale_crop(clip.frames, self.spec.image_size, chance)  # (T, 3, S, S)
+        frames = multi_scale_crop(
+            clip.frames, self.spec.image_size, chance, scales=self.crop_scales
+        )  # (T, 3, S, S)
         label = sample.label
         if (
             self.mirroring is not None

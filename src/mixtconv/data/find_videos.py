@@ -68,12 +68,9 @@ def _in_folder(folder: Path, seen: set[Path]) -> Iterator[Path]:
 
 def _matches(pattern: Path) -> Iterator[Path]:
     """Existing paths that a pattern with wildcards matches, hidden ones only if it says so."""
-    if not any(sign in str(pattern) for sign in "*?["):
-        return
     base = Path(pattern.anchor)
-    hidden = {part for part in pattern.parts if part.startswith(".")}
     for match in base.glob(str(pattern.relative_to(base))):
-        if not any(part.startswith(".") and part not in hidden for part in match.parts):
+        if not any(part.startswith(".") and part not in pattern.parts for part in match.parts):
             yield match
 
 

@@ -6,27 +6,34 @@ cropping for tests as they test. Different here: the chance comes from a generat
 the sample, not from a global one, so that a sample looks the same whichever worker reads it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
-"""Sides of a training crop, as parts of the frame's short side."""
+"""Sides of a training crop, as parts of the frame's short side, as published."""
 MAX_DISTORTION = 1
-"""How many places apart in `CROP_SCALES` the height and the width of a crop may be chosen."""
+"""How many places apart in the scales the height and the width of a crop may be chosen."""
 RESIZE_RATIO = 256 / 224
 """Short side of a frame before cropping for a test, as a multiple of the crop."""
 
 
-def multi_scale_crop(clip: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+def multi_scale_crop(
+    clip: Tensor,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    scales: Sequence[float] = CROP_SCALES,
+) -> Tensor:
     """Crop a clip at one of several scales and one of 13 places, and resize it to size x size.
 
     Args:
         clip: uint8 (T, 3, H, W).
         size: height and width of the result.
         rng: source of chance.
+        scales: sides to choose from, as parts of the short side, in falling order.
 
     Returns:
         uint8 (T, 3, size, size).
@@ -34,9 +41,9 @@ def multi_scale_crop(clip: Tensor, size: int, rng: np.random.Generator) -> Tenso
     height, width = clip.shape[-2:]
     short = min(height, width)
     sides = [
-        (round(short * CROP_SCALES[i]), round(short * CROP_SCALES[j]))
-        for i in range(len(CROP_SCALES))
-        for j in range(len(CROP_SCALES))
+        (round(short * scales[i]), round(short * scales[j]))
+        for i in range(len(scales))
+        for j in range(len(scales))
         if abs(i - j) <= MAX_DISTORTION
     ]
     crop_height, crop_width = sides[rng.integers(len(sides))]

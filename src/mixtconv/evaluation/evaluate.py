@@ -11,8 +11,11 @@ from mixtconv.data.loading import default_workers
 from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import load_model
+from mixtconv.models import load_model, read_metadata
 from mixtconv.models.device import Precision, autocast, resolve_device
+
+DEFAULT_VAL_FRACTION = 0.2
+"""Part of the videos held out by rule for a model that does not say what its training held out."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def evaluate_model(
         model: a model file.
         data: a folder of class folders, or a CSV of path and label; every label must be one of the
             model's classes.
-        split: which videos; by default `val` where the data have splits, else all.
+        split: which videos; by default `val` where the data have splits, else all. Where they have
+            none, `val` is the part that the model's training held out.
         protocol: clips x crops.
         batch_size: views that pass the network together; does not change the score.
         workers: processes that read; does not change the score.
@@ -86,7 +90,10 @@ def evaluate_model(
     views = Protocol.parse(protocol)
     target = resolve_device(device)
     recogniser = load_model(model, device=target)
-    samples = load_labelled_videos(data, classes=recogniser.spec.classes, split=split)
+    held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
+    samples = load_labelled_videos(
+        data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
+    )
     scores = score_videos(
         recogniser,
         samples,

@@ -33,8 +33,6 @@ class VideoClassifier(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(num_features, spec.num_classes)
-        nn.init.normal_(self.head.weight, std=0.001)  # as TSN starts its last layer
-        nn.init.zeros_(self.head.bias)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 

@@ -66,7 +66,11 @@ def create_model(
     family, backbone_name = split_name(name)
     spec = ModelSpec(name=name, classes=tuple(names), **_pixel_statistics(backbone_name) | settings)
     backbone = create_backbone(backbone_name, pretrained=pretrained, image_size=spec.image_size)
-    return build_classifier(backbone, family, spec)
+    model = build_classifier(backbone, family, spec)
+    if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
+        nn.init.normal_(model.head.weight, std=0.001)
+        nn.init.zeros_(model.head.bias)
+    return model
 
 
 def create_from_spec(spec: ModelSpec) -> VideoClassifier:

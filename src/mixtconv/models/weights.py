@@ -36,7 +36,9 @@ def create_backbone(
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
     if not pretrained:
-        return timm.create_model(name, **settings)
+        backbone = timm.create_model(name, **settings)
+        _wake_residual_branches(backbone)
+        return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
     overlay = {"state_dict": read_state_dict(path)}
     try:
@@ -44,6 +46,17 @@ def create_backbone(
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+
+
+def _wake_residual_branches(backbone: nn.Module) -> None:
+    """Let norms that begin at zero begin at one.
+
+    Some networks begin with residual branches that give nothing, which helps training of images. A
+    temporal operation inside a branch is then without effect at first, and learns late.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
 
 
 def find_imagenet_weights(name: str) -> Path:

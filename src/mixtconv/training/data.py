@@ -8,6 +8,7 @@ from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.dataset import EpochSampler, TrainingClips
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.loading import default_workers, scoring_loader, training_loader
+from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.data.views import Protocol
 from mixtconv.models import ModelSpec
 from mixtconv.training.settings import TrainingSettings
@@ -44,10 +45,15 @@ class VideoDataModule(LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
+        sampler.set_epoch(trainer.current_epoch)  # workers ask before Lightning sets it
         sampler.resume_at(*self._resume_at)
         mirroring = mirror_labels(self.catalog.classes) if self.settings.flip else None
         dataset = TrainingClips(
-            self.catalog.train, self.spec, mirroring=mirroring, seed=self.settings.seed
+            self.catalog.train,
+            self.spec,
+            mirroring=mirroring,
+            crop_scales=self.settings.crop_scales or CROP_SCALES,
+            seed=self.settings.seed,
         )
         return training_loader(
             dataset, sampler, batch_size=self.settings.batch_size, workers=self.workers

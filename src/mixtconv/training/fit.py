@@ -114,6 +114,7 @@ def train(
             "num_train": len(catalog.train),
             "num_val": len(catalog.val),
             "split_rule": catalog.split_rule,
+            "val_fraction": settings.val_fraction,
         },
         skip_unreadable=settings.skip_unreadable,
     )

@@ -232,6 +232,7 @@ def save_best(
     notes = {
         "protocol": facts["protocol"],
         "data": facts["data"],
+        "val_fraction": facts["val_fraction"],
         "epoch": row.epoch,
         "top1": row.top1,
         "top5": row.top5,

@@ -75,6 +75,9 @@ class TrainingSettings:
     """Decay of an average of the weights, which is scored and saved, such as 0.999; 0 is off."""
     flip: bool = True
     """Mirror half of the clips; labels that say left and right are exchanged with them."""
+    crop_scales: list[float] | None = None
+    """Sides of the random crops, as parts of the frame's short side, in falling order; default
+    [1,0.875,0.75,0.66], as published."""
     val_fraction: float = 0.2
     """Part of every class that is held out where the data has no val/ of its own."""
     protocol: str = "1x1"
@@ -120,6 +123,9 @@ class TrainingSettings:
         for name in not_negative:
             if getattr(self, name) < 0:
                 raise _refused(name, getattr(self, name), "0 or more")
+        scales = self.crop_scales
+        if scales is not None and not (scales and all(0 < scale <= 1 for scale in scales)):
+            raise _refused("crop_scales", scales, "numbers above 0, at most 1")
         if self.image_size < 16:
             raise _refused("image_size", self.image_size, "16 or more")
         if self.lr is not None and self.lr <= 0:

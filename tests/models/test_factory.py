@@ -1,0 +1,204 @@
+"""The named recognisers: one contract for all families, names, costs of the published table."""
+
+import pytest
+import timm
+import torch
+
+from mixtconv.evaluation.complexity import complexity
+from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load_model, save_model
+from mixtconv.models.device import resolve_device, resolve_precision
+from mixtconv.models.factory import split_name
+from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.weights import create_backbone, read_state_dict
+
+BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
+
+
+def _clips(*, num_clips: int = 2, num_frames: int = 4, size: int = 32) -> torch.Tensor:
+    return torch.randn(
+        num_clips, num_frames, 3, size, size, generator=torch.Generator().manual_seed(0)
+    )
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_recogniser_meets_the_contract(family: str, backbone: str, tmp_path) -> None:
+    """Shapes, consensus, gradients, a step of training, save and load, memory format."""
+    name = f"{family}_{backbone}"
+    model = create_model(name, classes=["a", "b", "c"], num_frames=4, image_size=32)
+    assert name in list_models(f"{family}_*")
+    assert bool(list(temporal_inputs(model))) == (family != "tsn")
+    clips = _clips()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss = torch.nn.functional.cross_entropy(model(clips), torch.tensor([0, 2]))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    optimizer.step()
+
+    model.eval()
+    with torch.no_grad():
+        logits = model(clips)
+        assert logits.shape == (2, 3)
+        assert model.forward_frames(clips).shape == (2, 4, 3)
+        torch.testing.assert_close(model.forward_frames(clips).mean(1), logits)
+        features = model.forward_features(clips)
+        torch.testing.assert_close(model.head(features).mean(1), logits)
+        torch.testing.assert_close(model(clips[1:])[0], logits[1], atol=1e-5, rtol=1e-4)
+
+        save_model(model, tmp_path / "model.safetensors")
+        loaded = load_model(tmp_path / "model.safetensors")
+        assert torch.equal(loaded(clips), logits)
+        assert loaded.spec == model.spec
+
+        model.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(model(clips), logits, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["tsn", "tsm", "mstnet"])
+def test_only_a_temporal_operation_tells_a_clip_from_its_reverse(family: str) -> None:
+    """The operations begin at random values, and so do the last norms that timm starts at zero."""
+    model = create_model(f"{family}_test_resnet", 3, num_frames=4, image_size=32).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+        clips = _clips()
+        same = torch.allclose(model(clips), model(clips.flip(1)), atol=1e-4, rtol=1e-3)
+    assert same == (family == "tsn")
+
+
+def test_normalize_is_what_the_backbone_was_trained_with() -> None:
+    model = create_model("tsn_resnet18", 2)
+    config = timm.get_pretrained_cfg("resnet18")
+    frames = torch.randint(0, 256, (1, 1, 3, 2, 2), dtype=torch.uint8)
+    got = model.normalize(frames)
+    for channel in range(3):
+        value = frames[0, 0, channel, 0, 0].item() / 255
+        expected = (value - config.mean[channel]) / config.std[channel]
+        assert got[0, 0, channel, 0, 0].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    model = create_model("tsn_test_resnet", 3, num_frames=4, image_size=32, dropout=0.9)
+    with torch.no_grad():
+        model.head.weight.normal_()
+        features = model.eval().forward_features(_clips())
+        assert torch.equal(model.dropout(features), features)
+        assert (model.train().dropout(features) == 0).any()
+
+
+def test_another_number_of_frames_is_refused_until_it_is_set() -> None:
+    model = create_model("mstnet_test_resnet", 3, num_frames=4, image_size=32).eval()
+    with pytest.raises(ValueError, match="clips of 8 frames, the model takes 4"):
+        model(_clips(num_frames=8))
+    model.set_num_frames(8)
+    assert model(_clips(num_frames=8)).shape == (2, 3)
+
+
+# The table of the paper's ablation: ResNet-50, 8 frames of 224 x 224, parameters at 400 classes.
+# More MACs than TSN in G; parameters in M from counting kernels: 13120 input channels in all.
+ABLATION = {
+    "tsn": (0.0, 24.3276),
+    "tsm": (0.0, 24.3276),
+    "ks3": (0.13, 24.3670),
+    "ks5": (0.23, 24.3932),
+    "ks7": (0.32, 24.4195),
+    "ks13": (0.09, 24.3539),
+    "ks135": (0.13, 24.3670),
+    "ks1357": (0.18, 24.3801),
+    "mstnet": (0.18, 24.3801),
+    "ks357dilated": (0.13, 24.3670),
+}
+
+
+def test_costs_are_those_of_the_published_ablation() -> None:
+    base = complexity(create_model("tsn_resnet50", 400))
+    assert base.macs == pytest.approx(32.70e9, rel=1e-3)
+    for family, (more_gmacs, mparams) in ABLATION.items():
+        cost = complexity(create_model(f"{family}_resnet50", 400))
+        assert (cost.macs - base.macs) / 1e9 == pytest.approx(more_gmacs, abs=0.006), family
+        assert cost.params / 1e6 == pytest.approx(mparams, abs=1e-4), family
+
+
+def test_complexity_leaves_the_model_as_it_was() -> None:
+    model = create_model("mstnet_test_resnet", 3, num_frames=4, image_size=32)
+    complexity(model)
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+    assert not any(module._forward_hooks for module in model.modules())
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("mstnet_resnet5O", "mstnet_resnet50"),
+        ("mstent_resnet50", "mstnet_resnet50"),
+        ("resnet50", "resnet50"),
+        ("", "unknown model"),
+    ],
+)
+def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
+    with pytest.raises(ValueError, match="unknown model") as error:
+        create_model(name, 2)
+    assert near in str(error.value)
+
+
+def test_names_with_tags_of_weights() -> None:
+    assert split_name("mstnet_resnet50.a1_in1k") == ("mstnet", "resnet50.a1_in1k")
+
+
+def test_what_cannot_be_made_is_refused() -> None:
+    with pytest.raises(ValueError, match="found no residual branch in VGG"):
+        create_model("mstnet_vgg11", 2)
+    with pytest.raises(ValueError, match="unknown setting of a model 'num_frame'"):
+        create_model("tsn_test_resnet", 2, num_frame=4)
+    with pytest.raises(ValueError, match="num_classes"):
+        create_model("tsn_test_resnet")
+    with pytest.raises(ValueError, match="named twice: a"):
+        create_model("tsn_test_resnet", classes=["a", "b", "a"])
+    with pytest.raises(ValueError, match="num_frames is 0"):
+        create_model("tsn_test_resnet", 2, num_frames=0)
+
+
+def test_a_spec_survives_json() -> None:
+    import json
+
+    spec = ModelSpec("tsn_resnet18", ("a", "b"), stages=(1, 2), causal=True)
+    assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    with pytest.raises(ValueError, match="written by another version"):
+        ModelSpec.from_dict({"name": "x", "classes": ["a"], "from_the_future": 1})
+
+
+def test_weights_from_files(tmp_path) -> None:
+    backbone = timm.create_model("test_resnet")  # with its own last layer, as published files have
+    torch.save(backbone.state_dict(), tmp_path / "weights.pth")
+    loaded = create_backbone("test_resnet", pretrained=tmp_path / "weights.pth")
+    assert torch.equal(loaded.conv1[0].weight, backbone.conv1[0].weight)
+    with pytest.raises(ValueError, match="does not hold weights of test_convnext"):
+        create_backbone("test_convnext", pretrained=tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="there is no file"):
+        read_state_dict(tmp_path / "none.pth")
+
+
+class Evil:
+    """What a pickle could do if it were opened."""
+
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+def test_nothing_is_unpickled(tmp_path, capsys) -> None:
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_state_dict(tmp_path / "evil.pth")
+    (tmp_path / "evil.pth").rename(tmp_path / "evil.safetensors")
+    with pytest.raises(ValueError, match="zip archive, such as a torch checkpoint"):
+        load_model(tmp_path / "evil.safetensors")
+    assert "must not run" not in capsys.readouterr().out
+
+
+def test_devices_and_precisions() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    assert resolve_precision("auto", torch.device("cpu")) == "32"
+    assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
+    with pytest.raises(ValueError, match="'gpu' cannot be used here"):
+        resolve_device("gpu")
