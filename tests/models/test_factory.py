@@ -202,3 +202,21 @@ def test_devices_and_precisions() -> None:
     assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
     with pytest.raises(ValueError, match="'gpu' cannot be used here"):
         resolve_device("gpu")
+
+
+def test_from_random_weights_every_residual_branch_gives_something() -> None:
+    """A branch that begins at zero would hide the temporal operation inside it."""
+    plain = timm.create_model("test_resnet", num_classes=0)
+    norms = [module for module in plain.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert any(not norm.weight.any() for norm in norms)  # timm begins at zero
+    model = create_model("mstnet_test_resnet", 2)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.weight.all()
+
+
+def test_over_pretrained_features_the_last_layer_begins_small(tmp_path) -> None:
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    model = create_model("tsn_test_resnet", 50, pretrained=tmp_path / "weights.pth")
+    assert model.head.weight.std().item() == pytest.approx(0.001, rel=0.1)
+    assert create_model("tsn_test_resnet", 50).head.weight.std().item() > 0.01

@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
@@ -241,22 +242,25 @@ def _make_trainer(
     callbacks: list[Callback],
     progress_bar: bool,
 ) -> Trainer:
-    return Trainer(
-        accelerator=_ACCELERATORS[device.type],
-        devices=[device.index] if device.index is not None else settings.devices,
-        num_nodes=settings.nodes,
-        precision=_PRECISIONS[resolve_precision(settings.precision, device)],
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.clip_gradient or None,
-        callbacks=callbacks,
-        logger=_loggers(settings, files),
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=files.folder,
-        enable_progress_bar=progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the loaders share out the samples, without repeats in val
-    )
+    try:
+        return Trainer(
+            accelerator=_ACCELERATORS[device.type],
+            devices=[device.index] if device.index is not None else settings.devices,
+            num_nodes=settings.nodes,
+            precision=_PRECISIONS[resolve_precision(settings.precision, device)],
+            max_epochs=settings.epochs,
+            gradient_clip_val=settings.clip_gradient or None,
+            callbacks=callbacks,
+            logger=_loggers(settings, files),
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=files.folder,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # the loaders share out samples without repeats in val
+        )
+    except MisconfigurationException as error:  # more GPUs than there are, for instance
+        raise ValueError(f"cannot train on {settings.devices} x {device}: {error}") from error
 
 
 @contextmanager

@@ -1,0 +1,89 @@
+"""The recipe: who decays, who learns faster, and how the rate runs."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mixtconv.models import create_model
+from mixtconv.training.optimizer import make_optimizer, make_schedule, split_parameters
+from mixtconv.training.settings import TrainingSettings
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return create_model("mstnet_test_resnet", 3, num_frames=4, image_size=32)
+
+
+def test_every_parameter_is_in_one_group_by_its_kind(model: nn.Module) -> None:
+    weights, biases, norms = split_parameters(model)
+    groups = {
+        id(parameter): kind
+        for kind, group in (("weight", weights), ("bias", biases), ("norm", norms))
+        for parameter in group
+    }
+    assert len(groups) == len(weights) + len(biases) + len(norms) == len(list(model.parameters()))
+    modules = dict(model.named_modules())
+    for name, parameter in model.named_parameters():
+        owner, _, own = name.rpartition(".")
+        if isinstance(modules[owner], nn.BatchNorm2d):
+            expected = "norm"
+        else:
+            expected = "bias" if own == "bias" else "weight"
+        assert groups[id(parameter)] == expected, name
+
+
+def _groups(model: nn.Module, clips_per_step: int = 64, **settings: object) -> list[tuple]:
+    optimizer = make_optimizer(
+        model, TrainingSettings("x", **settings), clips_per_step=clips_per_step
+    )
+    return [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+
+
+def test_sgd_is_the_recipe_of_tsn(model: nn.Module) -> None:
+    """Biases at twice the rate; neither they nor normalisation decay."""
+    assert _groups(model, optimizer="sgd") == [(0.01, 5e-4), (0.02, 0.0), (0.01, 0.0)]
+
+
+def test_adamw_has_one_rate(model: nn.Module) -> None:
+    assert _groups(model) == [(1e-3, 0.05), (1e-3, 0.0), (1e-3, 0.0)]
+
+
+@pytest.mark.parametrize(("clips", "factor"), [(8, 1 / 8), (64, 1), (256, 4)])
+def test_the_rate_grows_linearly_with_the_clips_of_a_step(
+    model: nn.Module, clips: int, factor: float
+) -> None:
+    assert _groups(model, clips, lr=0.1)[0][0] == pytest.approx(0.1 * factor)
+    assert _groups(model, clips, lr=0.1, scale_lr=False)[0][0] == 0.1
+
+
+def _rates(num_steps: int, steps_per_epoch: int, **settings: object) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule(
+        optimizer, TrainingSettings("x", **settings), steps_per_epoch=steps_per_epoch
+    )
+    rates = []
+    for _ in range(num_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def test_the_rate_rises_and_then_falls_as_a_cosine() -> None:
+    rates = _rates(40, 4, epochs=10, warmup_epochs=2.0)
+    assert rates[:8] == pytest.approx([(step + 1) / 9 for step in range(8)])
+    expected = [0.5 * (1 + math.cos(math.pi * (step - 8) / 32)) for step in range(8, 40)]
+    assert rates[8:] == pytest.approx(expected)
+
+
+def test_the_step_schedule_divides_by_ten_at_each_milestone() -> None:
+    rates = _rates(20, 2, epochs=10, warmup_epochs=0.0, schedule="step", milestones=[4.0, 8.0])
+    assert rates == pytest.approx([1.0] * 8 + [0.1] * 8 + [0.01] * 4)
+    default = _rates(20, 2, epochs=10, warmup_epochs=0.0, schedule="step")
+    assert default == pytest.approx(rates)  # 40 % and 80 % of the epochs
+
+
+def test_the_constant_schedule_stays() -> None:
+    assert set(_rates(10, 2, epochs=5, warmup_epochs=0.0, schedule="constant")) == {1.0}
