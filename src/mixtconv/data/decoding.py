@@ -50,8 +50,10 @@ def open_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
         raise UnreadableVideoError(path, "there is no such file or folder")
     if source.stat().st_size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)")
+    # Titles in a broken encoding do not matter; PyAV 19 no longer asks what to do with them.
+    lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
-        container = av.open(str(source), metadata_errors="ignore")
+        container = av.open(str(source), **lenient)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableVideoError(

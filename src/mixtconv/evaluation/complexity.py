@@ -30,7 +30,7 @@ def complexity(model: VideoClassifier) -> Complexity:
 
     >>> from mixtconv import create_model
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
-    Complexity(params=11396496, macs=14533378048)
+    Complexity(params=11387600, macs=14539833344)
     """
     params = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     abstract = copy.deepcopy(model).to("meta").eval()

@@ -105,7 +105,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = f"{error.strerror}; what was there before is whole, cannot write"
+        reason = f"{error.strerror}, and what was there before is whole"
         raise OSError(error.errno, reason, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
