@@ -30,8 +30,8 @@ def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> 
     Raises:
         ValueError: there are no videos.
 
-    >>> accuracy(torch.eye(4), torch.tensor([0, 1, 2, 2]))
-    Accuracy(top1=75.0, top5=100.0, mean_class_accuracy=83.33333333333333)
+    >>> accuracy(torch.eye(4), torch.tensor([0, 0, 2, 2]))
+    Accuracy(top1=50.0, top5=100.0, mean_class_accuracy=50.0)
     """
     if len(labels) == 0:
         raise ValueError("there are no videos to score; give at least one")
