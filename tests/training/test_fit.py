@@ -201,6 +201,7 @@ def test_unreadable_videos_stop_a_run_before_its_first_step_by_name(
     settings = tiny_settings(data=str(damaged_dataset))
     with pytest.raises(ValueError, match=r"2 of 16 videos cannot be read: .*00000\.mp4.*--skip"):
         train(settings)
+    assert not Path(settings.out).exists()  # so that the same command works once they are mended
 
 
 def test_unreadable_videos_are_left_out_and_listed_on_request(

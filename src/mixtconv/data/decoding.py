@@ -127,10 +127,13 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
     `size` is the stream's (width, height); a frame of another size, as in a recording that
     switches its resolution, is scaled to it.
     """
-    other = {} if (frame.width, frame.height) == size else {"width": size[0], "height": size[1]}
-    # One thread: a process forked later would wait for ever for this one's threads.
-    rgb = frame.to_ndarray(format="rgb24", threads=1, **other)  # (H, W, 3)
-    return _upright(rgb, frame)
+    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
+
+    # One thread, and not the reformatter that frames share from PyAV 19 on: a forked process would
+    # wait for ever for threads that it was not given.
+    width, height = size
+    rgb = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
+    return _upright(rgb.to_ndarray(), frame)
 
 
 def _upright(rgb: Picture, frame: Any) -> Picture:

@@ -83,7 +83,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise ValueError(
             f"{path} is a safetensors file, but not a model file of mixtconv: it holds weights "
-            "without a description; mixtconv import makes a model file of published weights"
+            "without a description; give the model.safetensors of a training run"
         )
     return json.loads(metadata[METADATA_KEY])
 
@@ -119,11 +119,9 @@ def _what_it_is(path: Path) -> str:
     if size == 0:
         return "is empty"
     if start.startswith(b"PK"):
-        return "is a zip archive, such as a torch checkpoint; mixtconv import reads published ones"
+        return "is a zip archive, such as a torch checkpoint; give a model.safetensors"
     if start[:1] == b"\x80":
-        return (
-            "is a Python pickle, which is never opened here; mixtconv import reads published ones"
-        )
+        return "is a Python pickle, which is never opened here; give a model.safetensors"
     if start[8:9] == b"{":
         return f"is a safetensors file cut short or damaged ({size} bytes are there); copy it again"
     return "is neither safetensors nor a torch checkpoint"

@@ -26,7 +26,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getbuffer())
+        with buffer.getbuffer() as content:
+            write_atomically(Path(path), content)
 
 
 class TrainingState(Checkpoint):

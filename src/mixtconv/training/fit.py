@@ -90,7 +90,7 @@ def train(
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
     initial = make_initial_model(settings, catalog.classes)
-    checkpoint = _prepare_folder(settings, files)
+    checkpoint = _checkpoint_to_resume(settings, files)
     catalog, report = check_videos(
         catalog, skip_unreadable=settings.skip_unreadable, progress=check_progress
     )
@@ -123,10 +123,13 @@ def train(
     with _quiet_lightning():
         callbacks = _callbacks(record, settings, files, progress_bar)
         trainer = _make_trainer(settings, files, device, callbacks, progress_bar)
+        _begin(settings, files)
         data = VideoDataModule(catalog, initial.model.spec, settings)
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as stop:  # what Lightning makes of Ctrl-C
+            logger.warning("%s: go on with the same command and --resume", files.folder)
+            raise KeyboardInterrupt from stop
     assert record.best is not None
     return TrainingResult(files, record.best, tuple(record.epochs))
 
@@ -198,8 +201,8 @@ def load_settings(path: Path) -> TrainingSettings:
         raise ValueError(f"{path} does not hold the settings of a run: {error}") from error
 
 
-def _prepare_folder(settings: TrainingSettings, files: RunFiles) -> Path | None:
-    """Make sure that the run's folder is this run's; the checkpoint to go on from, if any."""
+def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path | None:
+    """The checkpoint to go on from, if any; refuses a folder that holds another run."""
     if rank_zero_only.rank != 0:  # the first process has seen to it
         return files.checkpoint if settings.resume and files.checkpoint.exists() else None
     if files.config.exists() and not settings.resume:
@@ -217,16 +220,22 @@ def _prepare_folder(settings: TrainingSettings, files: RunFiles) -> Path | None:
                 f"{files.folder} was begun with other settings ({', '.join(changed)}): resume it "
                 "with the same, or start another --out"
             )
-    for leftover in files.folder.rglob(".*.part"):  # of a process that was killed while writing
-        leftover.unlink()
-    values = asdict(settings) | {"resume": False}
-    write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
     if not settings.resume:
         return None
     if files.checkpoint.exists():
         return files.checkpoint
     logger.warning("%s has no checkpoint yet: starting from the beginning", files.folder)
     return None
+
+
+def _begin(settings: TrainingSettings, files: RunFiles) -> None:
+    """Write the settings into the run's folder, now that nothing speaks against the run."""
+    if rank_zero_only.rank != 0:
+        return
+    for leftover in files.folder.rglob(".*.part"):  # of a process that was killed while writing
+        leftover.unlink()
+    values = asdict(settings) | {"resume": False}
+    write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
 
 
 def _steps_per_epoch(num_train: int, settings: TrainingSettings) -> int:
