@@ -132,7 +132,7 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
     # One thread, and not the reformatter that frames share from PyAV 19 on: a forked process would
     # wait for ever for threads that it was not given.
     width, height = size
-    rgb = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
+    rgb: Any = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
     return _upright(rgb.to_ndarray(), frame)
 
 
