@@ -15,5 +15,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     if near:
         hint = "did you mean " + " or ".join(repr(match) for match in near) + "?"
     else:
-        hint = "known are " + ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+        hint = "known are " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return ValueError(f"unknown {kind} {name!r}; {hint}")

@@ -58,6 +58,26 @@ def test_a_yaml_file_sets_what_flags_do(tmp_path) -> None:
     assert values["out"] == "y"
 
 
+def test_what_is_typed_overrides_the_yaml_file_wherever_it_stands(tmp_path) -> None:
+    config = tmp_path / "recipe.yaml"
+    config.write_text("source: there\nnum_steps: 7\nout: y\n")
+    for words in (
+        ["here", "--num-steps", "8", "--config", str(config)],
+        ["--config", str(config), "here", "--num-steps", "8"],
+        ["here", f"--config={config}", "--num-steps=8"],
+    ):
+        assert _parse(*words)["recipe"] == Recipe("here", 8, None, False)
+
+
+def test_tables_show_names_as_they_are(capsys) -> None:
+    from mixtconv.cli.console import print_table
+
+    print_table(["source"], [["clip[a].mp4"], ["a[/b] [red]y"]], title="of [x]")
+    printed = capsys.readouterr().out
+    for name in ("clip[a].mp4", "a[/b] [red]y", "of [x]"):
+        assert name in printed
+
+
 def test_help_shows_every_flag_with_its_text_and_default() -> None:
     text = make_parser(cook, program="mixtconv cook").format_help()
     for part in ("Cook something", "--num-steps", "How many. Default 3", "source", "Where from"):
@@ -128,7 +148,6 @@ def test_help_does_not_import_torch() -> None:
         (["trian"], "did you mean 'train'"),
         (["train", "nowhere"], "neither a folder nor a file"),
         (["train", "nowhere", "--num-frames", "0"], "--num-frames is 0; give 1 or more"),
-        (["train", "nowhere", "--protocol", "x"], ""),
         (["predict", "nowhere.safetensors", "x.mp4"], "no model file nowhere.safetensors"),
         (["evaluate", "nowhere.safetensors", "x"], "no model file nowhere.safetensors"),
         (["synthesize", "--out", "x", "--size", "33"], "size"),

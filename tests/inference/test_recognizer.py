@@ -64,6 +64,15 @@ def test_labels_are_ranked_and_scores_are_probabilities(
         recognizer.predict(video, top_k=0)
 
 
+def test_many_videos_are_named_by_folders_and_patterns(
+    model_path: Path, tiny_dataset: Path
+) -> None:
+    recognizer = Recognizer(model_path)
+    by_pattern = list(recognizer.predict_many([str(tiny_dataset / "val" / "*" / "*.mp4")]))
+    assert len(by_pattern) == 4
+    assert list(recognizer.predict_many([tiny_dataset / "val"])) == by_pattern
+
+
 def test_the_command_prints_json_for_files_folders_and_patterns(
     model_path: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -81,9 +81,12 @@ def test_dropout_acts_in_training_alone() -> None:
     model = create_model("tsn_test_resnet", 3, num_frames=4, image_size=32, dropout=0.9)
     with torch.no_grad():
         model.head.weight.normal_()
-        features = model.eval().forward_features(_clips())
-        assert torch.equal(model.dropout(features), features)
-        assert (model.train().dropout(features) == 0).any()
+        frames = model.eval().forward_frames(_clips())
+        assert torch.equal(model.forward_frames(_clips()), frames)
+        model.dropout.train()  # and nothing else, so that norms stay as they are
+        dropped = model.forward_frames(_clips())
+        assert not torch.allclose(dropped, frames)
+        assert not torch.equal(model.forward_frames(_clips()), dropped)
 
 
 def test_another_number_of_frames_is_refused_until_it_is_set() -> None:
@@ -92,6 +95,7 @@ def test_another_number_of_frames_is_refused_until_it_is_set() -> None:
         model(_clips(num_frames=8))
     model.set_num_frames(8)
     assert model(_clips(num_frames=8)).shape == (2, 3)
+    assert model.num_frames == model.spec.num_frames == 8  # so that it is saved and sampled
 
 
 # The table of the paper's ablation: ResNet-50, 8 frames of 224 x 224, parameters at 400 classes.
@@ -175,6 +179,16 @@ def test_weights_from_files(tmp_path) -> None:
     assert torch.equal(loaded.conv1[0].weight, backbone.conv1[0].weight)
     with pytest.raises(ValueError, match="does not hold weights of test_convnext"):
         create_backbone("test_convnext", pretrained=tmp_path / "weights.pth")
+    junk = {name: value for name, value in backbone.state_dict().items() if "layer4" not in name}
+    torch.save(junk, tmp_path / "part.pth")
+    with pytest.raises(ValueError, match=r"holds \d+ of the \d+ weights of test_resnet \(layer4"):
+        create_backbone("test_resnet", pretrained=tmp_path / "part.pth")
+    torch.save({"nothing": torch.zeros(1)}, tmp_path / "junk.pth")
+    with pytest.raises(ValueError, match="holds 0 of the"):
+        create_backbone("test_resnet", pretrained=tmp_path / "junk.pth")
+    torch.save({}, tmp_path / "empty.pth")
+    with pytest.raises(ValueError, match="holds no dictionary of tensors"):
+        create_backbone("test_resnet", pretrained=tmp_path / "empty.pth")
     with pytest.raises(ValueError, match="there is no file"):
         read_state_dict(tmp_path / "none.pth")
 

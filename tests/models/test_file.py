@@ -60,6 +60,15 @@ def test_weights_without_a_description_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "model.safetensors")
 
 
+@pytest.mark.parametrize("about", ["no json", "{}", '{"version": "1", "spec": 3, "notes": {}}'])
+def test_a_damaged_description_is_refused(tmp_path: Path, about: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata={"mixtconv": about})
+    with pytest.raises(ValueError, match="description that is damaged") as error:
+        load_model(path)
+    assert str(path) in str(error.value)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(ValueError, match="there is no model file"):

@@ -4,7 +4,9 @@ import csv
 import errno
 import json
 import logging
+import math
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,54 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tiny_settings: MakeSettin
     assert (Path(settings.out) / "model.safetensors").read_bytes() == before
 
 
+def test_a_run_is_not_resumed_with_other_videos(
+    tiny_settings: MakeSettings, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "copy"
+    shutil.copytree(tiny_dataset, data)
+    settings = tiny_settings(data=str(data), epochs=1)
+    train(settings)
+    moved = data.rename(tmp_path / "moved")
+    resumed = replace(settings, resume=True, data=str(moved))
+    train(resumed)  # the same videos under another name
+    video = next((moved / "train").rglob("*.mp4"))
+    video.rename(video.with_name("renamed.mp4"))
+    with pytest.raises(ValueError, match=r"not those that the run in .* was begun with"):
+        train(resumed)
+
+
+def test_a_run_is_resumed_without_the_weights_it_began_from(
+    tiny_settings: MakeSettings, tmp_path: Path
+) -> None:
+    weights = tmp_path / "2d.pth"
+    torch.save(create_model("tsn_test_resnet", 2).backbone.state_dict(), weights)
+    settings = tiny_settings(epochs=1, weights=str(weights))
+    train(settings)
+    weights.unlink()
+    result = train(replace(settings, resume=True))
+    assert json.loads(result.files.metrics.read_text())["initial_weights"] == str(weights)
+
+
+def test_only_what_a_killed_run_left_is_removed(tiny_settings: MakeSettings) -> None:
+    settings = tiny_settings(epochs=1)
+    folder = Path(settings.out)
+    (folder / "deep").mkdir(parents=True)
+    theirs = [folder / "deep" / ".holiday.part", folder / ".notes.part"]
+    ours = folder / ".model.safetensors.123.part"
+    for path in (*theirs, ours):
+        path.touch()
+    train(settings)
+    assert all(path.exists() for path in theirs)
+    assert not ours.exists()
+
+
+def test_more_processes_than_videos_or_devices_are_refused(tiny_settings: MakeSettings) -> None:
+    with pytest.raises(ValueError, match="4 validation videos cannot be shared out among 5"):
+        train(tiny_settings(devices=5))
+    with pytest.raises(ValueError, match="--precision 16 needs a GPU"):
+        train(tiny_settings(precision="16"))
+
+
 def test_there_must_be_a_run_to_resume(tiny_settings: MakeSettings) -> None:
     with pytest.raises(ValueError, match="holds no run to resume"):
         train(tiny_settings(resume=True))
@@ -147,6 +197,8 @@ def test_there_must_be_a_run_to_resume(tiny_settings: MakeSettings) -> None:
     [
         ({"num_frames": 0}, "--num-frames is 0; give 1 or more"),
         ({"epochs": 0}, "--epochs is 0"),
+        ({"val_fraction": 0.0}, "--val-fraction is 0.0; give above 0"),
+        ({"crop_scales": [1.0, 2.0]}, "--crop-scales is"),
         ({"batch_size": -1}, "--batch-size is -1"),
         ({"ema": 1.0}, "--ema is 1.0"),
         ({"lr": 0.0}, "--lr is 0.0"),
@@ -170,6 +222,8 @@ def test_settings_out_of_range_are_refused(
         ({"protocol": "1x2"}, "crops"),
         ({"device": "cuda:77"}, "'cuda:77' cannot be used"),
         ({"device": "tpu"}, "'tpu' cannot be used"),
+        ({"device": "meta"}, "'meta' cannot be used"),
+        ({"model": "mstnet_resnet18.nothing"}, "unknown model"),
         ({"weights": "nowhere.pth"}, "--weights is 'nowhere.pth'"),
     ],
 )
@@ -246,9 +300,27 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
     assert broken.accuracy.top1 == 100 * sum(hits) / 4
 
 
+def test_a_batch_of_which_nothing_can_be_read_is_left_out(
+    tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overlook(catalog, *, skip_unreadable, progress=None):
+        return catalog, check_videos(catalog, skip_unreadable=True)[1]
+
+    monkeypatch.setattr(fit, "check_videos", overlook)
+    settings = tiny_settings(
+        data=str(damaged_dataset), skip_unreadable=True, batch_size=1, epochs=1
+    )
+    result = train(settings)
+    assert result.epochs[0].skipped == 2
+    assert math.isfinite(result.epochs[0].train_loss)
+    weights = load_file(result.files.model).values()
+    assert all(weight.isfinite().all() for weight in weights)
+
+
 # a full disk
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
 def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
     tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,13 +40,24 @@ def parse_command(command: Command, arguments: Sequence[str], *, program: str) -
     """
     parser = make_parser(command, program=program)
     try:
-        values = parser.parse_args(list(arguments))
+        values = parser.parse_args(_config_first(list(arguments)))
     except ArgumentError as error:
         raise UsageError(f"{_one_line(str(error))} (see {program} --help)") from error
     return {
         name: _build(hint, values) if is_dataclass(hint) else values[name]
         for name, hint in _parameters(command).items()
     }
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """Put `--config FILE` before everything else, which then has the last word."""
+    for index, word in enumerate(arguments):
+        if word == "--config" and index + 1 < len(arguments):
+            rest = arguments[:index] + arguments[index + 2 :]
+            return [*arguments[index : index + 2], *rest]
+        if word.startswith("--config="):
+            return [word, *arguments[:index], *arguments[index + 1 :]]
+    return arguments
 
 
 def make_parser(command: Command, *, program: str) -> ArgumentParser:

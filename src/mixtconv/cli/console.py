@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from mixtconv.training.processes import is_first_process
 
 Format = Literal["table", "json"]
 
@@ -51,12 +53,14 @@ def print_table(
     """Print the result of a command for people; numbers are aligned right."""
     if not is_first_process():
         return
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*[_text(cell) for cell in row])
+        table.add_row(*[Text(_text(cell)) for cell in row])  # as text: names may hold [brackets]
     Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)
 
 
@@ -76,14 +80,15 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not is_interactive()) as bar:
         task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if done >= total:
+                bar.stop()  # what comes next may draw a bar of its own
+
+        yield show
 
 
 def is_interactive() -> bool:
     """Whether somebody watches standard error."""
     return sys.stderr.isatty() and is_first_process()
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that speaks, of those that train together."""
-    return all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "LOCAL_RANK", "RANK"))

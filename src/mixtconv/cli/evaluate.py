@@ -22,6 +22,8 @@ def evaluate(
 ) -> int:
     """Score a trained recogniser on labelled videos.
 
+    A video that cannot be read is named and counts as wrong; the exit status is then 1.
+
     Args:
         model: Model file of a training run.
         data: Folder of class folders, or CSV of path and label.
@@ -69,4 +71,4 @@ def evaluate(
             ],
             title=f"protocol {result.protocol_description}",
         )
-    return 0
+    return 1 if result.unreadable else 0

@@ -1,7 +1,5 @@
 """`mixtconv train DATA`."""
 
-from dataclasses import asdict
-
 from mixtconv.cli.console import Format, is_interactive, print_json, print_table, progress
 from mixtconv.training.settings import TrainingSettings
 
@@ -14,13 +12,14 @@ def train(settings: TrainingSettings, *, format: Format = "table") -> int:
         format: how the result is printed, table or json.
     """
     from mixtconv.training.fit import train as fit
+    from mixtconv.training.record import plain_row
 
     with progress("looking at the videos") as check_progress:
         result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)
     summary = {
         "model": str(result.files.model),
         "metrics": str(result.files.metrics),
-        "best": asdict(result.best),
+        "best": plain_row(result.best),
     }
     if format == "json":
         print_json(summary)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mixtconv.data.clip import UnreadableVideoError
@@ -30,7 +30,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> tuple[list[tuple[int, str]], str]:
         parts = re.split(r"(\d+)", name)
-        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
+        return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
 
     return sorted(names, key=key)
 
@@ -77,7 +77,7 @@ def load_picture(path: Path) -> Tensor:
     """Loads one picture as upright RGB, uint8 `(3, H, W)`."""
     try:
         with Image.open(path) as image:
-            rgb = np.array(image.convert("RGB"))  # (H, W, 3)
+            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))  # (H, W, 3)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
     return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()  # (3, H, W)
@@ -107,6 +107,7 @@ def _size(path: Path) -> tuple[int, int]:
     """Height and width of a picture, read from its header."""
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            sideways = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.width, image.height) if sideways else (image.height, image.width)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error

@@ -24,7 +24,7 @@ MAX_DEFAULT_WORKERS = 8
 
 def default_workers() -> int:
     """Worker processes unless the user says otherwise: one a core, at most eight."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only; respects containers' limits
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only; respects affinity
     cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     return min(cores, MAX_DEFAULT_WORKERS)
 

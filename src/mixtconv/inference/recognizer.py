@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixtconv.data.find_videos import find_videos
 from mixtconv.data.video import UnreadableVideoError
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.evaluation.scoring import view_logits
@@ -89,8 +90,16 @@ class Recognizer:
     def predict_many(
         self, videos: Iterable[str | Path], *, top_k: int = 5
     ) -> Iterator[VideoPrediction]:
-        """Ranked labels of every video, one after the other; one that cannot be read says why."""
-        for video in videos:
+        """Ranked labels of every video, one after the other; one that cannot be read says why.
+
+        Args:
+            videos: files, folders and patterns such as `clips/*.mp4`.
+            top_k: how many labels of each.
+
+        Raises:
+            ValueError: a name or pattern that no video answers to.
+        """
+        for video in find_videos(list(videos)):
             try:
                 yield VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
             except UnreadableVideoError as error:

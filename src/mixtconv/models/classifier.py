@@ -5,6 +5,8 @@ the last layer, and the consensus of a clip is the average over its frames. With
 operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,6 @@ class VideoClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, num_features: int, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.num_frames = spec.num_frames
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(num_features, spec.num_classes)
@@ -61,5 +62,10 @@ class VideoClassifier(nn.Module):
 
     def set_num_frames(self, num_frames: int) -> None:
         """Take clips of another number of frames from now on."""
-        self.num_frames = num_frames
         set_num_frames(self.backbone, num_frames)
+        self.spec = replace(self.spec, num_frames=num_frames)
+
+    @property
+    def num_frames(self) -> int:
+        """T, frames of a clip."""
+        return self.spec.num_frames

@@ -9,6 +9,8 @@ import torch
 
 Precision = Literal["auto", "32", "bf16", "16"]
 
+_TYPES = ("cpu", "cuda", "mps")
+
 
 def resolve_device(device: str = "auto") -> torch.device:
     """The device named, or with `auto` the best one here: CUDA, Apple's MPS, the CPU.
@@ -25,21 +27,28 @@ def resolve_device(device: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type not in _TYPES:
+            raise RuntimeError(f"models do not run on {chosen.type}")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ValueError(
             f"device {device!r} cannot be used here ({reason}); give auto, cpu, cuda, cuda:0 or mps"
         ) from error
-    return chosen
+    return torch.device("cpu") if chosen.type == "cpu" else chosen  # a CPU has no number
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
     """The precision named, or with `auto` bfloat16 where the GPU has it and float32 elsewhere.
 
+    Raises:
+        ValueError: float16 on the CPU, where training in it is not to be had.
+
     >>> resolve_precision("auto", torch.device("cpu"))
     '32'
     """
+    if precision == "16" and device.type == "cpu":
+        raise ValueError("--precision 16 needs a GPU; on the CPU give bf16 or 32")
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"

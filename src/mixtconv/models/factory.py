@@ -128,9 +128,18 @@ def split_name(name: str) -> tuple[str, str]:
     ('mstnet', 'mobilenetv2_100')
     """
     family, _, backbone = name.partition("_")
-    if family not in FAMILIES or not timm.is_model(backbone):
+    if family not in FAMILIES or not _is_backbone(backbone):
         raise unknown_name("model", name, list_models())
     return family, backbone
+
+
+def _is_backbone(name: str) -> bool:
+    """Whether timm knows the backbone, and the set of weights if the name has a tag."""
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        return False
+    return timm.is_model(name)
 
 
 def _pixel_statistics(backbone_name: str) -> dict[str, tuple[float, ...]]:
@@ -143,7 +152,13 @@ def _num_features(backbone: nn.Module, image_size: int) -> int:
     """D of the backbone's features, found by running it: timm's attributes differ by family."""
     with evaluating(backbone), torch.no_grad():
         image = torch.zeros(1, 3, image_size, image_size).to(next(backbone.parameters()))
-        shape = backbone(image).shape
+        try:
+            shape = backbone(image).shape
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"the backbone does not run on images of {image_size} pixels: "
+                f"{str(error).splitlines()[0]}; give another image_size"
+            ) from error
     if len(shape) != 2:
         raise ValueError(
             f"the backbone gives {tuple(shape)} for one image; features are (N, D), pool them first"

@@ -85,7 +85,14 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
             f"{path} is a safetensors file, but not a model file of mixtconv: it holds weights "
             "without a description; give the model.safetensors of a training run"
         )
-    return json.loads(metadata[METADATA_KEY])
+    try:
+        about = json.loads(metadata[METADATA_KEY])
+        ModelSpec.from_dict(about["spec"])
+        return {"version": about["version"], "spec": about["spec"], "notes": dict(about["notes"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} has a description that is damaged or of another version of mixtconv: {error}"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

@@ -42,10 +42,41 @@ def create_backbone(
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
     overlay = {"state_dict": read_state_dict(path)}
     try:
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
+        backbone = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
+        )
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+    _check_filled(backbone, overlay["state_dict"], path=path, name=name)
+    return backbone
+
+
+def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:
+    """Refuse a file that left some of the backbone's weights at their random values.
+
+    timm passes over what it does not find, and may rename and reshape what it does, so weights are
+    looked for by name first and by value then.
+    """
+    parameters = dict(backbone.named_parameters())
+    if parameters.keys() <= state.keys():
+        return
+    values: dict[int, list[Tensor]] = {}
+    for tensor in state.values():
+        values.setdefault(tensor.numel(), []).append(tensor.flatten())
+    unfilled = [
+        key
+        for key, parameter in parameters.items()
+        if not any(
+            torch.equal(parameter.detach().flatten(), value.to(parameter.dtype))
+            for value in values.get(parameter.numel(), ())
+        )
+    ]
+    if unfilled:
+        raise ValueError(
+            f"{path} holds {len(parameters) - len(unfilled)} of the {len(parameters)} weights of "
+            f"{name} ({unfilled[0]} is missing); give weights of this backbone"
+        )
 
 
 def _wake_residual_branches(backbone: nn.Module) -> None:
@@ -93,8 +124,9 @@ def read_state_dict(path: Path) -> StateDict:
         raise ValueError(f"there is no file {path}; give the path of a file of weights")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -104,6 +136,8 @@ def read_state_dict(path: Path) -> StateDict:
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not (state and isinstance(state, dict)) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
         raise ValueError(f"{path} holds no dictionary of tensors; give a file of weights")
     return {key.removeprefix("module."): value for key, value in state.items()}

@@ -17,6 +17,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from mixtconv.models.file import write_atomically
 from mixtconv.training.data import VideoDataModule
 
+STEPS_BETWEEN_QUESTIONS = 20
+"""Steps after which several processes ask the first whether it is time for a checkpoint."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the earlier one and puts it in place when it is whole."""
@@ -53,8 +56,9 @@ class TrainingState(Checkpoint):
         num_batches = batch_idx + 1
         if num_batches == trainer.num_training_batches:
             return  # the epoch ends here, with validation and its own checkpoint
-        due = trainer.strategy.broadcast(time.monotonic() - self._last_save >= self.seconds)
-        if due:
+        if trainer.world_size > 1 and num_batches % STEPS_BETWEEN_QUESTIONS:
+            return
+        if trainer.strategy.broadcast(time.monotonic() - self._last_save >= self.seconds):
             self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:

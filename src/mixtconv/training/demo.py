@@ -21,7 +21,7 @@ from mixtconv.data.views import Protocol
 from mixtconv.evaluation.complexity import complexity
 from mixtconv.evaluation.scoring import score_videos
 from mixtconv.models import load_model
-from mixtconv.models.device import resolve_device
+from mixtconv.models.device import autocast, resolve_device
 from mixtconv.models.file import write_atomically
 from mixtconv.training.demo_report import DemoRun, make_report
 from mixtconv.training.fit import TrainingResult, train
@@ -191,7 +191,13 @@ def _finish(
     model = load_model(result.files.model, device=resolve_device(settings.device))
     samples = load_catalog(settings.data).val
     protocol = Protocol.parse(settings.protocol)
-    scores = score_videos(model, samples, protocol=protocol, batch_size=settings.batch_size)
+    scores = score_videos(
+        model,
+        samples,
+        protocol=protocol,
+        batch_size=settings.batch_size,
+        autocast=autocast(settings.precision, resolve_device(settings.device)),
+    )
     logger.info("%s: top-1 %.2f %%", title, scores.accuracy().top1)
     return DemoRun(
         title=title,

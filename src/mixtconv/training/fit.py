@@ -1,5 +1,6 @@
 """Training a recogniser: from settings to the files of a run."""
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,7 +14,6 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv.data.catalog import VideoCatalog, load_catalog
@@ -26,6 +26,7 @@ from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
+from mixtconv.training.processes import is_first_process
 from mixtconv.training.record import EpochRecord, RunRecord
 from mixtconv.training.settings import TrainingSettings
 
@@ -88,12 +89,14 @@ def train(
     catalog = load_catalog(settings.data, val_fraction=settings.val_fraction)
     protocol = Protocol.parse(settings.protocol)
     device = resolve_device(settings.device)
-    torch.manual_seed(settings.seed)
-    initial = make_initial_model(settings, catalog.classes)
     checkpoint = _checkpoint_to_resume(settings, files)
+    torch.manual_seed(settings.seed)
+    start = settings if checkpoint is None else replace(settings, weights="none")
+    initial = make_initial_model(start, catalog.classes)
     catalog, report = check_videos(
         catalog, skip_unreadable=settings.skip_unreadable, progress=check_progress
     )
+    _check_processes(settings, device, num_val=len(catalog.val))
     announce(catalog, report, settings)
     logger.info("validation protocol: %s", protocol.describe(initial.model.spec))
 
@@ -116,6 +119,7 @@ def train(
             "num_val": len(catalog.val),
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
+            "data_fingerprint": _fingerprint(catalog),
         },
         skip_unreadable=settings.skip_unreadable,
     )
@@ -203,7 +207,7 @@ def load_settings(path: Path) -> TrainingSettings:
 
 def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path | None:
     """The checkpoint to go on from, if any; refuses a folder that holds another run."""
-    if rank_zero_only.rank != 0:  # the first process has seen to it
+    if not is_first_process():  # which has seen to it
         return files.checkpoint if settings.resume and files.checkpoint.exists() else None
     if files.config.exists() and not settings.resume:
         raise ValueError(
@@ -228,12 +232,41 @@ def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path |
     return None
 
 
+def _check_processes(settings: TrainingSettings, device: torch.device, *, num_val: int) -> None:
+    """Refuse numbers of processes that cannot be."""
+    processes = settings.devices * settings.nodes
+    if device.index is not None and settings.devices > 1:
+        raise ValueError(
+            f"--device {device} is one device and --devices is {settings.devices}; leave out one"
+        )
+    if num_val < processes:
+        raise ValueError(
+            f"{num_val} validation videos cannot be shared out among {processes} processes; give "
+            "fewer --devices or --nodes, or more videos"
+        )
+
+
+def _fingerprint(catalog: VideoCatalog) -> str:
+    """A hash of classes, videos and labels, which tells whether a resumed run has the same."""
+    lines = list(catalog.classes)
+    for samples in (catalog.train, catalog.val):
+        lines.append("--")
+        lines += [f"{_relative(sample.path, catalog.source)}\t{sample.label}" for sample in samples]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _relative(path: Path, source: Path) -> Path:
+    folder = source if source.is_dir() else source.parent
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
 def _begin(settings: TrainingSettings, files: RunFiles) -> None:
     """Write the settings into the run's folder, now that nothing speaks against the run."""
-    if rank_zero_only.rank != 0:
+    if not is_first_process():
         return
-    for leftover in files.folder.rglob(".*.part"):  # of a process that was killed while writing
-        leftover.unlink()
+    for path in (files.model, files.config, files.metrics, files.checkpoint):
+        for leftover in path.parent.glob(f".{path.name}.*.part"):  # of a process that was killed
+            leftover.unlink()
     values = asdict(settings) | {"resume": False}
     write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
 
@@ -254,7 +287,7 @@ def _make_trainer(
     try:
         return Trainer(
             accelerator=_ACCELERATORS[device.type],
-            devices=[device.index] if device.index is not None else settings.devices,
+            devices=settings.devices if device.index is None else [device.index],
             num_nodes=settings.nodes,
             precision=_PRECISIONS[resolve_precision(settings.precision, device)],
             max_epochs=settings.epochs,

@@ -53,7 +53,7 @@ class ClassifierModule(LightningModule):
 
     def training_step(self, batch: VideoBatch, batch_index: int) -> Tensor | None:
         if len(batch.labels) == 0:
-            return None  # nothing of the batch could be read; the run's record names it
+            return self._nothing_to_learn()
         # Chance of a step depends on seed, step and process alone, so a resumed run repeats it.
         chance = np.random.SeedSequence([self.settings.seed, self.global_step, self.global_rank])
         torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
@@ -65,6 +65,16 @@ class ClassifierModule(LightningModule):
         return F.cross_entropy(
             logits.float(), target, label_smoothing=self.settings.label_smoothing
         )
+
+    def _nothing_to_learn(self) -> Tensor | None:
+        """A step of which nothing could be read; the run's record names the videos.
+
+        Alone, the step is left out. Among several processes it takes part with a loss of zero,
+        since the others wait for its gradients.
+        """
+        if self.trainer.world_size == 1:
+            return None
+        return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch:
         if len(batch.labels) == 0:

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -119,7 +120,7 @@ class RunRecord(Callback):
         batch: VideoBatch,
         batch_idx: int,
     ) -> None:
-        if outputs is not None:
+        if outputs:  # empty where nothing of the batch could be read
             self._loss.add(float(outputs["loss"]), len(batch.labels))
         if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
             self._log(trainer, {"train/step_loss": self._loss.last})
@@ -194,10 +195,10 @@ class RunRecord(Callback):
 
     def write(self) -> None:
         """Write `metrics.json` and `logs/metrics.csv`."""
-        rows = [asdict(row) for row in self.epochs]
+        rows = [plain_row(row) for row in self.epochs]
         record = {
             **self.facts,
-            "best": asdict(self.best) if self.best else None,
+            "best": plain_row(self.best) if self.best else None,
             "epochs": rows,
             "unreadable": [
                 {"path": path, "reason": reason} for path, reason in self.unreadable.items()
@@ -214,15 +215,31 @@ class RunRecord(Callback):
         return {
             "epochs": [asdict(row) for row in self.epochs],
             "unreadable": dict(self.unreadable),
+            "data_fingerprint": self.facts["data_fingerprint"],
+            "initial_weights": self.facts["initial_weights"],
             "loss": (self._loss.total, self._loss.count),
             "skipped": self._skipped,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["data_fingerprint"] != self.facts["data_fingerprint"]:
+            raise ValueError(
+                f"the videos or labels of {self.facts['data']} are not those that the run in "
+                f"{self.folder} was begun with: resume with the same, or start another --out"
+            )
+        self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
         self._loss = _Mean(*state_dict["loss"])
         self._skipped = state_dict["skipped"]
+
+
+def plain_row(row: EpochRecord) -> dict[str, Any]:
+    """An epoch as JSON holds it: what could not be measured is null."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in asdict(row).items()
+    }
 
 
 def save_best(

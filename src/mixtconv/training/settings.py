@@ -5,8 +5,9 @@ The defaults train on a laptop. The recipe for `sgd` is that of TSN (arXiv 1608.
 are clipped, the rate grows with the batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -104,38 +105,24 @@ class TrainingSettings:
     """Continue the run in the folder `out` exactly where it stopped."""
 
     def __post_init__(self) -> None:
-        at_least_one = ("num_frames", "epochs", "batch_size", "devices", "nodes", "frame_stride")
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise _refused(name, getattr(self, name), "1 or more")
-        for name in ("label_smoothing", "ema", "dropout", "val_fraction"):
-            if not 0 <= getattr(self, name) < 1:
-                raise _refused(name, getattr(self, name), "0 to below 1")
-        not_negative = (
-            "mixup",
-            "cutmix",
-            "momentum",
-            "clip_gradient",
-            "warmup_epochs",
-            "checkpoint_minutes",
-            "seed",
-        )
-        for name in not_negative:
-            if getattr(self, name) < 0:
-                raise _refused(name, getattr(self, name), "0 or more")
-        scales = self.crop_scales
+        scales, milestones = self.crop_scales, self.milestones
+        self._check(_AT_LEAST_ONE, lambda value: value >= 1, "1 or more")
+        self._check(_PARTS, lambda value: 0 <= value < 1, "0 to below 1")
+        self._check(_NOT_NEGATIVE, lambda value: value is None or value >= 0, "0 or more")
+        self._check(("val_fraction",), lambda value: 0 < value < 1, "above 0 and below 1")
+        self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
+        self._check(("image_size",), lambda value: value >= 16, "16 or more")
         if scales is not None and not (scales and all(0 < scale <= 1 for scale in scales)):
             raise _refused("crop_scales", scales, "numbers above 0, at most 1")
-        if self.image_size < 16:
-            raise _refused("image_size", self.image_size, "16 or more")
-        if self.lr is not None and self.lr <= 0:
-            raise _refused("lr", self.lr, "more than 0")
-        if self.weight_decay is not None and self.weight_decay < 0:
-            raise _refused("weight_decay", self.weight_decay, "0 or more")
-        if self.workers is not None and self.workers < 0:
-            raise _refused("workers", self.workers, "0 or more")
-        if self.milestones is not None and self.schedule != "step":
+        if milestones is not None and self.schedule != "step":
             raise ValueError("--milestones belongs to --schedule step; give both or neither")
+
+    def _check(
+        self, names: tuple[str, ...], is_allowed: Callable[[Any], bool], allowed: str
+    ) -> None:
+        for name in names:
+            if not is_allowed(getattr(self, name)):
+                raise _refused(name, getattr(self, name), allowed)
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would make the result another one."""
@@ -147,7 +134,22 @@ class TrainingSettings:
         ]
 
 
-_FREE_TO_CHANGE = {"out", "resume", "workers", "checkpoint_minutes", "wandb"}
+_AT_LEAST_ONE = ("num_frames", "epochs", "batch_size", "devices", "nodes", "frame_stride")
+_PARTS = ("label_smoothing", "ema", "dropout")
+_NOT_NEGATIVE = (
+    "mixup",
+    "cutmix",
+    "momentum",
+    "clip_gradient",
+    "warmup_epochs",
+    "checkpoint_minutes",
+    "seed",
+    "workers",
+    "weight_decay",
+)
+
+# The data may be named in another way: that they are the same is seen by their content.
+_FREE_TO_CHANGE = {"data", "out", "resume", "workers", "checkpoint_minutes", "wandb"}
 
 
 def flag(field_name: str) -> str:
