@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -29,6 +29,8 @@ from mixtconv.models.file import write_atomically
 from mixtconv.training.module import ClassifierModule, ScoredBatch
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STEPS_BETWEEN_LOGS = 50
 
@@ -53,7 +55,7 @@ class EpochRecord:
     data_wait: float
     """Share of the training steps' time spent waiting for data, 0 to 1."""
     skipped: int
-    """Training clips left out because their video could not be read."""
+    """Training clips of all processes left out because their video could not be read."""
 
 
 class RunRecord(Callback):
@@ -159,6 +161,8 @@ class RunRecord(Callback):
         loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
         for item in scores.unreadable:
             self.unreadable[item.path] = item.reason
+        everywhere = _gather((self.unreadable, self._skipped))
+        self.unreadable = {path: why for bad, _ in everywhere for path, why in bad.items()}
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=self._loss.value,
@@ -167,7 +171,7 @@ class RunRecord(Callback):
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
-            skipped=self._skipped,
+            skipped=sum(skipped for _, skipped in everywhere),
         )
         self.epochs.append(row)
         self._loss, self._skipped = _Mean(), 0
@@ -302,12 +306,12 @@ class _Clock:
         return self._waited / whole if whole else 0.0
 
 
-def _gather(parts: list[ScoredBatch]) -> list[list[ScoredBatch]]:
-    """The parts of all processes."""
+def _gather(own: T) -> list[T]:
+    """What every process has, in the order of their ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [parts]
+        return [own]
     gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, parts)
+    torch.distributed.all_gather_object(gathered, own)
     return gathered
 
 

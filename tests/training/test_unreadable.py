@@ -1,0 +1,97 @@
+"""Videos that cannot be read stop a run by name, or are left out and listed; scores count them."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mixtconv.data.catalog import load_catalog
+from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.inference.recognizer import Recognizer
+from mixtconv.training import fit
+from mixtconv.training.fit import check_videos, train
+from mixtconv.training.settings import TrainingSettings
+
+MakeSettings = Callable[..., TrainingSettings]
+
+
+@pytest.fixture
+def damaged_dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
+    data = tmp_path / "damaged"
+    shutil.copytree(tiny_dataset, data)
+    videos = sorted((data / "train").rglob("*.mp4"))
+    videos[0].write_bytes(b"")
+    videos[4].write_bytes(videos[4].read_bytes()[:200])
+    return data
+
+
+def test_unreadable_videos_stop_a_run_before_its_first_step_by_name(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    settings = tiny_settings(data=str(damaged_dataset))
+    with pytest.raises(ValueError, match=r"2 of 16 videos cannot be read: .*00000\.mp4.*--skip"):
+        train(settings)
+    assert not Path(settings.out).exists()  # so that the same command works once they are mended
+
+
+def test_unreadable_videos_are_left_out_and_listed_on_request(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    result = train(tiny_settings(data=str(damaged_dataset), skip_unreadable=True, epochs=1))
+    record = json.loads(result.files.metrics.read_text())
+    videos = sorted((damaged_dataset / "train").rglob("*.mp4"))
+    assert {row["path"] for row in record["unreadable"]} == {str(videos[0]), str(videos[4])}
+    assert record["num_train"] == 10
+
+
+def test_a_video_that_breaks_during_training_is_named(
+    tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overlook(catalog, *, skip_unreadable, progress=None):
+        return catalog, check_videos(catalog, skip_unreadable=True)[1]
+
+    monkeypatch.setattr(fit, "check_videos", overlook)
+    with pytest.raises(ValueError, match=r"^[^:]*\d\.mp4: [^/]*--skip-unreadable"):
+        train(tiny_settings("stops", data=str(damaged_dataset)))
+    skipping = tiny_settings("goes on", data=str(damaged_dataset), skip_unreadable=True)
+    assert [row.skipped for row in train(skipping).epochs] == [2, 2]
+
+
+def test_an_unreadable_video_counts_as_wrong_in_every_score(
+    tiny_settings: MakeSettings, damaged_dataset: Path
+) -> None:
+    video = sorted((damaged_dataset / "val").rglob("*.mp4"))[0]
+    model = train(tiny_settings("whole", epochs=1)).files.model
+    whole = evaluate_model(model, damaged_dataset, workers=0)
+    video.write_text("no video")
+    broken = evaluate_model(model, damaged_dataset, workers=0, batch_size=1)
+    assert whole.num_videos == broken.num_videos == 4
+    assert [item.path for item in broken.unreadable] == [str(video)]
+    recognizer = Recognizer(model)
+    hits = [
+        sample.path != video
+        and recognizer.predict(sample.path)[0].label == recognizer.classes[sample.label]
+        for sample in load_catalog(damaged_dataset).val
+    ]
+    assert broken.accuracy.top1 == 100 * sum(hits) / 4
+
+
+def test_a_batch_of_which_nothing_can_be_read_is_left_out(
+    tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overlook(catalog, *, skip_unreadable, progress=None):
+        return catalog, check_videos(catalog, skip_unreadable=True)[1]
+
+    monkeypatch.setattr(fit, "check_videos", overlook)
+    settings = tiny_settings(
+        data=str(damaged_dataset), skip_unreadable=True, batch_size=1, epochs=1
+    )
+    result = train(settings)
+    assert result.epochs[0].skipped == 2
+    assert math.isfinite(result.epochs[0].train_loss)
+    weights = load_file(result.files.model).values()
+    assert all(weight.isfinite().all() for weight in weights)
