@@ -188,7 +188,8 @@ def _finish(
     title: str, result: TrainingResult, settings: TrainingSettings, seconds: float
 ) -> DemoRun:
     """Score the model file of a run, as `mixtconv evaluate` would."""
-    model = load_model(result.files.model, device=resolve_device(settings.device))
+    device = resolve_device(settings.device)
+    model = load_model(result.files.model, device=device)
     samples = load_catalog(settings.data).val
     protocol = Protocol.parse(settings.protocol)
     scores = score_videos(
@@ -196,7 +197,7 @@ def _finish(
         samples,
         protocol=protocol,
         batch_size=settings.batch_size,
-        autocast=autocast(settings.precision, resolve_device(settings.device)),
+        autocast=autocast(settings.precision, device),
     )
     logger.info("%s: top-1 %.2f %%", title, scores.accuracy().top1)
     return DemoRun(

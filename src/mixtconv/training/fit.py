@@ -98,13 +98,14 @@ def train(
     )
     _check_processes(settings, device, num_val=len(catalog.val))
     announce(catalog, report, settings)
-    logger.info("validation protocol: %s", protocol.describe(initial.model.spec))
+    views = protocol.describe(initial.model.spec)
+    logger.info("validation protocol: %s", views)
 
     module = ClassifierModule(
         initial.model,
         settings,
         steps_per_epoch=_steps_per_epoch(len(catalog.train), settings),
-        clips_per_step=settings.batch_size * settings.devices * settings.nodes,
+        clips_per_step=settings.batch_size * settings.num_processes,
     )
     record = RunRecord(
         files.folder,
@@ -113,7 +114,7 @@ def train(
             "model": settings.model,
             "data": str(settings.data),
             "initial_weights": initial.weights,
-            "protocol": protocol.describe(initial.model.spec),
+            "protocol": views,
             "classes": list(catalog.classes),
             "num_train": len(catalog.train),
             "num_val": len(catalog.val),
@@ -234,15 +235,14 @@ def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path |
 
 def _check_processes(settings: TrainingSettings, device: torch.device, *, num_val: int) -> None:
     """Refuse numbers of processes that cannot be."""
-    processes = settings.devices * settings.nodes
     if device.index is not None and settings.devices > 1:
         raise ValueError(
             f"--device {device} is one device and --devices is {settings.devices}; leave out one"
         )
-    if num_val < processes:
+    if num_val < settings.num_processes:
         raise ValueError(
-            f"{num_val} validation videos cannot be shared out among {processes} processes; give "
-            "fewer --devices or --nodes, or more videos"
+            f"{num_val} validation videos cannot be shared out among "
+            f"{settings.num_processes} processes; give fewer --devices or --nodes, or more videos"
         )
 
 
@@ -272,8 +272,7 @@ def _begin(settings: TrainingSettings, files: RunFiles) -> None:
 
 
 def _steps_per_epoch(num_train: int, settings: TrainingSettings) -> int:
-    processes = settings.devices * settings.nodes
-    clips = -(-num_train // processes)
+    clips = -(-num_train // settings.num_processes)
     return -(-clips // settings.batch_size)
 
 

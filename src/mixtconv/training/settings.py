@@ -117,6 +117,11 @@ class TrainingSettings:
         if milestones is not None and self.schedule != "step":
             raise ValueError("--milestones belongs to --schedule step; give both or neither")
 
+    @property
+    def num_processes(self) -> int:
+        """Processes that train together, over all machines."""
+        return self.devices * self.nodes
+
     def _check(
         self, names: tuple[str, ...], is_allowed: Callable[[Any], bool], allowed: str
     ) -> None:
