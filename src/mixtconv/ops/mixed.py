@@ -9,19 +9,17 @@ with its own kernel size:
     frames seen|    t    | t-1..t+1| t-2 .. t+2|  t-3 .. t+3   |
 
 Different here: the published code permutes the tensor, runs one depthwise 3D convolution a group,
-permutes back and concatenates. Here every tap is one multiply-add of a shifted slice, written
-straight into the output, with the gradients written the same way: no permuted copy, nothing saved
-for the backward pass but the input, and the memory format of the input is kept. Sizes, dilations
-and causality are free per group.
+permutes back and concatenates. Here all groups are one pass over the tensor (see `filter.py`),
+nothing is saved for the backward pass but the input, and its memory format is kept. Sizes,
+dilations and causality are free per group.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from mixtconv.ops.filter import temporal_filter
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import (
     TapInit,
@@ -29,7 +27,6 @@ from mixtconv.ops.taps import (
     check_shift_fraction,
     group_channels,
     initial_taps,
-    overlap,
     tap_offsets,
 )
 
@@ -46,7 +43,7 @@ def mixed_temporal_conv(
     Args:
         x: clips (B, T, C, H, W), in any memory format.
         weights: one (C_m, K_m) tensor a group, in channel order, K_m odd; tap 0 meets the earliest
-            frame. Applied in the precision of `x`; their gradients keep their own.
+            frame. Multiplied and added in float32 at least; gradients keep the weights' precision.
         dilations: frames between neighbouring taps, one for all groups or one a group.
         causal: look back only, (K_m - 1) * dilation frames; else half of them lie ahead.
 
@@ -72,10 +69,12 @@ def mixed_temporal_conv(
     if channels != x.shape[2]:
         raise ValueError(f"the weights are for {channels} channels, the clips have {x.shape[2]}")
     offsets = [
-        tap_offsets(size, dilation=dilation, causal=causal)
+        offset
         for size, dilation in zip(kernel_sizes, dilations, strict=True)
+        for offset in tap_offsets(size, dilation=dilation, causal=causal)
     ]
-    return _MixedTemporalConv.apply(x, offsets, *weights)
+    taps = torch.cat([weight.flatten() for weight in weights])
+    return temporal_filter(x, taps, [len(weight) for weight in weights], kernel_sizes, offsets)
 
 
 def depthwise_temporal_conv(
@@ -171,72 +170,3 @@ class MixTConv(nn.Module):
 def per_group(value: int | Sequence[int], num_groups: int) -> tuple[int, ...]:
     """One number for every group: a single number is repeated, a sequence is taken as it is."""
     return (value,) * num_groups if isinstance(value, int) else tuple(value)
-
-
-class _MixedTemporalConv(torch.autograd.Function):
-    """Forward and both gradients as multiply-adds of shifted slices.
-
-    With y[t] = sum_j w[j] x[t + o_j], the gradient of x is the same operation with the offsets
-    negated, and that of w[j] is the sum over b, t, h, w of g[t] x[t + o_j].
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, offsets: list[list[int]], *weights: Tensor) -> Tensor:
-        ctx.save_for_backward(x, *weights)
-        ctx.offsets = offsets
-        return _correlate(x, weights, offsets)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        (grad,) = grads
-        x, *weights = ctx.saved_tensors
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            negated = [[-offset for offset in group] for group in ctx.offsets]
-            grad_x = _correlate(grad, weights, negated)
-        grad_weights = [
-            _tap_gradients(x[:, :, channels], grad[:, :, channels], group).to(weight.dtype)
-            if needed
-            else None
-            for channels, weight, group, needed in zip(
-                _channel_slices(weights),
-                weights,
-                ctx.offsets,
-                ctx.needs_input_grad[2:],
-                strict=True,
-            )
-        ]
-        return grad_x, None, *grad_weights
-
-
-def _correlate(x: Tensor, weights: Sequence[Tensor], offsets: list[list[int]]) -> Tensor:
-    """y[:, t] = sum over taps of w[tap] * x[:, t + offset[tap]], zeros outside the clip."""
-    num_frames = x.shape[1]
-    own_frame = [weight[:, group.index(0)] for weight, group in zip(weights, offsets, strict=True)]
-    y = x * torch.cat(own_frame).to(x.dtype)[:, None, None]  # (B, T, C, H, W), in x's layout
-    for channels, weight, group in zip(_channel_slices(weights), weights, offsets, strict=True):
-        taps = weight.to(x.dtype)[:, :, None, None]  # (C_m, K, 1, 1)
-        for tap, offset in enumerate(group):
-            if offset and abs(offset) < num_frames:
-                here, there = overlap(num_frames, offset)
-                y[:, here, channels].addcmul_(x[:, there, channels], taps[:, tap])
-    return y
-
-
-def _tap_gradients(x: Tensor, grad: Tensor, offsets: list[int]) -> Tensor:
-    """Gradient (C_m, K) of the taps of one group, in float32 at least: half would underflow."""
-    num_frames, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
-    gradients = []
-    for offset in offsets:
-        here, there = overlap(num_frames, offset)
-        product = grad[:, here].to(wide) * x[:, there].to(wide)  # empty where no frame is met
-        gradients.append(product.sum((0, 1, 3, 4)))  # (C_m,)
-    return torch.stack(gradients, dim=1)  # (C_m, K)
-
-
-def _channel_slices(weights: Sequence[Tensor]) -> Iterator[slice]:
-    start = 0
-    for weight in weights:
-        yield slice(start, start + weight.shape[0])
-        start += weight.shape[0]

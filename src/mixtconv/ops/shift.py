@@ -1,15 +1,14 @@
 """Temporal shift: some channels take the next frame, as many the previous, the rest stay.
 
 From "TSM: Temporal Shift Module for Efficient Video Understanding" (arXiv 1811.08383). Here it is a
-function of a clip that keeps the memory format and has its own gradient (the shift the other way),
+temporal filter of three groups with one tap each (see `filter.py`): one pass, in any memory format,
 instead of a zero-filled copy that tracing can fold into a constant.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mixtconv.ops.filter import temporal_filter
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import check_shift_fraction, shifted_channels
 
@@ -35,11 +34,18 @@ def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = F
     """
     check_shift_fraction(shift_fraction)
     check_clip(x)
-    count = shifted_channels(x.shape[2], shift_fraction)
-    next_frame, previous_frame = slice(0, count), slice(count, 2 * count)
-    if causal:
-        next_frame, previous_frame = slice(0, 0), slice(0, count)
-    return _TemporalShift.apply(x, next_frame, previous_frame)
+    num_channels = x.shape[2]
+    count = shifted_channels(num_channels, shift_fraction)
+    parts = {-1: count, 0: num_channels - count} if causal else {1: count, -1: count}
+    parts.setdefault(0, num_channels - 2 * count)
+    groups = [(channels, offset) for offset, channels in parts.items() if channels]
+    return temporal_filter(
+        x,
+        x.new_ones(num_channels),
+        [channels for channels, _ in groups],
+        [1] * len(groups),
+        [offset for _, offset in groups],
+    )
 
 
 class TemporalShift(nn.Module):
@@ -60,26 +66,3 @@ class TemporalShift(nn.Module):
 
     def extra_repr(self) -> str:
         return f"shift_fraction={self.shift_fraction}, causal={self.causal}"
-
-
-class _TemporalShift(torch.autograd.Function):
-    """The gradient of a shift is the shift in the other direction, so nothing is saved."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, next_frame: slice, previous_frame: slice) -> Tensor:
-        ctx.slices = (next_frame, previous_frame)
-        return _move(x, next_frame, previous_frame)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        next_frame, previous_frame = ctx.slices
-        return _move(grads[0], previous_frame, next_frame), None, None
-
-
-def _move(x: Tensor, next_frame: slice, previous_frame: slice) -> Tensor:
-    y = x.clone()
-    y[:, :-1, next_frame] = x[:, 1:, next_frame]
-    y[:, -1, next_frame] = 0
-    y[:, 1:, previous_frame] = x[:, :-1, previous_frame]
-    y[:, 0, previous_frame] = 0
-    return y

@@ -1,0 +1,308 @@
+"""The temporal filter on the CPU by the compiled loop of `native/temporal_filter.c`.
+
+The library is compiled when the package is built. It knows neither Python nor torch, so any version
+of both can load it; the threads it runs on are torch's own, through the function that torch keeps
+for extensions (`torch_parallel_for`, from torch 2.10 on) or through torch's OpenMP before.
+"""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+_LIBRARY = "mixtconv.ops._temporal_filter"
+_TYPES = (torch.float32, torch.bfloat16)
+_PROCESS = os.getpid()
+
+
+def is_available() -> bool:
+    """Whether the loop was compiled when the package was installed, and can be loaded."""
+    return _library() is not None
+
+
+def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
+    """Whether the loop is made for such clips and filters."""
+    return x.dtype in _TYPES
+
+
+def describe() -> str:
+    """The instruction set in use and whose threads."""
+    return f"compiled loop ({_instruction_sets()[_best()]}, {_threads_name()})"
+
+
+def temporal_filter(
+    x: Tensor,
+    taps: Tensor,
+    channels: Sequence[int],
+    num_taps: Sequence[int],
+    offsets: Sequence[int],
+) -> Tensor:
+    """See `mixtconv.ops.filter.temporal_filter`."""
+    return temporal_filter_into(torch.empty_like(x), x, taps, channels, num_taps, offsets)
+
+
+def temporal_filter_into(
+    out: Tensor,
+    x: Tensor,
+    taps: Tensor,
+    channels: Sequence[int],
+    num_taps: Sequence[int],
+    offsets: Sequence[int],
+) -> Tensor:
+    """Filter into clips that are there already, shaped like `x`; returns them."""
+    channels_last = _common_layout(x, out)
+    if channels_last is None:
+        dense = torch.empty_like(x, memory_format=torch.contiguous_format)
+        return out.copy_(
+            temporal_filter_into(dense, x.contiguous(), taps, channels, num_taps, offsets)
+        )
+    _run(
+        x,
+        _Job(source=_clips(x), target=_clips(out), direction=1, channels_last=channels_last),
+        taps,
+        (tuple(channels), tuple(num_taps), tuple(offsets)),
+    )
+    return out
+
+
+def taps_gradient(
+    x: Tensor,
+    grad: Tensor,
+    channels: Sequence[int],
+    num_taps: Sequence[int],
+    offsets: Sequence[int],
+) -> Tensor:
+    """Gradient of the taps, flattened like them, float32."""
+    x, grad, channels_last = _in_one_layout(x, grad)
+    gradient = _gradient(channels, num_taps)
+    _run(
+        x,
+        _Job(x=_clips(x), grad=_clips(grad), channels_last=channels_last),
+        gradient,
+        (tuple(channels), tuple(num_taps), tuple(offsets)),
+        gradient,
+    )
+    return gradient
+
+
+def backward(
+    x: Tensor,
+    grad: Tensor,
+    taps: Tensor,
+    channels: Sequence[int],
+    num_taps: Sequence[int],
+    offsets: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `x`, in its memory format, and of the taps, in one pass."""
+    grad_x = torch.empty_like(x)
+    x, grad, channels_last = _in_one_layout(x, grad)
+    target = grad_x if _common_layout(x, grad_x) is not None else torch.empty_like(x)
+    gradient = _gradient(channels, num_taps)
+    job = _Job(
+        source=_clips(grad),
+        target=_clips(target),
+        x=_clips(x),
+        grad=_clips(grad),
+        direction=-1,
+        channels_last=channels_last,
+    )
+    groups = (tuple(channels), tuple(num_taps), tuple(offsets))
+    _run(x, job, taps, groups, gradient)
+    return grad_x if target is grad_x else grad_x.copy_(target), gradient
+
+
+class _Clips(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("clip_stride", ctypes.c_int64),
+        ("frame_stride", ctypes.c_int64),
+    )
+
+
+class _Job(ctypes.Structure):
+    """`Job` of temporal_filter.c; the fields after `machine` are the library's own."""
+
+    _fields_ = (
+        ("source", _Clips),
+        ("target", _Clips),
+        ("x", _Clips),
+        ("grad", _Clips),
+        ("direction", ctypes.c_int64),
+        ("taps", ctypes.c_void_p),
+        ("num_clips", ctypes.c_int64),
+        ("num_frames", ctypes.c_int64),
+        ("num_channels", ctypes.c_int64),
+        ("num_positions", ctypes.c_int64),
+        ("num_groups", ctypes.c_int64),
+        ("channels", ctypes.c_void_p),
+        ("num_taps", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("channels_last", ctypes.c_int64),
+        ("half", ctypes.c_int64),
+        ("machine", ctypes.c_int64),
+        ("sums", ctypes.c_void_p),
+        ("num_weights", ctypes.c_int64),
+        ("num_strips", ctypes.c_int64),
+        ("length", ctypes.c_int64),
+        ("rows", ctypes.c_int64),
+    )
+
+
+class _Threads(ctypes.Structure):
+    _fields_ = (
+        ("parallel_for", ctypes.c_void_p),
+        ("region", ctypes.c_void_p),
+        ("thread_number", ctypes.c_void_p),
+        ("num_threads", ctypes.c_void_p),
+        ("most_threads", ctypes.c_int64),
+    )
+
+
+def _run(
+    x: Tensor,
+    job: _Job,
+    taps: Tensor,
+    groups: tuple[tuple[int, ...], ...],
+    gradient: Tensor | None = None,
+) -> None:
+    if x.numel() == 0:
+        return
+    taps = taps.detach().to(torch.float32).contiguous()
+    channels, num_taps, offsets = map(_numbers, groups)
+    num_clips, num_frames, num_channels, height, width = x.shape
+    job.taps = taps.data_ptr()
+    job.num_clips, job.num_frames, job.num_channels = num_clips, num_frames, num_channels
+    job.num_positions, job.num_groups = height * width, len(groups[0])
+    job.channels, job.num_taps = ctypes.addressof(channels), ctypes.addressof(num_taps)
+    job.offsets = ctypes.addressof(offsets)
+    job.half, job.machine = x.dtype == torch.bfloat16, _best()
+    library = _library()
+    assert library is not None
+    failed = library.mixtconv_run(
+        ctypes.byref(job),
+        None if gradient is None else gradient.data_ptr(),
+        ctypes.byref(_threads()),
+    )
+    if failed:
+        raise MemoryError("no memory for the sums of a temporal filter's gradient")
+
+
+def _clips(x: Tensor) -> _Clips:
+    return _Clips(x.data_ptr(), x.stride(0), x.stride(1))
+
+
+def _gradient(channels: Sequence[int], num_taps: Sequence[int]) -> Tensor:
+    return torch.zeros(sum(c * k for c, k in zip(channels, num_taps, strict=True)))
+
+
+def _in_one_layout(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Both with dense frames in one layout, copied where they are not, and whether channels-last."""
+    if _common_layout(x, x) is None:
+        x = x.contiguous()
+    if _common_layout(x, grad) is None:
+        grad = torch.empty_like(x).copy_(grad)
+    channels_last = _common_layout(x, grad)
+    assert channels_last is not None
+    return x, grad, channels_last
+
+
+def _common_layout(x: Tensor, other: Tensor) -> bool | None:
+    """True where the frames of both are dense and channels-last, False for NCHW, None otherwise."""
+    shape, strides = x.shape[2:], (x.stride()[2:], other.stride()[2:])
+    num_channels, height, width = shape
+    layouts = {
+        True: (1, width * num_channels, num_channels),
+        False: (height * width, width, 1),
+    }
+    # One channel is both: as rows its positions lie side by side.
+    for channels_last in (True, False) if num_channels > 1 else (False,):
+        if all(
+            size == 1 or stride == dense
+            for own in strides
+            for size, stride, dense in zip(shape, own, layouts[channels_last], strict=True)
+        ):
+            return channels_last
+    return None
+
+
+@lru_cache(maxsize=512)
+def _numbers(values: tuple[int, ...]) -> "ctypes.Array[ctypes.c_int64]":
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+@cache
+def _library() -> Any:
+    spec = find_spec(_LIBRARY)
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(spec.origin)
+        library.mixtconv_instruction_set.restype = ctypes.c_char_p
+        library.mixtconv_run.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        )
+    except (OSError, AttributeError):  # built for another system, or an older version
+        return None
+    return library
+
+
+@cache
+def _instruction_sets() -> dict[int, str]:
+    """Numbers and names of the instruction sets that this processor has, the best one first."""
+    library, names = _library(), {}
+    number = 0
+    while (name := library.mixtconv_instruction_set(number)) is not None:
+        if name:
+            names[number] = name.decode()
+        number += 1
+    return names
+
+
+def _best() -> int:
+    return next(iter(_instruction_sets()))
+
+
+def _threads() -> _Threads:
+    if os.getpid() != _PROCESS:  # forked: the threads were the parent's
+        return _Threads()
+    threads = _found_threads()
+    threads.most_threads = torch.get_num_threads()
+    return threads
+
+
+@cache
+def _found_threads() -> _Threads:
+    """torch's functions that run a loop on its threads; all null where it shows none."""
+    for suffix in ("so", "dylib"):
+        path = Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{suffix}"
+        if path.exists():
+            break
+    else:
+        return _Threads()
+    torch_library = ctypes.CDLL(str(path))  # loaded already: this finds it
+
+    def address(name: str) -> int | None:
+        function = getattr(torch_library, name, None)
+        return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
+
+    threads = _Threads(parallel_for=address("torch_parallel_for"))
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    if threads.parallel_for is None and all(address(name) for name in names):
+        threads.region, threads.thread_number, threads.num_threads = map(address, names)
+    return threads
+
+
+def _threads_name() -> str:
+    threads = _threads()
+    if threads.parallel_for or threads.region:
+        return f"{torch.get_num_threads()} of torch's threads"
+    return "1 thread"

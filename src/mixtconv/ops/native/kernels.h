@@ -1,0 +1,179 @@
+/* The loops of the temporal filter for one instruction set.
+
+   Included once for each instruction set, with
+     NAME(f)   the function's name there
+     TARGET    the attribute that lets the compiler use the instructions
+     LANES     float32 numbers in a vector register
+   Elements are float32 or bfloat16 (`half`); products and sums are float32.
+
+   A tile is a few numbers of a channel (NCHW) or a few positions of a group (channels-last) in all
+   frames of a clip, small enough for the nearest cache: there every frame comes from memory once,
+   and from the cache for all other taps that meet it.
+*/
+
+typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint32_t NAME(words) __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint16_t NAME(halves) __attribute__((vector_size(2 * LANES), aligned(2)));
+
+INLINE NAME(floats) NAME(load)(const char *row, int64_t at, int half) {
+    NAME(floats) value;
+    if (half) {
+        NAME(halves) bits;
+        memcpy(&bits, row + 2 * at, sizeof bits);
+        NAME(words) wide = __builtin_convertvector(bits, NAME(words)) << 16;
+        memcpy(&value, &wide, sizeof value);
+    } else {
+        memcpy(&value, row + 4 * at, sizeof value);
+    }
+    return value;
+}
+
+INLINE void NAME(store)(char *row, int64_t at, NAME(floats) value, int half) {
+    if (half) {
+        NAME(words) wide;
+        memcpy(&wide, &value, sizeof wide);
+        NAME(words) rounded = (wide + 0x7fff + ((wide >> 16) & 1)) >> 16; /* ties to even */
+        NAME(words) is_nan = (NAME(words))(value != value);
+        rounded = (is_nan & 0x7fc0) | (~is_nan & rounded);
+        NAME(halves) bits = __builtin_convertvector(rounded, NAME(halves));
+        memcpy(row + 2 * at, &bits, sizeof bits);
+    } else {
+        memcpy(row + 4 * at, &value, sizeof value);
+    }
+}
+
+/* One vector of one frame; zeros outside the clip. */
+INLINE NAME(floats) NAME(load_frame)(const Run *run, const Frames *frames, int64_t frame,
+                                     int64_t at, int half) {
+    if (frame < 0 || frame >= run->num_frames)
+        return (NAME(floats)){0};
+    return NAME(load)(frames->data + frame * frames->bytes, at, half);
+}
+
+/* y[t] = sum over the taps j of weight_j * x[t + first + j * step], for one vector of all frames.
+   The frames that the taps meet are kept in registers, so that each is loaded once. */
+INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
+                                int half) {
+    for (int64_t phase = 0; phase < run->step; phase++) {
+        NAME(floats) window[MOST_UNROLLED];
+        int64_t frame = phase + run->source_first;
+        for (int j = 0; j < count - 1; j++, frame += run->step)
+            window[j] = NAME(load_frame)(run, &run->source, frame, at, half);
+        for (int64_t t = phase; t < run->num_frames; t += run->step, frame += run->step) {
+            window[count - 1] = NAME(load_frame)(run, &run->source, frame, at, half);
+            NAME(floats) sum = weights[0] * window[0];
+            for (int j = 1; j < count; j++)
+                sum += weights[j] * window[j];
+            NAME(store)(run->target.data + t * run->target.bytes, at, sum, half);
+            for (int j = 0; j < count - 1; j++)
+                window[j] = window[j + 1];
+        }
+    }
+}
+
+/* sums_j += gradient[t] * x[t + first + j * step] over all t, for one vector of all frames. */
+INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) mask, int64_t at,
+                             int count, int half) {
+    for (int64_t phase = 0; phase < run->step; phase++) {
+        NAME(floats) window[MOST_UNROLLED];
+        int64_t frame = phase + run->first;
+        for (int j = 0; j < count - 1; j++, frame += run->step)
+            window[j] = NAME(load_frame)(run, &run->x, frame, at, half);
+        for (int64_t t = phase; t < run->num_frames; t += run->step, frame += run->step) {
+            window[count - 1] = NAME(load_frame)(run, &run->x, frame, at, half);
+            NAME(floats) factor = NAME(load_frame)(run, &run->grad, t, at, half);
+            factor = (NAME(floats))((NAME(words))factor & mask);
+            for (int j = 0; j < count; j++)
+                sums[j] += factor * window[j];
+            for (int j = 0; j < count - 1; j++)
+                window[j] = window[j + 1];
+        }
+    }
+}
+
+/* The vector after the one at `i`, or the end of the row. The last vector of a row may overlap the
+   one before; then the mask is zero for the numbers that were met before. */
+INLINE int64_t NAME(next)(int64_t i, int64_t length, NAME(words) * mask) {
+    i += LANES;
+    if (i >= length || i + LANES <= length)
+        return i;
+    for (int lane = 0; lane < LANES; lane++)
+        (*mask)[lane] = lane < LANES - (length - i) ? 0 : ~0u;
+    return length - LANES;
+}
+
+/* NCHW: rows are channels, each with its own weights. */
+INLINE void NAME(channels)(const Run *run, int count, int half) {
+    for (int64_t row = 0; row < run->rows; row++) {
+        int64_t start = row * run->row_stride;
+        NAME(words) mask = ~(NAME(words)){0};
+        if (run->target.data) {
+            const float *own = run->weights + row * count;
+            NAME(floats) weights[MOST_UNROLLED];
+            for (int j = 0; j < count; j++)
+                weights[j] = (NAME(floats)){0} + own[run->reversed ? count - 1 - j : j];
+            for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask))
+                NAME(filter_vector)(run, weights, start + i, count, half);
+        }
+        if (run->sums) {
+            NAME(floats) sums[MOST_UNROLLED] = {{0}};
+            mask = ~(NAME(words)){0};
+            for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask))
+                NAME(dot_vector)(run, sums, mask, start + i, count, half);
+            for (int j = 0; j < count; j++)
+                for (int lane = 0; lane < LANES; lane++)
+                    run->sums[row * count + j] += sums[j][lane];
+        }
+    }
+}
+
+/* Channels-last: a row is the channels of a group, the weights lie along it. */
+INLINE void NAME(position)(const Run *run, int count, int half) {
+    NAME(words) mask = ~(NAME(words)){0};
+    for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask)) {
+        if (run->target.data) {
+            NAME(floats) weights[MOST_UNROLLED];
+            for (int j = 0; j < count; j++) {
+                int64_t tap = run->reversed ? count - 1 - j : j;
+                weights[j] = NAME(load)((const char *)(run->weights + tap * run->length), i, 0);
+            }
+            NAME(filter_vector)(run, weights, i, count, half);
+        }
+        if (run->sums) {
+            NAME(floats) sums[MOST_UNROLLED] = {{0}};
+            NAME(dot_vector)(run, sums, mask, i, count, half);
+            for (int j = 0; j < count; j++)
+                for (int lane = 0; lane < LANES; lane++)
+                    run->sums[j * run->length + i + lane] += sums[j][lane];
+        }
+    }
+}
+
+/* Numbers of taps that are common are compiled one by one, so that their weights and frames stay in
+   registers. */
+#define LOOPS(count)                                                                               \
+    TARGET static void NAME(channels_float_##count)(const Run *run) {                              \
+        NAME(channels)(run, count, 0);                                                             \
+    }                                                                                              \
+    TARGET static void NAME(channels_half_##count)(const Run *run) {                               \
+        NAME(channels)(run, count, 1);                                                             \
+    }                                                                                              \
+    TARGET static void NAME(position_float_##count)(const Run *run) {                              \
+        NAME(position)(run, count, 0);                                                             \
+    }                                                                                              \
+    TARGET static void NAME(position_half_##count)(const Run *run) {                               \
+        NAME(position)(run, count, 1);                                                             \
+    }
+LOOPS(1)
+LOOPS(3)
+LOOPS(5)
+LOOPS(7)
+LOOPS(9)
+#undef LOOPS
+
+#define TABLE(kind)                                                                                \
+    {NAME(kind##_1), NAME(kind##_3), NAME(kind##_5), NAME(kind##_7), NAME(kind##_9)}
+static const Loops NAME(loops) = {
+    LANES, {{TABLE(channels_float), TABLE(channels_half)},
+            {TABLE(position_float), TABLE(position_half)}}};
+#undef TABLE
