@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         insert_temporal,
         list_models,
         load_model,
+        optimize_for_inference,
         save_model,
     )
     from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
@@ -29,6 +30,7 @@ _HOMES = {
     "insert_temporal": "mixtconv.models",
     "list_models": "mixtconv.models",
     "load_model": "mixtconv.models",
+    "optimize_for_inference": "mixtconv.models",
     "save_model": "mixtconv.models",
     "Recognizer": "mixtconv.inference.recognizer",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "insert_temporal",
     "list_models",
     "load_model",
+    "optimize_for_inference",
     "save_model",
 ]
 

@@ -4,6 +4,7 @@ from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import FAMILIES, create_model, list_models
 from mixtconv.models.file import load_model, read_metadata, save_model
 from mixtconv.models.insertion import insert_temporal, set_num_frames
+from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.spec import ModelSpec
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "insert_temporal",
     "list_models",
     "load_model",
+    "optimize_for_inference",
     "read_metadata",
     "save_model",
     "set_num_frames",

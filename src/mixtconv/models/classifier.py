@@ -31,6 +31,7 @@ class VideoClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, num_features: int, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.optimized = False  # made for inference alone, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(num_features, spec.num_classes)

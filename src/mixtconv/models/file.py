@@ -32,8 +32,14 @@ def save_model(
         notes: what else to store, such as the score and its protocol; anything that JSON holds.
 
     Raises:
+        ValueError: a recogniser that was optimised for inference: its weights are folded.
         OSError: the file cannot be written, for instance for lack of space.
     """
+    if model.optimized:
+        raise ValueError(
+            "a recogniser from optimize_for_inference cannot be saved, its weights are folded into "
+            "each other; save the one that it was made from"
+        )
     about = {"version": __version__, "spec": model.spec.to_dict(), "notes": notes or {}}
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     metadata = {METADATA_KEY: json.dumps(about), "format": "pt"}

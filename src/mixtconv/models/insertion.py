@@ -18,6 +18,7 @@ from mixtconv.models.sites import (
     find_named_sites,
     find_residual_sites,
 )
+from mixtconv.models.temporal_frames import TemporalFrames
 from mixtconv.ops import create_operation, fold_time, unfold_time
 
 logger = logging.getLogger(__name__)
@@ -125,8 +126,9 @@ def set_num_frames(network: nn.Module, num_frames: int) -> None:
         ValueError: fewer than 1.
     """
     _check_num_frames(num_frames)
-    for site in temporal_inputs(network):
-        site.num_frames = num_frames
+    for module in network.modules():
+        if isinstance(module, TemporalInput | TemporalFrames):
+            module.num_frames = num_frames
 
 
 def temporal_inputs(network: nn.Module) -> Iterator[TemporalInput]:

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 _LIBRARY = "mixtconv.ops._temporal_filter"
 _TYPES = (torch.float32, torch.bfloat16)
 _PROCESS = os.getpid()
@@ -203,7 +202,7 @@ def _gradient(channels: Sequence[int], num_taps: Sequence[int]) -> Tensor:
 
 
 def _in_one_layout(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """Both with dense frames in one layout, copied where they are not, and whether channels-last."""
+    """Both with dense frames in one layout, copied if they are not; True if channels-last."""
     if _common_layout(x, x) is None:
         x = x.contiguous()
     if _common_layout(x, grad) is None:

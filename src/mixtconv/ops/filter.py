@@ -15,6 +15,7 @@ that `torch.compile` and `torch.export` carry it.
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -35,6 +36,24 @@ _library.define(f"temporal_filter_taps_gradient(Tensor x, Tensor grad, {_GROUPS}
 _library.define(
     f"temporal_filter_backward(Tensor x, Tensor grad, Tensor taps, {_GROUPS}) -> (Tensor, Tensor)"
 )
+
+
+@dataclass(frozen=True)
+class DepthwiseTaps:
+    """The taps of a depthwise temporal operation, as `temporal_filter` takes them."""
+
+    taps: Tensor
+    """Weights of all groups in order, each group's (C_m, K_m) flattened."""
+    channels: list[int]
+    """C_m of every group."""
+    num_taps: list[int]
+    """K_m of every group."""
+    offsets: list[int]
+    """Frames from the output frame to the one that a tap meets, K_m for every group."""
+
+    def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Filter clips (B, T, C, H, W); see `temporal_filter`."""
+        return temporal_filter(x, self.taps, self.channels, self.num_taps, self.offsets, out=out)
 
 
 def temporal_filter(
@@ -67,10 +86,10 @@ def temporal_filter(
     groups = (list(channels), list(num_taps), list(offsets))
     if out is None:
         return torch.ops.mixtconv.temporal_filter(x, taps, *groups)
-    kernel = _kernel(x.device.type)
-    if kernel is not None and hasattr(kernel, "temporal_filter_into"):
+    kernel = _kernel_for(x, groups[1])
+    if hasattr(kernel, "temporal_filter_into"):
         return kernel.temporal_filter_into(out, x, taps, *groups)
-    return out.copy_(torch.ops.mixtconv.temporal_filter(x, taps, *groups))
+    return out.copy_(kernel.temporal_filter(x, taps, *groups))
 
 
 def kernel_in_use(device: torch.device) -> str:
@@ -99,27 +118,23 @@ def _kernel(device_type: str) -> ModuleType | None:
     return None
 
 
+def _kernel_for(x: Tensor, num_taps: list[int]) -> ModuleType:
+    kernel = _kernel(x.device.type)
+    return kernel if kernel is not None and kernel.takes(x, num_taps) else plain_filter
+
+
 def _filter(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
-    kernel = _kernel(x.device.type) or plain_filter
-    if not kernel.takes(x, groups[1]):
-        kernel = plain_filter
-    return kernel.temporal_filter(x, taps, *groups)
+    return _kernel_for(x, groups[1]).temporal_filter(x, taps, *groups)
 
 
 def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
-    kernel = _kernel(x.device.type) or plain_filter
-    if not kernel.takes(x, groups[1]):
-        kernel = plain_filter
-    return kernel.taps_gradient(x, grad, *groups)
+    return _kernel_for(x, groups[1]).taps_gradient(x, grad, *groups)
 
 
 def _both_gradients(
     x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
 ) -> tuple[Tensor, Tensor]:
-    kernel = _kernel(x.device.type) or plain_filter
-    if not kernel.takes(x, groups[1]):
-        kernel = plain_filter
-    return kernel.backward(x, grad, taps, *groups)
+    return _kernel_for(x, groups[1]).backward(x, grad, taps, *groups)
 
 
 for _name, _function in {
@@ -177,7 +192,7 @@ def _remember_taps_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -
 
 
 def _taps_gradient_gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    """The taps' gradient is linear in x and in the gradient of y; `grad` is shaped like the taps."""
+    """The taps' gradient is linear in x and in that of y; `grad` is shaped like the taps."""
     x, grad_y = ctx.saved_tensors
     channels, num_taps, offsets = ctx.groups
     of_x, of_grad_y, *_ = ctx.needs_input_grad

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mixtconv.ops.filter import temporal_filter
+from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import (
     TapInit,
@@ -61,20 +61,30 @@ def mixed_temporal_conv(
     >>> both[0, :, :, 0, 0].tolist()
     [[1.0, 2.0], [1.0, 3.0], [1.0, 3.0], [1.0, 2.0]]
     """
-    kernel_sizes = [weight.shape[-1] for weight in weights]
-    dilations = per_group(dilations, len(weights))
-    check_kernel_sizes(kernel_sizes, dilations)
+    check_kernel_sizes([weight.shape[-1] for weight in weights], per_group(dilations, len(weights)))
     check_clip(x)
     channels = sum(weight.shape[0] for weight in weights)
     if channels != x.shape[2]:
         raise ValueError(f"the weights are for {channels} channels, the clips have {x.shape[2]}")
+    return mixed_taps(weights, dilations=dilations, causal=causal).apply(x)
+
+
+def mixed_taps(
+    weights: Sequence[Tensor], *, dilations: int | Sequence[int] = 1, causal: bool = False
+) -> DepthwiseTaps:
+    """The taps of `mixed_temporal_conv`, from its arguments.
+
+    >>> mixed_taps([torch.ones(2, 1), torch.ones(2, 3)]).offsets
+    [0, -1, 0, 1]
+    """
+    sizes = [weight.shape[-1] for weight in weights]
     offsets = [
         offset
-        for size, dilation in zip(kernel_sizes, dilations, strict=True)
+        for size, dilation in zip(sizes, per_group(dilations, len(weights)), strict=True)
         for offset in tap_offsets(size, dilation=dilation, causal=causal)
     ]
     taps = torch.cat([weight.flatten() for weight in weights])
-    return temporal_filter(x, taps, [len(weight) for weight in weights], kernel_sizes, offsets)
+    return DepthwiseTaps(taps, [len(weight) for weight in weights], sizes, offsets)
 
 
 def depthwise_temporal_conv(
@@ -159,6 +169,11 @@ class MixTConv(nn.Module):
         return mixed_temporal_conv(
             x, list(self.weights), dilations=self.dilations, causal=self.causal
         )
+
+    def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
+        """What the layer is as a filter, detached."""
+        weights = [weight.detach() for weight in self.weights]
+        return mixed_taps(weights, dilations=self.dilations, causal=self.causal)
 
     def extra_repr(self) -> str:
         return (

@@ -8,7 +8,7 @@ instead of a zero-filled copy that tracing can fold into a constant.
 import torch
 from torch import Tensor, nn
 
-from mixtconv.ops.filter import temporal_filter
+from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import check_shift_fraction, shifted_channels
 
@@ -34,18 +34,23 @@ def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = F
     """
     check_shift_fraction(shift_fraction)
     check_clip(x)
-    num_channels = x.shape[2]
+    return shift_taps(x.shape[2], like=x, shift_fraction=shift_fraction, causal=causal).apply(x)
+
+
+def shift_taps(
+    num_channels: int, *, like: Tensor, shift_fraction: float = 0.125, causal: bool = False
+) -> DepthwiseTaps:
+    """The shift of that many channels as a filter of ones, with the precision and device of `like`.
+
+    >>> shift_taps(16, like=torch.zeros(1)).channels
+    [2, 2, 12]
+    """
     count = shifted_channels(num_channels, shift_fraction)
-    parts = {-1: count, 0: num_channels - count} if causal else {1: count, -1: count}
-    parts.setdefault(0, num_channels - 2 * count)
-    groups = [(channels, offset) for offset, channels in parts.items() if channels]
-    return temporal_filter(
-        x,
-        x.new_ones(num_channels),
-        [channels for channels, _ in groups],
-        [1] * len(groups),
-        [offset for _, offset in groups],
-    )
+    parts = [(count, -1)] if causal else [(count, 1), (count, -1)]
+    parts.append((num_channels - count * len(parts), 0))
+    channels, offsets = zip(*[part for part in parts if part[0]], strict=True)
+    ones = like.new_ones(num_channels)
+    return DepthwiseTaps(ones, list(channels), [1] * len(channels), list(offsets))
 
 
 class TemporalShift(nn.Module):
@@ -63,6 +68,15 @@ class TemporalShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return temporal_shift(x, shift_fraction=self.shift_fraction, causal=self.causal)
+
+    def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
+        """What the layer is as a filter."""
+        return shift_taps(
+            num_channels,
+            like=torch.empty(0),
+            shift_fraction=self.shift_fraction,
+            causal=self.causal,
+        )
 
     def extra_repr(self) -> str:
         return f"shift_fraction={self.shift_fraction}, causal={self.causal}"

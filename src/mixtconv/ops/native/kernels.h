@@ -71,6 +71,24 @@ INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, in
     }
 }
 
+/* The same for EIGHT frames and centred taps, the common case: without a branch. */
+INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
+                               int half) {
+    NAME(floats) frames[EIGHT];
+    for (int t = 0; t < EIGHT; t++) {
+        const char *row = run->source.data + t * run->source.bytes;
+        __builtin_prefetch(row + at * (half ? 2 : 4) + PREFETCH_BYTES);
+        frames[t] = NAME(load)(row, at, half);
+    }
+    for (int t = 0; t < EIGHT; t++) {
+        NAME(floats) sum = weights[count / 2] * frames[t];
+        for (int j = 0; j < count; j++)
+            if (j != count / 2 && t + j - count / 2 >= 0 && t + j - count / 2 < EIGHT)
+                sum += weights[j] * frames[t + j - count / 2];
+        NAME(store)(run->target.data + t * run->target.bytes, at, sum, half);
+    }
+}
+
 /* sums_j += gradient[t] * x[t + first + j * step] over all t, for one vector of all frames. */
 INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) mask, int64_t at,
                              int count, int half) {
@@ -91,34 +109,57 @@ INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) ma
     }
 }
 
-/* The vector after the one at `i`, or the end of the row. The last vector of a row may overlap the
-   one before; then the mask is zero for the numbers that were met before. */
-INLINE int64_t NAME(next)(int64_t i, int64_t length, NAME(words) * mask) {
-    i += LANES;
-    if (i >= length || i + LANES <= length)
-        return i;
-    for (int lane = 0; lane < LANES; lane++)
-        (*mask)[lane] = lane < LANES - (length - i) ? 0 : ~0u;
-    return length - LANES;
+/* How a row is cut into vectors: whole ones that begin where a vector should in memory, and before
+   and behind them, as vectors -2 and -1, what is left over, each overlapping its neighbour. These
+   two go first: done last, their loads would wait for the stores just before, where the frames of
+   source and target lie a multiple of 4096 bytes apart. */
+typedef struct {
+    int64_t length, before, behind, whole;
+} NAME(Cut);
+
+INLINE NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
+    int64_t before = -(intptr_t)row / (half ? 2 : 4) & (LANES - 1);
+    before = before < length ? before : length;
+    int64_t whole = (length - before) / LANES;
+    return (NAME(Cut)){length, before, length - before - whole * LANES, whole};
 }
+
+/* Where a vector starts, and which of its numbers are its own. */
+INLINE int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words) * mask) {
+    *mask = ~(NAME(words)){0};
+    if (number >= 0)
+        return cut->before + number * LANES;
+    for (int lane = 0; lane < LANES; lane++)
+        if (number == -2 ? lane >= cut->before : lane < LANES - cut->behind)
+            (*mask)[lane] = 0;
+    return number == -2 ? 0 : cut->length - LANES;
+}
+
+#define FOR_EACH_VECTOR(cut)                                                                       \
+    for (int64_t number = -2, i; number < (cut).whole; number++)                                   \
+        if ((number != -2 || (cut).before) && (number != -1 || (cut).behind) &&                    \
+            (i = NAME(start_of)(&(cut), number, &mask)) >= 0)
 
 /* NCHW: rows are channels, each with its own weights. */
 INLINE void NAME(channels)(const Run *run, int count, int half) {
     for (int64_t row = 0; row < run->rows; row++) {
         int64_t start = row * run->row_stride;
-        NAME(words) mask = ~(NAME(words)){0};
+        NAME(words) mask;
+        const char *data = run->target.data ? run->target.data : run->x.data;
+        NAME(Cut) cut = NAME(cut)(data + start * (half ? 2 : 4), run->length, half);
+        int eight = run->num_frames == EIGHT && run->step == 1 && run->source_first == -(count / 2);
         if (run->target.data) {
             const float *own = run->weights + row * count;
             NAME(floats) weights[MOST_UNROLLED];
             for (int j = 0; j < count; j++)
                 weights[j] = (NAME(floats)){0} + own[run->reversed ? count - 1 - j : j];
-            for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask))
-                NAME(filter_vector)(run, weights, start + i, count, half);
+            FOR_EACH_VECTOR(cut)
+                eight ? NAME(filter_eight)(run, weights, start + i, count, half)
+                      : NAME(filter_vector)(run, weights, start + i, count, half);
         }
         if (run->sums) {
             NAME(floats) sums[MOST_UNROLLED] = {{0}};
-            mask = ~(NAME(words)){0};
-            for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask))
+            FOR_EACH_VECTOR(cut)
                 NAME(dot_vector)(run, sums, mask, start + i, count, half);
             for (int j = 0; j < count; j++)
                 for (int lane = 0; lane < LANES; lane++)
@@ -129,15 +170,19 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
 
 /* Channels-last: a row is the channels of a group, the weights lie along it. */
 INLINE void NAME(position)(const Run *run, int count, int half) {
-    NAME(words) mask = ~(NAME(words)){0};
-    for (int64_t i = 0; i < run->length; i = NAME(next)(i, run->length, &mask)) {
+    NAME(words) mask;
+    const char *data = run->target.data ? run->target.data : run->x.data;
+    NAME(Cut) cut = NAME(cut)(data, run->length, half);
+    int eight = run->num_frames == EIGHT && run->step == 1 && run->source_first == -(count / 2);
+    FOR_EACH_VECTOR(cut) {
         if (run->target.data) {
             NAME(floats) weights[MOST_UNROLLED];
             for (int j = 0; j < count; j++) {
                 int64_t tap = run->reversed ? count - 1 - j : j;
                 weights[j] = NAME(load)((const char *)(run->weights + tap * run->length), i, 0);
             }
-            NAME(filter_vector)(run, weights, i, count, half);
+            eight ? NAME(filter_eight)(run, weights, i, count, half)
+                  : NAME(filter_vector)(run, weights, i, count, half);
         }
         if (run->sums) {
             NAME(floats) sums[MOST_UNROLLED] = {{0}};
@@ -170,6 +215,8 @@ LOOPS(5)
 LOOPS(7)
 LOOPS(9)
 #undef LOOPS
+
+#undef FOR_EACH_VECTOR
 
 #define TABLE(kind)                                                                                \
     {NAME(kind##_1), NAME(kind##_3), NAME(kind##_5), NAME(kind##_7), NAME(kind##_9)}

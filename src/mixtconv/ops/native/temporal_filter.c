@@ -22,7 +22,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define EXPORT __attribute__((visibility("default")))
 
-enum { MOST_UNROLLED = 9 }; /* taps */
+enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 256 };
 
 /* ---------------------------------------------------------------- what is to be computed */
 

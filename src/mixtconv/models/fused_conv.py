@@ -1,0 +1,128 @@
+"""A convolution with what follows it, for inference: activation, or addition and activation.
+
+On the CPU oneDNN applies both while the result is still in registers, through the operators that
+torch's compiler uses; elsewhere, and where a gradient or another precision is asked for, plain
+torch does the same in several passes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class _Activation:
+    name: str
+    scalars: tuple[float, ...] = ()
+
+
+def _name_of(module: nn.Module | None) -> _Activation | None:
+    """What oneDNN calls an activation, or None where it has none such."""
+    if module is None or isinstance(module, nn.Identity):
+        return _Activation("none")
+    known: dict[type[nn.Module], Callable[[Any], _Activation]] = {
+        nn.ReLU: lambda _: _Activation("relu"),
+        nn.ReLU6: lambda _: _Activation("hardtanh", (0.0, 6.0)),
+        nn.SiLU: lambda _: _Activation("swish"),
+        nn.Hardswish: lambda _: _Activation("hardswish"),
+    }
+    make = known.get(type(module))
+    return make(module) if make else None
+
+
+def can_fuse(conv: nn.Module, activation: nn.Module | None = None) -> bool:
+    """Whether `FusedConv2d` can be made of them."""
+    return (
+        type(conv) is nn.Conv2d
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+        and _name_of(activation) is not None
+    )
+
+
+class FusedConv2d(nn.Module):
+    """activation(conv(x)), or activation(conv(x) + other).
+
+    Args:
+        conv: the convolution; its parameters become this module's.
+        activation: ReLU, ReLU6, SiLU or Hardswish; None for none.
+        overwrites: put the sum where `other` lies, which must not be needed any more.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, activation: nn.Module | None = None, *, overwrites: bool = False
+    ) -> None:
+        super().__init__()
+        name = _name_of(activation)
+        assert can_fuse(conv, activation) and name is not None
+        self.weight, self.bias = conv.weight, conv.bias
+        assert not isinstance(conv.padding, str)
+        self.stride, self.padding = list(conv.stride), list(conv.padding)
+        self.dilation, self.groups = list(conv.dilation), conv.groups
+        self.activation = activation
+        self.overwrites = overwrites
+        self._activation_name = name
+        self._packed: tuple[Tensor, Tensor] | None = None  # the weight, as oneDNN stores it
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        if not self._fuses(x) or (other is not None and not self._adds(x, other)):
+            geometry = (self.stride, self.padding, self.dilation, self.groups)
+            y = F.conv2d(x, self.weight, self.bias, *geometry)
+            y = y if other is None else y + other
+            return y if self.activation is None else self.activation(y)
+        geometry = (self.padding, self.stride, self.dilation, self.groups)
+        conv = (self._packed_weight(), self.bias, *geometry)
+        name, scalars = self._activation_name.name, list(self._activation_name.scalars)
+        operators = torch.ops.mkldnn
+        if other is None:
+            return operators._convolution_pointwise(x, *conv, name, scalars, "")
+        after = (None if name == "none" else name, scalars, "")
+        if self.overwrites:
+            return operators._convolution_pointwise_.binary(other, x, *conv, "add", 1.0, *after)
+        return operators._convolution_pointwise.binary(x, other, *conv, "add", 1.0, *after)
+
+    def _fuses(self, x: Tensor) -> bool:
+        return (
+            x.device.type == "cpu"
+            and x.dtype == self.weight.dtype == torch.float32
+            and x.numel() > 0
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+            and torch.backends.mkldnn.is_available()
+        )
+
+    def _adds(self, x: Tensor, other: Tensor) -> bool:
+        """Whether `other` has the shape of the result, and the memory format that is asked for."""
+        reach = [
+            d * (kernel - 1) for d, kernel in zip(self.dilation, self.weight.shape[2:], strict=True)
+        ]
+        size = [
+            (x.shape[axis + 2] + 2 * self.padding[axis] - reach[axis] - 1) // self.stride[axis] + 1
+            for axis in (0, 1)
+        ]
+        fits = list(other.shape) == [len(x), len(self.weight), *size]
+        return fits and other.is_contiguous(memory_format=torch.channels_last)
+
+    def _packed_weight(self) -> Tensor:
+        if self._packed is None or self._packed[0] is not self.weight:
+            with torch.inference_mode(False), torch.no_grad():
+                packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                    self.weight.detach().to_mkldnn(),
+                    self.padding,
+                    self.stride,
+                    self.dilation,
+                    self.groups,
+                )
+            self._packed = (self.weight, packed)
+        return self._packed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, {self._activation_name.name}"

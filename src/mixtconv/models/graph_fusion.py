@@ -1,0 +1,190 @@
+"""The steps that make a followed network (`torch.fx`) faster at inference, see `optimize.py`.
+
+Modules that do nothing at inference go first. Then each step looks for calls of modules whose
+result has one user, and replaces the pair:
+
+    conv -> batch norm -> x          conv' -> x
+    temporal -> conv                 temporal' -> conv'     (groups of kernel size 1 folded)
+    conv -> add(other) -> relu       fused conv(other)
+    conv -> relu                     fused conv
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mixtconv.models.fused_conv import FusedConv2d, can_fuse
+from mixtconv.models.temporal_frames import Scratch, TemporalFrames
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def fuse(network: fx.GraphModule) -> None:
+    """Fold and fuse what can be, in place."""
+    for step in _STEPS:
+        step(network)
+        network.graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    network.recompile()
+
+
+def _drop_identities(network: fx.GraphModule) -> None:
+    for node in list(network.graph.nodes):
+        if node.op == "call_module":
+            module = network.get_submodule(str(node.target))
+            if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout2d):
+                node.replace_all_uses_with(node.all_input_nodes[0])
+
+
+def _fold_batch_norms(network: fx.GraphModule) -> None:
+    for node, norm in _calls(network, nn.BatchNorm2d):
+        conv_node = node.all_input_nodes[0]
+        conv = _module_called_once(network, conv_node)
+        if norm.running_mean is None or _only_user(conv_node) is not node:
+            continue
+        if type(conv) is not nn.Conv2d:
+            continue
+        network.set_submodule(str(conv_node.target), fuse_conv_bn_eval(conv, norm))
+        if isinstance(norm, BatchNormAct2d):  # the activation stays
+            rest = (
+                norm.act
+                if isinstance(norm.drop, nn.Identity)
+                else nn.Sequential(norm.drop, norm.act)
+            )
+            network.set_submodule(str(node.target), rest)
+        else:
+            node.replace_all_uses_with(conv_node)
+
+
+def _fold_single_taps(network: fx.GraphModule) -> None:
+    for node, temporal in _calls(network, TemporalFrames):
+        conv = _module_called_once(network, _only_user(node))
+        if type(conv) is not nn.Conv2d or conv.groups != 1:
+            continue
+        weights = temporal.get_buffer("weights")
+        first = first_tap = first_offset = 0
+        for channels, taps in zip(temporal.channels, temporal.num_taps, strict=True):
+            if taps == 1 and temporal.offsets[first_offset] == 0:
+                own = slice(first_tap, first_tap + channels)
+                with torch.no_grad():
+                    conv.weight[:, first : first + channels] *= weights[own, None, None]
+                    weights[own] = 1
+            first, first_tap = first + channels, first_tap + channels * taps
+            first_offset += taps
+
+
+def _fuse_residual_sums(network: fx.GraphModule) -> None:
+    for node in list(network.graph.nodes):
+        operands = _summands(node)
+        for conv_node, other in (operands, operands[::-1]) if operands else ():
+            conv = _module_called_once(network, conv_node)
+            if conv is None or not can_fuse(conv) or _only_user(conv_node) is not node:
+                continue
+            following = _only_user(node)
+            activation = _module_called_once(network, following)
+            assert isinstance(conv, nn.Conv2d)
+            last = node
+            if following is not None and activation is not None and can_fuse(conv, activation):
+                last = following
+            fused_conv = FusedConv2d(conv, activation if last is following else None)
+            network.set_submodule(str(conv_node.target), fused_conv)
+            with network.graph.inserting_before(node):
+                fused = network.graph.call_module(str(conv_node.target), (conv_node.args[0], other))
+            last.replace_all_uses_with(fused)
+            for unused in dict.fromkeys((last, node, conv_node)):
+                network.graph.erase_node(unused)
+            break
+
+
+def _fuse_activations(network: fx.GraphModule) -> None:
+    for node, conv in _calls(network, nn.Conv2d):
+        following = _only_user(node)
+        activation = _module_called_once(network, following)
+        if following is not None and activation is not None and can_fuse(conv, activation):
+            network.set_submodule(str(node.target), FusedConv2d(conv, activation))
+            following.replace_all_uses_with(node)
+        elif can_fuse(conv):
+            network.set_submodule(str(node.target), FusedConv2d(conv))
+
+
+def _overwrite_summands(network: fx.GraphModule) -> None:
+    """Let a sum take the place of a summand that nothing looks at afterwards."""
+    order = {node: number for number, node in enumerate(network.graph.nodes)}
+    makes_new = (nn.Conv2d, FusedConv2d, TemporalFrames)
+    for node, fused in _calls(network, FusedConv2d):
+        other = node.args[1] if len(node.args) > 1 else None
+        if not isinstance(other, fx.Node):
+            continue
+        is_last = all(order[user] <= order[node] for user in other.users)
+        is_own = isinstance(_module_called_once(network, other), (*makes_new, nn.MaxPool2d))
+        # A user that hands on a view would show what is written.
+        shows = [user for user in other.users if user is not node]
+        unseen = all(isinstance(_module_called_once(network, user), makes_new) for user in shows)
+        is_read_once = node.args[0] is not other
+        fused.overwrites = is_last and is_own and unseen and is_read_once
+
+
+def _share_scratch(network: fx.GraphModule) -> None:
+    """Give temporal operations one memory, where a convolution reads it before the next writes."""
+    scratch = Scratch()
+    calls = [*_calls(network, TemporalFrames)]
+    order = {node: number for number, node in enumerate(network.graph.nodes)}
+    writes = [order[node] for node, _ in calls]
+    for node, temporal in calls:
+        reader = _only_user(node)
+        if reader is None or not isinstance(
+            _module_called_once(network, reader), (nn.Conv2d, FusedConv2d)
+        ):
+            continue
+        if not any(order[node] < write < order[reader] for write in writes):
+            temporal.scratch = scratch
+
+
+_STEPS: tuple[Callable[[fx.GraphModule], None], ...] = (
+    _drop_identities,
+    _fold_batch_norms,
+    _fold_single_taps,
+    _fuse_residual_sums,
+    _fuse_activations,
+    _overwrite_summands,
+    _share_scratch,
+)
+
+
+def _calls(network: fx.GraphModule, kind: type[Kind]) -> Iterator[tuple[fx.Node, Kind]]:
+    """Calls of modules of a kind that are called once, with the module."""
+    for node in list(network.graph.nodes):
+        module = _module_called_once(network, node)
+        if isinstance(module, kind):
+            yield node, module
+
+
+def _module_called_once(network: fx.GraphModule, node: fx.Node | None) -> nn.Module | None:
+    """The module that a node calls, unless another node calls it as well."""
+    if node is None or node.op != "call_module":
+        return None
+    calls = network.graph.find_nodes(op="call_module", target=node.target)
+    return network.get_submodule(str(node.target)) if len(calls) == 1 else None
+
+
+def _only_user(node: fx.Node | None) -> fx.Node | None:
+    return next(iter(node.users)) if node is not None and len(node.users) == 1 else None
+
+
+def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """The two feature maps that a node adds, if that is what it does."""
+    functions = (operator.add, operator.iadd, torch.add)
+    if not (
+        (node.op == "call_function" and node.target in functions)
+        or (node.op == "call_method" and node.target in ("add", "add_"))
+    ):
+        return None
+    nodes = [operand for operand in node.args if isinstance(operand, fx.Node)]
+    if len(nodes) != 2 or len(node.args) != 2 or node.kwargs or nodes[0] is nodes[1]:
+        return None
+    return nodes[0], nodes[1]

@@ -1,0 +1,91 @@
+"""A recogniser made ready for inference: the same logits in less time.
+
+What is done, each where it applies:
+
+- batch normalisation is folded into the convolution before it;
+- an activation, or the sum of a residual block and its activation, becomes part of the convolution
+  before it, so that the feature map is written once instead of three times;
+- the groups of kernel size 1 of a mixed temporal convolution are folded into the weights of the
+  convolution after it;
+- temporal operations write into memory that all of them share;
+- feature maps are channels-last.
+
+The network is followed with `torch.fx`; one that cannot be followed changes its memory format only.
+"""
+
+import copy
+import logging
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, fx, nn
+
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.graph_fusion import fuse
+from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.temporal_frames import TemporalFrames
+
+logger = logging.getLogger(__name__)
+
+
+def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
+    """The same recogniser, faster: a copy in evaluation mode that cannot be trained or saved.
+
+    Logits are equal to about 1e-5 of their size. On the CPU in float32, convolutions run with what
+    follows them as one operation (see `FusedConv2d`).
+
+    Args:
+        model: the recogniser; it is left as it is.
+
+    >>> from mixtconv import create_model
+    >>> model = create_model("mstnet_resnet18", num_classes=5).eval()
+    >>> fast = optimize_for_inference(model)
+    >>> video = torch.rand(1, 8, 3, 64, 64)
+    >>> bool(torch.allclose(fast(video), model(video), rtol=1e-4, atol=1e-4))
+    True
+    """
+    fast = copy.deepcopy(model).eval().requires_grad_(False)
+    _separate_temporal_operations(fast.backbone)
+    try:
+        graph = fx.GraphModule(fast.backbone, _Tracer().trace(fast.backbone))
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+        logger.warning(
+            "%s cannot be followed (%s): only its memory format changes",
+            model.spec.name,
+            str(error).splitlines()[0],
+        )
+    else:
+        fuse(graph)
+        fast.backbone = graph
+    fast.backbone = _ChannelsLast(fast.backbone)
+    fast.optimized = True
+    return fast.to(memory_format=torch.channels_last)
+
+
+class _ChannelsLast(nn.Module):
+    """Gives a network its frames in channels-last memory format."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.network(frames.contiguous(memory_format=torch.channels_last))
+
+
+class _Tracer(fx.Tracer):
+    """Follows a network down to the modules that the steps below know."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        known = isinstance(module, TemporalFrames | TemporalInput | BatchNormAct2d)
+        return known or super().is_leaf_module(module, name)
+
+
+def _separate_temporal_operations(network: nn.Module) -> None:
+    """Let depthwise temporal operations stand as modules of their own before their convolutions."""
+    for name, site in list(network.named_modules()):
+        if isinstance(site, TemporalInput) and hasattr(site.temporal, "depthwise_taps"):
+            first = next(m for m in site.module.modules() if isinstance(m, nn.Conv2d))
+            taps = site.temporal.depthwise_taps(first.in_channels)  # type: ignore[operator]
+            frames = TemporalFrames(taps, site.num_frames, None)
+            network.set_submodule(name, nn.Sequential(frames, site.module))

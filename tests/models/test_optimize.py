@@ -1,0 +1,170 @@
+"""A recogniser optimised for inference says what the recogniser says."""
+
+import copy
+import pickle
+from threading import Thread
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from mixtconv.models import create_model, optimize_for_inference, save_model
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.fused_conv import FusedConv2d
+from mixtconv.models.temporal_frames import TemporalFrames
+
+NAMES = [
+    "mstnet_resnet18",
+    "mstnet_resnet50",
+    "tsn_resnet50",
+    "tsm_resnet18",
+    "ks357dilated_resnet18",
+    "conv1d_resnet18",
+    "mstnet_mobilenetv2_100",
+    "mstnet_mobilenetv3_small_100",
+    "mstnet_efficientnet_b0",
+    "mstnet_seresnet50",
+    "mstnet_res2net50_26w_4s",
+    "mstnet_convnext_atto",
+    "mstnet_regnetx_002",
+    "mstnet_ghostnet_100",
+]
+
+
+def _trained(name: str, **options: object) -> VideoClassifier:
+    """A recogniser whose normalisations and taps have moved from where they start."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=7, num_frames=4, **options).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+            nn.init.normal_(module.bias, std=0.1)
+        for weight in getattr(module, "weights", []):
+            nn.init.normal_(weight, mean=0.3, std=0.5)
+    return model
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    return ((one - other).abs().max() / other.abs().max()).item()
+
+
+@pytest.fixture
+def video() -> Tensor:
+    return torch.randn(2, 4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_the_same(name: str, video: Tensor) -> None:
+    model = _trained(name)
+    fast = optimize_for_inference(model)
+    with torch.inference_mode():
+        expected = model(video)
+        assert _difference(fast(video), expected) < 1e-4
+        assert _difference(fast(video), expected) < 1e-4, "the second clip sees the first"
+        frames = model.forward_frames(video)
+        assert _difference(fast.forward_frames(video), frames) < 1e-4
+
+
+def test_logits_are_the_same_with_gradients_under_autocast_and_in_double(video: Tensor) -> None:
+    model = _trained("mstnet_resnet18")
+    fast = optimize_for_inference(model)
+    asked = video.clone().requires_grad_()
+    fast(asked).sum().backward()
+    assert asked.grad is not None and asked.grad.abs().sum() > 0
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert _difference(fast(video).float(), model(video).float()) < 0.05
+    with torch.no_grad():
+        wide = optimize_for_inference(copy.deepcopy(model).double())
+        assert _difference(wide(video.double()), model.double()(video.double())) < 1e-6
+
+
+def test_every_norm_of_a_resnet_is_folded_and_every_sum_fused() -> None:
+    fast = optimize_for_inference(_trained("mstnet_resnet50"))
+    kinds = [type(module) for module in fast.modules()]
+    assert nn.BatchNorm2d not in kinds and nn.ReLU not in [
+        type(module) for name, module in fast.named_modules() if not name.endswith("activation")
+    ]
+    convs = [module for module in fast.modules() if isinstance(module, FusedConv2d)]
+    assert len(convs) == 53
+    assert sum(conv.overwrites for conv in convs) == 16
+    assert kinds.count(TemporalFrames) == 16
+
+
+def test_groups_of_one_tap_are_folded_into_the_next_convolution() -> None:
+    fast = optimize_for_inference(_trained("mstnet_resnet18"))
+    for module in fast.modules():
+        if isinstance(module, TemporalFrames):
+            assert (module.weights[: module.channels[0]] == 1).all()
+            assert not (module.weights[module.channels[0] :] == 1).all()
+
+
+def test_the_given_recogniser_is_left_as_it_was(video: Tensor) -> None:
+    model = _trained("mstnet_resnet18").train()
+    before = copy.deepcopy(model.state_dict())
+    optimize_for_inference(model)
+    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_the_number_of_frames_can_change(video: Tensor) -> None:
+    model = _trained("mstnet_resnet18")
+    fast = optimize_for_inference(model)
+    longer = torch.cat([video, video.flip(1)], dim=1)
+    for recogniser in (model, fast):
+        recogniser.set_num_frames(8)
+    with torch.inference_mode():
+        assert _difference(fast(longer), model(longer)) < 1e-4
+
+
+def test_a_copy_and_a_pickle_work_as_well(video: Tensor) -> None:
+    fast = optimize_for_inference(_trained("mstnet_resnet18"))
+    with torch.inference_mode():
+        expected = fast(video)
+        for twin in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+            assert _difference(twin(video), expected) < 1e-6
+
+
+def test_two_threads_do_not_write_over_each_other(video: Tensor) -> None:
+    fast = optimize_for_inference(_trained("mstnet_resnet18"))
+    videos = [video, video.flip(0) * 0.5]
+    with torch.inference_mode():
+        expected = [fast(clip) for clip in videos]
+    results: dict[int, list[Tensor]] = {0: [], 1: []}
+
+    def run(number: int) -> None:
+        with torch.inference_mode():
+            results[number] = [fast(videos[number]) for _ in range(5)]
+
+    threads = [Thread(target=run, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, logits in results.items():
+        assert len(logits) == 5
+        assert all(_difference(one, expected[number]) < 1e-6 for one in logits)
+
+
+def test_it_cannot_be_saved_and_the_error_says_what_can(tmp_path) -> None:
+    fast = optimize_for_inference(_trained("mstnet_resnet18"))
+    with pytest.raises(ValueError, match="save the one that it was made from"):
+        save_model(fast, tmp_path / "model.safetensors")
+
+
+def test_a_network_that_cannot_be_followed_keeps_its_logits(
+    video: Tensor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        if x.mean() > 1e9:  # depends on the values
+            return x
+        return self.forward_head(self.forward_features(x))
+
+    monkeypatch.setattr(timm.models.resnet.ResNet, "forward", forward)
+    model = _trained("mstnet_resnet18")
+    fast = optimize_for_inference(model)
+    assert "cannot be followed" in caplog.text
+    with torch.inference_mode():
+        assert _difference(fast(video), model(video)) < 1e-4
