@@ -85,14 +85,9 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
             conv = _module_called_once(network, conv_node)
             if conv is None or not can_fuse(conv) or _only_user(conv_node) is not node:
                 continue
-            following = _only_user(node)
-            activation = _module_called_once(network, following)
             assert isinstance(conv, nn.Conv2d)
-            last = node
-            if following is not None and activation is not None and can_fuse(conv, activation):
-                last = following
-            fused_conv = FusedConv2d(conv, activation if last is following else None)
-            network.set_submodule(str(conv_node.target), fused_conv)
+            last, activation = _activation_after(network, node, conv)
+            network.set_submodule(str(conv_node.target), FusedConv2d(conv, activation))
             with network.graph.inserting_before(node):
                 fused = network.graph.call_module(str(conv_node.target), (conv_node.args[0], other))
             last.replace_all_uses_with(fused)
@@ -103,13 +98,11 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
 
 def _fuse_activations(network: fx.GraphModule) -> None:
     for node, conv in _calls(network, nn.Conv2d):
-        following = _only_user(node)
-        activation = _module_called_once(network, following)
-        if following is not None and activation is not None and can_fuse(conv, activation):
+        if can_fuse(conv):
+            last, activation = _activation_after(network, node, conv)
             network.set_submodule(str(node.target), FusedConv2d(conv, activation))
-            following.replace_all_uses_with(node)
-        elif can_fuse(conv):
-            network.set_submodule(str(node.target), FusedConv2d(conv))
+            if last is not node:
+                last.replace_all_uses_with(node)
 
 
 def _overwrite_summands(network: fx.GraphModule) -> None:
@@ -174,6 +167,17 @@ def _module_called_once(network: fx.GraphModule, node: fx.Node | None) -> nn.Mod
 
 def _only_user(node: fx.Node | None) -> fx.Node | None:
     return next(iter(node.users)) if node is not None and len(node.users) == 1 else None
+
+
+def _activation_after(
+    network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d
+) -> tuple[fx.Node, nn.Module | None]:
+    """The activation that alone reads a node, and its node; the node itself if there is none."""
+    following = _only_user(node)
+    activation = _module_called_once(network, following)
+    if following is None or activation is None or not can_fuse(conv, activation):
+        return node, None
+    return following, activation
 
 
 def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

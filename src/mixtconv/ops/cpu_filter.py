@@ -28,7 +28,7 @@ def is_available() -> bool:
 
 def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
     """Whether the loop is made for such clips and filters."""
-    return x.dtype in _TYPES
+    return x.dtype in _TYPES and x.numel() > 0
 
 
 def describe() -> str:

@@ -1,0 +1,388 @@
+"""The temporal filter, compiled and plain, against loops in float64 written from its definition."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mixtconv.ops import cpu_filter, plain_filter
+from mixtconv.ops import filter as filter_module
+from mixtconv.ops.filter import kernel_in_use, temporal_filter
+
+needs_compiled = pytest.mark.skipif(
+    not cpu_filter.is_available(), reason="the compiled loop was not built here"
+)
+SETS = list(cpu_filter._instruction_sets()) if cpu_filter.is_available() else []
+
+# channels and offsets of every group
+GROUPS = {
+    "mixed": [(5, [0]), (4, [-1, 0, 1]), (4, [-2, -1, 0, 1, 2]), (4, list(range(-3, 4)))],
+    "causal": [(9, [-2, -1, 0]), (8, [-6, -5, -4, -3, -2, -1, 0])],
+    "dilated": [(9, [-2, 0, 2]), (8, [-6, -3, 0, 3, 6])],
+    "nine taps": [(17, list(range(-4, 5)))],
+    "eleven taps": [(17, list(range(-5, 6)))],
+    "shift": [(3, [1]), (3, [-1]), (11, [0])],
+    "falling": [(17, [3, 2, 1, 0, -1])],
+    "no rule": [(8, [-5, 0, 1]), (9, [4, 4, -2])],
+    "even": [(17, [-1, 0])],
+    "out of reach": [(8, [40]), (9, [-50, 0, 50])],
+    "many groups": [(1, [0]), (1, [-1, 0, 1]), *[(1, [1])] * 13, (1, [-2, 0, 2]), (1, [0])],
+}
+
+
+def _reference(x: Tensor, taps: Tensor, groups: list[tuple[int, list[int]]]) -> np.ndarray:
+    frames, y = x.detach().double().numpy(), np.zeros(x.shape)
+    for channel, weights in enumerate(_by_channel(taps, groups)):
+        for offset, weight in weights:
+            for t in range(x.shape[1]):
+                if 0 <= t + offset < x.shape[1]:
+                    y[:, t, channel] += weight * frames[:, t + offset, channel]
+    return y
+
+
+def _by_channel(taps: Tensor, groups: list[tuple[int, list[int]]]) -> Iterator[list]:
+    values = iter(taps.detach().double().tolist())
+    for count, offsets in groups:
+        for _ in range(count):
+            yield [(offset, next(values)) for offset in offsets]
+
+
+def _reference_taps_gradient(x: Tensor, grad: Tensor, groups: list) -> np.ndarray:
+    frames, factor = x.detach().double().numpy(), grad.detach().double().numpy()
+    gradient, channel, num_frames = [], 0, x.shape[1]
+    for count, offsets in groups:
+        for _ in range(count):
+            for offset in offsets:
+                gradient.append(
+                    sum(
+                        (factor[:, t, channel] * frames[:, t + offset, channel]).sum()
+                        for t in range(num_frames)
+                        if 0 <= t + offset < num_frames
+                    )
+                )
+            channel += 1
+    return np.array(gradient, dtype=float)
+
+
+def _arguments(groups: list[tuple[int, list[int]]]) -> tuple[list[int], list[int], list[int]]:
+    return (
+        [count for count, _ in groups],
+        [len(offsets) for _, offsets in groups],
+        [offset for _, offsets in groups for offset in offsets],
+    )
+
+
+def _clips(shape: tuple[int, ...], *, channels_last: bool, dtype: torch.dtype, seed: int) -> Tensor:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    if channels_last:
+        x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    return x
+
+
+def _taps(groups: list[tuple[int, list[int]]]) -> Tensor:
+    size = sum(count * len(offsets) for count, offsets in groups)
+    return torch.randn(size, generator=torch.Generator().manual_seed(9))
+
+
+def _check(x: Tensor, grad: Tensor, groups: list[tuple[int, list[int]]]) -> None:
+    taps = _taps(groups)
+    x, taps = x.requires_grad_(), taps.requires_grad_()
+    y = temporal_filter(x, taps, *_arguments(groups))
+    assert y.dtype == x.dtype and y.shape == x.shape
+    y.backward(grad)
+    assert x.grad is not None and taps.grad is not None
+    turned = [(count, [-offset for offset in offsets]) for count, offsets in groups]
+    # Sums of n products, each rounded to relative precision eps, are off by about n eps of them.
+    eps = torch.finfo(x.dtype).eps
+    got = (y, x.grad, taps.grad)
+    expected = (
+        _reference(x, taps, groups),
+        _reference(grad, taps, turned),
+        _reference_taps_gradient(x, grad, groups),
+    )
+    bounds = (
+        _reference(x.abs(), taps.abs(), groups),
+        _reference(grad.abs(), taps.abs(), turned),
+        _reference_taps_gradient(x.abs(), grad.abs(), groups),
+    )
+    for result, value, bound, precision in zip(
+        got, expected, bounds, (eps, eps, 1e-6), strict=True
+    ):
+        error = np.abs(result.detach().double().numpy() - value)
+        assert (error <= 4 * precision * bound + 1e-30).all(), error.max()
+
+
+@needs_compiled
+@pytest.mark.parametrize("number", SETS)
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_compiled_loop_is_the_definition(
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    channels_last: bool,
+    dtype: torch.dtype,
+    name: str,
+) -> None:
+    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    for shape in ((2, 8, 17, 5, 7), (1, 3, 17, 1, 2), (1, 1, 17, 3, 3), (2, 17, 17, 2, 9)):
+        x = _clips(shape, channels_last=channels_last, dtype=dtype, seed=0)
+        grad = _clips(shape, channels_last=channels_last, dtype=dtype, seed=1)
+        _check(x, grad, GROUPS[name])
+
+
+@needs_compiled
+@pytest.mark.parametrize("number", SETS)
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+def test_bfloat16_is_the_float32_result_rounded_as_torch_rounds(
+    monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool
+) -> None:
+    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    groups = GROUPS["mixed"]
+    x = _clips((2, 8, 17, 9, 9), channels_last=channels_last, dtype=torch.bfloat16, seed=0)
+    x[0, 0, :, 0, 0] = torch.tensor(float("inf"))
+    x[1, 4, :, 2, 3] = torch.tensor(float("nan"))
+    narrow = temporal_filter(x, _taps(groups), *_arguments(groups))
+    wide = temporal_filter(x.float(), _taps(groups), *_arguments(groups))
+    torch.testing.assert_close(narrow, wide.bfloat16(), rtol=0, atol=0, equal_nan=True)
+
+
+@needs_compiled
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+@pytest.mark.parametrize("num_channels", [1, 2, 3, 24, 64, 130])
+def test_channel_counts_around_the_width_of_a_vector(
+    num_channels: int, channels_last: bool
+) -> None:
+    groups = [(num_channels, [-1, 0, 1])]
+    for frames in (1, 2, 7, 8, 9, 16):
+        shape = (1, frames, num_channels, 4, 5)
+        x = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=0)
+        _check(x, _clips(shape, channels_last=False, dtype=torch.float32, seed=1), groups)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_plain_torch_is_the_definition(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(filter_module, "_kernel", lambda device_type: None)
+    for channels_last in (False, True):
+        x = _clips((2, 5, 17, 3, 2), channels_last=channels_last, dtype=torch.float32, seed=0)
+        grad = _clips(x.shape, channels_last=not channels_last, dtype=torch.float32, seed=1)
+        _check(x, grad, GROUPS[name])
+
+
+@needs_compiled
+@pytest.mark.parametrize("num_threads", [1, 2, 5])
+def test_large_clips_are_shared_out_among_threads(num_threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        for channels_last in (False, True):
+            shape = (2, 8, 17, 40, 41)
+            x = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=0)
+            grad = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=1)
+            _check(x, grad, GROUPS["mixed"])
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_compiled
+def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
+    before, results = torch.get_num_threads(), []
+    for num_threads in (1, 3):
+        torch.set_num_threads(num_threads)
+        for channels_last in (False, True):
+            x = _clips((2, 8, 17, 40, 41), channels_last=channels_last, dtype=torch.float32, seed=0)
+            results.append(cpu_filter.taps_gradient(x, x, *_arguments(GROUPS["mixed"])))
+    torch.set_num_threads(before)
+    assert torch.equal(results[0], results[2]) and torch.equal(results[1], results[3])
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 17, 4, 4), (2, 8, 17, 0, 4), (2, 0, 17, 4, 4)])
+def test_clips_of_size_zero(shape: tuple[int, ...]) -> None:
+    x, taps = torch.zeros(shape, requires_grad=True), _taps(GROUPS["mixed"]).requires_grad_()
+    y = temporal_filter(x, taps, *_arguments(GROUPS["mixed"]))
+    y.sum().backward()
+    assert y.shape == shape and x.grad is not None and x.grad.shape == shape
+    assert taps.grad is not None and not taps.grad.any()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[:, ::2],
+        lambda x: x[:, :, 3:20],
+        lambda x: x[..., 1:-1, :],
+        lambda x: x[..., ::2],
+        lambda x: x.transpose(-1, -2),
+        lambda x: x.transpose(0, 1),
+        lambda x: x[:1].expand(3, -1, -1, -1, -1),
+        lambda x: x.flip(1),
+    ],
+)
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+def test_views_of_any_strides(view, channels_last: bool) -> None:
+    base = _clips((3, 6, 23, 6, 8), channels_last=channels_last, dtype=torch.float32, seed=0)
+    x = view(base)
+    groups = [(x.shape[2], [-1, 0, 1])]
+    y = temporal_filter(x, _taps(groups), *_arguments(groups))
+    np.testing.assert_allclose(y.numpy(), _reference(x, _taps(groups), groups), atol=1e-5)
+    assert y.stride() == torch.empty_like(x).stride()
+    leaf = x.detach()
+    _check(leaf, _clips(x.shape, channels_last=False, dtype=torch.float32, seed=1), groups)
+
+
+def test_memory_that_is_given_is_written_to() -> None:
+    groups = GROUPS["mixed"]
+    for dtype in (torch.float32, torch.bfloat16, torch.float64, torch.float16):
+        for channels_last in (False, True):
+            x = _clips((1, 4, 17, 3, 3), channels_last=channels_last, dtype=dtype, seed=0)
+            out = torch.full_like(x, float("nan"))
+            result = temporal_filter(x, _taps(groups), *_arguments(groups), out=out)
+            assert result.data_ptr() == out.data_ptr()
+            assert torch.equal(out, temporal_filter(x, _taps(groups), *_arguments(groups)))
+
+
+def test_only_the_gradient_asked_for_is_computed_and_x_is_kept_only_for_the_taps() -> None:
+    arguments = _arguments(GROUPS["mixed"])
+    x, taps = torch.randn(1, 4, 17, 3, 3), _taps(GROUPS["mixed"])
+    assert temporal_filter(x, taps, *arguments).grad_fn is None
+    kept: list[tuple[int, ...]] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = temporal_filter(x.clone().requires_grad_(), taps, *arguments)
+    assert x.shape not in kept
+    y.sum().backward()
+    own = taps.clone().requires_grad_()
+    temporal_filter(x, own, *arguments).sum().backward()
+    assert own.grad is not None
+
+
+@pytest.mark.parametrize("name", ["mixed", "dilated", "shift"])
+def test_second_derivatives(name: str) -> None:
+    groups = [(min(count, 2), offsets) for count, offsets in GROUPS[name]]
+    channels = sum(count for count, _ in groups)
+    x = torch.randn(1, 4, channels, 1, 2, dtype=torch.float64, requires_grad=True)
+    taps = _taps(groups).double().requires_grad_()
+
+    def function(x: Tensor, taps: Tensor) -> Tensor:
+        return temporal_filter(x, taps, *_arguments(groups))
+
+    assert torch.autograd.gradcheck(function, (x, taps))
+    assert torch.autograd.gradgradcheck(function, (x, taps))
+
+
+def test_the_operator_is_sound_for_torch() -> None:
+    groups = GROUPS["mixed"]
+    for channels_last in (False, True):
+        x = _clips((1, 4, 17, 2, 3), channels_last=channels_last, dtype=torch.float32, seed=0)
+        arguments = (x.requires_grad_(), _taps(groups).requires_grad_(), *_arguments(groups))
+        torch.library.opcheck(torch.ops.mixtconv.temporal_filter.default, arguments)
+
+
+def test_export_carries_it() -> None:
+    class Layer(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return temporal_filter(x, _taps(GROUPS["mixed"]), *_arguments(GROUPS["mixed"])) * 2
+
+    x = torch.randn(2, 4, 17, 3, 3)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(Layer(), (x,), dynamic_shapes=({0: batch},))
+    longer = torch.randn(5, 4, 17, 3, 3)
+    assert torch.equal(program.module()(longer), Layer()(longer))
+    assert "temporal_filter" in str(program.graph)
+
+
+def test_a_compiled_function_gives_the_same_and_its_gradients() -> None:
+    groups = GROUPS["mixed"]
+
+    def function(x: Tensor, taps: Tensor) -> Tensor:
+        return temporal_filter(torch.relu(x), taps, *_arguments(groups)).square()
+
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    results = []
+    for run in (function, compiled):
+        x = _clips((1, 4, 17, 3, 3), channels_last=True, dtype=torch.float32, seed=0)
+        x, taps = x.requires_grad_(), _taps(groups).requires_grad_()
+        y = run(x, taps)
+        y.sum().backward()
+        results.append((y, x.grad, taps.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@needs_compiled
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_worker_computes_the_same() -> None:
+    groups = GROUPS["mixed"]
+    x = _clips((2, 8, 17, 40, 40), channels_last=False, dtype=torch.float32, seed=0)
+    expected = temporal_filter(x, _taps(groups), *_arguments(groups))  # threads have started
+
+    def work(queue) -> None:
+        y = temporal_filter(x, _taps(groups), *_arguments(groups))
+        queue.put(bool((y == expected).all()) if y.numel() < 0 else y.double().sum().item())
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=work, args=(queue,))
+    process.start()
+    total = queue.get(timeout=60)
+    process.join()
+    assert total == pytest.approx(expected.double().sum().item(), rel=1e-6)
+
+
+SCRIPT = """
+import torch
+from mixtconv.ops import MixTConv
+from mixtconv.ops.filter import kernel_in_use
+torch.manual_seed(0)
+x = torch.randn(1, 8, 16, 20, 20)
+layer = MixTConv(16)
+y = layer(x)
+y.sum().backward()
+print(kernel_in_use(x.device), "|", y.abs().sum().item(), layer.weights[3].grad.sum().item())
+"""
+
+
+def _run(**environment: str) -> tuple[str, list[float]]:
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kernel, numbers = result.stdout.split("|")
+    return kernel, [float(number) for number in numbers.split()]
+
+
+def test_a_machine_without_the_compiled_loop_and_one_thread_compute_the_same() -> None:
+    plain, expected = _run(MIXTCONV_KERNEL="plain")
+    assert plain_filter.NAME in plain
+    kernel, got = _run(OMP_NUM_THREADS="1")
+    assert (
+        kernel.strip()
+        == kernel_in_use(torch.device("cpu")).split(",")[0] + ", 1 of torch's threads)"
+        or not cpu_filter.is_available()
+    )
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+@needs_compiled
+def test_a_library_that_cannot_be_loaded_counts_as_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(
+        cpu_filter, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)})
+    )
+    assert cpu_filter._library.__wrapped__() is None
