@@ -11,7 +11,7 @@ from mixtconv.data.loading import default_workers
 from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import load_model, read_metadata
+from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 DEFAULT_VAL_FRACTION = 0.2
@@ -89,7 +89,7 @@ def evaluate_model(
         raise ValueError(f"--workers is {workers}; give 0 or more")
     views = Protocol.parse(protocol)
     target = resolve_device(device)
-    recogniser = load_model(model, device=target)
+    recogniser = optimize_for_inference(load_model(model, device=target))
     held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
     samples = load_labelled_videos(
         data, classes=recogniser.spec.classes, split=split, val_fraction=held_out

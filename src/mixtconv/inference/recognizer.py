@@ -12,7 +12,7 @@ from mixtconv.data.find_videos import find_videos
 from mixtconv.data.video import UnreadableVideoError
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.evaluation.scoring import view_logits
-from mixtconv.models import VideoClassifier, load_model
+from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 
@@ -72,7 +72,7 @@ class Recognizer:
         self.precision = precision
         if not isinstance(model, VideoClassifier):
             model = load_model(model)
-        self.model = model.eval().to(self.device)
+        self.model = optimize_for_inference(model.eval().to(self.device))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
     for node, norm in _calls(network, nn.BatchNorm2d):
         conv_node = node.all_input_nodes[0]
         conv = _module_called_once(network, conv_node)
-        if norm.running_mean is None or _only_user(conv_node) is not node:
+        if norm.running_mean is None or list(conv_node.users) != [node]:
             continue
         if type(conv) is not nn.Conv2d:
             continue
@@ -83,7 +83,7 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
         operands = _summands(node)
         for conv_node, other in (operands, operands[::-1]) if operands else ():
             conv = _module_called_once(network, conv_node)
-            if conv is None or not can_fuse(conv) or _only_user(conv_node) is not node:
+            if conv is None or not can_fuse(conv) or list(conv_node.users) != [node]:
                 continue
             assert isinstance(conv, nn.Conv2d)
             last, activation = _activation_after(network, node, conv)

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from mixtconv.models.recomputation import recomputed
 from mixtconv.models.sites import (
     Position,
     TemporalSite,
@@ -47,8 +49,15 @@ class TemporalInput(nn.Module):
         self.register_load_state_dict_pre_hook(_restore_module_prefix)
 
     def forward(self, x: Tensor) -> Any:
-        clip = self.temporal(unfold_time(x, self.num_frames))  # (B, T, C, H, W)
-        return self.module(fold_time(clip))
+        frames = self._mix(x)  # (B * T, C, H, W)
+        is_cheap = hasattr(self.temporal, "depthwise_taps")
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
+            return self.module(frames)
+        with recomputed(frames, lambda: self._mix(x), x):
+            return self.module(frames)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return fold_time(self.temporal(unfold_time(x, self.num_frames)))
 
     def __getattr__(self, name: str) -> Any:
         """What is not the wrapper's own is the wrapped module's, so that code that asks works."""

@@ -44,6 +44,8 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
     >>> bool(torch.allclose(fast(video), model(video), rtol=1e-4, atol=1e-4))
     True
     """
+    if model.optimized:
+        return model
     fast = copy.deepcopy(model).eval().requires_grad_(False)
     _separate_temporal_operations(fast.backbone)
     try:

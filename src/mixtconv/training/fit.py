@@ -32,6 +32,9 @@ from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
+CHANNELS_LAST_PAYS = ("cpu", "cuda")
+"""Devices whose convolutions train faster on channels-last feature maps."""
+
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
@@ -101,6 +104,8 @@ def train(
     views = protocol.describe(initial.model.spec)
     logger.info("validation protocol: %s", views)
 
+    if device.type in CHANNELS_LAST_PAYS:
+        initial.model.to(memory_format=torch.channels_last)
     module = ClassifierModule(
         initial.model,
         settings,

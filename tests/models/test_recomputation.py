@@ -1,0 +1,70 @@
+"""What is computed again in the backward pass changes memory, and nothing else."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mixtconv.models import create_model, insert_temporal
+from mixtconv.models import insertion as insertion_module
+from mixtconv.models.insertion import TemporalInput
+from mixtconv.ops import MixTConv, TemporalShift
+
+
+@pytest.mark.parametrize("make", [MixTConv, lambda channels: TemporalShift()])
+def test_gradients_are_those_of_keeping_everything(make) -> None:
+    torch.manual_seed(0)
+    site = TemporalInput(make(16), nn.Conv2d(16, 8, 3, padding=1), num_frames=4)
+    results = []
+    for keeps in (False, True):
+        twin = copy.deepcopy(site)
+        if keeps:
+            twin.forward = lambda x, twin=twin: twin.module(twin._mix(x))
+        x = torch.randn(8, 16, 5, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        twin(x.relu()).square().sum().backward()
+        results.append([x.grad, *[parameter.grad for parameter in twin.parameters()]])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_calls = []
+    original = insertion_module.recomputed
+
+    def watch(result, compute, source):
+        def count():
+            kept_calls.append(1)
+            return compute()
+
+        return original(result, count, source)
+
+    monkeypatch.setattr(insertion_module, "recomputed", watch)
+    model = create_model("mstnet_resnet18", num_classes=3, num_frames=2)
+    model(torch.randn(1, 2, 3, 32, 32)).sum().backward()
+    assert len(kept_calls) == 8, "once a block: its convolution did not keep its input"
+
+
+def test_second_derivatives_pass_through_what_is_computed_again() -> None:
+    torch.manual_seed(0)
+    site = TemporalInput(MixTConv(4), nn.Conv2d(4, 2, 1), num_frames=3).double()
+    x = torch.randn(3, 4, 1, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: site(x).pow(2), (x,))
+
+
+def test_writing_over_the_input_is_refused_and_not_wrong() -> None:
+    site = TemporalInput(TemporalShift(), nn.Conv2d(8, 2, 1), num_frames=2)
+    x = torch.randn(2, 8, 3, 3) * 1.0
+    y = site(x)
+    x.add_(1)
+    with pytest.raises(RuntimeError, match="written to in place"):
+        y.sum().backward()
+
+
+def test_mixed_precision_trains() -> None:
+    network = insert_temporal(create_model("tsn_resnet18", num_classes=3).backbone, num_frames=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = network(torch.randn(4, 3, 32, 32)).square().mean()
+    loss.backward()
+    for parameter in network.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
