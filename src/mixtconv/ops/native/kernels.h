@@ -71,21 +71,38 @@ INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, in
     }
 }
 
-/* The same for EIGHT frames and centred taps, the common case: without a branch. */
-INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
-                               int half) {
-    NAME(floats) frames[EIGHT];
-    for (int t = 0; t < EIGHT; t++) {
-        const char *row = run->source.data + t * run->source.bytes;
+/* The same for EIGHT results from `t` on and centred taps, the common case, without a branch: zeros
+   before them if the clip `opens` here, behind them if it `closes`. */
+INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at, int64_t t,
+                               int opens, int closes, int count, int half) {
+    const int reach = count / 2;
+    NAME(floats) frames[EIGHT + MOST_UNROLLED];
+    for (int j = opens ? reach : 0; j < EIGHT + reach + (closes ? 0 : reach); j++) {
+        const char *row = run->source.data + (t + j - reach) * run->source.bytes;
         __builtin_prefetch(row + at * (half ? 2 : 4) + PREFETCH_BYTES);
-        frames[t] = NAME(load)(row, at, half);
+        frames[j] = NAME(load)(row, at, half);
     }
-    for (int t = 0; t < EIGHT; t++) {
-        NAME(floats) sum = weights[count / 2] * frames[t];
+    for (int i = 0; i < EIGHT; i++) {
+        NAME(floats) sum = weights[reach] * frames[i + reach];
         for (int j = 0; j < count; j++)
-            if (j != count / 2 && t + j - count / 2 >= 0 && t + j - count / 2 < EIGHT)
-                sum += weights[j] * frames[t + j - count / 2];
-        NAME(store)(run->target.data + t * run->target.bytes, at, sum, half);
+            if (j != reach && !(opens && i + j < reach) && !(closes && i + j >= EIGHT + reach))
+                sum += weights[j] * frames[i + j];
+        NAME(store)(run->target.data + (t + i) * run->target.bytes, at, sum, half);
+    }
+}
+
+INLINE void NAME(filter_frames)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
+                                int half) {
+    int64_t last = run->num_frames - EIGHT;
+    if (run->num_frames % EIGHT || run->step != 1 || run->source_first != -(count / 2)) {
+        NAME(filter_vector)(run, weights, at, count, half);
+    } else if (last == 0) {
+        NAME(filter_eight)(run, weights, at, 0, 1, 1, count, half);
+    } else {
+        NAME(filter_eight)(run, weights, at, 0, 1, 0, count, half);
+        for (int64_t t = EIGHT; t < last; t += EIGHT)
+            NAME(filter_eight)(run, weights, at, t, 0, 0, count, half);
+        NAME(filter_eight)(run, weights, at, last, 0, 1, count, half);
     }
 }
 
@@ -147,15 +164,13 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
         NAME(words) mask;
         const char *data = run->target.data ? run->target.data : run->x.data;
         NAME(Cut) cut = NAME(cut)(data + start * (half ? 2 : 4), run->length, half);
-        int eight = run->num_frames == EIGHT && run->step == 1 && run->source_first == -(count / 2);
         if (run->target.data) {
             const float *own = run->weights + row * count;
             NAME(floats) weights[MOST_UNROLLED];
             for (int j = 0; j < count; j++)
                 weights[j] = (NAME(floats)){0} + own[run->reversed ? count - 1 - j : j];
             FOR_EACH_VECTOR(cut)
-                eight ? NAME(filter_eight)(run, weights, start + i, count, half)
-                      : NAME(filter_vector)(run, weights, start + i, count, half);
+                NAME(filter_frames)(run, weights, start + i, count, half);
         }
         if (run->sums) {
             NAME(floats) sums[MOST_UNROLLED] = {{0}};
@@ -173,7 +188,6 @@ INLINE void NAME(position)(const Run *run, int count, int half) {
     NAME(words) mask;
     const char *data = run->target.data ? run->target.data : run->x.data;
     NAME(Cut) cut = NAME(cut)(data, run->length, half);
-    int eight = run->num_frames == EIGHT && run->step == 1 && run->source_first == -(count / 2);
     FOR_EACH_VECTOR(cut) {
         if (run->target.data) {
             NAME(floats) weights[MOST_UNROLLED];
@@ -181,8 +195,7 @@ INLINE void NAME(position)(const Run *run, int count, int half) {
                 int64_t tap = run->reversed ? count - 1 - j : j;
                 weights[j] = NAME(load)((const char *)(run->weights + tap * run->length), i, 0);
             }
-            eight ? NAME(filter_eight)(run, weights, i, count, half)
-                  : NAME(filter_vector)(run, weights, i, count, half);
+            NAME(filter_frames)(run, weights, i, count, half);
         }
         if (run->sums) {
             NAME(floats) sums[MOST_UNROLLED] = {{0}};
