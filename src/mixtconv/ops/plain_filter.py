@@ -1,7 +1,7 @@
 """The temporal filter in plain torch: its definition, and what serves where nothing faster can.
 
-Every tap is one multiply-add of a shifted slice, written straight into the result: no permuted copy
-of the clips, and their memory format is kept.
+Frames that lie equally far apart are multiplied and added as one shifted slice of all channels that
+meet them, straight into the result: no permuted copy of the clips, and their memory format is kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,11 @@ class _Group(NamedTuple):
     offsets: Sequence[int]
 
 
+class _Term(NamedTuple):
+    channels: slice
+    weights: Tensor  # (C_m, 1, 1)
+
+
 def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
     """Everything is taken."""
     return True
@@ -35,20 +40,17 @@ def temporal_filter(
 ) -> Tensor:
     """See `mixtconv.ops.filter.temporal_filter`; the taps are rounded to the precision of `x`."""
     num_frames = x.shape[1]
-    y = torch.empty_like(x)
-    for group in _groups(channels, num_taps, offsets):
-        weights = taps[group.taps].view(-1, len(group.offsets), 1, 1).to(x.dtype)  # (C_m, K, 1, 1)
-        source, target = x[:, :, group.channels], y[:, :, group.channels]
-        # The frame itself is met by every output frame: the first product fills the result.
-        first = group.offsets.index(0) if 0 in group.offsets else None
-        if first is None:
-            target.zero_()
-        else:
-            torch.mul(source, weights[:, first], out=target)
-        for tap, offset in enumerate(group.offsets):
-            if tap != first and abs(offset) < num_frames:
-                here, there = overlap(num_frames, offset)
-                target[:, here].addcmul_(source[:, there], weights[:, tap])
+    terms = _terms(taps.to(x.dtype), channels, num_taps, offsets)
+    everywhere = next((w for w in terms.get(0, []) if w.channels == slice(0, x.shape[2])), None)
+    y = torch.zeros_like(x) if everywhere is None else torch.empty_like(x)
+    if everywhere is not None:  # the frames themselves fill the result
+        torch.mul(x, everywhere.weights, out=y)
+    for offset, weighted in terms.items():
+        here, there = overlap(num_frames, offset)
+        for term in weighted:
+            if term is not everywhere and abs(offset) < num_frames:
+                source = x[:, there, term.channels]
+                y[:, here, term.channels].addcmul_(source, term.weights)
     return y
 
 
@@ -87,6 +89,24 @@ def backward(
         temporal_filter(grad, taps, channels, num_taps, turned_round),
         taps_gradient(x, grad, channels, num_taps, offsets),
     )
+
+
+def _terms(
+    taps: Tensor, channels: Sequence[int], num_taps: Sequence[int], offsets: Sequence[int]
+) -> dict[int, list[_Term]]:
+    """Products by the frame they meet, those of neighbouring groups as one."""
+    terms: dict[int, list[_Term]] = {}
+    for group in _groups(channels, num_taps, offsets):
+        weights = taps[group.taps].view(-1, len(group.offsets), 1, 1)  # (C_m, K, 1, 1)
+        for tap, offset in enumerate(group.offsets):
+            own, so_far = group.channels, terms.setdefault(offset, [])
+            if so_far and so_far[-1].channels.stop == own.start:
+                before = so_far.pop()
+                own = slice(before.channels.start, own.stop)
+                so_far.append(_Term(own, torch.cat([before.weights, weights[:, tap]])))
+            else:
+                so_far.append(_Term(own, weights[:, tap]))
+    return terms
 
 
 def _groups(
