@@ -15,6 +15,7 @@ LAYERS = [
     {"data"},
     {"evaluation", "inference", "visualization"},
     {"training"},
+    {"benchmarks"},
     {"serve", "cli"},
 ]
 

@@ -3,12 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from mixtconv.data import dataset as dataset_module
+from mixtconv.data import views as views_module
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.clip import Clip
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
@@ -20,7 +25,7 @@ from mixtconv.data.dataset import (
 )
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.loading import scoring_loader, training_loader
-from mixtconv.data.video import write_video
+from mixtconv.data.video import read_clip, write_video
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.models import ModelSpec
 
@@ -104,6 +109,42 @@ def test_workers_and_batches_do_not_change_training_samples(samples: list[VideoS
     alone, together = read(0, 1), read(2, 4)
     assert alone.keys() == together.keys() == set(range(6))
     assert all(torch.equal(alone[number], together[number]) for number in alone)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_are_laid_out_as_their_shape_says(samples: list[VideoSample], workers: int) -> None:
+    mirroring = mirror_labels(CLASSES)
+    dataset = TrainingClips(samples, SPEC, mirroring=mirroring)
+    training = training_loader(dataset, EpochSampler(6, seed=0), batch_size=4, workers=workers)
+    scoring = scoring_loader(samples, SPEC, Protocol(2, 3), batch_size=6, workers=workers)
+    for loader in (training, scoring):
+        for batch in loader:
+            assert batch.frames.is_contiguous()
+            assert batch.frames.is_shared() == (workers > 0)
+
+
+def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        array = np.random.default_rng(number).integers(0, 255, (200, 300, 3), dtype=np.uint8)
+        Image.fromarray(array).save(folder / f"{number}.jpg")
+    sizes = []
+
+    def reading(*args: Any, **options: Any) -> Clip:
+        clip = read_clip(*args, **options)
+        sizes.append(clip.frames.shape[2:])
+        return clip
+
+    sample = VideoSample(folder, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset_module, "read_clip", reading)
+        patch.setattr(views_module, "read_clip", reading)
+        item = _item(TrainingClips([sample], SPEC), 0, 0)  # crops of 0.66 of 50 would be enlarged
+        _item(TrainingClips([sample], SPEC, crop_scales=(1.0, 0.5)), 0, 0)
+        read_views(folder, SPEC, Protocol())  # 32 of a short side of 37
+    assert item.frames.shape == (4, 3, 32, 32)
+    assert sizes == [(50, 75), (100, 150), (50, 75)]
 
 
 def test_an_epoch_is_a_new_permutation_and_resumes_where_it_stopped() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mixtconv.data.transforms import center_crop, mirror, multi_scale_crop, three_crops
+from mixtconv.data.transforms import (
+    center_crop,
+    least_training_side,
+    mirror,
+    multi_scale_crop,
+    three_crops,
+)
 
 
 @pytest.fixture
@@ -41,6 +47,24 @@ def test_training_crops_have_the_published_scales_and_places(ramp: torch.Tensor)
         heights.add(nearest[0])
         widths.add(nearest[1])
     assert heights == widths == set(allowed)
+
+
+def test_a_clip_looks_the_same_whichever_way_it_lies_in_memory() -> None:
+    clip = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 90, 120), np.uint8))
+    together = clip.contiguous(memory_format=torch.channels_last)
+    for seed in range(10):
+        crops = [multi_scale_crop(c, 40, np.random.default_rng(seed)) for c in (clip, together)]
+        assert torch.equal(*crops)
+    for crop in (center_crop, three_crops):
+        pairs = zip(crop(clip, 40), crop(together, 40), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("scales", [(1.0, 0.875, 0.75, 0.66), (1.0,), (0.5,)])
+def test_no_training_crop_of_the_least_side_is_enlarged(scales: tuple[float, ...]) -> None:
+    for size in (32, 112, 224):
+        least = least_training_side(size, scales)
+        assert round(min(scales) * least) >= size > min(scales) * (least - 1)
 
 
 def test_centre_crop_is_the_middle(ramp: torch.Tensor) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as F
 from PIL import Image
 
 from mixtconv.data import decoding, video
 from mixtconv.data.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.data.video import (
     UnreadableVideoError,
+    frame_rate,
     is_video,
+    iterate_frames,
     probe_video,
     read_clip,
     read_frames,
@@ -353,7 +356,13 @@ def test_several_threads_do_not_hide_damage(media, tmp_path):
 def test_runs_start_where_that_saves_decoding():
     numbers = np.arange(100)
     entries = ((0, 0), (4, 4), (40, 40), (80, 80))
-    table = PacketTable("h264", 100, numbers, numbers, numbers, numbers, numbers, True, entries)
+    in_order = PacketTable("h264", 100, numbers, numbers, numbers, numbers, numbers, True, entries)
+    assert plan_runs(in_order, [1, 5, 39]) == [((0, 0), (1,)), ((4, 4), (5, 39))]
+    assert plan_runs(in_order, [35, 38, 41]) == [((4, 4), (35, 38)), ((40, 40), (41,))]
+    assert plan_runs(in_order, [3, 5, 39]) == [((0, 0), (3, 5, 39))]
+    times = numbers.copy()
+    times[[2, 3]] = 3, 2  # a decoder holds a picture back, so that a jump must save more
+    table = PacketTable("h264", 100, times, numbers, numbers, numbers, numbers, True, entries)
     assert plan_runs(table, [1, 5, 39]) == [((0, 0), (1, 5, 39))]
     assert plan_runs(table, [1, 50, 60, 99]) == [
         ((0, 0), (1,)),
@@ -485,6 +494,99 @@ def test_a_picture_of_another_size_is_named(media, tmp_path):
     write_picture.save(folder / "3.jpg")
     with pytest.raises(UnreadableVideoError, match=r"3\.jpg: the picture is 96x32 .* 96x64"):
         read_clip(folder, lambda num_frames: [2])
+
+
+def smooth_frames(num_frames, height, width):
+    """Frames with as much detail as photographs have at their size, no more."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (height // 30, width // 30, 3), dtype=np.uint8))
+    ground = np.asarray(small.resize((width, height + num_frames), Image.Resampling.BICUBIC))
+    return np.stack([ground[t : t + height] for t in range(num_frames)])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize(
+    ("least", "height", "width"),
+    [
+        (None, 272, 400),
+        (273, 272, 400),
+        (137, 272, 400),
+        (136, 136, 200),
+        (68, 68, 100),
+        (34, 34, 50),
+        (2, 34, 50),
+    ],
+)
+def test_pictures_are_read_smaller_but_not_too_small(suffix, least, height, width, tmp_path):
+    frames = smooth_frames(3, 272, 400)
+    write_pictures(tmp_path / "clip", [f"{t}.{suffix}" for t in range(3)], frames)
+    full = read_clip(tmp_path / "clip", lambda n: [2, 0])
+    clip = read_clip(tmp_path / "clip", lambda n: [2, 0], least_short_side=least)
+    assert clip.frames.shape == (2, 3, height, width) and clip.num_frames == 3
+    size = [30, 44]
+    resized, stand_in = (F.resize(c.frames, size, antialias=True).float() for c in (full, clip))
+    assert (resized - stand_in).abs().mean() < 1.5
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_no_edge_of_a_picture_that_is_read_smaller_is_lost(suffix, tmp_path):
+    write_pictures(tmp_path / "clip", [f"1.{suffix}"], smooth_frames(1, 61, 95))
+    clip = read_clip(tmp_path / "clip", lambda n: [0], least_short_side=15)
+    assert clip.frames.shape == (1, 3, 16, 24)
+
+
+def test_turned_pictures_are_read_smaller_and_upright(tmp_path):
+    frame = smooth_frames(1, 160, 240)[0]
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(frame).save(folder / "1.jpg", quality=95, exif=exif)
+    full = read_frames(folder, [0])
+    reduced = read_clip(folder, lambda n: [0], least_short_side=80).frames
+    assert full.shape == (1, 3, 240, 160) and reduced.shape == (1, 3, 120, 80)
+    difference = F.resize(full, [120, 80], antialias=True).float() - reduced.float()
+    assert difference.abs().mean() < 1.5
+
+
+def test_video_files_come_in_their_size(media, tmp_path):
+    path = media.encode(tmp_path / "a.avi", media.moving_frames(3), codec="mpeg4")
+    assert read_clip(path, lambda n: [1], least_short_side=8).frames.shape == (1, 3, 64, 96)
+
+
+def test_channels_may_lie_together_in_memory(media, tmp_path):
+    frames = media.moving_frames(6)
+    write_pictures(tmp_path / "clip", [f"{t}.png" for t in range(6)], frames)
+    file = media.encode(tmp_path / "a.mp4", frames)
+    for path in (tmp_path / "clip", file):
+        plain = read_clip(path, lambda n: [4, 1, 1])
+        together = read_clip(path, lambda n: [4, 1, 1], channels_last=True)
+        assert plain.frames.is_contiguous()
+        assert together.frames.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(plain.frames, together.frames)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "folder"])
+def test_all_frames_come_one_after_the_other(suffix, media, tmp_path):
+    frames = media.moving_frames(20)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "folder":
+        write_pictures(path, [f"{t}.png" for t in range(20)], frames)
+        reference = list(frames)
+    else:
+        reference = media.decode_all(media.encode(path, frames, codec="mpeg4"))
+    got = list(iterate_frames(path))
+    assert len(got) == 20
+    assert all(np.array_equal(*pair) for pair in zip(got, reference, strict=True))
+    assert frame_rate(path) == (None if suffix == "folder" else 25)
+
+
+@pytest.mark.parametrize("reason", BAD_FILES)
+def test_going_through_a_bad_file_names_it(reason, media, tmp_path):
+    path = tmp_path / "bad.mp4"
+    BAD_FILES[reason](path, media)
+    with pytest.raises(UnreadableVideoError, match=reason):
+        list(iterate_frames(path))
 
 
 # Writing

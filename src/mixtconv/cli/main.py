@@ -15,9 +15,11 @@ from mixtconv._version import __version__
 COMMANDS = {
     "demo": "the main job on the embedded dataset, start to end, with a report",
     "synthesize": "write the synthetic dataset as video files",
+    "prepare": "write a dataset again in a form that is read fast",
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
     "predict": "rank the labels of videos",
+    "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; each is a function of that name in the module of that name."""
 

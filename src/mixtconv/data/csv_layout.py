@@ -1,6 +1,8 @@
 """Videos listed in a CSV: `path,label` or `path,label,split`, with or without a header.
 
-All lines are read before anything is refused, so that one run shows all that is wrong.
+All lines are read before anything is refused, so that one run shows all that is wrong. A column
+`prepared_from` holds the path of the video from which a prepared one was made: the split rule goes
+by it.
 """
 
 import re
@@ -17,6 +19,7 @@ _HEADERS = {
     "path": ("path", "file", "filename", "video"),
     "label": ("label", "class"),
     "split": ("split",),
+    "key": ("prepared_from",),
 }
 _FORMAT = "expected lines of path,label or path,label,split"
 
@@ -96,7 +99,8 @@ class _LineReader:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
         class_name = _class_name(values["label"], self.classes)
         path = self._find(values["path"])
-        key = PurePosixPath(values["path"].replace("\\", "/")).as_posix()
+        name = values.get("key", values["path"])
+        key = PurePosixPath(name.replace("\\", "/")).as_posix()
         return ListedVideo(path, class_name, split, key)
 
     def _find(self, text: str) -> Path:

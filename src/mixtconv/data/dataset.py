@@ -13,12 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.clip import rows_together
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.sampling import training_clip
-from mixtconv.data.transforms import CROP_SCALES, mirror, multi_scale_crop
+from mixtconv.data.transforms import (
+    CROP_SCALES,
+    least_training_side,
+    mirror,
+    multi_scale_crop,
+)
 from mixtconv.data.video import UnreadableVideoError, read_clip
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.models.spec import ModelSpec
@@ -104,7 +110,10 @@ class TrainingClips(Dataset):
 
         try:
             clip = read_clip(
-                sample.path, lambda num_frames: training_clip(self.spec, num_frames, rng(0))
+                sample.path,
+                lambda num_frames: training_clip(self.spec, num_frames, rng(0)),
+                channels_last=True,
+                least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
             )
         except UnreadableVideoError as error:
             return Unreadable(index, str(sample.path), error.reason)
@@ -119,7 +128,7 @@ class TrainingClips(Dataset):
             and chance.random() < MIRROR_PROBABILITY
         ):
             frames, label = mirror(frames), self.mirroring.target[label]
-        return VideoItem(frames, label, index)
+        return VideoItem(rows_together(frames), label, index)
 
 
 class ScoringViews(Dataset):
@@ -188,10 +197,13 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 def collate(items: Sequence[VideoItem | Unreadable]) -> VideoBatch:
-    """Make a batch of samples; those that could not be read are listed beside it."""
+    """Make a batch of samples; those that could not be read are listed beside it.
+
+    In a worker the frames are written into memory that is shared with the main process at once.
+    """
     read = [item for item in items if isinstance(item, VideoItem)]
     unreadable = tuple(item for item in items if isinstance(item, Unreadable))
-    frames = torch.stack([item.frames for item in read]) if read else torch.empty(0)
+    frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
         labels=torch.tensor([item.label for item in read], dtype=torch.long),

@@ -1,14 +1,15 @@
 """Pictures of a video file by number, exactly those of decoding the file from its start.
 
 There are two ways. The plain one decodes from the first packet with one thread, skips packets
-that cannot be decoded, and is right by definition. The checked one may use several threads and
-jump to later entries; it tells the decoder to report damage instead of hiding it (how damage is
-hidden differs with the number of threads) and compares every picture's time with the packet
-table. At the first thing that is not as expected it gives up and the plain way is taken.
+that cannot be decoded, and is right by definition. The checked one may use several threads, jump
+to later entries and leave out packets that nothing wanted depends on; it tells the decoder to
+report damage instead of hiding it (how damage is hidden differs with the number of threads) and
+compares every picture's time with the packet table. At the first thing that is not as expected it
+gives up and the plain way is taken.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.packet_table import PacketTable, demux_readable, plan_runs
+from mixtconv.data.packet_table import (
+    PacketTable,
+    Run,
+    demux_readable,
+    packets_a_run,
+    plan_runs,
+)
 
 # Decoders that report damage they would otherwise hide when several threads work; others (VP8 is
 # one) stay with one thread, because what they make of damage depends on the number of threads.
 THREADED_CODECS = {"h264", "hevc", "mpeg4", "vp9"}
 
+# Each thread holds a picture back, at the end of every run: decoding eight runs of 2 to 8 packets
+# takes 1.3 to 2.5 times as long with two threads as with one.
+FEWEST_THREADED = 16
+
 Picture = npt.NDArray[np.uint8]
+Opened = tuple[Any, Any]
+"""A PyAV container and its video stream."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class _UnexpectedError(Exception):
 
 
 @contextmanager
-def open_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
+def open_video(path: str | Path) -> Iterator[Opened]:
     """Opens a file as (container, video stream), and closes it whatever happens."""
     import av  # noqa: PLC0415
 
@@ -73,19 +86,45 @@ def open_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
 
 
 def decode_pictures(
-    path: str | Path, table: PacketTable, wanted: Sequence[int], *, num_threads: int
+    path: str | Path,
+    table: PacketTable,
+    wanted: Sequence[int],
+    *,
+    num_threads: int,
+    opened: Opened | None = None,
 ) -> Decoded:
-    """Decodes the pictures of the given numbers; `num_threads` 0 leaves the choice to the codec."""
+    """Decodes the pictures of the given numbers; `num_threads` 0 leaves the choice to the codec.
+
+    `opened` is the file as `open_video` gives it, from which packets may have been read but
+    nothing was decoded; with it the file need not be opened once more.
+    """
     order = sorted(set(wanted))
-    runs = plan_runs(table, order)
+    if order[-1] >= table.num_pictures:  # a packet gives several
+        return decode_plain(path, table, order)
     if table.codec not in THREADED_CODECS:
         num_threads = 1
-    if num_threads != 1 or any(entry != (0, 0) for entry, _ in runs):
-        try:
-            return _decode_checked(path, table, runs, num_threads)
-        except _UnexpectedError:
-            pass
+    runs = plan_runs(table, order)
+    if num_threads == 0 and table.trusted and packets_a_run(table, runs) < FEWEST_THREADED:
+        num_threads = 1
+    jumps = any(entry != (0, 0) for entry, _ in runs)
+    try:
+        if jumps or table.spare.any() or (table.trusted and num_threads != 1):
+            return _decode_checked(path, table, runs, num_threads, opened)
+        if num_threads != 1:
+            return _decode_threaded(path, order, num_threads)
+    except _UnexpectedError:
+        pass
     return decode_plain(path, table, order)
+
+
+def decode_every(path: str | Path) -> Iterator[Picture]:
+    """Decodes every picture of a file in order, in the plain way."""
+    with open_video(path) as (container, stream):
+        stream.thread_count = 1
+        size = (stream.width, stream.height)
+        for packet in _with_flush(container, stream):
+            for frame in _plainly(stream, packet) or ():
+                yield to_rgb(frame, size)
 
 
 def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) -> Decoded:
@@ -94,8 +133,6 @@ def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) ->
     It stops at the last wanted picture, but goes on to the end, counting, where the number of
     packets has turned out not to be the number of pictures or cannot be trusted to be.
     """
-    import av  # noqa: PLC0415
-
     numbers = set(wanted)
     last = max(numbers, default=-1)
     pictures: dict[int, Picture] = {}
@@ -105,12 +142,9 @@ def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) ->
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
-            try:
-                frames = stream.decode(packet)
-            except av.FFmpegError:
-                counting = True
-                continue
-            for frame in frames:
+            frames = _plainly(stream, packet)
+            counting = counting or frames is None
+            for frame in frames or ():
                 if count in numbers:
                     pictures[count] = to_rgb(frame, size)
                 as_announced = table.trusted and _as_announced(table, count, frame)
@@ -119,6 +153,17 @@ def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) ->
             if count > last and not counting:
                 return Decoded(pictures, None)
     return Decoded(pictures, count)
+
+
+def _plainly(stream: Any, packet: Any) -> list[Any] | None:
+    """The frames that a packet gives, None if it cannot be decoded."""
+    import av  # noqa: PLC0415
+
+    try:
+        frames: list[Any] = stream.decode(packet)
+    except av.FFmpegError:
+        return None
+    return frames
 
 
 def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
@@ -163,46 +208,68 @@ def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
     yield None
 
 
+def _decode_threaded(path: str | Path, wanted: Sequence[int], num_threads: int) -> Decoded:
+    """Decodes the whole file with several threads, where no packet table says what to expect."""
+    pictures: dict[int, Picture] = {}
+    count = 0
+    with open_video(path) as (container, stream), _strictly(stream, num_threads):
+        size = (stream.width, stream.height)
+        for packet in _with_flush(container, stream):
+            for frame in stream.decode(packet):
+                if count in wanted:
+                    pictures[count] = to_rgb(frame, size)
+                count += 1
+    return Decoded(pictures, count)
+
+
 def _decode_checked(
     path: str | Path,
     table: PacketTable,
-    runs: Sequence[tuple[tuple[int, int], tuple[int, ...]]],
+    runs: Sequence[Run],
     num_threads: int,
+    opened: Opened | None = None,
 ) -> Decoded:
+    pictures: dict[int, Picture] = {}
+    with (
+        nullcontext(opened) if opened else open_video(path) as (container, stream),
+        _strictly(stream, num_threads),
+    ):
+        size = (stream.width, stream.height)
+        for (entry_packet, entry_picture), numbers in runs:
+            if entry_packet or opened:
+                container.seek(int(table.seek_times[entry_packet]), stream=stream)
+            needed = table.needed(numbers)
+            packets = _from_packet(_with_flush(container, stream), table, entry_packet, needed)
+            frames = (frame for packet in packets for frame in stream.decode(packet))
+            given = np.flatnonzero(needed[table.picture_packets[entry_picture:]]) + entry_picture
+            for number, frame in _numbered(frames, table, given.tolist()):
+                if number in numbers:
+                    pictures[number] = to_rgb(frame, size)
+                if number == numbers[-1]:
+                    break
+            else:  # ended too soon
+                raise _UnexpectedError
+    return Decoded(pictures, None)
+
+
+@contextmanager
+def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
+    """Sets a decoder up to report damage, which is then unexpected."""
     import av  # noqa: PLC0415
 
-    pictures: dict[int, Picture] = {}
-    with open_video(path) as (container, stream):
-        stream.thread_count = num_threads
-        stream.thread_type = "FRAME"
-        stream.codec_context.options = {"err_detect": "explode"}
-        size = (stream.width, stream.height)
-        try:
-            for (entry_packet, entry_picture), numbers in runs:
-                if entry_packet:
-                    container.seek(int(table.seek_times[entry_packet]), stream=stream)
-                packets = _from_packet(_with_flush(container, stream), table, entry_packet)
-                frames = (frame for packet in packets for frame in stream.decode(packet))
-                count = entry_picture
-                for number, frame in _numbered(frames, table, first=entry_picture):
-                    if number in numbers:
-                        pictures[number] = to_rgb(frame, size)
-                    count = number + 1
-                    if table.trusted and number == numbers[-1]:
-                        break
-                else:
-                    if table.trusted:  # ended too soon
-                        raise _UnexpectedError
-        except av.FFmpegError as error:
-            raise _UnexpectedError from error
-    return Decoded(pictures, None if table.trusted else count)
+    stream.thread_count = num_threads
+    stream.thread_type = "FRAME"
+    stream.codec_context.options = {"err_detect": "explode"}
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise _UnexpectedError from error
 
 
-def _from_packet(packets: Iterator[Any], table: PacketTable, start: int) -> Iterator[Any]:
-    """Passes the packets on from number `start`, making sure that they are those of the table."""
-    if not table.trusted:
-        yield from packets
-        return
+def _from_packet(
+    packets: Iterator[Any], table: PacketTable, start: int, needed: npt.NDArray[np.bool_]
+) -> Iterator[Any]:
+    """Passes the needed packets on from number `start`, if they are all those of the table."""
     position = -1
     for packet in packets:
         if packet is not None:
@@ -212,7 +279,7 @@ def _from_packet(packets: Iterator[Any], table: PacketTable, start: int) -> Iter
                 table.sizes[position],
             ):
                 raise _UnexpectedError
-            if position < start:
+            if position < start or not needed[position]:
                 continue
         yield packet
 
@@ -226,11 +293,11 @@ def _landing(table: PacketTable, packet: Any, start: int) -> int:
 
 
 def _numbered(
-    frames: Iterator[Any], table: PacketTable, *, first: int
+    frames: Iterator[Any], table: PacketTable, numbers: Sequence[int]
 ) -> Iterator[tuple[int, Any]]:
-    """Numbers the frames from `first`, making sure that their times are those of the table."""
-    for number, frame in enumerate(frames, start=first):
-        if table.trusted and not _as_announced(table, number, frame):
+    """Gives the frames their numbers, making sure that their times are those of the table."""
+    for frame, number in zip(frames, numbers, strict=False):
+        if not _as_announced(table, number, frame):
             raise _UnexpectedError
         yield number, frame
 

@@ -5,10 +5,12 @@ than that: a video elsewhere is named as ignored and not taken under a class tha
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mixtconv.data.frame_folder import list_pictures, natural_order
 from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, Split, VideoListing, first_few
+from mixtconv.data.preparation.journal import Journal, read_journal
 from mixtconv.data.video import VIDEO_SUFFIXES, is_video
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
@@ -25,6 +27,7 @@ def list_folder(root: str | Path) -> VideoListing:
         ValueError: no class folder holds a video; the message says where videos were seen.
     """
     root = Path(root)
+    journal = read_journal(root)
     splits = _split_folders(root)
     videos: list[ListedVideo] = []
     ignored: list[Path] = []
@@ -40,7 +43,26 @@ def list_folder(root: str | Path) -> VideoListing:
             ]
     if not videos:
         raise ValueError(_no_videos(root, ignored))
-    return VideoListing(root, tuple(videos), tuple(ignored))
+    if journal is None:
+        return VideoListing(root, tuple(videos), tuple(ignored))
+    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), _notes(journal))
+
+
+def _with_keys(
+    videos: Sequence[ListedVideo], root: Path, journal: Journal
+) -> tuple[ListedVideo, ...]:
+    """Prepared videos with the keys of their originals, so that the same ones are held out."""
+    made = [journal.videos.get(video.path.relative_to(root).as_posix()) for video in videos]
+    return tuple(
+        video if origin is None else replace(video, key=origin.key)
+        for video, origin in zip(videos, made, strict=True)
+    )
+
+
+def _notes(journal: Journal) -> tuple[str, ...]:
+    if journal.complete:
+        return ()
+    return ("prepared in part only: run the same mixtconv prepare again to go on",)
 
 
 def _split_folders(root: Path) -> dict[Split, Path]:

@@ -1,7 +1,6 @@
 """Data loaders: worker processes that read videos ahead of the network."""
 
 import gc
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.cores import usable_cores
 from mixtconv.data.dataset import (
     EpochSampler,
     ScoringViews,
@@ -24,9 +24,7 @@ MAX_DEFAULT_WORKERS = 8
 
 def default_workers() -> int:
     """Worker processes unless the user says otherwise: one a core, at most eight."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only; respects affinity
-    cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    return min(cores, MAX_DEFAULT_WORKERS)
+    return min(usable_cores(), MAX_DEFAULT_WORKERS)
 
 
 def training_loader(

@@ -1,11 +1,14 @@
 """What happens to the frames of a clip between decoding and the network: one choice for all frames.
 
-Clips are uint8 (T, 3, H, W) throughout; normalisation is the model's (on its device). Multi-scale
-cropping after "Temporal Segment Networks" (arXiv 1608.00859), as TSN and TSM train; resizing and
-cropping for tests as they test. Different here: the chance comes from a generator that belongs to
-the sample, not from a global one, so that a sample looks the same whichever worker reads it.
+Clips are uint8 (T, 3, H, W) throughout; normalisation is the model's (on its device). In memory the
+channels of a pixel may lie beside each other, as decoders give them: torch then resizes 3 to 7
+times as fast, with the same result. Multi-scale cropping after "Temporal Segment Networks" (arXiv
+1608.00859), as TSN and TSM train; resizing and cropping for tests as they test. Different here: the
+chance comes from a generator that belongs to the sample, not from a global one, so that a sample
+looks the same whichever worker reads it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -59,6 +62,24 @@ def _crop_places(free_height: int, free_width: int) -> list[tuple[int, int]]:
     return [(free_height * row // 4, free_width * column // 4) for row, column in quarters]
 
 
+def least_training_side(size: int, scales: Sequence[float] = CROP_SCALES) -> int:
+    """Short side of frames below which a training crop would be enlarged.
+
+    >>> least_training_side(224)
+    340
+    """
+    return math.ceil(size / min(scales))
+
+
+def scoring_side(size: int) -> int:
+    """Short side to which frames are resized before they are cropped for a test.
+
+    >>> scoring_side(224)
+    256
+    """
+    return round(size * RESIZE_RATIO)
+
+
 def mirror(clip: Tensor) -> Tensor:
     """Exchange left and right in every frame; the label may change with it (see `labels.py`)."""
     return F.horizontal_flip(clip)
@@ -66,7 +87,7 @@ def mirror(clip: Tensor) -> Tensor:
 
 def center_crop(clip: Tensor, size: int) -> list[Tensor]:
     """The middle of the frames: short side to size * 256 / 224, then size x size."""
-    resized = F.resize(clip, [round(size * RESIZE_RATIO)], antialias=True)
+    resized = F.resize(clip, [scoring_side(size)], antialias=True)
     return [F.center_crop(resized, [size, size])]
 
 
@@ -75,7 +96,7 @@ def three_crops(clip: Tensor, size: int) -> list[Tensor]:
 
     The short side becomes size * 256 / 224 (256 for 224), and so are the squares.
     """
-    side = round(size * RESIZE_RATIO)
+    side = scoring_side(size)
     resized = F.resize(clip, [side], antialias=True)
     height, width = resized.shape[-2:]
     return [

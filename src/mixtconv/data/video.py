@@ -5,18 +5,29 @@ by. The count in a file's header is not believed: packets are counted, and where
 that some give no picture the pictures are counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mixtconv.data.clip import Clip, UnreadableVideoError, VideoInfo
-from mixtconv.data.decoding import Picture, decode_pictures, decode_plain, open_video
+from mixtconv.data.clip import Clip, UnreadableVideoError, VideoInfo, rows_together
+from mixtconv.data.decoding import (
+    Picture,
+    decode_every,
+    decode_pictures,
+    decode_plain,
+    open_video,
+)
 from mixtconv.data.frame_folder import list_frames, list_pictures, load_frames
 from mixtconv.data.packet_table import read_packet_table
+from mixtconv.data.table_memory import KNOWN_TABLES
 from mixtconv.data.video_writer import write_video
 
 __all__ = [
@@ -24,7 +35,9 @@ __all__ = [
     "Clip",
     "UnreadableVideoError",
     "VideoInfo",
+    "frame_rate",
     "is_video",
+    "iterate_frames",
     "probe_video",
     "read_clip",
     "read_frames",
@@ -68,12 +81,12 @@ def is_video(path: str | Path) -> bool:
 def probe_video(path: str | Path) -> VideoInfo:
     """Reads the facts about a video: its packets are counted and its first picture is decoded."""
     if Path(path).is_dir():
-        frames = list_frames(path)
-        height, width = load_frames(frames, (0,)).shape[2:]
-        return VideoInfo(len(frames), width, height, None, "pictures")
+        names = list_frames(path)
+        height, width = load_frames(path, names, (0,)).shape[2:]
+        return VideoInfo(len(names), width, height, None, "pictures")
     with open_video(path) as (container, stream):
         table = read_packet_table(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = _average_rate(stream)
         codec = stream.codec_context.name
     first = _read_pictures(path, lambda num_frames: (0,), num_threads=1)
     height, width = first.frames.shape[2:]
@@ -86,6 +99,8 @@ def read_clip(
     choose_indices: Callable[[int], Sequence[int]],
     *,
     num_threads: int | None = None,
+    channels_last: bool = False,
+    least_short_side: int | None = None,
 ) -> Clip:
     """Reads the frames that a function of the number of frames chooses.
 
@@ -95,6 +110,14 @@ def read_clip(
 
     `num_threads` is the decoder's; by default one inside a worker of a DataLoader, otherwise as
     many as the codec likes. It changes the speed, never the frames.
+
+    `channels_last` leaves the channels of a pixel beside each other in memory, as they are decoded:
+    the tensor is a view of one of `(T, H, W, 3)`, which is resized several times as fast.
+
+    `least_short_side` says how large frames must be. A folder of pictures is then read at a half, a
+    quarter or an eighth of their height and width where that is no less, which a JPEG decoder does
+    while decoding; it is a fair stand-in for resizing them. Video files come as they are: those of
+    their decoders that can do the same are either not faster for it or change what is shown.
 
     Returns uint8 RGB frames, `(T, 3, H, W)`, upright by the file's rotation.
 
@@ -108,10 +131,13 @@ def read_clip(
     (torch.Size([4, 3, 48, 64]), (0, 3, 6, 9), 12)
     """
     if Path(path).is_dir():
-        paths = list_frames(path)
-        indices = _checked(path, choose_indices(len(paths)), len(paths))
-        return Clip(load_frames(paths, indices), indices, len(paths))
-    return _read_pictures(path, choose_indices, num_threads=_threads(num_threads))
+        names = list_frames(path)
+        indices = _checked(path, choose_indices(len(names)), len(names))
+        frames = load_frames(path, names, indices, least_short_side=least_short_side)
+        clip = Clip(frames, indices, len(names))
+    else:
+        clip = _read_pictures(path, choose_indices, num_threads=_threads(num_threads))
+    return clip if channels_last else replace(clip, frames=rows_together(clip.frames))
 
 
 def read_frames(
@@ -121,20 +147,49 @@ def read_frames(
     return read_clip(path, lambda num_frames: indices, num_threads=num_threads).frames
 
 
+def iterate_frames(path: str | Path) -> Iterator[npt.NDArray[np.uint8]]:
+    """Reads all frames in order, one at a time, each uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        UnreadableVideoError: there is no frame, or a picture of a folder cannot be read.
+    """
+    if Path(path).is_dir():
+        names = list_frames(path)
+        for index in range(len(names)):
+            yield load_frames(path, names, (index,))[0].permute(1, 2, 0).numpy()
+        return
+    number = -1
+    for number, picture in enumerate(decode_every(path)):  # noqa: B007
+        yield picture
+    _refuse_no_picture(path, number + 1)
+
+
+def frame_rate(path: str | Path) -> Fraction | None:
+    """Average frames per second, None where the source does not say."""
+    if Path(path).is_dir():
+        return None
+    with open_video(path) as (_, stream):
+        return _average_rate(stream)
+
+
+def _average_rate(stream: Any) -> Fraction | None:
+    return stream.average_rate or stream.guessed_rate or None
+
+
 def _read_pictures(
     path: str | Path, choose_indices: Callable[[int], Sequence[int]], *, num_threads: int
 ) -> Clip:
-    with open_video(path) as (container, stream):
-        table = read_packet_table(container, stream)
-    num_frames = table.num_pictures
-    _refuse_no_picture(path, num_frames)
-    indices = tuple(int(index) for index in choose_indices(num_frames))
-    if max(indices, default=0) >= num_frames:  # the packets may announce too few
-        num_frames = decode_plain(path, table, ()).num_pictures or 0
+    with open_video(path) as opened:
+        table = KNOWN_TABLES.read(path, *opened)
+        num_frames = table.num_pictures
         _refuse_no_picture(path, num_frames)
-        indices = _checked(path, choose_indices(num_frames), num_frames)
-    indices = _checked(path, indices, num_frames)
-    decoded = decode_pictures(path, table, indices, num_threads=num_threads)
+        indices = tuple(int(index) for index in choose_indices(num_frames))
+        if max(indices, default=0) >= num_frames:  # the packets may announce too few
+            num_frames = decode_plain(path, table, ()).num_pictures or 0
+            _refuse_no_picture(path, num_frames)
+            indices = _checked(path, choose_indices(num_frames), num_frames)
+        indices = _checked(path, indices, num_frames)
+        decoded = decode_pictures(path, table, indices, num_threads=num_threads, opened=opened)
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
         _refuse_no_picture(path, num_frames)
@@ -146,7 +201,7 @@ def _read_pictures(
 
 def _stack(pictures: dict[int, Picture], indices: Sequence[int]) -> Tensor:
     frames = np.stack([pictures[index] for index in indices])  # (T, H, W, 3)
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, 3, H, W)
 
 
 def _refuse_no_picture(path: str | Path, num_frames: int) -> None:

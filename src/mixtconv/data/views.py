@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixtconv.data.clip import rows_together
 from mixtconv.data.sampling import scoring_clips
-from mixtconv.data.transforms import CROPS
+from mixtconv.data.transforms import CROPS, scoring_side
 from mixtconv.data.video import read_clip
 from mixtconv.models.spec import ModelSpec
 
@@ -81,17 +82,18 @@ def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
         clips = scoring_clips(spec, num_video_frames, protocol.num_clips)
         return [frame for clip in clips for frame in clip]
 
-    frames = read_clip(path, choose).frames  # (clips * T, 3, H, W)
-    return crop_views(frames, spec, protocol)
+    clip = read_clip(
+        path, choose, channels_last=True, least_short_side=scoring_side(spec.image_size)
+    )
+    return rows_together(crop_views(clip.frames, spec, protocol))
 
 
 def crop_views(frames: Tensor, spec: ModelSpec, protocol: Protocol) -> Tensor:
     """The views in frames that lie clip by clip: (clips * T, 3, H, W) -> (V, T, 3, S, S)."""
     clips = frames.unflatten(0, (protocol.num_clips, spec.num_frames))  # (clips, T, 3, H, W)
     crops = CROPS[protocol.num_crops]
-    return torch.stack(
-        [view for clip in clips for view in crops(clip, spec.image_size)]
-    )  # (V, T, 3, S, S)
+    views = [view for clip in clips for view in crops(clip, spec.image_size)]
+    return torch.stack(views)  # (V, T, 3, S, S)
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,0 +1,1 @@
+"""Speed of the operation, the model, the training step and the loader, beside baselines."""

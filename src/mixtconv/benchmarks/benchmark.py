@@ -1,0 +1,106 @@
+"""One benchmark by name, with what it was measured on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mixtconv.benchmarks.environment import Environment, describe_environment
+from mixtconv.benchmarks.loader import bench_loader
+from mixtconv.benchmarks.model import bench_model
+from mixtconv.benchmarks.operation import bench_operation
+from mixtconv.benchmarks.peak_memory import MemoryComparison
+from mixtconv.benchmarks.timing import Comparison, Progress
+from mixtconv.benchmarks.training_step import bench_training_step
+from mixtconv.benchmarks.workload import Workload
+from mixtconv.models.device import resolve_device
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one benchmark."""
+
+    times: tuple[Comparison, ...]
+    """What the candidates took."""
+    memory: tuple[MemoryComparison, ...] = ()
+    """What they needed at most."""
+    details: tuple[Comparison, ...] = ()
+    """The parts that the times were put together from."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of one benchmark and what they were measured on."""
+
+    subject: str
+    environment: Environment
+    measured: Measured
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "subject": self.subject,
+            "environment": self.environment.to_dict(),
+            **{
+                kind: [comparison.to_dict() for comparison in comparisons]
+                for kind, comparisons in vars(self.measured).items()
+            },
+        }
+
+
+def run_benchmark(
+    subject: str,
+    workload: Workload,
+    *,
+    rounds: int | None = None,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure one subject beside what it is compared with.
+
+    Args:
+        subject: one of `BENCHMARKS`.
+        workload: network, clips, device and precision.
+        rounds: how often each candidate runs; by default as often as fits into minutes.
+        num_threads: threads of torch's CPU operations; by default as many as torch takes.
+        progress: called with the parts done and all of them.
+
+    Raises:
+        ValueError: fewer than 1 round or thread, and what the benchmark itself cannot use.
+    """
+    for flag, value in (("--rounds", rounds), ("--threads", num_threads)):
+        if value is not None and value < 1:
+            raise ValueError(f"{flag} is {value}; give 1 or more")
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    environment = describe_environment(resolve_device(workload.device))
+    return Report(subject, environment, BENCHMARKS[subject](workload, rounds, progress))
+
+
+def _op(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    speed = bench_operation(workload, rounds=rounds, progress=progress)
+    return Measured(speed.totals, details=speed.per_shape)
+
+
+def _model(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    return Measured(tuple(bench_model(workload, rounds=rounds, progress=progress)))
+
+
+def _train(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    speed = bench_training_step(workload, rounds=rounds, progress=progress)
+    return Measured(speed.times, memory=speed.memory)
+
+
+def _loader(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    speed = bench_loader(workload, video=workload.video, rounds=rounds, progress=progress)
+    return Measured(tuple(speed))
+
+
+BENCHMARKS: dict[str, Callable[[Workload, int | None, Progress | None], Measured]] = {
+    "op": _op,
+    "model": _model,
+    "train": _train,
+    "loader": _loader,
+}
+"""Subject -> what measures it."""

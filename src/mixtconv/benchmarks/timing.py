@@ -1,0 +1,223 @@
+"""Timing of what is compared, in turn in one process, so that noise falls on all alike.
+
+A machine slows down and speeds up while it is measured. Candidates therefore run in rounds, each
+once a round, and a ratio is taken inside every round before the median over the rounds. Who runs
+after whom changes from round to round as in a Williams design: what one candidate leaves in the
+caches and in the allocator is inherited by every other one equally often.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+
+CPU = torch.device("cpu")
+
+Progress = Callable[[int, int], None]
+"""Called with the number of parts done and of all."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one candidate took, round by round."""
+
+    name: str
+    """The candidate."""
+    seconds: tuple[float, ...]
+    """Time of each round."""
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return len(self.seconds)
+
+    @property
+    def median_seconds(self) -> float:
+        """Half of the rounds took longer."""
+        return median(self.seconds)
+
+    @property
+    def low_seconds(self) -> float:
+        """Lower quartile of the rounds."""
+        return self._quartile(0)
+
+    @property
+    def high_seconds(self) -> float:
+        """Upper quartile of the rounds."""
+        return self._quartile(2)
+
+    def _quartile(self, index: int) -> float:
+        if self.rounds == 1:
+            return self.seconds[0]
+        return quantiles(self.seconds, n=4, method="inclusive")[index]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidates that ran in the same rounds, and the one that the others are compared with."""
+
+    title: str
+    """What was done."""
+    baseline: str
+    """Name of the candidate that ratios are against."""
+    timings: tuple[Timing, ...]
+    """One a candidate, all of the same rounds."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know."""
+    references: tuple[str, ...] = ()
+    """Other candidates that ratios are given against as well."""
+
+    @property
+    def names(self) -> list[str]:
+        """The candidates."""
+        return [timing.name for timing in self.timings]
+
+    def timing(self, name: str) -> Timing:
+        """The timing of a candidate."""
+        return next(timing for timing in self.timings if timing.name == name)
+
+    def ratio(self, timing: Timing, *, to: str | None = None) -> float:
+        """How many times as long as another candidate, by default the baseline.
+
+        It is the median over the rounds of the ratio inside each round.
+
+        >>> timings = (Timing("ours", (1.0, 4.0, 9.0)), Timing("theirs", (2.0, 8.0, 9.0)))
+        >>> Comparison("a task", "theirs", timings).ratio(timings[0])
+        0.5
+        """
+        other = self.timing(to or self.baseline)
+        return median(
+            own / others for own, others in zip(timing.seconds, other.seconds, strict=True)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "title": self.title,
+            "baseline": self.baseline,
+            "candidates": [
+                {
+                    "name": timing.name,
+                    "rounds": timing.rounds,
+                    "median_seconds": timing.median_seconds,
+                    "low_seconds": timing.low_seconds,
+                    "high_seconds": timing.high_seconds,
+                    "ratios": {
+                        name: self.ratio(timing, to=name)
+                        for name in (self.baseline, *self.references)
+                    },
+                }
+                for timing in self.timings
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def interleave(
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 1,
+    device: torch.device = CPU,
+    clock: Callable[[], float] = time.perf_counter,
+    before_each: Callable[[], object] = lambda: None,
+    progress: Progress | None = None,
+) -> list[Timing]:
+    """Time candidates in rounds, each once a round, in an order that changes with the round.
+
+    Args:
+        candidates: name -> what to run.
+        rounds: timed rounds; a multiple of twice the number of candidates gives every candidate
+            every place and every neighbour equally often.
+        warmup: rounds before them that are not timed.
+        device: where the candidates work; it is waited for before the clock is read.
+        clock: seconds.
+        before_each: run before every candidate and not timed, such as to leave the same in the
+            caches for all.
+        progress: called after every round.
+
+    Returns:
+        One timing a candidate, in the order given.
+
+    Raises:
+        ValueError: fewer than 1 round.
+
+    >>> timings = interleave({"a": list, "b": dict}, rounds=3)
+    >>> [(timing.name, timing.rounds) for timing in timings]
+    [('a', 3), ('b', 3)]
+    """
+    if rounds < 1:
+        raise ValueError(f"--rounds is {rounds}; give 1 or more")
+    names = list(candidates)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    with _no_garbage_collection():
+        for number in range(-warmup, rounds):
+            for index in running_order(len(names), number):
+                name = names[index]
+                before_each()
+                taken = _measure(candidates[name], device, clock)
+                if number >= 0:
+                    seconds[name].append(taken)
+            if progress is not None:
+                progress(number + warmup + 1, rounds + warmup)
+    return [Timing(name, tuple(seconds[name])) for name in names]
+
+
+def running_order(num_candidates: int, number: int) -> list[int]:
+    """Who runs in a round: a Williams design, which balances places and neighbours.
+
+    A zigzag through the candidates has every distance between neighbours once; turning it by one
+    each round gives everybody every place. An odd number needs the same rounds backwards as well.
+
+    >>> [running_order(4, number) for number in range(4)]
+    [[0, 3, 1, 2], [1, 0, 2, 3], [2, 1, 3, 0], [3, 2, 0, 1]]
+    """
+    zigzag = [
+        place // 2 if place % 2 == 0 else num_candidates - 1 - place // 2
+        for place in range(num_candidates)
+    ]
+    order = [(index + number) % num_candidates for index in zigzag]
+    backwards = num_candidates % 2 == 1 and (number // num_candidates) % 2 == 1
+    return order[::-1] if backwards else order
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when all work given to the device is done."""
+    _WAIT[device.type](device)
+
+
+_WAIT: dict[str, Callable[[torch.device], None]] = {
+    "cpu": lambda device: None,
+    "cuda": torch.cuda.synchronize,
+    "mps": lambda device: torch.mps.synchronize(),
+}
+
+
+def _measure(
+    candidate: Callable[[], object], device: torch.device, clock: Callable[[], float]
+) -> float:
+    wait_for(device)
+    start = clock()
+    result = candidate()
+    wait_for(device)
+    taken = clock() - start
+    del result  # freed outside the time, before the next one starts
+    return taken
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect now rather than in the middle of a measurement."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

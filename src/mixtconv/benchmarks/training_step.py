@@ -1,0 +1,107 @@
+"""Speed and memory of one training step: forward, loss, backward and the optimiser's step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixtconv.benchmarks.groups import compare_in_groups, grouped_name
+from mixtconv.benchmarks.peak_memory import MemoryComparison, PeakMemory, peak_bytes
+from mixtconv.benchmarks.recognisers import (
+    NUM_CLASSES,
+    RECOGNISERS,
+    channels_last_clips,
+    random_clips,
+    to_channels_last,
+)
+from mixtconv.benchmarks.timing import Comparison, Progress, interleave
+from mixtconv.benchmarks.workload import Workload
+from mixtconv.models.device import autocast, resolve_device
+
+ROUNDS = 6
+
+NCHW, CHANNELS_LAST = "NCHW", "channels-last"
+
+CANDIDATES = {
+    NCHW: ("TSN", "MSTNet", "MSTNet as published"),
+    CHANNELS_LAST: ("TSN", "TSM", "MSTNet"),
+}
+"""Layout -> recognisers that train in it; the first is the baseline of the others."""
+
+PUBLISHED = grouped_name("MSTNet as published", NCHW)
+
+
+@dataclass(frozen=True)
+class TrainingStepSpeed:
+    """What the candidates took, one comparison a layout."""
+
+    times: tuple[Comparison, ...]
+    """Time of a step."""
+    memory: tuple[MemoryComparison, ...]
+    """Peak memory of a process that makes the recogniser and trains it for two steps."""
+
+
+def bench_training_step(
+    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
+) -> TrainingStepSpeed:
+    """Time training steps of the recognisers, and measure the memory that each needs.
+
+    Args:
+        workload: backbone, clips, device and precision.
+        rounds: `ROUNDS` by default.
+        progress: called after every round.
+
+    Raises:
+        ValueError: an unknown backbone or one without residual branches; a device or a precision
+            that cannot be had.
+    """
+    device = resolve_device(workload.device)
+    prepared = {
+        grouped_name(name, layout): partial(prepare_step, workload, name, layout)
+        for layout, names in CANDIDATES.items()
+        for name in names
+    }
+    timings = interleave(
+        {name: prepare() for name, prepare in prepared.items()},
+        rounds=ROUNDS if rounds is None else rounds,
+        device=device,
+        progress=progress,
+    )
+    task = f"training step of {workload.backbone}, {workload.clips_text(device.type)}"
+    times = compare_in_groups(timings, CANDIDATES, task=task, reference=PUBLISHED)
+    peaks = {name: peak_bytes(prepare, device=device) for name, prepare in prepared.items()}
+    memory = [
+        MemoryComparison(
+            title=f"peak memory, {comparison.title}",
+            baseline=comparison.baseline,
+            peaks=tuple(
+                PeakMemory(timing.name, peaks[timing.name]) for timing in comparison.timings
+            ),
+        )
+        for comparison in times
+    ]
+    return TrainingStepSpeed(tuple(times), tuple(memory))
+
+
+def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:
+    """A training step of a recogniser, always on the same clips; it gives the loss before it."""
+    device = resolve_device(workload.device)
+    model = RECOGNISERS[name](workload).to(device).train()
+    clips = random_clips(workload, device)
+    if layout == CHANNELS_LAST:
+        model, clips = to_channels_last(model), channels_last_clips(clips)
+    labels = torch.arange(len(clips), device=device) % NUM_CLASSES
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> Tensor:
+        with autocast(workload.precision, device):
+            loss = F.cross_entropy(model(clips), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    return step

@@ -1,0 +1,75 @@
+"""`mixtconv bench SUBJECT`."""
+
+import sys
+from typing import TYPE_CHECKING, Literal
+
+from mixtconv.benchmarks.workload import Workload
+from mixtconv.cli.console import Format, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from mixtconv.benchmarks.benchmark import Report
+    from mixtconv.benchmarks.peak_memory import MemoryComparison
+    from mixtconv.benchmarks.timing import Comparison
+
+
+def bench(
+    subject: Literal["op", "model", "train", "loader"],
+    workload: Workload,
+    *,
+    rounds: int | None = None,
+    threads: int | None = None,
+    format: Format = "table",
+) -> int:
+    """Measure speed, each thing beside what it is compared with, in turn in one process.
+
+    Args:
+        subject: The temporal operation alone, inference of whole recognisers, a training step, or
+            the loader of videos.
+        workload: What is run.
+        rounds: Times that each candidate runs; default as many as take about two minutes on two
+            cores.
+        threads: Threads of torch on the CPU; default one a core.
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.benchmarks.benchmark import run_benchmark
+
+    with progress(f"measuring {subject}") as show:
+        report = run_benchmark(subject, workload, rounds=rounds, num_threads=threads, progress=show)
+    if format == "json":
+        print_json(report.to_dict())
+    else:
+        _print_tables(report)
+    return 0
+
+
+def _print_tables(report: "Report") -> None:
+    print_table(["measured on", ""], list(report.environment.to_dict().items()))
+    for comparison in report.measured.times:
+        _print_times(comparison)
+    for memory in report.measured.memory:
+        _print_memory(memory)
+    for note in dict.fromkeys(note for times in report.measured.times for note in times.notes):
+        sys.stdout.write(note + "\n")
+
+
+def _print_times(comparison: "Comparison") -> None:
+    references = [comparison.baseline, *comparison.references]
+    rows = [
+        [
+            timing.name,
+            1e3 * timing.median_seconds,
+            1e3 * timing.low_seconds,
+            1e3 * timing.high_seconds,
+            *(comparison.ratio(timing, to=name) for name in references),
+        ]
+        for timing in comparison.timings
+    ]
+    columns = ["candidate", "median ms", "quartile", "quartile"]
+    columns += [f"times {name}" for name in references]
+    print_table(columns, rows, title=f"{comparison.title}, rounds: {comparison.timings[0].rounds}")
+
+
+def _print_memory(comparison: "MemoryComparison") -> None:
+    rows = [[peak.name, peak.bytes / 2**20, comparison.ratio(peak)] for peak in comparison.peaks]
+    columns = ["candidate", "peak MiB", f"times {comparison.baseline}"]
+    print_table(columns, rows, title=comparison.title)

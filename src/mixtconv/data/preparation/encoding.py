@@ -1,0 +1,177 @@
+"""Writing one video again in the prepared form, checked before it gets its name.
+
+What is encoded are the frames as the reader gives them: upright, in RGB, in number and order those
+of decoding the whole source. A smaller size is reached with the filter that clips are resized with
+when a model is scored.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.decoding import decode_plain, open_video
+from mixtconv.data.packet_table import read_packet_table
+from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.video import frame_rate, iterate_frames
+
+# Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
+# Without what looks ahead, the same frames give the same bytes, see `video_writer`.
+_X264 = (
+    "keyint={distance}:min-keyint={distance}:scenecut=0:open-gop=0:bframes=0:cabac=0:no-deblock=1:"
+    "weightp=0:rc-lookahead=0:mbtree=0"
+)
+_PRESET = "veryfast"  # "medium" takes 2.5 times as long for files as large
+_PICTURES_RATE = Fraction(25)
+_LARGEST_DENOMINATOR = 1001  # as in 30000/1001 frames per second
+
+Frame = npt.NDArray[np.uint8]
+
+
+class StoppedError(Exception):
+    """Encoding was told to stop."""
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """Facts about a video that was written."""
+
+    num_frames: int
+    num_bytes: int
+
+
+def encode_video(
+    source: Path,
+    target: Path,
+    form: PreparedForm,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> EncodedVideo:
+    """Write a video again; the target appears only when it is whole and on the disk.
+
+    Args:
+        source: a video file or a folder of pictures.
+        target: an MP4 file in a folder that exists; one that is there is replaced.
+        form: what it shall be like.
+        is_stopped: asked before every frame.
+
+    Raises:
+        UnreadableVideoError: the source gives no frame, or not all that it should.
+        OSError: the target cannot be written.
+        StoppedError: `is_stopped` said so.
+    """
+    unfinished = target.with_name(f".{target.name}.part")
+    try:
+        num_frames = _encode(source, unfinished, form, is_stopped)
+        _flush(unfinished)
+        _check(unfinished, form, num_frames)
+        num_bytes = unfinished.stat().st_size
+        unfinished.replace(target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return EncodedVideo(num_frames, num_bytes)
+
+
+def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
+    """Write the file and return its number of frames."""
+    import av  # noqa: PLC0415
+
+    rate = _frame_rate(source)
+    with closing(_frames(source)) as frames:
+        first = next(frames)
+        height, width = form.size(*first.shape[:2])
+        num_frames = 0
+        try:
+            with av.open(str(target), "w", format="mp4") as container:
+                stream = _add_stream(container, rate, height, width, form)
+                for frame in chain([first], frames):
+                    if is_stopped():
+                        raise StoppedError
+                    container.mux(stream.encode(_as_picture(frame, height, width)))
+                    num_frames += 1
+                container.mux(stream.encode())
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):  # of the disk, not of this video
+                raise
+            reason = f"its frames of {width}x{height} cannot be encoded ({error.strerror})"
+            raise UnreadableVideoError(source, reason) from error
+    return num_frames
+
+
+def _frame_rate(source: Path) -> Fraction:
+    with _reading(source):
+        rate = frame_rate(source)
+    return rate.limit_denominator(_LARGEST_DENOMINATOR) if rate else _PICTURES_RATE
+
+
+def _frames(source: Path) -> Generator[Frame, None, None]:
+    with _reading(source):
+        yield from iterate_frames(source)
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Says of every error in reading that it is the source's."""
+    import av  # noqa: PLC0415
+
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableVideoError(source, error.strerror or str(error)) from error
+
+
+def _add_stream(container: Any, rate: Fraction, height: int, width: int, form: PreparedForm) -> Any:
+    options = {
+        "crf": str(form.crf),
+        "preset": _PRESET,
+        "x264-params": _X264.format(distance=form.keyframe_distance),
+    }
+    stream = container.add_stream("libx264", rate=rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.thread_count = 1  # several would make the bytes depend on the machine
+    return stream
+
+
+def _as_picture(frame: Frame, height: int, width: int) -> Any:
+    """An RGB frame as PyAV has it, of the given size."""
+    import av  # noqa: PLC0415
+    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
+
+    if frame.shape[0] - height in (0, 1) and frame.shape[1] - width in (0, 1):
+        fitted = frame[:height, :width]
+    else:
+        # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
+        image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
+        fitted = np.asarray(image)
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(fitted), format="rgb24")
+    # Not the reformatter that threads would share from PyAV 19 on.
+    return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk, so that no power failure leaves a name without it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _check(path: Path, form: PreparedForm, num_frames: int) -> None:
+    """Read a written file again and compare it with what was to be written."""
+    with open_video(path) as (container, stream):
+        table = read_packet_table(container, stream)
+    entries = tuple((frame, frame) for frame in range(0, num_frames, form.keyframe_distance))
+    counts = (table.num_pictures, decode_plain(path, table, ()).num_pictures)
+    if counts != (num_frames, num_frames) or table.entries != entries:
+        found = f"{counts[1]} frames and {len(table.entries)} keyframes"
+        meant = f"{num_frames} and {len(entries)}"
+        raise OSError(errno.EIO, f"the written file has {found}, not {meant}", str(path))

@@ -1,0 +1,269 @@
+"""Preparing all videos of a dataset, in parallel, in as many runs as it takes.
+
+Each video is encoded under a hidden name, read again, and only then given its name and entered in
+the journal of the folder: a run that is stopped, killed or out of disk space leaves whole videos
+only, and the next one goes on from there. Threads do the work, since nearly all of it is done in
+FFmpeg, which lets them run side by side.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mixtconv.data.catalog import list_videos
+from mixtconv.data.catalog_report import UnreadableVideo
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.cores import usable_cores
+from mixtconv.data.listing import VideoListing, count_of, first_few
+from mixtconv.data.preparation.encoding import encode_video
+from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.preparation.journal import (
+    JOURNAL,
+    DoneVideo,
+    append_to_journal,
+    read_journal,
+    write_journal,
+)
+from mixtconv.data.preparation.original import look_at
+from mixtconv.data.preparation.output import alone_in, refuse_output
+from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
+from mixtconv.data.preparation.prepared_list import prepared_list, write_prepared_list
+
+
+@dataclass(frozen=True)
+class PreparationReport:
+    """What was prepared."""
+
+    data: Path
+    """What to train on now: the folder, or the CSV in it."""
+    num_prepared: int
+    """Videos that this run wrote."""
+    num_kept: int
+    """Videos that an earlier run wrote and that are as they should be."""
+    unreadable: tuple[UnreadableVideo, ...]
+    """Originals that cannot be read; they have no prepared form, or that of an earlier run."""
+    bytes_before: int
+    """Size of the originals that were prepared, in this run or an earlier one."""
+    bytes_after: int
+    """Size of their prepared form."""
+    ignored: tuple[Path, ...]
+    """Files and folders in the data that are none of its videos."""
+    notes: tuple[str, ...]
+    """Sentences that the user should read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        unreadable = [{"path": str(v.path), "reason": v.reason} for v in self.unreadable]
+        return {
+            **vars(self),
+            "data": str(self.data),
+            "unreadable": unreadable,
+            "ignored": [str(path) for path in self.ignored],
+            "notes": list(self.notes),
+        }
+
+
+def prepare(
+    data: str | Path,
+    *,
+    out: str | Path,
+    form: PreparedForm | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparationReport:
+    """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
+
+    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder.
+    The originals are only read. Videos that an earlier run has prepared are not prepared again,
+    unless the original or the form has changed.
+
+    Args:
+        data: as for `catalog.load_catalog`.
+        out: folder to write to: new, empty, or of an earlier run.
+        form: size, keyframes and quality; `PreparedForm()` by default.
+        workers: videos to work on at a time; by default one a core.
+        progress: called in this thread with the videos done and the videos in all.
+
+    Raises:
+        ValueError: the data or the folder cannot be used.
+        OSError: a video cannot be written; what is done by then stays done.
+    """
+    return prepare_listing(
+        list_videos(data), out=out, form=form, workers=workers, progress=progress
+    )
+
+
+def prepare_listing(
+    listing: VideoListing,
+    *,
+    out: str | Path,
+    form: PreparedForm | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparationReport:
+    """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
+    out, form = Path(out), form or PreparedForm()
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers is {workers}; give 1 or more")
+    plan = plan_videos(listing)
+    refuse_output(out, listing, plan)
+    out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        journal = read_journal(out)
+        earlier = journal.videos if journal is not None else {}
+        # Written before anything else: by it the next run knows that the folder is one of these.
+        write_journal(out, earlier.values(), complete=False)
+        for folder in {(out / item.target).parent for item in plan}:
+            folder.mkdir(parents=True, exist_ok=True)
+        done, reasons = _prepare_all(
+            plan, earlier, out, form, workers or usable_cores(), progress or (lambda *numbers: None)
+        )
+        return _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
+
+
+def _prepare_all(
+    plan: Sequence[PlannedVideo],
+    earlier: Mapping[str, DoneVideo],
+    out: Path,
+    form: PreparedForm,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, DoneVideo], dict[str, str]]:
+    """The videos that are prepared now, and why others are not, each by target."""
+    stopped = threading.Event()
+
+    def work(item: PlannedVideo) -> DoneVideo:
+        return _prepare_one(item, earlier.get(item.target), out, form, stopped.is_set)
+
+    done: dict[str, DoneVideo] = {}
+    reasons: dict[str, str] = {}
+    with (
+        (out / JOURNAL).open("a", encoding="utf-8") as file,
+        closing(_in_parallel(plan, work, workers, stopped)) as outcomes,
+    ):
+        for number, (item, outcome) in enumerate(outcomes, 1):
+            try:
+                video = outcome.result()
+            except UnreadableVideoError as error:
+                reasons[item.target] = _reason(error, item)
+            else:
+                done[item.target] = video
+                if video is not earlier.get(item.target):
+                    append_to_journal(file, video)
+            progress(number, len(plan))
+    return done, reasons
+
+
+def _finish(
+    listing: VideoListing,
+    plan: Sequence[PlannedVideo],
+    out: Path,
+    *,
+    earlier: Mapping[str, DoneVideo],
+    done: Mapping[str, DoneVideo],
+    reasons: Mapping[str, str],
+) -> PreparationReport:
+    """Write the list and the journal of all that is in the folder, and sum up."""
+    # What was made of an original that is unreadable or gone by now stays in the folder.
+    others = {
+        target: video
+        for target, video in earlier.items()
+        if target not in done and _is_whole(out / target, video)
+    }
+    videos = {**others, **done}
+    keys = {item.target: item.video.key for item in plan}
+    entries = (replace(video, key=keys.get(name, video.key)) for name, video in videos.items())
+    write_prepared_list(out, listing, [item for item in plan if item.target in videos])
+    write_journal(out, sorted(entries, key=lambda video: video.target), complete=True)
+    num_kept = sum(video is earlier.get(target) for target, video in done.items())
+    return PreparationReport(
+        data=prepared_list(out, listing) or out,
+        num_prepared=len(done) - num_kept,
+        num_kept=num_kept,
+        unreadable=tuple(
+            UnreadableVideo(item.video.path, reasons[item.target])
+            for item in plan
+            if item.target in reasons
+        ),
+        bytes_before=sum(video.source_bytes for video in done.values()),
+        bytes_after=sum(video.num_bytes for video in done.values()),
+        ignored=listing.ignored,
+        notes=(*listing.notes, *_notes(out, [target for target in others if target not in keys])),
+    )
+
+
+def _prepare_one(
+    item: PlannedVideo,
+    before: DoneVideo | None,
+    out: Path,
+    form: PreparedForm,
+    is_stopped: Callable[[], bool],
+) -> DoneVideo:
+    """Prepare one video, unless an earlier run did so from what the original is now."""
+    try:
+        original = look_at(item.video.path)
+    except OSError as error:
+        raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
+    target = out / item.target
+    if (
+        before is not None
+        and (before.source, before.stamp, before.form) == (item.name, original.stamp, form.name)
+        and _is_whole(target, before)
+    ):
+        return before
+    encoded = encode_video(item.video.path, target, form, is_stopped=is_stopped)
+    return DoneVideo(
+        target=item.target,
+        source=item.name,
+        key=item.video.key,
+        stamp=original.stamp,
+        form=form.name,
+        num_frames=encoded.num_frames,
+        num_bytes=encoded.num_bytes,
+        source_bytes=original.num_bytes,
+    )
+
+
+def _is_whole(path: Path, video: DoneVideo) -> bool:
+    return path.is_file() and path.stat().st_size == video.num_bytes
+
+
+def _in_parallel(
+    plan: Sequence[PlannedVideo],
+    work: Callable[[PlannedVideo], DoneVideo],
+    workers: int,
+    stopped: threading.Event,
+) -> Generator[tuple[PlannedVideo, "Future[DoneVideo]"], None, None]:
+    """Work on all videos, few of them waiting at a time; when closed early, all work is stopped."""
+    todo = iter(plan)
+    running: dict[Future[DoneVideo], PlannedVideo] = {}
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while True:
+            for item in islice(todo, 2 * workers - len(running)):
+                running[pool.submit(work, item)] = item
+            if not running:
+                return
+            for outcome in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(outcome), outcome
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _reason(error: UnreadableVideoError, item: PlannedVideo) -> str:
+    """Why a video cannot be read, with the name of the picture if it is one of a folder."""
+    path = Path(error.path)
+    return error.reason if path == item.video.path else f"{path.name}: {error.reason}"
+
+
+def _notes(out: Path, gone: Sequence[str]) -> tuple[str, ...]:
+    if not gone:
+        return ()
+    number = count_of(len(gone), "prepared video")
+    return (f"{number} in {out} whose original is gone, to be deleted by you: {first_few(gone)}",)

@@ -1,0 +1,114 @@
+"""`mixtconv bench` with a tiny network: what it prints, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mixtconv.benchmarks import training_step
+from mixtconv.cli.main import main
+
+TINY = ["--backbone", "test_resnet", "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
+
+
+@pytest.fixture
+def measured_memory(monkeypatch):
+    """Memory is measured in new processes, each of which takes seconds to start."""
+    monkeypatch.setattr(training_step, "peak_bytes", lambda prepare, *, device: 2**20)
+
+
+@pytest.mark.parametrize(
+    ("subject", "baselines"),
+    [
+        ("op", {"copy_ of the same bytes"}),
+        ("model", {"TSN, eager NCHW", "TSN, eager channels-last", "TSN, optimised"}),
+        ("train", {"TSN, NCHW", "TSN, channels-last"}),
+    ],
+)
+def test_json_has_every_candidate_with_ratios_and_the_environment(
+    subject, baselines, capsys, measured_memory
+):
+    assert main(["bench", subject, *TINY, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["subject"] == subject
+    for key in ("processor", "cores", "threads", "kernel", "torch", "timm", "device"):
+        assert report["environment"][key]
+    assert {comparison["baseline"] for comparison in report["times"]} == baselines
+    for comparison in report["times"] + report["details"]:
+        for candidate in comparison["candidates"]:
+            assert candidate["rounds"] == 1
+            assert candidate["median_seconds"] > 0
+            own = candidate["name"]
+            assert set(candidate["ratios"]) >= {comparison["baseline"]}
+            assert candidate["ratios"].get(own, 1) == 1
+            published = [name for name in candidate["ratios"] if "as published" in name]
+            assert len(published) == 1
+    num_shapes = 3  # of the residual branches of test_resnet
+    assert len(report["details"]) == (4 * num_shapes if subject == "op" else 0)
+    assert len(report["memory"]) == (2 if subject == "train" else 0)
+
+
+def test_the_loader_is_measured_on_the_video_given(capsys, tmp_path, media):
+    video = tmp_path / "clip.mp4"
+    media.encode(video, media.moving_frames(40))
+    words = ["--video", str(video), "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
+    assert main(["bench", "loader", *words, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    baselines = [comparison["baseline"] for comparison in report["times"]]
+    assert baselines == ["decoding in order", "raw files, loader"]
+    assert "raw: 40 frames of 96x64" in report["times"][0]["notes"][0]
+
+
+def test_a_table_has_a_line_for_every_candidate(capsys, measured_memory):
+    assert main(["bench", "train", *TINY, "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    lines = [line.strip() for line in printed.splitlines()]
+    for start in ("processor", "kernel", "threads       1", "training step of test_resnet"):
+        assert any(line.startswith(start) for line in lines)
+    for candidate in ("TSN, NCHW", "MSTNet as published, NCHW", "TSM, channels-last"):
+        rows = [line for line in lines if line.startswith(candidate + "  ")]
+        assert len(rows) >= 2  # one for time, one for memory
+    assert "1.00" in next(line for line in lines if line.startswith("TSN, NCHW "))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["ops"], "give op or model or train or loader"),
+        ([], "subject"),
+        (["op", "--rounds", "0"], "--rounds is 0; give 1 or more"),
+        (["op", "--threads", "0"], "--threads is 0; give 1 or more"),
+        (["model", "--image-size", "8"], "--image-size is 8; give 16 or more"),
+        (["train", "--batch-size", "0"], "--batch-size is 0; give 1 or more"),
+        (["op", "--num-frames", "0"], "--num-frames is 0; give 1 or more"),
+        (["op", "--backbone", "resnet500"], "did you mean 'mstnet_resnet50'"),
+        (
+            ["op", "--backbone", "mobilenetv1_100", "--image-size", "32"],
+            "no residual branch in mobilenetv1_100",
+        ),
+        (["loader", "--video", "nowhere.mp4"], "No such file or directory: nowhere.mp4"),
+        (["op", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["op", "--device", "cpu", "--precision", "16"], "--precision 16 needs a GPU"),
+    ],
+)
+def test_input_that_cannot_be_used_ends_with_2_and_one_line(words, says, capsys):
+    assert main(["bench", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert says in captured.err
+
+
+def test_help_does_not_import_torch():
+    script = (
+        "import sys\nfrom mixtconv.cli.main import main\n"
+        "try:\n    main(['bench', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules, 'torch is imported'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for flag in ("--backbone", "--rounds", "--threads", "--precision", "{op,model,train,loader}"):
+        assert flag in done.stdout

@@ -1,0 +1,261 @@
+"""The GPU's temporal filter against loops: on a GPU where there is one, else in the interpreter.
+
+Triton's interpreter has to be chosen before Triton is imported, so that it gets a process of its
+own. Tolerances are bounds: a sum of n products in float32 is off by at most n * eps * sum |w| |x|,
+and its rounding to the result's type by eps of that type (the interpreter cuts bfloat16 off where a
+GPU rounds, which is the whole of eps instead of half).
+"""
+
+import math
+import multiprocessing
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+triton = pytest.importorskip("triton")
+from mixtconv.ops import triton_filter  # noqa: E402
+
+RELEASE, NUMPY = (tuple(int(n) for n in m.__version__.split(".")[:2]) for m in (triton, np))
+
+
+@pytest.fixture(scope="module")
+def call() -> Iterator[Callable]:
+    """Calls a function of the GPU on tensors of the CPU, and gives results on the CPU."""
+    if torch.cuda.is_available():
+        yield on_gpu
+        return
+    if (RELEASE < (3, 2) and NUMPY >= (2, 0)) or (RELEASE < (3, 7) and NUMPY >= (2, 4)):
+        pytest.skip(f"the interpreter of Triton {triton.__version__} predates NumPy {NUMPY}")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TRITON_INTERPRET", "1")
+            pool.submit(int).result()  # starts the process
+        yield lambda function, *args: pool.submit(function, *args).result()
+
+
+def on_gpu(function, *args):
+    def moved(value, device):
+        if isinstance(value, torch.Tensor):
+            numbers = len(value.untyped_storage()) // value.element_size()
+            memory = value.as_strided((numbers,), (1,), 0).to(device)
+            return memory.as_strided(value.shape, value.stride(), value.storage_offset())
+        return tuple(moved(v, device) for v in value) if isinstance(value, tuple) else value
+
+    return moved(function(*(moved(arg, "cuda") for arg in args)), "cpu")
+
+
+Case = namedtuple("Case", "shape channels num_taps offsets")
+
+
+def centred(*sizes, dilations=None):
+    dilations = dilations or [1] * len(sizes)
+    return [
+        (tap - size // 2) * dilation
+        for size, dilation in zip(sizes, dilations, strict=True)
+        for tap in range(size)
+    ]
+
+
+CASES = {
+    "mixed": Case((2, 8, 11, 3, 5), [3, 3, 3, 2], [1, 3, 5, 7], centred(1, 3, 5, 7)),
+    "one frame": Case((3, 1, 5, 2, 3), [3, 2], [3, 5], centred(3, 5)),
+    "two frames": Case((2, 2, 8, 4, 4), [4, 4], [3, 1], centred(3, 1)),
+    "kernel longer than the clip": Case((1, 3, 4, 3, 3), [4], [9], centred(9)),
+    "one kernel": Case((2, 8, 6, 4, 4), [6], [3], centred(3)),
+    "dilated": Case((1, 17, 6, 2, 2), [2, 2, 2], [3, 3, 3], centred(3, 3, 3, dilations=[1, 2, 3])),
+    "causal": Case((1, 17, 4, 3, 2), [2, 2], [3, 5], [-2, -1, 0, -4, -3, -2, -1, 0]),
+    "shift": Case((2, 4, 48, 7, 7), [20, 4, 24], [1, 1, 1], [1, -1, 0]),  # contiguous: flattened
+    "nothing met": Case((1, 3, 6, 2, 2), [3, 3], [2, 1], [3, -3, 2**40]),
+    "one frame met twice": Case((1, 3, 3, 2, 2), [3], [4], [1, 0, 1, 1]),
+    "a group without taps": Case((1, 3, 4, 2, 2), [2, 0, 2], [0, 3, 2], [-1, 0, 1, 0, 1]),
+    "several tiles": Case((1, 9, 150, 1, 17), [75, 75], [1, 3], centred(1, 3)),
+    "wide frames": Case((2, 2, 3, 20, 20), [2, 1], [1, 3], centred(1, 3)),
+    "single positions": Case((2, 3, 40, 1, 1), [20, 20], [3, 1], centred(3, 1)),
+    "128 frames": Case((1, 128, 3, 1, 3), [1, 1, 1], [7, 1, 3], centred(7, 1, 3)),
+}
+
+
+def draw(case, dtype, channels_last, seed=0):
+    """Clips, a gradient of the result, and taps."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def clips():
+        x = torch.randn(case.shape, generator=generator).to(dtype)
+        if channels_last:
+            x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+        return x
+
+    num_taps = sum(count * taps for count, taps in zip(case.channels, case.num_taps, strict=True))
+    return clips(), clips(), torch.randn(num_taps, generator=generator)
+
+
+def meetings(case):
+    """(index of the tap, channel, output frame, input frame) wherever a tap meets a frame."""
+    index = channel = first = 0
+    for count, taps in zip(case.channels, case.num_taps, strict=True):
+        for _ in range(count):
+            for offset in case.offsets[first : first + taps]:
+                for t in range(case.shape[1]):
+                    if 0 <= t + offset < case.shape[1]:
+                        yield index, channel, t, t + offset
+                index += 1
+            channel += 1
+        first += taps
+
+
+def reference(case, x, grad, taps):
+    """The filtered clips, and the gradients of clips and taps."""
+    y, grad_x, grad_taps = np.zeros_like(x), np.zeros_like(x), np.zeros_like(taps)
+    for index, channel, t, s in meetings(case):
+        y[:, t, channel] += taps[index] * x[:, s, channel]
+        grad_x[:, s, channel] += taps[index] * grad[:, t, channel]
+        grad_taps[index] += (grad[:, t, channel] * x[:, s, channel]).sum()
+    return y, grad_x, grad_taps
+
+
+def assert_near(case, x, grad, taps, *, y=None, grad_x=None, grad_taps=None):
+    arrays = [tensor.double().numpy() for tensor in (x, grad, taps)]
+    expected = reference(case, *arrays)
+    size = reference(case, *(np.abs(array) for array in arrays))  # of the terms added up
+    B, T, _, H, W = case.shape
+    eps = torch.finfo(torch.float32).eps
+    for got, want, terms, count in zip(
+        (y, grad_x, grad_taps),
+        expected,
+        size,
+        [len(case.offsets)] * 2 + [B * T * H * W],
+        strict=True,
+    ):
+        if got is not None:
+            assert got.shape == want.shape
+            error = np.abs(got.double().numpy() - want)
+            rounding = torch.finfo(got.dtype)
+            bound = (count + 1) * eps * terms
+            bound += rounding.eps * np.maximum(np.abs(want), rounding.smallest_normal)
+            assert (error <= bound).all(), f"off by {error.max()}"
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "channels-last"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_the_filter_and_its_gradients_are_those_of_loops(call, name, dtype, channels_last):
+    case = CASES[name]
+    x, grad, taps = draw(case, dtype, channels_last)
+    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
+    assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
+    assert (y.dtype, grad_x.dtype, grad_taps.dtype) == (dtype, dtype, torch.float32)
+    assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
+
+
+@pytest.mark.parametrize("name", ["mixed", "shift", "causal"])
+def test_the_gradients_one_by_one_are_those_of_the_backward_pass(call, name):
+    case = CASES[name]
+    x, grad, taps = draw(case, torch.float32, channels_last=True)
+    _, both = call(triton_filter.backward, x, grad, taps, *case[1:])
+    alone = call(triton_filter.taps_gradient, x, grad, *case[1:])
+    assert torch.equal(alone, both)  # to the bit: there is one order of adding up
+    negated = [-offset for offset in case.offsets]
+    grad_x = call(triton_filter.temporal_filter, grad, taps, case.channels, case.num_taps, negated)
+    assert_near(case, x, grad, taps, grad_x=grad_x)
+
+
+VIEWS = {
+    "every other frame": lambda x: x.repeat_interleave(2, 1)[:, ::2],
+    "half the columns": lambda x: torch.cat([x, x], 4)[..., : x.shape[4]],
+    "frames after channels": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+    "one clip for all": lambda x: x[:1].expand_as(x),
+    "unaligned": lambda x: torch.cat([x.new_zeros(1), x.flatten()])[1:].view(x.shape),
+}
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "channels-last"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_any_strides_are_taken(call, view, channels_last):
+    case = CASES["mixed"]
+    x, grad, taps = draw(case, torch.float32, channels_last)
+    x = VIEWS[view](x)
+    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
+    assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
+    assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
+
+    expanded = grad.mean((0, 1, 3, 4), keepdim=True).expand(case.shape)
+    _, grad_taps = call(triton_filter.backward, x, expanded, taps, *case[1:])
+    assert_near(case, x, expanded, taps, grad_taps=grad_taps)
+
+
+def test_taps_may_be_of_another_type_and_with_gaps(call):
+    case = CASES["mixed"]
+    x, grad, taps = draw(case, torch.float32, channels_last=False)
+    taps = taps.bfloat16()
+    y = call(triton_filter.temporal_filter, x, torch.stack([taps, -taps], 1)[:, 0], *case[1:])
+    assert_near(case, x, grad, taps, y=y)
+
+
+def test_a_result_may_be_written_to_clips_of_other_strides(call):
+    case = CASES["mixed"]
+    x, grad, taps = draw(case, torch.float32, channels_last=True)
+    out = torch.full(case.shape, math.nan)
+    y = call(triton_filter.temporal_filter_into, out, x, taps, *case[1:])
+    assert_near(case, x, grad, taps, y=y)
+    assert y.is_contiguous()
+
+
+def test_whole_numbers_are_left_to_others():
+    assert not triton_filter.takes(torch.zeros(1, 2, 3, 4, 4, dtype=torch.int64), [1])
+
+
+def test_double_precision_is_kept(call):
+    case = CASES["mixed"]
+    x, grad, taps = (t.double() for t in draw(case, torch.float32, channels_last=True))
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
+    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
+    for got, want in zip(
+        (y, grad_x, grad_taps), reference(case, x.numpy(), grad.numpy(), taps.numpy()), strict=True
+    ):
+        np.testing.assert_allclose(got.numpy(), want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", range(5))
+def test_empty_clips_give_empty_clips_and_no_gradient(call, axis):
+    shape = [2, 4, 4, 3, 3]
+    shape[axis] = 0
+    channels = [shape[2] // 2] * 2
+    x, taps = torch.empty(shape), torch.ones(sum(channels) * 2)
+    grad_x, grad_taps = call(triton_filter.backward, x, x, taps, channels, [1, 3], centred(1, 3))
+    y = call(triton_filter.temporal_filter, x, taps, channels, [1, 3], centred(1, 3))
+    assert y.shape == grad_x.shape == x.shape
+    assert torch.equal(grad_taps, torch.zeros_like(taps))
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "channels-last"])
+def test_a_frame_that_is_not_a_number_reaches_only_those_that_see_it(call, channels_last):
+    """Also where channels of different kernel sizes share a tile."""
+    case = CASES["mixed"]
+    x, _, taps = draw(case, torch.float32, channels_last)
+    x[0, 4] = math.nan
+    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
+    seen = torch.zeros(case.shape, dtype=torch.bool)
+    for _, channel, t, s in meetings(case):
+        seen[0, t, channel] |= s == 4
+    assert torch.equal(y.isnan(), seen)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="takes 16 GiB of a GPU")
+@pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "channels-last"])
+def test_clips_of_more_values_than_32_bits_count(channels_last):
+    x = torch.empty((5, 8, 64, 1024, 1024), dtype=torch.bfloat16, device="cuda").normal_()
+    assert x.numel() > 2**31
+    if channels_last:
+        x = x.permute(0, 1, 4, 2, 3)  # (5, 8, 1024, 64, 1024), the channels last in memory
+    C = x.shape[2]
+    taps = torch.tensor([2.0], device="cuda").expand(C)
+    y = triton_filter.temporal_filter(x, taps, [C], [1], [1])
+    for clip in range(5):
+        assert torch.equal(y[clip, :-1], 2 * x[clip, 1:])
+        assert not y[clip, -1].any()
