@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from mixtconv.data import dataset as dataset_module
 from mixtconv.data import views as views_module
@@ -20,6 +22,7 @@ from mixtconv.data.dataset import (
     ScoringViews,
     TrainingClips,
     Unreadable,
+    VideoBatch,
     VideoItem,
     collate,
 )
@@ -120,7 +123,20 @@ def test_batches_are_laid_out_as_their_shape_says(samples: list[VideoSample], wo
     for loader in (training, scoring):
         for batch in loader:
             assert batch.frames.is_contiguous()
-            assert batch.frames.is_shared() == (workers > 0)
+
+
+def _shared_at_once(items: Sequence[VideoItem | Unreadable]) -> VideoBatch:
+    batch = collate(items)
+    assert batch.frames.is_shared()
+    return batch
+
+
+def test_a_worker_writes_frames_into_shared_memory(samples: list[VideoSample]) -> None:
+    dataset = ScoringViews(samples, SPEC, Protocol())
+    loader: DataLoader = DataLoader(dataset, 4, num_workers=1, collate_fn=_shared_at_once)
+    batches = list(loader)
+    assert [len(batch.labels) for batch in batches] == [4, 2]
+    assert torch.equal(batches[1].frames[1], read_views(samples[5].path, SPEC, Protocol()))
 
 
 def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None:

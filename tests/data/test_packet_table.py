@@ -10,7 +10,7 @@ from mixtconv.data import decoding, packet_table, table_memory, video
 from mixtconv.data.packet_kinds import kind_reader
 from mixtconv.data.packet_table import read_packet_table, reordering
 from mixtconv.data.table_memory import TableMemory
-from mixtconv.data.video import read_frames
+from mixtconv.data.video import UnreadableVideoError, read_clip, read_frames
 
 B_FRAMES = {
     "pyramid": "keyint=250:bframes=3:b-pyramid=normal:b-adapt=0",
@@ -182,7 +182,7 @@ def write(media, path, seed=0, num_frames=12):
 
 def read(memory, path):
     with decoding.open_video(path) as opened:
-        return memory.read(path, *opened)
+        return memory.get(path) or memory.read(path, *opened)
 
 
 def test_packets_are_listed_once(media, tmp_path, lists):
@@ -236,4 +236,49 @@ def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
     for wanted in ([3, 9], [11], [0, 5]):
         got = read_frames(path, wanted).permute(0, 2, 3, 1).numpy()
         assert np.array_equal(got, np.stack([reference[i] for i in wanted]))
+    assert len(lists) == 1
+
+
+def test_a_file_that_is_gone_is_named(media, tmp_path, lists, monkeypatch):
+    monkeypatch.setattr(video, "KNOWN_TABLES", TableMemory())
+    path = write(media, tmp_path / "a.mp4")
+    read_frames(path, [0])
+    path.unlink()
+    with pytest.raises(UnreadableVideoError, match="no such file"):
+        read_frames(path, [0])
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_pictures_of_a_file_whose_packets_do_not_tell_are_counted_once(
+    num_threads, media, tmp_path, lists, monkeypatch
+):
+    monkeypatch.setattr(video, "KNOWN_TABLES", TableMemory())
+    path = media.encode(
+        tmp_path / "a.avi", media.moving_frames(40), codec="mpeg4", options={"bf": "2"}
+    )
+    position, size, *_ = media.packets(path)[30]
+    media.overwrite(path, position, bytes(size))
+    reference = media.decode_all(path)
+    assert len(reference) < 40
+    told, passed = [], []
+    given = decoding._with_flush
+
+    def counted(*args):
+        for packet in given(*args):
+            passed.append(packet)
+            yield packet
+
+    monkeypatch.setattr(decoding, "_with_flush", counted)
+    numbers_passed = []
+    for wanted in ([3, 20], [3, 20], [len(reference) - 1]):
+        told.clear()
+        passed.clear()
+        clip = read_clip(path, lambda n, w=wanted: told.append(n) or w, num_threads=num_threads)
+        assert clip.num_frames == len(reference)
+        got = clip.frames.permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(got, np.stack([reference[i] for i in wanted]))
+        numbers_passed.append(len(passed))
+    assert numbers_passed[0] > 40
+    assert numbers_passed[1] < 28
+    assert told == [len(reference)]
     assert len(lists) == 1

@@ -359,6 +359,28 @@ def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips
     assert list_videos(out).notes == ()
 
 
+def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monkeypatch):
+    data = put(clips, tmp_path / "data", "k/0.mp4", "k/1.mp4", "k/2.mp4")
+    given = run.encode_video
+
+    def long(source, target, form, *, is_stopped):
+        deadline = time.monotonic() + 20
+        while source.name != "0.mp4" and not is_stopped():
+            assert time.monotonic() < deadline, "was not told to stop"
+            time.sleep(0.01)
+        return given(source, target, form, is_stopped=is_stopped)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "encode_video", long)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data, out=tmp_path / "out", form=FORM, workers=2, progress=interrupt)
+    assert time.monotonic() - start < 10
+    assert names_in(tmp_path / "out") == ["k/0.mp4"]
+
+
 def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()

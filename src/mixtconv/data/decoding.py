@@ -92,11 +92,12 @@ def decode_pictures(
     *,
     num_threads: int,
     opened: Opened | None = None,
+    at_start: bool = False,
 ) -> Decoded:
     """Decodes the pictures of the given numbers; `num_threads` 0 leaves the choice to the codec.
 
-    `opened` is the file as `open_video` gives it, from which packets may have been read but
-    nothing was decoded; with it the file need not be opened once more.
+    `opened` is the file as `open_video` gives it, from which nothing has been decoded, so that it
+    need not be opened once more; `at_start` says that no packet has been read from it either.
     """
     order = sorted(set(wanted))
     if order[-1] >= table.num_pictures:  # a packet gives several
@@ -111,10 +112,10 @@ def decode_pictures(
         if jumps or table.spare.any() or (table.trusted and num_threads != 1):
             return _decode_checked(path, table, runs, num_threads, opened)
         if num_threads != 1:
-            return _decode_threaded(path, order, num_threads)
+            return _decode_threaded(path, table, order, num_threads)
     except _UnexpectedError:
-        pass
-    return decode_plain(path, table, order)
+        return decode_plain(path, table, order)
+    return decode_plain(path, table, order, opened if at_start else None)
 
 
 def decode_every(path: str | Path) -> Iterator[Picture]:
@@ -127,18 +128,21 @@ def decode_every(path: str | Path) -> Iterator[Picture]:
                 yield to_rgb(frame, size)
 
 
-def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) -> Decoded:
+def decode_plain(
+    path: str | Path, table: PacketTable, wanted: Sequence[int], opened: Opened | None = None
+) -> Decoded:
     """Decodes from the first packet with one thread; nothing wanted counts the whole file.
 
     It stops at the last wanted picture, but goes on to the end, counting, where the number of
-    packets has turned out not to be the number of pictures or cannot be trusted to be.
+    packets has turned out not to be the number of pictures or cannot be trusted to be. `opened` is
+    the file, untouched.
     """
     numbers = set(wanted)
     last = max(numbers, default=-1)
     pictures: dict[int, Picture] = {}
     count = 0
-    counting = last < 0 or not table.trusted
-    with open_video(path) as (container, stream):
+    counting = last < 0 or not (table.trusted or table.counted)
+    with nullcontext(opened) if opened else open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
@@ -147,8 +151,8 @@ def decode_plain(path: str | Path, table: PacketTable, wanted: Sequence[int]) ->
             for frame in frames or ():
                 if count in numbers:
                     pictures[count] = to_rgb(frame, size)
-                as_announced = table.trusted and _as_announced(table, count, frame)
-                counting = counting or not as_announced
+                if table.trusted and not _as_announced(table, count, frame):
+                    counting = True
                 count += 1
             if count > last and not counting:
                 return Decoded(pictures, None)
@@ -208,8 +212,10 @@ def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
     yield None
 
 
-def _decode_threaded(path: str | Path, wanted: Sequence[int], num_threads: int) -> Decoded:
-    """Decodes the whole file with several threads, where no packet table says what to expect."""
+def _decode_threaded(
+    path: str | Path, table: PacketTable, wanted: Sequence[int], num_threads: int
+) -> Decoded:
+    """Decodes in order with several threads, where the packets do not say what to expect."""
     pictures: dict[int, Picture] = {}
     count = 0
     with open_video(path) as (container, stream), _strictly(stream, num_threads):
@@ -219,6 +225,8 @@ def _decode_threaded(path: str | Path, wanted: Sequence[int], num_threads: int) 
                 if count in wanted:
                     pictures[count] = to_rgb(frame, size)
                 count += 1
+            if table.counted and count > wanted[-1]:
+                return Decoded(pictures, None)
     return Decoded(pictures, count)
 
 

@@ -63,6 +63,8 @@ class PacketTable:
     """Where decoding may start: (packet, picture), ascending; the first packet is always one."""
     spare: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     """Whether each packet's picture is needed by no other, `(packets,)`; perhaps empty."""
+    counted: bool = False
+    """Whether `num_pictures` was found by decoding all of them, not by counting packets."""
 
     def needed(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Which packets a decoder must have to give the wanted pictures, `(packets,)`."""

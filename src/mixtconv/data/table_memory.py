@@ -7,6 +7,7 @@ any file is as good to keep as that of any other, and throwing one out for anoth
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,35 @@ class TableMemory:
         self.num_bytes = 0
         self._tables: dict[str, tuple[_Stamp, PacketTable]] = {}
 
+    def get(self, path: str | Path) -> PacketTable | None:
+        """The packet table of a file, if it is kept and the file is as it was."""
+        if str(path) not in self._tables:
+            return None
+        stamp, table = self._tables[str(path)]
+        try:
+            return table if stamp == _stamp(path) else None
+        except OSError:  # opening the file says what is the matter
+            return None
+
     def read(self, path: str | Path, container: Any, stream: Any) -> PacketTable:
-        """The packet table of an open file; its packets are read where it is not known."""
-        name, stamp = str(path), _stamp(path)
-        stamp_then, table = self._tables.get(name, (None, None))
-        if table is not None and stamp_then == stamp:
-            return table
-        if table is not None:
-            self.num_bytes -= table.num_bytes
-            del self._tables[name]
+        """Read the packet table of an open file, and keep it if there is room."""
+        stamp = _stamp(path)
         table = read_packet_table(container, stream)
+        _, before = self._tables.pop(str(path), (None, None))
+        if before is not None:
+            self.num_bytes -= before.num_bytes
         settled = time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
         if settled and self.num_bytes + table.num_bytes <= self.most_bytes:
             self.num_bytes += table.num_bytes
-            self._tables[name] = (stamp, table)
+            self._tables[str(path)] = (stamp, table)
         return table
+
+    def count(self, path: str | Path, table: PacketTable, num_pictures: int) -> None:
+        """Say how many pictures there are where packets do not tell, so that none counts again."""
+        stamp, kept = self._tables.get(str(path), (None, None))
+        if stamp is not None and kept is table and not table.trusted:
+            counted = replace(table, num_pictures=num_pictures, counted=True)
+            self._tables[str(path)] = (stamp, counted)
 
 
 def _stamp(path: str | Path) -> _Stamp:

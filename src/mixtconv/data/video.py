@@ -179,8 +179,9 @@ def _average_rate(stream: Any) -> Fraction | None:
 def _read_pictures(
     path: str | Path, choose_indices: Callable[[int], Sequence[int]], *, num_threads: int
 ) -> Clip:
+    known = KNOWN_TABLES.get(path)
     with open_video(path) as opened:
-        table = KNOWN_TABLES.read(path, *opened)
+        table = known or KNOWN_TABLES.read(path, *opened)
         num_frames = table.num_pictures
         _refuse_no_picture(path, num_frames)
         indices = tuple(int(index) for index in choose_indices(num_frames))
@@ -189,7 +190,16 @@ def _read_pictures(
             _refuse_no_picture(path, num_frames)
             indices = _checked(path, choose_indices(num_frames), num_frames)
         indices = _checked(path, indices, num_frames)
-        decoded = decode_pictures(path, table, indices, num_threads=num_threads, opened=opened)
+        decoded = decode_pictures(
+            path,
+            table,
+            indices,
+            num_threads=num_threads,
+            opened=opened,
+            at_start=known is not None,
+        )
+    if decoded.num_pictures is not None:
+        KNOWN_TABLES.count(path, table, decoded.num_pictures)
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
         _refuse_no_picture(path, num_frames)

@@ -7,11 +7,11 @@ a resident tile of a partner and sums, or both. What it is after is the memory's
   goes through the list of the taps that this tile has, so that a group with one tap costs the work
   of one. Offsets, taps, T and all sizes are run-time values: no kernel size is compiled anew.
 - Every frame comes from device memory once and every result goes there once. The tile of the next
-  tap is the last one moved by a few frames, 16 KiB that the same program has just read and that lie
-  in the L1 cache. Clips of more than 8 frames are cut in time; the frames that neighbouring tiles
-  share are read by neighbouring programs, which run together, and come from the L2 cache. A window
-  of frames in registers would save the reads from L1, but needs a name for every frame and a kernel
-  for every span of offsets, and leaves the traffic with device memory as it is.
+  tap is the last one moved by a few frames, at most 16 KiB that the same program has just read and
+  that lie in the L1 cache. Clips of more than 8 frames are cut in time; the frames that
+  neighbouring tiles share are read by neighbouring programs, which run together, and come from the
+  L2 cache. A window of frames in registers would save the reads from L1 but not a byte of device
+  memory's traffic, and in Triton it needs a name for every frame and twice the registers.
 - Accesses are as wide as the alignment of the rows permits, 16 bytes in the common shapes of both
   memory formats, and several of them are under way at once: a thread asks for all 8 frames of its
   values before it needs the first.
@@ -168,6 +168,8 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
         channel = first_column + tl.arange(0, TILE_COLUMNS)[None, None, :]
         channel_tile = column_tile
         part = clip * row_tiles + row_tile
+    if CHANNEL_AXIS == "columns":
+        num_channels = num_columns  # the same number, of known alignment
     if CHANNEL_AXIS == "flat":
         channel = channel // num_positions
     position_axis: tl.constexpr = 2 if CHANNEL_AXIS == "rows" else 1
@@ -184,23 +186,24 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
     last_step = tl.load(first_step_ptr + channel_tile + 1)
     for step in range(first_step, last_step):
         offset = tl.load(steps_ptr + 2 * step) * SIGN
-        slots_row = tl.load(steps_ptr + 2 * step + 1)
+        slots_row = tl.load(steps_ptr + 2 * step + 1) * num_channels
         slot = tl.load(slots_ptr + slots_row + channel, mask=is_channel, other=-1)
+        has_tap = slot >= 0 if MIXED else is_channel
         # As unsigned numbers, frames before the clip lie beyond its end.
         met = (frame + offset).to(tl.uint32) < num_frames.to(tl.uint32)
         shifted = source_ptr + (corner + offset * frame_size) + local
         value = tl.load(shifted, mask=inside & met, other=0.0)
         value = tl.reshape(value, tile).to(WIDE)
         if FILTER:
-            tap = tl.load(taps_ptr + slot, mask=slot >= 0, other=0.0).to(WIDE)
+            tap = tl.load(taps_ptr + slot, mask=has_tap, other=0.0).to(WIDE)
             if MIXED:
-                total += tap * tl.where(slot >= 0, value, 0.0)
+                total += tap * tl.where(has_tap, value, 0.0)
             else:
                 total += tap * value
         if GRADIENT:
             product = tl.sum(partner * value, axis=0, keep_dims=True)
             product = tl.sum(product, axis=position_axis, keep_dims=True)
-            tl.store(partial_ptr + slot, product, mask=slot >= 0)
+            tl.store(partial_ptr + slot, product, mask=has_tap)
     if FILTER:
         result = tl.reshape(total.to(filtered_ptr.dtype.element_ty), lines)
         tl.store(filtered_ptr + corner + local, result, mask=here)

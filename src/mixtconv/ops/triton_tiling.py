@@ -136,7 +136,7 @@ def choose_tiling(
     if axis == "flat":
         bytes_per_thread, num_warps, warps_resident = 4, 8, 32
     values = 32 * num_warps * bytes_per_thread // itemsize  # of a frame in a tile
-    tile_columns = values if axis == "flat" else min(values, _tile_columns(columns, longest))
+    tile_columns = values if axis == "flat" else _tile_columns(columns, longest)
     tile_frames = min(FRAMES_PER_TILE, _power_of_two_above(num_frames))
     return Tiling(
         channel_axis=axis,
@@ -162,7 +162,7 @@ class TapTables:
     first_step: Tensor
     """(tiles + 1,): the steps of tile i are first_step[i] up to first_step[i + 1]."""
     steps: Tensor
-    """(steps, 2): the frame offset of a tap, and where its row of `slots` starts."""
+    """(steps, 2): the frame offset of a tap, and its row of `slots`."""
     slots: Tensor
     """(different taps, C): where in the flat tensor of taps a channel has this one, -1 if not."""
     mixed: bool
@@ -202,7 +202,7 @@ def tap_tables(
         present = [taps for first, last, _, taps in groups if max(first, start) < min(last, stop)]
         met = sorted({tap for taps in present for tap in taps})
         mixed |= any(len(taps) < len(met) for taps in present)
-        steps += [(tap[0], different.index(tap) * first_channel) for tap in met]
+        steps += [(tap[0], different.index(tap)) for tap in met]
         first_step.append(len(steps))
     return TapTables(
         first_step=torch.tensor(first_step, dtype=torch.int32, device=device),

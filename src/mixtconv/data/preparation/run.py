@@ -92,6 +92,18 @@ def prepare(
     Raises:
         ValueError: the data or the folder cannot be used.
         OSError: a video cannot be written; what is done by then stays done.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from mixtconv.data.video import write_video
+    >>> with TemporaryDirectory() as folder:
+    ...     clips = Path(folder, "clips", "jump")
+    ...     clips.mkdir(parents=True)
+    ...     frames = [np.zeros((48, 64, 3), dtype=np.uint8)] * 12
+    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     report = prepare(clips.parent, out=Path(folder, "fast"))
+    ...     [str(path.relative_to(report.data)) for path in report.data.glob("*/*")]
+    ['jump/a.mp4']
     """
     return prepare_listing(
         list_videos(data), out=out, form=form, workers=workers, progress=progress
