@@ -213,6 +213,7 @@ def test_every_test_video_comes_once_over_all_processes(
 
 def test_views_are_clips_times_crops(samples: list[VideoSample]) -> None:
     views = read_views(samples[0].path, SPEC, Protocol(2, 3))
+    assert views.is_contiguous()
     assert views.shape == (6, 4, 3, 37, 37)  # three crops at full resolution: 32 * 256 / 224
     assert read_views(samples[0].path, SPEC, Protocol(1, 1)).shape == (1, 4, 3, 32, 32)
 

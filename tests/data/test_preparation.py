@@ -156,7 +156,7 @@ def test_videos_of_a_csv_may_lie_anywhere(clips, tmp_path):
 
 def test_names_do_not_collide(clips, tmp_path):
     data = put(
-        clips, tmp_path / "data", "k/a.avi", "k/a.mp4", "k/a", "k/b.avi", "k/B", "k/c.avi.mp4"
+        clips, tmp_path / "data", "k/a.avi", "k/a.mp4", "k/A", "k/b.avi", "k/B", "k/c.avi.mp4"
     )
     targets = {item.name: item.target for item in plan_videos(list_videos(data))}
     assert targets["k/a.mp4"] == "k/a.mp4"
@@ -165,7 +165,7 @@ def test_names_do_not_collide(clips, tmp_path):
     report = prepare(data, out=tmp_path / "out", form=FORM)
     assert names_in(tmp_path / "out") == sorted(targets.values())
     assert report.num_prepared == 6
-    for name, frames in (("k/a.mp4", 9), ("k/a.avi.mp4", 20), (targets["k/a"], 5)):
+    for name, frames in (("k/a.mp4", 9), ("k/a.avi.mp4", 20), (targets["k/A"], 5)):
         assert probe_video(tmp_path / "out" / name).num_frames == frames
 
 
@@ -277,7 +277,9 @@ def delete_prepared(data, out, clips):
 
 def tear_journal(data, out, clips):
     lines = (out / JOURNAL).read_text().splitlines(keepends=True)
-    torn = [line if '"k/b.mp4"' not in line else line[: len(line) // 2] + "\n" for line in lines]
+    torn = [
+        line if '"k/b.mp4"' not in line else line[: len(line) // 2] + "\n[1]\n" for line in lines
+    ]
     (out / JOURNAL).write_text("".join(torn))
 
 
@@ -510,8 +512,9 @@ def test_a_folder_of_something_else_is_no_place_to_write_to(clips, tmp_path):
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert "holds something else" in refusal(data, tmp_path / "full")
     assert "is a file" in refusal(data, tmp_path / "full" / "thesis.txt")
-    (tmp_path / "full" / JOURNAL).write_text("mine too")
-    assert "not a journal" in refusal(data, tmp_path / "full")
+    for text in ("", "mine too", "[1]", '{"format": "mine"}'):
+        (tmp_path / "full" / JOURNAL).write_text(text)
+        assert "not a journal" in refusal(data, tmp_path / "full")
     assert "--workers is 0" in refusal(data, tmp_path / "out", workers=0)
     other = put(clips, tmp_path / "other", "q/z.mp4")
     prepare(other, out=tmp_path / "out", form=FORM)

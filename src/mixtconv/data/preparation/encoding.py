@@ -154,7 +154,8 @@ def _as_picture(frame: Frame, height: int, width: int) -> Any:
         # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
         image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
         fitted = np.asarray(image)
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(fitted), format="rgb24")
+    # A view of the frame, not a copy, which would hold up the other threads.
+    picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(fitted), format="rgb24")
     # Not the reformatter that threads would share from PyAV 19 on.
     return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
 
