@@ -10,6 +10,7 @@ import timm
 import torch
 
 from mixtconv._version import __version__
+from mixtconv.data.cores import usable_cores
 from mixtconv.ops.filter import kernel_in_use
 
 
@@ -47,7 +48,7 @@ def describe_environment(device: torch.device) -> Environment:
     """
     return Environment(
         processor=_processor(),
-        cores=_usable_cores(),
+        cores=usable_cores(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
@@ -67,10 +68,3 @@ def _processor() -> str:
         if key.strip() == "model name":
             return value.strip()
     return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    """Fewer than the machine has where a container or a batch system gives a part of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,7 +4,6 @@ In the process of the benchmark, memory that an earlier candidate gave back woul
 not be seen.
 """
 
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +86,8 @@ def _resident(device: torch.device) -> int:
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
+    import resource  # noqa: PLC0415 - Windows has none
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -5,7 +5,6 @@ torch's compiler uses; elsewhere, and where a gradient or another precision is a
 torch does the same in several passes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +19,15 @@ class _Activation:
     scalars: tuple[float, ...] = ()
 
 
-def _name_of(module: nn.Module | None) -> _Activation | None:
-    """What oneDNN calls an activation, or None where it has none such."""
-    if module is None or isinstance(module, nn.Identity):
-        return _Activation("none")
-    known: dict[type[nn.Module], Callable[[Any], _Activation]] = {
-        nn.ReLU: lambda _: _Activation("relu"),
-        nn.ReLU6: lambda _: _Activation("hardtanh", (0.0, 6.0)),
-        nn.SiLU: lambda _: _Activation("swish"),
-        nn.Hardswish: lambda _: _Activation("hardswish"),
-    }
-    make = known.get(type(module))
-    return make(module) if make else None
+_ACTIVATIONS: dict[type, _Activation] = {
+    type(None): _Activation("none"),
+    nn.Identity: _Activation("none"),
+    nn.ReLU: _Activation("relu"),
+    nn.ReLU6: _Activation("hardtanh", (0.0, 6.0)),
+    nn.SiLU: _Activation("swish"),
+    nn.Hardswish: _Activation("hardswish"),
+}
+"""What oneDNN calls an activation."""
 
 
 def can_fuse(conv: nn.Module, activation: nn.Module | None = None) -> bool:
@@ -40,7 +36,7 @@ def can_fuse(conv: nn.Module, activation: nn.Module | None = None) -> bool:
         type(conv) is nn.Conv2d
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str)
-        and _name_of(activation) is not None
+        and type(activation) in _ACTIVATIONS
     )
 
 
@@ -50,22 +46,19 @@ class FusedConv2d(nn.Module):
     Args:
         conv: the convolution; its parameters become this module's.
         activation: ReLU, ReLU6, SiLU or Hardswish; None for none.
-        overwrites: put the sum where `other` lies, which must not be needed any more.
     """
 
-    def __init__(
-        self, conv: nn.Conv2d, activation: nn.Module | None = None, *, overwrites: bool = False
-    ) -> None:
+    overwrites = False
+    """Put the sum where `other` lies, which must then not be needed any more."""
+
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
         super().__init__()
-        name = _name_of(activation)
-        assert can_fuse(conv, activation) and name is not None
+        assert can_fuse(conv, activation)
         self.weight, self.bias = conv.weight, conv.bias
         assert not isinstance(conv.padding, str)
         self.stride, self.padding = list(conv.stride), list(conv.padding)
         self.dilation, self.groups = list(conv.dilation), conv.groups
         self.activation = activation
-        self.overwrites = overwrites
-        self._activation_name = name
         self._packed: tuple[Tensor, Tensor] | None = None  # the weight, as oneDNN stores it
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -76,7 +69,8 @@ class FusedConv2d(nn.Module):
             return y if self.activation is None else self.activation(y)
         geometry = (self.padding, self.stride, self.dilation, self.groups)
         conv = (self._packed_weight(), self.bias, *geometry)
-        name, scalars = self._activation_name.name, list(self._activation_name.scalars)
+        fused = _ACTIVATIONS[type(self.activation)]
+        name, scalars = fused.name, list(fused.scalars)
         operators = torch.ops.mkldnn
         if other is None:
             return operators._convolution_pointwise(x, *conv, name, scalars, "")
@@ -125,4 +119,4 @@ class FusedConv2d(nn.Module):
         return {**self.__dict__, "_packed": None}
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, {self._activation_name.name}"
+        return f"{tuple(self.weight.shape)}, {_ACTIVATIONS[type(self.activation)].name}"

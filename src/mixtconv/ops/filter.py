@@ -86,10 +86,7 @@ def temporal_filter(
     groups = (list(channels), list(num_taps), list(offsets))
     if out is None:
         return torch.ops.mixtconv.temporal_filter(x, taps, *groups)
-    kernel = _kernel_for(x, groups[1])
-    if hasattr(kernel, "temporal_filter_into"):
-        return kernel.temporal_filter_into(out, x, taps, *groups)
-    return out.copy_(kernel.temporal_filter(x, taps, *groups))
+    return _kernel_for(x, groups[1]).temporal_filter_into(out, x, taps, *groups)
 
 
 def kernel_in_use(device: torch.device) -> str:

@@ -39,19 +39,32 @@ def temporal_filter(
     offsets: Sequence[int],
 ) -> Tensor:
     """See `mixtconv.ops.filter.temporal_filter`; the taps are rounded to the precision of `x`."""
+    return temporal_filter_into(torch.empty_like(x), x, taps, channels, num_taps, offsets)
+
+
+def temporal_filter_into(
+    out: Tensor,
+    x: Tensor,
+    taps: Tensor,
+    channels: Sequence[int],
+    num_taps: Sequence[int],
+    offsets: Sequence[int],
+) -> Tensor:
+    """Filter into clips that are there already, shaped like `x`; returns them."""
     num_frames = x.shape[1]
     terms = _terms(taps.to(x.dtype), channels, num_taps, offsets)
     everywhere = next((w for w in terms.get(0, []) if w.channels == slice(0, x.shape[2])), None)
-    y = torch.zeros_like(x) if everywhere is None else torch.empty_like(x)
-    if everywhere is not None:  # the frames themselves fill the result
-        torch.mul(x, everywhere.weights, out=y)
+    if everywhere is None:
+        out.zero_()
+    else:  # the frames themselves fill the result
+        torch.mul(x, everywhere.weights, out=out)
     for offset, weighted in terms.items():
         here, there = overlap(num_frames, offset)
         for term in weighted:
             if term is not everywhere and abs(offset) < num_frames:
                 source = x[:, there, term.channels]
-                y[:, here, term.channels].addcmul_(source, term.weights)
-    return y
+                out[:, here, term.channels].addcmul_(source, term.weights)
+    return out
 
 
 def taps_gradient(

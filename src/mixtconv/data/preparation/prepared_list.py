@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.plan import PlannedVideo
+from mixtconv.models.file import write_atomically
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:
@@ -31,6 +32,4 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
     for item in videos:
         split = [item.video.split] if has_splits else []
         writer.writerow([item.target, item.video.class_name, *split, item.video.key])
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text.getvalue(), encoding="utf-8")
-    unfinished.replace(path)
+    write_atomically(path, text.getvalue().encode())

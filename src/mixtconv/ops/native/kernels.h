@@ -6,9 +6,8 @@
      LANES     float32 numbers in a vector register
    Elements are float32 or bfloat16 (`half`); products and sums are float32.
 
-   A tile is a few numbers of a channel (NCHW) or a few positions of a group (channels-last) in all
-   frames of a clip, small enough for the nearest cache: there every frame comes from memory once,
-   and from the cache for all other taps that meet it.
+   A vector of numbers is followed through all frames of a clip: each frame of it is loaded once, and
+   stays in a register for all taps that meet it.
 */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));

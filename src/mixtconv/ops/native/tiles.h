@@ -30,8 +30,8 @@ typedef struct {
     int64_t bytes; /* from a frame to the next */
 } Frames;
 
-/* A tile: `rows` rows of `length` numbers in all frames. A row is positions of a channel (NCHW) or
-   the channels of a group at a position (channels-last). */
+/* A tile: rows of `length` numbers in all frames. In NCHW a row is positions of a channel, and a tile
+   has `rows` of them; in channels-last it is the channels of a group at one position. */
 typedef struct {
     Frames source, target, x, grad;
     int64_t num_frames, length, rows, row_stride;
@@ -118,12 +118,10 @@ INLINE Run run_of_channels(const Job *job, int64_t clip, int64_t channel, int64_
     while (channel >= end)
         end += job->channels[++group];
     Run run = run_of_group(job, clip, 0, group, 0, half);
-    int64_t own = (channel - (end - job->channels[group])) * run.num_taps;
+    int64_t first = end - job->channels[group]; /* also where the run is at, as in channels-last */
+    int64_t own = (channel - first) * run.num_taps;
     at += channel * job->num_positions;
-    run.source = frames_at(&job->source, clip, at, half);
-    run.target = frames_at(&job->target, clip, at, half);
-    run.x = frames_at(&job->x, clip, at, half);
-    run.grad = frames_at(&job->grad, clip, at, half);
+    step_forward(&run, (at - first) * (half ? 2 : 4));
     run.length = least(job->length, (channel + 1) * job->num_positions - at);
     run.rows = least(end, last) - channel;
     run.row_stride = job->num_positions;
