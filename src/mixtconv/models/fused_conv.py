@@ -117,7 +117,7 @@ class FusedConv2d(nn.Module):
         packed, size = self._packed, tuple(x.shape[2:])
         if packed is None or packed.origin is not self.weight or packed.size != size:
             with torch.inference_mode(False), torch.no_grad():
-                values = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                values = torch.ops.aten.mkldnn_reorder_conv2d_weight(
                     self.weight.detach().to_mkldnn(),
                     self.padding,
                     self.stride,
