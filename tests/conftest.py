@@ -11,8 +11,9 @@ import pytest
 
 
 def _load_beside(name: str) -> ModuleType:
-    """Loads a module of this folder, which is not a package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    """Loads a module below this folder, which is not a package."""
+    path = Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -23,6 +24,18 @@ def _load_beside(name: str) -> ModuleType:
 def media() -> ModuleType:
     """Makes small videos and decodes them in the plainest way; see media.py."""
     return _load_beside("media")
+
+
+@pytest.fixture(scope="session")
+def two_stream() -> ModuleType:
+    """Makes videos whose class is half in the pictures, half in the motion."""
+    return _load_beside("data/two_stream_data")
+
+
+@pytest.fixture(scope="session")
+def miniature() -> ModuleType:
+    """Makes miniature copies of the known datasets; see data/datasets/miniature.py."""
+    return _load_beside("data/datasets/miniature")
 
 
 @pytest.fixture(scope="session")

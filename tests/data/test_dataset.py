@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mixtconv.data import dataset as dataset_module
-from mixtconv.data import views as views_module
+from mixtconv.data import modality as modality_module
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.clip import Clip
 from mixtconv.data.dataset import (
@@ -154,8 +153,7 @@ def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None
 
     sample = VideoSample(folder, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset_module, "read_clip", reading)
-        patch.setattr(views_module, "read_clip", reading)
+        patch.setattr(modality_module, "read_clip", reading)
         item = _item(TrainingClips([sample], SPEC), 0, 0)  # crops of 0.66 of 50 would be enlarged
         _item(TrainingClips([sample], SPEC, crop_scales=(1.0, 0.5)), 0, 0)
         read_views(folder, SPEC, Protocol())  # 32 of a short side of 37

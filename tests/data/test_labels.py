@@ -1,8 +1,10 @@
 """Which classes a mirror exchanges, on the names of the public datasets and in other spellings."""
 
+from pathlib import Path
+
 import pytest
 
-from mixtconv.data.labels import mirror_labels
+from mixtconv.data.labels import choose_pairs, given_pairs, mirror_labels, read_pairs
 
 SOMETHING_V1 = [  # in the order of the file as distributed, with others between
     "Holding something",
@@ -110,3 +112,54 @@ def test_a_second_mirror_gives_the_label_back() -> None:
     for classes in (SOMETHING_V1, JESTER):
         target = mirror_labels(classes).target
         assert [target[label] for label in target] == list(range(len(classes)))
+
+
+# pairs that the user gives
+
+
+def test_given_pairs_take_the_place_of_those_found() -> None:
+    classes = ["open", "turn left", "shut", "turn right", "wave"]
+    mirrored = given_pairs(classes, [("shut", "open")])
+    assert mirrored.target == (2, 1, 0, 3, 4)
+    assert mirrored.pairs == (("shut", "open"),)
+    assert mirrored.unpaired == ("turn left", "turn right")
+    both = given_pairs(classes, [["turn left", "turn right"], ["open", "shut"]])
+    assert both.target == (2, 3, 0, 1, 4) and both.unpaired == ()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        ([["turn left", "turn rihgt"]], "unknown class in a flip pair 'turn rihgt'; did you mean"),
+        ([["turn left"]], "has 1 names; give two"),
+        ([["a", "b"], ["b", "turn left"]], "'b' stands in the flip pairs more than once"),
+        ([["a", "a"]], "'a' stands in the flip pairs more than once"),
+    ],
+)
+def test_pairs_that_cannot_be_are_refused(pairs: list[list[str]], says: str) -> None:
+    with pytest.raises(ValueError, match=says.replace("(", "\\(")):
+        given_pairs(["turn left", "turn right", "a", "b"], pairs)
+
+
+def test_none_exchanges_nothing_and_mirrors_everything() -> None:
+    mirrored = choose_pairs(SOMETHING_V1, "none")
+    assert mirrored.target == tuple(range(len(SOMETHING_V1)))
+    assert mirrored.unpaired == () and mirrored.pairs == ()
+    assert choose_pairs(SOMETHING_V1, "auto") == mirror_labels(SOMETHING_V1)
+
+
+def test_pairs_are_read_from_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.yaml"
+    path.write_bytes("\ufeff- [turn left, turn right]\r\n- [öffnen, 2]\r\n".encode())
+    assert read_pairs(str(path)) == [["turn left", "turn right"], ["öffnen", "2"]]
+    classes = ["turn left", "turn right", "öffnen", "2"]
+    assert choose_pairs(classes, str(path)).target == (1, 0, 3, 2)
+    for wrong in ("left: right\n", "- left\n- right\n", "3\n", ""):
+        path.write_text(wrong)
+        with pytest.raises(ValueError, match="holds no list of pairs"):
+            read_pairs(str(path))
+    path.write_text("[")
+    with pytest.raises(ValueError, match="is no YAML"):
+        read_pairs(str(path))
+    with pytest.raises(ValueError, match="give auto, none, or a YAML file"):
+        read_pairs(str(tmp_path / "nowhere.yaml"))

@@ -234,13 +234,13 @@ def test_in_parallel_the_same_is_written(clips, tmp_path):
 def encoded(monkeypatch):
     """The originals that are encoded, by name."""
     names = []
-    given = run.encode_video
+    given = run.WRITERS["h264"]
 
     def encode_video(source, *args, **options):
         names.append(source.name)
         return given(source, *args, **options)
 
-    monkeypatch.setattr(run, "encode_video", encode_video)
+    monkeypatch.setitem(run.WRITERS, "h264", encode_video)
     return names
 
 
@@ -363,7 +363,7 @@ def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips
 
 def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monkeypatch):
     data = put(clips, tmp_path / "data", "k/0.mp4", "k/1.mp4", "k/2.mp4")
-    given = run.encode_video
+    given = run.WRITERS["h264"]
 
     def long(source, target, form, *, is_stopped):
         deadline = time.monotonic() + 20
@@ -375,7 +375,7 @@ def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monke
     def interrupt(done, total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "encode_video", long)
+    monkeypatch.setitem(run.WRITERS, "h264", long)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         prepare(data, out=tmp_path / "out", form=FORM, workers=2, progress=interrupt)
@@ -459,7 +459,7 @@ def test_a_disk_that_fails_ends_a_run_at_once(clips, tmp_path, monkeypatch):
         tried.append(source)
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr(run, "encode_video", no_space)
+    monkeypatch.setitem(run.WRITERS, "h264", no_space)
     with pytest.raises(OSError, match="No space left"):
         prepare(data, out=tmp_path / "out", form=FORM, workers=2)
     assert len(tried) <= 5

@@ -12,6 +12,7 @@ from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.decoding import open_video
 from mixtconv.data.packet_table import read_packet_table
 from mixtconv.data.preparation import encoding
+from mixtconv.data.preparation import frames as frames_module
 from mixtconv.data.preparation.encoding import StoppedError, encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.video import frame_rate, iterate_frames, probe_video, read_frames
@@ -213,13 +214,13 @@ def test_a_file_that_reads_back_otherwise_does_not_get_its_name(
     fault, media, tmp_path, monkeypatch
 ):
     source = media.encode(tmp_path / "a.mkv", media.moving_frames(20))
-    monkeypatch.setattr(encoding, "_flush", fault)
+    monkeypatch.setattr(encoding, "flush", fault)
     with pytest.raises((OSError, UnreadableVideoError)):
         encode_video(source, tmp_path / "b.mp4", FORM)
     assert names_in(tmp_path) == ["a.mkv"]
 
 
-@pytest.mark.parametrize("where", ["_add_stream", "_as_picture", "_flush", "_check"])
+@pytest.mark.parametrize("where", ["_add_stream", "_as_picture", "flush", "_check"])
 def test_what_was_begun_is_removed(where, media, tmp_path, monkeypatch):
     source = media.encode(tmp_path / "a.mkv", media.moving_frames(20))
     target = tmp_path / "b.mp4"
@@ -250,7 +251,7 @@ def test_faults_of_the_source_are_told_from_those_of_the_disk(media, tmp_path, m
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "iterate_frames", unreadable)
+        patch.setattr(frames_module, "iterate_frames", unreadable)
         with pytest.raises(UnreadableVideoError, match=r"a\.mkv: Permission denied"):
             encode_video(source, tmp_path / "b.mp4", FORM)
     with pytest.raises(OSError, match="No such file"):

@@ -7,9 +7,11 @@ from typing import Literal
 
 from mixtconv._names import unknown_name
 from mixtconv.data.csv_layout import list_csv
+from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.folder_layout import list_folder
 from mixtconv.data.holdout import hold_out
 from mixtconv.data.listing import ListedVideo, Split, VideoListing, count_of, first_few
+from mixtconv.data.source import DataSource
 from mixtconv.data.video import is_video
 
 
@@ -36,7 +38,7 @@ class VideoCatalog:
     split_rule: str
     """How the two were told apart, one sentence for the user."""
     source: Path
-    """The folder or the CSV that the user gave."""
+    """The folder or the CSV that the user gave, or the folder of the known dataset."""
     ignored: tuple[Path, ...] = ()
     """Files and folders in the source that are none of its videos, hidden ones left out."""
     notes: tuple[str, ...] = ()
@@ -44,21 +46,25 @@ class VideoCatalog:
 
 
 def load_catalog(
-    data: str | Path, *, classes: Sequence[str] | None = None, val_fraction: float = 0.2
+    data: str | Path | DataSource,
+    *,
+    classes: Sequence[str] | None = None,
+    val_fraction: float = 0.2,
 ) -> VideoCatalog:
     """Find the videos to train on and those to validate on; no video is opened.
 
     Args:
-        data: a folder of class folders (`folder_layout.list_folder`) or a CSV
-            (`csv_layout.list_csv`).
-        classes: names in the order of the labels; by default the names found, sorted.
+        data: a folder of class folders (`folder_layout.list_folder`), a CSV
+            (`csv_layout.list_csv`) or a known dataset (`datasets.list_dataset`).
+        classes: names in the order of the labels; by default as the data order them, or the names
+            found, sorted.
         val_fraction: share of every class to hold out where the data have no `val` and no `test`.
 
     Raises:
         ValueError: the data cannot be used; the message says what was found and what to do.
     """
     listing = list_videos(data, classes=classes)
-    names = _class_names(listing.videos) if classes is None else tuple(classes)
+    names = tuple(classes or listing.classes or _class_names(listing.videos))
     division = _divide(listing.videos, val_fraction)
     _check_trainable(listing.source, division)
     return VideoCatalog(
@@ -68,12 +74,12 @@ def load_catalog(
         division.rule,
         listing.source,
         listing.ignored,
-        (*listing.notes, *division.notes),
+        (*listing.notes, *_absence(listing), *division.notes),
     )
 
 
 def load_labelled_videos(
-    data: str | Path,
+    data: str | Path | DataSource,
     *,
     classes: Sequence[str],
     split: Split | Literal["all"] | None = None,
@@ -112,27 +118,64 @@ def load_labelled_videos(
     return _samples(chosen, tuple(classes))
 
 
-def list_videos(data: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:
-    """List the videos of a folder or a CSV with their class names, all among `classes` if given."""
+def list_videos(
+    data: str | Path | DataSource, *, classes: Sequence[str] | None = None
+) -> VideoListing:
+    """List videos with their class names, all among `classes` if given.
+
+    Raises:
+        ValueError: the data cannot be used, or entries in them have faults; the first are named.
+    """
+    listing = look_through(data, classes=classes)
+    if listing.faults:
+        named = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
+        raise ValueError(
+            f"{listing.source}: {count_of(len(named), 'entry')} cannot be used: "
+            f"{first_few(named, separator='; ')}; mend them (mixtconv check lists all)"
+        )
+    return listing
+
+
+def look_through(
+    data: str | Path | DataSource, *, classes: Sequence[str] | None = None
+) -> VideoListing:
+    """List videos as `list_videos` does, with the faulty entries of a known dataset beside them."""
+    source = data if isinstance(data, DataSource) else DataSource(str(data))
     if classes is not None and len(set(classes)) < len(classes):
         twice = sorted({name for name in classes if list(classes).count(name) > 1})
         raise ValueError(f"classes has {first_few(twice)} more than once; name each class once")
-    source = Path(data)
-    if source.is_dir():
-        listing = list_folder(source)
-        _check_folder_names(listing, classes)
-        return listing
-    if not source.exists():
+    if source.root is not None:
+        listing = list_dataset(source)
+    elif Path(source.data).is_dir():
+        listing = list_folder(Path(source.data))
+    else:
+        _check_file(source.data)
+        return list_csv(Path(source.data), classes=classes)
+    _check_class_names(listing, classes)
+    return listing
+
+
+def _check_file(data: str) -> None:
+    """Refuse what is not a file that may list videos."""
+    path = Path(data)
+    if not path.exists() and data in DATASETS:
+        raise ValueError(f"DATA {data!r} is a known dataset: say where it lies with --root DIR")
+    if not path.exists():
         raise ValueError(
-            f"DATA {str(data)!r} is neither a folder nor a file (looked for {source.absolute()}); "
-            "give a folder of class folders or a CSV of path,label"
+            f"DATA {data!r} is neither a folder nor a file (looked for {path.absolute()}); "
+            "give a folder of class folders, a CSV of path,label, or a known dataset with --root"
         )
-    if is_video(source):
+    if is_video(path):
         raise ValueError(
-            f"DATA {str(data)!r} is one video; give a folder of class folders or a CSV of "
-            "path,label"
+            f"DATA {data!r} is one video; give a folder of class folders or a CSV of path,label"
         )
-    return list_csv(source, classes=classes)
+
+
+def _absence(listing: VideoListing) -> tuple[str, ...]:
+    if not listing.absent:
+        return ()
+    names = first_few([entry.video for entry in listing.absent])
+    return (f"{count_of(len(listing.absent), 'video')} of the lists not there: {names}",)
 
 
 @dataclass(frozen=True)
@@ -204,7 +247,7 @@ def _check_trainable(source: Path, division: _Division) -> None:
         )
 
 
-def _check_folder_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
+def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
     found = {video.class_name: video.path.parent for video in listing.videos}
     unknown = sorted(set(found) - set(classes)) if classes is not None else []
     if unknown and classes is not None:

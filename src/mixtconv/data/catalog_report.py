@@ -10,7 +10,8 @@ from pathlib import Path
 from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.listing import first_few
-from mixtconv.data.video import probe_video
+from mixtconv.data.modality import probe_for
+from mixtconv.models.snippet import Modality
 
 _MUCH_MORE = 10.0
 
@@ -89,6 +90,7 @@ class CatalogReport:
 def check_catalog(
     catalog: VideoCatalog,
     *,
+    modality: Modality | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CatalogReport:
@@ -96,11 +98,13 @@ def check_catalog(
 
     Args:
         catalog: from `load_catalog`.
+        modality: what a model sees of them, that other videos count as unreadable; by default each
+            may be a video or its optical flow.
         workers: threads; by default one a processor.
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    reasons = _probe_all(paths, workers or os.cpu_count() or 1, progress)
+    reasons = _probe_all(paths, modality, workers or os.cpu_count() or 1, progress)
     train = _count_readable(catalog.train, reasons)
     val = _count_readable(catalog.val, reasons)
     return CatalogReport(
@@ -114,13 +118,16 @@ def check_catalog(
 
 
 def _probe_all(
-    paths: Sequence[Path], workers: int, progress: Callable[[int, int], None] | None
+    paths: Sequence[Path],
+    modality: Modality | None,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[Path, str]:
     """Reasons of the videos that cannot be read."""
     reasons: dict[Path, str] = {}
     pool = ThreadPoolExecutor(workers)
     try:
-        jobs = {pool.submit(_why_unreadable, path): path for path in paths}
+        jobs = {pool.submit(_why_unreadable, path, modality): path for path in paths}
         for done, job in enumerate(as_completed(jobs), 1):
             reason = job.result()
             if reason is not None:
@@ -132,9 +139,9 @@ def _probe_all(
     return reasons
 
 
-def _why_unreadable(path: Path) -> str | None:
+def _why_unreadable(path: Path, modality: Modality | None) -> str | None:
     try:
-        probe_video(path)
+        probe_for(path, modality)
     except UnreadableVideoError as error:
         return error.reason
     except OSError as error:

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.clip import rows_together
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.sampling import training_clip
 from mixtconv.data.transforms import (
     CROP_SCALES,
@@ -25,7 +25,7 @@ from mixtconv.data.transforms import (
     mirror,
     multi_scale_crop,
 )
-from mixtconv.data.video import UnreadableVideoError, read_clip
+from mixtconv.data.video import UnreadableVideoError
 from mixtconv.data.views import Protocol, read_views
 from mixtconv.models.spec import ModelSpec
 
@@ -48,7 +48,7 @@ class Unreadable(NamedTuple):
 
 
 class VideoItem(NamedTuple):
-    """A video as one sample: frames uint8 (T, 3, S, S), or (V, T, 3, S, S) for views."""
+    """A video as one sample: frames uint8 (T, C, S, S), or (V, T, C, S, S) for views."""
 
     frames: Tensor
     label: int
@@ -59,7 +59,7 @@ class VideoBatch(NamedTuple):
     """Samples of a batch; B counts those that could be read."""
 
     frames: Tensor
-    """uint8 (B, T, 3, S, S), or (B, V, T, 3, S, S) for views."""
+    """uint8 (B, T, C, S, S), or (B, V, T, C, S, S) for views."""
     labels: Tensor
     """int64 (B,)."""
     indices: Tensor
@@ -109,10 +109,10 @@ class TrainingClips(Dataset):
             return np.random.default_rng([self.seed, epoch, index, stream])
 
         try:
-            clip = read_clip(
+            clip = read_model_clip(
                 sample.path,
                 lambda num_frames: training_clip(self.spec, num_frames, rng(0)),
-                channels_last=True,
+                self.spec,
                 least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
             )
         except UnreadableVideoError as error:
@@ -120,15 +120,15 @@ class TrainingClips(Dataset):
         chance = rng(1)
         frames = multi_scale_crop(
             clip.frames, self.spec.image_size, chance, scales=self.crop_scales
-        )  # (T, 3, S, S)
+        )  # (T, 3, S, S), or (T, L, C / L, S, S)
         label = sample.label
         if (
             self.mirroring is not None
             and label not in self._never_mirrored
             and chance.random() < MIRROR_PROBABILITY
         ):
-            frames, label = mirror(frames), self.mirroring.target[label]
-        return VideoItem(rows_together(frames), label, index)
+            frames, label = mirror(frames, self.spec.modality), self.mirroring.target[label]
+        return VideoItem(join_snippets(frames, self.spec), label, index)
 
 
 class ScoringViews(Dataset):

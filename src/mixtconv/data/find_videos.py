@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mixtconv.data.flow_names import flow_twins
 from mixtconv.data.frame_folder import list_pictures, natural_order
 from mixtconv.data.listing import first_few
 from mixtconv.data.video import is_video
@@ -12,9 +13,10 @@ def find_videos(sources: Sequence[str | Path]) -> list[Path]:
     """List the videos that files, folders and patterns name, each video once.
 
     A file is taken whatever its suffix. A folder is searched to any depth; one that holds pictures
-    and no video file is itself one video. A pattern (`*`, `?`, `[...]`, `**`) is for names that
-    do not exist as written, and takes videos and folders. Hidden files are left out. The order is
-    that of the sources, and natural (`2.mp4` before `10.mp4`) within each.
+    and no video file is itself one video (of two trees of optical flow, that below `u`). A pattern
+    (`*`, `?`, `[...]`, `**`) is for names that do not exist as written, and takes videos and
+    folders. Hidden files are left out. The order is that of the sources, and natural (`2.mp4`
+    before `10.mp4`) within each.
 
     Raises:
         ValueError: a source gives no video; the message names it.
@@ -62,7 +64,8 @@ def _in_folder(folder: Path, seen: set[Path]) -> Iterator[Path]:
         for video in videos:
             has_files |= not video.is_dir()
             yield video
-    if not has_files and list_pictures(folder):
+    twins = flow_twins(folder)
+    if not has_files and list_pictures(folder) and (twins is None or folder == twins[0]):
         yield folder
 
 

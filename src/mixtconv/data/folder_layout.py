@@ -1,6 +1,7 @@
 """Videos in class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`.
 
-A video is a file with a video's suffix or a folder of pictures. Folders are not searched deeper
+A video is a file with a video's suffix or a folder of pictures. Where `ROOT` holds two trees of
+optical flow, `u` and `v`, its videos are those of `ROOT/u`. Folders are not searched deeper
 than that: a video elsewhere is named as ignored and not taken under a class that nobody meant.
 """
 
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mixtconv.data.flow_names import has_flow_trees
 from mixtconv.data.frame_folder import list_pictures, natural_order
 from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, Split, VideoListing, first_few
 from mixtconv.data.preparation.journal import Journal, read_journal
@@ -28,12 +30,13 @@ def list_folder(root: str | Path) -> VideoListing:
     """
     root = Path(root)
     journal = read_journal(root)
-    splits = _split_folders(root)
+    top = root / "u" if has_flow_trees(root) else root
+    splits = _split_folders(top)
     videos: list[ListedVideo] = []
     ignored: list[Path] = []
     if splits:
-        ignored += [entry for entry in _entries(root) if entry not in splits.values()]
-    for split, folder in splits.items() or [(None, root)]:
+        ignored += [entry for entry in _entries(top) if entry not in splits.values()]
+    for split, folder in splits.items() or [(None, top)]:
         for entry in _entries(folder):
             taken, left = _class_videos(entry) if entry.is_dir() else ([], [])
             ignored += left if taken else [entry]

@@ -3,7 +3,7 @@
 Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`).
 Where all names are numbers with a common beginning (`img_00001.jpg`), numbering may start
 anywhere but must have no gap: a missing frame is an error that names it, never replaced by a
-neighbour.
+neighbour. Pictures of optical flow in the folder are not frames of the video; see `flow_names.py`.
 """
 
 import os
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.flow_names import flow_twins, sort_names
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
+_FLOW = (
+    "it holds optical flow, not pictures of the video; give the videos themselves, or train with "
+    "--modality flow"
+)
 _DIGITS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
 
@@ -42,38 +48,63 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 def list_pictures(folder: str | Path) -> list[Path]:
     """Lists the pictures of a folder in the order of the frames; empty if it holds none."""
-    return [Path(folder, name) for name in _picture_names(folder)]
+    return [Path(folder, name) for name in picture_names(folder)]
 
 
 def list_frames(folder: str | Path) -> list[str]:
     """Lists the frames of a folder by name; raises where there are none or some are missing."""
-    names = _picture_names(folder)
+    pictures = sort_names(picture_names(folder)).pictures
+    if not pictures:
+        _refuse_no_frames(folder)
+    if flow_twins(folder) is not None:
+        raise UnreadableVideoError(folder, _FLOW)
+    return _in_order(folder, pictures)
+
+
+def list_numbered(folder: str | Path) -> list[str]:
+    """Lists all pictures of a folder, whatever they show; as `list_frames`."""
+    names = picture_names(folder)
     if not names:
-        raise UnreadableVideoError(
-            folder, f"the folder holds no pictures ({', '.join(PICTURE_SUFFIXES)})"
-        )
+        _refuse_no_frames(folder)
+    return _in_order(folder, names)
+
+
+def _refuse_no_frames(folder: str | Path) -> NoReturn:
+    if picture_names(folder):
+        raise UnreadableVideoError(folder, _FLOW)
+    raise UnreadableVideoError(
+        folder, f"the folder holds no pictures ({', '.join(PICTURE_SUFFIXES)})"
+    )
+
+
+def _in_order(folder: str | Path, names: Sequence[str]) -> list[str]:
+    """The names, which are in order; raises where their numbers say that some are missing."""
     matches = [_NUMBERED.fullmatch(name) for name in names]
     numbered = [match for match in matches if match is not None]
     if len(numbered) < len(names) or len({match[1] for match in numbered}) > 1:
-        return names
-    numbers = [int(match[2]) for match in numbered]
+        return list(names)
+    check_numbers(folder, [int(match[2]) for match in numbered], "frames")
+    return list(names)
+
+
+def check_numbers(folder: str | Path, numbers: Sequence[int], things: str) -> None:
+    """Raises where numbers, in order, come twice or leave a gap."""
     if len(set(numbers)) < len(numbers):
         twice = next(n for n, after in pairwise(numbers) if n == after)
         raise UnreadableVideoError(
-            folder, f"frame {twice} is there twice; leave one file for each number"
+            folder, f"of {things}, {twice} is there twice; leave one file for each number"
         )
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     if missing:
         named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise UnreadableVideoError(
             folder,
-            f"{len(missing)} of frames {numbers[0]} to {numbers[-1]} missing: {named}; "
-            "extract the frames again or number them without gaps",
+            f"{len(missing)} of {things} {numbers[0]} to {numbers[-1]} missing: {named}; "
+            "extract them again or number them without gaps",
         )
-    return names
 
 
-def _picture_names(folder: str | Path) -> list[str]:
+def picture_names(folder: str | Path) -> list[str]:
     """Names of the pictures of a folder in the order of the frames."""
     # Names and not paths: this is done for every clip, and a path takes as long as ten names.
     names = (entry.name for entry in os.scandir(folder))
@@ -89,38 +120,39 @@ def load_frames(
     names: Sequence[str],
     indices: Sequence[int],
     *,
+    mode: Literal["RGB", "L"] = "RGB",
     least_short_side: int | None = None,
 ) -> Tensor:
     """Loads the frames of the given numbers, uint8 `(T, 3, H, W)`; all must be of one size.
 
-    `names` are those of all frames, from `list_frames`. The size asked for is that of the first
-    picture, so that the result does not depend on which frames are read. With `least_short_side`
-    pictures are reduced, as `video.read_clip` says. In memory the channels of a pixel lie beside
-    each other.
+    With `mode` "L" they are grey, `(T, 1, H, W)`. `names` are those of all frames, from
+    `list_frames`. The size asked for is that of the first picture, so that the result does not
+    depend on which frames are read. With `least_short_side` pictures are reduced, as
+    `video.read_clip` says. In memory the channels of a pixel lie beside each other.
     """
     first = Path(folder, names[0])
     size = _size(first)
     reduction = _reduction(min(size), least_short_side)
     rows = {index: row for row, index in enumerate(sorted(set(indices)))}
-    pictures = [_load_picture(Path(folder, names[i]), first, size, reduction) for i in rows]
-    frames = np.stack([pictures[rows[index]] for index in indices])  # (T, H, W, 3)
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, 3, H, W)
+    pictures = [_load_picture(Path(folder, names[i]), first, size, reduction, mode) for i in rows]
+    frames = np.stack([pictures[rows[index]] for index in indices])  # (T, H, W, C)
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, C, H, W)
 
 
 def _load_picture(
-    path: Path, first: Path, size: tuple[int, int], reduction: int
+    path: Path, first: Path, size: tuple[int, int], reduction: int, mode: str
 ) -> npt.NDArray[np.uint8]:
-    """Loads one picture as upright RGB, `(H, W, 3)`; a JPEG is reduced in decoding."""
+    """Loads one picture upright, `(H, W, C)`; a JPEG is reduced in decoding."""
     try:
         with Image.open(path) as image:
             height, width = _upright_size(image)
             if (height, width) == size:
-                image.draft("RGB", (image.width // reduction, image.height // reduction))
+                image.draft(mode, (image.width // reduction, image.height // reduction))
                 ImageOps.exif_transpose(image, in_place=True)
-                rgb = image if image.mode == "RGB" else image.convert("RGB")
-                if reduction > 1 and (rgb.height, rgb.width) == size:  # not a JPEG
-                    rgb = rgb.reduce(reduction)
-                return np.asarray(rgb)
+                picture = image if image.mode == mode else image.convert(mode)
+                if reduction > 1 and (picture.height, picture.width) == size:  # not a JPEG
+                    picture = picture.reduce(reduction)
+                return np.atleast_3d(np.asarray(picture))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
     raise UnreadableVideoError(

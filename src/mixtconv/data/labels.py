@@ -9,6 +9,15 @@ the same words.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import yaml
+
+from mixtconv._names import unknown_name
+
+FlipPairs = str | Sequence[Sequence[str]]
+"""`auto`, `none`, a YAML file of pairs, or the pairs themselves."""
 
 # A word of a name; `TurnLeft` and `Left2Right` are split where case or kind changes.
 _WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
@@ -59,6 +68,78 @@ def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
             unpaired.append(classes[label])
     pairs = [(classes[a], classes[b]) for a, b in enumerate(target) if a < b]
     return MirrorLabels(tuple(target), tuple(pairs), tuple(unpaired))
+
+
+def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> MirrorLabels:
+    """Let a horizontal flip exchange these classes and no others.
+
+    A class that names a side and is in no pair is `unpaired`.
+
+    Raises:
+        ValueError: a pair that is not of two classes, a class in two pairs, or a name that is no
+            class (the message has the near ones).
+
+    >>> given_pairs(["open", "jump", "shut"], [("open", "shut")])
+    MirrorLabels(target=(2, 1, 0), pairs=(('open', 'shut'),), unpaired=())
+    """
+    named = list(chain.from_iterable(pairs))
+    for pair in pairs:
+        if len(pair) != 2:
+            raise ValueError(f"the flip pair {list(pair)} has {len(pair)} names; give two")
+    for name in named:
+        if name not in classes:
+            raise unknown_name("class in a flip pair", name, classes)
+        if named.count(name) > 1:
+            raise ValueError(f"{name!r} stands in the flip pairs more than once; name it once")
+    target = list(range(len(classes)))
+    for first, second in pairs:
+        a, b = classes.index(first), classes.index(second)
+        target[a], target[b] = b, a
+    unpaired = [name for name in classes if name not in named and _names_a_side(name)]
+    return MirrorLabels(
+        tuple(target), tuple((first, second) for first, second in pairs), tuple(unpaired)
+    )
+
+
+def choose_pairs(classes: Sequence[str], pairs: FlipPairs) -> MirrorLabels:
+    """What a flip does to labels: found by the names, nothing, or as the user says.
+
+    >>> choose_pairs(["turn_left", "turn_right"], "none").target
+    (0, 1)
+    """
+    if pairs == "auto":
+        return mirror_labels(classes)
+    if pairs == "none":
+        return MirrorLabels(tuple(range(len(classes))), (), ())
+    return given_pairs(classes, read_pairs(pairs))
+
+
+def read_pairs(pairs: FlipPairs) -> list[list[str]]:
+    """The pairs of class names in a YAML file, a list of lists of two; pairs themselves as given.
+
+    Raises:
+        ValueError: a file that is not there or holds something else.
+    """
+    if not isinstance(pairs, str):
+        return [list(pair) for pair in pairs]
+    path = Path(pairs)
+    if not path.is_file():
+        raise ValueError(
+            f"--flip-pairs is {pairs!r}; give auto, none, or a YAML file of pairs that exists"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, list) or not all(isinstance(pair, list) for pair in content):
+        raise ValueError(
+            f"{path} holds no list of pairs; write each as a line - [turn left, turn right]"
+        )
+    return [[str(name) for name in pair] for pair in content]
+
+
+def _names_a_side(name: str) -> bool:
+    return any(word in _MIRRORED for word in _words(name))
 
 
 def _words(name: str) -> tuple[str, ...]:

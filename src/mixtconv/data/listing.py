@@ -32,17 +32,37 @@ class ListedVideo:
 
 
 @dataclass(frozen=True)
+class ListedFault:
+    """An entry of the data that cannot be used as it stands."""
+
+    video: str
+    """The entry: a path, or a video's name in a list."""
+    reason: str
+    """What is wrong with it, and where it says so."""
+    kind: Literal["missing", "mislabelled", "malformed"]
+    """A video that is not there, a label that cannot be, or a line that says neither."""
+
+
+@dataclass(frozen=True)
 class VideoListing:
-    """All videos of a folder or a CSV."""
+    """All videos of a folder, a CSV or a known dataset."""
 
     source: Path
-    """The folder or the CSV."""
+    """The folder, the CSV, or the folder of the known dataset."""
     videos: tuple[ListedVideo, ...]
     """The videos, in an order that does not depend on the machine."""
     ignored: tuple[Path, ...] = ()
     """Files and folders in the source that were not taken, hidden ones left out."""
     notes: tuple[str, ...] = ()
     """Sentences that the user should read."""
+    classes: tuple[str, ...] | None = None
+    """All class names in the order of labels, where the data say so; they may lack videos."""
+    faults: tuple[ListedFault, ...] = ()
+    """Entries for which nobody may train or score before they are mended."""
+    absent: tuple[ListedFault, ...] = ()
+    """Entries whose video is not there, where that is to be expected (Kinetics)."""
+    lists: tuple[Path, ...] = ()
+    """The files of labels and splits that were read."""
 
 
 def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:
@@ -59,8 +79,10 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
 def count_of(number: int, thing: str) -> str:
     """Write a number of things.
 
-    >>> count_of(1, "line"), count_of(2, "class")
-    ('1 line', '2 classes')
+    >>> count_of(1, "line"), count_of(2, "class"), count_of(3, "entry")
+    ('1 line', '2 classes', '3 entries')
     """
-    plural = thing + ("es" if thing.endswith("s") else "s")
-    return f"{number} {thing if number == 1 else plural}"
+    if number == 1:
+        return f"{number} {thing}"
+    endings = {"s": "ses", "y": "ies"}
+    return f"{number} {thing[:-1]}{endings.get(thing[-1], thing[-1] + 's')}"

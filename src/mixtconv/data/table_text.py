@@ -29,7 +29,7 @@ def read_table(path: Path, *, is_header: Callable[[Sequence[str]], bool]) -> lis
     Raises:
         ValueError: the file is not text in UTF-8 (or UTF-16 with a mark), or its quotes are uneven.
     """
-    text = _read_text(path)
+    text = read_text(path, fix="give a CSV with path,label lines")
     tables: list[list[TableRow]] = []
     faults: list[tuple[int, str]] = []
     for delimiter in _DELIMITERS:
@@ -49,7 +49,12 @@ def read_table(path: Path, *, is_header: Callable[[Sequence[str]], bool]) -> lis
     return spaced
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path, *, fix: str) -> str:
+    """Read a text in UTF-8, with or without a mark, or in UTF-16 with one.
+
+    Raises:
+        ValueError: it is none of these; the message ends in `fix`, what the user may do.
+    """
     data = path.read_bytes()
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -57,7 +62,7 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise ValueError(f"{path}: not a text file in UTF-8; give a CSV with path,label lines")
+        raise ValueError(f"{path}: not a text file in UTF-8; {fix}")
     return text
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
+from mixtconv.models.spec import Modality
+
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
 """Sides of a training crop, as parts of the frame's short side, as published."""
 MAX_DISTORTION = 1
@@ -80,9 +82,16 @@ def scoring_side(size: int) -> int:
     return round(size * RESIZE_RATIO)
 
 
-def mirror(clip: Tensor) -> Tensor:
-    """Exchange left and right in every frame; the label may change with it (see `labels.py`)."""
-    return F.horizontal_flip(clip)
+def mirror(clip: Tensor, modality: Modality = "rgb") -> Tensor:
+    """Exchange left and right in every frame; the label may change with it (see `labels.py`).
+
+    In optical flow, whose channels (..., C, H, W) are x and y in turn, what moved to the right then
+    moves to the left: x becomes 255 - x.
+    """
+    mirrored = F.horizontal_flip(clip)
+    if modality == "flow":
+        mirrored[..., 0::2, :, :] = 255 - mirrored[..., 0::2, :, :]
+    return mirrored
 
 
 def center_crop(clip: Tensor, size: int) -> list[Tensor]:

@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixtconv.data.clip import rows_together
+from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.sampling import scoring_clips
 from mixtconv.data.transforms import CROPS, scoring_side
-from mixtconv.data.video import read_clip
 from mixtconv.models.spec import ModelSpec
 
 
@@ -72,7 +71,7 @@ class Protocol:
 
 
 def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
-    """Read the views of a video: uint8 (V, T, 3, S, S), clip by clip, each with its crops.
+    """Read the views of a video: uint8 (V, T, C, S, S), clip by clip, each with its crops.
 
     Raises:
         UnreadableVideoError: the video gives no usable frame.
@@ -82,10 +81,8 @@ def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
         clips = scoring_clips(spec, num_video_frames, protocol.num_clips)
         return [frame for clip in clips for frame in clip]
 
-    clip = read_clip(
-        path, choose, channels_last=True, least_short_side=scoring_side(spec.image_size)
-    )
-    return rows_together(crop_views(clip.frames, spec, protocol))
+    clip = read_model_clip(path, choose, spec, least_short_side=scoring_side(spec.image_size))
+    return join_snippets(crop_views(clip.frames, spec, protocol), spec)
 
 
 def crop_views(frames: Tensor, spec: ModelSpec, protocol: Protocol) -> Tensor:

@@ -1,29 +1,29 @@
-"""Writing one video again in the prepared form, checked before it gets its name.
-
-What is encoded are the frames as the reader gives them: upright, in RGB, in number and order those
-of decoding the whole source. A smaller size is reached with the filter that clips are resized with
-when a model is scored.
-"""
+"""Writing one video again as H.264, of which single frames are read fast; it is checked first."""
 
 import errno
-import os
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.decoding import decode_plain, open_video
 from mixtconv.data.packet_table import read_packet_table
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.video import frame_rate, iterate_frames
+from mixtconv.data.preparation.frames import (
+    Frame,
+    StoppedError,
+    WrittenVideo,
+    fitted,
+    flush,
+    original_frames,
+    reading,
+)
+from mixtconv.data.video import frame_rate
 
 # Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
 # Without what looks ahead, the same frames give the same bytes, see `video_writer`.
@@ -35,20 +35,6 @@ _PRESET = "veryfast"  # "medium" takes 2.5 times as long for files as large
 _PICTURES_RATE = Fraction(25)
 _LARGEST_DENOMINATOR = 1001  # as in 30000/1001 frames per second
 
-Frame = npt.NDArray[np.uint8]
-
-
-class StoppedError(Exception):
-    """Encoding was told to stop."""
-
-
-@dataclass(frozen=True)
-class EncodedVideo:
-    """Facts about a video that was written."""
-
-    num_frames: int
-    num_bytes: int
-
 
 def encode_video(
     source: Path,
@@ -56,7 +42,7 @@ def encode_video(
     form: PreparedForm,
     *,
     is_stopped: Callable[[], bool] = lambda: False,
-) -> EncodedVideo:
+) -> WrittenVideo:
     """Write a video again; the target appears only when it is whole and on the disk.
 
     Args:
@@ -73,14 +59,14 @@ def encode_video(
     unfinished = target.with_name(f".{target.name}.part")
     try:
         num_frames = _encode(source, unfinished, form, is_stopped)
-        _flush(unfinished)
+        flush(unfinished)
         _check(unfinished, form, num_frames)
         num_bytes = unfinished.stat().st_size
         unfinished.replace(target)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    return EncodedVideo(num_frames, num_bytes)
+    return WrittenVideo(num_frames, num_bytes)
 
 
 def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
@@ -88,7 +74,7 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
     import av  # noqa: PLC0415
 
     rate = _frame_rate(source)
-    with closing(_frames(source)) as frames:
+    with closing(original_frames(source)) as frames:
         first = next(frames)
         height, width = form.size(*first.shape[:2])
         num_frames = 0
@@ -110,25 +96,9 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
 
 
 def _frame_rate(source: Path) -> Fraction:
-    with _reading(source):
+    with reading(source):
         rate = frame_rate(source)
     return rate.limit_denominator(_LARGEST_DENOMINATOR) if rate else _PICTURES_RATE
-
-
-def _frames(source: Path) -> Generator[Frame, None, None]:
-    with _reading(source):
-        yield from iterate_frames(source)
-
-
-@contextmanager
-def _reading(source: Path) -> Iterator[None]:
-    """Says of every error in reading that it is the source's."""
-    import av  # noqa: PLC0415
-
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        raise UnreadableVideoError(source, error.strerror or str(error)) from error
 
 
 def _add_stream(container: Any, rate: Fraction, height: int, width: int, form: PreparedForm) -> Any:
@@ -148,22 +118,11 @@ def _as_picture(frame: Frame, height: int, width: int) -> Any:
     import av  # noqa: PLC0415
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
-    if frame.shape[0] - height in (0, 1) and frame.shape[1] - width in (0, 1):
-        fitted = frame[:height, :width]
-    else:
-        # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
-        image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
-        fitted = np.asarray(image)
+    pixels = np.ascontiguousarray(fitted(frame, height, width))
     # A view of the frame, not a copy, which would hold up the other threads.
-    picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(fitted), format="rgb24")
+    picture = av.VideoFrame.from_numpy_buffer(pixels, format="rgb24")
     # Not the reformatter that threads would share from PyAV 19 on.
     return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file is on the disk, so that no power failure leaves a name without it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _check(path: Path, form: PreparedForm, num_frames: int) -> None:

@@ -1,4 +1,4 @@
-"""What a prepared video is like: its size, its keyframes, its quality.
+"""What a prepared video is like: its size, its keyframes, its quality; or its optical flow.
 
 A clip takes few frames, far from each other, and each is reached from the keyframe before it. So
 keyframes stand close, all else that a decoder can be spared is left out (pictures out of order, the
@@ -6,6 +6,10 @@ arithmetic entropy coder, the deblocking filter), and the price is a larger file
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+FlowMethod = Literal["tvl1", "dis"]
+PreparedKind = Literal["h264", "flow"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,9 @@ class PreparedForm:
     """Frames from one keyframe to the next: fewer are read faster and take more room."""
     crf: int = 20
     """Quality, x264's constant rate factor: 0 is without loss, 18 to 23 looks like the original."""
+    flow: FlowMethod | None = None
+    """Write optical flow instead, a folder of JPEGs a video: tvl1 (as published), or dis, which is
+    many times as fast; takes pip install 'mixtconv[flow]'."""
 
     def __post_init__(self) -> None:
         if self.short_side < 16 or self.short_side % 2:
@@ -32,8 +39,20 @@ class PreparedForm:
             raise ValueError(f"--crf is {self.crf}; give 0 (largest files) to 51 (smallest)")
 
     @property
+    def kind(self) -> PreparedKind:
+        """What is written for a video."""
+        return "h264" if self.flow is None else "flow"
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of what is written; none for folders."""
+        return ".mp4" if self.kind == "h264" else ""
+
+    @property
     def name(self) -> str:
-        """The form in a word, for telling whether a file has it."""
+        """The form in a word that begins with its kind, for telling whether a file has it."""
+        if self.kind == "flow":
+            return f"flow-{self.short_side}-{self.flow}"
         return f"h264-{self.short_side}-{self.keyframe_distance}-{self.crf}"
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixtconv.data.listing import VideoListing, first_few
+from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.journal import OWN_FILES, read_journal
 from mixtconv.data.preparation.plan import PlannedVideo
 from mixtconv.data.preparation.prepared_list import prepared_list
@@ -12,12 +13,14 @@ from mixtconv.data.preparation.prepared_list import prepared_list
 _LOCK = f"{OWN_FILES}.lock"
 
 
-def refuse_output(out: Path, listing: VideoListing, plan: Sequence[PlannedVideo]) -> None:
+def refuse_output(
+    out: Path, listing: VideoListing, plan: Sequence[PlannedVideo], form: PreparedForm
+) -> None:
     """Refuse a folder to which the videos of a listing must not go.
 
     Raises:
         ValueError: an original would be written over, the data would grow by what is prepared, or
-            something else is there.
+            something else is there, be it the same videos in another kind of form.
     """
     _refuse_originals(out, listing, plan)
     if out.exists() and not out.is_dir():
@@ -37,6 +40,12 @@ def refuse_output(out: Path, listing: VideoListing, plan: Sequence[PlannedVideo]
         raise ValueError(
             f"--out {out} holds the prepared videos of other data ({first_few(before)}); give "
             "another folder"
+        )
+    kinds = {video.form.partition("-")[0] for video in journal.videos.values()} - {form.kind}
+    if kinds:
+        raise ValueError(
+            f"--out {out} holds videos prepared as {min(kinds)}, which would count twice beside "
+            f"{form.kind}; give another folder"
         )
 
 

@@ -7,8 +7,6 @@ from pathlib import Path, PurePosixPath
 from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.data.video import VIDEO_SUFFIXES
 
-SUFFIX = ".mp4"
-
 
 @dataclass(frozen=True)
 class PlannedVideo:
@@ -18,18 +16,19 @@ class PlannedVideo:
     name: str
     """The original, from the folder that all originals are in."""
     target: str
-    """The prepared file, from the folder that all of them go to."""
+    """The prepared file or folder, from the folder that all of them go to."""
 
 
-def plan_videos(listing: VideoListing) -> tuple[PlannedVideo, ...]:
+def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[PlannedVideo, ...]:
     """Give every video of a listing a place, below the folder of its original's place.
 
     A file of another suffix, or a folder of pictures, takes the name with `.mp4` if that is free,
-    else `.mp4` behind its whole name: `a.mp4` and `a.avi` become `a.mp4` and `a.avi.mp4`. Names
-    that differ in case only count as one, since some file systems do not tell them apart.
+    else `.mp4` behind its whole name: `a.mp4` and `a.avi` become `a.mp4` and `a.avi.mp4`. With an
+    empty suffix, for folders, `a` and `a.avi`. Names that differ in case only count as one, since
+    some file systems do not tell them apart.
     """
     names = _names(listing)
-    wanted = [_with_suffix(name) for name in names]
+    wanted = [_with_suffix(name, suffix) for name in names]
     targets: dict[str, str] = {}
     taken: set[str] = set()
     # Those that keep their name choose first, so that adding others later moves none of them.
@@ -37,7 +36,7 @@ def plan_videos(listing: VideoListing) -> tuple[PlannedVideo, ...]:
     for name, target in pairs:
         number, choice = 1, target
         while choice.casefold() in taken:
-            choice = name + SUFFIX if number == 1 else f"{name}.{number}{SUFFIX}"
+            choice = name + suffix if number == 1 else f"{name}.{number}{suffix}"
             number += 1
         taken.add(choice.casefold())
         targets[name] = choice
@@ -47,11 +46,11 @@ def plan_videos(listing: VideoListing) -> tuple[PlannedVideo, ...]:
     )
 
 
-def _with_suffix(name: str) -> str:
+def _with_suffix(name: str, suffix: str) -> str:
     path = PurePosixPath(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return str(path.with_suffix(SUFFIX))
-    return name + SUFFIX  # a folder of pictures: what follows a dot there is no suffix
+        return str(path.with_suffix(suffix))
+    return name + suffix  # a folder of pictures: what follows a dot there is no suffix
 
 
 def _names(listing: VideoListing) -> list[str]:

@@ -1,9 +1,9 @@
 """Preparing all videos of a dataset, in parallel, in as many runs as it takes.
 
-Each video is encoded under a hidden name, read again, and only then given its name and entered in
+Each video is written under a hidden name, read again, and only then given its name and entered in
 the journal of the folder: a run that is stopped, killed or out of disk space leaves whole videos
 only, and the next one goes on from there. Threads do the work, since nearly all of it is done in
-FFmpeg, which lets them run side by side.
+FFmpeg and OpenCV, which let them run side by side.
 """
 
 import threading
@@ -21,7 +21,9 @@ from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.cores import usable_cores
 from mixtconv.data.listing import VideoListing, count_of, first_few
 from mixtconv.data.preparation.encoding import encode_video
-from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.preparation.flow import flow_method, write_flow
+from mixtconv.data.preparation.form import PreparedForm, PreparedKind
+from mixtconv.data.preparation.frames import WrittenVideo
 from mixtconv.data.preparation.journal import (
     JOURNAL,
     DoneVideo,
@@ -33,6 +35,13 @@ from mixtconv.data.preparation.original import look_at
 from mixtconv.data.preparation.output import alone_in, refuse_output
 from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
 from mixtconv.data.preparation.prepared_list import prepared_list, write_prepared_list
+from mixtconv.data.source import DataSource
+
+WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
+    "h264": encode_video,
+    "flow": write_flow,
+}
+"""Kind of form -> what writes a video in it: gets the original, the target and the form."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class PreparationReport:
 
 
 def prepare(
-    data: str | Path,
+    data: str | Path | DataSource,
     *,
     out: str | Path,
     form: PreparedForm | None = None,
@@ -122,8 +131,10 @@ def prepare_listing(
     out, form = Path(out), form or PreparedForm()
     if workers is not None and workers < 1:
         raise ValueError(f"--workers is {workers}; give 1 or more")
-    plan = plan_videos(listing)
-    refuse_output(out, listing, plan)
+    if form.flow is not None:
+        flow_method(form.flow)  # what is not installed is said once, not of every video
+    plan = plan_videos(listing, suffix=form.suffix)
+    refuse_output(out, listing, plan, form)
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
         journal = read_journal(out)
@@ -228,21 +239,26 @@ def _prepare_one(
         and _is_whole(target, before)
     ):
         return before
-    encoded = encode_video(item.video.path, target, form, is_stopped=is_stopped)
+    written = WRITERS[form.kind](item.video.path, target, form, is_stopped=is_stopped)
     return DoneVideo(
         target=item.target,
         source=item.name,
         key=item.video.key,
         stamp=original.stamp,
         form=form.name,
-        num_frames=encoded.num_frames,
-        num_bytes=encoded.num_bytes,
+        num_frames=written.num_frames,
+        num_bytes=written.num_bytes,
         source_bytes=original.num_bytes,
     )
 
 
 def _is_whole(path: Path, video: DoneVideo) -> bool:
-    return path.is_file() and path.stat().st_size == video.num_bytes
+    """Whether a prepared file, or all files of a prepared folder, have the size they had."""
+    try:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files) == video.num_bytes
+    except OSError:
+        return False
 
 
 def _in_parallel(

@@ -1,0 +1,127 @@
+"""Kinetics-400 (Kay et al., "The Kinetics Human Action Video Dataset", arXiv 1705.06950).
+
+The lists are `train.csv`, `validate.csv` (or `val.csv`) and `test.csv` with the columns label,
+youtube_id, time_start, time_end and split, under several names (`kinetics-400_train.csv`,
+`annotations/train.csv`). A video is `<id>_%06d_%06d.mp4`, from its start to its end in seconds, in
+`train/`, `val/`, `test/` (`train_256/` for one scaled down), in class folders or not.
+
+- The lists are links to YouTube. No two copies hold the same videos, so one that is not there is
+  reported and no fault.
+- About 1400 videos of the common copy (CVDF) are damaged; it has a folder
+  `replacement/replacement_for_corrupted_k400/`, which is looked into first.
+- Ids may begin with `-` or `_`. Some copies name videos by the id alone.
+- Names of class folders are not read (they have spaces or underscores, with brackets and
+  apostrophes or without); the lists give the labels.
+- Published weights count the labels sorted. In some copies the test list has no label; it is
+  then left out.
+"""
+
+import re
+from pathlib import Path
+
+from mixtconv.data.datasets.class_order import from_lists
+from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.layout import (
+    FoundLists,
+    find_beside,
+    find_lists,
+    folders_near,
+    lists_not_found,
+    subfolders,
+)
+from mixtconv.data.datasets.registry import register
+from mixtconv.data.datasets.text_lists import EMPTY, has_columns, read_columns
+from mixtconv.data.datasets.video_index import VideoIndex, index_of
+from mixtconv.data.listing import Split, VideoListing
+from mixtconv.data.source import DataSource
+
+_NAME, _TITLE = "kinetics400", "Kinetics-400"
+_PREFIX = r"(kinetics|k)?[-_]?(400)?[-_]?"
+_WORDS = {"train": "train", "val": "val(idate|idation)?", "test": "test"}
+_PATTERNS = {role: (rf"{_PREFIX}{word}\.csv",) for role, word in _WORDS.items()}
+_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+_NEEDED = ("train", "val")
+_LIST_FOLDERS = ("annotations", "labels", "kinetics400")
+_COLUMNS = (("label",), ("youtube_id",), ("time_start",), ("time_end",))
+_OUTER_FOLDERS = ("videos", "compress")
+_SPLIT_FOLDER = re.compile(rf"(videos_)?({'|'.join(_WORDS.values())})(_.*)?", re.IGNORECASE)
+_CLIP_TIMES = re.compile(r".*_\d{6}_\d{6}")
+_SECONDS = re.compile(r"\d+(\.\d*)?")
+_REPLACEMENTS = Path("replacement", "replacement_for_corrupted_k400")
+
+
+@register(_NAME, title=_TITLE)
+def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
+    """List Kinetics-400; see `registry.list_dataset`."""
+    lists = find_lists(root, _PATTERNS, needed=_NEEDED, inner=_LIST_FOLDERS)
+    if lists is None:
+        raise lists_not_found(
+            root,
+            title=_TITLE,
+            lists="train.csv and val.csv (or validate.csv, kinetics-400_train.csv)",
+            videos="the folders train and val",
+            outer=find_beside(root, _PATTERNS, needed=_NEEDED, inner=_LIST_FOLDERS),
+        )
+    reading = Reading()
+    for role, split in _SPLITS.items():
+        if role in lists.files:
+            _read_list(lists.files[role], split, reading)
+        elif role in _NEEDED:
+            reading.notes.append(f"no {role}.csv: its videos are left out")
+    labels = (entry.class_name for entry in reading.entries)
+    classes = from_lists(_NAME, labels, source.class_order)
+    folders, index = _index(root, lists)
+
+    def find(key: str) -> Path | None:
+        return index.find(key) or index.find(key[: -len("_000000_000000")])
+
+    found = find_videos(
+        reading, find, classes=set(classes.names), looked_in=folders, may_lack_videos=True
+    )
+    return VideoListing(
+        root,
+        found.videos,
+        notes=(*found.notes, *classes.notes),
+        classes=classes.names,
+        faults=found.faults,
+        absent=found.absent,
+        lists=tuple(lists.files.values()),
+    )
+
+
+def _read_list(path: Path, split: Split, reading: Reading) -> None:
+    unlabelled = split == "test" and not has_columns(path, _COLUMNS)
+    rows = [] if unlabelled else list(read_columns(path, _COLUMNS))
+    if split == "test" and all(row.fault == EMPTY for row in rows):
+        reading.notes.append(f"{path.name} has no labels: its videos are left out")
+        return
+    for row in rows:
+        if row.fault is not None:
+            reading.malformed(row.place, row.fault)
+            continue
+        label, code, *times = row.cells
+        if all(_SECONDS.fullmatch(time) for time in times):
+            start, end = (int(float(time)) for time in times)
+            reading.entries.append(
+                ListEntry(f"{code}_{start:06d}_{end:06d}", label, split, row.place)
+            )
+        else:
+            reading.malformed(row.place, f"times {times[0]!r} and {times[1]!r} are no seconds")
+
+
+def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:
+    """The videos of all splits, and the folders that were looked into."""
+    around = folders_near(root, lists, _OUTER_FOLDERS)
+    folders = [folder / _REPLACEMENTS for folder in around if (folder / _REPLACEMENTS).is_dir()]
+    for folder in around:
+        inside = _class_folders(folder)
+        splits = [inner for inner in inside if _SPLIT_FOLDER.fullmatch(inner.name)]
+        folders += [*splits, *(inner for split in splits for inner in _class_folders(split))]
+        folders += [folder, *inside]
+    folders = list(dict.fromkeys(folders))
+    return folders, index_of(folders)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not themselves videos."""
+    return [inner for inner in subfolders(folder) if not _CLIP_TIMES.fullmatch(inner.name)]

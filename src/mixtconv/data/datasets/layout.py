@@ -1,0 +1,145 @@
+"""Where the lists and the videos of a dataset lie below the folder that the user gave."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtconv.data.frame_folder import natural_order
+from mixtconv.data.listing import first_few
+
+MOST_SUBFOLDERS = 64
+"""A folder with more folders than this holds videos, and no lists are looked for in them."""
+
+_LIST_SUFFIXES = (".csv", ".json", ".txt")
+
+Patterns = Mapping[str, Sequence[str]]
+"""What a list is for (`train`) -> patterns of its name, the better known first."""
+
+
+@dataclass(frozen=True)
+class FoundLists:
+    """The lists of a dataset, all in one folder."""
+
+    folder: Path
+    """The folder."""
+    files: Mapping[str, Path]
+    """What a list is for -> the file; only those that are there."""
+
+
+def scan(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, hidden entries left out, by name; nothing if it is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(seen, key=lambda entry: entry.name)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Says whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder."""
+    return [Path(entry.path) for entry in scan(folder) if is_folder(entry)]
+
+
+def find_lists(
+    root: Path, patterns: Patterns, *, needed: Sequence[str], inner: Sequence[str] = ()
+) -> FoundLists | None:
+    """Find the folder with most of the needed lists: `root`, one in it, or an `inner` of these.
+
+    Names count in any case of letters.
+
+    Args:
+        root: the folder that the user gave.
+        patterns: the names of the lists.
+        needed: the lists of which at least one must be there.
+        inner: names of folders in which lists are distributed.
+    """
+    below = subfolders(root)
+    below = below if len(below) <= MOST_SUBFOLDERS else [root / name for name in inner]
+    deeper = [folder / name for folder in below for name in inner]
+    best: FoundLists | None = None
+    most = 0
+    for folder in (root, *below, *deeper):
+        files = _match(folder, patterns)
+        number = sum(name in files for name in needed)
+        if number > most:
+            best, most = FoundLists(folder, files), number
+    return best
+
+
+def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
+    try:
+        with os.scandir(folder) as entries:
+            # By suffix first: the folder may be that of 200,000 videos.
+            names = sorted(e.name for e in entries if e.name.lower().endswith(_LIST_SUFFIXES))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    files = {}
+    for role, choices in patterns.items():
+        for choice in choices:
+            fitting = [name for name in names if re.fullmatch(choice, name, re.IGNORECASE)]
+            if fitting:
+                files[role] = folder / fitting[0]
+                break
+    return files
+
+
+def lists_not_found(
+    root: Path, *, title: str, lists: str, videos: str, outer: FoundLists | None
+) -> ValueError:
+    """The error for a folder without the lists of a dataset.
+
+    Args:
+        root: the folder that the user gave.
+        title: the dataset's name.
+        lists: the names that were looked for.
+        videos: where the videos are expected beside them.
+        outer: the lists, if they are beside the folder that the user gave.
+    """
+    advice = f"give the folder that holds {lists} beside {videos}"
+    if outer is not None:
+        advice = f"its lists are in {outer.folder}: give {root.absolute().parent}"
+    return ValueError(
+        f"{root} is not laid out as {title}: looked for {lists} in it and in its folders; "
+        f"found {describe(root)}; {advice}"
+    )
+
+
+def find_beside(
+    root: Path, patterns: Patterns, *, needed: Sequence[str], inner: Sequence[str] = ()
+) -> FoundLists | None:
+    """Find the lists in the folder that `root` is in, where the user gave that of the videos."""
+    parent = root.absolute().parent
+    for folder in (parent, *(parent / name for name in inner)):
+        files = _match(folder, patterns)
+        if any(name in files for name in needed):
+            return FoundLists(folder, files)
+    return None
+
+
+def describe(folder: Path) -> str:
+    """The first few entries of a folder, in words."""
+    names = [entry.name + ("/" if is_folder(entry) else "") for entry in scan(folder)]
+    return first_few(natural_order(names), count=5) if names else "nothing"
+
+
+def folders_near(root: Path, lists: FoundLists, names: Sequence[str]) -> list[Path]:
+    """The folders in which videos may lie: those of `names`, then whatever the lists are in.
+
+    Looked at are the folder of the lists and those that it is in, up to `root`.
+    """
+    around = [lists.folder]
+    while around[-1] != root:
+        around.append(around[-1].parent)
+    named = [folder / name for folder in around for name in names]
+    return [folder for folder in (*named, *around) if folder.is_dir()]

@@ -1,0 +1,122 @@
+"""Something-Something v2 (Goyal et al., arXiv 1706.04261; Mahdisoltani et al., arXiv 1804.09235).
+
+As first distributed: `something-something-v2-{train,validation,test,labels}.json` and the videos
+`20bn-something-something-v2/<id>.webm`; today `labels/{train,validation,test,labels}.json`.
+
+- An entry's `label` has the things filled in ("pulling a pen from left to right"). The class is its
+  `template` without the square brackets ("Pulling [something] from left to right").
+- `labels.json` maps the class to its number, written as a string; published weights count by it.
+- The test list has no labels (its answers came later, as `test-answers.csv`, and are not read):
+  scores are those on the validation list.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mixtconv.data.datasets.class_order import OrderedClasses, from_labels_file, from_lists
+from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.layout import (
+    FoundLists,
+    find_beside,
+    find_lists,
+    folders_near,
+    lists_not_found,
+)
+from mixtconv.data.datasets.registry import register
+from mixtconv.data.datasets.twentybn import LIST_FOLDERS, SPLITS
+from mixtconv.data.datasets.video_index import index_of
+from mixtconv.data.listing import Split, VideoListing
+from mixtconv.data.source import DataSource
+from mixtconv.data.table_text import read_text
+
+_NAME, _TITLE = "something_v2", "Something-Something v2"
+_STEM = "something-something-v2"
+_FOLDER = "20bn-something-something-v2"
+_PATTERNS = {word: (rf"{_STEM}-{word}\.json", rf"{word}\.json") for word in (*SPLITS, "labels")}
+_BRACKETS = str.maketrans("", "", "[]")
+
+
+@register(_NAME, title=_TITLE)
+def list_something_v2(root: Path, source: DataSource) -> VideoListing:
+    """List Something-Something v2; see `registry.list_dataset`."""
+    lists = find_lists(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS)
+    if lists is None:
+        raise lists_not_found(
+            root,
+            title=_TITLE,
+            lists=f"{_STEM}-train.json (or train.json) and {_STEM}-validation.json",
+            videos=f"the folder {_FOLDER}",
+            outer=find_beside(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS),
+        )
+    reading = Reading()
+    for word, split in SPLITS.items():
+        if word in lists.files:
+            _read_list(lists.files[word], split, reading)
+        else:
+            reading.notes.append(f"no {_STEM}-{word}.json: its videos are left out")
+    classes = _classes(lists, reading, source)
+    folders = folders_near(root, lists, (_FOLDER,))
+    found = find_videos(
+        reading, index_of(folders).find, classes=set(classes.names), looked_in=folders
+    )
+    return VideoListing(
+        root,
+        found.videos,
+        notes=(*found.notes, *classes.notes),
+        classes=classes.names,
+        faults=found.faults,
+        lists=tuple(lists.files.values()),
+    )
+
+
+def _read_list(path: Path, split: Split, reading: Reading) -> None:
+    content = _read_json(path)
+    if not isinstance(content, list):
+        raise ValueError(f"{path}: it holds no list of videos; take the file as distributed")
+    for number, entry in enumerate(content, 1):
+        place = f"{path.name}, entry {number}"
+        name = entry.get("id") if isinstance(entry, dict) else None
+        template = entry.get("template") if isinstance(entry, dict) else None
+        if isinstance(name, str | int) and isinstance(template, str) and str(name) and template:
+            class_name = template.translate(_BRACKETS)
+            reading.entries.append(ListEntry(str(name), class_name, split, place))
+        else:
+            reading.malformed(place, 'an entry has texts "id" and "template"')
+
+
+def _classes(lists: FoundLists, reading: Reading, source: DataSource) -> OrderedClasses:
+    if "labels" in lists.files:
+        labels = _read_labels(lists.files["labels"])
+        return from_labels_file(_NAME, labels, source.class_order)
+    return from_lists(
+        _NAME,
+        (entry.class_name for entry in reading.entries),
+        source.class_order,
+        labels_file=f"{_STEM}-labels.json",
+    )
+
+
+def _read_labels(path: Path) -> list[str]:
+    """The classes by their numbers; the numbers of a subset may have gaps."""
+    content = _read_json(path)
+    if not isinstance(content, dict) or not all(
+        isinstance(number, str | int) and str(number).isdecimal() for number in content.values()
+    ):
+        raise ValueError(
+            f"{path}: it does not map classes to numbers; take the file as distributed"
+        )
+    if len({int(number) for number in content.values()}) < len(content):
+        raise ValueError(f"{path}: two classes have one number; take the file as distributed")
+    ordered = sorted(content, key=lambda name: int(content[name]))
+    return [name.translate(_BRACKETS) for name in ordered]
+
+
+def _read_json(path: Path) -> Any:
+    text = read_text(path, fix="take the file as it is distributed")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}: no JSON ({error}); take the file as it is distributed"
+        ) from error

@@ -1,0 +1,111 @@
+"""What a network sees of a video: pictures, differences of pictures, or optical flow.
+
+A clip has T snippets, each of L consecutive frames: 1 picture, 6 pictures for their 5 differences,
+or 5 fields of optical flow, as in "Temporal Segment Networks" (arXiv 1608.00859). Where a snippet
+starts is chosen among the frames from which L are left. Of a video with n < L frames there is one
+snippet, its frame i is frame floor(i * n / L) of the video:
+
+    L = 6, n = 4:   0 0 1 2 2 3
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from mixtconv.data.clip import Clip, VideoInfo, rows_together
+from mixtconv.data.flow_frames import holds_flow_alone, probe_flow, read_flow
+from mixtconv.data.video import probe_video, read_clip
+from mixtconv.models.snippet import Modality
+from mixtconv.models.spec import ModelSpec
+
+ChooseIndices = Callable[[int], Sequence[int]]
+
+
+def read_model_clip(
+    path: str | Path,
+    choose_indices: ChooseIndices,
+    spec: ModelSpec,
+    *,
+    least_short_side: int | None = None,
+) -> Clip:
+    """Read the snippets of a clip as a model takes them, by its modality.
+
+    Args:
+        path: a video file or a folder of pictures; for flow a folder of flow pictures.
+        choose_indices: gets the number of places where a snippet may start and returns the wanted
+            ones, as for `video.read_clip`.
+        spec: the clips that the model takes.
+        least_short_side: how large frames must be, as for `video.read_clip`.
+
+    Returns:
+        Pictures uint8 (T, 3, H, W); else (T, L, C / L, H, W), which crops take as well and
+        `join_snippets` makes (T, C, H, W) of: three channels are resized several times as fast as
+        18. The channels of a pixel may lie beside each other in memory. The indices are those of
+        the snippets' first frames.
+
+    Raises:
+        UnreadableVideoError: the video gives no usable frame, or does not fit the modality.
+    """
+    length = spec.snippet.num_frames
+
+    def choose(num_frames: int) -> list[int]:
+        return snippet_frames(num_frames, choose_indices, length)
+
+    clip = _READ[spec.modality](path, choose, least_short_side)
+    if length == 1:
+        return clip
+    frames = clip.frames.unflatten(0, (-1, length))  # (T, L, C / L, H, W)
+    return Clip(frames, clip.indices[::length], clip.num_frames)
+
+
+def join_snippets(frames: Tensor, spec: ModelSpec) -> Tensor:
+    """Lay the frames of every snippet into its channels.
+
+    Args:
+        frames: uint8 (..., T, L, C / L, H, W); pictures (..., T, 3, H, W) stay as they are.
+        spec: the clips that the model takes.
+
+    Returns:
+        uint8 (..., T, C, H, W), in memory with rows together.
+    """
+    rows = rows_together(frames)
+    return rows if spec.snippet.num_frames == 1 else rows.flatten(-4, -3)
+
+
+def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) -> list[int]:
+    """The frames of all snippets, one snippet after the other.
+
+    >>> snippet_frames(10, lambda num_places: [0, num_places - 1], 3)
+    [0, 1, 2, 7, 8, 9]
+    >>> snippet_frames(4, lambda num_places: range(num_places), 6)
+    [0, 0, 1, 2, 2, 3]
+    """
+    starts = choose_indices(max(1, num_frames - length + 1))
+    offsets = [i * min(num_frames, length) // length for i in range(length)]
+    return [start + offset for start in starts for offset in offsets]
+
+
+def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
+    """Read the facts about a video as a model of the modality sees it; by default, as what it is.
+
+    Raises:
+        UnreadableVideoError: it gives no usable frame, or does not fit the modality.
+    """
+    is_flow = holds_flow_alone(path) if modality is None else modality == "flow"
+    return probe_flow(path) if is_flow else probe_video(path)
+
+
+def _read_pictures(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
+    return read_clip(path, choose, channels_last=True, least_short_side=least_short_side)
+
+
+def _read_flow(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
+    return read_flow(path, choose, least_short_side=least_short_side)
+
+
+_READ: dict[Modality, Callable[[str | Path, ChooseIndices, int | None], Clip]] = {
+    "rgb": _read_pictures,
+    "rgbdiff": _read_pictures,
+    "flow": _read_flow,
+}
