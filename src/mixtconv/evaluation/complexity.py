@@ -35,7 +35,8 @@ def complexity(model: VideoClassifier) -> Complexity:
     params = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     abstract = copy.deepcopy(model).to("meta").eval()
     spec = model.spec
-    clip = torch.empty(1, model.num_frames, 3, spec.image_size, spec.image_size, device="meta")
+    channels, size = spec.snippet.in_channels, spec.image_size
+    clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
     taps = 0
 
     def count_taps(layer: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mixtconv.data.catalog import load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
 from mixtconv.data.loading import default_workers
+from mixtconv.data.source import DataSource
 from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import score_videos
@@ -56,7 +57,7 @@ class Evaluation:
 
 def evaluate_model(
     model: str | Path,
-    data: str | Path,
+    data: str | Path | DataSource,
     *,
     split: Literal["val", "train", "test", "all"] | None = None,
     protocol: str = "1x1",
@@ -70,8 +71,8 @@ def evaluate_model(
 
     Args:
         model: a model file.
-        data: a folder of class folders, or a CSV of path and label; every label must be one of the
-            model's classes.
+        data: a folder of class folders, a CSV of path and label, or a known dataset; every label
+            must be one of the model's classes.
         split: which videos; by default `val` where the data have splits, else all. Where they have
             none, `val` is the part that the model's training held out.
         protocol: clips x crops.
@@ -105,7 +106,7 @@ def evaluate_model(
     )
     return Evaluation(
         model=str(model),
-        data=str(data),
+        data=data.data if isinstance(data, DataSource) else str(data),
         protocol=str(views),
         protocol_description=views.describe(recogniser.spec),
         num_videos=len(samples),

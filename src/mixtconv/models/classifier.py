@@ -17,10 +17,12 @@ from mixtconv.ops.folding import check_clip
 
 
 class VideoClassifier(nn.Module):
-    """Logits of a clip: (B, T, 3, H, W) -> (B, num_classes).
+    """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
+
+    C is 3 for pictures, 15 for their differences and 10 for optical flow (`spec.modality`).
 
     Args:
-        backbone: frames (B * T, 3, H, W) to features (B * T, D).
+        backbone: frames (B * T, C, H, W) to features (B * T, D).
         num_features: D.
         spec: what the recogniser is; its classes give the width of the last layer.
 
@@ -39,15 +41,15 @@ class VideoClassifier(nn.Module):
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Logits (B, num_classes) of normalised clips (B, T, 3, H, W)."""
+        """Logits (B, num_classes) of normalised clips (B, T, C, H, W)."""
         return self.forward_frames(video).mean(dim=1)  # (B, num_classes)
 
     def forward_frames(self, video: Tensor) -> Tensor:
-        """Logits of every frame, before the consensus: (B, T, 3, H, W) -> (B, T, num_classes)."""
+        """Logits of every frame, before the consensus: (B, T, C, H, W) -> (B, T, num_classes)."""
         return self.head(self.dropout(self.forward_features(video)))  # (B, T, num_classes)
 
     def forward_features(self, video: Tensor) -> Tensor:
-        """Features of every frame, before the last layer: (B, T, 3, H, W) -> (B, T, D)."""
+        """Features of every frame, before the last layer: (B, T, C, H, W) -> (B, T, D)."""
         check_clip(video)
         if video.shape[1] != self.num_frames:
             raise ValueError(
@@ -57,9 +59,19 @@ class VideoClassifier(nn.Module):
         return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
 
     def normalize(self, video: Tensor) -> Tensor:
-        """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device."""
+        """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.
+
+        Of modality `rgbdiff`, clips (B, T, 18, H, W) of six pictures each become the five
+        differences between them, (B, T, 15, H, W); other clips keep their shape. See `snippet.py`.
+        """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        return (video.to(mean.device).to(mean.dtype) / 255 - mean) / std
+        snippet = self.spec.snippet
+        if video.shape[-3] != snippet.channels:
+            raise ValueError(
+                f"got clips of {video.shape[-3]} channels, of modality {self.spec.modality} they "
+                f"have {snippet.channels}: read them with the model's spec"
+            )
+        return snippet.normalize(video.to(mean.device).to(mean.dtype) / 255, mean, std)
 
     def set_num_frames(self, num_frames: int) -> None:
         """Take clips of another number of frames from now on."""

@@ -47,7 +47,8 @@ def create_model(
             `causal=True`.
 
     Returns:
-        Clips (B, T, 3, H, W) -> logits (B, num_classes).
+        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, for `modality="rgbdiff"` 15 and
+        for `modality="flow"` 10.
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
@@ -65,7 +66,12 @@ def create_model(
         raise unknown_name("setting of a model", unknown[0], ModelSpec.__dataclass_fields__)
     family, backbone_name = split_name(name)
     spec = ModelSpec(name=name, classes=tuple(names), **_pixel_statistics(backbone_name) | settings)
-    backbone = create_backbone(backbone_name, pretrained=pretrained, image_size=spec.image_size)
+    backbone = create_backbone(
+        backbone_name,
+        pretrained=pretrained,
+        image_size=spec.image_size,
+        in_channels=spec.snippet.in_channels,
+    )
     model = build_classifier(backbone, family, spec)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
         nn.init.normal_(model.head.weight, std=0.001)
@@ -83,11 +89,11 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
     """Put the family's temporal operation into a 2D backbone, and the last layer behind it.
 
     Args:
-        backbone: images (N, 3, H, W) to features (N, D), of any make.
+        backbone: images (N, C, H, W) to features (N, D), of any make; C by `spec.modality`.
         family: one of `FAMILIES`.
         spec: clips, classes and placement.
     """
-    num_features = _num_features(backbone, spec.image_size)
+    num_features = _num_features(backbone, spec)
     operation = FAMILIES[family]
     if operation is not None:
         insert_temporal(
@@ -97,6 +103,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
             position=spec.position,
             stages=spec.stages,
             image_size=spec.image_size,
+            in_channels=spec.snippet.in_channels,
             causal=spec.causal,
             shift_fraction=spec.shift_fraction,
         )
@@ -148,15 +155,16 @@ def _pixel_statistics(backbone_name: str) -> dict[str, tuple[float, ...]]:
     return {"mean": tuple(config.mean), "std": tuple(config.std)} if config is not None else {}
 
 
-def _num_features(backbone: nn.Module, image_size: int) -> int:
+def _num_features(backbone: nn.Module, spec: ModelSpec) -> int:
     """D of the backbone's features, found by running it: timm's attributes differ by family."""
     with evaluating(backbone), torch.no_grad():
-        image = torch.zeros(1, 3, image_size, image_size).to(next(backbone.parameters()))
+        size, channels = spec.image_size, spec.snippet.in_channels
+        image = torch.zeros(1, channels, size, size).to(next(backbone.parameters()))
         try:
             shape = backbone(image).shape
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
-                f"the backbone does not run on images of {image_size} pixels: "
+                f"the backbone does not run on images of {size} pixels: "
                 f"{str(error).splitlines()[0]}; give another image_size"
             ) from error
     if len(shape) != 2:

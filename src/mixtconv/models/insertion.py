@@ -76,6 +76,7 @@ def insert_temporal(
     stages: Sequence[int] | None = None,
     at: Sequence[str] | None = None,
     image_size: int | None = None,
+    in_channels: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Make a 2D network temporal: put an operation into its residual branches, in place.
@@ -94,6 +95,7 @@ def insert_temporal(
         at: dotted names of modules to put the operation before, instead of residual branches;
             `position` and `stages` then mean nothing.
         image_size: image that the network is tried on; by default what it says it is made for.
+        in_channels: channels of that image, as `image_size`.
         options: given to the named operation, such as `causal=True` or `init="identity"`.
 
     Returns:
@@ -116,9 +118,9 @@ def insert_temporal(
     if at is not None:
         if stages is not None:
             raise ValueError("stages choose among residual branches, at names modules; give one")
-        sites = find_named_sites(network, at, image_size=image_size)
+        sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
-        sites = _residual_sites(network, position, image_size)
+        sites = _residual_sites(network, position, image_size, in_channels)
         sites = _in_stages(sites, stages)
     # Whatever can fail has failed before the first module is replaced; inner modules go first.
     made = [(site, _make(operation, site.channels, options)) for site in sites]
@@ -151,12 +153,14 @@ def _check_num_frames(num_frames: int) -> None:
 
 
 def _residual_sites(
-    network: nn.Module, position: Position, image_size: int | None
+    network: nn.Module, position: Position, image_size: int | None, in_channels: int | None
 ) -> list[TemporalSite]:
-    branches = find_residual_sites(network, image_size=image_size)
+    branches = find_residual_sites(network, image_size=image_size, in_channels=in_channels)
     sites = branches
     if position != "head":
-        sites = find_residual_sites(network, position=position, image_size=image_size)
+        sites = find_residual_sites(
+            network, position=position, image_size=image_size, in_channels=in_channels
+        )
     if sites:
         left_out = {site.block for site in branches} - {site.block for site in sites}
         if left_out:

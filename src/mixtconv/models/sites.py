@@ -61,7 +61,11 @@ class _Branch:
 
 
 def find_residual_sites(
-    network: nn.Module, *, position: Position = "head", image_size: int | None = None
+    network: nn.Module,
+    *,
+    position: Position = "head",
+    image_size: int | None = None,
+    in_channels: int | None = None,
 ) -> list[TemporalSite]:
     """Places for a temporal operation in every residual branch of a 2D network.
 
@@ -72,6 +76,7 @@ def find_residual_sites(
         position: `head` or `inner`; a branch without the place asked for is left out.
         image_size: height and width of the image; by default what the network says it is made for
             (timm's `default_cfg`), else 224.
+        in_channels: channels of the image; by default as `image_size`, else 3.
 
     Returns:
         The places in the order of execution; empty if the network has no residual branches.
@@ -81,7 +86,7 @@ def find_residual_sites(
     >>> len(sites), sites[0].module, sites[0].channels, sites[0].stage
     (8, 'layer1.0.conv1', 64, 'layer1')
     """
-    trace = _trace(network, image_size)
+    trace = _trace(network, image_size, in_channels)
     sites = []
     for branch in _outermost(trace.branches):
         module = _place(trace.layers, branch, position)
@@ -91,7 +96,11 @@ def find_residual_sites(
 
 
 def find_named_sites(
-    network: nn.Module, names: Sequence[str], *, image_size: int | None = None
+    network: nn.Module,
+    names: Sequence[str],
+    *,
+    image_size: int | None = None,
+    in_channels: int | None = None,
 ) -> list[TemporalSite]:
     """Places before modules that the user names, with the channels that arrive there.
 
@@ -110,7 +119,7 @@ def find_named_sites(
                 f"the network has no module {name!r}; names look like {', '.join(example)} "
                 "(see network.named_modules())"
             )
-    inputs = _trace(network, image_size).inputs
+    inputs = _trace(network, image_size, in_channels).inputs
     for name in names:
         if name not in inputs:
             raise ValueError(
@@ -187,7 +196,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _trace(network: nn.Module, image_size: int | None) -> _Tracer:
+def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) -> _Tracer:
     tracer = _Tracer()
     handles = []
     for name, module in network.named_modules():
@@ -201,8 +210,8 @@ def _trace(network: nn.Module, image_size: int | None) -> _Tracer:
         ]
     parameter = next(network.parameters(), torch.empty(0))
     default = getattr(network, "default_cfg", None) or {}
-    channels, _, default_size = default.get("input_size", (3, 224, 224))
-    size = image_size or default_size
+    default_channels, _, default_size = default.get("input_size", (3, 224, 224))
+    channels, size = in_channels or default_channels, image_size or default_size
     image = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
     tracer.mark(image, frozenset())
     try:

@@ -4,9 +4,10 @@ It is stored in the model file, so that whoever loads the file needs nothing els
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mixtconv.models.sites import Position
+from mixtconv.models.snippet import SNIPPETS, Modality, Snippet
 
 Sampling = Literal["segment", "dense"]
 
@@ -30,6 +31,8 @@ class ModelSpec:
     """How frames are taken: one from each of T equal segments (TSN), or a dense window."""
     frame_stride: int = 8
     """Frames from one to the next in a dense window."""
+    modality: Modality = "rgb"
+    """What the network sees: pictures, differences of pictures, or optical flow."""
     position: Position = "head"
     """Where in a residual branch the temporal operation stands."""
     stages: tuple[int, ...] | None = None
@@ -41,7 +44,7 @@ class ModelSpec:
     dropout: float = 0.5
     """Probability of dropping a feature before the last layer, in training."""
     mean: tuple[float, ...] = IMAGENET_MEAN
-    """Mean of the channels R, G, B, of values in 0 to 1."""
+    """Mean of the channels R, G, B, of values in 0 to 1; see `snippet` for other modalities."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of the channels R, G, B."""
 
@@ -57,10 +60,19 @@ class ModelSpec:
             self.sampling in ("segment", "dense"),
             f"sampling is {self.sampling!r}; allowed are 'segment' and 'dense'",
         )
+        _require(
+            self.modality in get_args(Modality),
+            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff' and 'flow'",
+        )
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def snippet(self) -> Snippet:
+        """What the network takes at each of the T places of a clip."""
+        return SNIPPETS[self.modality]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML hold them."""

@@ -1,5 +1,10 @@
 """2D weights for a backbone: timm's ImageNet weights, or a file of them.
 
+A backbone that takes other than pictures begins with the RGB weights too, the first layer's
+averaged over R, G and B and repeated for every channel ("Temporal Segment Networks", arXiv
+1608.00859). timm's own way with other channels is another one: it repeats R, G, B as they are and
+scales by 3 / C.
+
 Nothing is unpickled: safetensors, or torch files through the weights-only loader.
 """
 
@@ -18,25 +23,31 @@ StateDict = dict[str, Tensor]
 
 
 def create_backbone(
-    name: str, *, pretrained: bool | str | Path = False, image_size: int = 224
+    name: str,
+    *,
+    pretrained: bool | str | Path = False,
+    image_size: int = 224,
+    in_channels: int = 3,
 ) -> nn.Module:
-    """Make a backbone of timm that gives pooled features: images (N, 3, H, W) -> (N, D).
+    """Make a backbone of timm that gives pooled features: images (N, C, H, W) -> (N, D).
 
     Args:
         name: timm's name, with a tag if a certain set of weights is wanted.
         pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
             this backbone, of timm or torchvision (the last layer is not used).
         image_size: for backbones that are built for one size.
+        in_channels: C.
 
     Raises:
-        ValueError: weights that cannot be had, cannot be read or do not fit.
+        ValueError: weights that cannot be had, cannot be read or do not fit, or a backbone that
+            takes nothing but three channels.
     """
     config = timm.get_pretrained_cfg(name)
     settings: dict[str, Any] = {"num_classes": 0}
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
     if not pretrained:
-        backbone = timm.create_model(name, **settings)
+        backbone = _create(name, settings, in_channels)
         _wake_residual_branches(backbone)
         return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
@@ -49,7 +60,53 @@ def create_backbone(
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
     _check_filled(backbone, overlay["state_dict"], path=path, name=name)
-    return backbone
+    if in_channels == 3:
+        return backbone
+    adapted = _create(name, settings, in_channels)
+    adapted.load_state_dict(average_first_layer(backbone.state_dict(), adapted))
+    return adapted
+
+
+def average_first_layer(state: StateDict, network: nn.Module) -> StateDict:
+    """RGB weights for a network that differs in taking other than three channels.
+
+    Where a convolution over 3 channels meets one of the network's over C, its weights are averaged
+    over the 3 and repeated C times; all else stays as it is.
+
+    >>> state = {"weight": torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)}
+    >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].shape
+    torch.Size([1, 10, 1, 1])
+    >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].unique()
+    tensor([3.])
+    """
+    own = network.state_dict()
+    return {
+        key: value.mean(dim=1, keepdim=True).expand_as(own[key]).contiguous()
+        if key in own and _differs_in_channels(value, own[key])
+        else value
+        for key, value in state.items()
+    }
+
+
+def _differs_in_channels(rgb: Tensor, own: Tensor) -> bool:
+    """Whether two weights are those of convolutions, over 3 channels and over another number."""
+    return (
+        rgb.ndim == own.ndim == 4
+        and rgb.shape[1] == 3 != own.shape[1]
+        and (rgb.shape[0], rgb.shape[2:]) == (own.shape[0], own.shape[2:])
+    )
+
+
+def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
+    """A backbone with random weights."""
+    if in_channels == 3:
+        return timm.create_model(name, **settings)
+    try:
+        return timm.create_model(name, in_chans=in_channels, **settings)
+    except (TypeError, AssertionError) as error:
+        raise ValueError(
+            f"{name} cannot be made for {in_channels} channels ({error}); choose another backbone"
+        ) from error
 
 
 def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:
@@ -106,7 +163,8 @@ def find_imagenet_weights(name: str) -> Path:
     try:  # one quick question first: a download retries for most of a minute
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
         return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, filename))
-    except Exception as error:  # of requests or httpx, by the version of huggingface_hub
+    # By its version the library raises errors of requests, which are OSErrors, or of httpx.
+    except (OSError, huggingface_hub.errors.HTTPError) as error:
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
             f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "

@@ -1,0 +1,60 @@
+"""What a network takes at each of the T places of a clip: a picture, differences, or optical flow.
+
+From "Temporal Segment Networks" (arXiv 1608.00859): five differences of consecutive pictures, or
+five fields of optical flow, x and y in turn, are the channels of one input. Of the values:
+
+- pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
+- differences: of pictures made so, in which the means cancel. Different here: TSN's published code
+  does not scale them, though it names a deviation (twice that of pictures) for it;
+- flow: less 0.5, which is no motion, over the mean of the three deviations, as in TSN's code for
+  ResNet. Being halfway, 0.5 makes a mirrored x exactly the negative.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Modality = Literal["rgb", "rgbdiff", "flow"]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A short run of consecutive frames as one input of the network."""
+
+    num_frames: int
+    """Consecutive frames of the video, or fields of flow, that it is made of."""
+    frame_channels: int
+    """Channels of each of them as they are read."""
+    in_channels: int
+    """Channels that the network takes."""
+    normalize: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Values (..., num_frames * frame_channels, H, W) in 0 to 1, and mean and standard deviation
+    (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
+
+    @property
+    def channels(self) -> int:
+        """C of a clip (T, C, H, W) as it is read."""
+        return self.num_frames * self.frame_channels
+
+
+def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - mean) / std
+
+
+def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    pictures = frames.unflatten(-3, (-1, 3))  # (..., L, 3, H, W)
+    differences = (pictures[..., 1:, :, :, :] - pictures[..., :-1, :, :, :]) / std
+    return differences.flatten(-4, -3)  # (..., (L - 1) * 3, H, W)
+
+
+def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - 0.5) / std.mean()
+
+
+SNIPPETS: dict[Modality, Snippet] = {
+    "rgb": Snippet(1, 3, 3, _normalize_picture),
+    "rgbdiff": Snippet(6, 3, 15, _normalize_differences),
+    "flow": Snippet(5, 2, 10, _normalize_flow),
+}
