@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mixtconv
-from mixtconv.cli.arguments import make_parser
+from mixtconv.cli.arguments import make_parser, parse_command
 from mixtconv.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,8 @@ def test_a_command_in_the_pages_exists_with_its_flags(page: str, command: str) -
     given = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}
     assert given <= known, f"{page}: {command}"
     if len(words) > 2:  # a whole command line, not the mere mention of a command
-        parser.parse_args(shlex.split(re.sub(r"--config \S+", "", command))[2:])
+        words = shlex.split(re.sub(r"--config \S+|--recipe \S+\.yaml", "", command))[2:]
+        parse_command(function, words, program="mixtconv")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

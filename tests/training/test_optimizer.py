@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model
+from mixtconv.training.module import freeze_batch_norm
 from mixtconv.training.optimizer import make_optimizer, make_schedule, split_parameters
 from mixtconv.training.settings import TrainingSettings
 
@@ -56,6 +57,33 @@ def test_the_rate_grows_linearly_with_the_clips_of_a_step(
 ) -> None:
     assert _groups(model, clips, lr=0.1)[0][0] == pytest.approx(0.1 * factor)
     assert _groups(model, clips, lr=0.1, scale_lr=False)[0][0] == 0.1
+
+
+def test_the_last_layer_and_the_first_convolution_may_learn_faster(model: nn.Module) -> None:
+    """As in TSM: five times, and its bias ten times."""
+    settings = TrainingSettings("x", optimizer="sgd", head_lr_factor=5, first_layer_lr_factor=3)
+    optimizer = make_optimizer(model, settings, clips_per_step=64)
+    rates = {
+        id(parameter): group["lr"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    first = next(name for name, each in model.named_modules() if isinstance(each, nn.Conv2d))
+    for name, parameter in model.named_parameters():
+        owner, _, own = name.rpartition(".")
+        factor = {"head": 5, first: 3}.get(owner, 1)
+        is_norm = isinstance(model.get_submodule(owner), nn.BatchNorm2d)
+        expected = 0.01 * factor * (2 if own == "bias" and not is_norm else 1)
+        assert rates[id(parameter)] == pytest.approx(expected), name
+    assert optimizer.param_groups[0]["lr"] == 0.01  # the one that is reported
+
+
+def test_what_is_frozen_is_left_to_no_optimiser(model: nn.Module) -> None:
+    freeze_batch_norm(model)
+    optimizer = make_optimizer(model, TrainingSettings("x"), clips_per_step=64)
+    held = sum(len(group["params"]) for group in optimizer.param_groups)
+    norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
+    assert held == len(list(model.parameters())) - 2 * (len(norms) - 1)
 
 
 def _rates(num_steps: int, steps_per_epoch: int, **settings: object) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixtconv.training.fit import train
+from mixtconv.training.fit import load_settings, train
 from mixtconv.training.settings import TrainingSettings
 
 KILLED = """
@@ -80,6 +80,43 @@ def test_killed_and_resumed_equals_unbroken(
             again.top1,
         )
     assert not list(Path(settings.out).rglob("*.part"))
+
+
+def test_a_run_that_sums_batches_is_resumed_between_two_steps(
+    tiny_settings: Callable[..., TrainingSettings],
+) -> None:
+    """Twelve batches an epoch in steps of five, five and two."""
+    recipe = {"batch_size": 1, "accumulate": 5, "optimizer": "sgd", "checkpoint_minutes": 0.0}
+    unbroken = train(tiny_settings("unbroken", **recipe))
+    settings = tiny_settings("killed", **recipe)
+    _run_killed(settings, kill_at=2)
+    assert _progress(settings) == {"epoch": 0, "num_batches": 5}
+    _run_killed(replace(settings, resume=True), kill_at=4)
+    assert _progress(settings) == {"epoch": 1, "num_batches": 5}
+    resumed = train(replace(settings, resume=True))
+    states = [torch.load(run.files.checkpoint, weights_only=True) for run in (unbroken, resumed)]
+    for name, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][name]), name
+    assert states[0]["global_step"] == states[1]["global_step"] == 6
+    losses = [[row.train_loss for row in run.epochs] for run in (unbroken, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_other_flip_pairs_are_another_run(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    """The pairs count, not the file that they came from."""
+    names = [path.name for path in sorted((Path(tiny_settings().data) / "train").iterdir())]
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(f"- [{names[0]}, {names[1]}]\n")
+    settings = tiny_settings(epochs=1, flip_pairs=str(pairs))
+    train(settings)
+    assert load_settings(Path(settings.out) / "config.yaml").flip_pairs == [names[:2]]
+    again = replace(settings, flip_pairs=str(pairs.rename(tmp_path / "moved.yaml")), resume=True)
+    train(again)
+    Path(again.flip_pairs).write_text(f"- [{names[0]}, {names[2]}]\n")
+    with pytest.raises(ValueError, match=r"other settings \(--flip-pairs\)"):
+        train(again)
 
 
 def _progress(settings: TrainingSettings) -> dict:

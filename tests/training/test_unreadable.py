@@ -51,7 +51,7 @@ def test_unreadable_videos_are_left_out_and_listed_on_request(
 def test_a_video_that_breaks_during_training_is_named(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, progress=None):
+    def overlook(catalog, *, skip_unreadable, **_):
         return catalog, check_videos(catalog, skip_unreadable=True)[1]
 
     monkeypatch.setattr(fit, "check_videos", overlook)
@@ -83,7 +83,7 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
 def test_a_batch_of_which_nothing_can_be_read_is_left_out(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, progress=None):
+    def overlook(catalog, *, skip_unreadable, **_):
         return catalog, check_videos(catalog, skip_unreadable=True)[1]
 
     monkeypatch.setattr(fit, "check_videos", overlook)

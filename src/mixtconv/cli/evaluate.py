@@ -4,13 +4,14 @@ import logging
 from typing import Literal
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.source import DataSource
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(
     model: str,
-    data: str,
+    data: DataSource,
     *,
     split: Literal["val", "train", "test", "all"] | None = None,
     protocol: str = "1x1",
@@ -26,7 +27,7 @@ def evaluate(
 
     Args:
         model: Model file of a training run.
-        data: Folder of class folders, or CSV of path and label.
+        data: The videos.
         split: Videos to score: val, train, test or all; default val where the data have splits,
             else all.
         protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
@@ -51,7 +52,7 @@ def evaluate(
             progress=show,
         )
     chosen = f"split {split}" if split else "its val split, or all where it has no splits"
-    logger.info("scored %d videos of %s (%s)", result.num_videos, data, chosen)
+    logger.info("scored %d videos of %s (%s)", result.num_videos, result.data, chosen)
     for video in result.unreadable:
         logger.warning("counted as wrong, cannot be read: %s (%s)", video.path, video.reason)
     if format == "json":

@@ -4,12 +4,13 @@ import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.source import DataSource
 
 logger = logging.getLogger(__name__)
 
 
 def prepare(
-    data: str,
+    data: DataSource,
     form: PreparedForm,
     *,
     out: str,
@@ -18,12 +19,13 @@ def prepare(
 ) -> int:
     """Write the videos of a dataset again, in a form of which single frames are read fast.
 
+    With --flow their optical flow is written instead, as training with --modality flow takes it.
     The originals stay as they are. A run that was stopped goes on where it was; a video that is
     done is not done again, unless its original or a flag has changed. A video that cannot be read
     is named, the others are still prepared, and the exit status is then 1.
 
     Args:
-        data: Folder of class folders, or CSV of path and label.
+        data: The videos.
         form: What the videos shall be like.
         out: Folder to write to, new, empty or of an earlier run.
         workers: Videos to work on at a time; default one a core.

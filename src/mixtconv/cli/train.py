@@ -1,16 +1,20 @@
-"""`mixtconv train DATA`."""
+"""`mixtconv train DATA`, `mixtconv train --recipe NAME --root ROOT`."""
 
 from mixtconv.cli.console import Format, is_interactive, print_json, print_table, progress
 from mixtconv.training.settings import TrainingSettings
 
 
 def train(settings: TrainingSettings, *, format: Format = "table") -> int:
-    """Train a recogniser on a folder or a CSV of videos.
+    """Train a recogniser on videos, as a recipe says or with settings of your own.
 
     Args:
         settings: data, model and recipe.
         format: how the result is printed, table or json.
     """
+    from mixtconv.training.recipes import load_recipe
+
+    if settings.recipe is not None:
+        load_recipe(settings.recipe).check(settings)
     from mixtconv.training.fit import train as fit
     from mixtconv.training.record import plain_row
 

@@ -56,7 +56,10 @@ class TrainingState(Checkpoint):
         num_batches = batch_idx + 1
         if num_batches == trainer.num_training_batches:
             return  # the epoch ends here, with validation and its own checkpoint
-        if trainer.world_size > 1 and num_batches % STEPS_BETWEEN_QUESTIONS:
+        if num_batches % trainer.accumulate_grad_batches:
+            return  # inside a step: a checkpoint holds no gradients
+        num_steps = num_batches // trainer.accumulate_grad_batches
+        if trainer.world_size > 1 and num_steps % STEPS_BETWEEN_QUESTIONS:
             return
         if trainer.strategy.broadcast(time.monotonic() - self._last_save >= self.seconds):
             self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningDataModule
 
 from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.dataset import EpochSampler, TrainingClips
-from mixtconv.data.labels import mirror_labels
+from mixtconv.data.labels import choose_pairs
 from mixtconv.data.loading import default_workers, scoring_loader, training_loader
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.data.views import Protocol
@@ -47,7 +47,9 @@ class VideoDataModule(LightningDataModule):
         )
         sampler.set_epoch(trainer.current_epoch)  # workers ask before Lightning sets it
         sampler.resume_at(*self._resume_at)
-        mirroring = mirror_labels(self.catalog.classes) if self.settings.flip else None
+        mirroring = None
+        if self.settings.flip:
+            mirroring = choose_pairs(self.catalog.classes, self.settings.flip_pairs)
         dataset = TrainingClips(
             self.catalog.train,
             self.spec,

@@ -18,10 +18,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
-from mixtconv.data.labels import mirror_labels
+from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
+from mixtconv.data.listing import first_few
 from mixtconv.data.views import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.file import write_atomically
+from mixtconv.models.snippet import Modality
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
@@ -88,16 +90,22 @@ def train(
         ValueError: settings or data that cannot be used, or an unreadable training video.
         OSError: a file of the run cannot be written; what was written before is whole.
     """
+    if settings.flip_pairs not in ("auto", "none"):  # the run notes the pairs, not their file
+        settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
     files = RunFiles(Path(settings.out))
-    catalog = load_catalog(settings.data, val_fraction=settings.val_fraction)
+    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
     protocol = Protocol.parse(settings.protocol)
+    choose_pairs(catalog.classes, settings.flip_pairs)  # names that are no classes are said at once
     device = resolve_device(settings.device)
     checkpoint = _checkpoint_to_resume(settings, files)
     torch.manual_seed(settings.seed)
     start = settings if checkpoint is None else replace(settings, weights="none")
     initial = make_initial_model(start, catalog.classes)
     catalog, report = check_videos(
-        catalog, skip_unreadable=settings.skip_unreadable, progress=check_progress
+        catalog,
+        modality=settings.modality,
+        skip_unreadable=settings.skip_unreadable,
+        progress=check_progress,
     )
     _check_processes(settings, device, num_val=len(catalog.val))
     announce(catalog, report, settings)
@@ -106,12 +114,8 @@ def train(
 
     if device.type in CHANNELS_LAST_PAYS:
         initial.model.to(memory_format=torch.channels_last)
-    module = ClassifierModule(
-        initial.model,
-        settings,
-        steps_per_epoch=_steps_per_epoch(len(catalog.train), settings),
-        clips_per_step=settings.batch_size * settings.num_processes,
-    )
+    clips_per_epoch = -(-len(catalog.train) // settings.num_processes)
+    module = ClassifierModule(initial.model, settings, clips_per_epoch=clips_per_epoch)
     record = RunRecord(
         files.folder,
         catalog.val,
@@ -147,6 +151,7 @@ def train(
 def check_videos(
     catalog: VideoCatalog,
     *,
+    modality: Modality = "rgb",
     skip_unreadable: bool,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[VideoCatalog, CatalogReport]:
@@ -158,11 +163,15 @@ def check_videos(
     Raises:
         ValueError: videos that cannot be read, unless they shall be skipped.
     """
-    report = check_catalog(catalog, progress=progress)
+    report = check_catalog(catalog, modality=modality, progress=progress)
     bad = {video.path for video in report.unreadable}
     if bad and not skip_unreadable:
-        named = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        if len({video.reason for video in report.unreadable}) == 1:  # all of another modality, say
+            paths = [video.path for video in report.unreadable]
+            named, more = f"{first_few(paths)}: {report.unreadable[0].reason}", ""
+        else:
+            named = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
+            more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ValueError(
             f"{len(bad)} of {len(catalog.train) + len(catalog.val)} videos cannot be read: {named}"
             f"{more}; mend or remove them, or train without them with --skip-unreadable"
@@ -190,13 +199,21 @@ def announce(catalog: VideoCatalog, report: CatalogReport, settings: TrainingSet
     for warning in report.warnings():
         logger.warning("%s", warning)
     if settings.flip:
-        mirroring = mirror_labels(catalog.classes)
-        for first, second in mirroring.pairs:
-            logger.info(
-                "a mirrored clip exchanges %r and %r (--flip false turns it off)", first, second
-            )
-        if mirroring.unpaired:
-            logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
+        _announce_flips(choose_pairs(catalog.classes, settings.flip_pairs), settings)
+
+
+def _announce_flips(mirroring: MirrorLabels, settings: TrainingSettings) -> None:
+    for first, second in mirroring.pairs:
+        logger.info(
+            "a mirrored clip exchanges %r and %r (--flip-pairs FILE gives other pairs, "
+            "--flip false turns it off)",
+            first,
+            second,
+        )
+    if mirroring.unpaired:
+        logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
+    if settings.flip_pairs == "none":
+        logger.info("mirrored clips keep their labels, whatever these say (--flip-pairs none)")
 
 
 def load_settings(path: Path) -> TrainingSettings:
@@ -276,11 +293,6 @@ def _begin(settings: TrainingSettings, files: RunFiles) -> None:
     write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
 
 
-def _steps_per_epoch(num_train: int, settings: TrainingSettings) -> int:
-    clips = -(-num_train // settings.num_processes)
-    return -(-clips // settings.batch_size)
-
-
 def _make_trainer(
     settings: TrainingSettings,
     files: RunFiles,
@@ -295,6 +307,7 @@ def _make_trainer(
             num_nodes=settings.nodes,
             precision=_PRECISIONS[resolve_precision(settings.precision, device)],
             max_epochs=settings.epochs,
+            accumulate_grad_batches=settings.accumulate,
             gradient_clip_val=settings.clip_gradient or None,
             callbacks=callbacks,
             logger=_loggers(settings, files),

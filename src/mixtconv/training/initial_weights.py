@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata
+from mixtconv.models.weights import average_first_layer
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -14,6 +15,7 @@ _SPEC_FIELDS = (
     "image_size",
     "sampling",
     "frame_stride",
+    "modality",
     "position",
     "causal",
     "shift_fraction",
@@ -72,9 +74,14 @@ def _is_model_file(path: Path) -> bool:
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
-    """Take the weights of a trained recogniser; the last layer only if the classes are the same."""
+    """Take the weights of a trained recogniser; the last layer only if the classes are the same.
+
+    Those of an RGB recogniser also do for differences and flow, see `average_first_layer`.
+    """
     trained = load_model(path)
     state = trained.state_dict()
+    if trained.spec.modality == "rgb":
+        state = average_first_layer(state, model)
     if trained.spec.classes != model.spec.classes:
         logger.info("%s has other classes: its last layer is not used", path)
         state = {key: value for key, value in state.items() if not key.startswith("head.")}
@@ -83,8 +90,14 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     missing = [key for key in own if key not in state and not key.startswith("head.")]
     if unfit or missing:
         raise ValueError(
-            f"{path} is a {trained.spec.name}, whose weights do not fit {model.spec.name} "
+            f"{path} is a {_described(trained)}, whose weights do not fit {_described(model)} "
             f"({(unfit + missing)[0]} and {len(unfit + missing) - 1} more): train the same model"
         )
     model.load_state_dict(state, strict=False)
     return InitialModel(model, str(path))
+
+
+def _described(model: VideoClassifier) -> str:
+    """A recogniser's name, with what it sees where that is not pictures."""
+    modality = model.spec.modality
+    return model.spec.name if modality == "rgb" else f"{model.spec.name} of modality {modality}"

@@ -1,11 +1,13 @@
 """The optimiser and the course of its learning rate.
 
 The recipe for SGD after "Temporal Segment Networks" (TSN, arXiv 1608.00859) and "TSM" (arXiv
-1811.08383).
+1811.08383). TSM lets the last layer learn five times as fast as the others, and with optical flow
+the first one too; these are `head_lr_factor` and `first_layer_lr_factor` here.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,11 +28,12 @@ DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 def make_optimizer(
     model: nn.Module, settings: TrainingSettings, *, clips_per_step: int
 ) -> torch.optim.Optimizer:
-    """The optimiser for all parameters of a model.
+    """The optimiser for all parameters of a model that learn.
 
     Args:
         model: its parameters fall into weights (which decay), biases and normalisation.
-        settings: `optimizer`, `lr`, `scale_lr`, `weight_decay`, `momentum`.
+        settings: `optimizer`, `lr`, `scale_lr`, `head_lr_factor`, `first_layer_lr_factor`,
+            `weight_decay`, `momentum`.
         clips_per_step: clips of a step over all processes.
     """
     lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
@@ -39,29 +42,54 @@ def make_optimizer(
     decay = settings.weight_decay
     if decay is None:
         decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]
-    weights, biases, norms = split_parameters(model)
-    bias_lr = lr * BIAS_LR_FACTOR if settings.optimizer == "sgd" else lr
-    groups = [
-        {"params": weights, "lr": lr, "weight_decay": decay},
-        {"params": biases, "lr": bias_lr, "weight_decay": 0.0},
-        {"params": norms, "lr": lr, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    own_pace = _own_pace(model, settings)
+    bias_factor = BIAS_LR_FACTOR if settings.optimizer == "sgd" else 1
+    groups: dict[tuple[float, str], dict[str, Any]] = {}
+    split = split_parameters(model)
+    kinds = {"weights": split.weights, "biases": split.biases, "norms": split.norms}
+    for kind, parameters in kinds.items():
+        for parameter in parameters:
+            pace = own_pace.get(parameter, 1.0)
+            group = groups.setdefault((pace, kind), {"params": []})
+            group["params"].append(parameter)
+            group["lr"] = lr * pace * (bias_factor if kind == "biases" else 1)
+            group["weight_decay"] = decay if kind == "weights" else 0.0
+    # The rate of the first group is the one that is reported: that of the ordinary layers.
+    ordered = [groups[key] for key in sorted(groups, key=lambda key: key[0] != 1)]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum)
-    return torch.optim.AdamW(groups)
+        return torch.optim.SGD(ordered, momentum=settings.momentum)
+    return torch.optim.AdamW(ordered)
 
 
-def split_parameters(
-    model: nn.Module,
-) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+def _own_pace(model: nn.Module, settings: TrainingSettings) -> dict[nn.Parameter, float]:
+    """The factors of the rate of the first convolution and of the last linear layer."""
+    convolutions = [module for module in model.modules() if isinstance(module, _CONVOLUTIONS)]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    pace: dict[nn.Parameter, float] = {}
+    for first in convolutions[:1]:
+        pace |= dict.fromkeys(first.parameters(), settings.first_layer_lr_factor)
+    for last in linear[-1:]:
+        pace |= dict.fromkeys(last.parameters(), settings.head_lr_factor)
+    return pace
+
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class SplitParameters(NamedTuple):
+    """The parameters of a model that learn, by what the recipe does with them."""
+
+    weights: list[nn.Parameter]
+    biases: list[nn.Parameter]
+    norms: list[nn.Parameter]
+
+
+def split_parameters(model: nn.Module) -> SplitParameters:
     """Weights, biases, and the parameters of normalisation layers and other scales.
 
     Normalisation is told by its shape: a parameter of one axis that is not a bias is a scale.
     """
-    weights: list[nn.Parameter] = []
-    biases: list[nn.Parameter] = []
-    norms: list[nn.Parameter] = []
+    weights, biases, norms = split = SplitParameters([], [], [])
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -72,7 +100,7 @@ def split_parameters(
                 biases.append(parameter)
             else:
                 (weights if parameter.ndim > 1 else norms).append(parameter)
-    return weights, biases, norms
+    return split
 
 
 def _is_normalisation(module: nn.Module) -> bool:

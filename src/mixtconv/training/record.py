@@ -123,7 +123,7 @@ class RunRecord(Callback):
         batch_idx: int,
     ) -> None:
         if outputs:  # empty where nothing of the batch could be read
-            self._loss.add(float(outputs["loss"]), len(batch.labels))
+            self._loss.add(float(outputs["mean_loss"]), len(batch.labels))
         if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
             self._log(trainer, {"train/step_loss": self._loss.last})
         self._clock.step_done()

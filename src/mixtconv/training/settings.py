@@ -9,16 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from mixtconv.data.source import DataSource
+
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """Settings of a training run."""
+class TrainingSettings(DataSource):
+    """Settings of a training run: the data, and what to do with them."""
 
-    data: str
-    """Folder of class folders (with or without train/ and val/), or CSV of path and label."""
+    # Here it is only noted: `recipes.load_recipe(name).settings()` applies one.
+    recipe: str | None = None
+    """Recipe that gives what no flag gives: a name of docs/recipes.md, or a YAML file."""
     out: str = "runs/train"
     """Folder of the run: model.safetensors, metrics.json, config.yaml, checkpoints, logs."""
     model: str = "mstnet_resnet18"
@@ -34,6 +37,9 @@ class TrainingSettings:
     """One frame from each of equal segments of the video, or a window at a fixed stride."""
     frame_stride: int = 8
     """Frames from one to the next in dense sampling."""
+    modality: Literal["rgb", "rgbdiff", "flow"] = "rgb"
+    """What the network sees: rgb (pictures), rgbdiff (differences of consecutive pictures) or flow
+    (optical flow, from folders of flow pictures; mixtconv prepare --flow makes them)."""
     position: Literal["head", "inner"] = "head"
     """Place of the temporal operation in a residual branch."""
     stages: list[int] | None = None
@@ -47,13 +53,22 @@ class TrainingSettings:
     epochs: int = 30
     """Passes over the training videos."""
     batch_size: int = 8
-    """Clips of a step, in each process."""
+    """Clips of a batch, in each process."""
+    accumulate: int = 1
+    """Batches whose gradients are summed before a step, where memory is short for one of as many
+    clips."""
     optimizer: Optimizer = "adamw"
     """Optimiser: adamw, or sgd with the recipe of TSN and TSM."""
     lr: float | None = None
     """Learning rate for a batch of 64 clips; default 0.001 for adamw, 0.01 for sgd."""
     scale_lr: bool = True
     """Scale the learning rate linearly with the clips of a step over all processes, from 64."""
+    head_lr_factor: float = 1.0
+    """How much faster the last layer learns than the others."""
+    first_layer_lr_factor: float = 1.0
+    """How much faster the first convolution learns than the others."""
+    partial_bn: bool = False
+    """Freeze every batch normalisation but the first, as TSN does with few videos."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float | None = None
@@ -76,6 +91,9 @@ class TrainingSettings:
     """Decay of an average of the weights, which is scored and saved, such as 0.999; 0 is off."""
     flip: bool = True
     """Mirror half of the clips; labels that say left and right are exchanged with them."""
+    flip_pairs: str | list[list[str]] = "auto"
+    """Labels that a mirror exchanges: auto finds them by the words left and right, none exchanges
+    nothing, a YAML file lists pairs of class names."""
     crop_scales: list[float] | None = None
     """Sides of the random crops, as parts of the frame's short side, in falling order; default
     [1,0.875,0.75,0.66], as published."""
@@ -105,6 +123,7 @@ class TrainingSettings:
     """Continue the run in the folder `out` exactly where it stopped."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         scales, milestones = self.crop_scales, self.milestones
         self._check(_AT_LEAST_ONE, lambda value: value >= 1, "1 or more")
         self._check(_PARTS, lambda value: 0 <= value < 1, "0 to below 1")
@@ -115,12 +134,19 @@ class TrainingSettings:
         if scales is not None and not (scales and all(0 < scale <= 1 for scale in scales)):
             raise _refused("crop_scales", scales, "numbers above 0, at most 1")
         if milestones is not None and self.schedule != "step":
-            raise ValueError("--milestones belongs to --schedule step; give both or neither")
+            raise ValueError(
+                "--milestones belongs to --schedule step; give both or neither (--milestones null)"
+            )
 
     @property
     def num_processes(self) -> int:
         """Processes that train together, over all machines."""
         return self.devices * self.nodes
+
+    @property
+    def clips_per_step(self) -> int:
+        """Clips of a step over all processes."""
+        return self.batch_size * self.accumulate * self.num_processes
 
     def _check(
         self, names: tuple[str, ...], is_allowed: Callable[[Any], bool], allowed: str
@@ -139,12 +165,22 @@ class TrainingSettings:
         ]
 
 
-_AT_LEAST_ONE = ("num_frames", "epochs", "batch_size", "devices", "nodes", "frame_stride")
+_AT_LEAST_ONE = (
+    "num_frames",
+    "epochs",
+    "batch_size",
+    "accumulate",
+    "devices",
+    "nodes",
+    "frame_stride",
+)
 _PARTS = ("label_smoothing", "ema", "dropout")
 _NOT_NEGATIVE = (
     "mixup",
     "cutmix",
     "momentum",
+    "head_lr_factor",
+    "first_layer_lr_factor",
     "clip_gradient",
     "warmup_epochs",
     "checkpoint_minutes",
@@ -154,7 +190,16 @@ _NOT_NEGATIVE = (
 )
 
 # The data may be named in another way: that they are the same is seen by their content.
-_FREE_TO_CHANGE = {"data", "out", "resume", "workers", "checkpoint_minutes", "wandb"}
+_FREE_TO_CHANGE = {
+    "data",
+    "root",
+    "recipe",
+    "out",
+    "resume",
+    "workers",
+    "checkpoint_minutes",
+    "wandb",
+}
 
 
 def flag(field_name: str) -> str:

@@ -1,0 +1,119 @@
+"""Recipes: published ways of training a model on a dataset, one YAML file each.
+
+A recipe gives what the user does not: settings of `TrainingSettings`, and what it is (`title`),
+where it comes from (`source`), what score was published for it (`published`), and whose weights it
+starts from (`starts_from`), if not from those of ImageNet. The recipes of the package lie in
+`mixtconv/recipes`, named `{family}_{backbone}_{dataset}_{frames}f`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fnmatch import filter as matching
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mixtconv._names import unknown_name
+from mixtconv._settings_file import read_settings
+from mixtconv.training.settings import TrainingSettings
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+"""Where the package keeps its recipes."""
+
+_ABOUT = {"title": str, "source": str, "published": str, "starts_from": str}
+_NOT_IN_RECIPES = ("recipe", "resume")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training a model."""
+
+    name: str
+    """As the user calls it: a name, or the path of a file."""
+    path: Path
+    """Its file."""
+    values: Mapping[str, Any]
+    """The settings that it gives."""
+    title: str = ""
+    """Model, frames and dataset in words."""
+    source: str = ""
+    """Where its settings come from."""
+    published: str = ""
+    """The score that was published for it, with its protocol."""
+    starts_from: str = ""
+    """The recipe whose trained model it fine-tunes; empty if none."""
+
+    def settings(self, **changes: Any) -> TrainingSettings:
+        """The recipe's settings, with changes.
+
+        Raises:
+            ValueError: what only the user can give is missing: the folder of the dataset, weights.
+        """
+        settings = TrainingSettings(**{**self.values, "recipe": self.name, **changes})
+        self.check(settings)
+        return settings
+
+    def check(self, settings: TrainingSettings) -> None:
+        """Refuse settings that lack what only the user can give.
+
+        Raises:
+            ValueError: the folder of the dataset, or the weights to start from, are missing.
+        """
+        of_package = self.path.parent == FOLDER
+        if of_package and settings.root is None and settings.data == self.values["data"]:
+            raise ValueError(
+                f"the recipe {self.name} trains on {settings.data}: say where that lies with "
+                "--root DIR, or give other videos as DATA"
+            )
+        if self.starts_from and settings.weights == "auto":
+            raise ValueError(
+                f"the recipe {self.name} fine-tunes a model trained with {self.starts_from}: give "
+                "its model.safetensors as --weights FILE (--weights imagenet does without)"
+            )
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Read a recipe of the package, or one of the user's.
+
+    Args:
+        name: a name (`list_recipes`), or the path of a YAML file.
+
+    Raises:
+        ValueError: an unknown name or key (with the near ones), or a value of the wrong kind, by
+            file and line.
+
+    >>> recipe = load_recipe("mstnet_resnet50_something_v1_8f")
+    >>> recipe.settings(root="/data/something").lr
+    0.01
+    """
+    path = _find(str(name))
+    values = read_settings(path, {**_kinds(), **_ABOUT})
+    about = {key: values.pop(key) for key in _ABOUT if key in values}
+    return Recipe(str(name), path, values, **about)
+
+
+def list_recipes(pattern: str = "*") -> list[str]:
+    """Names of the package's recipes, in order.
+
+    Args:
+        pattern: shell-style, such as `mstnet_*` or `*_jester_*`.
+
+    >>> list_recipes("tsn_*_something_v1_*")
+    ['tsn_resnet50_something_v1_8f']
+    """
+    return sorted(matching([path.stem for path in FOLDER.glob("*.yaml")], pattern))
+
+
+def _find(name: str) -> Path:
+    path = FOLDER / f"{name}.yaml"
+    if path.parent == FOLDER and path.is_file():
+        return path
+    if Path(name).is_file() or name.endswith((".yaml", ".yml")):
+        return Path(name)
+    raise unknown_name("recipe", name, list_recipes())
+
+
+def _kinds() -> dict[str, Any]:
+    """The settings that a recipe may hold, with their types."""
+    hints = get_type_hints(TrainingSettings)
+    names = [field.name for field in fields(TrainingSettings)]
+    return {name: hints[name] for name in names if name not in _NOT_IN_RECIPES}

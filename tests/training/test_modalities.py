@@ -1,0 +1,80 @@
+"""Training on differences and on flow, from the videos to labels; what is said of wrong data."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mixtconv.cli.main import main
+from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.preparation.run import prepare
+from mixtconv.inference.recognizer import Recognizer
+from mixtconv.models import create_model, load_model, save_model
+from mixtconv.training.fit import train
+from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.settings import TrainingSettings
+
+MakeSettings = Callable[..., TrainingSettings]
+
+
+@pytest.fixture(scope="module")
+def videos(two_stream: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two") / "rgb"
+    two_stream.make_two_stream_dataset(folder, videos_per_class=3, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flow(videos: Path) -> Path:
+    form = PreparedForm(short_side=48, flow="dis")
+    return prepare(videos, out=videos.parent / "flow", form=form).data
+
+
+@pytest.mark.parametrize("modality", ["rgbdiff", "flow"])
+def test_a_run_from_videos_to_labels(
+    modality: str, videos: Path, flow: Path, tiny_settings: MakeSettings, capsys
+) -> None:
+    data = flow if modality == "flow" else videos
+    settings = tiny_settings(modality, data=str(data), modality=modality, epochs=1)
+    result = train(settings)
+    model = load_model(result.files.model)
+    assert model.spec.modality == modality
+    command = ["evaluate", str(result.files.model), str(data), "--workers", "0", "--format", "json"]
+    assert main(command) == 0
+    assert '"num_videos": 4' in capsys.readouterr().out
+    video = next(path for path in sorted((data / "val" / "red_left").iterdir()))
+    assert len(Recognizer(model, device="cpu").predict(video)) == 4
+
+
+def test_data_of_another_modality_are_refused_in_one_line(
+    videos: Path, flow: Path, tiny_settings: MakeSettings
+) -> None:
+    with pytest.raises(ValueError, match=r"12 of 12.*prepare DATA --out DIR --flow") as one:
+        train(tiny_settings("a", data=str(videos), modality="flow"))
+    with pytest.raises(ValueError, match=r"12 of 12.*holds optical flow.*--modality flow") as two:
+        train(tiny_settings("b", data=str(flow)))
+    for error in (one, two):
+        assert "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+def test_an_rgb_recogniser_is_fine_tuned_to_flow(
+    tiny_settings: MakeSettings, tmp_path: Path
+) -> None:
+    rgb = create_model("mstnet_test_resnet", classes=["a", "b"], num_frames=4, image_size=32)
+    save_model(rgb, tmp_path / "rgb.safetensors")
+    settings = tiny_settings(
+        model="mstnet_test_resnet", weights=str(tmp_path / "rgb.safetensors"), modality="flow"
+    )
+    initial = make_initial_model(settings, ("a", "b"))
+    own, state = initial.model.state_dict(), rgb.state_dict()
+    (first,) = (key for key in own if own[key].shape != state[key].shape)
+    mean = sum(state[first][:, c] for c in range(3)) / 3
+    for channel in range(10):
+        torch.testing.assert_close(own[first][:, channel], mean)
+    assert all(torch.equal(own[key], state[key]) for key in own if key != first)
+    save_model(initial.model, tmp_path / "flow.safetensors")
+    back = tiny_settings(model="mstnet_test_resnet", weights=str(tmp_path / "flow.safetensors"))
+    with pytest.raises(ValueError, match="of modality flow, whose weights do not fit"):
+        make_initial_model(back, ("a", "b"))
