@@ -1,6 +1,5 @@
 """A look at every video of a catalog before the first training step."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.cores import usable_cores
 from mixtconv.data.listing import first_few
 from mixtconv.data.modality import probe_for
 from mixtconv.models.snippet import Modality
@@ -100,11 +100,11 @@ def check_catalog(
         catalog: from `load_catalog`.
         modality: what a model sees of them, that other videos count as unreadable; by default each
             may be a video or its optical flow.
-        workers: threads; by default one a processor.
+        workers: threads; by default one a core.
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    reasons = _probe_all(paths, modality, workers or os.cpu_count() or 1, progress)
+    reasons = _probe_all(paths, modality, workers or usable_cores(), progress)
     train = _count_readable(catalog.train, reasons)
     val = _count_readable(catalog.val, reasons)
     return CatalogReport(
