@@ -8,7 +8,7 @@ scores were made. Reading one cannot run code.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -42,7 +42,7 @@ class ScoreSource:
     protocol_description: str
     """The protocol in words."""
     weight: float = 1.0
-    """Its weight in a fusion."""
+    """Its weight, if the scores are a fusion of several runs."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +197,6 @@ def refuse_scores_path(path: str | Path) -> None:
                 "for the scores"
             ) from error
     refuse_unwritable(path)
-
-
-def with_weight(scores: SavedScores, weight: float) -> tuple[ScoreSource, ...]:
-    """The sources of scores that go into a fusion with a weight."""
-    return tuple(replace(source, weight=source.weight * weight) for source in scores.sources)
 
 
 def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedScores:
