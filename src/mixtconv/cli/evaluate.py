@@ -31,7 +31,8 @@ def evaluate(
         data: The videos.
         split: Videos to score: val, train, test or all; default val where the data have splits,
             else all.
-        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
+            nonlocal-10x3.
         batch_size: Views that pass the network together.
         workers: Processes that read videos; default one a core, at most 8.
         device: auto, cpu, cuda, cuda:0 or mps.

@@ -1,5 +1,6 @@
 """Scoring a model file on labelled videos."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any, Literal
 
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import first_few
 from mixtconv.data.loading import default_workers
+from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.data.source import DataSource
-from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
+from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -21,6 +25,8 @@ from mixtconv.evaluation.scores_file import (
 from mixtconv.evaluation.scoring import VideoScores, score_videos
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import Precision, autocast, resolve_device
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_VAL_FRACTION = 0.2
 """Part of the videos held out by rule for a model that does not say what its training held out."""
@@ -35,7 +41,7 @@ class Evaluation:
     data: str
     """The data as the user named them."""
     protocol: str
-    """Clips x crops."""
+    """Its name."""
     protocol_description: str
     """The protocol in words."""
     num_videos: int
@@ -88,7 +94,7 @@ def evaluate_model(
             must be one of the model's classes.
         split: which videos; by default `val` where the data have splits, else all. Where they have
             none, `val` is the part that the model's training held out.
-        protocol: clips x crops.
+        protocol: its name: clips x crops, or one of `data.protocol.PROTOCOLS`.
         batch_size: views that pass the network together; does not change the score.
         workers: processes that read; does not change the score.
         device, precision: where and how the model runs.
@@ -108,6 +114,10 @@ def evaluate_model(
         refuse_scores_path(scores_path)
     target = resolve_device(device)
     recogniser = optimize_for_inference(load_model(model, device=target))
+    views_description = views.describe(recogniser.spec)
+    mirroring = model_mirroring(model)
+    if any(views.mirrored):
+        _say_what_is_mirrored(mirroring)
     held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
     samples = load_labelled_videos(
         data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
@@ -116,6 +126,7 @@ def evaluate_model(
         recogniser,
         samples,
         protocol=views,
+        mirroring=mirroring,
         batch_size=batch_size,
         workers=default_workers() if workers is None else workers,
         autocast=autocast(precision, target),
@@ -126,9 +137,9 @@ def evaluate_model(
         modality=recogniser.spec.modality,
         data=data.data if isinstance(data, DataSource) else str(data),
         protocol=str(views),
-        protocol_description=views.describe(recogniser.spec),
+        protocol_description=views_description,
     )
-    saved = _saved(scores, samples, recogniser.spec.classes, source)
+    saved = _saved(scores, samples, recogniser.spec.classes, source, views.averaging)
     if scores_path is not None:
         save_scores(saved, scores_path)
     return Evaluation(
@@ -149,18 +160,35 @@ def _saved(
     samples: Sequence[VideoSample],
     classes: tuple[str, ...],
     source: ScoreSource,
+    averaging: Averaging,
 ) -> SavedScores:
+    values = scores.logits  # of averaged probabilities, their logarithms
+    if averaging == "probabilities":
+        values = values.softmax(dim=1) * scores.readable[:, None]
     return SavedScores(
         classes=classes,
         keys=tuple(sample.key for sample in samples),
         labels=scores.labels,
-        scores=scores.logits,
-        kind="logits",
+        scores=values,
+        kind=averaging,
         sources=(source,),
         unreadable=tuple(
             UnreadableKey(samples[video.number].key, video.reason) for video in scores.unreadable
         ),
     )
+
+
+def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
+    pairs = [" / ".join(pair) for pair in mirroring.pairs]
+    if pairs:
+        logger.info("mirrored views exchange %d pairs: %s", len(pairs), first_few(pairs))
+    if mirroring.unpaired:
+        logger.warning(
+            "mirrored views harm classes that name a side and have no partner (%d: %s): 5 crops "
+            "mirror nothing",
+            len(mirroring.unpaired),
+            first_few(mirroring.unpaired),
+        )
 
 
 def _counted(
