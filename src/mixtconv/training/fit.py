@@ -93,7 +93,9 @@ def train(
     if settings.flip_pairs not in ("auto", "none"):  # the run notes the pairs, not their file
         settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
     files = RunFiles(Path(settings.out))
-    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
+    catalog = load_catalog(
+        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
+    )
     protocol = Protocol.parse(settings.protocol)
     mirroring = choose_pairs(
         catalog.classes, settings.flip_pairs

@@ -7,11 +7,9 @@ FFmpeg and OpenCV, which let them run side by side.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from mixtconv.data.catalog_report import UnreadableVideo
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.cores import usable_cores
 from mixtconv.data.listing import VideoListing, count_of, first_few
+from mixtconv.data.parallel import in_parallel
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.flow import flow_method, write_flow
 from mixtconv.data.preparation.form import PreparedForm, PreparedKind
@@ -31,6 +30,8 @@ from mixtconv.data.preparation.journal import (
     read_journal,
     write_journal,
 )
+from mixtconv.data.preparation.jpeg import write_jpeg
+from mixtconv.data.preparation.lists import copy_lists
 from mixtconv.data.preparation.original import look_at
 from mixtconv.data.preparation.output import alone_in, refuse_output
 from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
@@ -39,6 +40,7 @@ from mixtconv.data.source import DataSource
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
+    "jpeg": write_jpeg,
     "flow": write_flow,
 }
 """Kind of form -> what writes a video in it: gets the original, the target and the form."""
@@ -55,7 +57,8 @@ class PreparationReport:
     num_kept: int
     """Videos that an earlier run wrote and that are as they should be."""
     unreadable: tuple[UnreadableVideo, ...]
-    """Originals that cannot be read; they have no prepared form, or that of an earlier run."""
+    """Originals that are not there or cannot be read; they have no prepared form, or that of an
+    earlier run."""
     bytes_before: int
     """Size of the originals that were prepared, in this run or an earlier one."""
     bytes_after: int
@@ -87,7 +90,8 @@ def prepare(
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
-    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder.
+    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder,
+    for a known dataset a copy of its lists.
     The originals are only read. Videos that an earlier run has prepared are not prepared again,
     unless the original or the form has changed.
 
@@ -115,7 +119,7 @@ def prepare(
     ['jump/a.mp4']
     """
     return prepare_listing(
-        list_videos(data), out=out, form=form, workers=workers, progress=progress
+        list_videos(data, keep_missing=True), out=out, form=form, workers=workers, progress=progress
     )
 
 
@@ -141,6 +145,7 @@ def prepare_listing(
         earlier = journal.videos if journal is not None else {}
         # Written before anything else: by it the next run knows that the folder is one of these.
         write_journal(out, earlier.values(), complete=False)
+        copy_lists(out, listing)
         for folder in {(out / item.target).parent for item in plan}:
             folder.mkdir(parents=True, exist_ok=True)
         done, reasons = _prepare_all(
@@ -167,13 +172,13 @@ def _prepare_all(
     reasons: dict[str, str] = {}
     with (
         (out / JOURNAL).open("a", encoding="utf-8") as file,
-        closing(_in_parallel(plan, work, workers, stopped)) as outcomes,
+        closing(in_parallel(plan, work, workers=workers, on_stop=stopped.set)) as outcomes,
     ):
         for number, (item, outcome) in enumerate(outcomes, 1):
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[item.target] = _reason(error, item)
+                reasons[item.target] = error.reason_in(item.video.path)
             else:
                 done[item.target] = video
                 if video is not earlier.get(item.target):
@@ -259,35 +264,6 @@ def _is_whole(path: Path, video: DoneVideo) -> bool:
         return sum(file.stat().st_size for file in files) == video.num_bytes
     except OSError:
         return False
-
-
-def _in_parallel(
-    plan: Sequence[PlannedVideo],
-    work: Callable[[PlannedVideo], DoneVideo],
-    workers: int,
-    stopped: threading.Event,
-) -> Generator[tuple[PlannedVideo, "Future[DoneVideo]"], None, None]:
-    """Work on all videos, few of them waiting at a time; when closed early, all work is stopped."""
-    todo = iter(plan)
-    running: dict[Future[DoneVideo], PlannedVideo] = {}
-    pool = ThreadPoolExecutor(workers)
-    try:
-        while True:
-            for item in islice(todo, 2 * workers - len(running)):
-                running[pool.submit(work, item)] = item
-            if not running:
-                return
-            for outcome in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(outcome), outcome
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _reason(error: UnreadableVideoError, item: PlannedVideo) -> str:
-    """Why a video cannot be read, with the name of the picture if it is one of a folder."""
-    path = Path(error.path)
-    return error.reason if path == item.video.path else f"{path.name}: {error.reason}"
 
 
 def _notes(out: Path, gone: Sequence[str]) -> tuple[str, ...]:
