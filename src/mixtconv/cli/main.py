@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "the main job on the embedded dataset, start to end, with a report",
     "synthesize": "write the synthetic dataset as video files",
     "prepare": "write a dataset again in a form that is read fast",
+    "check": "list every video of a dataset that cannot be used",
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
     "predict": "rank the labels of videos",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import unknown_name
-from mixtconv.data.csv_layout import list_csv
+from mixtconv.data.csv_layout import bad_lines, list_csv
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.folder_layout import list_folder
 from mixtconv.data.holdout import hold_out
@@ -127,6 +127,8 @@ def list_videos(
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
     listing = look_through(data, classes=classes)
+    if listing.faults and listing.source.is_file():
+        raise bad_lines(listing)
     if listing.faults:
         named = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
         raise ValueError(
@@ -139,7 +141,11 @@ def list_videos(
 def look_through(
     data: str | Path | DataSource, *, classes: Sequence[str] | None = None
 ) -> VideoListing:
-    """List videos as `list_videos` does, with the faulty entries of a known dataset beside them."""
+    """List videos as `list_videos` does, with the faulty entries beside them.
+
+    Raises:
+        ValueError: the data cannot be used at all.
+    """
     source = data if isinstance(data, DataSource) else DataSource(str(data))
     if classes is not None and len(set(classes)) < len(classes):
         twice = sorted({name for name in classes if list(classes).count(name) > 1})

@@ -91,17 +91,17 @@ def _read_list(path: Path, split: Split, numbered: dict[int, str], reading: Read
     for place, line in read_lines(path):
         name, more = split_video(line)
         if name.count("/") != 1 or len(more) > 1 or not all(word.isdecimal() for word in more):
-            reading.malformed(place, f"{line!r} is not Class/video.avi and a number at most")
+            reason = f"{line!r} is not Class/video.avi and a number at most"
+            reading.malformed(place, reason, split=split)
             continue
         folder = name.split("/")[0]
         class_name = spelled.get(folder.casefold(), folder)
+        entry = ListEntry(name, class_name, split, place)
         if more and numbered and numbered.get(int(more[0])) != class_name:
             given = numbered.get(int(more[0]), "no class")
-            reading.mislabelled(
-                name, f"{place}: its folder is {class_name!r}, but {more[0]} is {given!r}"
-            )
+            reading.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
             continue
-        reading.entries.append(ListEntry(name, class_name, split, place))
+        reading.entries.append(entry)
 
 
 def _classes(numbered: dict[int, str], reading: Reading, source: DataSource) -> OrderedClasses:

@@ -7,11 +7,9 @@ FFmpeg and OpenCV, which let them run side by side.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from mixtconv.data.catalog_report import UnreadableVideo
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.cores import usable_cores
 from mixtconv.data.listing import VideoListing, count_of, first_few
+from mixtconv.data.parallel import in_parallel
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.flow import flow_method, write_flow
 from mixtconv.data.preparation.form import PreparedForm, PreparedKind
@@ -167,13 +166,13 @@ def _prepare_all(
     reasons: dict[str, str] = {}
     with (
         (out / JOURNAL).open("a", encoding="utf-8") as file,
-        closing(_in_parallel(plan, work, workers, stopped)) as outcomes,
+        closing(in_parallel(plan, work, workers=workers, on_stop=stopped.set)) as outcomes,
     ):
         for number, (item, outcome) in enumerate(outcomes, 1):
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[item.target] = _reason(error, item)
+                reasons[item.target] = error.reason_in(item.video.path)
             else:
                 done[item.target] = video
                 if video is not earlier.get(item.target):
@@ -259,35 +258,6 @@ def _is_whole(path: Path, video: DoneVideo) -> bool:
         return sum(file.stat().st_size for file in files) == video.num_bytes
     except OSError:
         return False
-
-
-def _in_parallel(
-    plan: Sequence[PlannedVideo],
-    work: Callable[[PlannedVideo], DoneVideo],
-    workers: int,
-    stopped: threading.Event,
-) -> Generator[tuple[PlannedVideo, "Future[DoneVideo]"], None, None]:
-    """Work on all videos, few of them waiting at a time; when closed early, all work is stopped."""
-    todo = iter(plan)
-    running: dict[Future[DoneVideo], PlannedVideo] = {}
-    pool = ThreadPoolExecutor(workers)
-    try:
-        while True:
-            for item in islice(todo, 2 * workers - len(running)):
-                running[pool.submit(work, item)] = item
-            if not running:
-                return
-            for outcome in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(outcome), outcome
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _reason(error: UnreadableVideoError, item: PlannedVideo) -> str:
-    """Why a video cannot be read, with the name of the picture if it is one of a folder."""
-    path = Path(error.path)
-    return error.reason if path == item.video.path else f"{path.name}: {error.reason}"
 
 
 def _notes(out: Path, gone: Sequence[str]) -> tuple[str, ...]:
