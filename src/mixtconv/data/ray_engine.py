@@ -156,9 +156,9 @@ def _running(ray: Any, workers: int | None) -> Iterator[None]:
         yield
         return
     options = {"logging_level": "error", "log_to_driver": False}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         options |= {
             "address": "local",
             "num_cpus": workers or usable_cores(),
