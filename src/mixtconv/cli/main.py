@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "list every video of a dataset that cannot be used",
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
+    "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
     "bench": "measure speed, each thing beside what it is compared with",
 }

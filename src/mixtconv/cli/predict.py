@@ -30,7 +30,8 @@ def predict(
         model: Model file of a training run.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         top_k: How many labels of each video.
-        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
+            nonlocal-10x3.
         device: auto, cpu, cuda, cuda:0 or mps.
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
         engine: What works on them: local (this process) or ray (see docs/clusters.md).

@@ -1,7 +1,7 @@
 """Which videos there are for training and evaluation, with which labels, in which split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from mixtconv.data.holdout import hold_out
 from mixtconv.data.listing import ListedVideo, Split, VideoListing, count_of, first_few
 from mixtconv.data.source import DataSource
 from mixtconv.data.video import is_video
+from mixtconv.data.video_keys import video_keys
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class VideoSample:
     """The video: a file or a folder of pictures."""
     label: int
     """Index of its class."""
+    key: str = field(default="", compare=False)
+    """Its name among the videos chosen with it, the same for all forms and modalities of it."""
 
 
 @dataclass(frozen=True)
@@ -275,4 +278,7 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
     labels = {name: label for label, name in enumerate(names)}
-    return tuple(VideoSample(video.path, labels[video.class_name]) for video in videos)
+    return tuple(
+        VideoSample(video.path, labels[video.class_name], key)
+        for video, key in zip(videos, video_keys(videos), strict=True)
+    )

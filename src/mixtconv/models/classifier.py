@@ -58,6 +58,13 @@ class VideoClassifier(nn.Module):
             )
         return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
 
+    def forward_snippets(self, snippets: Tensor) -> Tensor:
+        """Logits of snippets each on its own, as TSN tests: (N, C, H, W) -> (N, num_classes).
+
+        They are the logits of clips of one frame, and of use where nothing looks across frames.
+        """
+        return self.head(self.dropout(self.backbone(snippets)))
+
     def normalize(self, video: Tensor) -> Tensor:
         """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.
 

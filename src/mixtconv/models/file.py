@@ -4,6 +4,7 @@ The metadata key `mixtconv` holds JSON: the version that wrote the file, the `Mo
 training had to say (its protocol and score). Reading one cannot run code.
 """
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -84,7 +85,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is not a model file of mixtconv: it {_what_it_is(path)}"
+            f"{path} is not a model file of mixtconv: it {what_it_is(path)}; "
+            "give a model.safetensors of a training run"
         ) from error
     if METADATA_KEY not in metadata:
         raise ValueError(
@@ -124,7 +126,27 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _what_it_is(path: Path) -> str:
+def refuse_unwritable(path: Path) -> None:
+    """Say before long work if `write_atomically` could not write a file; makes its folder.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, name a file in it", str(path))
+    trial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+    except FileExistsError as error:
+        reason = f"{error.filename} is a file, no folder can be there"
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    trial.unlink()
+
+
+def what_it_is(path: Path) -> str:
     """Guess from the first bytes what a file is that safetensors does not read."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -132,9 +154,9 @@ def _what_it_is(path: Path) -> str:
     if size == 0:
         return "is empty"
     if start.startswith(b"PK"):
-        return "is a zip archive, such as a torch checkpoint; give a model.safetensors"
+        return "is a zip archive, such as a torch checkpoint"
     if start[:1] == b"\x80":
-        return "is a Python pickle, which is never opened here; give a model.safetensors"
+        return "is a Python pickle, which is never opened here"
     if start[8:9] == b"{":
-        return f"is a safetensors file cut short or damaged ({size} bytes are there); copy it again"
+        return f"is a safetensors file cut short or damaged ({size} bytes are there)"
     return "is neither safetensors nor a torch checkpoint"

@@ -21,7 +21,7 @@ from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.listing import first_few
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.file import write_atomically
 from mixtconv.models.snippet import Modality
@@ -97,7 +97,9 @@ def train(
     files = RunFiles(Path(settings.out))
     catalog = load_catalog(settings, val_fraction=settings.val_fraction)
     protocol = Protocol.parse(settings.protocol)
-    choose_pairs(catalog.classes, settings.flip_pairs)  # names that are no classes are said at once
+    mirroring = choose_pairs(
+        catalog.classes, settings.flip_pairs
+    )  # names that are no classes are said at once
     device = resolve_device(settings.device)
     checkpoint = _checkpoint_to_resume(settings, files)
     torch.manual_seed(settings.seed)
@@ -131,6 +133,7 @@ def train(
             "num_val": len(catalog.val),
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
+            "flip_pairs": mirroring.pairs,
             "data_fingerprint": _fingerprint(catalog),
         },
         skip_unreadable=settings.skip_unreadable,

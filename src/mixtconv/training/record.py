@@ -266,6 +266,7 @@ def save_best(
         "protocol": facts["protocol"],
         "data": facts["data"],
         "val_fraction": facts["val_fraction"],
+        "flip_pairs": facts["flip_pairs"],
         "epoch": row.epoch,
         "top1": row.top1,
         "top5": row.top5,

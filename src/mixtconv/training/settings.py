@@ -100,7 +100,7 @@ class TrainingSettings(DataSource):
     val_fraction: float = 0.2
     """Part of every class that is held out where the data has no val/ of its own."""
     protocol: str = "1x1"
-    """Views that validation scores: clips x crops."""
+    """Views that validation scores: clips x crops, such as 1x1 or 2x3."""
     seed: int = 0
     """Seed of all chance."""
     workers: int | None = None
