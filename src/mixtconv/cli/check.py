@@ -3,6 +3,7 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.engine import Engine
 from mixtconv.data.source import DataSource
 from mixtconv.models.snippet import Modality
 
@@ -16,6 +17,7 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
+    engine: Engine = "local",
     format: Format = "table",
 ) -> int:
     """List every video and every line of a dataset that cannot be used as it stands.
@@ -29,6 +31,7 @@ def check(
         modality: What a model sees of the videos; default each may be a video or its optical flow.
         quick: Decode the first frame of every video, as training does before it starts, not all.
         workers: Videos to work on at a time; default one a core.
+        engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
     from mixtconv.data.checking.run import check as look
@@ -41,6 +44,7 @@ def check(
             modality=modality,
             quick=quick,
             workers=workers,
+            engine=engine,
             progress=show,
         )
     if format == "json":

@@ -100,7 +100,7 @@ def check_catalog(
         catalog: from `load_catalog`.
         modality: what a model sees of them, that other videos count as unreadable; by default each
             may be a video or its optical flow.
-        workers: threads; by default one a core.
+        workers: threads; by default one a processor.
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))

@@ -12,6 +12,10 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
+class WorkersDiedError(Exception):
+    """An item was given up since the processes that worked on it died again and again."""
+
+
 def in_parallel(
     items: Iterable[Item],
     work: Callable[[Item], Outcome],

@@ -107,10 +107,14 @@ class Recognizer:
             ValueError: a name or pattern that no video answers to.
         """
         for video in find_videos(list(videos)):
-            try:
-                yield VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
-            except UnreadableVideoError as error:
-                yield VideoPrediction(str(video), (), str(error))
+            yield self.try_predict(video, top_k=top_k)
+
+    def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
+        """Ranked labels of one video, or why it cannot be read."""
+        try:
+            return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
+        except UnreadableVideoError as error:
+            return VideoPrediction(str(video), (), str(error))
 
     def logits(self, video: str | Path) -> Tensor:
         """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""

@@ -108,9 +108,9 @@ class TrainingSettings(DataSource):
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     devices: int = 1
-    """Processes on this machine, one a GPU."""
+    """Processes on this machine, one a GPU; torchrun and Slurm decide it themselves."""
     nodes: int = 1
-    """Machines that train together, each started with the same command (see docs/training.md)."""
+    """Machines that train together, each started with the same command (see docs/clusters.md)."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     checkpoint_minutes: float = 10.0
@@ -158,11 +158,13 @@ class TrainingSettings(DataSource):
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would make the result another one."""
+        free = set(_FREE_TO_CHANGE)
+        if self.num_processes == earlier.num_processes:  # on which machines does not count
+            free |= {"devices", "nodes"}
         return [
             flag(field.name)
             for field in fields(self)
-            if field.name not in _FREE_TO_CHANGE
-            and getattr(self, field.name) != getattr(earlier, field.name)
+            if field.name not in free and getattr(self, field.name) != getattr(earlier, field.name)
         ]
 
 

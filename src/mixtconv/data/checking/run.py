@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mixtconv.data.catalog import look_through
 from mixtconv.data.checking.report import CheckReport, sum_up
-from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
-from mixtconv.data.cores import usable_cores
+from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
+from mixtconv.data.engine import Engine, on_engine, refuse_engine
 from mixtconv.data.listing import VideoListing
-from mixtconv.data.parallel import in_parallel
+from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.source import DataSource
 from mixtconv.models.snippet import Modality
 
@@ -21,6 +21,7 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
+    engine: Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Find everything in a dataset that cannot be used as it stands; nothing is written.
@@ -32,6 +33,7 @@ def check(
             may be a video or its optical flow.
         quick: count packets and decode the first frame, as before training, instead of every frame.
         workers: videos to work on at a time; by default one a core.
+        engine: what works on them: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
@@ -52,16 +54,18 @@ def check(
     """
     if min_frames < 1:
         raise ValueError(f"--min-frames is {min_frames}; give 1 or more")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers is {workers}; give 1 or more")
+    refuse_engine(engine, workers)
     listing = look_through(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
     videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
     checked: dict[Path, CheckedVideo] = {}
-    with closing(in_parallel(videos, check_video, workers=workers or usable_cores())) as outcomes:
+    with closing(on_engine(engine, videos, check_video, workers=workers)) as outcomes:
         for video, outcome in outcomes:
-            checked[video.path] = outcome.result()
+            try:
+                checked[video.path] = outcome.result()
+            except WorkersDiedError as error:
+                checked[video.path] = CheckedVideo(0, (VideoFault("unreadable", str(error)),))
             if progress is not None:
                 progress(len(checked), len(videos))
     return sum_up(listing, checked)

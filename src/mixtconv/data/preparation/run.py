@@ -3,10 +3,9 @@
 Each video is written under a hidden name, read again, and only then given its name and entered in
 the journal of the folder: a run that is stopped, killed or out of disk space leaves whole videos
 only, and the next one goes on from there. Threads do the work, since nearly all of it is done in
-FFmpeg and OpenCV, which let them run side by side.
+FFmpeg and OpenCV, which let them run side by side; or processes of Ray do it (see `data.engine`).
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ from typing import Any
 from mixtconv.data.catalog import list_videos
 from mixtconv.data.catalog_report import UnreadableVideo
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.cores import usable_cores
+from mixtconv.data.engine import Engine, StopFlag, on_engine, refuse_engine
 from mixtconv.data.listing import VideoListing, count_of, first_few
-from mixtconv.data.parallel import in_parallel
+from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.flow import flow_method, write_flow
 from mixtconv.data.preparation.form import PreparedForm, PreparedKind
@@ -86,6 +85,7 @@ def prepare(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
@@ -100,6 +100,7 @@ def prepare(
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
         workers: videos to work on at a time; by default one a core.
+        engine: what works on them: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
@@ -119,7 +120,12 @@ def prepare(
     ['jump/a.mp4']
     """
     return prepare_listing(
-        list_videos(data, keep_missing=True), out=out, form=form, workers=workers, progress=progress
+        list_videos(data, keep_missing=True),
+        out=out,
+        form=form,
+        workers=workers,
+        engine=engine,
+        progress=progress,
     )
 
 
@@ -129,12 +135,12 @@ def prepare_listing(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparationReport:
     """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
     out, form = Path(out), form or PreparedForm()
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers is {workers}; give 1 or more")
+    refuse_engine(engine, workers)
     if form.flow is not None:
         flow_method(form.flow)  # what is not installed is said once, not of every video
     plan = plan_videos(listing, suffix=form.suffix)
@@ -149,7 +155,12 @@ def prepare_listing(
         for folder in {(out / item.target).parent for item in plan}:
             folder.mkdir(parents=True, exist_ok=True)
         done, reasons = _prepare_all(
-            plan, earlier, out, form, workers or usable_cores(), progress or (lambda *numbers: None)
+            plan,
+            earlier,
+            _Preparer(out, form, StopFlag()),
+            engine=engine,
+            workers=workers,
+            progress=progress or (lambda *numbers: None),
         )
         return _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
 
@@ -157,31 +168,33 @@ def prepare_listing(
 def _prepare_all(
     plan: Sequence[PlannedVideo],
     earlier: Mapping[str, DoneVideo],
-    out: Path,
-    form: PreparedForm,
-    workers: int,
+    preparer: "_Preparer",
+    *,
+    engine: Engine,
+    workers: int | None,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
     """The videos that are prepared now, and why others are not, each by target."""
-    stopped = threading.Event()
-
-    def work(item: PlannedVideo) -> DoneVideo:
-        return _prepare_one(item, earlier.get(item.target), out, form, stopped.is_set)
-
+    jobs = [_Job(item, earlier.get(item.target)) for item in plan]
     done: dict[str, DoneVideo] = {}
     reasons: dict[str, str] = {}
     with (
-        (out / JOURNAL).open("a", encoding="utf-8") as file,
-        closing(in_parallel(plan, work, workers=workers, on_stop=stopped.set)) as outcomes,
+        (preparer.out / JOURNAL).open("a", encoding="utf-8") as file,
+        closing(
+            on_engine(engine, jobs, preparer, workers=workers, stop=preparer.is_stopped)
+        ) as outcomes,
     ):
-        for number, (item, outcome) in enumerate(outcomes, 1):
+        for number, (job, outcome) in enumerate(outcomes, 1):
+            target = job.item.target
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[item.target] = error.reason_in(item.video.path)
+                reasons[target] = error.reason_in(job.item.video.path)
+            except WorkersDiedError as error:
+                reasons[target] = str(error)
             else:
-                done[item.target] = video
-                if video is not earlier.get(item.target):
+                done[target] = video or earlier[target]
+                if video is not None:
                     append_to_journal(file, video)
             progress(number, len(plan))
     return done, reasons
@@ -225,36 +238,49 @@ def _finish(
     )
 
 
-def _prepare_one(
-    item: PlannedVideo,
-    before: DoneVideo | None,
-    out: Path,
-    form: PreparedForm,
-    is_stopped: Callable[[], bool],
-) -> DoneVideo:
-    """Prepare one video, unless an earlier run did so from what the original is now."""
-    try:
-        original = look_at(item.video.path)
-    except OSError as error:
-        raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
-    target = out / item.target
-    if (
-        before is not None
-        and (before.source, before.stamp, before.form) == (item.name, original.stamp, form.name)
-        and _is_whole(target, before)
-    ):
-        return before
-    written = WRITERS[form.kind](item.video.path, target, form, is_stopped=is_stopped)
-    return DoneVideo(
-        target=item.target,
-        source=item.name,
-        key=item.video.key,
-        stamp=original.stamp,
-        form=form.name,
-        num_frames=written.num_frames,
-        num_bytes=written.num_bytes,
-        source_bytes=original.num_bytes,
-    )
+@dataclass(frozen=True)
+class _Job:
+    """A video to prepare, and what an earlier run made of it."""
+
+    item: PlannedVideo
+    before: DoneVideo | None
+
+
+@dataclass(frozen=True)
+class _Preparer:
+    """Prepares one video, unless an earlier run did so from what the original is now."""
+
+    out: Path
+    form: PreparedForm
+    is_stopped: StopFlag
+
+    def __call__(self, job: _Job) -> DoneVideo | None:
+        """The video that is prepared now, or None if it is as before."""
+        item, before = job.item, job.before
+        try:
+            original = look_at(item.video.path)
+        except OSError as error:
+            raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
+        target = self.out / item.target
+        if (
+            before is not None
+            and before.source == item.name
+            and (before.stamp, before.form) == (original.stamp, self.form.name)
+            and _is_whole(target, before)
+        ):
+            return None
+        write = WRITERS[self.form.kind]
+        written = write(item.video.path, target, self.form, is_stopped=self.is_stopped)
+        return DoneVideo(
+            target=item.target,
+            source=item.name,
+            key=item.video.key,
+            stamp=original.stamp,
+            form=self.form.name,
+            num_frames=written.num_frames,
+            num_bytes=written.num_bytes,
+            source_bytes=original.num_bytes,
+        )
 
 
 def _is_whole(path: Path, video: DoneVideo) -> bool:
