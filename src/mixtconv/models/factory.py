@@ -102,6 +102,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
             num_frames=spec.num_frames,
             position=spec.position,
             stages=spec.stages,
+            block_step=spec.block_step,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
             causal=spec.causal,

@@ -17,6 +17,7 @@ _SPEC_FIELDS = (
     "frame_stride",
     "modality",
     "position",
+    "block_step",
     "causal",
     "shift_fraction",
     "dropout",

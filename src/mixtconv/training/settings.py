@@ -44,6 +44,9 @@ class TrainingSettings(DataSource):
     """Place of the temporal operation in a residual branch."""
     stages: list[int] | None = None
     """Stages of the backbone that get the temporal operation, counted from 0; default all."""
+    block_step: int = 1
+    """Blocks from one with the temporal operation to the next in a stage: 2 is every second, as in
+    the published TSM of ResNet-101."""
     causal: bool = False
     """Make temporal operations look back only, as streams need."""
     shift_fraction: float = 0.125
@@ -173,6 +176,7 @@ _AT_LEAST_ONE = (
     "devices",
     "nodes",
     "frame_stride",
+    "block_step",
 )
 _PARTS = ("label_smoothing", "ema", "dropout")
 _NOT_NEGATIVE = (
