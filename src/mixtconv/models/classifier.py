@@ -65,13 +65,18 @@ class VideoClassifier(nn.Module):
         differences between them, (B, T, 15, H, W); other clips keep their shape. See `snippet.py`.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        snippet = self.spec.snippet
+        snippet, is_flow = self.spec.snippet, self.spec.modality == "flow"
         if video.shape[-3] != snippet.channels:
             raise ValueError(
                 f"got clips of {video.shape[-3]} channels, of modality {self.spec.modality} they "
                 f"have {snippet.channels}: read them with the model's spec"
             )
-        return snippet.normalize(video.to(mean.device).to(mean.dtype) / 255, mean, std)
+        values = video.to(mean.device).to(mean.dtype) / 255
+        center = mean.new_tensor(self.spec.flow_mean) if is_flow else mean
+        values = snippet.normalize(values, center, std)
+        if is_flow or self.spec.channel_order == "rgb":
+            return values
+        return values.unflatten(-3, (-1, 3)).flip(-3).flatten(-4, -3)  # each picture's own colours
 
     def set_num_frames(self, num_frames: int) -> None:
         """Take clips of another number of frames from now on."""

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,14 @@ def create_model(
     if unknown:
         raise unknown_name("setting of a model", unknown[0], ModelSpec.__dataclass_fields__)
     family, backbone_name = split_name(name)
-    spec = ModelSpec(name=name, classes=tuple(names), **_pixel_statistics(backbone_name) | settings)
+    spec = ModelSpec(name=name, classes=tuple(names), **settings)
     backbone = create_backbone(
         backbone_name,
         pretrained=pretrained,
         image_size=spec.image_size,
         in_channels=spec.snippet.in_channels,
     )
+    spec = replace(spec, **{**_pixel_facts(backbone), **settings})
     model = build_classifier(backbone, family, spec)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
         nn.init.normal_(model.head.weight, std=0.001)
@@ -150,10 +152,14 @@ def _is_backbone(name: str) -> bool:
     return timm.is_model(name)
 
 
-def _pixel_statistics(backbone_name: str) -> dict[str, tuple[float, ...]]:
-    """Mean and standard deviation of pixels that the backbone's published weights expect."""
-    config = timm.get_pretrained_cfg(backbone_name)
-    return {"mean": tuple(config.mean), "std": tuple(config.std)} if config is not None else {}
+def _pixel_facts(backbone: nn.Module) -> dict[str, Any]:
+    """How the backbone's published weights expect pixels, where it says so."""
+    config = getattr(backbone, "default_cfg", None) or {}
+    facts = {name: tuple(config[name]) for name in ("mean", "std") if name in config}
+    for name in ("channel_order", "flow_mean"):
+        if hasattr(backbone, name):
+            facts[name] = getattr(backbone, name)
+    return facts
 
 
 def _num_features(backbone: nn.Module, spec: ModelSpec) -> int:

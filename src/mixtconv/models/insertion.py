@@ -38,10 +38,20 @@ class TemporalInput(nn.Module):
         temporal: the operation, (B, T, C, H, W) -> same.
         module: what takes its result, folded to (B * T, C, H, W).
         num_frames: T.
+        channels: C; by default those of the first convolution in `module`.
     """
 
-    def __init__(self, temporal: nn.Module, module: nn.Module, num_frames: int) -> None:
+    def __init__(
+        self,
+        temporal: nn.Module,
+        module: nn.Module,
+        num_frames: int,
+        channels: int | None = None,
+    ) -> None:
         super().__init__()
+        if channels is None:
+            channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
+        self.channels = channels
         self.temporal = temporal
         self.module = module
         self.num_frames = num_frames
@@ -130,7 +140,7 @@ def insert_temporal(
     # Whatever can fail has failed before the first module is replaced; inner modules go first.
     made = [(site, _make(operation, site.channels, options)) for site in sites]
     for site, temporal in sorted(made, key=lambda pair: -pair[0].module.count(".")):
-        _wrap(network, site.module, temporal, num_frames)
+        _wrap(network, site, temporal, num_frames)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
 
@@ -223,13 +233,13 @@ def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Mo
     return operation(channels, **options)
 
 
-def _wrap(network: nn.Module, name: str, temporal: nn.Module, num_frames: int) -> None:
-    parent_name, _, child_name = name.rpartition(".")
-    module = network.get_submodule(name)
-    parameter = next(module.parameters(), None)
+def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
+    parent_name, _, child_name = site.module.rpartition(".")
+    module = network.get_submodule(site.module)
+    parameter = next(network.parameters(), None)
     if parameter is not None:
         temporal.to(parameter.device)
-    wrapped = TemporalInput(temporal.train(module.training), module, num_frames)
+    wrapped = TemporalInput(temporal.train(module.training), module, num_frames, site.channels)
     wrapped.training = module.training  # the module inside keeps its own modes, frozen norms too
     setattr(network.get_submodule(parent_name), child_name, wrapped)
 

@@ -36,11 +36,8 @@ class TemporalSite:
     """Channels C of the module's input (N, C, H, W)."""
     block: str
     """Dotted name of the module that adds the branch to its shortcut."""
-
-    @property
-    def stage(self) -> str:
-        """Dotted name of the container that holds the residual block."""
-        return self.block.rpartition(".")[0]
+    stage: str
+    """Dotted name of the container that holds the residual block."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,9 @@ def find_residual_sites(
 ) -> list[TemporalSite]:
     """Places for a temporal operation in every residual branch of a 2D network.
 
-    The network runs once on an image of zeros, in evaluation mode, and is left as it was.
+    The network runs once on an image of zeros, in evaluation mode, and is left as it was. One
+    without residual branches may name its places: `temporal_stages`, a dictionary of stages to
+    modules, which stand for `head`.
 
     Args:
         network: takes images (N, 3, H, W).
@@ -87,11 +86,20 @@ def find_residual_sites(
     (8, 'layer1.0.conv1', 64, 'layer1')
     """
     trace = _trace(network, image_size, in_channels)
+    declared = getattr(network, "temporal_stages", None)
+    if declared is not None:
+        places = [(name, stage) for stage, names in declared.items() for name in names]
+        return [
+            TemporalSite(name, trace.inputs[name][1], block=name, stage=stage)
+            for name, stage in places
+            if position == "head"
+        ]
     sites = []
     for branch in _outermost(trace.branches):
         module = _place(trace.layers, branch, position)
         if module in trace.inputs:
-            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block))
+            stage = branch.block.rpartition(".")[0]
+            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block, stage))
     return sites
 
 
@@ -126,7 +134,7 @@ def find_named_sites(
                 f"module {name!r} does not take a feature map (N, C, H, W) when the network runs, "
                 "so no temporal operation can go before it; name a convolution"
             )
-    return [TemporalSite(name, inputs[name][1], name) for name in names]
+    return [TemporalSite(name, inputs[name][1], name, name.rpartition(".")[0]) for name in names]
 
 
 class _Tracer(TorchFunctionMode):

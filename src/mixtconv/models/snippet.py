@@ -6,8 +6,9 @@ five fields of optical flow, x and y in turn, are the channels of one input. Of 
 - pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
 - differences: of pictures made so, in which the means cancel. Different here: TSN's published code
   does not scale them, though it names a deviation (twice that of pictures) for it;
-- flow: less 0.5, which is no motion, over the mean of the three deviations, as in TSN's code for
-  ResNet. Being halfway, 0.5 makes a mirrored x exactly the negative.
+- flow: less what stands for no motion, over the mean of the three deviations, as in TSN's code.
+  It is 0.5 as for TSN's ResNet, which makes a mirrored x exactly the negative, or what the spec
+  says: 128 / 255 for the published weights of BN-Inception.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ class Snippet:
     in_channels: int
     """Channels that the network takes."""
     normalize: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """Values (..., num_frames * frame_channels, H, W) in 0 to 1, and mean and standard deviation
-    (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
+    """Values (..., num_frames * frame_channels, H, W) in 0 to 1, mean and standard deviation
+    (3, 1, 1) of R, G, B -> (..., in_channels, H, W). For flow the mean is what no motion is."""
 
     @property
     def channels(self) -> int:
@@ -50,7 +51,7 @@ def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (frames - 0.5) / std.mean()
+    return (frames - mean) / std.mean()
 
 
 SNIPPETS: dict[Modality, Snippet] = {

@@ -10,6 +10,7 @@ from mixtconv.models.sites import Position
 from mixtconv.models.snippet import SNIPPETS, Modality, Snippet
 
 Sampling = Literal["segment", "dense"]
+ChannelOrder = Literal["rgb", "bgr"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,6 +51,10 @@ class ModelSpec:
     """Mean of the channels R, G, B, of values in 0 to 1; see `snippet` for other modalities."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of the channels R, G, B."""
+    channel_order: ChannelOrder = "rgb"
+    """Order in which the network takes the colours of a pixel."""
+    flow_mean: float = 0.5
+    """What stands for no motion in optical flow, of values in 0 to 1."""
 
     def __post_init__(self) -> None:
         _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
@@ -67,6 +72,10 @@ class ModelSpec:
         _require(
             self.modality in get_args(Modality),
             f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff' and 'flow'",
+        )
+        _require(
+            self.channel_order in get_args(ChannelOrder),
+            f"channel_order is {self.channel_order!r}; allowed are 'rgb' and 'bgr'",
         )
 
     @property
