@@ -207,7 +207,7 @@ def choose_sites(
     Raises:
         ValueError: a stage that is not there, no stage at all, or a step below 1.
 
-    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}") for i in range(3)]
+    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(3)]
     >>> [site.module for site in choose_sites(sites, block_step=2)]
     ['layer1.0.conv1', 'layer1.2.conv1']
     """

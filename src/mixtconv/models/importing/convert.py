@@ -47,6 +47,8 @@ class ImportedModel:
     normalisation, and temporal operations where the file is of a network for images."""
     other_entries: tuple[str, ...]
     """What the file holds beside weights."""
+    inferred: tuple[str, ...]
+    """Settings that the file tells."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv import --format json` prints them."""
@@ -66,6 +68,7 @@ class ImportedModel:
             "unused": list(self.unused),
             "not_in_file": list(self.not_in_file),
             "other_entries": list(self.other_entries),
+            "inferred": list(self.inferred),
         }
 
 
@@ -106,6 +109,7 @@ def import_weights(
         unused=contents.unused,
         not_in_file=not_in_file,
         other_entries=checkpoint.other_entries,
+        inferred=("num_classes", *(key for key in known if key != "classes")),
     )
 
 

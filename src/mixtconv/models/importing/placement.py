@@ -20,7 +20,7 @@ class Placement:
 def find_placement(sites: Sequence[TemporalSite], wrapped: Iterable[str]) -> Placement | None:
     """The settings that choose exactly the wrapped modules among a network's places, if any do.
 
-    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}") for i in range(4)]
+    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(4)]
     >>> find_placement(sites, ["layer1.0.conv1", "layer1.2.conv1"])
     Placement(stages=None, block_step=2)
     """
