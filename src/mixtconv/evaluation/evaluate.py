@@ -12,7 +12,7 @@ from mixtconv.data.source import DataSource
 from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import load_model, optimize_for_inference, read_metadata
+from mixtconv.models import load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 DEFAULT_VAL_FRACTION = 0.2
@@ -70,7 +70,7 @@ def evaluate_model(
     """Score a model file on labelled videos.
 
     Args:
-        model: a model file.
+        model: a model file, the folder of one, or `hf:owner/name[@revision]`.
         data: a folder of class folders, a CSV of path and label, or a known dataset; every label
             must be one of the model's classes.
         split: which videos; by default `val` where the data have splits, else all. Where they have
@@ -90,8 +90,9 @@ def evaluate_model(
         raise ValueError(f"--workers is {workers}; give 0 or more")
     views = Protocol.parse(protocol)
     target = resolve_device(device)
-    recogniser = optimize_for_inference(load_model(model, device=target))
-    held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
+    trained = load_model(model, device=target)
+    held_out = trained.notes.get("val_fraction", DEFAULT_VAL_FRACTION)
+    recogniser = optimize_for_inference(trained)
     samples = load_labelled_videos(
         data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
     )

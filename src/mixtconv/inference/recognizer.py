@@ -50,7 +50,8 @@ class Recognizer:
     """A model file made ready for prediction.
 
     Args:
-        model: a model file, or a recogniser in memory.
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a recogniser in
+            memory.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
         protocol: clips x crops of every video, such as `1x1` or `2x3`.
         precision: `auto`, `32`, `bf16` or `16`.

@@ -6,17 +6,19 @@ operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.sharing import SharedModel
 from mixtconv.models.spec import ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 
 
-class VideoClassifier(nn.Module):
+class VideoClassifier(SharedModel):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
     C is 3 for pictures, 15 for their differences and 10 for optical flow (`spec.modality`).
@@ -33,6 +35,7 @@ class VideoClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, num_features: int, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.notes: dict[str, Any] = {}  # what its file says of the run that made it
         self.optimized = False  # made for inference alone, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
+from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 
 
 def create_backbone(
@@ -157,11 +158,12 @@ def find_imagenet_weights(name: str) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
     if isinstance(cached, str):
         return Path(cached)
-    try:  # one quick question first: a download retries for most of a minute
-        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, filename))
-    # By its version the library raises errors of requests, which are OSErrors, or of httpx.
-    except (OSError, huggingface_hub.errors.HTTPError) as error:
+    try:
+        offline = not is_hub_reachable()
+        return Path(
+            huggingface_hub.hf_hub_download(config.hf_hub_id, filename, local_files_only=offline)
+        )
+    except CONNECTION_ERRORS as error:
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
             f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "

@@ -27,8 +27,9 @@ class TrainingSettings(DataSource):
     model: str = "mstnet_resnet18"
     """Recogniser: a family (tsn, tsm, mstnet, ks3, ...) and a timm backbone, as mstnet_resnet50."""
     weights: str = "auto"
-    """Weights to start from: imagenet, none, a file of 2D weights or of a mixtconv model; auto
-    takes ImageNet weights where they can be had, and says so where not."""
+    """Weights to start from: imagenet, none, a file of 2D weights, or a mixtconv model (a file, its
+    folder or hf:owner/name); auto takes ImageNet weights where they can be had, and says so where
+    not."""
     num_frames: int = 8
     """Frames of a clip."""
     image_size: int = 224
