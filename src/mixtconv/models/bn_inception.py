@@ -125,24 +125,44 @@ class BNInception(nn.Module):
         x = self.run_conv("conv2_3x3_reduce", self.conv2_input(x))
         return self.pool2_3x3_s2(self.run_conv("conv2_3x3", x))
 
-    def run_block(self, block: _Block, x: Tensor) -> Tensor:
-        """One inception block: (N, C, H, W) -> (N, C', H / stride, W / stride)."""
+    def run_block(self, block: _Block, x: Tensor, *, double: Tensor | None = None) -> Tensor:
+        """One inception block: (N, C, H, W) -> (N, C', H / stride, W / stride).
+
+        Args:
+            block: one of `BLOCKS`.
+            x: what comes into it.
+            double: what `start_double` gave of `x`, where it was asked before.
+        """
         name = block.name
         x = self.get_submodule(f"{name}_input")(x)
         branches = [self.run_conv(f"{name}_1x1", x)] if block.single else []
         branches.append(self.run_conv(f"{name}_3x3", self.run_conv(f"{name}_3x3_reduce", x)))
-        double = self.run_conv(
-            f"{name}_double_3x3_1", self.run_conv(f"{name}_double_3x3_reduce", x)
-        )
+        if double is None:
+            double = self.start_double(block, x)
         branches.append(self.run_conv(f"{name}_double_3x3_2", double))
         pooled = self.get_submodule(f"{name}_pool")(x)
         branches.append(self.run_conv(f"{name}_pool_proj", pooled) if block.pooled else pooled)
         return torch.cat(branches, dim=1)
 
+    def start_double(self, block: _Block, x: Tensor) -> Tensor:
+        """The branch of two 3x3 up to the first: (N, C, H, W) -> (N, C', H, W)."""
+        reduced = self.run_conv(f"{block.name}_double_3x3_reduce", x)
+        return self.run_conv(f"{block.name}_double_3x3_1", reduced)
+
     def run_conv(self, name: str, x: Tensor) -> Tensor:
         """A convolution with its normalisation and activation."""
         normed = self.get_submodule(f"{name}_bn")(self.get_submodule(name)(x))
         return self.get_submodule(self._relus[name])(normed)
+
+    def keep_until(self, block: _Block) -> None:
+        """Leave out all modules but those of `stem`, earlier blocks, and `start_double` of one."""
+        later = tuple(other.name for other in BLOCKS[BLOCKS.index(block) + 1 :])
+        kept: tuple[str, ...] = (f"{block.name}_double_3x3_reduce", f"{block.name}_double_3x3_1")
+        kept += tuple(self._relus[name] for name in kept)
+        for name in list(self._modules):
+            is_behind = name.startswith((*later, "global_pool", "fc"))
+            if is_behind or (name.startswith(block.name) and not name.startswith(kept)):
+                del self._modules[name]
 
     def _add_block(self, block: _Block, channels: int) -> None:
         name, stride = block.name, block.stride

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.recomputation import recomputed
 from mixtconv.models.sites import (
     Position,
@@ -21,6 +22,7 @@ from mixtconv.models.sites import (
     find_residual_sites,
 )
 from mixtconv.models.temporal_frames import TemporalFrames
+from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import create_operation, fold_time, unfold_time
 
 logger = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 Operation = str | Callable[[int], nn.Module]
 
 
-class TemporalInput(nn.Module):
+class TemporalInput(WrappedModule):
     """A module of a 2D network with a temporal operation before it: frames in, frames out.
 
     In state dictionaries the module's own weights keep the names that they had without the
@@ -48,15 +50,12 @@ class TemporalInput(nn.Module):
         num_frames: int,
         channels: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(module)
         if channels is None:
             channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
         self.channels = channels
         self.temporal = temporal
-        self.module = module
         self.num_frames = num_frames
-        self.register_state_dict_post_hook(_hide_module_prefix)
-        self.register_load_state_dict_pre_hook(_restore_module_prefix)
 
     def forward(self, x: Tensor) -> Any:
         frames = self._mix(x)  # (B * T, C, H, W)
@@ -68,13 +67,6 @@ class TemporalInput(nn.Module):
 
     def _mix(self, x: Tensor) -> Tensor:
         return fold_time(self.temporal(unfold_time(x, self.num_frames)))
-
-    def __getattr__(self, name: str) -> Any:
-        """What is not the wrapper's own is the wrapped module's, so that code that asks works."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("module"), name)
 
 
 def insert_temporal(
@@ -153,7 +145,7 @@ def set_num_frames(network: nn.Module, num_frames: int) -> None:
     """
     _check_num_frames(num_frames)
     for module in network.modules():
-        if isinstance(module, TemporalInput | TemporalFrames):
+        if isinstance(module, TemporalInput | TemporalFrames | NonLocalFrames):
             module.num_frames = num_frames
 
 
@@ -234,24 +226,9 @@ def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Mo
 
 
 def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
-    parent_name, _, child_name = site.module.rpartition(".")
     module = network.get_submodule(site.module)
     parameter = next(network.parameters(), None)
     if parameter is not None:
         temporal.to(parameter.device)
-    wrapped = TemporalInput(temporal.train(module.training), module, num_frames, site.channels)
-    wrapped.training = module.training  # the module inside keeps its own modes, frozen norms too
-    setattr(network.get_submodule(parent_name), child_name, wrapped)
-
-
-def _hide_module_prefix(
-    site: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
-) -> None:
-    for key in [key for key in state if key.startswith(prefix + "module.")]:
-        state[prefix + key.removeprefix(prefix + "module.")] = state.pop(key)
-
-
-def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
-    own = prefix + "temporal."
-    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
-        state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)
+    wrapped = TemporalInput(temporal, module, num_frames, site.channels)
+    replace_module(network, site.module, wrapped)

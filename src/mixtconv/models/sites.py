@@ -137,6 +137,13 @@ def find_named_sites(
     return [TemporalSite(name, inputs[name][1], name, name.rpartition(".")[0]) for name in names]
 
 
+def find_outputs(
+    network: nn.Module, *, image_size: int | None = None, in_channels: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of what modules give, by name, for one image or one clip; those that give tensors."""
+    return _trace(network, image_size, in_channels).outputs
+
+
 class _Tracer(TorchFunctionMode):
     """Remembers for every tensor the layers it came from, and every sum of two feature maps."""
 
@@ -145,6 +152,7 @@ class _Tracer(TorchFunctionMode):
         self.layers: list[_Layer] = []
         self.branches: list[_Branch] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
+        self.outputs: dict[str, tuple[int, ...]] = {}
         self.calls: list[str] = []  # the modules that are running, outermost first
         self._sources: dict[int, frozenset[int]] = {}
         self._alive: list[Tensor] = []  # ids stay unique while the tensors live
@@ -175,6 +183,8 @@ class _Tracer(TorchFunctionMode):
 
     def leave(self, name: str, module: nn.Module, result: Any) -> None:
         self.calls.pop()
+        if isinstance(result, Tensor):
+            self.outputs.setdefault(name, tuple(result.shape))
         if isinstance(module, nn.Conv2d | nn.Linear):
             is_conv = isinstance(module, nn.Conv2d)
             is_spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
@@ -190,6 +200,11 @@ class _Tracer(TorchFunctionMode):
         longer = max(only_left, only_right, key=len)
         if longer and len(only_left) != len(only_right):
             self.branches.append(_Branch(self.calls[-1], tuple(sorted(longer))))
+
+
+def clip_length(network: nn.Module) -> int:
+    """Frames that a network takes at least: one, or those of a clip where it looks at clips."""
+    return max((getattr(module, "num_frames", 1) for module in network.modules()), default=1)
 
 
 @contextmanager
@@ -220,7 +235,7 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
     default = getattr(network, "default_cfg", None) or {}
     default_channels, _, default_size = default.get("input_size", (3, 224, 224))
     channels, size = in_channels or default_channels, image_size or default_size
-    image = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
+    image = torch.zeros(clip_length(network), channels, size, size).to(parameter)
     tracer.mark(image, frozenset())
     try:
         with evaluating(network), torch.no_grad(), tracer:

@@ -33,7 +33,8 @@ class ModelSpec:
     frame_stride: int = 8
     """Frames from one to the next in a dense window."""
     modality: Modality = "rgb"
-    """What the network sees: pictures, differences of pictures, or optical flow."""
+    """What the network sees: pictures, differences of pictures, optical flow, or (two networks)
+    pictures and flow."""
     position: Position = "head"
     """Where in a residual branch the temporal operation stands."""
     stages: tuple[int, ...] | None = None
@@ -71,7 +72,7 @@ class ModelSpec:
         )
         _require(
             self.modality in get_args(Modality),
-            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff' and 'flow'",
+            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff', 'flow' and 'rgbflow'",
         )
         _require(
             self.channel_order in get_args(ChannelOrder),

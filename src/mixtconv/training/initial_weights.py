@@ -44,8 +44,9 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     Raises:
         ValueError: an unknown model, or weights that cannot be had or do not fit.
     """
-    shape = {name: getattr(settings, name) for name in _SPEC_FIELDS}
-    shape["stages"] = tuple(settings.stages) if settings.stages is not None else None
+    stages = tuple(settings.stages) if settings.stages is not None else None
+    told = {name: getattr(settings, name) for name in _SPEC_FIELDS} | {"stages": stages}
+    shape = {name: value for name, value in told.items() if value is not None}
 
     def create(pretrained: bool | Path) -> VideoClassifier:
         return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
