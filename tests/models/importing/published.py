@@ -58,6 +58,37 @@ class Mixed(nn.Module):
         return self.net(torch.cat(parts, dim=1).transpose(1, 2).reshape(x.shape))
 
 
+class NonLocal(nn.Module):
+    """A block of the temporal-shift-module repository, followed by attention over the clip."""
+
+    def __init__(self, block: nn.Module, channels: int, num_frames: int) -> None:
+        super().__init__()
+        self.block, self.num_frames = block, num_frames
+        inner = channels // 2
+        self.nl = nn.Module()
+        self.nl.theta = nn.Conv3d(channels, inner, 1)
+        self.nl.phi = nn.Sequential(nn.Conv3d(channels, inner, 1), nn.MaxPool3d((1, 2, 2)))
+        self.nl.g = nn.Sequential(nn.Conv3d(channels, inner, 1), nn.MaxPool3d((1, 2, 2)))
+        self.nl.W = nn.Sequential(nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = self.block(x)
+        clip = frames.reshape(-1, self.num_frames, *frames.shape[1:]).transpose(1, 2)
+        looks, at = self.nl.theta(clip).flatten(2), self.nl.phi(clip).flatten(2)  # (B, C / 2, N)
+        weights = torch.einsum("bci,bcj->bij", looks, at).softmax(dim=2)
+        seen = torch.einsum("bij,bcj->bci", weights, self.nl.g(clip).flatten(2))
+        out = clip + self.nl.W(seen.unflatten(2, clip.shape[2:]))
+        return out.transpose(1, 2).reshape(frames.shape)
+
+
+def with_non_local(network: nn.Module, num_frames: int) -> nn.Module:
+    """Attention after every second block of the second and third stage of ResNet-50."""
+    for stage, channels in ((network.layer2, 512), (network.layer3, 1024)):
+        for index in range(0, len(stage), 2):
+            stage[index] = NonLocal(stage[index], channels, num_frames)
+    return network
+
+
 class TSN(nn.Module):
     """The recogniser of the temporal-shift-module repository: clips (B, T, C, H, W) to logits."""
 
@@ -168,7 +199,7 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
     """Random weights, statistics and filters, none of which is what networks begin with."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             for tensor, low, high in (
                 (module.weight, 0.5, 1.2),
                 (module.bias, -0.2, 0.2),
@@ -178,6 +209,8 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
                 tensor.data.uniform_(low, high, generator=generator)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, generator=generator)
+        elif isinstance(module, nn.Conv3d) and module.groups == 1:
+            module.weight.data.normal_(0, 0.7 / module.in_channels**0.5, generator=generator)
         elif isinstance(module, nn.Conv3d):
             module.weight.data.uniform_(-0.6, 0.9, generator=generator)
         elif isinstance(module, nn.Linear):

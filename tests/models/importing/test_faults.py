@@ -158,13 +158,21 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any], Change | None, str]] = {
         _move("module.base_model.layer3.0.conv1.net.", "module.base_model.layer3.0.conv1."),
         "neither every n-th block",
     ),
-    "non-local blocks": (
+    "unasked non-local blocks": (
         "tsm",
         "tsm_resnet18",
         {},
         _put("module.base_model.layer2.0.nl.theta.weight", (64, 128, 1, 1, 1)),
-        "non-local blocks",
+        "8 convolutions and non-local blocks, so it is no tsm_resnet18: give --model tsm_nl_",
     ),
+    "missing non-local blocks": (
+        "tsm",
+        "tsm_nl_resnet18",
+        {},
+        None,
+        "so it is no tsm_nl_resnet18: give --model tsm_resnet18",
+    ),
+    "a system": ("tsm", "i3d_resnet50", {}, None, "i3d_resnet50 cannot be imported"),
     "differences of pictures": (
         "tsm",
         "tsm_resnet18",
@@ -186,6 +194,7 @@ def test_a_file_that_does_not_fit_says_why_in_one_line(
     says: str,
     states: dict[str, dict[str, Tensor]],
     tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     state = dict(states[holds])
     if change is not None:
@@ -195,7 +204,23 @@ def test_a_file_that_does_not_fit_says_why_in_one_line(
     with pytest.raises(ValueError, match=says) as error:
         import_weights(path, name, **settings)
     text = str(error.value)
-    assert str(path) in text and "\n" not in text and len(text) < 400
+    assert (
+        (str(path) in text or "system" in request.node.name)
+        and "\n" not in text
+        and len(text) < 400
+    )
+
+
+def test_non_local_blocks_of_mmaction2_are_of_several_kinds(
+    published: ModuleType, tmp_path: Path
+) -> None:
+    state = published.MMRecognizer(5, 4).state_dict()
+    for key in [key for key in state if ".layer2.0." in key]:
+        state[key.replace("layer2.0.", "layer2.0.block.")] = state.pop(key)
+    state["backbone.layer2.0.non_local_block.g.0.conv.weight"] = torch.zeros(256, 512, 1, 1, 1)
+    torch.save({"state_dict": state}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="files of mmaction2 do not tell of which kind"):
+        import_weights(tmp_path / "a.pth", "tsm_resnet50")
 
 
 def test_keys_outside_of_the_network_are_reported(

@@ -31,6 +31,7 @@ class Case:
     prefix: str = "module."
     channels: int = 3
     placement: tuple[tuple[int, ...] | None, int] = (None, 1)
+    size: int = 64
 
 
 def _wrapped(depth: int, wrapper: str, step: int = 1, **options: Any) -> Make:
@@ -43,6 +44,11 @@ def _wrapped(depth: int, wrapper: str, step: int = 1, **options: Any) -> Make:
     return make
 
 
+def _non_local(published: ModuleType) -> nn.Module:
+    network = published.wrap(published.resnet(50), published.Shift, FRAMES)
+    return published.TSN(published.with_non_local(network, FRAMES), 7)
+
+
 CASES = {
     "TSN, ResNet-18": Case("tsn_resnet18", lambda p: p.TSN(p.resnet(18), 7)),
     "TSN without dropout": Case(
@@ -52,6 +58,7 @@ CASES = {
     "TSM, ResNet-50": Case("tsm_resnet50", _wrapped(50, "Shift"), suffix=".pth"),
     "TSM, ResNet-101": Case("tsm_resnet101", _wrapped(101, "Shift", 2), placement=(None, 2)),
     "TSM of flow": Case("tsm_resnet18", _wrapped(18, "Shift", in_channels=10), channels=10),
+    "TSM with non-local blocks": Case("tsm_nl_resnet50", _non_local, size=112),
     "MixTConv, ResNet-18": Case("mstnet_resnet18", _wrapped(18, "Mixed")),
     "MixTConv, ResNet-50": Case("ks1357_resnet50", _wrapped(50, "Mixed"), suffix=".pth"),
     "mmaction2 TSN": Case("tsn_resnet50", lambda p: p.MMRecognizer(7, None), ".pth", ""),
@@ -99,7 +106,7 @@ def test_the_logits_are_those_of_the_original(
     assert spec.num_classes == 7 and spec.snippet.in_channels == case.channels
     assert imported.num_keys == len(original.state_dict())
     assert imported.unused == imported.not_in_file == ()
-    _assert_same(imported.model, original, _clips(case.channels))
+    _assert_same(imported.model, original, _clips(case.channels, case.size))
 
 
 def test_the_shift_of_resnet101_in_every_block_is_another_network(

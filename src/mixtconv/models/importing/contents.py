@@ -51,7 +51,10 @@ class Contents:
             sizes = ", ".join(map(str, self.kernel_sizes))
             return f"{len(self.filters)} temporal convolutions of kernel sizes {sizes}"
         if self.wrapped:
-            return f"a TSM, with a shift before {len(self.wrapped)} convolutions"
+            also = " and non-local blocks" if self.non_local else ""
+            return f"a TSM, with a shift before {len(self.wrapped)} convolutions{also}"
+        if self.non_local:
+            return "a TSN with non-local blocks"
         return "a TSN, with no temporal operation before any convolution"
 
     def shape(self, key: str) -> tuple[int, ...]:

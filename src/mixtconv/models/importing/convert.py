@@ -26,8 +26,11 @@ from mixtconv.models.importing.matching import (
 from mixtconv.models.importing.placement import find_placement
 from mixtconv.models.sites import find_residual_sites
 from mixtconv.models.snippet import SNIPPETS
+from mixtconv.models.systems import SYSTEMS
 from mixtconv.models.weights import create_backbone
 from mixtconv.ops import MixTConv, create_operation
+
+NON_LOCAL_FAMILY = "tsm_nl"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def import_weights(
             was found and what to do.
     """
     path = Path(path)
+    if name in SYSTEMS:
+        raise ValueError(
+            f"{name} cannot be imported; imported are families over a 2D backbone, such as "
+            "tsm_resnet50"
+        )
     family, backbone_name = split_name(name)
     checkpoint = read_checkpoint(path)
     contents = Contents(path, checkpoint.tensors)
@@ -137,11 +145,11 @@ def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: 
 
 def _check_family(contents: Contents, backbone: nn.Module, family: str, name: str) -> None:
     """Refuse a file of another temporal operation than the family's."""
-    if contents.non_local:
-        key, count = next(iter(contents.non_local.values())), len(contents.non_local)
+    if contents.non_local and not contents.form.tells_attention:
         raise ValueError(
-            f"{contents.path} has non-local blocks ({key} and {count - 1} more keys), which "
-            f"{family}_{name} has not; such files cannot be imported"
+            f"{contents.path} has non-local blocks ({next(iter(contents.non_local.values()))}), "
+            f"and files of {contents.form.title} do not tell of which kind; of these, only those "
+            "of the temporal-shift-module repository are imported"
         )
     fitting = _fitting_families(contents)
     if family in fitting or not contents.form.tells_operation:
@@ -151,7 +159,7 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
     advice = " or ".join(f"--model {each}_{name}" for each in fitting)
     raise ValueError(
         f"{contents.path} holds {contents.described}, so it is no {family}_{name}: "
-        + (f"give {advice}" if fitting else "there is no model here with such filters")
+        + (f"give {advice}" if fitting else "there is no model here that has these")
     )
 
 
@@ -164,6 +172,8 @@ def _fitting_families(contents: Contents) -> list[str]:
             for family, name in operations.items()
             if _kernel_sizes(name) == contents.kernel_sizes
         ]
+    if contents.non_local:
+        return [NON_LOCAL_FAMILY] if contents.wrapped else []
     return ["tsm"] if contents.wrapped else ["tsn"]
 
 
@@ -231,6 +241,7 @@ def _placement_settings(
 def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
     """Give the recogniser the file's weights, and name those of its own that the file lacks."""
     keys = {f"backbone.{name}": key for name, key in contents.backbone.items()}
+    keys |= {f"backbone.{name}": key for name, key in contents.non_local.items()}
     keys |= {f"head.{name}": key for name, key in contents.head.items()}
     for module, filters in contents.filters.items():
         for group, key in enumerate(filters.values()):
@@ -238,7 +249,7 @@ def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
     own = model.state_dict()
     expected = shapes_of(own)
     if not contents.form.tells_operation:
-        expected = {name: shape for name, shape in expected.items() if ".temporal." not in name}
+        expected = {name: shape for name, shape in expected.items() if not _begins_here(name)}
     mismatch = compare({name: contents.shape(key) for name, key in keys.items()}, expected)
     if mismatch:
         raise ValueError(
@@ -246,6 +257,11 @@ def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
         )
     state = {name: contents.tensors[key].reshape(own[name].shape) for name, key in keys.items()}
     left = tuple(name for name in own if name not in state)
-    assert all(name.endswith(COUNTER) or ".temporal." in name for name in left)
+    assert all(name.endswith(COUNTER) or _begins_here(name) for name in left)
     model.load_state_dict(state, strict=False)
     return left
+
+
+def _begins_here(name: str) -> bool:
+    """Whether a weight is of an operation that a network for images does not have."""
+    return ".temporal." in name or ".non_local." in name

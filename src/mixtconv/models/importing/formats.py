@@ -23,7 +23,8 @@ class Place:
     """What a key of a file stands for."""
 
     part: Part
-    """`filter` is a temporal filter; `outside` is in neither backbone nor last layer."""
+    """`filter` is a temporal filter, `non-local` a weight of a non-local block; `outside` is in
+    neither backbone nor last layer."""
     name: str
     """In the backbone or last layer, timm's name of the weight; of a filter, the module that it
     comes before."""
@@ -43,6 +44,8 @@ class WeightFormat:
     """What a key stands for."""
     tells_operation: bool = True
     """Whether the keys tell the temporal operation; those of a network for images do not."""
+    tells_attention: bool = True
+    """Whether non-local blocks are all of one kind; else the keys do not tell it."""
     pixels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Modality -> settings of a recogniser that say how the network takes pixels, where they differ
     from the backbone's own."""
@@ -73,14 +76,22 @@ def _tsn_place(key: str) -> Place:
 
 def _wrapped(name: str) -> Place:
     """A weight of the backbone, which may lie inside a temporal or non-local wrapper."""
-    if re.search(r"\.(nl|non_local_block)\.", name):
-        return Place("non-local", name)
+    attention = re.fullmatch(r"(.+)\.(?:nl|non_local_block)\.(.+)", name)
+    if attention:
+        block, rest = attention.groups()
+        for theirs, ours in _NON_LOCAL.items():
+            rest = re.sub(theirs, ours, rest)
+        return Place("non-local", f"{block}.non_local.block.{rest}")
     name = re.sub(r"^(layer\d+\.\d+)\.block\.", r"\1.", name)
     temporal = re.fullmatch(r"(.+)\.conv1\d+d\.weight", name)
     if temporal:
         return Place("filter", temporal.group(1), wraps=temporal.group(1))
     module, net, rest = name.partition(".net.")
     return Place("backbone", f"{module}.{rest}", wraps=module) if net else Place("backbone", name)
+
+
+_NON_LOCAL = {r"^(phi|g)\.0\.": r"\1.", r"^W\.0\.": "out.", r"^W\.1\.": "norm."}
+"""Names inside a non-local block of the temporal-shift-module repository -> names here."""
 
 
 def _mmaction_place(key: str) -> Place:
@@ -117,6 +128,7 @@ FORMATS = (
         "mmaction2",
         _has(r"^(backbone\..*\.conv\.|cls_head\.)"),
         _mmaction_place,
+        tells_attention=False,  # with and without softmax, scaled and not, under the same keys
         pixels={"flow": {"flow_mean": 128 / 255, "std": (128 / 255,) * 3}},
     ),
     WeightFormat(
