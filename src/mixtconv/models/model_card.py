@@ -52,10 +52,7 @@ def make_model_card(
         f"# {spec.name}",
         _about(spec),
         _section("Training", _training_rows(notes)),
-        _section(
-            f"Scores, protocol {notes.get('protocol', 'not noted')} (clips x crops)",
-            [(title, f"{value:.2f} %") for title, value in scores],
-        ),
+        _section("Scores", _score_rows(scores, notes)),
         _usage(repo_id),
         "## Classes\n\n" + ", ".join(f"`{name}`" for name in spec.classes),
         "## Licence\n\n" + (license if license else "None is given."),
@@ -100,6 +97,13 @@ def _training_rows(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     rows = [(title, shown_name(notes[key])) for key, title in named.items() if key in notes]
     return rows + [(title, str(notes[key])) for key, title in plain.items() if key in notes]
+
+
+def _score_rows(scores: list[tuple[str, float]], notes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not scores:
+        return []
+    protocol = ("protocol", str(notes.get("protocol", "not noted")))
+    return [protocol, *((title, f"{value:.2f} %") for title, value in scores)]
 
 
 def _results(notes: Mapping[str, Any]) -> list[EvalResult]:
