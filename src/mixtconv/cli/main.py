@@ -19,6 +19,8 @@ COMMANDS = {
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
     "predict": "rank the labels of videos",
+    "zoo": "set the cost of every system of the paper's tables beside the published one",
+    "profile": "tell what models cost: parameters, MACs by stage, time, memory",
     "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; each is a function of that name in the module of that name."""
