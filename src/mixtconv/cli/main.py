@@ -21,6 +21,8 @@ COMMANDS = {
     "evaluate": "score a trained recogniser on labelled videos",
     "predict": "rank the labels of videos",
     "import": "make a model file of weights that others published",
+    "zoo": "set the cost of every system of the paper's tables beside the published one",
+    "profile": "tell what models cost: parameters, MACs by stage, time, memory",
     "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; `find_command` has the function."""

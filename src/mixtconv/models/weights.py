@@ -141,7 +141,9 @@ def _wake_residual_branches(backbone: nn.Module) -> None:
     temporal operation inside a branch is then without effect at first, and learns late.
     """
     for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
+        if not isinstance(module, nn.BatchNorm2d) or not module.affine:
+            continue
+        if not module.weight.is_meta and not module.weight.any():
             nn.init.ones_(module.weight)
 
 
