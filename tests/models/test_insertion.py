@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
+from mixtconv.models import create_model
 from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_inputs
 from mixtconv.models.sites import find_residual_sites
 
@@ -288,6 +289,14 @@ def test_every_nth_block_of_a_stage_gets_the_operation_from_the_first(stages, bl
             if block % block_step == 0 and (stages is None or stage in stages):
                 expected.add(f"layer{stage + 1}.{block}")
     assert wrapped == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, 16), ({"stages": (1,)}, 4), ({"block_step": 2}, 9)]
+)
+def test_non_local_blocks_leave_the_placement_as_it_is(settings, expected):
+    model = create_model("tsm_nl_resnet50", 2, num_frames=2, image_size=IMAGE_SIZE, **settings)
+    assert len(list(temporal_inputs(model.backbone))) == expected
 
 
 @torch.no_grad()

@@ -124,14 +124,15 @@ def _with_operation(
     """A 2D backbone with the operation of a family, and perhaps non-local blocks."""
     backbone = backbone_for(request, request.spec(), backbone_name)
     spec = request.spec(**pixel_facts(backbone))
-    if non_local:
+    model = build_classifier(backbone, family, spec)
+    if non_local:  # last, since a wrapped block would count as a stage of its own
         insert_non_local(
             backbone,
             num_frames=spec.num_frames,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
         )
-    return build_classifier(backbone, family, spec)
+    return model
 
 
 _MAKERS: dict[str, Callable[[ModelRequest, str], VideoClassifier]] = {

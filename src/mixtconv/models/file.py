@@ -110,6 +110,15 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
+def is_model_file(path: str | Path) -> bool:
+    """Whether a path is a model file of mixtconv that can be read."""
+    try:
+        read_metadata(path)
+    except ValueError:
+        return False
+    return True
+
+
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file beside `path`, then put it in place in one step.
 

@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata
+from mixtconv.models import VideoClassifier, create_model, load_model
+from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.weights import average_first_layer
 from mixtconv.training.settings import TrainingSettings
@@ -23,7 +24,6 @@ _SPEC_FIELDS = (
     "shift_fraction",
     "dropout",
 )
-
 
 _OPERATION_FIELDS = ("position", "stages", "block_step", "causal", "shift_fraction")
 """Settings with which weights mean something else."""
@@ -69,17 +69,9 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
             "exists, or hf:owner/name"
         )
     path = find_model_file(settings.weights)
-    if _is_model_file(path):
+    if is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
-
-
-def _is_model_file(path: Path) -> bool:
-    try:
-        read_metadata(path)
-    except ValueError:
-        return False
-    return True
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mixtconv.cli.main import main
+from mixtconv.models import create_model, save_model
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.importing.convert import import_weights
 
@@ -242,6 +243,13 @@ def test_keys_outside_of_the_network_are_reported(
     assert report["not_in_file"] == ["backbone.bn1.num_batches_tracked"]
     assert report["other_entries"] == ["epoch", "optimizer"]
     assert set(report["inferred"]) > {"num_classes", "modality", "stages", "block_step"}
+
+
+def test_a_model_file_needs_no_import(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(create_model("tsn_test_resnet", 2, image_size=32), path)
+    with pytest.raises(ValueError, match="is a model file of mixtconv already"):
+        import_weights(path, "tsn_test_resnet")
 
 
 class _Command:

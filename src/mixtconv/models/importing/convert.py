@@ -15,6 +15,7 @@ from torch import nn
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import FAMILIES, create_model, split_name
+from mixtconv.models.file import is_model_file
 from mixtconv.models.importing.contents import Contents
 from mixtconv.models.importing.matching import (
     COUNTER,
@@ -98,6 +99,8 @@ def import_weights(
             "tsm_resnet50"
         )
     family, backbone_name = split_name(name)
+    if is_model_file(path):
+        raise ValueError(f"{path} is a model file of mixtconv already; use it as it is")
     checkpoint = read_checkpoint(path)
     contents = Contents(path, checkpoint.tensors)
     backbone = create_backbone(backbone_name)
