@@ -1,5 +1,6 @@
 """Backbones, insertion of temporal operations, the named recognisers, model files."""
 
+from mixtconv.models import bn_inception  # registers the backbone with timm
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import FAMILIES, create_model, list_models
 from mixtconv.models.file import load_model, read_metadata, save_model
@@ -11,6 +12,7 @@ __all__ = [
     "FAMILIES",
     "ModelSpec",
     "VideoClassifier",
+    "bn_inception",
     "create_model",
     "insert_temporal",
     "list_models",
