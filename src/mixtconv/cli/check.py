@@ -59,9 +59,7 @@ def check(
         if number:
             logger.warning("%s, %d: %s", what, number, first_few(names))
     if report.faults:
-        print_table(
-            ["fault", "video", "split", "label", "reason", "listed in"], report.table_rows()
-        )
+        print_table(*report.table())
     counts = ", ".join(f"{number} {kind}" for kind, number in report.counts.items()) or "none"
     print_table(
         ["data", "videos", "frames", "faults"],

@@ -1,7 +1,7 @@
 """Which videos there are for training and evaluation, with which labels, in which split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +53,7 @@ def load_catalog(
     *,
     classes: Sequence[str] | None = None,
     val_fraction: float = 0.2,
+    keep_missing: bool = False,
 ) -> VideoCatalog:
     """Find the videos to train on and those to validate on; no video is opened.
 
@@ -62,11 +63,12 @@ def load_catalog(
         classes: names in the order of the labels; by default as the data order them, or the names
             found, sorted.
         val_fraction: share of every class to hold out where the data have no `val` and no `test`.
+        keep_missing: as for `list_videos`.
 
     Raises:
         ValueError: the data cannot be used; the message says what was found and what to do.
     """
-    listing = list_videos(data, classes=classes)
+    listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     names = tuple(classes or listing.classes or _class_names(listing.videos))
     division = _divide(listing.videos, val_fraction)
     _check_trainable(listing.source, division)
@@ -87,6 +89,7 @@ def load_labelled_videos(
     classes: Sequence[str],
     split: Split | Literal["all"] | None = None,
     val_fraction: float = 0.2,
+    keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """Find the videos to score a trained model on.
 
@@ -96,13 +99,14 @@ def load_labelled_videos(
         split: `train` and `val` are the videos that `load_catalog` gives under that name, `test`
             those that the data call so. By default `val` where the data name splits, else `all`.
         val_fraction: as given to `load_catalog`.
+        keep_missing: as for `list_videos`.
 
     Raises:
         ValueError: the data cannot be used, a label is not in `classes`, or the split is empty.
     """
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
-    listing = list_videos(data, classes=classes)
+    listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     if split is None:
         split = "val" if any(video.split for video in listing.videos) else "all"
     division = _divide(listing.videos, val_fraction)
@@ -122,14 +126,25 @@ def load_labelled_videos(
 
 
 def list_videos(
-    data: str | Path | DataSource, *, classes: Sequence[str] | None = None
+    data: str | Path | DataSource,
+    *,
+    classes: Sequence[str] | None = None,
+    keep_missing: bool = False,
 ) -> VideoListing:
     """List videos with their class names, all among `classes` if given.
+
+    Args:
+        data: as for `load_catalog`.
+        classes: the only class names allowed.
+        keep_missing: list videos that are not there, too, for a caller who names those that cannot
+            be read; if not one is there, that is still an error.
 
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
     listing = look_through(data, classes=classes)
+    if keep_missing and listing.videos:
+        listing = _with_missing(listing)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:
@@ -139,6 +154,20 @@ def list_videos(
             f"{first_few(named, separator='; ')}; mend them (mixtconv check lists all)"
         )
     return listing
+
+
+def _with_missing(listing: VideoListing) -> VideoListing:
+    """Take videos that are not there among the videos, under the path where they might be."""
+    folder = listing.source.parent if listing.source.is_file() else listing.source
+    missing = [fault for fault in listing.faults if fault.kind == "missing"]
+    videos = [
+        ListedVideo(
+            folder / fault.video, fault.class_name or "", fault.split, fault.video, fault.place
+        )
+        for fault in missing
+    ]
+    others = tuple(fault for fault in listing.faults if fault.kind != "missing")
+    return replace(listing, videos=(*listing.videos, *videos), faults=others)
 
 
 def look_through(
@@ -257,7 +286,8 @@ def _check_trainable(source: Path, division: _Division) -> None:
 
 
 def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
-    found = {video.class_name: video.path.parent for video in listing.videos}
+    found = {fault.class_name: listing.source for fault in listing.faults if fault.class_name}
+    found |= {video.class_name: video.path.parent for video in listing.videos}
     unknown = sorted(set(found) - set(classes)) if classes is not None else []
     if unknown and classes is not None:
         named = [f"{found[name]}: {unknown_name('class', name, classes)}" for name in unknown]

@@ -125,9 +125,9 @@ class _LineReader:
             raise _LineError("malformed", f"split {values['split']!r} is none of {allowed}")
         return values
 
-    def _video(self, values: Mapping[str, str], place: ListPlace) -> ListedVideo:
+    def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
-        class_name = _class_name(values["label"], self.classes)
+        class_name = values["label"] = _class_name(values["label"], self.classes)
         path = self._find(values["path"])
         name = values.get("key", values["path"])
         key = PurePosixPath(name.replace("\\", "/")).as_posix()

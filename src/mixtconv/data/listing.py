@@ -95,7 +95,7 @@ class VideoListing:
     absent: tuple[ListedFault, ...] = ()
     """Entries whose video is not there, where that is to be expected (Kinetics)."""
     lists: tuple[Path, ...] = ()
-    """The files of labels and splits that were read."""
+    """The files of labels and of all splits that lie beside those read."""
 
 
 def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:

@@ -120,7 +120,11 @@ def evaluate_model(
         _say_what_is_mirrored(mirroring)
     held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
     samples = load_labelled_videos(
-        data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
+        data,
+        classes=recogniser.spec.classes,
+        split=split,
+        val_fraction=held_out,
+        keep_missing=True,  # they count as wrong, as unreadable ones do
     )
     scores = score_videos(
         recogniser,

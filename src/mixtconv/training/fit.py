@@ -95,7 +95,9 @@ def train(
         settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
     settings = as_launched(settings)
     files = RunFiles(Path(settings.out))
-    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
+    catalog = load_catalog(
+        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
+    )
     protocol = Protocol.parse(settings.protocol)
     mirroring = choose_pairs(
         catalog.classes, settings.flip_pairs

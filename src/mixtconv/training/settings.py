@@ -116,7 +116,8 @@ class TrainingSettings(DataSource):
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""
     skip_unreadable: bool = False
-    """Train without the videos that cannot be read, and list them, instead of stopping."""
+    """Train without the videos that cannot be read or that lists name and that are not there, and
+    list them, instead of stopping."""
     wandb: str | None = None
     """Weights & Biases project to log to as well."""
     resume: bool = False

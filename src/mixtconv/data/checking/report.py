@@ -64,19 +64,26 @@ class CheckReport:
         found = Counter(fault.kind for fault in self.faults)
         return {kind: found[kind] for kind in FAULT_KINDS if found[kind]}
 
-    def table_rows(self) -> list[list[str]]:
-        """Fault, video, split, label, reason, and where it is listed; one row a fault."""
-        return [
-            [
-                fault.kind,
-                fault.path or fault.video,
-                fault.split or "",
-                fault.label or "",
-                fault.reason,
-                "" if fault.file is None else f"{fault.file}:{fault.line}",
-            ]
-            for fault in self.faults
-        ]
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """The faults for people: names of columns, and one row a fault; empty columns left out."""
+        columns = {
+            "fault": [fault.kind for fault in self.faults],
+            "video": [self._below_source(fault) for fault in self.faults],
+            "split": [fault.split or "" for fault in self.faults],
+            "label": [fault.label or "" for fault in self.faults],
+            "reason": [fault.reason for fault in self.faults],
+            "listed in": [f"{f.file}:{f.line}" if f.file else "" for f in self.faults],
+        }
+        filled = {name: cells for name, cells in columns.items() if any(cells)}
+        return list(filled), [list(row) for row in zip(*filled.values(), strict=True)]
+
+    def _below_source(self, fault: FoundFault) -> str:
+        """The path of a video as short as it is clear."""
+        if fault.path is None:
+            return fault.video
+        folder = self.source.parent if self.source.is_file() else self.source
+        path = Path(fault.path)
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else fault.path
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""

@@ -22,6 +22,7 @@ from mixtconv.data.datasets.layout import (
     find_lists,
     folders_near,
     lists_not_found,
+    named_like,
 )
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.datasets.text_lists import read_lines, split_video
@@ -31,6 +32,7 @@ from mixtconv.data.source import DataSource
 
 _NAME, _TITLE = "ucf101", "UCF-101"
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+_ALL_LISTS = r"(train|test)list0?[123]\.txt|classInd\.txt"
 _LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "splits")
 _VIDEO_FOLDERS = ("UCF-101", "UCF101", "videos")
 
@@ -69,7 +71,7 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
         notes=(*found.notes, *classes.notes),
         classes=classes.names,
         faults=found.faults,
-        lists=tuple(lists.files.values()),
+        lists=named_like(lists.folder, _ALL_LISTS),
     )
 
 

@@ -29,6 +29,8 @@ from mixtconv.data.preparation.journal import (
     read_journal,
     write_journal,
 )
+from mixtconv.data.preparation.jpeg import write_jpeg
+from mixtconv.data.preparation.lists import copy_lists
 from mixtconv.data.preparation.original import look_at
 from mixtconv.data.preparation.output import alone_in, refuse_output
 from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
@@ -37,6 +39,7 @@ from mixtconv.data.source import DataSource
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
+    "jpeg": write_jpeg,
     "flow": write_flow,
 }
 """Kind of form -> what writes a video in it: gets the original, the target and the form."""
@@ -53,7 +56,8 @@ class PreparationReport:
     num_kept: int
     """Videos that an earlier run wrote and that are as they should be."""
     unreadable: tuple[UnreadableVideo, ...]
-    """Originals that cannot be read; they have no prepared form, or that of an earlier run."""
+    """Originals that are not there or cannot be read; they have no prepared form, or that of an
+    earlier run."""
     bytes_before: int
     """Size of the originals that were prepared, in this run or an earlier one."""
     bytes_after: int
@@ -86,7 +90,8 @@ def prepare(
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
-    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder.
+    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder,
+    for a known dataset a copy of its lists.
     The originals are only read. Videos that an earlier run has prepared are not prepared again,
     unless the original or the form has changed.
 
@@ -115,7 +120,12 @@ def prepare(
     ['jump/a.mp4']
     """
     return prepare_listing(
-        list_videos(data), out=out, form=form, workers=workers, engine=engine, progress=progress
+        list_videos(data, keep_missing=True),
+        out=out,
+        form=form,
+        workers=workers,
+        engine=engine,
+        progress=progress,
     )
 
 
@@ -141,6 +151,7 @@ def prepare_listing(
         earlier = journal.videos if journal is not None else {}
         # Written before anything else: by it the next run knows that the folder is one of these.
         write_journal(out, earlier.values(), complete=False)
+        copy_lists(out, listing)
         for folder in {(out / item.target).parent for item in plan}:
             folder.mkdir(parents=True, exist_ok=True)
         done, reasons = _prepare_all(
