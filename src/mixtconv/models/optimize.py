@@ -87,7 +87,9 @@ def _separate_temporal_operations(network: nn.Module) -> None:
     """Let depthwise temporal operations stand as modules of their own before their convolutions."""
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalInput) and hasattr(site.temporal, "depthwise_taps"):
-            first = next(m for m in site.module.modules() if isinstance(m, nn.Conv2d))
+            first = next((m for m in site.module.modules() if isinstance(m, nn.Conv2d)), None)
+            if first is None:  # nothing that could be fused with the operation
+                continue
             taps = site.temporal.depthwise_taps(first.in_channels)  # type: ignore[operator]
             frames = TemporalFrames(taps, site.num_frames, None)
             network.set_submodule(name, nn.Sequential(frames, site.module))
