@@ -38,7 +38,7 @@ class VideoClassifier(nn.Module):
     """
 
     length_is_fixed = False
-    """Whether the weights are for one number of frames."""
+    """Whether it is made for one number of frames."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class VideoClassifier(nn.Module):
         """Take clips of another number of frames from now on.
 
         Raises:
-            ValueError: a model whose weights are for one number of frames.
+            ValueError: a model that is made for one number of frames.
         """
         if self.length_is_fixed and num_frames != self.num_frames:
             raise ValueError(
