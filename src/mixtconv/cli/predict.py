@@ -4,6 +4,7 @@ import logging
 from typing import Literal
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +17,8 @@ def predict(
     protocol: str = "1x1",
     device: str = "auto",
     precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    engine: Engine = "local",
+    workers: int | None = None,
     format: Format = "table",
 ) -> int:
     """Rank the labels of videos.
@@ -24,24 +27,31 @@ def predict(
     then 1, or 2 if none could be read.
 
     Args:
-        model: Model file of a training run.
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         top_k: How many labels of each video.
-        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
+            nonlocal-10x3.
         device: auto, cpu, cuda, cuda:0 or mps.
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
+        engine: What works on them: local (this process) or ray (see docs/clusters.md).
+        workers: Processes of ray; default one a core, or a GPU where it has any.
         format: How the result is printed, table or json.
     """
-    from mixtconv.data.find_videos import find_videos
-    from mixtconv.inference.recognizer import Recognizer
+    from mixtconv.inference.collection import predict_collection
 
-    recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
-    sources = find_videos(videos)
     with progress("predicting") as show:
-        results = []
-        for result in recognizer.predict_many(sources, top_k=top_k):
-            results.append(result)
-            show(len(results), len(sources))
+        results = predict_collection(
+            model,
+            videos,
+            top_k=top_k,
+            protocol=protocol,
+            device=device,
+            precision=precision,
+            engine=engine,
+            workers=workers,
+            progress=show,
+        )
     unreadable = [result for result in results if result.error]
     for result in unreadable:
         logger.error("cannot be read: %s", result.error)

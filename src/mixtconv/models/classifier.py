@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.sharing import SharedModel
 from mixtconv.models.spec import ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
@@ -21,7 +22,7 @@ from mixtconv.ops.folding import check_clip
 _WITH_ANOTHER_AXIS = {torch.channels_last: torch.channels_last_3d}
 
 
-class VideoClassifier(nn.Module):
+class VideoClassifier(SharedModel):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
     C is 3 for pictures, 15 for their differences, 10 for optical flow and 13 for pictures and flow
@@ -50,6 +51,7 @@ class VideoClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
+        self.notes: dict[str, Any] = {}  # what its file says of the run that made it
         self.optimized = False  # made for inference alone, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
@@ -78,6 +80,13 @@ class VideoClassifier(nn.Module):
                 f"got clips of {video.shape[1]} frames, the model takes {self.num_frames}: sample "
                 "as many" + ("" if self.length_is_fixed else ", or call set_num_frames")
             )
+
+    def forward_snippets(self, snippets: Tensor) -> Tensor:
+        """Logits of snippets each on its own, as TSN tests: (N, C, H, W) -> (N, num_classes).
+
+        They are the logits of clips of one frame, and of use where nothing looks across frames.
+        """
+        return self.head(self.dropout(self.backbone(snippets)))
 
     def normalize(self, video: Tensor) -> Tensor:
         """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.

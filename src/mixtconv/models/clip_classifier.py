@@ -64,7 +64,7 @@ class ClipClassifier(VideoClassifier):
 def refuse_placement(spec: ModelSpec) -> None:
     """Raise ValueError for settings of a temporal operation, of a recogniser that has none."""
     plain = ModelSpec(spec.name, spec.classes)
-    for setting in ("position", "stages", "causal", "shift_fraction"):
+    for setting in ("position", "stages", "block_step", "causal", "shift_fraction"):
         if getattr(spec, setting) != getattr(plain, setting):
             raise ValueError(
                 f"{spec.name} has no temporal operation that {setting}={getattr(spec, setting)!r} "

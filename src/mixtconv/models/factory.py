@@ -109,6 +109,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
             num_frames=spec.num_frames,
             position=spec.position,
             stages=spec.stages,
+            block_step=spec.block_step,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
             causal=spec.causal,
@@ -123,14 +124,15 @@ def _with_operation(
     """A 2D backbone with the operation of a family, and perhaps non-local blocks."""
     backbone = backbone_for(request, request.spec(), backbone_name)
     spec = request.spec(**pixel_facts(backbone))
-    if non_local:
+    model = build_classifier(backbone, family, spec)
+    if non_local:  # last, since a wrapped block would count as a stage of its own
         insert_non_local(
             backbone,
             num_frames=spec.num_frames,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
         )
-    return build_classifier(backbone, family, spec)
+    return model
 
 
 _MAKERS: dict[str, Callable[[ModelRequest, str], VideoClassifier]] = {

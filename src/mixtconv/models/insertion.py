@@ -76,6 +76,7 @@ def insert_temporal(
     num_frames: int,
     position: Position = "head",
     stages: Sequence[int] | None = None,
+    block_step: int = 1,
     at: Sequence[str] | None = None,
     image_size: int | None = None,
     in_channels: int | None = None,
@@ -94,8 +95,10 @@ def insert_temporal(
             the first 1x1). Branches without the place stay 2D, and are logged (level INFO).
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
+        block_step: blocks of a stage from one with the operation to the next, from the first: 2
+            leaves out every second, as the published TSM does in ResNet-101.
         at: dotted names of modules to put the operation before, instead of residual branches;
-            `position` and `stages` then mean nothing.
+            `position`, `stages` and `block_step` then mean nothing.
         image_size: image that the network is tried on; by default what it says it is made for.
         in_channels: channels of that image, as `image_size`.
         options: given to the named operation, such as `causal=True` or `init="identity"`.
@@ -118,12 +121,14 @@ def insert_temporal(
     if any(isinstance(module, TemporalInput) for module in network.modules()):
         raise ValueError("the network has temporal operations already; start from the 2D network")
     if at is not None:
-        if stages is not None:
-            raise ValueError("stages choose among residual branches, at names modules; give one")
+        if stages is not None or block_step != 1:
+            raise ValueError(
+                "stages and block_step choose among residual branches, at names modules; give one"
+            )
         sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
         sites = _residual_sites(network, position, image_size, in_channels)
-        sites = _in_stages(sites, stages)
+        sites = choose_sites(sites, stages=stages, block_step=block_step)
     # Whatever can fail has failed before the first module is replaced; inner modules go first.
     made = [(site, _make(operation, site.channels, options)) for site in sites]
     for site, temporal in sorted(made, key=lambda pair: -pair[0].module.count(".")):
@@ -181,18 +186,37 @@ def _residual_sites(
     )
 
 
-def _in_stages(sites: list[TemporalSite], stages: Sequence[int] | None) -> list[TemporalSite]:
+def choose_sites(
+    sites: Sequence[TemporalSite], *, stages: Sequence[int] | None = None, block_step: int = 1
+) -> list[TemporalSite]:
+    """The places in some stages alone, and of each stage the first and every `block_step`-th then.
+
+    Args:
+        sites: places in the order of execution.
+        stages: numbers of stages, from 0 in the order in which they run; None for all.
+        block_step: 1 or more.
+
+    Raises:
+        ValueError: a stage that is not there, no stage at all, or a step below 1.
+
+    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(3)]
+    >>> [site.module for site in choose_sites(sites, block_step=2)]
+    ['layer1.0.conv1', 'layer1.2.conv1']
+    """
+    if block_step < 1:
+        raise ValueError(f"block_step is {block_step}; give 1 for every block, 2 for every second")
     names = list(dict.fromkeys(site.stage for site in sites))
     if stages is None:
-        return sites
+        stages = range(len(names))
     unknown = sorted(set(stages) - set(range(len(names))))
     if unknown or not stages:
         raise ValueError(
             f"stages are {list(stages)}; the network's are "
             + ", ".join(f"{index} ({name})" for index, name in enumerate(names))
         )
-    chosen = {names[index] for index in stages}
-    return [site for site in sites if site.stage in chosen]
+    by_stage = {name: [site for site in sites if site.stage == name] for name in names}
+    chosen = {site for index in stages for site in by_stage[names[index]][::block_step]}
+    return [site for site in sites if site in chosen]
 
 
 def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Module:

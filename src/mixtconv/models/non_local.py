@@ -71,7 +71,8 @@ class NonLocalBlock(nn.Module):
         self.theta = nn.Conv3d(channels, inner, 1)
         self.phi = nn.Conv3d(channels, inner, 1)
         self.g = nn.Conv3d(channels, inner, 1)
-        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True)
+        # TSM's code leaves out the last row and column of maps of odd size
+        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=form == "original")
         self.out = nn.Conv3d(inner, channels, 1)
         self.norm = nn.BatchNorm3d(channels)
         nn.init.zeros_(self.norm.weight)

@@ -39,6 +39,9 @@ class ModelSpec:
     """Where in a residual branch the temporal operation stands."""
     stages: tuple[int, ...] | None = None
     """Stages with the temporal operation, counted from 0; all if None."""
+    block_step: int = 1
+    """Blocks from one with the temporal operation to the next in a stage, from the first: 1 is
+    every block, 2 every second, as in the published TSM of ResNet-101."""
     causal: bool = False
     """Whether temporal operations look back only."""
     shift_fraction: float = 0.125
@@ -61,6 +64,7 @@ class ModelSpec:
         _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
         _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
         _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        _require(self.block_step >= 1, f"block_step is {self.block_step}; give at least 1")
         _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         _require(
             self.sampling in ("segment", "dense"),

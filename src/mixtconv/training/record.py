@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.models.file import write_atomically
 from mixtconv.training.module import ClassifierModule, ScoredBatch
+from mixtconv.training.processes import is_first_process
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class EpochRecord:
     epoch: int
     """From 1."""
     train_loss: float
-    """Mean over the clips of this process."""
+    """Mean over the clips of all processes."""
     val_loss: float
     """Mean cross entropy over the readable videos."""
     top1: float
@@ -161,17 +162,17 @@ class RunRecord(Callback):
         loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
         for item in scores.unreadable:
             self.unreadable[item.path] = item.reason
-        everywhere = _gather((self.unreadable, self._skipped))
-        self.unreadable = {path: why for bad, _ in everywhere for path, why in bad.items()}
+        everywhere = self._of_all_processes()
+        self.unreadable = everywhere.unreadable
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
-            train_loss=self._loss.value,
+            train_loss=everywhere.loss.value,
             val_loss=float(loss),
             **asdict(scores.accuracy()),
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
-            skipped=sum(skipped for _, skipped in everywhere),
+            skipped=everywhere.skipped,
         )
         self.epochs.append(row)
         self._loss, self._skipped = _Mean(), 0
@@ -188,6 +189,15 @@ class RunRecord(Callback):
             row.seconds,
             100 * row.data_wait,
             _duration(left * row.seconds),
+        )
+
+    def _of_all_processes(self) -> "_Tally":
+        """What the processes have counted since the last epoch; all of them must ask."""
+        tallies = _gather(_Tally(self.unreadable, self._skipped, self._loss))
+        return _Tally(
+            {path: why for tally in tallies for path, why in tally.unreadable.items()},
+            sum(tally.skipped for tally in tallies),
+            _Mean.of(tally.loss for tally in tallies),
         )
 
     @staticmethod
@@ -216,13 +226,14 @@ class RunRecord(Callback):
         write_atomically(self.folder / "logs" / "metrics.csv", table.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
+        everywhere = self._of_all_processes()
         return {
             "epochs": [asdict(row) for row in self.epochs],
-            "unreadable": dict(self.unreadable),
+            "unreadable": everywhere.unreadable,
             "data_fingerprint": self.facts["data_fingerprint"],
             "initial_weights": self.facts["initial_weights"],
-            "loss": (self._loss.total, self._loss.count),
-            "skipped": self._skipped,
+            "loss": (everywhere.loss.total, everywhere.loss.count),
+            "skipped": everywhere.skipped,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -234,8 +245,9 @@ class RunRecord(Callback):
         self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
-        self._loss = _Mean(*state_dict["loss"])
-        self._skipped = state_dict["skipped"]
+        if is_first_process():  # what all have counted goes on to be counted once
+            self._loss = _Mean(*state_dict["loss"])
+            self._skipped = state_dict["skipped"]
 
 
 def plain_row(row: EpochRecord) -> dict[str, Any]:
@@ -254,9 +266,14 @@ def save_best(
         "protocol": facts["protocol"],
         "data": facts["data"],
         "val_fraction": facts["val_fraction"],
+        "flip_pairs": facts["flip_pairs"],
+        "num_train": facts["num_train"],
+        "num_val": facts["num_val"],
+        "initial_weights": facts["initial_weights"],
         "epoch": row.epoch,
         "top1": row.top1,
         "top5": row.top5,
+        "mean_class_accuracy": row.mean_class_accuracy,
     }
     save_model(model, folder / "model.safetensors", notes=notes)
 
@@ -269,6 +286,12 @@ class _Mean:
         self.count = count
         self.last = float("nan")
 
+    @classmethod
+    def of(cls, parts: Iterable["_Mean"]) -> "_Mean":
+        """The mean over all that several means are made of."""
+        totals = [(part.total, part.count) for part in parts]
+        return cls(sum(total for total, _ in totals), sum(count for _, count in totals))
+
     def add(self, value: float, weight: int) -> None:
         self.total += value * weight
         self.count += weight
@@ -277,6 +300,15 @@ class _Mean:
     @property
     def value(self) -> float:
         return self.total / self.count if self.count else float("nan")
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What is counted in an epoch, by one process or by all."""
+
+    unreadable: dict[str, str]
+    skipped: int
+    loss: _Mean
 
 
 class _Clock:
