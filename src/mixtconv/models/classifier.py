@@ -39,7 +39,7 @@ class VideoClassifier(SharedModel):
     """
 
     length_is_fixed = False
-    """Whether the weights are for one number of frames."""
+    """Whether it is made for one number of frames."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class VideoClassifier(SharedModel):
         """Take clips of another number of frames from now on.
 
         Raises:
-            ValueError: a model whose weights are for one number of frames.
+            ValueError: a model that is made for one number of frames.
         """
         if self.length_is_fixed and num_frames != self.num_frames:
             raise ValueError(

@@ -18,6 +18,7 @@ class ClipClassifier(VideoClassifier):
         spec: as in `VideoClassifier`; settings of temporal operations, which it does not have, are
             left alone.
         frames_multiple: the network takes clips of a multiple of so many frames.
+        length_is_fixed: whether it is made for `spec.num_frames` alone.
         head: as in `VideoClassifier`.
 
     Raises:
@@ -31,12 +32,14 @@ class ClipClassifier(VideoClassifier):
         spec: ModelSpec,
         *,
         frames_multiple: int = 1,
+        length_is_fixed: bool = False,
         head: nn.Module | None = None,
     ) -> None:
         refuse_placement(spec)
         _check_multiple(spec.name, spec.num_frames, frames_multiple)
         super().__init__(backbone, num_features, spec, head=head)
         self.frames_multiple = frames_multiple
+        self.length_is_fixed = length_is_fixed
 
     def forward_features(self, video: Tensor) -> Tensor:
         """The feature of the clip as that of a single place: (B, T, C, H, W) -> (B, 1, D)."""

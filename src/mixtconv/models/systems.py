@@ -159,7 +159,13 @@ def _eco(request: ModelRequest, *, num_frames: int, lite: bool = False) -> Video
     assert isinstance(frames, BNInception)
     spec = request.spec(num_frames=num_frames, **pixel_facts(frames))
     network = EcoNetwork(frames, lite=lite)
-    return ClipClassifier(network, network.num_features, spec, frames_multiple=FRAMES_MULTIPLE)
+    return ClipClassifier(
+        network,
+        network.num_features,
+        spec,
+        frames_multiple=FRAMES_MULTIPLE,
+        length_is_fixed=True,
+    )
 
 
 def _refuse_other_length(request: ModelRequest, num_frames: int) -> None:
