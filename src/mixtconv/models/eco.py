@@ -32,7 +32,8 @@ class EcoNetwork(nn.Module):
         frames: BN-Inception without its last layer.
         lite: leave out the second half of the 2D network.
 
-    >>> EcoNetwork(BNInception(0), lite=True)(torch.zeros(1, 4, 3, 32, 32)).shape
+    >>> import torch
+    >>> EcoNetwork(BNInception(0), lite=True).eval()(torch.zeros(1, 4, 3, 32, 32)).shape
     torch.Size([1, 512])
     """
 
@@ -102,7 +103,8 @@ class Eco3d(nn.Module):
 
     A sum is handed on as it is to the next shortcut, and normalised for the next convolution.
 
-    >>> Eco3d()(torch.zeros(1, 96, 4, 4, 4)).shape
+    >>> import torch
+    >>> Eco3d().eval()(torch.zeros(1, 96, 4, 4, 4)).shape
     torch.Size([1, 512])
     """
 

@@ -63,6 +63,7 @@ def create_model(
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
             residual branches, weights that cannot be had or do not fit.
 
+    >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
     >>> model(torch.zeros(2, 8, 3, 64, 64)).shape
     torch.Size([2, 174])

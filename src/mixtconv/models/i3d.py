@@ -55,6 +55,7 @@ class I3D(nn.Module):
         in_channels: C.
         non_local_after: blocks that a non-local block follows, such as `NON_LOCAL_AFTER`.
 
+    >>> import torch
     >>> I3D()(torch.zeros(1, 4, 3, 32, 32)).shape
     torch.Size([1, 2048, 2, 2, 2])
     """
@@ -146,6 +147,7 @@ def inflate(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor
         state: of the 2D network.
         network: the 3D network; of what it alone has, nothing is returned.
 
+    >>> import torch
     >>> kernel = inflate({"weight": torch.ones(1, 1, 3, 3)}, nn.Conv3d(1, 1, (2, 3, 3)))["weight"]
     >>> kernel.shape, kernel.unique()
     (torch.Size([1, 1, 2, 3, 3]), tensor([0.5000]))

@@ -42,6 +42,7 @@ def attend(theta: Tensor, phi: Tensor, g: Tensor, *, scale: float) -> Tensor:
     Returns:
         (B, C, N).
 
+    >>> import torch
     >>> attend(torch.zeros(2, 8, 6), torch.zeros(2, 8, 4), torch.zeros(2, 8, 4), scale=1.0).shape
     torch.Size([2, 8, 6])
     """
@@ -57,6 +58,7 @@ class NonLocalBlock(nn.Module):
         channels: C.
         form: `original` or `tsm`.
 
+    >>> import torch
     >>> NonLocalBlock(16)(torch.zeros(2, 16, 4, 6, 6)).shape
     torch.Size([2, 16, 4, 6, 6])
     """
@@ -146,7 +148,7 @@ def insert_non_local(
         ValueError: a module that is not there or gives no feature map, fewer than three stages of
             residual blocks to choose from, or blocks that lie there already.
 
-    >>> import timm
+    >>> import timm, torch
     >>> network = timm.create_model("resnet18", num_classes=0)
     >>> insert_non_local(network, num_frames=4, after=["layer3"])(torch.zeros(8, 3, 64, 64)).shape
     torch.Size([8, 512])
