@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mixtconv.inference.recognizer import Recognizer
     from mixtconv.models import (
         create_model,
+        detect_boxes,
+        insert_non_local,
         insert_temporal,
         list_models,
         load_model,
@@ -27,6 +29,8 @@ _HOMES = {
     "TemporalConv": "mixtconv.ops",
     "TemporalShift": "mixtconv.ops",
     "create_model": "mixtconv.models",
+    "detect_boxes": "mixtconv.models",
+    "insert_non_local": "mixtconv.models",
     "insert_temporal": "mixtconv.models",
     "list_models": "mixtconv.models",
     "load_model": "mixtconv.models",
@@ -42,6 +46,8 @@ __all__ = [
     "TemporalShift",
     "__version__",
     "create_model",
+    "detect_boxes",
+    "insert_non_local",
     "insert_temporal",
     "list_models",
     "load_model",

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, main
+from mixtconv.cli.main import COMMANDS, find_command, main
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_word_is_said_in_one_line(words: list[str], says: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_a_documented_function_with_documented_flags(name: str, capsys) -> None:
-    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
+    command = find_command(name)
     assert inspect.signature(command).return_annotation in (int, "int")
     parser = make_parser(command, program=f"mixtconv {name}")
     undocumented = [

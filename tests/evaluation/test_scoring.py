@@ -14,7 +14,7 @@ from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scores_file import load_scores
 from mixtconv.evaluation.scoring import score_videos, view_logits
 from mixtconv.inference.recognizer import Recognizer
-from mixtconv.models import VideoClassifier, create_model, save_model
+from mixtconv.models import VideoClassifier, create_model, load_model, save_model
 
 CLASSES = ("jump", "turn_left", "sit", "turn_right", "pull_left")
 SWAPPED = [0, 3, 2, 1, 4]
@@ -118,12 +118,12 @@ def test_single_snippets_are_refused_before_videos_are_read(
 def test_a_model_file_says_what_a_mirror_does(model: VideoClassifier, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(model, path)
-    assert model_mirroring(path).target == tuple(SWAPPED)
+    assert model_mirroring(load_model(path)).target == tuple(SWAPPED)
     save_model(model, path, notes={"flip_pairs": []})
-    assert model_mirroring(path).target == (0, 1, 2, 3, 4)
+    assert model_mirroring(load_model(path)).target == (0, 1, 2, 3, 4)
     save_model(model, path, notes={"flip_pairs": [["jump", "sit"]]})
-    assert model_mirroring(path).target == (2, 1, 0, 3, 4)
-    assert Recognizer(path).mirroring == model_mirroring(path)
+    assert model_mirroring(load_model(path)).target == (2, 1, 0, 3, 4)
+    assert Recognizer(path).mirroring == model_mirroring(load_model(path))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def evaluate(
     A video that cannot be read is named and counts as wrong; the exit status is then 1.
 
     Args:
-        model: Model file of a training run.
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         data: The videos.
         split: Videos to score: val, train, test or all; default val where the data have splits,
             else all.

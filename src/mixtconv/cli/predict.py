@@ -27,7 +27,7 @@ def predict(
     then 1, or 2 if none could be read.
 
     Args:
-        model: Model file of a training run.
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         top_k: How many labels of each video.
         protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or

@@ -86,12 +86,20 @@ def mirror(clip: Tensor, modality: Modality = "rgb") -> Tensor:
     """Exchange left and right in every frame; the label may change with it (see `labels.py`).
 
     In optical flow, whose channels (..., C, H, W) are x and y in turn, what moved to the right then
-    moves to the left: x becomes 255 - x.
+    moves to the left: x becomes 255 - x. With pictures before it, channels are R, G, B, x, y.
     """
     mirrored = F.horizontal_flip(clip)
-    if modality == "flow":
-        mirrored[..., 0::2, :, :] = 255 - mirrored[..., 0::2, :, :]
+    to_the_right = _FLOW_TO_THE_RIGHT.get(modality)
+    if to_the_right is not None:
+        mirrored[..., to_the_right, :, :] = 255 - mirrored[..., to_the_right, :, :]
     return mirrored
+
+
+_FLOW_TO_THE_RIGHT: dict[Modality, slice] = {
+    "flow": slice(0, None, 2),
+    "rgbflow": slice(3, None, 5),
+}
+"""Channels that are x of optical flow."""
 
 
 def center_crop(clip: Tensor, size: int) -> list[Tensor]:

@@ -25,7 +25,7 @@ from mixtconv.evaluation.scores_file import (
     save_scores,
 )
 from mixtconv.evaluation.scoring import VideoScores, score_videos
-from mixtconv.models import load_model, optimize_for_inference, read_metadata
+from mixtconv.models import load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def evaluate_model(
     Processes that torchrun or Slurm started score together, each video once; all get the result.
 
     Args:
-        model: a model file.
+        model: a model file, the folder of one, or `hf:owner/name[@revision]`.
         data: a folder of class folders, a CSV of path and label, or a known dataset; every label
             must be one of the model's classes.
         split: which videos; by default `val` where the data have splits, else all. Where they have
@@ -118,12 +118,13 @@ def evaluate_model(
         refuse_scores_path(scores_path)
     launch = find_launch()
     target = resolve_device(own_device(device, launch))
-    recogniser = optimize_for_inference(load_model(model, device=target))
-    views_description = views.describe(recogniser.spec)
-    mirroring = model_mirroring(model)
+    trained = load_model(model, device=target)
+    views_description = views.describe(trained.spec)
+    mirroring = model_mirroring(trained)
     if any(views.mirrored):
         _say_what_is_mirrored(mirroring)
-    held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
+    held_out = trained.notes.get("val_fraction", DEFAULT_VAL_FRACTION)
+    recogniser = optimize_for_inference(trained)
     samples = load_labelled_videos(
         data,
         classes=recogniser.spec.classes,

@@ -1,19 +1,13 @@
-"""What a mirror does to the classes of a model file."""
-
-from pathlib import Path
+"""What a mirror does to the classes of a model."""
 
 from mixtconv.data.labels import MirrorLabels, choose_pairs
-from mixtconv.models import read_metadata
+from mixtconv.models import VideoClassifier
 
 
-def model_mirroring(path: str | Path) -> MirrorLabels:
+def model_mirroring(model: VideoClassifier) -> MirrorLabels:
     """The pairs of classes that the model's training took for mirror images of each other.
 
-    A model file that does not say, such as one of imported weights, has those that the class names
+    A model whose file does not say, such as one of imported weights, has those that the class names
     tell.
-
-    Raises:
-        ValueError: a file that is no model.
     """
-    about = read_metadata(path)
-    return choose_pairs(about["spec"]["classes"], about["notes"].get("flip_pairs", "auto"))
+    return choose_pairs(model.spec.classes, model.notes.get("flip_pairs", "auto"))

@@ -53,7 +53,8 @@ class Recognizer:
     """A model file made ready for prediction.
 
     Args:
-        model: a model file, or a recogniser in memory.
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a recogniser in
+            memory.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
         protocol: views of every video, such as `1x1`, `2x3` or `nonlocal-10x3`.
         precision: `auto`, `32`, `bf16` or `16`.
@@ -76,8 +77,8 @@ class Recognizer:
         self.precision = precision
         self.mirroring: MirrorLabels | None = None
         if not isinstance(model, VideoClassifier):
-            self.mirroring = model_mirroring(model)
             model = load_model(model)
+            self.mirroring = model_mirroring(model)
         self.protocol.check_model(model.spec)
         self.model = optimize_for_inference(model.eval().to(self.device))
 

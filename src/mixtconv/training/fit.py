@@ -110,7 +110,7 @@ def train(
     initial = make_initial_model(start, catalog.classes)
     catalog, report = check_videos(
         catalog,
-        modality=settings.modality,
+        modality=initial.model.spec.modality,
         skip_unreadable=settings.skip_unreadable,
         progress=check_progress,
     )

@@ -266,9 +266,13 @@ def save_best(
         "data": facts["data"],
         "val_fraction": facts["val_fraction"],
         "flip_pairs": facts["flip_pairs"],
+        "num_train": facts["num_train"],
+        "num_val": facts["num_val"],
+        "initial_weights": facts["initial_weights"],
         "epoch": row.epoch,
         "top1": row.top1,
         "top5": row.top5,
+        "mean_class_accuracy": row.mean_class_accuracy,
     }
     save_model(model, folder / "model.safetensors", notes=notes)
 

@@ -66,7 +66,7 @@ class CheckReport:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The faults for people: names of columns, and one row a fault; empty columns left out."""
-        columns = {
+        columns: dict[str, list[str]] = {
             "fault": [fault.kind for fault in self.faults],
             "video": [self._below_source(fault) for fault in self.faults],
             "split": [fault.split or "" for fault in self.faults],
