@@ -1,13 +1,11 @@
 """Several processes train one model and score every video once."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,9 +17,6 @@ from mixtconv.training.processes import as_launched
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
-
-SLURM = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "127.0.0.1"}
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +48,6 @@ def _words(settings: TrainingSettings) -> list[str]:
     return ["train", settings.data, *flags]
 
 
-def _environment(**values: str) -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"} | values
-
-
-def _run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=_environment(),
-        timeout=120,
-    )
-
-
 def _assert_same_run(one: Path, other: Path) -> None:
     """Two runs have the same scores, and losses and weights but for rounding."""
     rows = [json.loads((run / "metrics.json").read_text())["epochs"] for run in (one, other)]
@@ -86,11 +65,11 @@ def _assert_same_run(one: Path, other: Path) -> None:
 
 
 def test_two_processes_train_one_model_and_speak_once(
-    tiny_settings: MakeSettings, tmp_path: Path
+    tiny_settings: MakeSettings, launchers: ModuleType, tmp_path: Path
 ) -> None:
     settings = tiny_settings(epochs=1)
     command = [sys.executable, "-m", "mixtconv", *_words(settings), "--devices", "2"]
-    done = _run([*command, "--format", "json"], tmp_path)
+    done = launchers.run([*command, "--format", "json"], tmp_path)
     assert done.returncode == 0, done.stderr
     best = json.loads(done.stdout)["best"]  # one process alone printed it
     assert done.stderr.count("epoch 1/1") == 1
@@ -100,65 +79,29 @@ def test_two_processes_train_one_model_and_speak_once(
     assert checkpoint["global_step"] == 2  # six clips for each process, four a step
 
 
-def test_torchrun_gives_what_one_process_with_twice_the_batch_gives(
-    comparable: MakeSettings, tmp_path: Path
+@pytest.mark.parametrize(("launcher", "size"), [("torchrun", (2, 1)), ("slurm", (1, 2))])
+def test_two_processes_give_what_one_with_twice_the_batch_gives(
+    launcher: str,
+    size: tuple[int, int],
+    comparable: MakeSettings,
+    launchers: ModuleType,
+    tmp_path: Path,
 ) -> None:
     alone = train(comparable("alone", batch_size=6))
-    settings = comparable("both", batch_size=3)
-    done = _run([*TORCHRUN, "-m", "mixtconv", *_words(settings), "--format", "json"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["model"] == str(tmp_path / "both" / "model.safetensors")
-    assert [done.stderr.count(f"epoch {epoch}/2") for epoch in (1, 2)] == [1, 1]
+    words = _words(comparable("both", batch_size=3))
+    start = getattr(launchers, launcher)
+    status, output, errors = start([*words, "--format", "json"], tmp_path)
+    assert status == 0, errors
+    assert json.loads(output)["best"]["top1"] == alone.best.top1  # one process alone printed it
+    assert [errors.count(f"epoch {epoch}/2") for epoch in (1, 2)] == [1, 1]
     _assert_same_run(alone.files.folder, tmp_path / "both")
     written = load_settings(tmp_path / "both" / "config.yaml")
-    assert (written.devices, written.nodes) == (2, 1)
-    scored = evaluate_model(tmp_path / "both" / "model.safetensors", settings.data, workers=0)
-    assert scored.accuracy.top1 == alone.best.top1
-
-
-def test_slurm_gives_what_one_process_with_twice_the_batch_gives(
-    comparable: MakeSettings, tmp_path: Path
-) -> None:
-    """Two machines of one process each, with what srun says to them."""
-    alone = train(comparable("alone", batch_size=6, epochs=1))
-    settings = comparable("both", batch_size=3, epochs=1)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    size = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
-    command = [sys.executable, "-m", "mixtconv", *_words(settings), "--format", "json"]
-    tasks = [
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-            env=_environment(
-                **SLURM,
-                **size,
-                MASTER_PORT=port,
-                SLURM_PROCID=str(rank),
-                SLURM_NODEID=str(rank),
-                SLURM_LOCALID="0",
-            ),
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [task.communicate(timeout=120) for task in tasks]
-    finally:
-        for task in tasks:
-            task.kill()
-    assert [task.returncode for task in tasks] == [0, 0], outputs
-    assert json.loads(outputs[0][0])["best"]["top1"] == alone.best.top1
-    assert outputs[1][0] == "" and "epoch" not in outputs[1][1]
-    _assert_same_run(alone.files.folder, tmp_path / "both")
+    assert (written.devices, written.nodes) == size
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "--devices"])
 def test_when_one_process_dies_the_others_end(
-    launcher: str, tiny_settings: MakeSettings, tmp_path: Path
+    launcher: str, tiny_settings: MakeSettings, launchers: ModuleType, tmp_path: Path
 ) -> None:
     script = tmp_path / "dies.py"
     script.write_text(
@@ -169,9 +112,9 @@ def test_when_one_process_dies_the_others_end(
         "    ClassifierModule.training_step = lambda *arguments: os._exit(9)\n"
         "sys.exit(main())\n"
     )
-    start = TORCHRUN if launcher == "torchrun" else [sys.executable]
+    start = launchers.TORCHRUN if launcher == "torchrun" else [sys.executable]
     more = [] if launcher == "torchrun" else ["--devices", "2"]
-    done = _run([*start, str(script), *_words(tiny_settings(epochs=1)), *more], tmp_path)
+    done = launchers.run([*start, str(script), *_words(tiny_settings(epochs=1)), *more], tmp_path)
     assert done.returncode != 0
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
@@ -185,11 +128,11 @@ def _launch(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
 
 
 def test_a_launcher_decides_on_devices_and_machines(
-    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: MakeSettings, launchers: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert as_launched(tiny_settings()).num_processes == 1
     sizes = {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4"}
-    _launch(monkeypatch, {**SLURM, **sizes})
+    _launch(monkeypatch, {**launchers.SLURM, **sizes})
     found = as_launched(tiny_settings())
     assert (found.devices, found.nodes, found.clips_per_step) == (4, 2, 32)
     assert as_launched(found) == found
@@ -206,9 +149,9 @@ def test_a_launcher_decides_on_devices_and_machines(
 
 
 def test_slurm_must_say_how_many_processes_a_machine_has(
-    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: MakeSettings, launchers: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _launch(monkeypatch, {**SLURM, "SLURM_NTASKS": "4", "SLURM_NNODES": "1"})
+    _launch(monkeypatch, {**launchers.SLURM, "SLURM_NTASKS": "4", "SLURM_NNODES": "1"})
     with pytest.raises(ValueError, match="with --nodes and --ntasks-per-node"):
         as_launched(tiny_settings())
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mixtconv.training.processes import is_first_process
+from mixtconv._processes import is_first_process
 
 Format = Literal["table", "json"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
 from mixtconv.data.labels import MirrorLabels
@@ -15,6 +16,7 @@ from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.data.source import DataSource
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.mirroring import model_mirroring
+from mixtconv.evaluation.processes import meeting, own_device
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -88,6 +90,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Score a model file on labelled videos.
 
+    Processes that torchrun or Slurm started score together, each video once; all get the result.
+
     Args:
         model: a model file, the folder of one, or `hf:owner/name[@revision]`.
         data: a folder of class folders, a CSV of path and label, or a known dataset; every label
@@ -112,7 +116,8 @@ def evaluate_model(
     views = Protocol.parse(protocol)
     if scores_path is not None:
         refuse_scores_path(scores_path)
-    target = resolve_device(device)
+    launch = find_launch()
+    target = resolve_device(own_device(device, launch))
     trained = load_model(model, device=target)
     views_description = views.describe(trained.spec)
     mirroring = model_mirroring(trained)
@@ -127,16 +132,19 @@ def evaluate_model(
         val_fraction=held_out,
         keep_missing=True,  # they count as wrong, as unreadable ones do
     )
-    scores = score_videos(
-        recogniser,
-        samples,
-        protocol=views,
-        mirroring=mirroring,
-        batch_size=batch_size,
-        workers=default_workers() if workers is None else workers,
-        autocast=autocast(precision, target),
-        progress=lambda batches: _counted(batches, len(samples), progress),
-    )
+    own_share = samples[launch.rank :: launch.num_processes] if launch else samples
+    with meeting(launch):
+        scores = score_videos(
+            recogniser,
+            samples,
+            protocol=views,
+            mirroring=mirroring,
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            autocast=autocast(precision, target),
+            launch=launch,
+            progress=lambda batches: _counted(batches, len(own_share), progress),
+        )
     source = ScoreSource(
         model=str(model),
         modality=recogniser.spec.modality,
@@ -145,7 +153,7 @@ def evaluate_model(
         protocol_description=views_description,
     )
     saved = _saved(scores, samples, recogniser.spec.classes, source, views.averaging)
-    if scores_path is not None:
+    if scores_path is not None and is_first_process():
         save_scores(saved, scores_path)
     return Evaluation(
         model=source.model,

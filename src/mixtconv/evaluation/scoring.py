@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixtconv._processes import Launch
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable, VideoBatch
 from mixtconv.data.labels import MirrorLabels, mirror_labels
 from mixtconv.data.loading import scoring_loader
 from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.evaluation.metrics import Accuracy, accuracy
+from mixtconv.evaluation.processes import gather
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
 
@@ -108,6 +110,7 @@ def score_videos(
     batch_size: int = 8,
     workers: int = 0,
     autocast: AbstractContextManager | None = None,
+    launch: Launch | None = None,
     progress: Callable[[Iterable[VideoBatch]], Iterable[VideoBatch]] = iter,
 ) -> VideoScores:
     """Score every video; the result does not depend on `batch_size` and `workers`.
@@ -120,6 +123,8 @@ def score_videos(
         batch_size: views that pass the network together.
         workers: processes that read; 0 reads in this one.
         autocast: context of mixed precision, if any.
+        launch: processes that score together and meet, each its share of the videos; all of them
+            get all scores.
         progress: wraps the batches, to show how far it is.
     """
     protocol.check_model(model.spec)
@@ -127,7 +132,15 @@ def score_videos(
     def logits(frames: Tensor) -> Tensor:
         return view_logits(model, frames, protocol, mirroring=mirroring, batch_size=batch_size)
 
-    loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
+    loader = scoring_loader(
+        samples,
+        model.spec,
+        protocol,
+        batch_size=batch_size,
+        workers=workers,
+        rank=launch.rank if launch else 0,
+        world_size=launch.num_processes if launch else 1,
+    )
     with torch.inference_mode(), autocast or nullcontext():
         parts = [
             (batch.indices, logits(batch.frames).cpu(), batch.unreadable)
@@ -135,6 +148,8 @@ def score_videos(
             else (batch.indices, torch.empty(0, model.spec.num_classes), batch.unreadable)
             for batch in progress(loader)
         ]
+    if launch is not None:
+        parts = [part for process in gather(parts) for part in process]
     return gather_scores(parts, samples, model.spec.num_classes)
 
 

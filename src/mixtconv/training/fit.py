@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
@@ -29,7 +30,7 @@ from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.processes import as_launched, find_launch, is_first_process
+from mixtconv.training.processes import as_launched
 from mixtconv.training.record import EpochRecord, RunRecord
 from mixtconv.training.settings import TrainingSettings
 

@@ -15,19 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-import torch.distributed
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from mixtconv._processes import is_first_process
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.video import UnreadableVideoError
+from mixtconv.evaluation.processes import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.models.file import write_atomically
 from mixtconv.training.module import ClassifierModule, ScoredBatch
-from mixtconv.training.processes import is_first_process
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +146,7 @@ class RunRecord(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
-        parts = [part for process in _gather(self._parts) for part in process]
+        parts = [part for process in gather(self._parts) for part in process]
         scores = gather_scores(parts, self.samples, module.model.spec.num_classes)
         self._add_epoch(trainer, scores)
         if trainer.is_global_zero and self.best is self.epochs[-1]:
@@ -193,7 +192,7 @@ class RunRecord(Callback):
 
     def _of_all_processes(self) -> "_Tally":
         """What the processes have counted since the last epoch; all of them must ask."""
-        tallies = _gather(_Tally(self.unreadable, self._skipped, self._loss))
+        tallies = gather(_Tally(self.unreadable, self._skipped, self._loss))
         return _Tally(
             {path: why for tally in tallies for path, why in tally.unreadable.items()},
             sum(tally.skipped for tally in tallies),
@@ -336,15 +335,6 @@ class _Clock:
     def wait_share(self) -> float:
         whole = self._waited + self._worked
         return self._waited / whole if whole else 0.0
-
-
-def _gather(own: T) -> list[T]:
-    """What every process has, in the order of their ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, own)
-    return gathered
 
 
 def _duration(seconds: float) -> str:
