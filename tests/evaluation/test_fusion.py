@@ -216,7 +216,7 @@ def test_the_command_refuses_in_one_line(
     link = tmp_path / "link.safetensors"
     link.symlink_to(files[0])
     for words, message in [
-        (files[:1], "there is 1 scores file to fuse; give two or more"),
+        (files[:1], "got 1 scores file to fuse; give two or more"),
         ([files[0], files[0]], "are the same file; name every scores file once"),
         ([files[0], str(link)], "are the same file; name every scores file once"),
         ([files[0], str(damaged)], "cut short or damaged"),

@@ -96,9 +96,7 @@ def fuse_files(
     """
     names = [str(path) for path in paths]
     if len(names) < 2:
-        raise ValueError(
-            f"there is {count_of(len(names), 'scores file')} to fuse; give two or more"
-        )
+        raise ValueError(f"got {count_of(len(names), 'scores file')} to fuse; give two or more")
     places = [Path(name).resolve() for name in names]
     for index, place in enumerate(places):
         if place in places[:index]:
@@ -176,8 +174,8 @@ def parse_weights(text: str) -> list[float]:
 def _check_weights(weights: Sequence[float], num_inputs: int) -> None:
     if len(weights) != num_inputs:
         raise ValueError(
-            f"there are {count_of(len(weights), 'weight')} for "
-            f"{count_of(num_inputs, 'scores file')}; give one for each, such as 1,1.5"
+            f"got {count_of(len(weights), 'weight')} for {count_of(num_inputs, 'scores file')}; "
+            "give one for each, such as 1,1.5"
         )
     for weight in weights:
         if not (math.isfinite(weight) and weight > 0):
