@@ -1,0 +1,65 @@
+"""Features of videos before the last layer, read by the protocol that scores them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.loading import scoring_loader
+from mixtconv.data.views import Protocol
+from mixtconv.models import VideoClassifier
+from mixtconv.ops import fold_time
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Features of the videos that could be read, in their order."""
+
+    features: Tensor
+    """float32 (N, D): the globally pooled features that the last layer takes, averaged over the
+    frames and the views. The last layer makes of them the logits that `score_videos` gives."""
+    indices: Tensor
+    """int64 (N,), places of the videos among those asked for."""
+    unreadable: tuple[Unreadable, ...]
+    """The videos that could not be read."""
+
+
+def view_features(model: VideoClassifier, views: Tensor) -> Tensor:
+    """Features of videos, averaged over their frames and views.
+
+    Args:
+        model: in evaluation mode.
+        views: uint8 (B, V, T, C, S, S).
+
+    Returns:
+        float32 (B, D).
+    """
+    features = model.forward_features(model.normalize(fold_time(views)))  # (B * V, T, D)
+    return features.float().mean(dim=1).unflatten(0, views.shape[:2]).mean(dim=1)  # (B, D)
+
+
+def video_features(
+    model: VideoClassifier,
+    samples: Sequence[VideoSample],
+    *,
+    protocol: Protocol,
+    batch_size: int = 8,
+    workers: int = 0,
+    autocast: AbstractContextManager | None = None,
+    progress: Callable[[Iterable[VideoBatch]], Iterable[VideoBatch]] = iter,
+) -> VideoFeatures:
+    """Compute the features of every video; the arguments are those of `score_videos`."""
+    loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
+    parts, indices = [torch.empty(0, model.head.in_features)], [torch.empty(0, dtype=torch.long)]
+    unreadable: list[Unreadable] = []
+    with torch.inference_mode(), autocast or nullcontext():
+        for batch in progress(loader):
+            unreadable += batch.unreadable
+            if len(batch.indices):
+                parts.append(view_features(model, batch.frames).cpu())
+                indices.append(batch.indices)
+    return VideoFeatures(torch.cat(parts), torch.cat(indices), tuple(sorted(unreadable)))
