@@ -20,9 +20,11 @@ COMMANDS = {
     "evaluate": "score a trained recogniser on labelled videos",
     "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
+    "visualize": "draw what a model learned, how it sees the videos and where it errs",
     "bench": "measure speed, each thing beside what it is compared with",
 }
-"""Name -> what it does; each is a function of that name in the module of that name."""
+"""Name -> what it does; each is a function of that name in the module of that name, or a package
+whose `SUBJECTS` are such functions (`mixtconv visualize kernels`)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,24 +51,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
+    module = import_module(f"mixtconv.cli.{name}")
+    subjects: dict[str, str] | None = getattr(module, "SUBJECTS", None)
+    program = f"mixtconv {name}"
+    if subjects is not None:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            sys.stdout.write(_subjects_overview(name, subjects))
+            return 0
+        subject, *arguments = arguments
+        if subject not in subjects:
+            raise unknown_name(f"subject of {name}", subject, subjects)
+        module = import_module(f"mixtconv.cli.{name}.{subject}")
+        program, name = f"{program} {subject}", subject
     from mixtconv.cli.arguments import parse_command
     from mixtconv.cli.console import set_up_logging
 
-    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
-    values = parse_command(command, arguments, program=f"mixtconv {name}")
+    command = getattr(module, name)
+    values = parse_command(command, arguments, program=program)
     set_up_logging()
     return command(**values)
 
 
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
     return (
         "usage: mixtconv COMMAND ...\n\n"
         "Action recognition in video at the cost of a 2D network.\n\n"
-        "commands:\n" + "\n".join(lines) + "\n\n"
+        f"commands:\n{_listed(COMMANDS)}\n"
         "mixtconv COMMAND --help lists the flags of a command; mixtconv --version the version.\n"
     )
+
+
+def _subjects_overview(name: str, subjects: dict[str, str]) -> str:
+    return (
+        f"usage: mixtconv {name} SUBJECT ...\n\n"
+        f"Subjects, to {COMMANDS[name]}:\n{_listed(subjects)}\n"
+        f"mixtconv {name} SUBJECT --help lists the flags of a subject.\n"
+    )
+
+
+def _listed(purposes: dict[str, str]) -> str:
+    width = max(map(len, purposes))
+    return "".join(f"  {name:{width}}  {purpose}\n" for name, purpose in purposes.items())
 
 
 def _one_line(error: ValueError | OSError) -> str:

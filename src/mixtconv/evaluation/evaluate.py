@@ -28,6 +28,9 @@ from mixtconv.models.device import Precision, autocast, resolve_device
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[int, int], None]
+"""Told the videos done and all of them."""
+
 DEFAULT_VAL_FRACTION = 0.2
 """Part of the videos held out by rule for a model that does not say what its training held out."""
 
@@ -84,7 +87,7 @@ def evaluate_model(
     device: str = "auto",
     precision: Precision = "auto",
     scores_path: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model file on labelled videos.
 
@@ -130,7 +133,7 @@ def evaluate_model(
         batch_size=batch_size,
         workers=default_workers() if workers is None else workers,
         autocast=autocast(precision, target),
-        progress=lambda batches: _counted(batches, len(samples), progress),
+        progress=lambda batches: counted(batches, len(samples), progress),
     )
     source = ScoreSource(
         model=str(model),
@@ -191,9 +194,10 @@ def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
         )
 
 
-def _counted(
-    batches: Iterable[VideoBatch], num_videos: int, progress: Callable[[int, int], None] | None
+def counted(
+    batches: Iterable[VideoBatch], num_videos: int, progress: Progress | None
 ) -> Iterator[VideoBatch]:
+    """The batches, while `progress` is told the videos done and all of them."""
     done = 0
     for batch in batches:
         yield batch

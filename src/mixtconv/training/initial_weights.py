@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata
 from mixtconv.models.weights import average_first_layer
@@ -38,8 +39,7 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     Raises:
         ValueError: an unknown model, or weights that cannot be had or do not fit.
     """
-    shape = {name: getattr(settings, name) for name in _SPEC_FIELDS}
-    shape["stages"] = tuple(settings.stages) if settings.stages is not None else None
+    shape = model_shape(settings)
 
     def create(pretrained: bool | Path) -> VideoClassifier:
         return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
@@ -63,6 +63,12 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     if _is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
+
+
+def model_shape(settings: TrainingSettings) -> dict[str, Any]:
+    """What the settings of a run say of a `ModelSpec`, besides its name and its classes."""
+    shape = {name: getattr(settings, name) for name in _SPEC_FIELDS}
+    return shape | {"stages": tuple(settings.stages) if settings.stages is not None else None}
 
 
 def _is_model_file(path: Path) -> bool:

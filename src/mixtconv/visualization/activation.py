@@ -93,7 +93,10 @@ _PLACES_AXIS = {4: 2, 3: 1}
 
 @contextmanager
 def _recorded(network: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
-    """Record the maps and tokens that modules give, in order; of one tensor the outermost module's."""
+    """Record the maps and tokens that modules give, in order.
+
+    A tensor that several modules give is recorded under the name of the outermost.
+    """
     outputs: list[tuple[str, Tensor]] = []
 
     def record(name: str, result: Any) -> None:

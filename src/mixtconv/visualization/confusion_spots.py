@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixtconv.visualization.confusion import row_shares
-from mixtconv.visualization.number_text import percent
 from mixtconv.visualization.hover_page import Spot
+from mixtconv.visualization.number_text import percent
 
 
 def confusion_spots(
@@ -32,12 +32,10 @@ def confusion_spots(
         for column, predicted in enumerate(order):
             if not counts[true, predicted]:
                 continue
-            text = (
-                f"{classes[true]}\n{'taken for ' + classes[predicted] if true != predicted else 'recognised'}"
-                f"\n{counts[true, predicted]} of {counts[true].sum()} clips, "
-                f"{percent(100 * shares[true, predicted], decimals=0)}"
-            )
+            taken = "recognised" if true == predicted else f"taken for {classes[predicted]}"
+            share = percent(100 * shares[true, predicted], decimals=0)
+            clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
             x = left + (2 * column + 1) * half[0]
             y = height - top + (2 * row + 1) * half[1]
-            spots.append(Spot(x, y, *half, text, classes[true]))
+            spots.append(Spot(x, y, *half, f"{classes[true]}\n{taken}\n{clips}", classes[true]))
     return tuple(spots)

@@ -52,7 +52,8 @@ def hover_page(
         notes: sentences below it.
         columns, rows: its numbers as a table.
 
-    >>> page = hover_page(Figure(), [Spot(1, 1, 3, 3, "a.mp4", "jump")], title="Map", description="")
+    >>> spot = Spot(1, 1, 3, 3, "a.mp4", "jump")
+    >>> page = hover_page(Figure(), [spot], title="Map", description="")
     >>> page.count("<svg"), "a.mp4" in page
     (1, True)
     """
