@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixtconv.visualization.class_marks import MARKERS, class_mark
+from mixtconv.visualization.legend import LEGEND_FONT, LEGEND_ROW, Legend, lay_out_legend
 from mixtconv.visualization.number_text import percent
 from mixtconv.visualization.palette import INK, LINE, MUTED, PAGE, chart_style, new_figure
 from mixtconv.visualization.text_width import text_width, wrapped
@@ -18,9 +19,7 @@ GAP, MARGIN, HEADER = 24, 12, 50
 PANEL, LARGE_PANEL, LARGE_SINGLE = 440, 640, 900
 """Side of a map in pixels: with few classes, with many, and with many for one model alone."""
 MANY_CLASSES = 40
-LEGEND_ROW, LEGEND_FONT, LABEL_FONT = 17, 11, 9.5
-MAX_NAME_WIDTH = 390
-"""Longer class names go on in a second line of the legend."""
+LABEL_FONT = 9.5
 POINT_AREAS = ((300, 36), (1000, 22), (math.inf, 12))
 """Up to so many clips, so large a point, in square pixels."""
 
@@ -37,14 +36,6 @@ class FeatureMap:
     """Neighbourhood accuracy of the features, in percent; NaN where it is not defined."""
     map_accuracy: float
     """Neighbourhood accuracy of the points."""
-
-
-@dataclass(frozen=True)
-class _Legend:
-    """Where the entries of a legend stand: (lines of text, left, top) of each, in pixels."""
-
-    entries: list[tuple[list[str], float, float]]
-    height: float
 
 
 def feature_maps(
@@ -75,7 +66,7 @@ def feature_maps(
         headers = [_header(item, side) for item in maps]
         width = 2 * MARGIN + len(maps) * side + (len(maps) - 1) * GAP
         top = HEADER + side + 18
-        legend = _legend(names, width=width, top=top)
+        legend = lay_out_legend(names, width=width, top=top, mark_width=20)
         height = top + legend.height + MARGIN
         figure = new_figure(width, height)
         for index, (item, header) in enumerate(zip(maps, headers, strict=True)):
@@ -152,24 +143,7 @@ _PLATE = {"boxstyle": "square,pad=0.05", "fc": PAGE, "ec": "none", "alpha": 0.75
 """What lies under a number, so that it can be read among the points."""
 
 
-def _legend(names: Sequence[str], *, width: float, top: float) -> _Legend:
-    """Lay out a legend in columns, read from top to bottom."""
-    room = min(MAX_NAME_WIDTH, width - 2 * MARGIN - 24)
-    texts = [wrapped(name, LEGEND_FONT, width=room) for name in names]
-    widest = max(text_width(line, LEGEND_FONT) for lines in texts for line in lines) + 34
-    columns = max(1, min(len(names), int((width - 2 * MARGIN + 10) / widest)))
-    lines_in_all = sum(map(len, texts))
-    entries, column, line, most = [], 0, 0, 0
-    for lines in texts:
-        if line and line + len(lines) > -(-lines_in_all // columns) and column < columns - 1:
-            column, line = column + 1, 0
-        entries.append((lines, MARGIN + column * widest, top + line * LEGEND_ROW))
-        line += len(lines)
-        most = max(most, line)
-    return _Legend(entries, most * LEGEND_ROW)
-
-
-def _draw_legend(figure: Figure, legend: _Legend, shown: Sequence[int]) -> None:
+def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:
     width, height = figure.get_size_inches() * figure.dpi
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0), facecolor="none")

@@ -130,6 +130,7 @@ def draw_activation(
             )
             for path, item in found
         ),
+        notes=_notes(found[0][1]),
         film=_film(*found[0], recogniser) if len(videos) == 1 else None,
         unreadable=tuple(unreadable),
     )
@@ -163,6 +164,11 @@ def _rows(path: Path, found: _Found, classes: Sequence[str]) -> list[FrameRow]:
         f"frames {frames}; below, what speaks for the class",
     )
     return [FrameRow(found.frames, caption), FrameRow(found.overlaid, ())]
+
+
+def _notes(found: _Found) -> tuple[str, ...]:
+    height, width = found.maps.shape[1:]
+    return (f"the feature map of {found.layer} has {height} x {width} places in a frame",)
 
 
 def _film(path: Path, found: _Found, model: VideoClassifier) -> Film:

@@ -10,7 +10,6 @@ from mixtconv.evaluation.evaluate import Progress, evaluate_model
 from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
 from mixtconv.visualization.confusion import (
-    MAX_NAMED_CLASSES,
     confusion_matrix,
     confusion_order,
     names_fit,
@@ -18,8 +17,11 @@ from mixtconv.visualization.confusion import (
 )
 from mixtconv.visualization.confusion_spots import confusion_spots
 from mixtconv.visualization.drawing import Drawing
+from mixtconv.visualization.legend import add_legend_below
 
 MAX_LISTED = 20
+LEGEND_WIDTH = 1240
+"""Of pictures whose classes are listed below, for three columns of long names."""
 
 
 def draw_confusion(
@@ -67,17 +69,14 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
     order = confusion_order(counts)
     figure = confusion_matrix(counts, scores.classes, order=order)
     place = {index: number for number, index in enumerate(order, start=1)}
+    if not names_fit(scores.classes):  # the matrix shows their places alone
+        names = [f"{place[index]} {scores.classes[index]}" for index in order]
+        add_legend_below(figure, names, min_width=LEGEND_WIDTH)
     found = top_confusions(counts, limit=MAX_LISTED)
     right, clips = int(counts.trace()), int(counts.sum())
     notes = [f"{right} of {clips} clips lie on the diagonal"]
     if not found:
         notes.append("no class is taken for another")
-    if not names_fit(scores.classes):
-        notes.append(
-            f"with more than {MAX_NAMED_CLASSES} classes or very long names the picture shows the "
-            "classes' places in the order; --format json has their names, and the .html page "
-            "says them where you point"
-        )
     seen = np.flatnonzero(counts.sum(axis=1))
     if len(seen) < len(scores.classes):
         notes.append(f"{len(scores.classes) - len(seen)} classes have no clips")
