@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, main
+from mixtconv.cli.main import COMMANDS, find_command, main
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -114,10 +114,11 @@ def _with_subjects() -> list[str]:
 
 @pytest.mark.parametrize("words", _with_subjects())
 def test_every_command_is_a_documented_function_with_documented_flags(words: str, capsys) -> None:
-    *_, name = words.split()
-    command = getattr(import_module(f"mixtconv.cli.{words.replace(' ', '.')}"), name)
+    name, *subject = words.split()
+    command, program, _ = find_command(name, subject)
+    assert program == f"mixtconv {words}"
     assert inspect.signature(command).return_annotation in (int, "int")
-    parser = make_parser(command, program=f"mixtconv {name}")
+    parser = make_parser(command, program=program)
     undocumented = [
         action.dest
         for action in parser._actions

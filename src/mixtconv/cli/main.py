@@ -6,11 +6,13 @@ Exit status: 0 done, 1 the work found a fault it was asked to look for, 2 the in
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from mixtconv._names import unknown_name
 from mixtconv._version import __version__
+
+Command = Callable[..., int]
 
 COMMANDS = {
     "demo": "the main job on the embedded dataset, start to end, with a report",
@@ -48,26 +50,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:
+    """Import the function of a command, or of its subject (`visualize kernels`).
+
+    Returns:
+        The function, how it is called, and the arguments that are its own.
+
+    Raises:
+        ValueError: there is no such command or subject; the near ones are named.
+    """
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
     module = import_module(f"mixtconv.cli.{name}")
     subjects: dict[str, str] | None = getattr(module, "SUBJECTS", None)
-    program = f"mixtconv {name}"
-    if subjects is not None:
-        if not arguments or arguments[0] in ("-h", "--help"):
+    if subjects is None:
+        return getattr(module, name), f"mixtconv {name}", list(arguments)
+    subject, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    if subject not in subjects:
+        raise unknown_name(f"subject of {name}", subject, subjects)
+    module = import_module(f"mixtconv.cli.{name}.{subject}")
+    return getattr(module, subject), f"mixtconv {name} {subject}", rest
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    if name in COMMANDS and (not arguments or arguments[0] in ("-h", "--help")):
+        subjects = getattr(import_module(f"mixtconv.cli.{name}"), "SUBJECTS", None)
+        if subjects is not None:
             sys.stdout.write(_subjects_overview(name, subjects))
             return 0
-        subject, *arguments = arguments
-        if subject not in subjects:
-            raise unknown_name(f"subject of {name}", subject, subjects)
-        module = import_module(f"mixtconv.cli.{name}.{subject}")
-        program, name = f"{program} {subject}", subject
+    command, program, words = find_command(name, arguments)
     from mixtconv.cli.arguments import parse_command
     from mixtconv.cli.console import set_up_logging
 
-    command = getattr(module, name)
-    values = parse_command(command, arguments, program=program)
+    values = parse_command(command, words, program=program)
     set_up_logging()
     return command(**values)
 

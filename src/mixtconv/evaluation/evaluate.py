@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
@@ -15,6 +15,7 @@ from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.data.source import DataSource
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.mirroring import model_mirroring
+from mixtconv.evaluation.reading import SplitChoice
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -80,7 +81,7 @@ def evaluate_model(
     model: str | Path,
     data: str | Path | DataSource,
     *,
-    split: Literal["val", "train", "test", "all"] | None = None,
+    split: SplitChoice | None = None,
     protocol: str = "1x1",
     batch_size: int = 8,
     workers: int | None = None,
@@ -121,10 +122,7 @@ def evaluate_model(
     mirroring = model_mirroring(model)
     if any(views.mirrored):
         _say_what_is_mirrored(mirroring)
-    held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
-    samples = load_labelled_videos(
-        data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
-    )
+    samples = videos_for(model, data, split=split)
     scores = score_videos(
         recogniser,
         samples,
@@ -155,6 +153,24 @@ def evaluate_model(
         unreadable=scores.unreadable,
         scores=saved,
         scores_path=None if scores_path is None else str(scores_path),
+    )
+
+
+def videos_for(
+    model: str | Path, data: str | Path | DataSource, *, split: SplitChoice | None = None
+) -> tuple[VideoSample, ...]:
+    """The labelled videos that a model is looked at with; see `evaluate_model`.
+
+    Raises:
+        ValueError: a file that is no model, data that cannot be used, or labels that are not among
+            the model's classes.
+    """
+    about = read_metadata(model)
+    return load_labelled_videos(
+        data,
+        classes=about["spec"]["classes"],
+        split=split,
+        val_fraction=about["notes"].get("val_fraction", DEFAULT_VAL_FRACTION),
     )
 
 

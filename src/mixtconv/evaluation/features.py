@@ -10,7 +10,7 @@ from torch import Tensor
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable, VideoBatch
 from mixtconv.data.loading import scoring_loader
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
 
@@ -21,25 +21,43 @@ class VideoFeatures:
 
     features: Tensor
     """float32 (N, D): the globally pooled features that the last layer takes, averaged over the
-    frames and the views. The last layer makes of them the logits that `score_videos` gives."""
+    frames and the views. Where logits are averaged over views that are not mirrored, the last layer
+    makes of them those that `score_videos` gives."""
     indices: Tensor
     """int64 (N,), places of the videos among those asked for."""
     unreadable: tuple[Unreadable, ...]
     """The videos that could not be read."""
 
 
-def view_features(model: VideoClassifier, views: Tensor) -> Tensor:
+def view_features(
+    model: VideoClassifier, views: Tensor, protocol: Protocol, *, batch_size: int = 8
+) -> Tensor:
     """Features of videos, averaged over their frames and views.
+
+    Mirrored views are left out, as they may show another class.
 
     Args:
         model: in evaluation mode.
         views: uint8 (B, V, T, C, S, S).
+        protocol: what the views are.
+        batch_size: views that pass the network together.
 
     Returns:
         float32 (B, D).
     """
-    features = model.forward_features(model.normalize(fold_time(views)))  # (B * V, T, D)
-    return features.float().mean(dim=1).unflatten(0, views.shape[:2]).mean(dim=1)  # (B, D)
+    upright = views[:, [not mirrored for mirrored in protocol.mirrored]]
+    parts = fold_time(upright).split(batch_size)  # of (B * V, T, C, S, S)
+    features = torch.cat([_clip_features(model, part).float() for part in parts])  # (B * V, D)
+    return features.unflatten(0, upright.shape[:2]).mean(dim=1)  # (B, D)
+
+
+def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:
+    """Features of clips as they are read, or of single snippets: (N, T, C, S, S) -> (N, D)."""
+    video = model.normalize(clips)
+    if clips.shape[1] == model.num_frames:
+        return model.forward_features(video).mean(dim=1)
+    features: Tensor = model.backbone(fold_time(video))
+    return features
 
 
 def video_features(
@@ -53,6 +71,7 @@ def video_features(
     progress: Callable[[Iterable[VideoBatch]], Iterable[VideoBatch]] = iter,
 ) -> VideoFeatures:
     """Compute the features of every video; the arguments are those of `score_videos`."""
+    protocol.check_model(model.spec)
     loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
     parts, indices = [torch.empty(0, model.head.in_features)], [torch.empty(0, dtype=torch.long)]
     unreadable: list[Unreadable] = []
@@ -60,6 +79,8 @@ def video_features(
         for batch in progress(loader):
             unreadable += batch.unreadable
             if len(batch.indices):
-                parts.append(view_features(model, batch.frames).cpu())
+                parts.append(
+                    view_features(model, batch.frames, protocol, batch_size=batch_size).cpu()
+                )
                 indices.append(batch.indices)
     return VideoFeatures(torch.cat(parts), torch.cat(indices), tuple(sorted(unreadable)))

@@ -17,7 +17,7 @@ class Reading:
     """Videos to look at: val, train, test or all; default val where the data have splits, else
     all."""
     protocol: str = "1x1"
-    """Views of every video, clips x crops, such as 1x1, 2x3 or 10x3."""
+    """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""
     batch_size: int = 8
     """Views that pass the network together."""
     workers: int | None = None

@@ -12,7 +12,8 @@ from mixtconv._names import unknown_name
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.modality import probe_for
-from mixtconv.data.views import Protocol, read_indexed_views
+from mixtconv.data.protocol import Protocol
+from mixtconv.data.views import read_indexed_views
 from mixtconv.evaluation.evaluate import Progress
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device

@@ -6,7 +6,7 @@ import numpy as np
 
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.source import DataSource
-from mixtconv.evaluation.evaluate import Progress, evaluate_model
+from mixtconv.evaluation.evaluate import Progress
 from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
 from mixtconv.visualization.confusion import (
@@ -17,6 +17,7 @@ from mixtconv.visualization.confusion import (
 )
 from mixtconv.visualization.confusion_spots import confusion_spots
 from mixtconv.visualization.drawing import Drawing
+from mixtconv.visualization.drawings.scored import score_model
 from mixtconv.visualization.legend import add_legend_below
 
 MAX_LISTED = 20
@@ -42,22 +43,10 @@ def draw_confusion(
     Raises:
         ValueError: a model, scores or data that cannot be used, or no video could be read.
     """
-    reading = reading or Reading()
-    scores = (
-        load_scores(source)
-        if data is None
-        else evaluate_model(
-            source,
-            data,
-            split=reading.split,
-            protocol=reading.protocol,
-            batch_size=reading.batch_size,
-            workers=reading.workers,
-            device=reading.device,
-            precision=reading.precision,
-            progress=progress,
-        ).scores
-    )
+    if data is None:
+        scores = load_scores(source)
+    else:
+        scores = score_model(source, data, reading or Reading(), progress).scores
     return drawing_of_scores(scores, title=f"Confusions of {source}")
 
 

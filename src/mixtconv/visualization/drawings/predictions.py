@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.loading import default_workers
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.source import DataSource
-from mixtconv.data.views import Protocol, read_views
-from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION, Progress, counted
+from mixtconv.data.views import read_views
+from mixtconv.evaluation.evaluate import Progress, videos_for
 from mixtconv.evaluation.reading import Reading
-from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import ModelSpec, load_model, read_metadata
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing
+from mixtconv.visualization.drawings.scored import score_model
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent
 from mixtconv.visualization.ranking import RankedPrediction, rank_predictions
@@ -44,40 +43,25 @@ def draw_predictions(
         raise ValueError(
             f"--num-wrong is {num_wrong} and --num-right {num_right}; give 0 or more, not both 0"
         )
-    device = resolve_device(reading.device)
-    recogniser = load_model(model, device=device)
-    spec, protocol = recogniser.spec, Protocol.parse(reading.protocol)
-    samples = load_labelled_videos(
-        data,
-        classes=spec.classes,
-        split=reading.split,
-        val_fraction=read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION),
-    )
-    scores = score_videos(
-        recogniser,
-        samples,
-        protocol=protocol,
-        batch_size=reading.batch_size,
-        workers=default_workers() if reading.workers is None else reading.workers,
-        autocast=autocast(reading.precision, device),
-        progress=lambda batches: counted(batches, len(samples), progress),
-    )
-    ranked = rank_predictions(scores.logits.softmax(dim=1), scores.labels, scores.readable)
+    result = score_model(model, data, reading, progress)
+    samples = videos_for(model, data, split=reading.split)
+    scores, spec = result.scores, ModelSpec.from_dict(read_metadata(model)["spec"])
+    ranked = rank_predictions(scores.probabilities(), scores.labels, scores.readable)
     wrong = [item for item in ranked if not item.is_right]
     right = [item for item in ranked if item.is_right]
     shown = wrong[:num_wrong] + right[:num_right]
     if not ranked:
-        first = scores.unreadable[0]
+        first = result.unreadable[0]
         raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
     if not shown:
         kind, count = ("wrong", num_wrong) if num_wrong else ("right", num_right)
         raise ValueError(f"none of the {len(ranked)} predictions is {kind}, of which {count} are "
                          "asked for")  # fmt: skip
-    rows = [_row(item, samples[item.index].path, spec, protocol) for item in shown]
+    rows = [_row(item, samples[item.index].path, spec) for item in shown]
     return Drawing(
         title=f"Predictions of {spec.name}",
         description=(
-            "Clips as the model was given them, wrong predictions first, of each kind the surest "
+            "Videos with the frames of one clip, wrong predictions first, of each kind the surest "
             "first."
         ),
         figure=frame_sheet(rows),
@@ -100,11 +84,11 @@ def draw_predictions(
             for item in shown
         ),
         notes=(f"{len(wrong)} of {len(ranked)} predictions are wrong",),
-        unreadable=scores.unreadable,
+        unreadable=result.unreadable,
     )
 
 
-def _row(item: RankedPrediction, path: Path, spec: ModelSpec, protocol: Protocol) -> FrameRow:
+def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
     true, predicted = spec.classes[item.label], spec.classes[item.predicted]
     verdict = (
         f"right: {true}, {percent(100 * item.score)}"
@@ -112,10 +96,9 @@ def _row(item: RankedPrediction, path: Path, spec: ModelSpec, protocol: Protocol
         else f"wrong: {predicted}, {percent(100 * item.score)}"
     )
     truth = [] if item.is_right else [f"is {true}, {percent(100 * item.true_score)}"]
-    first_view = read_views(path, spec, protocol)[0]
-    return FrameRow(
-        shown_frames(first_view.numpy(), spec), (verdict, *truth, "/".join(path.parts[-2:]))
-    )
+    (clip,) = read_views(path, spec, Protocol())
+    caption = (verdict, *truth, "/".join(path.parts[-2:]))
+    return FrameRow(shown_frames(clip.numpy(), spec), caption)
 
 
 def _numbers(

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
+from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.loading import default_workers
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.source import DataSource
-from mixtconv.data.views import Protocol
-from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION, Progress, counted
+from mixtconv.evaluation.evaluate import Progress, counted, videos_for
 from mixtconv.evaluation.features import VideoFeatures, video_features
-from mixtconv.evaluation.reading import Reading, SplitChoice
+from mixtconv.evaluation.reading import Reading
 from mixtconv.models import load_model, read_metadata
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.visualization.drawing import Drawing
@@ -64,7 +64,7 @@ def draw_tsne(
     reading = reading or Reading()
     if perplexity <= 0:
         raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
-    samples = [_samples(path, data, reading.split) for path in models]
+    samples = [videos_for(path, data, split=reading.split) for path in models]
     labels = np.array([sample.label for sample in samples[0]])
     chosen = choose_clips(labels, limit=max_clips, seed=seed)
     found = []
@@ -183,18 +183,6 @@ def _notes(
     elif num_classes == 1:
         notes.append("one class only: neighbourhood accuracy says nothing and is not given")
     return tuple(notes)
-
-
-def _samples(
-    path: str | Path, data: str | Path | DataSource, split: SplitChoice | None
-) -> tuple[VideoSample, ...]:
-    about = read_metadata(path)
-    return load_labelled_videos(
-        data,
-        classes=about["spec"]["classes"],
-        split=split,
-        val_fraction=about["notes"].get("val_fraction", DEFAULT_VAL_FRACTION),
-    )
 
 
 def _features(
