@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, find_command, main
+from mixtconv.cli.main import COMMANDS, find_command, find_subjects, main
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -103,11 +103,22 @@ def test_a_wrong_word_is_said_in_one_line(words: list[str], says: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_a_documented_function_with_documented_flags(name: str, capsys) -> None:
-    command = find_command(name)
+def _with_subjects() -> list[str]:
+    """Every command, those of several subjects as `visualize kernels`."""
+    words = []
+    for name in COMMANDS:
+        subjects = find_subjects(name)
+        words += [name] if subjects is None else [f"{name} {subject}" for subject in subjects]
+    return words
+
+
+@pytest.mark.parametrize("words", _with_subjects())
+def test_every_command_is_a_documented_function_with_documented_flags(words: str, capsys) -> None:
+    name, *subject = words.split()
+    command, program, _ = find_command(name, subject)
+    assert program == f"mixtconv {words}"
     assert inspect.signature(command).return_annotation in (int, "int")
-    parser = make_parser(command, program=f"mixtconv {name}")
+    parser = make_parser(command, program=program)
     undocumented = [
         action.dest
         for action in parser._actions
@@ -115,9 +126,9 @@ def test_every_command_is_a_documented_function_with_documented_flags(name: str,
     ]
     assert undocumented == []
     with pytest.raises(SystemExit) as stop:
-        main([name, "--help"])
+        main([*words.split(), "--help"])
     assert stop.value.code == 0
-    assert name in capsys.readouterr().out
+    assert words in capsys.readouterr().out
 
 
 def test_the_flags_of_training_are_the_fields_of_its_settings() -> None:
@@ -132,7 +143,9 @@ def test_the_flags_of_training_are_the_fields_of_its_settings() -> None:
 def test_help_does_not_import_torch() -> None:
     script = (
         "import sys\nfrom mixtconv.cli.main import main\nmain(['--help'])\n"
-        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "main(['visualize'])\n"
+        "for words in (['train'], ['visualize', 'tsne'], ['visualize', 'sample']):\n"
+        "    try:\n        main([*words, '--help'])\n    except SystemExit:\n        pass\n"
         "assert 'torch' not in sys.modules, 'torch is imported'\n"
     )
     done = subprocess.run(
@@ -146,6 +159,7 @@ def test_help_does_not_import_torch() -> None:
     ("words", "says"),
     [
         (["trian"], "did you mean 'train'"),
+        (["visualize", "tnse"], "did you mean 'tsne'"),
         (["train", "nowhere"], "neither a folder nor a file"),
         (["train", "nowhere", "--num-frames", "0"], "--num-frames is 0; give 1 or more"),
         (["predict", "nowhere.safetensors", "x.mp4"], "no model file nowhere.safetensors"),

@@ -188,8 +188,8 @@ def _add_fields(parser: ArgumentParser, settings: Any, given: Mapping[str, Any])
 
 
 def _documented_fields(settings: Any) -> list[Any]:
-    """The texts under the fields of a dataclass, and of those that it is made from."""
-    classes = [each for each in settings.__mro__ if is_dataclass(each)]
+    """The texts under the fields of a dataclass, after those of the classes it is made from."""
+    classes = [each for each in reversed(settings.__mro__) if is_dataclass(each)]
     return [item for each in classes for item in docstring_parser.parse_from_object(each).params]
 
 

@@ -13,6 +13,8 @@ from keyword import iskeyword
 from mixtconv._names import unknown_name
 from mixtconv._version import __version__
 
+Command = Callable[..., int]
+
 COMMANDS = {
     "demo": "the main job on the embedded dataset, start to end, with a report",
     "synthesize": "write the synthetic dataset as video files",
@@ -25,6 +27,8 @@ COMMANDS = {
     "import": "make a model file of weights that others published",
     "zoo": "set the cost of every system of the paper's tables beside the published one",
     "profile": "tell what models cost: parameters, MACs by stage, time, memory",
+    "ablate": "train temporal operations at the same budget and compare them",
+    "visualize": "draw what a model learned, how it sees the videos and where it errs",
     "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; `find_command` has the function."""
@@ -51,39 +55,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def find_command(name: str) -> Callable[..., int]:
-    """The function of a command: that of its name, in the module of its name.
+def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:
+    """The function of a command, which is that of its name in the module of its name.
 
-    What Python keeps for itself has an underscore behind it, as `import_`.
+    What Python keeps for itself has an underscore behind it, as `import_`. A package in that place
+    has subjects, each a command in a module of its own (`visualize kernels`).
+
+    Returns:
+        The function, how it is called, and the arguments that are its own.
 
     Raises:
-        ValueError: an unknown command, with the near ones.
+        ValueError: there is no such command or subject; the near ones are named.
+    """
+    subjects, program = find_subjects(name), f"mixtconv {name}"
+    module = _module_name(name)
+    if subjects is None:
+        function = getattr(import_module(module), module.rpartition(".")[2])
+        return function, program, list(arguments)
+    subject, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    if subject not in subjects:
+        raise unknown_name(f"subject of {name}", subject, subjects)
+    return getattr(import_module(f"{module}.{subject}"), subject), f"{program} {subject}", rest
+
+
+def find_subjects(name: str) -> dict[str, str] | None:
+    """The subjects of a command with what each does, None for a command without.
+
+    Raises:
+        ValueError: there is no such command; the near ones are named.
     """
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    own = f"{name}_" if iskeyword(name) else name
-    return getattr(import_module(f"mixtconv.cli.{own}"), own)
+    return getattr(import_module(_module_name(name)), "SUBJECTS", None)
+
+
+def _module_name(name: str) -> str:
+    return f"mixtconv.cli.{name}_" if iskeyword(name) else f"mixtconv.cli.{name}"
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    command = find_command(name)
+    subjects = find_subjects(name)
+    if subjects is not None and (not arguments or arguments[0] in ("-h", "--help")):
+        sys.stdout.write(_subjects_overview(name, subjects))
+        return 0
+    command, program, words = find_command(name, arguments)
     from mixtconv.cli.arguments import parse_command
     from mixtconv.cli.console import set_up_logging
 
-    values = parse_command(command, arguments, program=f"mixtconv {name}")
+    values = parse_command(command, words, program=program)
     set_up_logging()
     return command(**values)
 
 
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
     return (
         "usage: mixtconv COMMAND ...\n\n"
         "Action recognition in video at the cost of a 2D network.\n\n"
-        "commands:\n" + "\n".join(lines) + "\n\n"
+        f"commands:\n{_listed(COMMANDS)}\n"
         "mixtconv COMMAND --help lists the flags of a command; mixtconv --version the version.\n"
     )
+
+
+def _subjects_overview(name: str, subjects: dict[str, str]) -> str:
+    return (
+        f"usage: mixtconv {name} SUBJECT ...\n\n"
+        f"Subjects, to {COMMANDS[name]}:\n{_listed(subjects)}\n"
+        f"mixtconv {name} SUBJECT --help lists the flags of a subject.\n"
+    )
+
+
+def _listed(purposes: dict[str, str]) -> str:
+    width = max(map(len, purposes))
+    return "".join(f"  {name:{width}}  {purpose}\n" for name, purpose in purposes.items())
 
 
 def _one_line(error: ValueError | OSError) -> str:

@@ -54,6 +54,8 @@ class VideoItem(NamedTuple):
     frames: Tensor
     label: int
     number: int
+    mirrored: bool = False
+    """Whether left and right were exchanged, and the label with them."""
 
 
 class VideoBatch(NamedTuple):
@@ -123,13 +125,14 @@ class TrainingClips(Dataset):
             clip.frames, self.spec.image_size, chance, scales=self.crop_scales
         )  # (T, 3, S, S), or (T, L, C / L, S, S)
         label = sample.label
-        if (
+        mirrored = (
             self.mirroring is not None
             and label not in self._never_mirrored
             and chance.random() < MIRROR_PROBABILITY
-        ):
+        )
+        if mirrored and self.mirroring is not None:
             frames, label = mirror(frames, self.spec.modality), self.mirroring.target[label]
-        return VideoItem(join_snippets(frames, self.spec), label, index)
+        return VideoItem(join_snippets(frames, self.spec), label, index, mirrored)
 
 
 class ScoringViews(Dataset):

@@ -4,6 +4,7 @@ Validation, testing and prediction all go through `read_views`, so that a score 
 wherever it is made.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,18 +16,37 @@ from mixtconv.data.transforms import CROPS, mirror, scoring_side
 from mixtconv.models.spec import ModelSpec
 
 
+@dataclass(frozen=True)
+class Views:
+    """The views of a video, with the frames that they were made of."""
+
+    frames: Tensor
+    """uint8 (V, T, C, S, S), clip by clip, each with its crops."""
+    indices: tuple[int, ...]
+    """Numbers, in the video, of the frames (of modalities other than pictures, of the first frames
+    of the snippets), clip by clip."""
+    num_frames: int
+    """Frames of the whole video."""
+
+
 def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
     """Read the views of a video: uint8 (V, T, C, S, S), clip by clip, each with its crops.
 
     Raises:
         UnreadableVideoError: the video gives no usable frame.
     """
+    return read_indexed_views(path, spec, protocol).frames
+
+
+def read_indexed_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Views:
+    """Read the views of a video as `read_views` does, and say which frames they show."""
 
     def choose(num_video_frames: int) -> list[int]:
         return [frame for clip in protocol.clips(spec, num_video_frames) for frame in clip]
 
     clip = read_model_clip(path, choose, spec, least_short_side=scoring_side(spec.image_size))
-    return join_snippets(crop_views(clip.frames, spec, protocol), spec)
+    frames = join_snippets(crop_views(clip.frames, spec, protocol), spec)
+    return Views(frames, clip.indices, clip.num_frames)
 
 
 def crop_views(frames: Tensor, spec: ModelSpec, protocol: Protocol) -> Tensor:

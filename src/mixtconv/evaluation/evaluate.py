@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
@@ -17,6 +17,7 @@ from mixtconv.data.source import DataSource
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.processes import meeting, own_device
+from mixtconv.evaluation.reading import SplitChoice
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -25,10 +26,13 @@ from mixtconv.evaluation.scores_file import (
     save_scores,
 )
 from mixtconv.evaluation.scoring import VideoScores, score_videos
-from mixtconv.models import load_model, optimize_for_inference
+from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Told the videos done and all of them."""
 
 DEFAULT_VAL_FRACTION = 0.2
 """Part of the videos held out by rule for a model that does not say what its training held out."""
@@ -79,14 +83,14 @@ def evaluate_model(
     model: str | Path,
     data: str | Path | DataSource,
     *,
-    split: Literal["val", "train", "test", "all"] | None = None,
+    split: SplitChoice | None = None,
     protocol: str = "1x1",
     batch_size: int = 8,
     workers: int | None = None,
     device: str = "auto",
     precision: Precision = "auto",
     scores_path: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model file on labelled videos.
 
@@ -123,15 +127,8 @@ def evaluate_model(
     mirroring = model_mirroring(trained)
     if any(views.mirrored):
         _say_what_is_mirrored(mirroring)
-    held_out = trained.notes.get("val_fraction", DEFAULT_VAL_FRACTION)
     recogniser = optimize_for_inference(trained)
-    samples = load_labelled_videos(
-        data,
-        classes=recogniser.spec.classes,
-        split=split,
-        val_fraction=held_out,
-        keep_missing=True,  # they count as wrong, as unreadable ones do
-    )
+    samples = videos_for(model, data, split=split)
     own_share = samples[launch.rank :: launch.num_processes] if launch else samples
     with meeting(launch):
         scores = score_videos(
@@ -143,7 +140,7 @@ def evaluate_model(
             workers=default_workers() if workers is None else workers,
             autocast=autocast(precision, target),
             launch=launch,
-            progress=lambda batches: _counted(batches, len(own_share), progress),
+            progress=lambda batches: counted(batches, len(own_share), progress),
         )
     source = ScoreSource(
         model=str(model),
@@ -165,6 +162,25 @@ def evaluate_model(
         unreadable=scores.unreadable,
         scores=saved,
         scores_path=None if scores_path is None else str(scores_path),
+    )
+
+
+def videos_for(
+    model: str | Path, data: str | Path | DataSource, *, split: SplitChoice | None = None
+) -> tuple[VideoSample, ...]:
+    """The labelled videos that a model is looked at with; see `evaluate_model`.
+
+    Raises:
+        ValueError: a file that is no model, data that cannot be used, or labels that are not among
+            the model's classes.
+    """
+    about = read_metadata(model)
+    return load_labelled_videos(
+        data,
+        classes=about["spec"]["classes"],
+        split=split,
+        val_fraction=about["notes"].get("val_fraction", DEFAULT_VAL_FRACTION),
+        keep_missing=True,  # they count as wrong, as unreadable ones do
     )
 
 
@@ -204,9 +220,10 @@ def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
         )
 
 
-def _counted(
-    batches: Iterable[VideoBatch], num_videos: int, progress: Callable[[int, int], None] | None
+def counted(
+    batches: Iterable[VideoBatch], num_videos: int, progress: Progress | None
 ) -> Iterator[VideoBatch]:
+    """The batches, while `progress` is told the videos done and all of them."""
     done = 0
     for batch in batches:
         yield batch

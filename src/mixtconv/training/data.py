@@ -14,6 +14,19 @@ from mixtconv.models import ModelSpec
 from mixtconv.training.settings import TrainingSettings
 
 
+def training_clips(
+    catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings
+) -> TrainingClips:
+    """The random clips that a run trains on."""
+    return TrainingClips(
+        catalog.train,
+        spec,
+        mirroring=choose_pairs(catalog.classes, settings.flip_pairs) if settings.flip else None,
+        crop_scales=settings.crop_scales or CROP_SCALES,
+        seed=settings.seed,
+    )
+
+
 class VideoDataModule(LightningDataModule):
     """Training clips and validation views of a catalog.
 
@@ -47,16 +60,7 @@ class VideoDataModule(LightningDataModule):
         )
         sampler.set_epoch(trainer.current_epoch)  # workers ask before Lightning sets it
         sampler.resume_at(*self._resume_at)
-        mirroring = None
-        if self.settings.flip:
-            mirroring = choose_pairs(self.catalog.classes, self.settings.flip_pairs)
-        dataset = TrainingClips(
-            self.catalog.train,
-            self.spec,
-            mirroring=mirroring,
-            crop_scales=self.settings.crop_scales or CROP_SCALES,
-            seed=self.settings.seed,
-        )
+        dataset = training_clips(self.catalog, self.spec, self.settings)
         return training_loader(
             dataset, sampler, batch_size=self.settings.batch_size, workers=self.workers
         )

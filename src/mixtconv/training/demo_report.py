@@ -14,13 +14,11 @@ from mixtconv.evaluation.complexity import Complexity
 from mixtconv.evaluation.metrics import confusion
 from mixtconv.evaluation.scoring import VideoScores
 from mixtconv.models import VideoClassifier
-from mixtconv.ops import MixTConv
 from mixtconv.training.record import EpochRecord
+from mixtconv.visualization.learned_kernels import learned_kernels
 from mixtconv.visualization.report_data import (
     CurvePoint,
     ExampleStrip,
-    KernelGroup,
-    KernelSite,
     ModelResult,
     Prediction,
     Report,
@@ -89,26 +87,6 @@ def _result(run: DemoRun) -> ModelResult:
         ),
         kernels=learned_kernels(run.model),
         protocol=run.protocol.describe(run.model.spec),
-    )
-
-
-def learned_kernels(model: VideoClassifier) -> tuple[KernelSite, ...]:
-    """The temporal kernels of a model's mixed convolutions, beside those they started from."""
-    return tuple(
-        KernelSite(
-            name.removeprefix("backbone.").removesuffix(".temporal"),
-            _groups(layer, list(layer.weights)),
-            _groups(layer, layer.initial_weights()),
-        )
-        for name, layer in model.named_modules()
-        if isinstance(layer, MixTConv)
-    )
-
-
-def _groups(layer: MixTConv, weights: Sequence) -> tuple[KernelGroup, ...]:
-    return tuple(
-        KernelGroup(size, dilation, weight.detach().cpu().numpy(), layer.causal)
-        for size, dilation, weight in zip(layer.kernel_sizes, layer.dilations, weights, strict=True)
     )
 
 

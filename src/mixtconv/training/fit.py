@@ -137,7 +137,7 @@ def train(
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
             "flip_pairs": mirroring.pairs,
-            "data_fingerprint": _fingerprint(catalog),
+            "data_fingerprint": fingerprint(catalog),
         },
         skip_unreadable=settings.skip_unreadable,
     )
@@ -276,7 +276,7 @@ def _check_processes(settings: TrainingSettings, device: torch.device, *, num_va
         )
 
 
-def _fingerprint(catalog: VideoCatalog) -> str:
+def fingerprint(catalog: VideoCatalog) -> str:
     """A hash of classes, videos and labels, which tells whether a resumed run has the same."""
     lines = list(catalog.classes)
     for samples in (catalog.train, catalog.val):

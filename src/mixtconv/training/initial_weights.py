@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixtconv.models import VideoClassifier, create_model, load_model
 from mixtconv.models.file import is_model_file
@@ -44,9 +45,7 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     Raises:
         ValueError: an unknown model, or weights that cannot be had or do not fit.
     """
-    stages = tuple(settings.stages) if settings.stages is not None else None
-    told = {name: getattr(settings, name) for name in _SPEC_FIELDS} | {"stages": stages}
-    shape = {name: value for name, value in told.items() if value is not None}
+    shape = model_shape(settings)
 
     def create(pretrained: bool | Path) -> VideoClassifier:
         return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
@@ -72,6 +71,13 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     if is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
+
+
+def model_shape(settings: TrainingSettings) -> dict[str, Any]:
+    """What the settings of a run say of a `ModelSpec`, besides its name and its classes."""
+    stages = tuple(settings.stages) if settings.stages is not None else None
+    told = {name: getattr(settings, name) for name in _SPEC_FIELDS} | {"stages": stages}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:

@@ -163,16 +163,17 @@ class TrainingSettings(DataSource):
             if not is_allowed(getattr(self, name)):
                 raise _refused(name, getattr(self, name), allowed)
 
+    def decisive(self) -> dict[str, Any]:
+        """What decides, with the content of the data, the result of a run: on how many processes it
+        is trained does, on which machines these are does not."""
+        free = {*_FREE_TO_CHANGE, "devices", "nodes"}
+        names = [field.name for field in fields(self) if field.name not in free]
+        return {name: getattr(self, name) for name in names} | {"devices": self.num_processes}
+
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would make the result another one."""
-        free = set(_FREE_TO_CHANGE)
-        if self.num_processes == earlier.num_processes:  # on which machines does not count
-            free |= {"devices", "nodes"}
-        return [
-            flag(field.name)
-            for field in fields(self)
-            if field.name not in free and getattr(self, field.name) != getattr(earlier, field.name)
-        ]
+        before = earlier.decisive()
+        return [flag(name) for name, value in self.decisive().items() if value != before[name]]
 
 
 _AT_LEAST_ONE = (

@@ -1,15 +1,11 @@
 """Confusion matrices: which class is taken for which, with confused classes side by side."""
 
-import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from mixtconv.visualization.palette import (
@@ -21,6 +17,7 @@ from mixtconv.visualization.palette import (
     heat_colors,
     new_figure,
 )
+from mixtconv.visualization.text_width import text_width
 
 AxisLabels = Literal["names", "numbers"]
 
@@ -162,7 +159,7 @@ class _Layout:
         size = len(names)
         if named:
             cell = min(44.0, max(20.0, 400 / size))
-            widest = max(_text_width(f"{size} {name}", cls.FONT) for name in names)
+            widest = max(text_width(f"{size} {name}", cls.FONT) for name in names)
             return cls(cell, cell * size, max(widest, 70) + 16)
         side = 308.0 if size <= MAX_NAMED_CLASSES else 600.0
         cell = min(70.0, side / size)
@@ -186,16 +183,6 @@ class _Layout:
         for spine in axes.spines.values():
             spine.set_color(LINE)
         return axes
-
-
-def _text_width(text: str, size: float) -> float:
-    """Upper bound of a text's width in pixels, with hinting or in the page's font."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        font = FontProperties(size=size)
-        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return 1.05 * width + 0.5 * size * wide  # the stand-in for a missing glyph is half as wide
 
 
 def _draw_grid(axes: Any, size: int) -> None:

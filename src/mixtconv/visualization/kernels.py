@@ -70,32 +70,47 @@ def temporal_kernels(site: KernelSite) -> Figure:
     >>> len(temporal_kernels(site).axes)
     2
     """
+    with chart_style():
+        figure = new_figure(*site_size(site))
+        draw_site(figure, site)
+        return figure
+
+
+def site_size(site: KernelSite) -> tuple[float, float]:
+    """Width and height in pixels of the picture of one place."""
+    widths, tap = _group_widths(site)
+    width = max(WIDTH, LEFT + RIGHT + GAP * (len(widths) - 1) + tap * sum(widths))
+    num_rows = 2 if site.initial else 1
+    return width, TOP + num_rows * (ROW_HEIGHT + ROW_GAP) - ROW_GAP + BOTTOM
+
+
+def draw_site(figure: Figure, site: KernelSite, *, left: float = 0, top: float = 0) -> None:
+    """Draw one place into a figure, so many pixels from its upper left corner."""
     rows = [("at the start", site.initial)] if site.initial else []
     rows.append(("learned", site.groups))
     orders = [channel_order(group) for group in site.groups]
     limit = _color_limit(site)
-    with chart_style():
-        widths = [max(group.kernel_size, MIN_TAPS_WIDE) for group in site.groups]
-        free = WIDTH - LEFT - RIGHT - GAP * (len(widths) - 1)
-        tap = min(MAX_TAP, max(MIN_TAP, free / sum(widths)))
-        width = max(WIDTH, LEFT + RIGHT + GAP * (len(widths) - 1) + tap * sum(widths))
-        height = TOP + len(rows) * (ROW_HEIGHT + ROW_GAP) - ROW_GAP + BOTTOM
-        figure = new_figure(width, height)
-        for row, (title, groups) in enumerate(rows):
-            top, left = TOP + row * (ROW_HEIGHT + ROW_GAP), float(LEFT)
-            for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
-                box = (left, top, tap * group.kernel_size, ROW_HEIGHT)
-                axes = _axes(figure, box)
-                _draw_group(axes, group, order, limit)
-                if index == 0:
-                    _title_row(axes, title, tap)
-                if row == 0:
-                    _title_group(axes, group, len(order))
-                if row == len(rows) - 1:
-                    _label_taps(axes, group, len(order))
-                left += tap * widths[index] + GAP
-        _draw_scale(figure, limit, height)
-        return figure
+    widths, tap = _group_widths(site)
+    for row, (title, groups) in enumerate(rows):
+        y, x = top + TOP + row * (ROW_HEIGHT + ROW_GAP), left + LEFT
+        for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
+            axes = _axes(figure, (x, y, tap * group.kernel_size, ROW_HEIGHT))
+            _draw_group(axes, group, order, limit)
+            if index == 0:
+                _title_row(axes, title, tap)
+            if row == 0:
+                _title_group(axes, group, len(order))
+            if row == len(rows) - 1:
+                _label_taps(axes, group, len(order))
+            x += tap * widths[index] + GAP
+    _draw_scale(figure, limit, left + LEFT, top + site_size(site)[1] - 34)
+
+
+def _group_widths(site: KernelSite) -> tuple[list[float], float]:
+    """How many taps wide each group is drawn, and how many pixels a tap."""
+    widths = [max(group.kernel_size, MIN_TAPS_WIDE) for group in site.groups]
+    free = WIDTH - LEFT - RIGHT - GAP * (len(widths) - 1)
+    return widths, min(MAX_TAP, max(MIN_TAP, free / sum(widths)))
 
 
 def _color_limit(site: KernelSite) -> float:
@@ -169,9 +184,9 @@ def tap_name(offset: int) -> str:
     return f"t{offset:+d}".replace("-", "\N{MINUS SIGN}") if offset else "t"
 
 
-def _draw_scale(figure: Figure, limit: float, height: float) -> None:
+def _draw_scale(figure: Figure, limit: float, left: float, top: float) -> None:
     """The legend of the colours, below the kernels."""
-    axes = _axes(figure, (LEFT, height - 34, 120, 9))
+    axes = _axes(figure, (left, top, 120, 9))
     colors = heat_colors(np.linspace(-1, 1, 121)[None])
     axes.imshow(colors, interpolation="none", aspect="auto")
     texts = (f"\N{MINUS SIGN}{limit:.2g}", "0", f"+{limit:.2g}")

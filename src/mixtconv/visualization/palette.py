@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 INK = "#20252d"
 MUTED = "#596270"
 LINE = "#cfd4db"
+PAGE = "#fcfcfb"
+"""The page itself, for what lies under a text."""
 ON_HEAT = "#fefefe"
 """Text on a full cell of a heat map, in both modes."""
 SERIES = ("#1261a8", "#bf4a0a", "#0d776a", "#7a3fa3", "#80620a", "#b0286c")
@@ -26,6 +28,7 @@ CSS_VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
     LINE: "--line",
+    PAGE: "--page",
     **{color: f"--series-{index}" for index, color in enumerate(SERIES)},
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

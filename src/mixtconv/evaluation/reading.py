@@ -1,0 +1,34 @@
+"""How a model is run over labelled videos: the flags that several commands share.
+
+Nothing heavy is imported here, as `--help` reads it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SplitChoice = Literal["val", "train", "test", "all"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which videos of the data are looked at, and how."""
+
+    split: SplitChoice | None = None
+    """Videos to look at: val, train, test or all; default val where the data have splits, else
+    all."""
+    protocol: str = "1x1"
+    """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""
+    batch_size: int = 8
+    """Views that pass the network together."""
+    workers: int | None = None
+    """Processes that read videos; default one a core, at most 8."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:0 or mps."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"--batch-size is {self.batch_size}; give 1 or more")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"--workers is {self.workers}; give 0 or more")

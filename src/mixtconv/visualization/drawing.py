@@ -1,0 +1,141 @@
+"""A picture with the numbers that it shows, and its files.
+
+The suffix of a file chooses how the picture is written; which suffixes there are depends on what is
+drawn. Whatever lay under the name before is replaced, in one step, by a whole picture.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixtconv.data.dataset import Unreadable
+from mixtconv.data.video_writer import write_video
+from mixtconv.models.file import write_atomically
+from mixtconv.visualization.hover_page import Spot, hover_page
+from mixtconv.visualization.palette import chart_style
+
+STILL = (".png", ".svg")
+INTERACTIVE = (*STILL, ".html")
+MOVING = (*STILL, ".mp4")
+DOTS_PER_PIXEL = 2
+"""Of PNG files, for fine screens and print."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames that are shown one after the other."""
+
+    frames: NDArray[np.uint8]
+    """(N, H, W, 3), H and W even."""
+    frames_per_second: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, the numbers beside it, and what the user should know of both."""
+
+    title: str
+    description: str
+    """What is seen, in words."""
+    figure: Figure
+    numbers: dict[str, Any]
+    """As `--format json` prints them."""
+    columns: tuple[str, ...]
+    """Heads of the table that is printed for people."""
+    rows: tuple[tuple[object, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Sentences about what was left out or could not be done."""
+    spots: tuple[Spot, ...] = ()
+    """What a page says of the places of the picture."""
+    film: Film | None = None
+    unreadable: tuple[Unreadable, ...] = ()
+    """Videos that could not be read."""
+
+
+def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
+    """Refuse a file name that no picture can be written under, before work is spent on it.
+
+    Raises:
+        ValueError: another suffix than the allowed ones, or a folder of that name.
+
+    >>> check_picture_path("map.jpg", STILL)
+    Traceback (most recent call last):
+    ...
+    ValueError: --out is 'map.jpg'; this picture is written as .png or .svg
+    """
+    target = Path(path)
+    if target.suffix.lower() not in allowed:
+        *others, last = allowed
+        raise ValueError(
+            f"--out is {str(path)!r}; this picture is written as {', '.join(others)} or {last}"
+        )
+    if target.is_dir():
+        raise ValueError(f"--out is {str(path)!r}, which is a folder; give the name of a file")
+    return target
+
+
+def write_drawing(drawing: Drawing, path: str | Path) -> Path:
+    """Write a picture in the form that the suffix names, and return its path.
+
+    Raises:
+        ValueError: a suffix that this drawing cannot be written as.
+        OSError: the file cannot be written.
+    """
+    can_write = [*INTERACTIVE] if drawing.spots else [*STILL]
+    target = check_picture_path(path, can_write + ([".mp4"] if drawing.film else []))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _WRITERS[target.suffix.lower()](drawing, target)
+    return target
+
+
+def _write_png(drawing: Drawing, path: Path) -> None:
+    write_atomically(path, _saved(drawing.figure, "png"))
+
+
+def _write_svg(drawing: Drawing, path: Path) -> None:
+    write_atomically(path, _saved(drawing.figure, "svg"))
+
+
+def _write_html(drawing: Drawing, path: Path) -> None:
+    page = hover_page(
+        drawing.figure,
+        drawing.spots,
+        title=drawing.title,
+        description=drawing.description,
+        notes=drawing.notes,
+        columns=drawing.columns,
+        rows=drawing.rows,
+    )
+    write_atomically(path, page.encode())
+
+
+def _write_film(drawing: Drawing, path: Path) -> None:
+    assert drawing.film is not None
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    write_video(part, drawing.film.frames, frames_per_second=drawing.film.frames_per_second)
+    part.replace(path)
+
+
+_WRITERS: dict[str, Callable[[Drawing, Path], None]] = {
+    ".png": _write_png,
+    ".svg": _write_svg,
+    ".html": _write_html,
+    ".mp4": _write_film,
+}
+
+
+def _saved(figure: Figure, kind: str) -> memoryview:
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with chart_style(), warnings.catch_warnings():
+        # names of classes come in any script, and matplotlib's font has not all of them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format=kind, dpi=figure.dpi * DOTS_PER_PIXEL, metadata=metadata)
+    return buffer.getbuffer()

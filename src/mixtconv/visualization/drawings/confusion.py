@@ -1,0 +1,111 @@
+"""The confusion matrix of a model on videos, or of scores in a file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mixtconv.data.dataset import Unreadable
+from mixtconv.data.source import DataSource
+from mixtconv.evaluation.evaluate import Progress
+from mixtconv.evaluation.reading import Reading
+from mixtconv.evaluation.scores_file import SavedScores, load_scores
+from mixtconv.visualization.confusion import (
+    confusion_matrix,
+    confusion_order,
+    names_fit,
+    top_confusions,
+)
+from mixtconv.visualization.confusion_spots import confusion_spots
+from mixtconv.visualization.drawing import Drawing
+from mixtconv.visualization.drawings.scored import score_model
+from mixtconv.visualization.legend import add_legend_below
+
+MAX_LISTED = 20
+LEGEND_WIDTH = 1240
+"""Of pictures whose classes are listed below, for three columns of long names."""
+
+
+def draw_confusion(
+    source: str | Path,
+    data: str | Path | DataSource | None = None,
+    *,
+    reading: Reading | None = None,
+    progress: Progress | None = None,
+) -> Drawing:
+    """Draw which class is taken for which, with confused classes side by side.
+
+    Args:
+        source: a model file, or without `data` a file of scores (`mixtconv evaluate --scores`).
+        data: labelled videos, for a model.
+        reading: which videos, and how they are read.
+        progress: called with the videos done and all of them.
+
+    Raises:
+        ValueError: a model, scores or data that cannot be used, or no video could be read.
+    """
+    if data is None:
+        scores = load_scores(source)
+    else:
+        scores = score_model(source, data, reading or Reading(), progress).scores
+    return drawing_of_scores(scores, title=f"Confusions of {source}")
+
+
+def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
+    """Draw the confusion matrix of scores that are there already."""
+    counts = scores.confusion().numpy()
+    if not counts.any():
+        raise ValueError("none of the videos could be read, so there are no confusions to draw")
+    order = confusion_order(counts)
+    figure = confusion_matrix(counts, scores.classes, order=order)
+    place = {index: number for number, index in enumerate(order, start=1)}
+    if not names_fit(scores.classes):  # the matrix shows their places alone
+        names = [f"{place[index]} {scores.classes[index]}" for index in order]
+        add_legend_below(figure, names, min_width=LEGEND_WIDTH)
+    found = top_confusions(counts, limit=MAX_LISTED)
+    right, clips = int(counts.trace()), int(counts.sum())
+    notes = [f"{right} of {clips} clips lie on the diagonal"]
+    if not found:
+        notes.append("no class is taken for another")
+    seen = np.flatnonzero(counts.sum(axis=1))
+    if len(seen) < len(scores.classes):
+        notes.append(f"{len(scores.classes) - len(seen)} classes have no clips")
+    listed = [
+        {
+            "true_class": scores.classes[item.true_class],
+            "predicted_class": scores.classes[item.predicted_class],
+            "count": item.count,
+            "share": item.share,
+        }
+        for item in found
+    ]
+    return Drawing(
+        title=title,
+        description=(
+            "A row holds the clips of a true class, a column those that were given one class; "
+            "colour is the share of the row. Classes that are confused stand side by side."
+        ),
+        figure=figure,
+        numbers={
+            "num_clips": clips,
+            "num_right": right,
+            "order": [scores.classes[index] for index in order],
+            "matrix": counts[np.ix_(order, order)].tolist(),
+            "top_confusions": listed,
+        },
+        columns=("true class", "taken for", "clips", "share %"),
+        rows=tuple(
+            (
+                f"{place[item.true_class]} {scores.classes[item.true_class]}",
+                f"{place[item.predicted_class]} {scores.classes[item.predicted_class]}",
+                item.count,
+                100 * item.share,
+            )
+            for item in found
+        ),
+        notes=tuple(notes),
+        spots=confusion_spots(figure, counts, scores.classes, order),
+        unreadable=tuple(
+            Unreadable(scores.keys.index(video.key), video.key, video.reason)
+            for video in scores.unreadable
+        ),
+    )

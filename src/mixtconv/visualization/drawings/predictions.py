@@ -1,0 +1,114 @@
+"""Clips that a model gets wrong and right, with their frames, the surest first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixtconv.data.catalog import VideoSample
+from mixtconv.data.protocol import Protocol
+from mixtconv.data.source import DataSource
+from mixtconv.data.views import read_views
+from mixtconv.evaluation.evaluate import Progress, videos_for
+from mixtconv.evaluation.reading import Reading
+from mixtconv.models import ModelSpec, read_metadata
+from mixtconv.visualization.drawing import Drawing
+from mixtconv.visualization.drawings.scored import score_model
+from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
+from mixtconv.visualization.number_text import percent
+from mixtconv.visualization.ranking import RankedPrediction, rank_predictions
+
+
+def draw_predictions(
+    model: str | Path,
+    data: str | Path | DataSource,
+    *,
+    reading: Reading | None = None,
+    num_wrong: int = 6,
+    num_right: int = 4,
+    progress: Progress | None = None,
+) -> Drawing:
+    """Draw predictions with the frames that the model saw: first wrong ones, then right ones.
+
+    Args:
+        model: a model file.
+        data: labelled videos, as for `evaluate_model`.
+        reading: which videos, and how they are read.
+        num_wrong, num_right: at most so many of each.
+        progress: called with the videos done and all of them.
+
+    Raises:
+        ValueError: a model or data that cannot be used, or none of the videos can be read.
+    """
+    reading = reading or Reading()
+    if num_wrong < 0 or num_right < 0 or num_wrong + num_right == 0:
+        raise ValueError(
+            f"--num-wrong is {num_wrong} and --num-right {num_right}; give 0 or more, not both 0"
+        )
+    result = score_model(model, data, reading, progress)
+    samples = videos_for(model, data, split=reading.split)
+    scores, spec = result.scores, ModelSpec.from_dict(read_metadata(model)["spec"])
+    ranked = rank_predictions(scores.probabilities(), scores.labels, scores.readable)
+    wrong = [item for item in ranked if not item.is_right]
+    right = [item for item in ranked if item.is_right]
+    shown = wrong[:num_wrong] + right[:num_right]
+    if not ranked:
+        first = result.unreadable[0]
+        raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
+    if not shown:
+        kind, count = ("wrong", num_wrong) if num_wrong else ("right", num_right)
+        raise ValueError(f"none of the {len(ranked)} predictions is {kind}, of which {count} are "
+                         "asked for")  # fmt: skip
+    rows = [_row(item, samples[item.index].path, spec) for item in shown]
+    return Drawing(
+        title=f"Predictions of {spec.name}",
+        description=(
+            "Videos with the frames of one clip, wrong predictions first, of each kind the surest "
+            "first."
+        ),
+        figure=frame_sheet(rows),
+        numbers={
+            "model": str(model),
+            "num_wrong": len(wrong),
+            "num_right": len(right),
+            "shown": [_numbers(item, samples, spec.classes) for item in shown],
+        },
+        columns=("", "true class", "predicted", "score", "score of the true class", "video"),
+        rows=tuple(
+            (
+                "right" if item.is_right else "wrong",
+                spec.classes[item.label],
+                spec.classes[item.predicted],
+                f"{item.score:.3f}",
+                f"{item.true_score:.3f}",
+                str(samples[item.index].path),
+            )
+            for item in shown
+        ),
+        notes=(f"{len(wrong)} of {len(ranked)} predictions are wrong",),
+        unreadable=result.unreadable,
+    )
+
+
+def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
+    true, predicted = spec.classes[item.label], spec.classes[item.predicted]
+    verdict = (
+        f"right: {true}, {percent(100 * item.score)}"
+        if item.is_right
+        else f"wrong: {predicted}, {percent(100 * item.score)}"
+    )
+    truth = [] if item.is_right else [f"is {true}, {percent(100 * item.true_score)}"]
+    (clip,) = read_views(path, spec, Protocol())
+    caption = (verdict, *truth, "/".join(path.parts[-2:]))
+    return FrameRow(shown_frames(clip.numpy(), spec), caption)
+
+
+def _numbers(
+    item: RankedPrediction, samples: Sequence[VideoSample], classes: Sequence[str]
+) -> dict[str, object]:
+    return {
+        "path": str(samples[item.index].path),
+        "label": classes[item.label],
+        "predicted": classes[item.predicted],
+        "score": item.score,
+        "label_score": item.true_score,
+        "right": item.is_right,
+    }

@@ -1,0 +1,102 @@
+"""Features of clips laid out on a plane by t-SNE ("Visualizing Data using t-SNE", van der Maaten
+and Hinton 2008), as scikit-learn does it, from their first 50 principal components.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERPLEXITY = 30.0
+MAX_CLIPS = 5000
+"""Clips of a map: t-SNE of 5000 takes about a minute, and more points hide each other."""
+NUM_COMPONENTS = 50
+
+
+def choose_clips(
+    labels: Sequence[int] | NDArray[Any], *, limit: int = MAX_CLIPS, seed: int = 0
+) -> NDArray[np.intp]:
+    """Choose clips for a map by chance, of every class in proportion, in their order.
+
+    The clips are shuffled within their classes and then taken evenly over all classes laid end to
+    end, so a class loses at most one clip against its share.
+
+    >>> choose_clips([0] * 6 + [1] * 2, limit=4).tolist()
+    [1, 4, 5, 7]
+    """
+    if limit < 1:
+        raise ValueError(f"the number of clips is {limit}; give 1 or more")
+    labels = np.asarray(labels)
+    if len(labels) <= limit:
+        return np.arange(len(labels))
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    places = (np.arange(limit) + 0.5) * len(labels) / limit
+    return np.sort(by_class[places.astype(int)])
+
+
+def fitting_perplexity(num_clips: int, perplexity: float = PERPLEXITY) -> float:
+    """The perplexity, or a third of the other clips where it is larger, as van der Maaten advises.
+
+    >>> fitting_perplexity(1000), fitting_perplexity(31)
+    (30.0, 10.0)
+    """
+    return min(perplexity, max(num_clips - 1, 1) / 3)
+
+
+def embed(
+    features: NDArray[Any], *, perplexity: float = PERPLEXITY, seed: int = 0
+) -> NDArray[np.float64]:
+    """Lay features out on a plane: (N, D) -> (N, 2). The same seed gives the same map.
+
+    Args:
+        features: finite.
+        perplexity: about how many neighbours a clip keeps near; see `fitting_perplexity`.
+        seed: seed of chance.
+
+    Raises:
+        ValueError: features that are not finite, a perplexity that is not above 0, or scikit-learn
+            is not installed.
+    """
+    if not np.isfinite(features).all():
+        raise ValueError(
+            "the features hold values that are not finite, so they have no map: the model has "
+            "diverged in training; train it with a smaller --lr"
+        )
+    if perplexity <= 0:
+        raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
+    sklearn = require_sklearn()
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    if len(centred) < 2 or not centred.any():
+        return np.zeros((len(centred), 2))  # one place for all
+    components = min(NUM_COMPONENTS, *centred.shape)
+    reduced = sklearn.decomposition.PCA(components, random_state=seed).fit_transform(centred)
+    if components == 1:
+        reduced = np.pad(reduced, ((0, 0), (0, 1)))  # it starts from two components
+    reduced /= np.abs(reduced).max()  # its learning rate suits no scale in particular
+    tsne = sklearn.manifold.TSNE(
+        perplexity=fitting_perplexity(len(reduced), perplexity),
+        init=1e-4 * reduced[:, :2] / reduced[:, 0].std(),
+        random_state=seed,
+    )
+    return tsne.fit_transform(reduced).astype(np.float64)
+
+
+def require_sklearn() -> ModuleType:
+    """scikit-learn with the parts that are used here.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import sklearn.decomposition  # noqa: PLC0415
+        import sklearn.manifold  # noqa: PLC0415
+        import sklearn.neighbors  # noqa: PLC0415
+    except ImportError as error:
+        raise ValueError(
+            "t-SNE needs scikit-learn: install it with pip install 'mixtconv[viz]'"
+        ) from error
+    module: ModuleType = sklearn
+    return module

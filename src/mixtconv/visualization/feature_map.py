@@ -1,0 +1,157 @@
+"""Maps of features: every clip a point, every class a mark, several models side by side."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixtconv.visualization.class_marks import MARKERS, class_mark
+from mixtconv.visualization.legend import LEGEND_FONT, LEGEND_ROW, Legend, lay_out_legend
+from mixtconv.visualization.number_text import percent
+from mixtconv.visualization.palette import INK, LINE, MUTED, PAGE, chart_style, new_figure
+from mixtconv.visualization.text_width import text_width, wrapped
+
+GAP, MARGIN, HEADER = 24, 12, 50
+PANEL, LARGE_PANEL, LARGE_SINGLE = 440, 640, 900
+"""Side of a map in pixels: with few classes, with many, and with many for one model alone."""
+MANY_CLASSES = 40
+LABEL_FONT = 9.5
+POINT_AREAS = ((300, 36), (1000, 22), (math.inf, 12))
+"""Up to so many clips, so large a point, in square pixels."""
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """The clips of one model on a plane."""
+
+    name: str
+    """The model's name."""
+    points: NDArray[Any]
+    """(N, 2), clips in the same order for all models."""
+    accuracy: float
+    """Neighbourhood accuracy of the features, in percent; NaN where it is not defined."""
+    map_accuracy: float
+    """Neighbourhood accuracy of the points."""
+
+
+def feature_maps(
+    maps: Sequence[FeatureMap], labels: NDArray[Any], classes: Sequence[str]
+) -> Figure:
+    """Draw the maps side by side, with one legend of the classes below.
+
+    With more classes than markers a class's number stands on the map as well, where it has room
+    beside the others, and before its name.
+
+    Args:
+        maps: one a model.
+        labels: (N,) the classes of the clips.
+        classes: names; only those with clips stand in the legend.
+
+    >>> points = np.array([[0.0, 0.0], [1.0, 1.0]])
+    >>> figure = feature_maps([FeatureMap("TSN", points, 50.0, 50.0)], np.array([0, 1]), ["a", "b"])
+    >>> len(figure.axes)
+    2
+    """
+    shown = np.unique(labels).tolist()
+    numbered = len(classes) > len(MARKERS)
+    names = [f"{label + 1} {classes[label]}" if numbered else classes[label] for label in shown]
+    with chart_style():
+        side = PANEL
+        if len(shown) > MANY_CLASSES:
+            side = LARGE_PANEL if len(maps) > 1 else LARGE_SINGLE
+        headers = [_header(item, side) for item in maps]
+        width = 2 * MARGIN + len(maps) * side + (len(maps) - 1) * GAP
+        top = HEADER + side + 18
+        legend = lay_out_legend(names, width=width, top=top, mark_width=20)
+        height = top + legend.height + MARGIN
+        figure = new_figure(width, height)
+        for index, (item, header) in enumerate(zip(maps, headers, strict=True)):
+            left = MARGIN + index * (side + GAP)
+            box = (left / width, 1 - (HEADER + side) / height, side / width, side / height)
+            axes = figure.add_axes(box)
+            _draw_points(axes, item.points, labels)
+            for line, (text, size, color) in enumerate(header):
+                up = 1 + (HEADER - 18 - 20 * line) / side
+                axes.text(0, up, text, transform=axes.transAxes, size=size, color=color)
+            if numbered:
+                _number_classes(axes, item.points, labels)
+        _draw_legend(figure, legend, shown)
+        return figure
+
+
+def point_places(figure: Figure, index: int, points: NDArray[Any]) -> NDArray[np.float64]:
+    """Where the points of a map are drawn: (N, 2) pixels from the upper left corner."""
+    places = figure.axes[index].transData.transform(points)
+    height = float(figure.get_size_inches()[1] * figure.dpi)
+    return np.column_stack([places[:, 0], height - places[:, 1]])
+
+
+def _header(item: FeatureMap, side: float) -> list[tuple[str, float, str]]:
+    """Lines above a panel: text, size, colour."""
+    name = wrapped(item.name, 14, width=side)
+    numbers = (
+        f"neighbourhood accuracy {percent(item.accuracy)} of the features, "
+        f"{percent(item.map_accuracy)} of the map"
+    )
+    return [(name[0], 14, INK), (numbers, 10.5, MUTED)]
+
+
+def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
+    axes.set(xticks=[], yticks=[], facecolor="none")
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = max(float((high - low).max()), 1e-9) * 0.54
+    centre = (low + high) / 2
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] - half, centre[1] + half)
+    area = next(area for clips, area in POINT_AREAS if len(points) <= clips)
+    for label in np.unique(labels).tolist():
+        mark = class_mark(label)
+        face = mark.color if mark.filled else "none"
+        places = points[labels == label]
+        axes.scatter(*places.T, s=area, marker=mark.marker, c=face, edgecolors=mark.color,
+                     linewidths=0.9, alpha=0.85)  # fmt: skip
+
+
+def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
+    """Write each class's number beside one of its clips, the most central one that has room."""
+    pixels = axes.transData.transform(points)  # (N, 2)
+    low, high = axes.transAxes.transform([(0, 0), (1, 1)])
+    taken = np.empty((0, 4))  # left, bottom, right, top
+    for label in np.unique(labels).tolist():
+        own = np.flatnonzero(labels == label)
+        from_middle = np.linalg.norm(pixels[own] - np.median(pixels[own], axis=0), axis=1)
+        text = str(label + 1)
+        half = np.array([text_width(text, LABEL_FONT) / 2 + 1, LABEL_FONT / 2 + 1])
+        for clip in own[from_middle.argsort(kind="stable")]:
+            box = np.concatenate([pixels[clip] - half, pixels[clip] + half])
+            inside = (box[:2] > low).all() and (box[2:] < high).all()
+            apart = (taken[:, :2] >= box[2:]).any(axis=1) | (taken[:, 2:] <= box[:2]).any(axis=1)
+            if inside and apart.all():
+                taken = np.vstack([taken, box])
+                axes.text(*points[clip], text, size=LABEL_FONT, color=INK, zorder=3, bbox=_PLATE,
+                          ha="center", va="center_baseline")  # fmt: skip
+                break
+
+
+_PLATE = {"boxstyle": "square,pad=0.05", "fc": PAGE, "ec": "none", "alpha": 0.75}
+"""What lies under a number, so that it can be read among the points."""
+
+
+def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:
+    width, height = figure.get_size_inches() * figure.dpi
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0), facecolor="none")
+    axes.axis("off")
+    for (lines, left, top), label in zip(legend.entries, shown, strict=True):
+        mark = class_mark(label)
+        face = mark.color if mark.filled else "none"
+        axes.scatter([left + 7], [top + 8], s=46, marker=mark.marker, c=face,
+                     edgecolors=mark.color, linewidths=1.1)  # fmt: skip
+        for number, line in enumerate(lines):
+            axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT, color=INK)

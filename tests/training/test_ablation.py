@@ -1,0 +1,166 @@
+"""The ablation: which runs there are, that none is trained twice, and what it reports."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mixtconv.training import ablation
+from mixtconv.training.ablation import TITLES, Variant, ablate
+from mixtconv.training.ablation_axes import AblationAxes
+from mixtconv.training.ablation_report import ablation_drawing, write_charts
+from mixtconv.training.fit import TrainingResult, train
+from mixtconv.training.settings import TrainingSettings
+
+Settings = Callable[..., TrainingSettings]
+SMALL = AblationAxes(operations=["tsn", "ks3"], seeds=2)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the run folders that are trained, in order."""
+    folders: list[str] = []
+
+    def note(settings: TrainingSettings) -> TrainingResult:
+        folders.append(Path(settings.out).name)
+        return train(settings)
+
+    monkeypatch.setattr(ablation, "train", note)
+    return folders
+
+
+def test_every_variant_is_trained_with_every_seed_once(
+    tiny_settings: Settings, trained: list[str]
+) -> None:
+    settings = tiny_settings(epochs=1, seed=4)
+    first = ablate(settings, SMALL)
+    assert [name.rsplit("-", 1)[0] for name in trained] == [
+        "tsn-seed4",
+        "ks3-head-seed4",
+        "tsn-seed5",
+        "ks3-head-seed5",
+    ]
+    again = ablate(settings, SMALL)
+    assert len(trained) == 4
+    assert [row.top1 for row in again.rows] == [row.top1 for row in first.rows]
+
+    ablate(settings, replace(SMALL, seeds=3))  # more seeds: only the new ones
+    assert [name.rsplit("-", 1)[0] for name in trained[4:]] == ["tsn-seed6", "ks3-head-seed6"]
+    ablate(replace(settings, batch_size=3), AblationAxes(operations=["tsn"], seeds=1))
+    assert trained[6].startswith("tsn-seed4") and trained[6] != trained[0]
+
+
+def test_a_run_that_was_stopped_goes_on(
+    tiny_settings: Settings, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_settings(epochs=2, warmup_epochs=0)
+    axes = AblationAxes(operations=["ks3"], seeds=1)
+
+    def stop_after_one(run: TrainingSettings) -> TrainingResult:
+        monkeypatch.setattr(ablation, "train", train)
+        result = train(replace(run, epochs=1))
+        config = result.files.config
+        config.write_text(config.read_text().replace("epochs: 1", "epochs: 2"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablation, "train", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(settings, axes)
+    (row,) = ablate(settings, axes).rows
+    record = json.loads(next(Path(settings.out).glob("runs/*/metrics.json")).read_text())
+    assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
+    assert row.top1 == (record["best"]["top1"],)
+
+
+def test_the_rows_are_those_of_the_paper(tiny_settings: Settings) -> None:
+    variants = list(ablation._variants(tiny_settings(), AblationAxes()))
+    assert [variant.family for variant in variants] == list(TITLES)
+    assert len(variants) == 10
+    rows = {
+        variant.family: ablation._row(
+            variant, [ablation._Score(50.0, 1.0)], ablation._cost(tiny_settings(), variant)
+        )
+        for variant in variants
+    }
+    facts = {name: (row.learnable, row.kernel_size, row.dilation) for name, row in rows.items()}
+    assert facts["tsn"] == (None, (), ())
+    assert facts["tsm"] == (False, (3,), (1,))
+    assert facts["conv1d"] == (True, (3,), (1,))
+    assert facts["ks1357"] == (True, (1, 3, 5, 7), (1, 1, 1, 1))
+    assert facts["ks357dilated"] == (True, (3, 3, 3), (1, 2, 3))
+    assert rows["tsm"].params == rows["tsn"].params < rows["ks3"].params < rows["conv1d"].params
+
+
+def test_places_are_axes_which_a_network_without_operation_lacks(tiny_settings: Settings) -> None:
+    axes = AblationAxes(
+        operations=["tsn", "ks3"], positions=["head", "inner"], stage_sets=[[0, 1], [3]]
+    )
+    names = dict.fromkeys(item.name for item in ablation._variants(tiny_settings(), axes))
+    assert list(names) == [
+        "tsn",
+        "ks3-head-stages0,1",
+        "ks3-head-stages3",
+        "ks3-inner-stages0,1",
+        "ks3-inner-stages3",
+    ]
+
+
+def test_the_report_names_what_is_beyond_the_spread(tmp_path: Path) -> None:
+    result = _result(
+        {"tsn": (40.0, 41.0, 42.0), "ks3": (60.0, 61.0, 62.0), "ks5": (61.0, 62.0, 60)}
+    )
+    drawing = ablation_drawing(result)
+    assert [row[0] for row in drawing.rows] == ["TSN", "{3}", "{5}"]
+    assert [row[-1] for row in drawing.rows] == ["", "TSN", "TSN"]
+    assert drawing.notes[0].startswith("2 of 3 differences are beyond the seeds' spread")
+    svg, png = write_charts(drawing, tmp_path)
+    assert "{3}" in svg.read_text() and png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_seed_is_reported_without_a_spread() -> None:
+    drawing = ablation_drawing(_result({"tsn": (40.0,), "ks3": (60.0,)}))
+    assert [row[-2:] for row in drawing.rows] == [("", ""), ("", "")]
+    assert "one seed" in drawing.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("axes", "changes", "message"),
+    [
+        (AblationAxes(operations=["ks33"]), {}, "ks3"),
+        (AblationAxes(operations=["ks3"]), {"resume": True}, "leave out --resume"),
+        (AblationAxes(operations=["ks3"]), {"model": "nothing"}, "nothing"),
+        (AblationAxes(operations=["ks3"], stage_sets=[[9]]), {}, "9"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_training(
+    tiny_settings: Settings,
+    trained: list[str],
+    axes: AblationAxes,
+    changes: dict[str, object],
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ablate(tiny_settings(**changes), axes)
+    assert trained == []
+
+
+def test_empty_axes_are_refused() -> None:
+    with pytest.raises(ValueError, match="--seeds is 0"):
+        AblationAxes(seeds=0)
+    with pytest.raises(ValueError, match="--operations is empty"):
+        AblationAxes(operations=[])
+
+
+def _result(scores: dict[str, tuple[float, ...]]) -> ablation.Ablation:
+    rows = tuple(
+        ablation._row(
+            Variant(family, "head", None),
+            [ablation._Score(value, 1.0) for value in values],
+            ablation.Complexity(1_000_000, 2_000_000_000),
+        )
+        for family, values in scores.items()
+    )
+    pairs = ablation.differences({row.variant.name: row.top1 for row in rows})
+    return ablation.Ablation(rows, pairs, 4)

@@ -1,0 +1,68 @@
+"""The picture of samples shows what training is fed with."""
+
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mixtconv.data.catalog import load_catalog
+from mixtconv.training.data import VideoDataModule
+from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.sample_settings import SampleSettings
+from mixtconv.training.sample_sheet import draw_samples
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_it_is_the_first_batch_of_the_loader(tiny_settings, epoch: int) -> None:
+    settings = tiny_settings(batch_size=6)
+    drawing = draw_samples(settings, epoch=epoch)
+    catalog = load_catalog(settings)
+    module = VideoDataModule(
+        catalog, make_initial_model(settings, catalog.classes).model.spec, settings
+    )
+    module.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)
+    batch = next(iter(module.train_dataloader()))
+    shown = drawing.numbers["samples"]
+    assert [item["path"] for item in shown] == [
+        str(catalog.train[index].path) for index in batch.indices.tolist()
+    ]
+    assert [item["given_label"] for item in shown] == [
+        catalog.classes[label] for label in batch.labels.tolist()
+    ]
+    assert drawing.numbers["clip_shape"] == list(batch.frames.shape[1:])
+    assert len(drawing.figure.axes) == 6
+
+
+def test_mirrored_clips_and_their_labels_are_said(tiny_settings) -> None:
+    drawing = draw_samples(tiny_settings(batch_size=12, mixup=0.2))
+    shown = drawing.numbers["samples"]
+    mirrored = [item["mirrored"] for item in shown]
+    assert any(mirrored) and not all(mirrored)
+    pairs = {frozenset(pair) for pair in drawing.numbers["exchanged_by_mirroring"]}
+    for item in shown:
+        exchanged = item["label"] != item["given_label"]
+        assert not exchanged or item["mirrored"]
+        assert not exchanged or frozenset((item["label"], item["given_label"])) in pairs
+    captions = " ".join(text.get_text() for text in drawing.figure.texts)
+    assert captions.count("mirrored") == sum(mirrored)
+    assert any("mixup" in note for note in drawing.notes)
+    plain = draw_samples(tiny_settings(batch_size=12, flip=False))
+    assert not any(item["mirrored"] for item in plain.numbers["samples"])
+
+
+def test_a_clip_that_cannot_be_read_is_named(tiny_settings, tiny_dataset: Path, tmp_path) -> None:
+    rows = [
+        f"{path},{path.parent.name}" for path in sorted((tiny_dataset / "train").rglob("*.mp4"))
+    ]
+    (tmp_path / "bad.mp4").write_bytes(b"")
+    table = tmp_path / "videos.csv"
+    table.write_text("path,label\n" + "\n".join([*rows, f"bad.mp4,{rows[0].partition(',')[2]}"]))
+    drawing = draw_samples(tiny_settings(data=str(table), batch_size=16))
+    assert len(drawing.numbers["samples"]) + len(drawing.unreadable) >= 9
+    assert all(Path(video.path).name == "bad.mp4" for video in drawing.unreadable)
+
+
+def test_its_flags_are_those_of_training_but_for_the_picture(tiny_settings) -> None:
+    settings = SampleSettings(**asdict(tiny_settings()) | {"out": "a.png"})
+    assert draw_samples(settings).numbers == draw_samples(tiny_settings()).numbers
