@@ -19,7 +19,7 @@ def run(command, cwd):
         check=False,
         cwd=cwd,
         env=_environment(),
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -48,7 +48,7 @@ def slurm(words, cwd):
         )
         tasks.append(task)
     try:
-        outputs = [task.communicate(timeout=120) for task in tasks]
+        outputs = [task.communicate(timeout=600) for task in tasks]
     finally:
         for task in tasks:
             task.kill()

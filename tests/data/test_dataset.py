@@ -273,6 +273,6 @@ loader = scoring_loader(samples, spec, Protocol(), batch_size=2, workers=1)
 print(sum(len(batch.labels) for batch in loader))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.strip() == "4", done.stderr

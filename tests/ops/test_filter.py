@@ -352,7 +352,7 @@ def test_a_forked_worker_computes_the_same() -> None:
     queue = context.Queue()
     process = context.Process(target=work, args=(queue,))
     process.start()
-    is_equal = queue.get(timeout=60)
+    is_equal = queue.get(timeout=300)
     process.join()
     assert is_equal
 

@@ -218,7 +218,7 @@ def test_a_browser_shows_it_without_errors(text, tmp_path: Path):
     page.write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["chromium", *CHROMIUM_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr, done.stderr
     assert len(Page(done.stdout).all("svg")) == NUM_PICTURES
