@@ -45,7 +45,8 @@ def in_ray(
     """Work on all items and give each with its outcome, in the order in which they are done.
 
     The Ray at `RAY_ADDRESS` is used; without that variable one is started on this machine for the
-    while. Where the generator is closed early, the workers are ended.
+    while. Where the generator is closed early, the workers are ended. The outcome of an item raises
+    `WorkersDiedError` where workers keep dying at it.
 
     Args:
         items: what to work on; they, the work and its outcomes are pickled.
@@ -53,21 +54,19 @@ def in_ray(
         workers: processes; by default one a core of Ray's, or one a GPU where the work takes one.
         device: `cpu`, `cuda` (each worker gets a GPU), or `auto` (where Ray has GPUs).
 
-    The outcome of an item raises `WorkersDiedError` where workers keep dying at it.
-
     Raises:
         ValueError: Ray is not installed.
-        OSError: Ray cannot be reached.
+        OSError: Ray cannot be reached, or has failed.
     """
     ray = import_ray()
     todo = list(items)
+    if not todo:
+        return
     with _running(ray, workers):
         resources = ray.cluster_resources()
         num_gpus = int(device == "cuda" or (device == "auto" and resources.get("GPU", 0) >= 1))
         most = int(resources.get("GPU" if num_gpus else "CPU", 1))
         size = min(workers or max(most, 1), len(todo))
-        if not todo:
-            return
         per_group = len(todo) // (GROUPS_OF_A_WORKER * size)
         num_groups = -(-len(todo) // min(max(per_group, 1), MOST_ITEMS_OF_A_GROUP))
         rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(todo)]
@@ -168,6 +167,9 @@ def _running(ray: Any, workers: int | None) -> Iterator[None]:
     ray.init(**options)
     try:
         yield
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OSError(f"Ray has failed ({reason}); what is done stays done") from error
     finally:
         ray.shutdown()  # ends the workers, those in a cluster as well
 
