@@ -187,7 +187,7 @@ def test_blocks_of_frames_fit_together_in_clips_of_any_length(
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_plain_torch_is_the_definition(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(filter_module, "_kernel", lambda device_type: None)
+    monkeypatch.setattr(filter_module, "_kernel", lambda device: None)
     for channels_last in (False, True):
         x = _clips((2, 5, 17, 3, 2), channels_last=channels_last, dtype=torch.float32, seed=0)
         grad = _clips(x.shape, channels_last=not channels_last, dtype=torch.float32, seed=1)
@@ -392,6 +392,23 @@ def test_a_machine_without_the_compiled_loop_and_one_thread_compute_the_same() -
         or not COMPILED
     )
     assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_said_to_compute_on_a_gpu_is_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.delenv(filter_module.KERNEL_VARIABLE, raising=False)
+    monkeypatch.setattr(torch.version, "hip", None)
+    find = filter_module._kernel.__wrapped__
+    for capability, name in (((7, 5), None), ((8, 0), "triton_filter"), ((9, 0), "triton_filter")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        kernel = find(torch.device("cuda", 0))
+        assert (kernel and kernel.__name__.rpartition(".")[2]) == name
+
+
+def test_a_kernel_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(filter_module.KERNEL_VARIABLE, "Plain")
+    with pytest.raises(ValueError, match=r"MIXTCONV_KERNEL is 'Plain' .* give plain or auto"):
+        filter_module._kernel.__wrapped__(torch.device("cpu"))
 
 
 @needs_compiled
