@@ -99,10 +99,15 @@ def kernel_in_use(device: torch.device) -> str:
     return plain_filter.NAME if kernel is None else kernel.describe()
 
 
+def uses_compiled_kernels() -> bool:
+    """Whether compiled kernels may be used, see `KERNEL_VARIABLE`."""
+    return os.environ.get(KERNEL_VARIABLE) != "plain"
+
+
 @cache
 def _kernel(device_type: str) -> ModuleType | None:
     """The module that computes on this kind of device, or None for plain torch."""
-    if os.environ.get(KERNEL_VARIABLE) == "plain":
+    if not uses_compiled_kernels():
         return None
     if device_type == "cpu":
         from mixtconv.ops import cpu_filter  # noqa: PLC0415
