@@ -11,6 +11,7 @@ gives up and the plain way is taken.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +121,28 @@ def decode_pictures(
 
 def decode_every(path: str | Path) -> Iterator[Picture]:
     """Decodes every picture of a file in order, in the plain way."""
+    for picture, _ in decode_every_timed(path):
+        yield picture
+
+
+def decode_every_timed(path: str | Path) -> Iterator[tuple[Picture, Fraction | None]]:
+    """Decodes every picture of a file as `decode_every`, each with its time in seconds.
+
+    The time is the one that the file gives, None where it gives none.
+    """
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
             for frame in _plainly(stream, packet) or ():
-                yield to_rgb(frame, size)
+                yield to_rgb(frame, size), seconds_of(frame)
+
+
+def seconds_of(frame: Any) -> Fraction | None:
+    """Presentation time of a decoded frame, exactly."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return Fraction(frame.pts * frame.time_base)
 
 
 def decode_plain(
