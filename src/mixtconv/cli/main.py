@@ -19,6 +19,8 @@ COMMANDS = {
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
     "predict": "rank the labels of videos",
+    "stream": "recognise frame by frame, from a camera, a URL, a file or a pipe",
+    "convert": "make a causal model, for streams, of a centred one",
     "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; each is a function of that name in the module of that name."""

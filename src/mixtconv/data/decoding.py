@@ -119,30 +119,40 @@ def decode_pictures(
     return decode_plain(path, table, order, opened if at_start else None)
 
 
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame that is not yet converted, and its time."""
+
+    frame: Any
+    """As PyAV gives it."""
+    size: tuple[int, int]
+    """Width and height that it is converted to, see `to_rgb`."""
+
+    @property
+    def seconds(self) -> Fraction | None:
+        """Presentation time exactly, None where the source gives none."""
+        if self.frame.pts is None or self.frame.time_base is None:
+            return None
+        return Fraction(self.frame.pts * self.frame.time_base)
+
+    def to_rgb(self) -> Picture:
+        """The picture, `(H, W, 3)`, upright."""
+        return to_rgb(self.frame, self.size)
+
+
 def decode_every(path: str | Path) -> Iterator[Picture]:
     """Decodes every picture of a file in order, in the plain way."""
-    for picture, _ in decode_every_timed(path):
-        yield picture
+    return (frame.to_rgb() for frame in decode_every_timed(path))
 
 
-def decode_every_timed(path: str | Path) -> Iterator[tuple[Picture, Fraction | None]]:
-    """Decodes every picture of a file as `decode_every`, each with its time in seconds.
-
-    The time is the one that the file gives, None where it gives none.
-    """
+def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
+    """Decodes every picture of a file as `decode_every`, each with its time."""
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
             for frame in _plainly(stream, packet) or ():
-                yield to_rgb(frame, size), seconds_of(frame)
-
-
-def seconds_of(frame: Any) -> Fraction | None:
-    """Presentation time of a decoded frame, exactly."""
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return Fraction(frame.pts * frame.time_base)
+                yield TimedFrame(frame, size)
 
 
 def decode_plain(

@@ -179,7 +179,7 @@ def _as_picture(frame: Frame) -> Tensor:
     picture = torch.as_tensor(frame)
     if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(
-            f"got a frame of {picture.dtype} and shape {tuple(picture.shape)}; frames are uint8 RGB "
-            "of shape (H, W, 3)"
+            f"got a frame of {picture.dtype} and shape {tuple(picture.shape)}; frames are uint8 "
+            "RGB of shape (H, W, 3)"
         )
     return picture.permute(2, 0, 1)[None]

@@ -1,17 +1,17 @@
 """A causal recogniser from a centred one.
 
-A centred kernel meets frames on both sides of its own; a stream has those before it. The taps of the
-past and of the frame itself keep the frames that they meet, and what the future taps weigh is added
-to the frame itself, the latest that a stream has:
+A centred kernel meets frames on both sides of its own; a stream has those before it. The taps of
+the past and of the frame itself keep the frames that they meet, and what the future taps weigh is
+added to the frame itself, the latest that a stream has:
 
     centred K = 5:    a(t-2)  b(t-1)  c(t)  d(t+1)  e(t+2)
     causal  K = 5:    0(t-4)  0(t-3)  a(t-2)  b(t-1)  c+d+e(t)
 
 On a scene that stands still both give the same, so that the network's normalisations go on seeing
 the values that they were trained with; motion is what changes. Temporal shift has no weights: its
-causal form is that of TSM's online model (arXiv 1811.08383), in which the channels that took the next
-frame take the previous one, and those that took the previous one stay. Fine-tuning then learns to
-use the frames that the zeros meet.
+causal form is that of TSM's online model (arXiv 1811.08383), in which the channels that took the
+next frame take the previous one, and those that took the previous one stay. Fine-tuning then learns
+to use the frames that the zeros meet.
 """
 
 from dataclasses import replace
@@ -58,9 +58,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
     if model.spec.causal:
         raise ValueError(f"this {model.spec.name} is causal already; use it as it is")
     if not any(True for _ in temporal_inputs(model.backbone)):
-        raise ValueError(
-            f"{model.spec.name} has no temporal operation, it takes streams as it is"
-        )
+        raise ValueError(f"{model.spec.name} has no temporal operation, it takes streams as it is")
     causal = create_from_spec(replace(model.spec, causal=True))
     causal.load_state_dict(causal_weights(model))
     return causal.eval()

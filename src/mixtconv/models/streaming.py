@@ -1,8 +1,9 @@
 """A causal recogniser on streams: one frame of each in, its logits out, the past as explicit state.
 
-Every temporal operation of the network is replaced by its frame-by-frame form (`ops/stream_filter.py`);
-everything else of a 2D network sees single frames anyway. The logits of a stream's frame t are those
-that `VideoClassifier.forward_frames` gives at place t of one clip of all its frames.
+Every temporal operation of the network is replaced by its frame-by-frame form (see
+`ops/stream_filter.py`); everything else of a 2D network sees single frames anyway. The logits of a
+stream's frame t are those that `VideoClassifier.forward_frames` gives at place t of one clip of all
+its frames.
 """
 
 import copy

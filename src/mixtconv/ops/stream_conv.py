@@ -1,4 +1,4 @@
-"""Ordinary temporal convolution on streams, frame by frame: `ordinary.py` beside `stream_filter.py`."""
+"""Ordinary temporal convolution on streams, frame by frame: what `ordinary.py` is for clips."""
 
 import torch
 import torch.nn.functional as F

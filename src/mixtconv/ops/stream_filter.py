@@ -119,9 +119,7 @@ class StreamFilter:
                 return like.new_zeros(shape).permute(0, 1, 4, 2, 3)
             return like.new_zeros(num_streams, group.depth, channels, height, width)
 
-        return PastFrames(
-            tuple(map(ring, self.groups)), like.shape[1:], num_streams, channels_last
-        )
+        return PastFrames(tuple(map(ring, self.groups)), like.shape[1:], num_streams, channels_last)
 
     def __call__(
         self, x: Tensor, past: PastFrames, streams: Streams, *, out: Tensor | None = None
