@@ -75,7 +75,7 @@ def test_a_table_has_a_line_for_every_candidate(capsys, measured_memory):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["ops"], "give op or model or train or loader"),
+        (["ops"], "give op or model or train or loader or stream"),
         ([], "subject"),
         (["op", "--rounds", "0"], "--rounds is 0; give 1 or more"),
         (["op", "--threads", "0"], "--threads is 0; give 1 or more"),
@@ -110,5 +110,11 @@ def test_help_does_not_import_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for flag in ("--backbone", "--rounds", "--threads", "--precision", "{op,model,train,loader}"):
+    for flag in (
+        "--backbone",
+        "--rounds",
+        "--threads",
+        "--precision",
+        "{op,model,train,loader,stream}",
+    ):
         assert flag in done.stdout

@@ -54,6 +54,7 @@ class PastFrames:
     channels_last: bool
     """Whether the channels of a pixel lie side by side in memory."""
 
+    @torch.inference_mode()  # the rings may have been made in it
     def forget(self, place: int) -> None:
         """Let a stream begin anew: frames before its first count as zeros."""
         for ring in self.rings:
