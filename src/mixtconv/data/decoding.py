@@ -127,13 +127,13 @@ class TimedFrame:
     """As PyAV gives it."""
     size: tuple[int, int]
     """Width and height that it is converted to, see `to_rgb`."""
+    time_base: Fraction
+    """Seconds of the stream's unit of time; the last frames of a file do not know it themselves."""
 
     @property
     def seconds(self) -> Fraction | None:
         """Presentation time exactly, None where the source gives none."""
-        if self.frame.pts is None or self.frame.time_base is None:
-            return None
-        return Fraction(self.frame.pts * self.frame.time_base)
+        return None if self.frame.pts is None else self.frame.pts * self.time_base
 
     def to_rgb(self) -> Picture:
         """The picture, `(H, W, 3)`, upright."""
@@ -152,7 +152,7 @@ def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
             for frame in _plainly(stream, packet) or ():
-                yield TimedFrame(frame, size)
+                yield TimedFrame(frame, size, stream.time_base)
 
 
 def decode_plain(

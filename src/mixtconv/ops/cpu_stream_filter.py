@@ -2,7 +2,8 @@
 
 import ctypes
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -54,38 +55,53 @@ def filter_into(
     out: Tensor, stream_filter: "StreamFilter", x: Tensor, past: "PastFrames", streams: "Streams"
 ) -> None:
     """See `mixtconv.ops.stream_filter.StreamFilter`; `out` is like `x`."""
-    num_streams, num_channels, height, width = x.shape
-    taps, integers = stream_filter.taps, native_library.integers
-    weights = stream_filter.weights_by_tap if past.channels_last else taps.taps
-    channels, num_taps = integers(tuple(taps.channels)), integers(tuple(taps.num_taps))
-    lags = integers(tuple(-offset for offset in taps.offsets))
-    depths = integers(tuple(group.depth for group in stream_filter.groups))
-    rings = (ctypes.c_void_p * len(depths))(
-        *[None if ring is None else ring.data_ptr() for ring in past.rings]
-    )
-    places = (ctypes.c_int64 * num_streams)(*streams.places)
-    counts = (ctypes.c_int64 * num_streams)(*streams.counts)
-    step = _Step(
-        source=x.data_ptr(),
-        target=out.data_ptr(),
-        taps=weights.data_ptr(),
-        num_streams=num_streams,
-        num_channels=num_channels,
-        num_positions=height * width,
-        num_groups=len(depths),
-        channels=ctypes.addressof(channels),
-        num_taps=ctypes.addressof(num_taps),
-        lags=ctypes.addressof(lags),
-        depths=ctypes.addressof(depths),
-        rings=ctypes.addressof(rings),
-        places=ctypes.addressof(places),
-        counts=ctypes.addressof(counts),
-        channels_last=past.channels_last,
-        machine=native_library.best(),
-    )
+    prepared = _PREPARED.get(past)
+    if prepared is None or prepared.stream_filter is not stream_filter:
+        _PREPARED[past] = prepared = _prepare(stream_filter, past)
+    places = native_library.integers(streams.places)
+    counts = native_library.integers(streams.counts)
+    step = prepared.step
+    step.source, step.target, step.num_streams = x.data_ptr(), out.data_ptr(), len(x)
+    step.places, step.counts = ctypes.addressof(places), ctypes.addressof(counts)
+    step.machine = native_library.best()
     native_library.library().mixtconv_step(
         ctypes.byref(step), ctypes.byref(native_library.threads())
     )
+
+
+class _Prepared(NamedTuple):
+    """All of a call but the frames: to put it together takes longer than small frames do."""
+
+    stream_filter: "StreamFilter"
+    step: _Step
+    kept: tuple[Any, ...]  # what the addresses in it belong to
+
+
+_PREPARED: WeakKeyDictionary["PastFrames", _Prepared] = WeakKeyDictionary()
+
+
+def _prepare(stream_filter: "StreamFilter", past: "PastFrames") -> _Prepared:
+    taps, groups = stream_filter.taps, stream_filter.groups
+    num_channels, height, width = past.frame_shape
+    weights = stream_filter.weights_by_tap if past.channels_last else taps.taps.contiguous()
+    arrays = {
+        "channels": native_library.integers(tuple(taps.channels)),
+        "num_taps": native_library.integers(tuple(taps.num_taps)),
+        "lags": native_library.integers(tuple(lag for group in groups for lag in group.lags)),
+        "depths": native_library.integers(tuple(group.depth for group in groups)),
+        "rings": (ctypes.c_void_p * len(groups))(
+            *[None if ring is None else ring.data_ptr() for ring in past.rings]
+        ),
+    }
+    step = _Step(
+        taps=weights.data_ptr(),
+        num_channels=num_channels,
+        num_positions=height * width,
+        num_groups=len(groups),
+        channels_last=past.channels_last,
+        **{name: ctypes.addressof(array) for name, array in arrays.items()},
+    )
+    return _Prepared(stream_filter, step, (weights, *arrays.values()))
 
 
 @cache

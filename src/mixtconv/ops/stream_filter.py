@@ -41,7 +41,7 @@ class StreamGroup(NamedTuple):
     depth: int  # the largest lag
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PastFrames:
     """The frames that a filter needs of the past, for a pool of streams."""
 

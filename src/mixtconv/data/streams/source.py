@@ -225,13 +225,14 @@ def _decoded(name: str, container: Any) -> Generator[TimedFrame, None, None]:
 
     try:
         with container:
+            time_base = container.streams.video[0].time_base
             for packet in container.demux(video=0):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
                     continue
                 for frame in frames:
-                    yield TimedFrame(frame, (frame.width, frame.height))
+                    yield TimedFrame(frame, (frame.width, frame.height), time_base)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BrokenSourceError(f"{name} broke off: {reason}") from error

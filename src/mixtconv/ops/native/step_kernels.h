@@ -8,6 +8,7 @@ INLINE void NAME(step)(const StepRow *row, int count, int along) {
     for (; i + LANES <= length; i += LANES) {
         NAME(floats) sum = {0};
         for (int j = 0; j < count; j++) {
+            __builtin_prefetch(row->met[j] + i + PREFETCH_BYTES / 2);
             if (along)
                 weights[j] = NAME(load)((const char *)(row->weights + j * length), i, 0);
             sum += weights[j] * NAME(load)((const char *)row->met[j], i, 0);
@@ -16,6 +17,19 @@ INLINE void NAME(step)(const StepRow *row, int count, int along) {
         if (row->oldest)
             NAME(store)((char *)row->oldest, i, NAME(load)((const char *)row->source, i, 0), 0);
     }
+    if (LANES > 4) /* what is left of a row of few channels is most of it */
+        for (; i + 4 <= length; i += 4) {
+            floats_basic sum = {0}, own;
+            for (int j = 0; j < count; j++) {
+                floats_basic weight = along ? load_basic((const char *)(row->weights + j * length), i, 0)
+                                            : (floats_basic){0} + row->weights[j];
+                sum += weight * load_basic((const char *)row->met[j], i, 0);
+            }
+            own = load_basic((const char *)row->source, i, 0);
+            store_basic((char *)row->target, i, sum, 0);
+            if (row->oldest)
+                store_basic((char *)row->oldest, i, own, 0);
+        }
     for (; i < length; i++) {
         float sum = 0;
         for (int j = 0; j < count; j++)
