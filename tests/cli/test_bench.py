@@ -118,3 +118,18 @@ def test_help_does_not_import_torch():
         "{op,model,train,loader,stream}",
     ):
         assert flag in done.stdout
+
+
+def test_a_frame_of_streams_is_compared_with_tsn_and_with_a_clip(capsys):
+    assert main(["bench", "stream", *TINY, "--batch-size", "2", "--format", "json"]) == 0
+    [comparison] = json.loads(capsys.readouterr().out)["times"]
+    assert comparison["baseline"] == "TSN, one frame"
+    assert "2 streams" in comparison["title"]
+    assert [candidate["name"] for candidate in comparison["candidates"]] == [
+        "TSN, one frame",
+        "TSM, stream",
+        "MSTNet, stream",
+        "MSTNet, a clip for every frame",
+    ]
+    for candidate in comparison["candidates"]:
+        assert set(candidate["ratios"]) == {"TSN, one frame", "MSTNet, stream"}

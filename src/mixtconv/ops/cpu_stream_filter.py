@@ -84,7 +84,7 @@ def _prepare(stream_filter: "StreamFilter", past: "PastFrames") -> _Prepared:
     taps, groups = stream_filter.taps, stream_filter.groups
     num_channels, height, width = past.frame_shape
     weights = stream_filter.weights_by_tap if past.channels_last else taps.taps.contiguous()
-    arrays = {
+    arrays: dict[str, ctypes.Array[Any]] = {
         "channels": native_library.integers(tuple(taps.channels)),
         "num_taps": native_library.integers(tuple(taps.num_taps)),
         "lags": native_library.integers(tuple(lag for group in groups for lag in group.lags)),
