@@ -27,6 +27,12 @@ def media() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def launchers() -> ModuleType:
+    """Starts commands in two processes; see launchers.py."""
+    return _load_beside("launchers")
+
+
+@pytest.fixture(scope="session")
 def two_stream() -> ModuleType:
     """Makes videos whose class is half in the pictures, half in the motion."""
     return _load_beside("data/two_stream_data")

@@ -10,7 +10,7 @@ import pytest
 
 import mixtconv
 from mixtconv.cli.arguments import make_parser, parse_command
-from mixtconv.cli.main import COMMANDS
+from mixtconv.cli.main import COMMANDS, find_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -40,7 +40,7 @@ def test_the_pages_show_every_command() -> None:
 def test_a_command_in_the_pages_exists_with_its_flags(page: str, command: str) -> None:
     words = shlex.split(command)[1:]
     assert words[0] in COMMANDS
-    function = getattr(import_module(f"mixtconv.cli.{words[0]}"), words[0])
+    function = find_command(words[0])
     parser = make_parser(function, program="mixtconv")
     known = {flag for action in parser._actions for flag in action.option_strings}
     given = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}

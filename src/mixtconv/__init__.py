@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mixtconv.inference.streaming import StreamingRecognizer
     from mixtconv.models import (
         create_model,
+        detect_boxes,
+        insert_non_local,
         insert_temporal,
         list_models,
         load_model,
@@ -28,6 +30,8 @@ _HOMES = {
     "TemporalConv": "mixtconv.ops",
     "TemporalShift": "mixtconv.ops",
     "create_model": "mixtconv.models",
+    "detect_boxes": "mixtconv.models",
+    "insert_non_local": "mixtconv.models",
     "insert_temporal": "mixtconv.models",
     "list_models": "mixtconv.models",
     "load_model": "mixtconv.models",
@@ -45,6 +49,8 @@ __all__ = [
     "TemporalShift",
     "__version__",
     "create_model",
+    "detect_boxes",
+    "insert_non_local",
     "insert_temporal",
     "list_models",
     "load_model",

@@ -49,6 +49,13 @@ def test_json_has_every_candidate_with_ratios_and_the_environment(
     assert len(report["memory"]) == (2 if subject == "train" else 0)
 
 
+def test_a_video_that_cannot_be_read_is_named_as_it_was_given(capsys, tmp_path):
+    video = tmp_path / "words.mp4"
+    video.write_text("words")
+    assert main(["bench", "loader", "--video", str(video), "--rounds", "1"]) == 2
+    assert f"{video}: not a video" in capsys.readouterr().err
+
+
 def test_the_loader_is_measured_on_the_video_given(capsys, tmp_path, media):
     video = tmp_path / "clip.mp4"
     media.encode(video, media.moving_frames(40))
@@ -87,7 +94,7 @@ def test_a_table_has_a_line_for_every_candidate(capsys, measured_memory):
             ["op", "--backbone", "mobilenetv1_100", "--image-size", "32"],
             "no residual branch in mobilenetv1_100",
         ),
-        (["loader", "--video", "nowhere.mp4"], "No such file or directory: nowhere.mp4"),
+        (["loader", "--video", "nowhere.mp4"], "nowhere.mp4: there is no such file"),
         (["op", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["op", "--device", "cpu", "--precision", "16"], "--precision 16 needs a GPU"),
     ],

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, main
+from mixtconv.cli.main import COMMANDS, find_command, main
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -92,8 +92,8 @@ def test_help_shows_every_flag_with_its_text_and_default() -> None:
         (["here", "--out", "x", "--rates", "many"], "--rates is 'many'; give a list"),
         (["here", "--out", "x", "--loud", "maybe"], "--loud is 'maybe'; give true or false"),
         (["here", "--out", "x", "--slow"], "--slow"),
-        (["here"], "out"),
-        ([], "source"),
+        (["here"], "missing: --out"),
+        ([], "missing: source, --out"),
     ],
 )
 def test_a_wrong_word_is_said_in_one_line(words: list[str], says: str) -> None:
@@ -105,7 +105,7 @@ def test_a_wrong_word_is_said_in_one_line(words: list[str], says: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_a_documented_function_with_documented_flags(name: str, capsys) -> None:
-    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
+    command = find_command(name)
     assert inspect.signature(command).return_annotation in (int, "int")
     parser = make_parser(command, program=f"mixtconv {name}")
     undocumented = [
@@ -151,6 +151,10 @@ def test_help_does_not_import_torch() -> None:
         (["predict", "nowhere.safetensors", "x.mp4"], "no model file nowhere.safetensors"),
         (["evaluate", "nowhere.safetensors", "x"], "no model file nowhere.safetensors"),
         (["synthesize", "--out", "x", "--size", "33"], "size"),
+        (
+            ["bench", "nonsense"],
+            "bench: subject is 'nonsense'; give op or model or train or loader",
+        ),
     ],
 )
 def test_input_that_cannot_be_used_ends_with_2_and_one_line(

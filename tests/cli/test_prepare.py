@@ -70,7 +70,7 @@ def test_training_takes_what_was_prepared(data: Path, tmp_path: Path, capsys) ->
         (["data", "--out", "out", "--short-side", "33"], "--short-side is 33; give an even number"),
         (["data", "--out", "out", "--keyframe-distance", "0"], "--keyframe-distance is 0"),
         (["data", "--out", "out", "--workers", "0"], "--workers is 0; give 1 or more"),
-        (["data"], "required: out"),
+        (["data"], "missing: --out"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(

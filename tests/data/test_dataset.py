@@ -27,8 +27,9 @@ from mixtconv.data.dataset import (
 )
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.loading import scoring_loader, training_loader
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.video import read_clip, write_video
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import read_views
 from mixtconv.models import ModelSpec
 
 CLASSES = ("move left", "move right", "jump")
@@ -249,7 +250,7 @@ import sys
 from pathlib import Path
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.loading import scoring_loader
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
 
 class Reading(list):

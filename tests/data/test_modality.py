@@ -15,8 +15,9 @@ from mixtconv.data.dataset import SampleKey, ScoringViews, TrainingClips, VideoI
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.preparation.flow import as_pictures, flow_method
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import mirror, multi_scale_crop
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import read_views
 from mixtconv.models.snippet import SNIPPETS
 from mixtconv.models.spec import ModelSpec
 

@@ -271,6 +271,7 @@ def test_faults_of_the_source_are_told_from_those_of_the_disk(media, tmp_path, m
         ({"keyframe_distance": 0}, "--keyframe-distance is 0"),
         ({"crf": 52}, "--crf is 52; give 0"),
         ({"crf": -1}, "--crf is -1"),
+        ({"jpeg": True, "flow": "dis"}, "--jpeg and --flow write different things"),
     ],
 )
 def test_forms_that_cannot_be(values, says):
@@ -284,5 +285,8 @@ def test_every_setting_changes_the_name_of_the_form():
         PreparedForm(short_side=128),
         PreparedForm(keyframe_distance=8),
         PreparedForm(crf=23),
+        PreparedForm(jpeg=True),
+        PreparedForm(jpeg=True, short_side=128),
+        PreparedForm(flow="dis"),
     ]
-    assert len({form.name for form in forms}) == 4
+    assert len({form.name for form in forms}) == len(forms)

@@ -8,7 +8,7 @@ import torch
 
 from mixtconv.cli.main import main
 from mixtconv.data.catalog import load_catalog
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import score_videos
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import create_model, save_model

@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
+from mixtconv.models import create_model
 from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_inputs
 from mixtconv.models.sites import find_residual_sites
 
@@ -277,6 +278,27 @@ def test_only_the_chosen_stages_get_the_operation(resnet, stages):
     assert wrapped == {f"layer{index + 1}" for index in stages}
 
 
+@pytest.mark.parametrize(("stages", "block_step"), [(None, 2), (None, 3), ([0, 2], 2), ([2], 5)])
+def test_every_nth_block_of_a_stage_gets_the_operation_from_the_first(stages, block_step):
+    network = timm.create_model("resnet50", num_classes=0)
+    network = temporal(network, operation="ks3", stages=stages, block_step=block_step)
+    wrapped = {name.split(".conv1")[0] for name in network.state_dict() if ".temporal." in name}
+    expected = set()
+    for stage, num_blocks in enumerate((3, 4, 6, 3)):
+        for block in range(num_blocks):
+            if block % block_step == 0 and (stages is None or stage in stages):
+                expected.add(f"layer{stage + 1}.{block}")
+    assert wrapped == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, 16), ({"stages": (1,)}, 4), ({"block_step": 2}, 9)]
+)
+def test_non_local_blocks_leave_the_placement_as_it_is(settings, expected):
+    model = create_model("tsm_nl_resnet50", 2, num_frames=2, image_size=IMAGE_SIZE, **settings)
+    assert len(list(temporal_inputs(model.backbone))) == expected
+
+
 @torch.no_grad()
 def test_any_network_takes_it_at_named_modules():
     small_vgg = {"mlp_ratio": 0.01}
@@ -344,6 +366,8 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
         ("test_resnet", {"stages": [4]}, r"\[4\]; the network's are 0 \(layer1\).*3 \(layer4\)"),
         ("test_resnet", {"stages": [-1]}, r"\[-1\]; the network's are 0 \(layer1\)"),
         ("test_resnet", {"stages": []}, r"\[\]; the network's are 0 \(layer1\)"),
+        ("test_resnet", {"block_step": 0}, "block_step is 0; give 1 for every block"),
+        ("test_resnet", {"block_step": 2, "at": ["conv1"]}, "stages and block_step choose"),
         ("test_resnet", {"num_frames": 0}, "num_frames is 0; .* at least 1"),
         ("test_resnet", {"position": "tail"}, "'tail'; allowed are 'head' and 'inner'"),
         ("test_resnet", {"operation": "mixconv"}, "unknown operation 'mixconv'.*'mixtconv'"),

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models import create_model, optimize_for_inference, save_model
+from mixtconv.models import create_model, insert_temporal, optimize_for_inference, save_model
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.fused_conv import FusedConv2d
 from mixtconv.models.temporal_frames import TemporalFrames
@@ -146,6 +146,14 @@ def test_two_threads_do_not_write_over_each_other(video: Tensor) -> None:
     for number, logits in results.items():
         assert len(logits) == 5
         assert all(_difference(one, expected[number]) < 1e-6 for one in logits)
+
+
+def test_an_operation_before_a_module_without_convolutions_keeps_its_logits(video: Tensor) -> None:
+    model = _trained("tsn_resnet18")
+    insert_temporal(model.backbone, num_frames=4, at=["layer2.0.bn1", "layer4.0"])
+    with torch.inference_mode():
+        expected = model.eval()(video)
+        assert _difference(optimize_for_inference(model)(video), expected) < 1e-4
 
 
 def test_it_cannot_be_saved_and_the_error_says_what_can(tmp_path) -> None:

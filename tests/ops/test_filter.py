@@ -15,8 +15,9 @@ from mixtconv.ops import cpu_filter, native_library, plain_filter
 from mixtconv.ops import filter as filter_module
 from mixtconv.ops.filter import kernel_in_use, temporal_filter
 
+COMPILED = kernel_in_use(torch.device("cpu")) != plain_filter.NAME
 needs_compiled = pytest.mark.skipif(
-    not cpu_filter.is_available(), reason="the compiled loop was not built here"
+    not COMPILED, reason="the compiled loop was not built here, or MIXTCONV_KERNEL=plain"
 )
 SETS = list(native_library.instruction_sets()) if cpu_filter.is_available() else []
 
@@ -166,9 +167,27 @@ def test_channel_counts_around_the_width_of_a_vector(
         _check(x, _clips(shape, channels_last=False, dtype=torch.float32, seed=1), groups)
 
 
+@needs_compiled
+@pytest.mark.parametrize("number", SETS)
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+@pytest.mark.parametrize("earlier", ["half", "all", "none"])
+def test_blocks_of_frames_fit_together_in_clips_of_any_length(
+    monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool, earlier: str
+) -> None:
+    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    reach = {"half": lambda size: size // 2, "all": lambda size: size - 1, "none": lambda size: 0}
+    groups = [(16, [tap - reach[earlier](size) for tap in range(size)]) for size in (1, 3, 5, 7, 9)]
+    for num_frames in range(1, 36):
+        shape = (1, num_frames, 80, 2, 9)
+        x = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=num_frames)
+        arguments = (x, _taps(groups), *_arguments(groups))
+        expected = plain_filter.temporal_filter(*arguments)
+        torch.testing.assert_close(temporal_filter(*arguments), expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_plain_torch_is_the_definition(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(filter_module, "_kernel", lambda device_type: None)
+    monkeypatch.setattr(filter_module, "_kernel", lambda device: None)
     for channels_last in (False, True):
         x = _clips((2, 5, 17, 3, 2), channels_last=channels_last, dtype=torch.float32, seed=0)
         grad = _clips(x.shape, channels_last=not channels_last, dtype=torch.float32, seed=1)
@@ -327,16 +346,15 @@ def test_a_forked_worker_computes_the_same() -> None:
     expected = temporal_filter(x, _taps(groups), *_arguments(groups))  # threads have started
 
     def work(queue) -> None:
-        y = temporal_filter(x, _taps(groups), *_arguments(groups))
-        queue.put(bool((y == expected).all()) if y.numel() < 0 else y.double().sum().item())
+        queue.put(torch.equal(temporal_filter(x, _taps(groups), *_arguments(groups)), expected))
 
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     process = context.Process(target=work, args=(queue,))
     process.start()
-    total = queue.get(timeout=60)
+    is_equal = queue.get(timeout=60)
     process.join()
-    assert total == pytest.approx(expected.double().sum().item(), rel=1e-6)
+    assert is_equal
 
 
 SCRIPT = """
@@ -371,9 +389,26 @@ def test_a_machine_without_the_compiled_loop_and_one_thread_compute_the_same() -
     assert (
         kernel.strip()
         == kernel_in_use(torch.device("cpu")).split(",")[0] + ", 1 of torch's threads)"
-        or not cpu_filter.is_available()
+        or not COMPILED
     )
     assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_said_to_compute_on_a_gpu_is_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.delenv(filter_module.KERNEL_VARIABLE, raising=False)
+    monkeypatch.setattr(torch.version, "hip", None)
+    find = filter_module._kernel.__wrapped__
+    for capability, name in (((7, 5), None), ((8, 0), "triton_filter"), ((9, 0), "triton_filter")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        kernel = find(torch.device("cuda", 0))
+        assert (kernel and kernel.__name__.rpartition(".")[2]) == name
+
+
+def test_a_kernel_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(filter_module.KERNEL_VARIABLE, "Plain")
+    with pytest.raises(ValueError, match=r"MIXTCONV_KERNEL is 'Plain' .* give plain or auto"):
+        filter_module._kernel.__wrapped__(torch.device("cpu"))
 
 
 @needs_compiled

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -257,18 +258,25 @@ def kinetics_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Train
     return make
 
 
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory, miniature: ModuleType) -> dict[str, Path]:
+    """A miniature copy of each dataset."""
+    folder = tmp_path_factory.mktemp("roots")
+    return {name: miniature.make_miniature(name, folder / name, num_frames=8) for name in DATASETS}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_takes_a_step(
+def test_every_recipe_takes_a_step_on_its_dataset(
     name: str,
-    tiny_dataset: Path,
+    roots: dict[str, Path],
     kinetics_models: Callable[[TrainingSettings], Path],
     tmp_path: Path,
 ) -> None:
     """As the command line makes it, but for a small backbone, few pixels and few clips."""
-    family = _split(name)[0]
+    family, _, dataset, _ = _split(name)
     words = ["--model", f"{family}_test_resnet", "--image-size", "32", "--batch-size", "2"]
     words += ["--weights", "none", "--workers", "0", "--device", "cpu", "--out", str(tmp_path)]
-    settings = _parse(str(tiny_dataset), "--recipe", name, *words)
+    settings = _parse("--recipe", name, "--root", str(roots[dataset]), *words)
     if load_recipe(name).starts_from:
         settings = replace(settings, weights=str(kinetics_models(settings)))
     before, after = _weights_around_a_step(settings)

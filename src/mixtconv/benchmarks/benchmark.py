@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mixtconv._names import unknown_name
 from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.model import bench_model
@@ -68,8 +69,11 @@ def run_benchmark(
         progress: called with the parts done and all of them.
 
     Raises:
-        ValueError: fewer than 1 round or thread, and what the benchmark itself cannot use.
+        ValueError: an unknown subject, fewer than 1 round or thread, and what the benchmark itself
+            cannot use.
     """
+    if subject not in BENCHMARKS:
+        raise unknown_name("subject", subject, BENCHMARKS)
     for flag, value in (("--rounds", rounds), ("--threads", num_threads)):
         if value is not None and value < 1:
             raise ValueError(f"{flag} is {value}; give 1 or more")

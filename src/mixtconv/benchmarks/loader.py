@@ -65,7 +65,12 @@ def bench_loader(
 
     Returns:
         Reading against decoding in order, and prepared against raw files through the loader.
+
+    Raises:
+        UnreadableVideoError: there is no such video, or it cannot be read.
     """
+    if video is not None:
+        probe_video(video)  # so that an error names this file, not the copy
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw.mp4")
         if video is None:

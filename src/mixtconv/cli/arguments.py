@@ -49,7 +49,8 @@ def parse_command(command: Command, arguments: Sequence[str], *, program: str) -
     try:
         values = parser.parse_args(words)
     except ArgumentError as error:
-        raise UsageError(f"{_one_line(str(error))} (see {program} --help)") from error
+        shown = _names_shown(parser)
+        raise UsageError(f"{_one_line(str(error), shown)} (see {program} --help)") from error
     return {
         name: _build(hint, values) if is_dataclass(hint) else values[name]
         for name, hint in _parameters(command).items()
@@ -223,9 +224,18 @@ def _build(settings: Any, values: Namespace) -> Any:
     return settings(**{field.name: values[field.name] for field in fields(settings)})
 
 
-def _one_line(message: str) -> str:
+def _names_shown(parser: ArgumentParser) -> dict[str, str]:
+    """Arguments as the user types them: flags with their dashes, the others by their names."""
+    return {action.dest: (action.option_strings or [action.dest])[0] for action in parser._actions}
+
+
+def _one_line(message: str, shown: Mapping[str, str]) -> str:
     """Say what the parser says in one line, in the words of the command line."""
     text = " ".join(message.split())
+    missing = re.fullmatch(r"the following arguments are required: ([\w, ]+)", text)
+    if missing is not None:
+        names = [shown[name] for name in missing.group(1).split(", ")]
+        return f"missing: {', '.join(names)}"
     wrong = re.search(r'Parser key "(\w+)": (.*)', text)
     if wrong is None:
         return text
@@ -234,7 +244,7 @@ def _one_line(message: str) -> str:
     kinds = re.findall(r"Expected an? (.*?)(?:\. Got| - | Given|$)", problem)
     allowed = " or ".join(dict.fromkeys(_kind(kind) for kind in kinds)) or problem
     got = f"is {value.group(1)!r}" if value else "cannot be read"
-    return textwrap.shorten(f"{_flag(name)} {got}; give {allowed}", 300)
+    return textwrap.shorten(f"{shown[name]} {got}; give {allowed}", 300)
 
 
 def _kind(kind: str) -> str:

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mixtconv.training.processes import is_first_process
+from mixtconv._processes import is_first_process
 
 Format = Literal["table", "json"]
 
@@ -70,7 +70,10 @@ def _text(cell: object) -> str:
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, moved by calls with the number done and the number of all."""
+    """A bar on standard error, moved by calls with the number done and the number of all.
+
+    What libraries print meanwhile goes to standard error as well.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -78,7 +81,10 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not is_interactive()) as bar:
+    with (
+        redirect_stdout(sys.stderr),
+        Progress(*columns, console=console, transient=True, disable=not is_interactive()) as bar,
+    ):
         task = bar.add_task(description, total=None)
 
         def show(done: int, total: int) -> None:

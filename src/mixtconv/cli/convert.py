@@ -8,6 +8,9 @@ from mixtconv.cli.console import Format, print_json, print_table, progress
 
 logger = logging.getLogger(__name__)
 
+_KEPT_NOTES = ("data", "val_fraction", "flip_pairs")
+"""What a file says of its training that holds for the causal model too; the score does not."""
+
 
 def convert(
     model: str,
@@ -26,12 +29,13 @@ def convert(
     """Make a causal model, for streams, of a centred one; it must then be fine-tuned.
 
     Args:
-        model: Model file with a centred model.
+        model: Centred model: a file, the folder of one, or hf:owner/name of the Hugging Face hub.
         out: Model file to write.
         causal: The conversion: taps of later frames move to the frame itself. Required.
         data: Labelled videos to score before and after, a folder or a CSV.
         split: Videos to score, as in mixtconv evaluate.
-        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
+            nonlocal-10x3.
         batch_size: Views that pass the network together.
         workers: Processes that read videos; default one a core, at most 8.
         device: auto, cpu, cuda, cuda:0 or mps.
@@ -39,24 +43,26 @@ def convert(
         format: How the result is printed, table or json.
     """
     from mixtconv.evaluation.evaluate import evaluate_model
-    from mixtconv.models import load_model, read_metadata, save_model
+    from mixtconv.models import load_model, save_model
     from mixtconv.models.causal import make_causal
+    from mixtconv.models.location import find_model_file
 
     if not causal:
         raise ValueError("say what to convert to: --causal")
-    if Path(out).exists() and Path(out).samefile(model):
+    path = find_model_file(model)
+    if Path(out).exists() and Path(out).samefile(path):
         raise ValueError(f"--out is the model itself, {out}; give another file")
-    kept = ("val_fraction",)  # the score is that of the centred model
-    notes = {key: value for key, value in read_metadata(model)["notes"].items() if key in kept}
-    save_model(make_causal(load_model(model)), out, notes={**notes, "made_causal_from": model})
+    centred = load_model(path)
+    kept = {name: centred.notes[name] for name in _KEPT_NOTES if name in centred.notes}
+    save_model(make_causal(centred), out, notes={**kept, "made_causal_from": model})
     logger.warning(
         "%s is causal and must be fine-tuned: mixtconv train DATA --causal --weights %s", out, out
     )
     scores = {}
     with progress("scoring before and after") as show:
-        for name, path in (("before", model), ("after", out)) if data is not None else ():
+        for name, scored in (("before", model), ("after", out)) if data is not None else ():
             scores[name] = evaluate_model(
-                path,
+                scored,
                 data or "",
                 split=split,
                 protocol=protocol,

@@ -6,8 +6,9 @@ Exit status: 0 done, 1 the work found a fault it was asked to look for, 2 the in
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from mixtconv._names import unknown_name
 from mixtconv._version import __version__
@@ -16,14 +17,19 @@ COMMANDS = {
     "demo": "the main job on the embedded dataset, start to end, with a report",
     "synthesize": "write the synthetic dataset as video files",
     "prepare": "write a dataset again in a form that is read fast",
+    "check": "list every video of a dataset that cannot be used",
     "train": "train a recogniser on a folder or a CSV of videos",
     "evaluate": "score a trained recogniser on labelled videos",
+    "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
     "stream": "recognise frame by frame, from a camera, a URL, a file or a pipe",
     "convert": "make a causal model, for streams, of a centred one",
+    "import": "make a model file of weights that others published",
+    "zoo": "set the cost of every system of the paper's tables beside the published one",
+    "profile": "tell what models cost: parameters, MACs by stage, time, memory",
     "bench": "measure speed, each thing beside what it is compared with",
 }
-"""Name -> what it does; each is a function of that name in the module of that name."""
+"""Name -> what it does; `find_command` has the function."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def find_command(name: str) -> Callable[..., int]:
+    """The function of a command: that of its name, in the module of its name.
+
+    What Python keeps for itself has an underscore behind it, as `import_`.
+
+    Raises:
+        ValueError: an unknown command, with the near ones.
+    """
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
+    own = f"{name}_" if iskeyword(name) else name
+    return getattr(import_module(f"mixtconv.cli.{own}"), own)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    command = find_command(name)
     from mixtconv.cli.arguments import parse_command
     from mixtconv.cli.console import set_up_logging
 
-    command = getattr(import_module(f"mixtconv.cli.{name}"), name)
     values = parse_command(command, arguments, program=f"mixtconv {name}")
     set_up_logging()
     return command(**values)

@@ -1,11 +1,10 @@
 """`mixtconv predict MODEL VIDEO...`."""
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.engine import Engine
 
 if TYPE_CHECKING:
     from mixtconv.inference.recognizer import Recognizer
@@ -25,6 +24,8 @@ def predict(
     out: str | None = None,
     device: str = "auto",
     precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    engine: Engine = "local",
+    workers: int | None = None,
     format: Format = "table",
 ) -> int:
     """Rank the labels of videos.
@@ -33,10 +34,11 @@ def predict(
     then 1, or 2 if none could be read. With --window every video gets a timeline.
 
     Args:
-        model: Model file of a training run.
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         top_k: How many labels of each video.
-        protocol: Views of every video, clips x crops, such as 1x1, 2x3 or 10x3.
+        protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
+            nonlocal-10x3.
         window: Length of the windows of a timeline: seconds such as 4s, or frames such as 32f.
         stride: From the start of a window to that of the next; default the window's length.
         merge: Make one of neighbouring windows with the same label.
@@ -44,22 +46,33 @@ def predict(
             or .mkv (the video with its labels); several with commas between them.
         device: auto, cpu, cuda, cuda:0 or mps.
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
+        engine: What works on them: local (this process) or ray (see docs/clusters.md).
+        workers: Processes of ray; default one a core, or a GPU where it has any.
         format: How the result is printed, table or json.
     """
-    from mixtconv.data.find_videos import find_videos
-    from mixtconv.inference.recognizer import Recognizer
-
-    recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
-    sources = find_videos(videos)
     if window is not None:
-        return _timelines(recognizer, sources, window, stride, merge, out, top_k, format)
+        if engine != "local" or workers is not None:
+            raise ValueError("timelines are made in this process; leave --engine and --workers out")
+        from mixtconv.inference.recognizer import Recognizer
+
+        recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
+        return _timelines(recognizer, videos, window, stride, merge, out, top_k, format)
     if stride is not None or merge or out is not None:
         raise ValueError("--stride, --merge and --out belong to a timeline; give --window too")
+    from mixtconv.inference.collection import predict_collection
+
     with progress("predicting") as show:
-        results = []
-        for result in recognizer.predict_many(sources, top_k=top_k):
-            results.append(result)
-            show(len(results), len(sources))
+        results = predict_collection(
+            model,
+            videos,
+            top_k=top_k,
+            protocol=protocol,
+            device=device,
+            precision=precision,
+            engine=engine,
+            workers=workers,
+            progress=show,
+        )
     unreadable = [result for result in results if result.error]
     for result in unreadable:
         logger.error("cannot be read: %s", result.error)
@@ -79,7 +92,7 @@ def predict(
 
 def _timelines(
     recognizer: "Recognizer",
-    sources: Sequence[Path],
+    videos: list[str],
     window: str,
     stride: str | None,
     merge: bool,
@@ -88,12 +101,14 @@ def _timelines(
     format: Format,
 ) -> int:
     """Labels along videos instead of one ranking each."""
+    from mixtconv.data.find_videos import find_videos
     from mixtconv.data.video import UnreadableVideoError
     from mixtconv.data.windows import WindowPlan
     from mixtconv.inference.timeline import predict_windows
     from mixtconv.inference.timeline_files import Timeline, check_outputs, write_timeline
 
     plan = WindowPlan.parse(window, stride)
+    sources = find_videos(videos)
     outputs = check_outputs(out, sources)
     results: list[dict[str, Any]] = []
     rows: list[list[object]] = []

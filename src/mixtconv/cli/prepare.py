@@ -3,6 +3,7 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.engine import Engine
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.source import DataSource
 
@@ -15,6 +16,7 @@ def prepare(
     *,
     out: str,
     workers: int | None = None,
+    engine: Engine = "local",
     format: Format = "table",
 ) -> int:
     """Write the videos of a dataset again, in a form of which single frames are read fast.
@@ -29,13 +31,14 @@ def prepare(
         form: What the videos shall be like.
         out: Folder to write to, new, empty or of an earlier run.
         workers: Videos to work on at a time; default one a core.
+        engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
     from mixtconv.data.listing import first_few
     from mixtconv.data.preparation.run import prepare as write
 
     with progress("preparing videos") as show:
-        report = write(data, out=out, form=form, workers=workers, progress=show)
+        report = write(data, out=out, form=form, workers=workers, engine=engine, progress=show)
     if report.ignored:
         number = len(report.ignored)
         logger.warning("not taken as videos, %d: %s", number, first_few(report.ignored))

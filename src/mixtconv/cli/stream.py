@@ -26,7 +26,8 @@ def stream(
     counted. The exit status is 1 where the source broke off or stalled.
 
     Args:
-        model: Model file of a causal model (mixtconv train --causal, mixtconv convert --causal).
+        model: Causal model (mixtconv train --causal, mixtconv convert --causal): a file, the
+            folder of one, or hf:owner/name of the Hugging Face hub.
         source: camera:0, a URL, a video file, or - for raw RGB frames on standard input.
         settings: How the source is read.
         fps: Frames a second that are recognised, by their times; default all. Choose the rate at

@@ -1,18 +1,19 @@
 """Which videos there are for training and evaluation, with which labels, in which split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import unknown_name
-from mixtconv.data.csv_layout import list_csv
+from mixtconv.data.csv_layout import bad_lines, list_csv
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.folder_layout import list_folder
 from mixtconv.data.holdout import hold_out
 from mixtconv.data.listing import ListedVideo, Split, VideoListing, count_of, first_few
 from mixtconv.data.source import DataSource
 from mixtconv.data.video import is_video
+from mixtconv.data.video_keys import video_keys
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class VideoSample:
     """The video: a file or a folder of pictures."""
     label: int
     """Index of its class."""
+    key: str = field(default="", compare=False)
+    """Its name among the videos chosen with it, the same for all forms and modalities of it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def load_catalog(
     *,
     classes: Sequence[str] | None = None,
     val_fraction: float = 0.2,
+    keep_missing: bool = False,
 ) -> VideoCatalog:
     """Find the videos to train on and those to validate on; no video is opened.
 
@@ -59,11 +63,12 @@ def load_catalog(
         classes: names in the order of the labels; by default as the data order them, or the names
             found, sorted.
         val_fraction: share of every class to hold out where the data have no `val` and no `test`.
+        keep_missing: as for `list_videos`.
 
     Raises:
         ValueError: the data cannot be used; the message says what was found and what to do.
     """
-    listing = list_videos(data, classes=classes)
+    listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     names = tuple(classes or listing.classes or _class_names(listing.videos))
     division = _divide(listing.videos, val_fraction)
     _check_trainable(listing.source, division)
@@ -84,6 +89,7 @@ def load_labelled_videos(
     classes: Sequence[str],
     split: Split | Literal["all"] | None = None,
     val_fraction: float = 0.2,
+    keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """Find the videos to score a trained model on.
 
@@ -93,13 +99,14 @@ def load_labelled_videos(
         split: `train` and `val` are the videos that `load_catalog` gives under that name, `test`
             those that the data call so. By default `val` where the data name splits, else `all`.
         val_fraction: as given to `load_catalog`.
+        keep_missing: as for `list_videos`.
 
     Raises:
         ValueError: the data cannot be used, a label is not in `classes`, or the split is empty.
     """
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
-    listing = list_videos(data, classes=classes)
+    listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     if split is None:
         split = "val" if any(video.split for video in listing.videos) else "all"
     division = _divide(listing.videos, val_fraction)
@@ -119,14 +126,27 @@ def load_labelled_videos(
 
 
 def list_videos(
-    data: str | Path | DataSource, *, classes: Sequence[str] | None = None
+    data: str | Path | DataSource,
+    *,
+    classes: Sequence[str] | None = None,
+    keep_missing: bool = False,
 ) -> VideoListing:
     """List videos with their class names, all among `classes` if given.
+
+    Args:
+        data: as for `load_catalog`.
+        classes: the only class names allowed.
+        keep_missing: list videos that are not there, too, for a caller who names those that cannot
+            be read; if not one is there, that is still an error.
 
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
     listing = look_through(data, classes=classes)
+    if keep_missing and listing.videos:
+        listing = _with_missing(listing)
+    if listing.faults and listing.source.is_file():
+        raise bad_lines(listing)
     if listing.faults:
         named = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
         raise ValueError(
@@ -136,10 +156,28 @@ def list_videos(
     return listing
 
 
+def _with_missing(listing: VideoListing) -> VideoListing:
+    """Take videos that are not there among the videos, under the path where they might be."""
+    folder = listing.source.parent if listing.source.is_file() else listing.source
+    missing = [fault for fault in listing.faults if fault.kind == "missing"]
+    videos = [
+        ListedVideo(
+            folder / fault.video, fault.class_name or "", fault.split, fault.video, fault.place
+        )
+        for fault in missing
+    ]
+    others = tuple(fault for fault in listing.faults if fault.kind != "missing")
+    return replace(listing, videos=(*listing.videos, *videos), faults=others)
+
+
 def look_through(
     data: str | Path | DataSource, *, classes: Sequence[str] | None = None
 ) -> VideoListing:
-    """List videos as `list_videos` does, with the faulty entries of a known dataset beside them."""
+    """List videos as `list_videos` does, with the faulty entries beside them.
+
+    Raises:
+        ValueError: the data cannot be used at all.
+    """
     source = data if isinstance(data, DataSource) else DataSource(str(data))
     if classes is not None and len(set(classes)) < len(classes):
         twice = sorted({name for name in classes if list(classes).count(name) > 1})
@@ -248,7 +286,8 @@ def _check_trainable(source: Path, division: _Division) -> None:
 
 
 def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
-    found = {video.class_name: video.path.parent for video in listing.videos}
+    found = {fault.class_name: listing.source for fault in listing.faults if fault.class_name}
+    found |= {video.class_name: video.path.parent for video in listing.videos}
     unknown = sorted(set(found) - set(classes)) if classes is not None else []
     if unknown and classes is not None:
         named = [f"{found[name]}: {unknown_name('class', name, classes)}" for name in unknown]
@@ -269,4 +308,7 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
     labels = {name: label for label, name in enumerate(names)}
-    return tuple(VideoSample(video.path, labels[video.class_name]) for video in videos)
+    return tuple(
+        VideoSample(video.path, labels[video.class_name], key)
+        for video, key in zip(videos, video_keys(videos), strict=True)
+    )

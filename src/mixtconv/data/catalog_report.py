@@ -1,16 +1,16 @@
 """A look at every video of a catalog before the first training step."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv.data.catalog import VideoCatalog, VideoSample
-from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
+from mixtconv.data.cores import usable_cores
 from mixtconv.data.listing import first_few
-from mixtconv.data.modality import probe_for
+from mixtconv.data.parallel import in_parallel
 from mixtconv.models.snippet import Modality
 
 _MUCH_MORE = 10.0
@@ -104,7 +104,9 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    reasons = _probe_all(paths, modality, workers or os.cpu_count() or 1, progress)
+    reasons = _probe_all(
+        paths, modality, workers or usable_cores(), progress or (lambda *numbers: None)
+    )
     train = _count_readable(catalog.train, reasons)
     val = _count_readable(catalog.val, reasons)
     return CatalogReport(
@@ -121,32 +123,21 @@ def _probe_all(
     paths: Sequence[Path],
     modality: Modality | None,
     workers: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
 ) -> dict[Path, str]:
     """Reasons of the videos that cannot be read."""
+
+    def look(path: Path) -> CheckedVideo:
+        return check_video(VideoToCheck(path, min_frames=1, modality=modality, quick=True))
+
     reasons: dict[Path, str] = {}
-    pool = ThreadPoolExecutor(workers)
-    try:
-        jobs = {pool.submit(_why_unreadable, path, modality): path for path in paths}
-        for done, job in enumerate(as_completed(jobs), 1):
-            reason = job.result()
-            if reason is not None:
-                reasons[jobs[job]] = reason
-            if progress is not None:
-                progress(done, len(paths))
-    finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the whole queue
+    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
+    with closing(in_parallel(paths, look, workers=workers)) as outcomes:
+        for done, (path, outcome) in enumerate(outcomes, 1):
+            for fault in outcome.result().faults:
+                reasons[path] = fault.reason
+            progress(done, len(paths))
     return reasons
-
-
-def _why_unreadable(path: Path, modality: Modality | None) -> str | None:
-    try:
-        probe_for(path, modality)
-    except UnreadableVideoError as error:
-        return error.reason
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
 
 
 def _count_readable(samples: Sequence[VideoSample], reasons: Mapping[Path, str]) -> Counter[int]:

@@ -1,6 +1,7 @@
 """What reading a video gives: the frames of a clip, the facts about a file, the error."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +24,15 @@ class UnreadableVideoError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+    def reason_in(self, video: Path) -> str:
+        """The reason, with the name of the picture where it is that of one in a folder.
+
+        >>> UnreadableVideoError("clips/a/00002.jpg", "damaged").reason_in(Path("clips/a"))
+        '00002.jpg: damaged'
+        """
+        path = Path(self.path)
+        return self.reason if path == video else f"{path.name}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mixtconv._names import unknown_name
-from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, VideoListing, count_of, first_few
+from mixtconv.data.listing import (
+    SPLIT_NAMES,
+    ListedFault,
+    ListedVideo,
+    ListFaultKind,
+    ListPlace,
+    VideoListing,
+    count_of,
+    first_few,
+)
 from mixtconv.data.table_text import TableRow, read_table
 from mixtconv.data.video import VIDEO_SUFFIXES, is_video
 
@@ -32,10 +41,12 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
         classes: the only class names allowed; then a label may also be a number, 0 for the first.
             Without them every label is a name.
 
+    Returns:
+        The videos, and beside them the lines that cannot be used: a missing file, a label or split
+        that is not known, one video under two labels or in two splits.
+
     Raises:
-        ValueError: the file is no such CSV, or lines in it cannot be used: a missing file, a label
-            or split that is not known, one video under two labels or in two splits. The first few
-            are named by line.
+        ValueError: the file is no such CSV.
     """
     path = Path(path)
     rows = read_table(path, is_header=_is_header)
@@ -52,81 +63,101 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
     if classes is not None:
         at = columns["label"]
         _refuse_one_based(path, {row.cells[at] for row in rows if len(row.cells) > at}, classes)
-    reader = _LineReader(path.parent, columns, width, classes)
+    reader = _LineReader(path, columns, width, classes)
     for row in rows:
         reader.read(row)
-    if reader.faults:
-        raise ValueError(_bad_lines(path, reader.faults))
     notes = []
     if reader.repeated:
         lines = count_of(reader.repeated, "line")
         notes.append(f"{lines} repeated an earlier one and counted once")
-    return VideoListing(path, tuple(reader.videos.values()), notes=tuple(notes))
+    return VideoListing(
+        path, tuple(reader.videos.values()), notes=tuple(notes), faults=tuple(reader.faults)
+    )
+
+
+class _LineError(ValueError):
+    """A line that cannot be used."""
+
+    def __init__(self, kind: ListFaultKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 @dataclass
 class _LineReader:
     """Reads the lines of one CSV and keeps the videos and the faults."""
 
-    folder: Path
+    file: Path
     columns: Mapping[str, int]
     width: int
     classes: Sequence[str] | None
     videos: dict[Path, ListedVideo] = field(default_factory=dict)
-    lines: dict[Path, int] = field(default_factory=dict)
-    faults: list[tuple[int, str]] = field(default_factory=list)
+    faults: list[ListedFault] = field(default_factory=list)
     real_folders: dict[Path, Path] = field(default_factory=dict)
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
+        place = ListPlace(self.file.name, row.line)
+        values: dict[str, str] = {}
         try:
-            self._add(row.line, self._video(row.cells))
-        except ValueError as error:
-            self.faults.append((row.line, str(error)))
+            values |= self._values(row.cells)
+            self._add(self._video(values, place))
+        except _LineError as error:
+            video, label = values.get("path", str(place)), values.get("label")
+            split = SPLIT_NAMES.get(values.get("split", "").lower())
+            fault = ListedFault(video, str(error), error.kind, label, split, place)
+            self.faults.append(fault)
 
-    def _video(self, cells: tuple[str, ...]) -> ListedVideo:
+    def _values(self, cells: tuple[str, ...]) -> dict[str, str]:
         while len(cells) > self.width and not cells[-1]:  # spreadsheets pad lines
             cells = cells[:-1]
         if len(cells) != self.width:
-            raise ValueError(
-                f"{count_of(len(cells), 'column')}, not {self.width} (quote a name with a comma)"
+            raise _LineError(
+                "malformed",
+                f"{count_of(len(cells), 'column')}, not {self.width} (quote a name with a comma)",
             )
         values = {name: cells[index] for name, index in self.columns.items()}
         if "" in values.values():
-            raise ValueError("an empty " + next(name for name in values if not values[name]))
+            empty = next(name for name in values if not values[name])
+            raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not _is_split([values["split"]]):
-            raise ValueError(f"split {values['split']!r} is none of {', '.join(SPLIT_NAMES)}")
+            allowed = ", ".join(SPLIT_NAMES)
+            raise _LineError("malformed", f"split {values['split']!r} is none of {allowed}")
+        return values
+
+    def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
-        class_name = _class_name(values["label"], self.classes)
+        class_name = values["label"] = _class_name(values["label"], self.classes)
         path = self._find(values["path"])
         name = values.get("key", values["path"])
         key = PurePosixPath(name.replace("\\", "/")).as_posix()
-        return ListedVideo(path, class_name, split, key)
+        return ListedVideo(path, class_name, split, key, place)
 
     def _find(self, text: str) -> Path:
-        for path in (self.folder / text, self.folder / text.replace("\\", "/")):
+        folder = self.file.parent
+        for path in (folder / text, folder / text.replace("\\", "/")):
             if _exists(path):
                 if is_video(path):
                     return path
                 kind = "a folder without pictures" if path.is_dir() else "no video by its suffix"
-                raise ValueError(f"{text!r} is {kind}")
-        raise ValueError(f"no file {str(self.folder / text)!r}")
+                raise _LineError("missing", f"{text!r} is {kind}")
+        raise _LineError("missing", f"no file {str(folder / text)!r}")
 
-    def _add(self, line: int, video: ListedVideo) -> None:
+    def _add(self, video: ListedVideo) -> None:
         folder = video.path.parent
         if folder not in self.real_folders:
             self.real_folders[folder] = folder.resolve()
-        place = self.real_folders[folder] / video.path.name
-        earlier = self.videos.setdefault(place, video)
+        earlier = self.videos.setdefault(self.real_folders[folder] / video.path.name, video)
         if earlier is video:
-            self.lines[place] = line
             return
+        assert earlier.place is not None
         for name in ("class_name", "split"):
             now, before = getattr(video, name), getattr(earlier, name)
             if now != before:
-                raise ValueError(
+                raise _LineError(
+                    "mislabelled",
                     f"{video.path.name} is in {name.split('_', maxsplit=1)[0]} {now!r} here and "
-                    f"in {before!r} on line {self.lines[place]}"
+                    f"in {before!r} on line {earlier.place.line}",
                 )
         self.repeated += 1
 
@@ -136,9 +167,9 @@ def _class_name(label: str, classes: Sequence[str] | None) -> str:
     if classes is None or label in classes:
         return label
     if not _is_number(label):
-        raise unknown_name("class", label, classes)
+        raise _LineError("mislabelled", str(unknown_name("class", label, classes)))
     if not 0 <= int(label) < len(classes):
-        raise ValueError(f"label {label} is none of 0 to {len(classes) - 1}")
+        raise _LineError("mislabelled", f"label {label} is none of 0 to {len(classes) - 1}")
     return classes[int(label)]
 
 
@@ -193,10 +224,12 @@ def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
         )
 
 
-def _bad_lines(path: Path, faults: Sequence[tuple[int, str]]) -> str:
-    faults = sorted(faults)
-    named = first_few([f"line {line}: {fault}" for line, fault in faults], separator="; ")
-    text = f"{path}: {count_of(len(faults), 'bad line')}: {named}; correct or remove them"
+def bad_lines(listing: VideoListing) -> ValueError:
+    """The error for a CSV with lines that cannot be used; the first few are named."""
+    faults = [(fault.place.line, fault.reason) for fault in listing.faults if fault.place]
+    named = first_few([f"line {line}: {reason}" for line, reason in faults], separator="; ")
+    number = count_of(len(faults), "bad line")
+    text = f"{listing.source}: {number}: {named}; correct or remove them"
     if faults[0][0] == 1:
         text += " (a header must name the columns path and label)"
-    return text
+    return ValueError(text)

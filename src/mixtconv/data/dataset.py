@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, Sampler, default_collate
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.modality import join_snippets, read_model_clip
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.sampling import training_clip
 from mixtconv.data.transforms import (
     CROP_SCALES,
@@ -26,7 +27,7 @@ from mixtconv.data.transforms import (
     multi_scale_crop,
 )
 from mixtconv.data.video import UnreadableVideoError
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import read_views
 from mixtconv.models.spec import ModelSpec
 
 MIRROR_PROBABILITY = 0.5

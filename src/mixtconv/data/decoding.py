@@ -151,7 +151,7 @@ def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
-            for frame in _plainly(stream, packet) or ():
+            for frame in decode_packet(stream, packet) or ():
                 yield TimedFrame(frame, size, stream.time_base)
 
 
@@ -173,7 +173,7 @@ def decode_plain(
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
-            frames = _plainly(stream, packet)
+            frames = decode_packet(stream, packet)
             counting = counting or frames is None
             for frame in frames or ():
                 if count in numbers:
@@ -186,7 +186,7 @@ def decode_plain(
     return Decoded(pictures, count)
 
 
-def _plainly(stream: Any, packet: Any) -> list[Any] | None:
+def decode_packet(stream: Any, packet: Any) -> list[Any] | None:
     """The frames that a packet gives, None if it cannot be decoded."""
     import av  # noqa: PLC0415
 

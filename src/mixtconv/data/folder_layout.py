@@ -48,7 +48,7 @@ def list_folder(root: str | Path) -> VideoListing:
         raise ValueError(_no_videos(root, ignored))
     if journal is None:
         return VideoListing(root, tuple(videos), tuple(ignored))
-    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), _notes(journal))
+    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), journal.notes)
 
 
 def _with_keys(
@@ -60,12 +60,6 @@ def _with_keys(
         video if origin is None else replace(video, key=origin.key)
         for video, origin in zip(videos, made, strict=True)
     )
-
-
-def _notes(journal: Journal) -> tuple[str, ...]:
-    if journal.complete:
-        return ()
-    return ("prepared in part only: run the same mixtconv prepare again to go on",)
 
 
 def _split_folders(root: Path) -> dict[Split, Path]:

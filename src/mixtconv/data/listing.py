@@ -17,6 +17,27 @@ SPLIT_NAMES: dict[str, Split] = {
 """Names of folders, and words in a CSV, that mean a split; earlier ones win."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListPlace:
+    """Where a list says something.
+
+    >>> str(ListPlace("train.csv", 12)), str(ListPlace("train.json", 3, "entry"))
+    ('train.csv:12', 'train.json, entry 3')
+    """
+
+    file: str
+    """Name of the list."""
+    line: int
+    """Number of the line, or of the entry, from 1."""
+    unit: Literal["line", "entry"] = "line"
+    """What is counted: a JSON file has entries."""
+
+    def __str__(self) -> str:
+        if self.unit == "line":
+            return f"{self.file}:{self.line}"
+        return f"{self.file}, {self.unit} {self.line}"
+
+
 @dataclass(frozen=True)
 class ListedVideo:
     """One video as the layout gives it."""
@@ -29,6 +50,12 @@ class ListedVideo:
     """Split that the layout puts it in; None where it says nothing of splits."""
     key: str
     """Its name inside the data, the same on every machine; the split rule hashes it."""
+    place: ListPlace | None = None
+    """Where a list names it; None in a folder of class folders."""
+
+
+ListFaultKind = Literal["missing", "mislabelled", "malformed"]
+"""A video that is not there, a label that cannot be, or a line that says neither."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +66,14 @@ class ListedFault:
     """The entry: a path, or a video's name in a list."""
     reason: str
     """What is wrong with it, and where it says so."""
-    kind: Literal["missing", "mislabelled", "malformed"]
-    """A video that is not there, a label that cannot be, or a line that says neither."""
+    kind: ListFaultKind
+    """What sort of fault it is."""
+    class_name: str | None = None
+    """The label that the entry gives."""
+    split: Split | None = None
+    """The split that the entry is of."""
+    place: ListPlace | None = None
+    """Where the entry stands."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +95,7 @@ class VideoListing:
     absent: tuple[ListedFault, ...] = ()
     """Entries whose video is not there, where that is to be expected (Kinetics)."""
     lists: tuple[Path, ...] = ()
-    """The files of labels and splits that were read."""
+    """The files of labels and of all splits that lie beside those read."""
 
 
 def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:

@@ -16,7 +16,7 @@ from mixtconv.data.dataset import (
     VideoBatch,
     collate,
 )
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 
 MAX_DEFAULT_WORKERS = 8

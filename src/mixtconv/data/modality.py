@@ -1,9 +1,10 @@
 """What a network sees of a video: pictures, differences of pictures, or optical flow.
 
 A clip has T snippets, each of L consecutive frames: 1 picture, 6 pictures for their 5 differences,
-or 5 fields of optical flow, as in "Temporal Segment Networks" (arXiv 1608.00859). Where a snippet
-starts is chosen among the frames from which L are left. Of a video with n < L frames there is one
-snippet, its frame i is frame floor(i * n / L) of the video:
+or 5 fields of optical flow, with or without the picture where they begin, as in "Temporal Segment
+Networks" (arXiv 1608.00859). Where a snippet starts is chosen among the frames from which L are
+left. Of a video with n < L frames there is one snippet, its frame i is frame floor(i * n / L) of
+the video:
 
     L = 6, n = 4:   0 0 1 2 2 3
 """
@@ -11,12 +12,13 @@ snippet, its frame i is frame floor(i * n / L) of the video:
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from mixtconv.data.clip import Clip, VideoInfo, rows_together
+from mixtconv.data.clip import Clip, UnreadableVideoError, VideoInfo, rows_together
 from mixtconv.data.flow_frames import holds_flow_alone, probe_flow, read_flow
 from mixtconv.data.video import probe_video, read_clip
-from mixtconv.models.snippet import Modality
+from mixtconv.models.snippet import SNIPPETS, Modality
 from mixtconv.models.spec import ModelSpec
 
 ChooseIndices = Callable[[int], Sequence[int]]
@@ -32,7 +34,8 @@ def read_model_clip(
     """Read the snippets of a clip as a model takes them, by its modality.
 
     Args:
-        path: a video file or a folder of pictures; for flow a folder of flow pictures.
+        path: a video file or a folder of pictures; for flow a folder of flow pictures, for rgbflow
+            one of both.
         choose_indices: gets the number of places where a snippet may start and returns the wanted
             ones, as for `video.read_clip`.
         spec: the clips that the model takes.
@@ -92,6 +95,9 @@ def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
     Raises:
         UnreadableVideoError: it gives no usable frame, or does not fit the modality.
     """
+    if modality == "rgbflow":
+        probe_video(path)
+        return probe_flow(path)
     is_flow = holds_flow_alone(path) if modality is None else modality == "flow"
     return probe_flow(path) if is_flow else probe_video(path)
 
@@ -104,8 +110,24 @@ def _read_flow(path: str | Path, choose: ChooseIndices, least_short_side: int | 
     return read_flow(path, choose, least_short_side=least_short_side)
 
 
+def _read_both(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
+    """The first picture of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
+    flow = read_flow(path, choose, least_short_side=least_short_side)
+    length = SNIPPETS["rgbflow"].num_frames
+    starts = [flow.indices[place - place % length] for place in range(len(flow.indices))]
+    pictures = _read_pictures(path, lambda num_frames: starts, least_short_side)
+    if pictures.frames.shape[2:] != flow.frames.shape[2:]:
+        sizes = [f"{x.frames.shape[3]}x{x.frames.shape[2]}" for x in (pictures, flow)]
+        raise UnreadableVideoError(
+            path, f"pictures are {sizes[0]} and flow {sizes[1]}; both must be of one size"
+        )
+    both = torch.cat([pictures.frames, flow.frames], dim=1)  # (N, 5, H, W)
+    return Clip(both, flow.indices, flow.num_frames)
+
+
 _READ: dict[Modality, Callable[[str | Path, ChooseIndices, int | None], Clip]] = {
     "rgb": _read_pictures,
     "rgbdiff": _read_pictures,
     "flow": _read_flow,
+    "rgbflow": _read_both,
 }

@@ -13,9 +13,21 @@ All functions return frame indices in 0 to num_video_frames - 1. A video shorter
 frames, evenly in `segment`, and is run through again from its start in `dense`.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 
 from mixtconv.models.spec import ModelSpec, Sampling
+
+ClipPlacement = Literal["own", "dense", "tenths", "snippets"]
+"""Where the clips of a test lie: by the model's own sampling; in dense windows spread from the
+first to the last (TSM); in dense windows that start at each tenth (of ten clips) of the video and
+go on from its start where it ends (Non-local); one snippet at the centre of each of as many
+segments (TSN)."""
+
+DENSE_SPAN = 64
+"""Frames that the dense clips of I3D, Non-local and TSM span."""
 
 
 def random_clip(
@@ -82,8 +94,23 @@ def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generat
     )
 
 
-def scoring_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
-    """`fixed_clips` as a model takes them."""
+def place_clips(
+    placement: ClipPlacement, spec: ModelSpec, num_video_frames: int, num_clips: int
+) -> list[list[int]]:
+    """Frame indices of the clips of a video for testing, as a model takes them.
+
+    >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), num_frames=2)
+    >>> place_clips("own", spec, 100, 2)
+    [[25, 75], [0, 50]]
+    >>> place_clips("dense", spec, 100, 3)
+    [[0, 32], [18, 50], [36, 68]]
+    >>> place_clips("snippets", spec, 100, 4)
+    [[12], [37], [62], [87]]
+    """
+    return _PLACEMENTS[placement](spec, num_video_frames, num_clips)
+
+
+def _own_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
     return fixed_clips(
         num_video_frames,
         spec.num_frames,
@@ -91,6 +118,41 @@ def scoring_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> lis
         sampling=spec.sampling,
         frame_stride=spec.frame_stride,
     )
+
+
+def _dense_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
+    return fixed_clips(
+        num_video_frames,
+        spec.num_frames,
+        num_clips=num_clips,
+        sampling="dense",
+        frame_stride=_dense_stride(spec),
+    )
+
+
+def _clips_from_each_tenth(
+    spec: ModelSpec, num_video_frames: int, num_clips: int
+) -> list[list[int]]:
+    starts = [num_video_frames * clip // num_clips for clip in range(num_clips)]
+    stride = _dense_stride(spec)
+    return [_window(num_video_frames, spec.num_frames, start, stride) for start in starts]
+
+
+def _single_snippets(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
+    return [[frame] for frame in _segments(num_video_frames, num_clips, np.full(num_clips, 0.5))]
+
+
+_PLACEMENTS: dict[ClipPlacement, Callable[[ModelSpec, int, int], list[list[int]]]] = {
+    "own": _own_clips,
+    "dense": _dense_clips,
+    "tenths": _clips_from_each_tenth,
+    "snippets": _single_snippets,
+}
+
+
+def _dense_stride(spec: ModelSpec) -> int:
+    """The stride that a dense model was trained with, else so that a clip spans 64 frames."""
+    return spec.frame_stride if spec.sampling == "dense" else max(1, DENSE_SPAN // spec.num_frames)
 
 
 def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:

@@ -86,12 +86,20 @@ def mirror(clip: Tensor, modality: Modality = "rgb") -> Tensor:
     """Exchange left and right in every frame; the label may change with it (see `labels.py`).
 
     In optical flow, whose channels (..., C, H, W) are x and y in turn, what moved to the right then
-    moves to the left: x becomes 255 - x.
+    moves to the left: x becomes 255 - x. With pictures before it, channels are R, G, B, x, y.
     """
     mirrored = F.horizontal_flip(clip)
-    if modality == "flow":
-        mirrored[..., 0::2, :, :] = 255 - mirrored[..., 0::2, :, :]
+    to_the_right = _FLOW_TO_THE_RIGHT.get(modality)
+    if to_the_right is not None:
+        mirrored[..., to_the_right, :, :] = 255 - mirrored[..., to_the_right, :, :]
     return mirrored
+
+
+_FLOW_TO_THE_RIGHT: dict[Modality, slice] = {
+    "flow": slice(0, None, 2),
+    "rgbflow": slice(3, None, 5),
+}
+"""Channels that are x of optical flow."""
 
 
 def center_crop(clip: Tensor, size: int) -> list[Tensor]:
@@ -114,5 +122,28 @@ def three_crops(clip: Tensor, size: int) -> list[Tensor]:
     ]
 
 
-CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {1: center_crop, 3: three_crops}
+def five_crops(clip: Tensor, size: int) -> list[Tensor]:
+    """The four corners and the centre of the frames: short side to size * 256 / 224, then size."""
+    resized = F.resize(clip, [scoring_side(size)], antialias=True)
+    height, width = resized.shape[-2:]
+    places = _crop_places(height - size, width - size)
+    return [F.crop(resized, *places[place], size, size) for place in (0, 2, 6, 8, 4)]
+
+
+def twice_five_crops(clip: Tensor, size: int) -> list[Tensor]:
+    """The five crops, and again for their mirror images."""
+    return five_crops(clip, size) * 2
+
+
+CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {
+    1: center_crop,
+    3: three_crops,
+    5: five_crops,
+    10: twice_five_crops,
+}
 """Number of crops -> how they are taken: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""
+
+
+def is_mirrored(num_crops: int) -> tuple[bool, ...]:
+    """Of each crop of `CROPS`, whether it is to be mirrored: of ten the last five."""
+    return (False,) * 5 + (True,) * 5 if num_crops == 10 else (False,) * num_crops

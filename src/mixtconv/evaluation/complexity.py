@@ -1,17 +1,20 @@
 """Parameters and multiply-accumulates of a recogniser, as the field's tables count them.
 
-Counted: convolutions, linear layers and matrix products, and every tap of a temporal operation.
-Not counted: normalisation, activations, pooling, additions.
+Counted: convolutions, linear layers and matrix products, those of attention and of graphs among
+them, and every tap of a temporal operation. Not counted: normalisation, activations, pooling,
+additions. Many published figures leave the products of attention out; they are told apart here.
 """
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixtconv.models import VideoClassifier
+from mixtconv.models import VideoClassifier, create_model
 from mixtconv.ops import MixTConv
 
 
@@ -23,6 +26,25 @@ class Complexity:
     """All learnable parameters."""
     macs: int
     """Multiply-accumulates of one clip, one view."""
+    attention_macs: int = 0
+    """Those among them that multiply values with values, not with weights."""
+
+    @property
+    def macs_without_attention(self) -> int:
+        """Multiply-accumulates as counters count that look at layers alone."""
+        return self.macs - self.attention_macs
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """The cost of a part of a recogniser."""
+
+    name: str
+    """The part, such as a stage of the backbone."""
+    params: int
+    """Learnable parameters."""
+    macs: int
+    """Multiply-accumulates of one clip."""
 
 
 def complexity(model: VideoClassifier) -> Complexity:
@@ -30,24 +52,132 @@ def complexity(model: VideoClassifier) -> Complexity:
 
     >>> from mixtconv import create_model
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
-    Complexity(params=11387600, macs=14539833344)
+    Complexity(params=11387600, macs=14539833344, attention_macs=0)
     """
-    params = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    count = _count(model)
+    return Complexity(sum(count.params.values()), sum(count.macs.values()), count.attention_macs)
+
+
+def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
+    """Divide the cost of one clip among the children of the model's networks, in their order.
+
+    >>> from mixtconv import create_model
+    >>> [stage.name for stage in complexity_by_stage(create_model("tsn_resnet18", num_classes=5))]
+    ['conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4', 'head']
+    """
+    count = _count(model)
+    stages = _Stages(model)
+    params, macs = Counter[str](), Counter[str]()
+    for name, _ in model.named_modules():
+        params[stages.of(name)] += count.params[name]
+        macs[stages.of(name)] += count.macs[name]
+    return [
+        StageCost(stage, params[stage], macs[stage])
+        for stage in params
+        if params[stage] or macs[stage]
+    ]
+
+
+def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassifier:
+    """A recogniser without values: it can be counted, and takes no time to make.
+
+    >>> complexity(abstract_model("tsn_bninception", 400)).params
+    10680240
+    """
+    with torch.device("meta"):
+        return create_model(name, num_classes, **settings)
+
+
+@dataclass(frozen=True)
+class _Count:
+    params: Counter[str]
+    macs: Counter[str]  # of a module itself, without its children
+    attention_macs: int
+
+
+def _count(model: VideoClassifier) -> _Count:
     abstract = copy.deepcopy(model).to("meta").eval()
     spec = model.spec
     channels, size = spec.snippet.in_channels, spec.image_size
     clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
-    taps = 0
-
-    def count_taps(layer: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
-        nonlocal taps
-        assert isinstance(layer, MixTConv)
-        positions = result.numel() // result.shape[2]  # B * T * H * W
-        taps += positions * sum(weight.numel() for weight in layer.weights)
-
-    for layer in abstract.modules():
+    macs = Counter[str]()
+    for name, layer in abstract.named_modules():
         if isinstance(layer, MixTConv):
-            layer.register_forward_hook(count_taps)
+            layer.register_forward_hook(_tap_counter(name, macs))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         abstract(clip)
-    return Complexity(params, counter.get_total_flops() // 2 + taps)
+    counts = counter.get_flop_counts()
+    root = type(abstract).__name__
+    for path, flops in counts.items():
+        if path == "Global":
+            continue
+        own = path.removeprefix(root).removeprefix(".")
+        macs[own] += sum(flops.values()) // 2
+        above = own
+        while above:  # what called it counts it as well; a list of modules calls nothing
+            above = above.rpartition(".")[0]
+            if f"{root}.{above}".rstrip(".") in counts:
+                macs[above] -= sum(flops.values()) // 2
+                break
+    params = Counter(
+        {
+            name: sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad)
+            for name, module in model.named_modules()
+        }
+    )
+    attention = sum(
+        flops // 2 for operation, flops in counts["Global"].items() if operation in _VALUES_ALONE
+    )
+    return _Count(params, macs, attention)
+
+
+_VALUES_ALONE = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
+    getattr(torch.ops.aten, name)
+    for name in dir(torch.ops.aten)
+    if name.startswith("_scaled_dot_product")
+}
+"""Operations that multiply batches of values: attention, and graphs."""
+
+
+def _tap_counter(name: str, macs: Counter[str]) -> Any:
+    def count_taps(layer: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+        assert isinstance(layer, MixTConv)
+        positions = result.numel() // result.shape[2]  # B * T * H * W
+        macs[name] += positions * sum(weight.numel() for weight in layer.weights)
+
+    return count_taps
+
+
+class _Stages:
+    """Which stage a module belongs to: a child of one of the model's networks, or of the model."""
+
+    def __init__(self, model: VideoClassifier) -> None:
+        self.networks: dict[str, nn.Module] = {}
+        paths = {module: name for name, module in model.named_modules()}
+        for owner, attribute in model.networks():
+            network = owner.get_submodule(attribute)
+            while len(children := list(network.children())) == 1:
+                network = children[0]
+            self.networks[paths[network]] = network
+
+    def of(self, name: str) -> str:
+        for path, network in self.networks.items():
+            if name.startswith(path + "."):
+                child = name.removeprefix(path + ".").split(".")[0]
+                prefix = ".".join(part for part in path.split(".") if part not in _NOT_SHOWN)
+                stage = _group(child, network)
+                return f"{prefix}.{stage}" if prefix else stage
+        shown = [part for part in name.split(".") if part not in _NOT_SHOWN]
+        return ".".join(shown[: 2 if name.startswith("backbone.") else 1])
+
+
+_NOT_SHOWN = ("backbone", "network")
+
+
+def _group(child: str, network: nn.Module) -> str:
+    """The stage of a child, where a network has no containers for stages but names them."""
+    declared = getattr(network, "temporal_stages", None)
+    if declared is None:
+        return child
+    by_name = child.partition("_")[0]
+    return next((stage for stage in declared if child.startswith(stage)), by_name)

@@ -1,19 +1,34 @@
 """Scoring a model file on labelled videos."""
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mixtconv.data.catalog import load_labelled_videos
+from mixtconv._processes import find_launch, is_first_process
+from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import first_few
 from mixtconv.data.loading import default_workers
+from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.data.source import DataSource
-from mixtconv.data.views import Protocol
 from mixtconv.evaluation.metrics import Accuracy
-from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import load_model, optimize_for_inference, read_metadata
+from mixtconv.evaluation.mirroring import model_mirroring
+from mixtconv.evaluation.processes import meeting, own_device
+from mixtconv.evaluation.scores_file import (
+    SavedScores,
+    ScoreSource,
+    UnreadableKey,
+    refuse_scores_path,
+    save_scores,
+)
+from mixtconv.evaluation.scoring import VideoScores, score_videos
+from mixtconv.models import load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_VAL_FRACTION = 0.2
 """Part of the videos held out by rule for a model that does not say what its training held out."""
@@ -28,7 +43,7 @@ class Evaluation:
     data: str
     """The data as the user named them."""
     protocol: str
-    """Clips x crops."""
+    """Its name."""
     protocol_description: str
     """The protocol in words."""
     num_videos: int
@@ -37,6 +52,10 @@ class Evaluation:
     """Percentages of all videos; a video that could not be read counts as wrong."""
     unreadable: tuple[Unreadable, ...]
     """The videos that could not be read."""
+    scores: SavedScores
+    """The scores of every video."""
+    scores_path: str | None
+    """The file that holds them, if any."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
@@ -49,6 +68,7 @@ class Evaluation:
             "top1": self.accuracy.top1,
             "top5": self.accuracy.top5,
             "mean_class_accuracy": self.accuracy.mean_class_accuracy,
+            "scores": self.scores_path,
             "unreadable": [
                 {"path": video.path, "reason": video.reason} for video in self.unreadable
             ],
@@ -65,54 +85,123 @@ def evaluate_model(
     workers: int | None = None,
     device: str = "auto",
     precision: Precision = "auto",
+    scores_path: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a model file on labelled videos.
 
+    Processes that torchrun or Slurm started score together, each video once; all get the result.
+
     Args:
-        model: a model file.
+        model: a model file, the folder of one, or `hf:owner/name[@revision]`.
         data: a folder of class folders, a CSV of path and label, or a known dataset; every label
             must be one of the model's classes.
         split: which videos; by default `val` where the data have splits, else all. Where they have
             none, `val` is the part that the model's training held out.
-        protocol: clips x crops.
+        protocol: its name: clips x crops, or one of `data.protocol.PROTOCOLS`.
         batch_size: views that pass the network together; does not change the score.
         workers: processes that read; does not change the score.
         device, precision: where and how the model runs.
+        scores_path: file for the scores of every video, as `mixtconv fuse` takes them.
         progress: called with the videos done and all of them.
 
     Raises:
         ValueError: a model or data that cannot be used, or settings out of range.
+        OSError: the scores cannot be written, which is said before the work starts.
     """
     if batch_size < 1:
         raise ValueError(f"--batch-size is {batch_size}; give 1 or more")
     if workers is not None and workers < 0:
         raise ValueError(f"--workers is {workers}; give 0 or more")
     views = Protocol.parse(protocol)
-    target = resolve_device(device)
-    recogniser = optimize_for_inference(load_model(model, device=target))
-    held_out = read_metadata(model)["notes"].get("val_fraction", DEFAULT_VAL_FRACTION)
+    if scores_path is not None:
+        refuse_scores_path(scores_path)
+    launch = find_launch()
+    target = resolve_device(own_device(device, launch))
+    trained = load_model(model, device=target)
+    views_description = views.describe(trained.spec)
+    mirroring = model_mirroring(trained)
+    if any(views.mirrored):
+        _say_what_is_mirrored(mirroring)
+    held_out = trained.notes.get("val_fraction", DEFAULT_VAL_FRACTION)
+    recogniser = optimize_for_inference(trained)
     samples = load_labelled_videos(
-        data, classes=recogniser.spec.classes, split=split, val_fraction=held_out
+        data,
+        classes=recogniser.spec.classes,
+        split=split,
+        val_fraction=held_out,
+        keep_missing=True,  # they count as wrong, as unreadable ones do
     )
-    scores = score_videos(
-        recogniser,
-        samples,
-        protocol=views,
-        batch_size=batch_size,
-        workers=default_workers() if workers is None else workers,
-        autocast=autocast(precision, target),
-        progress=lambda batches: _counted(batches, len(samples), progress),
-    )
-    return Evaluation(
+    own_share = samples[launch.rank :: launch.num_processes] if launch else samples
+    with meeting(launch):
+        scores = score_videos(
+            recogniser,
+            samples,
+            protocol=views,
+            mirroring=mirroring,
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            autocast=autocast(precision, target),
+            launch=launch,
+            progress=lambda batches: _counted(batches, len(own_share), progress),
+        )
+    source = ScoreSource(
         model=str(model),
+        modality=recogniser.spec.modality,
         data=data.data if isinstance(data, DataSource) else str(data),
         protocol=str(views),
-        protocol_description=views.describe(recogniser.spec),
+        protocol_description=views_description,
+    )
+    saved = _saved(scores, samples, recogniser.spec.classes, source, views.averaging)
+    if scores_path is not None and is_first_process():
+        save_scores(saved, scores_path)
+    return Evaluation(
+        model=source.model,
+        data=source.data,
+        protocol=source.protocol,
+        protocol_description=source.protocol_description,
         num_videos=len(samples),
         accuracy=scores.accuracy(),
         unreadable=scores.unreadable,
+        scores=saved,
+        scores_path=None if scores_path is None else str(scores_path),
     )
+
+
+def _saved(
+    scores: VideoScores,
+    samples: Sequence[VideoSample],
+    classes: tuple[str, ...],
+    source: ScoreSource,
+    averaging: Averaging,
+) -> SavedScores:
+    values = scores.logits  # of averaged probabilities, their logarithms
+    if averaging == "probabilities":
+        values = values.softmax(dim=1) * scores.readable[:, None]
+    return SavedScores(
+        classes=classes,
+        keys=tuple(sample.key for sample in samples),
+        labels=scores.labels,
+        scores=values,
+        kind=averaging,
+        sources=(source,),
+        unreadable=tuple(
+            UnreadableKey(samples[video.number].key, video.reason) for video in scores.unreadable
+        ),
+    )
+
+
+def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
+    pairs = [" / ".join(pair) for pair in mirroring.pairs]
+    if pairs:
+        logger.info("mirrored views exchange %d pairs: %s", len(pairs), first_few(pairs))
+    if mirroring.unpaired:
+        logger.warning(
+            "mirrored views harm classes that name a side and have no partner (%d: %s): 5 crops "
+            "mirror nothing",
+            len(mirroring.unpaired),
+            first_few(mirroring.unpaired),
+        )
 
 
 def _counted(

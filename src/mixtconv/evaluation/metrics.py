@@ -35,16 +35,30 @@ def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> 
     """
     if len(labels) == 0:
         raise ValueError("there are no videos to score; give at least one")
-    if readable is None:
-        readable = torch.ones_like(labels, dtype=torch.bool)
+    readable = _all_if_none(readable, labels)
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (N, 5)
     hits = (ranked == labels[:, None]) & readable[:, None]  # (N, 5)
-    best = hits[:, 0].double()
-    by_class = [best[labels == label].mean() for label in labels.unique()]
+    by_class = class_accuracies(logits, labels, readable)
     return Accuracy(
-        top1=100 * best.mean().item(),
+        top1=100 * hits[:, 0].double().mean().item(),
         top5=100 * hits.any(dim=1).double().mean().item(),
-        mean_class_accuracy=100 * torch.stack(by_class).mean().item(),
+        mean_class_accuracy=by_class.nanmean().item(),
+    )
+
+
+def class_accuracies(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> Tensor:
+    """Top-1 of every class in percent, float64 (K,); NaN where a class has no videos.
+
+    >>> class_accuracies(torch.eye(3), torch.tensor([0, 0, 2]))
+    tensor([ 50.,  nan, 100.], dtype=torch.float64)
+    """
+    readable = _all_if_none(readable, labels)
+    hits = ((logits.topk(1, dim=1).indices[:, 0] == labels) & readable).double()  # (N,)
+    num_classes = logits.shape[1]
+    return (
+        100
+        * hits.new_zeros(num_classes).index_add(0, labels, hits)
+        / labels.bincount(minlength=num_classes)
     )
 
 
@@ -53,3 +67,7 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     return multiclass_confusion_matrix(
         logits.argmax(dim=1), labels, num_classes=logits.shape[1], validate_args=False
     )
+
+
+def _all_if_none(readable: Tensor | None, labels: Tensor) -> Tensor:
+    return torch.ones_like(labels, dtype=torch.bool) if readable is None else readable

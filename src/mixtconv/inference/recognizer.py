@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from mixtconv.data.find_videos import find_videos
+from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.video import UnreadableVideoError
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import read_views
+from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.inference.ranking import Prediction, ranked
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
@@ -41,13 +44,15 @@ class Recognizer:
     """A model file made ready for prediction.
 
     Args:
-        model: a model file, or a recogniser in memory.
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a recogniser in
+            memory.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
-        protocol: clips x crops of every video, such as `1x1` or `2x3`.
+        protocol: views of every video, such as `1x1`, `2x3` or `nonlocal-10x3`.
         precision: `auto`, `32`, `bf16` or `16`.
 
     Raises:
-        ValueError: a file that is not a model, an unknown device or protocol.
+        ValueError: a file that is not a model, an unknown device or protocol, or one that the
+            model has no clips for.
     """
 
     def __init__(
@@ -61,8 +66,11 @@ class Recognizer:
         self.device = resolve_device(device)
         self.protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
         self.precision = precision
+        self.mirroring: MirrorLabels | None = None
         if not isinstance(model, VideoClassifier):
             model = load_model(model)
+            self.mirroring = model_mirroring(model)
+        self.protocol.check_model(model.spec)
         self.model = optimize_for_inference(model.eval().to(self.device))
 
     @property
@@ -91,10 +99,14 @@ class Recognizer:
             ValueError: a name or pattern that no video answers to.
         """
         for video in find_videos(list(videos)):
-            try:
-                yield VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
-            except UnreadableVideoError as error:
-                yield VideoPrediction(str(video), (), str(error))
+            yield self.try_predict(video, top_k=top_k)
+
+    def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
+        """Ranked labels of one video, or why it cannot be read."""
+        try:
+            return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
+        except UnreadableVideoError as error:
+            return VideoPrediction(str(video), (), str(error))
 
     def logits(self, video: str | Path) -> Tensor:
         """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""
@@ -103,4 +115,6 @@ class Recognizer:
     def view_logits(self, views: Tensor) -> Tensor:
         """Logits (K,) of one video's views, uint8 (V, T, C, S, S), on the CPU."""
         with torch.inference_mode(), autocast(self.precision, self.device):
-            return view_logits(self.model, views[None])[0].cpu()  # (K,)
+            return view_logits(self.model, views[None], self.protocol, mirroring=self.mirroring)[
+                0
+            ].cpu()  # (K,)

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from mixtconv.data.frame_folder import list_frames, load_frames
 from mixtconv.data.modality import join_snippets, snippet_frames
-from mixtconv.data.sampling import scoring_clips
 from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.transforms import CROPS, scoring_side
+from mixtconv.data.transforms import CROPS, mirror, scoring_side
 from mixtconv.data.windows import TimedItem, Window, WindowPlan, windows
 from mixtconv.inference.ranking import Prediction, ranked
 from mixtconv.inference.recognizer import Recognizer
@@ -83,7 +82,7 @@ def window_logits(
     recognizer: Recognizer, video: str | Path, plan: WindowPlan
 ) -> Iterator[tuple[Window[Tensor], Tensor]]:
     """Every window and its logits (K,), averaged over the views; see `predict_windows`."""
-    if recognizer.model.spec.modality == "flow":
+    if recognizer.model.spec.modality in ("flow", "rgbflow"):
         raise ValueError(
             "the model takes optical flow, which videos do not hold; leave --window out, or use a "
             "model of modality rgb or rgbdiff"
@@ -97,13 +96,18 @@ def _views(recognizer: Recognizer, window: Window[Tensor]) -> Tensor:
     spec, protocol = recognizer.model.spec, recognizer.protocol
 
     def choose(num_places: int) -> list[int]:
-        clips = scoring_clips(spec, num_places, protocol.num_clips)
-        return [frame for clip in clips for frame in clip]
+        return [frame for clip in protocol.clips(spec, num_places) for frame in clip]
 
     chosen = snippet_frames(len(window.frames), choose, spec.snippet.num_frames)
     frames = torch.stack([window.frames[index].kept for index in chosen])  # (F, crops, 3, S, S)
-    clips = frames.unflatten(0, (protocol.num_clips, spec.num_frames, -1))
+    clips = frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec), -1))
     views = clips.movedim(3, 1).flatten(0, 1)  # (V, T, L, 3, S, S)
+    views = torch.stack(
+        [
+            mirror(view, spec.modality) if mirrored else view
+            for view, mirrored in zip(views, protocol.mirrored, strict=True)
+        ]
+    )
     return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)
 
 

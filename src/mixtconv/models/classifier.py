@@ -5,38 +5,57 @@ the last layer, and the consensus of a clip is the average over its frames. With
 operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.sharing import SharedModel
 from mixtconv.models.spec import ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 
+_WITH_ANOTHER_AXIS = {torch.channels_last: torch.channels_last_3d}
 
-class VideoClassifier(nn.Module):
+
+class VideoClassifier(SharedModel):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
-    C is 3 for pictures, 15 for their differences and 10 for optical flow (`spec.modality`).
+    C is 3 for pictures, 15 for their differences, 10 for optical flow and 13 for pictures and flow
+    (`spec.modality`).
 
     Args:
         backbone: frames (B * T, C, H, W) to features (B * T, D).
         num_features: D.
         spec: what the recogniser is; its classes give the width of the last layer.
+        head: features to logits; by default a linear layer over each frame.
 
     Raises:
         ValueError: in `forward`, clips of another number of frames than `spec.num_frames`.
     """
 
-    def __init__(self, backbone: nn.Module, num_features: int, spec: ModelSpec) -> None:
+    length_is_fixed = False
+    """Whether it is made for one number of frames."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_features: int,
+        spec: ModelSpec,
+        *,
+        head: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
+        self.notes: dict[str, Any] = {}  # what its file says of the run that made it
         self.optimized = False  # made for inference alone, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(num_features, spec.num_classes)
+        self.head = nn.Linear(num_features, spec.num_classes) if head is None else head
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
@@ -50,13 +69,24 @@ class VideoClassifier(nn.Module):
 
     def forward_features(self, video: Tensor) -> Tensor:
         """Features of every frame, before the last layer: (B, T, C, H, W) -> (B, T, D)."""
+        self.check_length(video)
+        return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
+
+    def check_length(self, video: Tensor) -> None:
+        """Raise ValueError unless `video` is clips (B, T, C, H, W) of `num_frames` frames."""
         check_clip(video)
         if video.shape[1] != self.num_frames:
             raise ValueError(
                 f"got clips of {video.shape[1]} frames, the model takes {self.num_frames}: sample "
-                "as many, or call set_num_frames"
+                "as many" + ("" if self.length_is_fixed else ", or call set_num_frames")
             )
-        return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
+
+    def forward_snippets(self, snippets: Tensor) -> Tensor:
+        """Logits of snippets each on its own, as TSN tests: (N, C, H, W) -> (N, num_classes).
+
+        They are the logits of clips of one frame, and of use where nothing looks across frames.
+        """
+        return self.head(self.dropout(self.backbone(snippets)))
 
     def normalize(self, video: Tensor) -> Tensor:
         """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.
@@ -65,18 +95,52 @@ class VideoClassifier(nn.Module):
         differences between them, (B, T, 15, H, W); other clips keep their shape. See `snippet.py`.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        snippet = self.spec.snippet
+        spec, snippet = self.spec, self.spec.snippet
         if video.shape[-3] != snippet.channels:
             raise ValueError(
-                f"got clips of {video.shape[-3]} channels, of modality {self.spec.modality} they "
+                f"got clips of {video.shape[-3]} channels, of modality {spec.modality} they "
                 f"have {snippet.channels}: read them with the model's spec"
             )
-        return snippet.normalize(video.to(mean.device).to(mean.dtype) / 255, mean, std)
+        no_motion = mean.new_full((1, 1, 1), spec.flow_mean)
+        center = {"flow": no_motion, "rgbflow": torch.cat([mean, no_motion])}.get(
+            spec.modality, mean
+        )
+        values = video.to(mean.device).to(mean.dtype) / 255
+        values = snippet.normalize(values, center, std)  # (B, T, C, H, W)
+        count = snippet.picture_channels
+        if spec.channel_order == "rgb" or count == 0:
+            return values
+        pictures = values[..., :count, :, :].unflatten(-3, (-1, 3)).flip(-3).flatten(-4, -3)
+        return torch.cat([pictures, values[..., count:, :, :]], dim=-3)
 
     def set_num_frames(self, num_frames: int) -> None:
-        """Take clips of another number of frames from now on."""
+        """Take clips of another number of frames from now on.
+
+        Raises:
+            ValueError: a model that is made for one number of frames.
+        """
+        if self.length_is_fixed and num_frames != self.num_frames:
+            raise ValueError(
+                f"{self.spec.name} was made for clips of {self.num_frames} frames and takes no "
+                f"others; for {num_frames}, make another with create_model"
+            )
         set_num_frames(self.backbone, num_frames)
         self.spec = replace(self.spec, num_frames=num_frames)
+
+    def networks(self) -> Iterator[tuple[nn.Module, str]]:
+        """Its convolutional networks, each with the module that owns it and its name there."""
+        yield self, "backbone"
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As in torch; `channels_last` means 3D convolutions as well, each in its own format."""
+        memory_format = kwargs.pop("memory_format", None)
+        super().to(*args, **kwargs)
+        if memory_format is not None:
+            for tensor in (*self.parameters(), *self.buffers()):
+                own = _WITH_ANOTHER_AXIS.get(memory_format) if tensor.ndim == 5 else memory_format
+                if tensor.ndim in (4, 5):
+                    tensor.data = tensor.data.contiguous(memory_format=own or memory_format)
+        return self
 
     @property
     def num_frames(self) -> int:

@@ -41,6 +41,8 @@ def resolve_device(device: str = "auto") -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
     """The precision named, or with `auto` bfloat16 where the GPU has it and float32 elsewhere.
 
+    A CPU gets float32: without instructions for bfloat16 that would take several times as long.
+
     Raises:
         ValueError: float16 on the CPU, where training in it is not to be had.
 

@@ -1,20 +1,27 @@
-"""The named recognisers: `{family}_{backbone}`, a temporal operation in any timm backbone."""
+"""The named recognisers: `{family}_{backbone}` for any timm backbone, and systems by themselves."""
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from torch import nn
 
 from mixtconv._names import unknown_name
+from mixtconv.models.backbone import count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.insertion import insert_temporal
-from mixtconv.models.sites import evaluating
+from mixtconv.models.non_local import insert_non_local
+from mixtconv.models.request import ModelRequest
 from mixtconv.models.spec import ModelSpec
-from mixtconv.models.weights import create_backbone
+from mixtconv.models.systems import (
+    SYSTEMS,
+    backbone_for,
+    relation_classifier,
+    two_stream_relations,
+)
 from mixtconv.ops import OPERATIONS
 
 FAMILIES: dict[str, str | None] = {
@@ -38,22 +45,25 @@ def create_model(
 
     Args:
         name: `{family}_{backbone}`: a family (`tsn`, `tsm`, `mstnet`, `ks3`, `ks5`, `ks7`, `ks13`,
-            `ks135`, `ks1357`, `ks357dilated`, `conv1d`) and a backbone of timm.
+            `ks135`, `ks1357`, `ks357dilated`, `conv1d`, `tsm_nl`, `trn`, `trn_twostream`) and a
+            backbone of timm; or a system: `i3d_resnet50`, `i3d_nl_resnet50`, `i3d_nl_gcn_resnet50`,
+            `eco_8`, `eco_16`, `eco_en_lite_92`.
         num_classes: classes without names, which are then called "0", "1", ...
         classes: class names, in the order of the logits.
         pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
             file of such weights; else random ones.
         settings: the other fields of `ModelSpec`, such as `num_frames=8`, `image_size=224`,
-            `causal=True`.
+            `causal=True`; by default those of the system, such as 32 frames for I3D.
 
     Returns:
-        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, for `modality="rgbdiff"` 15 and
-        for `modality="flow"` 10.
+        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, for `modality="rgbdiff"` 15, for
+        `"flow"` 10 and for `"rgbflow"` 13.
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
             residual branches, weights that cannot be had or do not fit.
 
+    >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
     >>> model(torch.zeros(2, 8, 3, 64, 64)).shape
     torch.Size([2, 174])
@@ -64,18 +74,16 @@ def create_model(
     unknown = sorted(set(settings) - set(ModelSpec.__dataclass_fields__))
     if unknown:
         raise unknown_name("setting of a model", unknown[0], ModelSpec.__dataclass_fields__)
-    family, backbone_name = split_name(name)
-    spec = ModelSpec(name=name, classes=tuple(names), **_pixel_statistics(backbone_name) | settings)
-    backbone = create_backbone(
-        backbone_name,
-        pretrained=pretrained,
-        image_size=spec.image_size,
-        in_channels=spec.snippet.in_channels,
-    )
-    model = build_classifier(backbone, family, spec)
+    request = ModelRequest(name, tuple(names), settings, pretrained)
+    if name in SYSTEMS:
+        model = SYSTEMS[name](request)
+    else:
+        family, backbone_name = split_name(name)
+        model = _MAKERS[family](request, backbone_name)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
-        nn.init.normal_(model.head.weight, std=0.001)
-        nn.init.zeros_(model.head.bias)
+        for layer in _last_layers(model):
+            nn.init.normal_(layer.weight, std=0.001)
+            nn.init.zeros_(layer.bias)
     return model
 
 
@@ -93,7 +101,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
         family: one of `FAMILIES`.
         spec: clips, classes and placement.
     """
-    num_features = _num_features(backbone, spec)
+    num_features = count_features(backbone, spec)
     operation = FAMILIES[family]
     if operation is not None:
         insert_temporal(
@@ -102,12 +110,44 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
             num_frames=spec.num_frames,
             position=spec.position,
             stages=spec.stages,
+            block_step=spec.block_step,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
             causal=spec.causal,
             shift_fraction=spec.shift_fraction,
         )
     return VideoClassifier(backbone, num_features, spec)
+
+
+def _with_operation(
+    request: ModelRequest, backbone_name: str, *, family: str, non_local: bool = False
+) -> VideoClassifier:
+    """A 2D backbone with the operation of a family, and perhaps non-local blocks."""
+    backbone = backbone_for(request, request.spec(), backbone_name)
+    spec = request.spec(**pixel_facts(backbone))
+    model = build_classifier(backbone, family, spec)
+    if non_local:  # last, since a wrapped block would count as a stage of its own
+        insert_non_local(
+            backbone,
+            num_frames=spec.num_frames,
+            image_size=spec.image_size,
+            in_channels=spec.snippet.in_channels,
+        )
+    return model
+
+
+_MAKERS: dict[str, Callable[[ModelRequest, str], VideoClassifier]] = {
+    **{family: partial(_with_operation, family=family) for family in FAMILIES},
+    "tsm_nl": partial(_with_operation, family="tsm", non_local=True),
+    "trn": relation_classifier,
+    "trn_twostream": two_stream_relations,
+}
+"""Every family, also those that are more than a temporal operation -> what makes a recogniser."""
+
+
+def _last_layers(model: VideoClassifier) -> list[nn.Linear]:
+    heads = [module.head for module in model.modules() if isinstance(module, VideoClassifier)]
+    return [head for head in heads if isinstance(head, nn.Linear)]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -121,8 +161,8 @@ def list_models(pattern: str = "*") -> list[str]:
     >>> list_models("*_resnet18")[:4]
     ['conv1d_resnet18', 'ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
     """
-    names = [f"{family}_{backbone}" for family in FAMILIES for backbone in timm.list_models()]
-    return sorted(fnmatch.filter(names, pattern))
+    names = [f"{family}_{backbone}" for family in _MAKERS for backbone in timm.list_models()]
+    return sorted(fnmatch.filter([*names, *SYSTEMS], pattern))
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -134,10 +174,11 @@ def split_name(name: str) -> tuple[str, str]:
     >>> split_name("mstnet_mobilenetv2_100")
     ('mstnet', 'mobilenetv2_100')
     """
-    family, _, backbone = name.partition("_")
-    if family not in FAMILIES or not _is_backbone(backbone):
-        raise unknown_name("model", name, list_models())
-    return family, backbone
+    for family in sorted(_MAKERS, key=len, reverse=True):
+        backbone = name.removeprefix(f"{family}_")
+        if backbone != name and _is_backbone(backbone):
+            return family, backbone
+    raise unknown_name("model", name, list_models())
 
 
 def _is_backbone(name: str) -> bool:
@@ -147,28 +188,3 @@ def _is_backbone(name: str) -> bool:
     except RuntimeError:
         return False
     return timm.is_model(name)
-
-
-def _pixel_statistics(backbone_name: str) -> dict[str, tuple[float, ...]]:
-    """Mean and standard deviation of pixels that the backbone's published weights expect."""
-    config = timm.get_pretrained_cfg(backbone_name)
-    return {"mean": tuple(config.mean), "std": tuple(config.std)} if config is not None else {}
-
-
-def _num_features(backbone: nn.Module, spec: ModelSpec) -> int:
-    """D of the backbone's features, found by running it: timm's attributes differ by family."""
-    with evaluating(backbone), torch.no_grad():
-        size, channels = spec.image_size, spec.snippet.in_channels
-        image = torch.zeros(1, channels, size, size).to(next(backbone.parameters()))
-        try:
-            shape = backbone(image).shape
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"the backbone does not run on images of {size} pixels: "
-                f"{str(error).splitlines()[0]}; give another image_size"
-            ) from error
-    if len(shape) != 2:
-        raise ValueError(
-            f"the backbone gives {tuple(shape)} for one image; features are (N, D), pool them first"
-        )
-    return shape[1]

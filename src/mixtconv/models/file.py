@@ -4,6 +4,7 @@ The metadata key `mixtconv` holds JSON: the version that wrote the file, the `Mo
 training had to say (its protocol and score). Reading one cannot run code.
 """
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import save
 from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import create_from_spec
+from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import ModelSpec
 
 METADATA_KEY = "mixtconv"
@@ -29,7 +31,8 @@ def save_model(
     Args:
         model: the recogniser.
         path: usually ends in `.safetensors`.
-        notes: what else to store, such as the score and its protocol; anything that JSON holds.
+        notes: what else to store, such as the score and its protocol; anything that JSON holds. By
+            default what the file noted that the recogniser was loaded from.
 
     Raises:
         ValueError: a recogniser that was optimised for inference: its weights are folded.
@@ -40,7 +43,11 @@ def save_model(
             "a recogniser from optimize_for_inference cannot be saved, its weights are folded into "
             "each other; save the one that it was made from"
         )
-    about = {"version": __version__, "spec": model.spec.to_dict(), "notes": notes or {}}
+    about = {
+        "version": __version__,
+        "spec": model.spec.to_dict(),
+        "notes": model.notes if notes is None else notes,
+    }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     metadata = {METADATA_KEY: json.dumps(about), "format": "pt"}
     write_atomically(Path(path), save(tensors, metadata=metadata))
@@ -49,12 +56,18 @@ def save_model(
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
     """Read a model file: the recogniser in evaluation mode, with its classes and clips as `spec`.
 
+    Args:
+        path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
+            Face hub.
+        device: where the recogniser shall be.
+
     Raises:
         ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what
             the file is instead.
     """
-    path = Path(path)
-    spec = ModelSpec.from_dict(read_metadata(path)["spec"])
+    path = find_model_file(path)
+    about = read_metadata(path)
+    spec = ModelSpec.from_dict(about["spec"])
     model = create_from_spec(spec)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
@@ -65,6 +78,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
             f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
             f"make it: {' '.join(str(error).split())[:200]}"
         ) from error
+    model.notes = about["notes"]
     return model.eval().to(device)
 
 
@@ -74,17 +88,14 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: as `load_model`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(
-            f"there is no model file {path}; give a model.safetensors of a training run"
-        )
+    path = find_model_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is not a model file of mixtconv: it {_what_it_is(path)}"
+            f"{path} is not a model file of mixtconv: it {what_it_is(path)}; "
+            "give a model.safetensors of a training run"
         ) from error
     if METADATA_KEY not in metadata:
         raise ValueError(
@@ -99,6 +110,15 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} has a description that is damaged or of another version of mixtconv: {error}"
         ) from error
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a path is a model file of mixtconv that can be read."""
+    try:
+        read_metadata(path)
+    except ValueError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -124,7 +144,27 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _what_it_is(path: Path) -> str:
+def refuse_unwritable(path: Path) -> None:
+    """Say before long work if `write_atomically` could not write a file; makes its folder.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, name a file in it", str(path))
+    trial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+    except FileExistsError as error:
+        reason = f"{error.filename} is a file, no folder can be there"
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    trial.unlink()
+
+
+def what_it_is(path: Path) -> str:
     """Guess from the first bytes what a file is that safetensors does not read."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -132,9 +172,9 @@ def _what_it_is(path: Path) -> str:
     if size == 0:
         return "is empty"
     if start.startswith(b"PK"):
-        return "is a zip archive, such as a torch checkpoint; give a model.safetensors"
+        return "is a zip archive, such as a torch checkpoint"
     if start[:1] == b"\x80":
-        return "is a Python pickle, which is never opened here; give a model.safetensors"
+        return "is a Python pickle, which is never opened here"
     if start[8:9] == b"{":
-        return f"is a safetensors file cut short or damaged ({size} bytes are there); copy it again"
+        return f"is a safetensors file cut short or damaged ({size} bytes are there)"
     return "is neither safetensors nor a torch checkpoint"

@@ -42,12 +42,12 @@ def _drop_identities(network: fx.GraphModule) -> None:
 
 
 def _fold_batch_norms(network: fx.GraphModule) -> None:
-    for node, norm in _calls(network, nn.BatchNorm2d):
+    for node, norm in _calls(network, nn.modules.batchnorm._BatchNorm):
         conv_node = node.all_input_nodes[0]
         conv = _module_called_once(network, conv_node)
         if norm.running_mean is None or list(conv_node.users) != [node]:
             continue
-        if type(conv) is not nn.Conv2d:
+        if type(conv) is not nn.Conv2d and type(conv) is not nn.Conv3d:
             continue
         network.set_submodule(str(conv_node.target), fuse_conv_bn_eval(conv, norm))
         if isinstance(norm, BatchNormAct2d):  # the activation stays

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.recomputation import recomputed
 from mixtconv.models.sites import (
     Position,
@@ -21,6 +22,7 @@ from mixtconv.models.sites import (
     find_residual_sites,
 )
 from mixtconv.models.temporal_frames import TemporalFrames
+from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import create_operation, fold_time, unfold_time
 
 logger = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 Operation = str | Callable[[int], nn.Module]
 
 
-class TemporalInput(nn.Module):
+class TemporalInput(WrappedModule):
     """A module of a 2D network with a temporal operation before it: frames in, frames out.
 
     In state dictionaries the module's own weights keep the names that they had without the
@@ -38,15 +40,22 @@ class TemporalInput(nn.Module):
         temporal: the operation, (B, T, C, H, W) -> same.
         module: what takes its result, folded to (B * T, C, H, W).
         num_frames: T.
+        channels: C; by default those of the first convolution in `module`.
     """
 
-    def __init__(self, temporal: nn.Module, module: nn.Module, num_frames: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        temporal: nn.Module,
+        module: nn.Module,
+        num_frames: int,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__(module)
+        if channels is None:
+            channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
+        self.channels = channels
         self.temporal = temporal
-        self.module = module
         self.num_frames = num_frames
-        self.register_state_dict_post_hook(_hide_module_prefix)
-        self.register_load_state_dict_pre_hook(_restore_module_prefix)
 
     def forward(self, x: Tensor) -> Any:
         frames = self._mix(x)  # (B * T, C, H, W)
@@ -59,13 +68,6 @@ class TemporalInput(nn.Module):
     def _mix(self, x: Tensor) -> Tensor:
         return fold_time(self.temporal(unfold_time(x, self.num_frames)))
 
-    def __getattr__(self, name: str) -> Any:
-        """What is not the wrapper's own is the wrapped module's, so that code that asks works."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("module"), name)
-
 
 def insert_temporal(
     network: nn.Module,
@@ -74,6 +76,7 @@ def insert_temporal(
     num_frames: int,
     position: Position = "head",
     stages: Sequence[int] | None = None,
+    block_step: int = 1,
     at: Sequence[str] | None = None,
     image_size: int | None = None,
     in_channels: int | None = None,
@@ -92,8 +95,10 @@ def insert_temporal(
             the first 1x1). Branches without the place stay 2D, and are logged (level INFO).
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
+        block_step: blocks of a stage from one with the operation to the next, from the first: 2
+            leaves out every second, as the published TSM does in ResNet-101.
         at: dotted names of modules to put the operation before, instead of residual branches;
-            `position` and `stages` then mean nothing.
+            `position`, `stages` and `block_step` then mean nothing.
         image_size: image that the network is tried on; by default what it says it is made for.
         in_channels: channels of that image, as `image_size`.
         options: given to the named operation, such as `causal=True` or `init="identity"`.
@@ -116,16 +121,18 @@ def insert_temporal(
     if any(isinstance(module, TemporalInput) for module in network.modules()):
         raise ValueError("the network has temporal operations already; start from the 2D network")
     if at is not None:
-        if stages is not None:
-            raise ValueError("stages choose among residual branches, at names modules; give one")
+        if stages is not None or block_step != 1:
+            raise ValueError(
+                "stages and block_step choose among residual branches, at names modules; give one"
+            )
         sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
         sites = _residual_sites(network, position, image_size, in_channels)
-        sites = _in_stages(sites, stages)
+        sites = choose_sites(sites, stages=stages, block_step=block_step)
     # Whatever can fail has failed before the first module is replaced; inner modules go first.
     made = [(site, _make(operation, site.channels, options)) for site in sites]
     for site, temporal in sorted(made, key=lambda pair: -pair[0].module.count(".")):
-        _wrap(network, site.module, temporal, num_frames)
+        _wrap(network, site, temporal, num_frames)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
 
@@ -138,7 +145,7 @@ def set_num_frames(network: nn.Module, num_frames: int) -> None:
     """
     _check_num_frames(num_frames)
     for module in network.modules():
-        if isinstance(module, TemporalInput | TemporalFrames):
+        if isinstance(module, TemporalInput | TemporalFrames | NonLocalFrames):
             module.num_frames = num_frames
 
 
@@ -179,18 +186,37 @@ def _residual_sites(
     )
 
 
-def _in_stages(sites: list[TemporalSite], stages: Sequence[int] | None) -> list[TemporalSite]:
+def choose_sites(
+    sites: Sequence[TemporalSite], *, stages: Sequence[int] | None = None, block_step: int = 1
+) -> list[TemporalSite]:
+    """The places in some stages alone, and of each stage the first and every `block_step`-th then.
+
+    Args:
+        sites: places in the order of execution.
+        stages: numbers of stages, from 0 in the order in which they run; None for all.
+        block_step: 1 or more.
+
+    Raises:
+        ValueError: a stage that is not there, no stage at all, or a step below 1.
+
+    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(3)]
+    >>> [site.module for site in choose_sites(sites, block_step=2)]
+    ['layer1.0.conv1', 'layer1.2.conv1']
+    """
+    if block_step < 1:
+        raise ValueError(f"block_step is {block_step}; give 1 for every block, 2 for every second")
     names = list(dict.fromkeys(site.stage for site in sites))
     if stages is None:
-        return sites
+        stages = range(len(names))
     unknown = sorted(set(stages) - set(range(len(names))))
     if unknown or not stages:
         raise ValueError(
             f"stages are {list(stages)}; the network's are "
             + ", ".join(f"{index} ({name})" for index, name in enumerate(names))
         )
-    chosen = {names[index] for index in stages}
-    return [site for site in sites if site.stage in chosen]
+    by_stage = {name: [site for site in sites if site.stage == name] for name in names}
+    chosen = {site for index in stages for site in by_stage[names[index]][::block_step]}
+    return [site for site in sites if site in chosen]
 
 
 def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Module:
@@ -199,25 +225,10 @@ def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Mo
     return operation(channels, **options)
 
 
-def _wrap(network: nn.Module, name: str, temporal: nn.Module, num_frames: int) -> None:
-    parent_name, _, child_name = name.rpartition(".")
-    module = network.get_submodule(name)
-    parameter = next(module.parameters(), None)
+def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
+    module = network.get_submodule(site.module)
+    parameter = next(network.parameters(), None)
     if parameter is not None:
         temporal.to(parameter.device)
-    wrapped = TemporalInput(temporal.train(module.training), module, num_frames)
-    wrapped.training = module.training  # the module inside keeps its own modes, frozen norms too
-    setattr(network.get_submodule(parent_name), child_name, wrapped)
-
-
-def _hide_module_prefix(
-    site: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
-) -> None:
-    for key in [key for key in state if key.startswith(prefix + "module.")]:
-        state[prefix + key.removeprefix(prefix + "module.")] = state.pop(key)
-
-
-def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
-    own = prefix + "temporal."
-    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
-        state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)
+    wrapped = TemporalInput(temporal, module, num_frames, site.channels)
+    replace_module(network, site.module, wrapped)

@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.graph_fusion import fuse
 from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
 from mixtconv.models.temporal_frames import TemporalFrames
 
 logger = logging.getLogger(__name__)
@@ -47,39 +48,51 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
     if model.optimized:
         return model
     fast = copy.deepcopy(model).eval().requires_grad_(False)
-    _separate_temporal_operations(fast.backbone)
+    for owner, name in fast.networks():
+        setattr(owner, name, _optimized(owner.get_submodule(name), model.spec.name))
+    for member in fast.modules():
+        if isinstance(member, VideoClassifier):
+            member.optimized = True
+    return fast.to(memory_format=torch.channels_last)
+
+
+def _optimized(network: nn.Module, model_name: str) -> nn.Module:
+    """A network of frames, or of clips, that runs faster."""
+    _separate_temporal_operations(network)
     try:
-        graph = fx.GraphModule(fast.backbone, _Tracer().trace(fast.backbone))
+        graph = fx.GraphModule(network, _Tracer().trace(network))
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
         logger.warning(
             "%s cannot be followed (%s): only its memory format changes",
-            model.spec.name,
+            model_name,
             str(error).splitlines()[0],
         )
     else:
         fuse(graph)
-        fast.backbone = graph
-    fast.backbone = _ChannelsLast(fast.backbone)
-    fast.optimized = True
-    return fast.to(memory_format=torch.channels_last)
+        network = graph
+    return _ChannelsLast(network)
 
 
 class _ChannelsLast(nn.Module):
-    """Gives a network its frames in channels-last memory format."""
+    """Gives a network its frames in channels-last memory format; clips stay as they are."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.network(frames.contiguous(memory_format=torch.channels_last))
+        if frames.ndim == 4:
+            frames = frames.contiguous(memory_format=torch.channels_last)
+        return self.network(frames)
 
 
 class _Tracer(fx.Tracer):
     """Follows a network down to the modules that the steps below know."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        known = isinstance(module, TemporalFrames | TemporalInput | BatchNormAct2d)
+        known = isinstance(
+            module, TemporalFrames | TemporalInput | NonLocalFrames | NonLocalBlock | BatchNormAct2d
+        )
         return known or super().is_leaf_module(module, name)
 
 
@@ -87,7 +100,6 @@ def _separate_temporal_operations(network: nn.Module) -> None:
     """Let depthwise temporal operations stand as modules of their own before their convolutions."""
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalInput) and hasattr(site.temporal, "depthwise_taps"):
-            first = next(m for m in site.module.modules() if isinstance(m, nn.Conv2d))
-            taps = site.temporal.depthwise_taps(first.in_channels)  # type: ignore[operator]
+            taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
             frames = TemporalFrames(taps, site.num_frames, None)
             network.set_submodule(name, nn.Sequential(frames, site.module))

@@ -36,11 +36,8 @@ class TemporalSite:
     """Channels C of the module's input (N, C, H, W)."""
     block: str
     """Dotted name of the module that adds the branch to its shortcut."""
-
-    @property
-    def stage(self) -> str:
-        """Dotted name of the container that holds the residual block."""
-        return self.block.rpartition(".")[0]
+    stage: str
+    """Dotted name of the container that holds the residual block."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,9 @@ def find_residual_sites(
 ) -> list[TemporalSite]:
     """Places for a temporal operation in every residual branch of a 2D network.
 
-    The network runs once on an image of zeros, in evaluation mode, and is left as it was.
+    The network runs once on an image of zeros, in evaluation mode, and is left as it was. One
+    without residual branches may name its places: `temporal_stages`, a dictionary of stages to
+    modules, which stand for `head`.
 
     Args:
         network: takes images (N, 3, H, W).
@@ -87,11 +86,20 @@ def find_residual_sites(
     (8, 'layer1.0.conv1', 64, 'layer1')
     """
     trace = _trace(network, image_size, in_channels)
+    declared = getattr(network, "temporal_stages", None)
+    if declared is not None:
+        places = [(name, stage) for stage, names in declared.items() for name in names]
+        return [
+            TemporalSite(name, trace.inputs[name][1], block=name, stage=stage)
+            for name, stage in places
+            if position == "head"
+        ]
     sites = []
     for branch in _outermost(trace.branches):
         module = _place(trace.layers, branch, position)
         if module in trace.inputs:
-            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block))
+            stage = branch.block.rpartition(".")[0]
+            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block, stage))
     return sites
 
 
@@ -126,7 +134,14 @@ def find_named_sites(
                 f"module {name!r} does not take a feature map (N, C, H, W) when the network runs, "
                 "so no temporal operation can go before it; name a convolution"
             )
-    return [TemporalSite(name, inputs[name][1], name) for name in names]
+    return [TemporalSite(name, inputs[name][1], name, name.rpartition(".")[0]) for name in names]
+
+
+def find_outputs(
+    network: nn.Module, *, image_size: int | None = None, in_channels: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of what modules give, by name, for one image or one clip; those that give tensors."""
+    return _trace(network, image_size, in_channels).outputs
 
 
 class _Tracer(TorchFunctionMode):
@@ -137,6 +152,7 @@ class _Tracer(TorchFunctionMode):
         self.layers: list[_Layer] = []
         self.branches: list[_Branch] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
+        self.outputs: dict[str, tuple[int, ...]] = {}
         self.calls: list[str] = []  # the modules that are running, outermost first
         self._sources: dict[int, frozenset[int]] = {}
         self._alive: list[Tensor] = []  # ids stay unique while the tensors live
@@ -167,6 +183,8 @@ class _Tracer(TorchFunctionMode):
 
     def leave(self, name: str, module: nn.Module, result: Any) -> None:
         self.calls.pop()
+        if isinstance(result, Tensor):
+            self.outputs.setdefault(name, tuple(result.shape))
         if isinstance(module, nn.Conv2d | nn.Linear):
             is_conv = isinstance(module, nn.Conv2d)
             is_spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
@@ -182,6 +200,11 @@ class _Tracer(TorchFunctionMode):
         longer = max(only_left, only_right, key=len)
         if longer and len(only_left) != len(only_right):
             self.branches.append(_Branch(self.calls[-1], tuple(sorted(longer))))
+
+
+def clip_length(network: nn.Module) -> int:
+    """Frames that a network takes at least: one, or those of a clip where it looks at clips."""
+    return max((getattr(module, "num_frames", 1) for module in network.modules()), default=1)
 
 
 @contextmanager
@@ -212,7 +235,7 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
     default = getattr(network, "default_cfg", None) or {}
     default_channels, _, default_size = default.get("input_size", (3, 224, 224))
     channels, size = in_channels or default_channels, image_size or default_size
-    image = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
+    image = torch.zeros(clip_length(network), channels, size, size).to(parameter)
     tracer.mark(image, frozenset())
     try:
         with evaluating(network), torch.no_grad(), tracer:

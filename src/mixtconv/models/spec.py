@@ -10,6 +10,7 @@ from mixtconv.models.sites import Position
 from mixtconv.models.snippet import SNIPPETS, Modality, Snippet
 
 Sampling = Literal["segment", "dense"]
+ChannelOrder = Literal["rgb", "bgr"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,11 +33,15 @@ class ModelSpec:
     frame_stride: int = 8
     """Frames from one to the next in a dense window."""
     modality: Modality = "rgb"
-    """What the network sees: pictures, differences of pictures, or optical flow."""
+    """What the network sees: pictures, differences of pictures, optical flow, or (two networks)
+    pictures and flow."""
     position: Position = "head"
     """Where in a residual branch the temporal operation stands."""
     stages: tuple[int, ...] | None = None
     """Stages with the temporal operation, counted from 0; all if None."""
+    block_step: int = 1
+    """Blocks from one with the temporal operation to the next in a stage, from the first: 1 is
+    every block, 2 every second, as in the published TSM of ResNet-101."""
     causal: bool = False
     """Whether temporal operations look back only."""
     shift_fraction: float = 0.125
@@ -47,6 +52,10 @@ class ModelSpec:
     """Mean of the channels R, G, B, of values in 0 to 1; see `snippet` for other modalities."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of the channels R, G, B."""
+    channel_order: ChannelOrder = "rgb"
+    """Order in which the network takes the colours of a pixel."""
+    flow_mean: float = 0.5
+    """What stands for no motion in optical flow, of values in 0 to 1."""
 
     def __post_init__(self) -> None:
         _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
@@ -55,6 +64,7 @@ class ModelSpec:
         _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
         _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
         _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        _require(self.block_step >= 1, f"block_step is {self.block_step}; give at least 1")
         _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         _require(
             self.sampling in ("segment", "dense"),
@@ -62,7 +72,11 @@ class ModelSpec:
         )
         _require(
             self.modality in get_args(Modality),
-            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff' and 'flow'",
+            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff', 'flow' and 'rgbflow'",
+        )
+        _require(
+            self.channel_order in get_args(ChannelOrder),
+            f"channel_order is {self.channel_order!r}; allowed are 'rgb' and 'bgr'",
         )
 
     @property

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
@@ -117,7 +118,13 @@ class StreamingClassifier:
 
 
 def check_looks_back_only(model: VideoClassifier) -> None:
-    """Raise ValueError where a temporal operation of the model sees later frames."""
+    """Raise ValueError where a model gives no logits of frames, or they depend on later ones."""
+    at_once = any(isinstance(module, NonLocalFrames) for module in model.backbone.modules())
+    if type(model) is not VideoClassifier or at_once:
+        raise ValueError(
+            f"{model.spec.name} looks at all frames of a clip at once; streams need a temporal "
+            "operation in a 2D network, such as mstnet_resnet50 with --causal"
+        )
     if any(_looks_ahead(module) for module in model.backbone.modules()):
         raise ValueError(
             f"this {model.spec.name} is centred: its temporal operations look at later frames, "
@@ -189,8 +196,7 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
 def _stream_form(site: TemporalInput) -> StreamFilter | StreamConv:
     if isinstance(site.temporal, TemporalConv):
         return StreamConv(site.temporal)
-    first = next(module for module in site.module.modules() if isinstance(module, nn.Conv2d))
-    taps = site.temporal.depthwise_taps(first.in_channels)  # type: ignore[operator]
+    taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
     parameter = next(site.module.parameters())
     return StreamFilter(
         DepthwiseTaps(taps.taps.to(parameter.device), taps.channels, taps.num_taps, taps.offsets)

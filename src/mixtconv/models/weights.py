@@ -5,21 +5,19 @@ averaged over R, G and B and repeated for every channel ("Temporal Segment Netwo
 1608.00859). timm's own way with other channels is another one: it repeats R, G, B as they are and
 scales by 3 / C.
 
-Nothing is unpickled: safetensors, or torch files through the weights-only loader.
+Files are read by `checkpoint_file.py`: nothing in them can run.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-StateDict = dict[str, Tensor]
+from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
+from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 
 
 def create_backbone(
@@ -143,7 +141,9 @@ def _wake_residual_branches(backbone: nn.Module) -> None:
     temporal operation inside a branch is then without effect at first, and learns late.
     """
     for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
+        if not isinstance(module, nn.BatchNorm2d) or not module.affine:
+            continue
+        if not module.weight.is_meta and not module.weight.any():
             nn.init.ones_(module.weight)
 
 
@@ -160,11 +160,12 @@ def find_imagenet_weights(name: str) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
     if isinstance(cached, str):
         return Path(cached)
-    try:  # one quick question first: a download retries for most of a minute
-        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, filename))
-    # By its version the library raises errors of requests, which are OSErrors, or of httpx.
-    except (OSError, huggingface_hub.errors.HTTPError) as error:
+    try:
+        offline = not is_hub_reachable()
+        return Path(
+            huggingface_hub.hf_hub_download(config.hf_hub_id, filename, local_files_only=offline)
+        )
+    except CONNECTION_ERRORS as error:
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
             f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "
@@ -173,29 +174,10 @@ def find_imagenet_weights(name: str) -> Path:
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """Tensors by name from a safetensors file or a torch file of nothing but tensors.
+    """Tensors by name from a safetensors file or a torch file, without the prefix `module.`.
 
     Raises:
-        ValueError: a missing or damaged file, or one that holds more than tensors.
+        ValueError: as `read_checkpoint`.
     """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; give the path of a file of weights")
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} cannot be read as weights: {reason[:160]}; give a .safetensors file, or a "
-            "torch file that holds tensors alone"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not (state and isinstance(state, dict)) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise ValueError(f"{path} holds no dictionary of tensors; give a file of weights")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    tensors = read_checkpoint(path).tensors
+    return {key.removeprefix("module."): value for key, value in tensors.items()}

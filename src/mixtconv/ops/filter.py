@@ -27,7 +27,8 @@ from torch import Tensor
 from mixtconv.ops import plain_filter
 
 KERNEL_VARIABLE = "MIXTCONV_KERNEL"
-"""Environment variable; `plain` leaves compiled kernels alone, as on a machine without them."""
+"""Environment variable; `plain` leaves compiled kernels alone, as on a machine without them, and
+`auto` is as without it."""
 
 _GROUPS = "int[] channels, int[] num_taps, int[] offsets"
 _library = torch.library.Library("mixtconv", "DEF")
@@ -92,36 +93,46 @@ def temporal_filter(
 def kernel_in_use(device: torch.device) -> str:
     """What computes temporal filters on a device, in words.
 
+    Raises:
+        ValueError: the environment asks for a kernel that is none.
+
     >>> kernel_in_use(torch.device("meta"))
     'plain torch'
     """
-    kernel = _kernel(device.type)
+    kernel = _kernel(device)
     return plain_filter.NAME if kernel is None else kernel.describe()
 
 
 def uses_compiled_kernels() -> bool:
-    """Whether compiled kernels may be used, see `KERNEL_VARIABLE`."""
-    return os.environ.get(KERNEL_VARIABLE) != "plain"
+    """Whether compiled kernels may be used, see `KERNEL_VARIABLE`.
+
+    Raises:
+        ValueError: the environment asks for a kernel that is none.
+    """
+    asked = os.environ.get(KERNEL_VARIABLE, "auto")
+    if asked not in ("auto", "plain"):
+        raise ValueError(f"{KERNEL_VARIABLE} is {asked!r} in the environment; give plain or auto")
+    return asked != "plain"
 
 
 @cache
-def _kernel(device_type: str) -> ModuleType | None:
-    """The module that computes on this kind of device, or None for plain torch."""
+def _kernel(device: torch.device) -> ModuleType | None:
+    """The module that computes on this device, or None for plain torch."""
     if not uses_compiled_kernels():
         return None
-    if device_type == "cpu":
+    if device.type == "cpu":
         from mixtconv.ops import cpu_filter  # noqa: PLC0415
 
         return cpu_filter if cpu_filter.is_available() else None
-    if device_type == "cuda" and find_spec("triton") is not None:
+    if device.type == "cuda" and find_spec("triton") is not None:
         from mixtconv.ops import triton_filter  # noqa: PLC0415
 
-        return triton_filter
+        return triton_filter if triton_filter.is_available(device) else None
     return None
 
 
 def _kernel_for(x: Tensor, num_taps: list[int]) -> ModuleType:
-    kernel = _kernel(x.device.type)
+    kernel = _kernel(x.device)
     return kernel if kernel is not None and kernel.takes(x, num_taps) else plain_filter
 
 

@@ -15,7 +15,7 @@ another frame holds a NaN; in the gradient of the taps a NaN may reach more of i
 """
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,26 +26,27 @@ from mixtconv.ops.triton_tiling import TapTables, Tiling, choose_tiling, tap_tab
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
-    """Whether the kernel is made for such clips and for the GPU they are on."""
-    return x.dtype in _TYPES and _is_supported(x.device)
+def is_available(device: torch.device) -> bool:
+    """Whether the kernel is made for this GPU: NVIDIA's from Ampere on.
 
+    Triton knows others too; the kernel was not compiled for them.
 
-def describe() -> str:
-    """What computes."""
-    return "Triton kernel"
-
-
-@cache
-def _is_supported(device: torch.device) -> bool:
-    """NVIDIA's GPUs from Ampere on: Triton knows others too, the kernel was not compiled for them.
-
-    >>> _is_supported(torch.device("cpu"))
+    >>> is_available(torch.device("cpu"))
     False
     """
     if device.type != "cuda" or torch.version.hip is not None:
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
+    """Whether the kernel is made for such clips."""
+    return x.dtype in _TYPES
+
+
+def describe() -> str:
+    """What computes."""
+    return "Triton kernel"
 
 
 def temporal_filter(

@@ -8,8 +8,8 @@ from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.dataset import EpochSampler, TrainingClips
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.loading import default_workers, scoring_loader, training_loader
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROP_SCALES
-from mixtconv.data.views import Protocol
 from mixtconv.models import ModelSpec
 from mixtconv.training.settings import TrainingSettings
 

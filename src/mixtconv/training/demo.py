@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mixtconv._version import __version__
 from mixtconv.data.catalog import load_catalog
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
-from mixtconv.data.views import Protocol
 from mixtconv.evaluation.complexity import complexity
 from mixtconv.evaluation.scoring import score_videos
 from mixtconv.models import load_model

@@ -7,8 +7,9 @@ import numpy as np
 
 from mixtconv._version import __version__
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.protocol import Protocol
 from mixtconv.data.synthetic import SyntheticDataset
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import read_views
 from mixtconv.evaluation.complexity import Complexity
 from mixtconv.evaluation.metrics import confusion
 from mixtconv.evaluation.scoring import VideoScores

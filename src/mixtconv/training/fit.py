@@ -14,13 +14,15 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.listing import first_few
-from mixtconv.data.views import Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.file import write_atomically
 from mixtconv.models.snippet import Modality
@@ -28,7 +30,7 @@ from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.processes import is_first_process
+from mixtconv.training.processes import as_launched
 from mixtconv.training.record import EpochRecord, RunRecord
 from mixtconv.training.settings import TrainingSettings
 
@@ -92,10 +94,15 @@ def train(
     """
     if settings.flip_pairs not in ("auto", "none"):  # the run notes the pairs, not their file
         settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
+    settings = as_launched(settings)
     files = RunFiles(Path(settings.out))
-    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
+    catalog = load_catalog(
+        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
+    )
     protocol = Protocol.parse(settings.protocol)
-    choose_pairs(catalog.classes, settings.flip_pairs)  # names that are no classes are said at once
+    mirroring = choose_pairs(
+        catalog.classes, settings.flip_pairs
+    )  # names that are no classes are said at once
     device = resolve_device(settings.device)
     checkpoint = _checkpoint_to_resume(settings, files)
     torch.manual_seed(settings.seed)
@@ -103,7 +110,7 @@ def train(
     initial = make_initial_model(start, catalog.classes)
     catalog, report = check_videos(
         catalog,
-        modality=settings.modality,
+        modality=initial.model.spec.modality,
         skip_unreadable=settings.skip_unreadable,
         progress=check_progress,
     )
@@ -129,6 +136,7 @@ def train(
             "num_val": len(catalog.val),
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
+            "flip_pairs": mirroring.pairs,
             "data_fingerprint": _fingerprint(catalog),
         },
         skip_unreadable=settings.skip_unreadable,
@@ -311,7 +319,7 @@ def _make_trainer(
             gradient_clip_val=settings.clip_gradient or None,
             callbacks=callbacks,
             logger=_loggers(settings, files),
-            plugins=[AtomicCheckpointIO()],
+            plugins=_plugins(),
             default_root_dir=files.folder,
             enable_progress_bar=progress_bar,
             enable_model_summary=False,
@@ -320,6 +328,14 @@ def _make_trainer(
         )
     except MisconfigurationException as error:  # more GPUs than there are, for instance
         raise ValueError(f"cannot train on {settings.devices} x {device}: {error}") from error
+
+
+def _plugins() -> list[Any]:
+    """Our checkpoints, and under Slurm no second kind of them beside."""
+    launch = find_launch()
+    if launch is None or launch.launcher != "Slurm":
+        return [AtomicCheckpointIO()]
+    return [AtomicCheckpointIO(), SLURMEnvironment(auto_requeue=False)]
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata
+from mixtconv.models import VideoClassifier, create_model, load_model
 from mixtconv.models.causal import causal_weights
+from mixtconv.models.file import is_model_file
+from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.weights import average_first_layer
 from mixtconv.training.settings import TrainingSettings
 
@@ -18,10 +20,14 @@ _SPEC_FIELDS = (
     "frame_stride",
     "modality",
     "position",
+    "block_step",
     "causal",
     "shift_fraction",
     "dropout",
 )
+
+_OPERATION_FIELDS = ("position", "stages", "block_step", "causal", "shift_fraction")
+"""Settings with which weights mean something else."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,9 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     Raises:
         ValueError: an unknown model, or weights that cannot be had or do not fit.
     """
-    shape = {name: getattr(settings, name) for name in _SPEC_FIELDS}
-    shape["stages"] = tuple(settings.stages) if settings.stages is not None else None
+    stages = tuple(settings.stages) if settings.stages is not None else None
+    told = {name: getattr(settings, name) for name in _SPEC_FIELDS} | {"stages": stages}
+    shape = {name: value for name, value in told.items() if value is not None}
 
     def create(pretrained: bool | Path) -> VideoClassifier:
         return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
@@ -57,21 +64,15 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
             logger.warning("starting from random weights: %s (--weights FILE)", error)
             return InitialModel(model, "random")
     path = Path(settings.weights)
-    if not path.is_file():
+    if not path.exists() and not settings.weights.startswith(HUB_PREFIX):
         raise ValueError(
-            f"--weights is {settings.weights!r}; give auto, imagenet, none, or a file that exists"
+            f"--weights is {settings.weights!r}; give auto, imagenet, none, a file or folder that "
+            "exists, or hf:owner/name"
         )
-    if _is_model_file(path):
+    path = find_model_file(settings.weights)
+    if is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
-
-
-def _is_model_file(path: Path) -> bool:
-    try:
-        read_metadata(path)
-    except ValueError:
-        return False
-    return True
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
@@ -81,6 +82,10 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     those of a centred one for a causal one, see `causal_weights`.
     """
     trained = load_model(path)
+    for name in _OPERATION_FIELDS:
+        before, now = getattr(trained.spec, name), getattr(model.spec, name)
+        if before != now:
+            logger.warning("%s has %s %s, this run has %s", path, name, before, now)
     state = trained.state_dict()
     if trained.spec.causal and not model.spec.causal:
         raise ValueError(f"{path} is causal; train it with --causal, or start from other weights")

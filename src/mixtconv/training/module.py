@@ -14,6 +14,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.labels import choose_pairs
+from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models import VideoClassifier
 from mixtconv.training.optimizer import make_optimizer, make_schedule
@@ -48,6 +50,8 @@ class ClassifierModule(LightningModule):
         self.model = model
         self.settings = settings
         self.batches = BatchPlan(clips_per_epoch, settings.batch_size, settings.accumulate)
+        self.protocol = Protocol.parse(settings.protocol)
+        self.mirroring = choose_pairs(model.spec.classes, settings.flip_pairs)
         self.mix = _make_mix(settings, model.spec.num_classes)
         if settings.partial_bn:
             freeze_batch_norm(model)
@@ -98,7 +102,13 @@ class ClassifierModule(LightningModule):
         if len(batch.labels) == 0:
             empty = torch.empty(0, self.model.spec.num_classes)
             return ScoredBatch(batch.indices.cpu(), empty, batch.unreadable)
-        logits = view_logits(self.model, batch.frames)
+        logits = view_logits(
+            self.model,
+            batch.frames,
+            self.protocol,
+            mirroring=self.mirroring,
+            batch_size=self.settings.batch_size,
+        )
         return ScoredBatch(batch.indices.cpu(), logits.cpu(), batch.unreadable)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

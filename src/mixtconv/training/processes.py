@@ -1,13 +1,26 @@
-"""Which of the processes that train together this one is."""
+"""The settings of a run that a launcher of processes has decided on."""
 
-import os
+from dataclasses import replace
 
-_RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
+from mixtconv._processes import find_launch
+from mixtconv.training.settings import TrainingSettings
 
 
-def is_first_process() -> bool:
-    """Whether this process speaks and writes for all: the first one of the first machine.
+def as_launched(settings: TrainingSettings) -> TrainingSettings:
+    """Settings with the numbers of devices and machines that a launcher has decided on.
 
-    Known before the processes have met, from what the launchers of torch, Lightning and Slurm set.
+    Raises:
+        ValueError: the settings ask for others.
     """
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+    launch = find_launch()
+    if launch is None:
+        return settings
+    asked = (settings.devices, settings.nodes)
+    started = (launch.devices, launch.nodes)
+    if asked not in ((1, 1), started):
+        remedy = "" if launch.launcher == "torchrun" else ", and start one task a device with srun"
+        raise ValueError(
+            f"--devices is {asked[0]} and --nodes {asked[1]}, but {launch.launcher} started "
+            f"{started[0]} on {started[1]}; leave both out{remedy}"
+        )
+    return replace(settings, devices=launch.devices, nodes=launch.nodes)

@@ -10,19 +10,19 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-import torch.distributed
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from mixtconv._processes import is_first_process
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.video import UnreadableVideoError
+from mixtconv.evaluation.processes import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.models.file import write_atomically
@@ -42,7 +42,7 @@ class EpochRecord:
     epoch: int
     """From 1."""
     train_loss: float
-    """Mean over the clips of this process."""
+    """Mean over the clips of all processes."""
     val_loss: float
     """Mean cross entropy over the readable videos."""
     top1: float
@@ -146,7 +146,7 @@ class RunRecord(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
-        parts = [part for process in _gather(self._parts) for part in process]
+        parts = [part for process in gather(self._parts) for part in process]
         scores = gather_scores(parts, self.samples, module.model.spec.num_classes)
         self._add_epoch(trainer, scores)
         if trainer.is_global_zero and self.best is self.epochs[-1]:
@@ -161,17 +161,17 @@ class RunRecord(Callback):
         loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
         for item in scores.unreadable:
             self.unreadable[item.path] = item.reason
-        everywhere = _gather((self.unreadable, self._skipped))
-        self.unreadable = {path: why for bad, _ in everywhere for path, why in bad.items()}
+        everywhere = self._of_all_processes()
+        self.unreadable = everywhere.unreadable
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
-            train_loss=self._loss.value,
+            train_loss=everywhere.loss.value,
             val_loss=float(loss),
             **asdict(scores.accuracy()),
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
-            skipped=sum(skipped for _, skipped in everywhere),
+            skipped=everywhere.skipped,
         )
         self.epochs.append(row)
         self._loss, self._skipped = _Mean(), 0
@@ -188,6 +188,15 @@ class RunRecord(Callback):
             row.seconds,
             100 * row.data_wait,
             _duration(left * row.seconds),
+        )
+
+    def _of_all_processes(self) -> "_Tally":
+        """What the processes have counted since the last epoch; all of them must ask."""
+        tallies = gather(_Tally(self.unreadable, self._skipped, self._loss))
+        return _Tally(
+            {path: why for tally in tallies for path, why in tally.unreadable.items()},
+            sum(tally.skipped for tally in tallies),
+            _Mean.of(tally.loss for tally in tallies),
         )
 
     @staticmethod
@@ -216,13 +225,14 @@ class RunRecord(Callback):
         write_atomically(self.folder / "logs" / "metrics.csv", table.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
+        everywhere = self._of_all_processes()
         return {
             "epochs": [asdict(row) for row in self.epochs],
-            "unreadable": dict(self.unreadable),
+            "unreadable": everywhere.unreadable,
             "data_fingerprint": self.facts["data_fingerprint"],
             "initial_weights": self.facts["initial_weights"],
-            "loss": (self._loss.total, self._loss.count),
-            "skipped": self._skipped,
+            "loss": (everywhere.loss.total, everywhere.loss.count),
+            "skipped": everywhere.skipped,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -234,8 +244,9 @@ class RunRecord(Callback):
         self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
-        self._loss = _Mean(*state_dict["loss"])
-        self._skipped = state_dict["skipped"]
+        if is_first_process():  # what all have counted goes on to be counted once
+            self._loss = _Mean(*state_dict["loss"])
+            self._skipped = state_dict["skipped"]
 
 
 def plain_row(row: EpochRecord) -> dict[str, Any]:
@@ -254,9 +265,14 @@ def save_best(
         "protocol": facts["protocol"],
         "data": facts["data"],
         "val_fraction": facts["val_fraction"],
+        "flip_pairs": facts["flip_pairs"],
+        "num_train": facts["num_train"],
+        "num_val": facts["num_val"],
+        "initial_weights": facts["initial_weights"],
         "epoch": row.epoch,
         "top1": row.top1,
         "top5": row.top5,
+        "mean_class_accuracy": row.mean_class_accuracy,
     }
     save_model(model, folder / "model.safetensors", notes=notes)
 
@@ -269,6 +285,12 @@ class _Mean:
         self.count = count
         self.last = float("nan")
 
+    @classmethod
+    def of(cls, parts: Iterable["_Mean"]) -> "_Mean":
+        """The mean over all that several means are made of."""
+        totals = [(part.total, part.count) for part in parts]
+        return cls(sum(total for total, _ in totals), sum(count for _, count in totals))
+
     def add(self, value: float, weight: int) -> None:
         self.total += value * weight
         self.count += weight
@@ -277,6 +299,15 @@ class _Mean:
     @property
     def value(self) -> float:
         return self.total / self.count if self.count else float("nan")
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What is counted in an epoch, by one process or by all."""
+
+    unreadable: dict[str, str]
+    skipped: int
+    loss: _Mean
 
 
 class _Clock:
@@ -304,15 +335,6 @@ class _Clock:
     def wait_share(self) -> float:
         whole = self._waited + self._worked
         return self._waited / whole if whole else 0.0
-
-
-def _gather(own: T) -> list[T]:
-    """What every process has, in the order of their ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, own)
-    return gathered
 
 
 def _duration(seconds: float) -> str:

@@ -25,31 +25,38 @@ class TrainingSettings(DataSource):
     out: str = "runs/train"
     """Folder of the run: model.safetensors, metrics.json, config.yaml, checkpoints, logs."""
     model: str = "mstnet_resnet18"
-    """Recogniser: a family (tsn, tsm, mstnet, ks3, ...) and a timm backbone, as mstnet_resnet50."""
+    """Recogniser: a family (tsn, tsm, mstnet, trn, ks3, ...) and a timm backbone, as
+    mstnet_resnet50, or a system of docs/models.md, as i3d_resnet50."""
     weights: str = "auto"
-    """Weights to start from: imagenet, none, a file of 2D weights or of a mixtconv model; auto
-    takes ImageNet weights where they can be had, and says so where not."""
-    num_frames: int = 8
-    """Frames of a clip."""
+    """Weights to start from: imagenet, none, a file of 2D weights, or a mixtconv model (a file, its
+    folder or hf:owner/name); auto takes ImageNet weights where they can be had, and says so where
+    not."""
+    num_frames: int | None = None
+    """Frames of a clip; default those of the model, which are 8 for most."""
     image_size: int = 224
     """Height and width of the frames that the network sees, in pixels."""
-    sampling: Literal["segment", "dense"] = "segment"
-    """One frame from each of equal segments of the video, or a window at a fixed stride."""
-    frame_stride: int = 8
-    """Frames from one to the next in dense sampling."""
-    modality: Literal["rgb", "rgbdiff", "flow"] = "rgb"
-    """What the network sees: rgb (pictures), rgbdiff (differences of consecutive pictures) or flow
-    (optical flow, from folders of flow pictures; mixtconv prepare --flow makes them)."""
+    sampling: Literal["segment", "dense"] | None = None
+    """One frame from each of equal segments of the video, or a window at a fixed stride; default
+    segment, for I3D dense."""
+    frame_stride: int | None = None
+    """Frames from one to the next in dense sampling; default 8, for I3D 2."""
+    modality: Literal["rgb", "rgbdiff", "flow", "rgbflow"] | None = None
+    """What the network sees: rgb (pictures), rgbdiff (differences of consecutive pictures), flow
+    (optical flow, from folders of flow pictures; mixtconv prepare --flow makes them) or, with two
+    streams, rgbflow (pictures and flow, from one folder); default rgb, or rgbflow."""
     position: Literal["head", "inner"] = "head"
     """Place of the temporal operation in a residual branch."""
     stages: list[int] | None = None
     """Stages of the backbone that get the temporal operation, counted from 0; default all."""
+    block_step: int = 1
+    """Blocks from one with the temporal operation to the next in a stage: 2 is every second, as in
+    the published TSM of ResNet-101."""
     causal: bool = False
     """Make temporal operations look back only, as streams need."""
     shift_fraction: float = 0.125
     """Part of the channels that the operation moves at the start, in each direction."""
-    dropout: float = 0.5
-    """Probability of dropping a feature before the last layer."""
+    dropout: float | None = None
+    """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
     epochs: int = 30
     """Passes over the training videos."""
     batch_size: int = 8
@@ -100,7 +107,7 @@ class TrainingSettings(DataSource):
     val_fraction: float = 0.2
     """Part of every class that is held out where the data has no val/ of its own."""
     protocol: str = "1x1"
-    """Views that validation scores: clips x crops."""
+    """Views that validation scores: clips x crops, such as 1x1 or 2x3."""
     seed: int = 0
     """Seed of all chance."""
     workers: int | None = None
@@ -108,15 +115,16 @@ class TrainingSettings(DataSource):
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     devices: int = 1
-    """Processes on this machine, one a GPU."""
+    """Processes on this machine, one a GPU; torchrun and Slurm decide it themselves."""
     nodes: int = 1
-    """Machines that train together, each started with the same command (see docs/training.md)."""
+    """Machines that train together, each started with the same command (see docs/clusters.md)."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""
     skip_unreadable: bool = False
-    """Train without the videos that cannot be read, and list them, instead of stopping."""
+    """Train without the videos that cannot be read or that lists name and that are not there, and
+    list them, instead of stopping."""
     wandb: str | None = None
     """Weights & Biases project to log to as well."""
     resume: bool = False
@@ -125,8 +133,8 @@ class TrainingSettings(DataSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         scales, milestones = self.crop_scales, self.milestones
-        self._check(_AT_LEAST_ONE, lambda value: value >= 1, "1 or more")
-        self._check(_PARTS, lambda value: 0 <= value < 1, "0 to below 1")
+        self._check(_AT_LEAST_ONE, lambda value: value is None or value >= 1, "1 or more")
+        self._check(_PARTS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
         self._check(_NOT_NEGATIVE, lambda value: value is None or value >= 0, "0 or more")
         self._check(("val_fraction",), lambda value: 0 < value < 1, "above 0 and below 1")
         self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
@@ -157,11 +165,13 @@ class TrainingSettings(DataSource):
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would make the result another one."""
+        free = set(_FREE_TO_CHANGE)
+        if self.num_processes == earlier.num_processes:  # on which machines does not count
+            free |= {"devices", "nodes"}
         return [
             flag(field.name)
             for field in fields(self)
-            if field.name not in _FREE_TO_CHANGE
-            and getattr(self, field.name) != getattr(earlier, field.name)
+            if field.name not in free and getattr(self, field.name) != getattr(earlier, field.name)
         ]
 
 
@@ -173,6 +183,7 @@ _AT_LEAST_ONE = (
     "devices",
     "nodes",
     "frame_stride",
+    "block_step",
 )
 _PARTS = ("label_smoothing", "ema", "dropout")
 _NOT_NEGATIVE = (

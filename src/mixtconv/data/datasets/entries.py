@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixtconv._names import unknown_name
-from mixtconv.data.listing import ListedFault, ListedVideo, Split, count_of, first_few
+from mixtconv.data.listing import (
+    ListedFault,
+    ListedVideo,
+    ListFaultKind,
+    ListPlace,
+    Split,
+    count_of,
+    first_few,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +26,12 @@ class ListEntry:
     """Its label."""
     split: Split
     """The split that the list is of."""
-    place: str
+    place: ListPlace
     """File and line that say so."""
+
+    def fault(self, kind: ListFaultKind, reason: str) -> ListedFault:
+        """A fault of this entry."""
+        return ListedFault(self.key, reason, kind, self.class_name, self.split, self.place)
 
 
 @dataclass
@@ -33,13 +45,14 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     """Sentences that the user should read."""
 
-    def malformed(self, place: str, reason: str) -> None:
+    def malformed(self, place: ListPlace, reason: str, *, split: Split | None = None) -> None:
         """Keep a line that cannot be used."""
-        self.faults.append(ListedFault(place, f"{reason}; correct or remove it", "malformed"))
+        reason = f"{reason}; correct or remove it"
+        self.faults.append(ListedFault(str(place), reason, "malformed", None, split, place))
 
-    def mislabelled(self, key: str, reason: str) -> None:
+    def mislabelled(self, entry: ListEntry, reason: str) -> None:
         """Keep a video whose label cannot be."""
-        self.faults.append(ListedFault(key, reason, "mislabelled"))
+        self.faults.append(entry.fault("mislabelled", f"{entry.place}: {reason}"))
 
 
 @dataclass(frozen=True)
@@ -87,19 +100,19 @@ def find_videos(
             reason = _conflict(entry, earlier)
             repeated += reason is None
             if reason is not None:
-                faults.append(ListedFault(entry.key, reason, "mislabelled"))
+                faults.append(entry.fault("mislabelled", reason))
             continue
         if entry.class_name not in classes:
             if entry.class_name not in reasons:  # the near names take long to find
                 reasons[entry.class_name] = str(unknown_name("class", entry.class_name, classes))
             reason = f"{entry.place}: {reasons[entry.class_name]}"
-            faults.append(ListedFault(entry.key, reason, "mislabelled"))
+            faults.append(entry.fault("mislabelled", reason))
             continue
         path = find(entry.key)
         if path is None:
-            missing.append(ListedFault(entry.key, f"not there; {entry.place} lists it", "missing"))
+            missing.append(entry.fault("missing", f"not there; {entry.place} lists it"))
         else:
-            videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key))
+            videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
     if missing and not videos:
         raise ValueError(_none_there(missing, looked_in))
     notes = tuple(reading.notes)

@@ -23,6 +23,7 @@ from mixtconv.data.datasets.layout import (
     find_lists,
     folders_near,
     lists_not_found,
+    named_like,
     scan,
 )
 from mixtconv.data.datasets.registry import register
@@ -71,7 +72,7 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
         notes=(*found.notes, *differences(_NAME, classes)),
         classes=classes,
         faults=found.faults,
-        lists=tuple(files.values()),
+        lists=named_like(lists.folder, r".+_test_split[123]\.txt"),
     )
 
 

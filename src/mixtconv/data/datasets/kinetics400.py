@@ -97,7 +97,7 @@ def _read_list(path: Path, split: Split, reading: Reading) -> None:
         return
     for row in rows:
         if row.fault is not None:
-            reading.malformed(row.place, row.fault)
+            reading.malformed(row.place, row.fault, split=split)
             continue
         label, code, *times = row.cells
         if all(_SECONDS.fullmatch(time) for time in times):
@@ -106,7 +106,8 @@ def _read_list(path: Path, split: Split, reading: Reading) -> None:
                 ListEntry(f"{code}_{start:06d}_{end:06d}", label, split, row.place)
             )
         else:
-            reading.malformed(row.place, f"times {times[0]!r} and {times[1]!r} are no seconds")
+            reason = f"times {times[0]!r} and {times[1]!r} are no seconds"
+            reading.malformed(row.place, reason, split=split)
 
 
 def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:

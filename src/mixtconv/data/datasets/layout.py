@@ -77,6 +77,12 @@ def find_lists(
     return best
 
 
+def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """The lists in a folder whose whole name, in any case, fits a pattern; by name."""
+    names = [entry.name for entry in scan(folder) if entry.name.lower().endswith(_LIST_SUFFIXES)]
+    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
+
+
 def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
     try:
         with os.scandir(folder) as entries:

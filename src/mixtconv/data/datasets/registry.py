@@ -1,11 +1,12 @@
 """The known datasets by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixtconv._names import unknown_name
 from mixtconv.data.listing import VideoListing
+from mixtconv.data.preparation.journal import read_journal
 from mixtconv.data.source import DataSource
 
 Lister = Callable[[Path, DataSource], VideoListing]
@@ -48,4 +49,6 @@ def list_dataset(source: DataSource) -> VideoListing:
     root = Path(source.root)
     if not root.is_dir():
         raise ValueError(f"--root {source.root} is no folder; give the folder of {source.data}")
-    return DATASETS[source.data].list_videos(root, source)
+    listing = DATASETS[source.data].list_videos(root, source)
+    journal = read_journal(root)
+    return listing if journal is None else replace(listing, notes=(*listing.notes, *journal.notes))

@@ -26,7 +26,7 @@ from mixtconv.data.datasets.layout import (
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.datasets.twentybn import LIST_FOLDERS, SPLITS
 from mixtconv.data.datasets.video_index import index_of
-from mixtconv.data.listing import Split, VideoListing
+from mixtconv.data.listing import ListPlace, Split, VideoListing
 from mixtconv.data.source import DataSource
 from mixtconv.data.table_text import read_text
 
@@ -75,14 +75,14 @@ def _read_list(path: Path, split: Split, reading: Reading) -> None:
     if not isinstance(content, list):
         raise ValueError(f"{path}: it holds no list of videos; take the file as distributed")
     for number, entry in enumerate(content, 1):
-        place = f"{path.name}, entry {number}"
+        place = ListPlace(path.name, number, "entry")
         name = entry.get("id") if isinstance(entry, dict) else None
         template = entry.get("template") if isinstance(entry, dict) else None
         if isinstance(name, str | int) and isinstance(template, str) and str(name) and template:
             class_name = template.translate(_BRACKETS)
             reading.entries.append(ListEntry(str(name), class_name, split, place))
         else:
-            reading.malformed(place, 'an entry has texts "id" and "template"')
+            reading.malformed(place, 'an entry has texts "id" and "template"', split=split)
 
 
 def _classes(lists: FoundLists, reading: Reading, source: DataSource) -> OrderedClasses:

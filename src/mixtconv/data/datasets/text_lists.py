@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv.data.listing import count_of
+from mixtconv.data.listing import ListPlace, count_of
 from mixtconv.data.table_text import read_text
 
 _FIX = "save it in UTF-8, or take the file as it is distributed"
@@ -22,7 +22,7 @@ _VIDEO_AND_WORDS = re.compile(r"(\S.*?\.\w+)((?:\s+\S+)*)")
 class ListRow:
     """The wanted columns of a line."""
 
-    place: str
+    place: ListPlace
     """File and line."""
     cells: tuple[str, ...]
     """The columns, if the line has them."""
@@ -30,8 +30,8 @@ class ListRow:
     """Why the line cannot be used."""
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a file with their places (`train.csv:12`), empty ones left out.
+def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
+    """The lines of a file with their places, empty ones left out.
 
     Raises:
         ValueError: the file is no text in UTF-8 or UTF-16.
@@ -40,7 +40,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(re.split(r"\r\n|\n|\r", read_text(path, fix=_FIX)), 1):
         text = line.strip()
         if text:
-            yield f"{path.name}:{number}", text
+            yield ListPlace(path.name, number), text
 
 
 def read_columns(
@@ -77,11 +77,13 @@ def read_columns(
 
 def has_columns(path: Path, wanted: Sequence[Sequence[str]]) -> bool:
     """Says whether a file has a header that names the wanted columns."""
-    _, line = next(read_lines(path), ("", ""))
+    line = next((line for _, line in read_lines(path)), "")
     return bool(_places([name.lower() for name in split_commas(line) or ()], wanted))
 
 
-def _row(place: str, cells: tuple[str, ...] | None, columns: Sequence[int], width: int) -> ListRow:
+def _row(
+    place: ListPlace, cells: tuple[str, ...] | None, columns: Sequence[int], width: int
+) -> ListRow:
     if cells is None:
         return ListRow(place, (), "a quote is not closed")
     if len(cells) != width:

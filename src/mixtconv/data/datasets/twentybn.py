@@ -90,7 +90,7 @@ def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:
 def _read_list(path: Path, split: Split, reading: Reading) -> None:
     for row in read_columns(path, _COLUMNS, without_header=";"):
         if row.fault is not None:
-            reading.malformed(row.place, row.fault)
+            reading.malformed(row.place, row.fault, split=split)
         else:
             key, class_name = row.cells
             reading.entries.append(ListEntry(key, class_name, split, row.place))

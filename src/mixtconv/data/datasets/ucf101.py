@@ -22,6 +22,7 @@ from mixtconv.data.datasets.layout import (
     find_lists,
     folders_near,
     lists_not_found,
+    named_like,
 )
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.datasets.text_lists import read_lines, split_video
@@ -31,6 +32,7 @@ from mixtconv.data.source import DataSource
 
 _NAME, _TITLE = "ucf101", "UCF-101"
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+_ALL_LISTS = r"(train|test)list0?[123]\.txt|classInd\.txt"
 _LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "splits")
 _VIDEO_FOLDERS = ("UCF-101", "UCF101", "videos")
 
@@ -69,7 +71,7 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
         notes=(*found.notes, *classes.notes),
         classes=classes.names,
         faults=found.faults,
-        lists=tuple(lists.files.values()),
+        lists=named_like(lists.folder, _ALL_LISTS),
     )
 
 
@@ -91,17 +93,17 @@ def _read_list(path: Path, split: Split, numbered: dict[int, str], reading: Read
     for place, line in read_lines(path):
         name, more = split_video(line)
         if name.count("/") != 1 or len(more) > 1 or not all(word.isdecimal() for word in more):
-            reading.malformed(place, f"{line!r} is not Class/video.avi and a number at most")
+            reason = f"{line!r} is not Class/video.avi and a number at most"
+            reading.malformed(place, reason, split=split)
             continue
         folder = name.split("/")[0]
         class_name = spelled.get(folder.casefold(), folder)
+        entry = ListEntry(name, class_name, split, place)
         if more and numbered and numbered.get(int(more[0])) != class_name:
             given = numbered.get(int(more[0]), "no class")
-            reading.mislabelled(
-                name, f"{place}: its folder is {class_name!r}, but {more[0]} is {given!r}"
-            )
+            reading.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
             continue
-        reading.entries.append(ListEntry(name, class_name, split, place))
+        reading.entries.append(entry)
 
 
 def _classes(numbered: dict[int, str], reading: Reading, source: DataSource) -> OrderedClasses:

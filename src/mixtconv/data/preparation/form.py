@@ -1,4 +1,4 @@
-"""What a prepared video is like: its size, its keyframes, its quality; or its optical flow.
+"""What a prepared video is like: its size, its keyframes, its quality; or pictures, or flow.
 
 A clip takes few frames, far from each other, and each is reached from the keyframe before it. So
 keyframes stand close, all else that a decoder can be spared is left out (pictures out of order, the
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FlowMethod = Literal["tvl1", "dis"]
-PreparedKind = Literal["h264", "flow"]
+PreparedKind = Literal["h264", "jpeg", "flow"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,15 @@ class PreparedForm:
     """Frames from one keyframe to the next: fewer are read faster and take more room."""
     crf: int = 20
     """Quality, x264's constant rate factor: 0 is without loss, 18 to 23 looks like the original."""
+    jpeg: bool = False
+    """Write a folder of JPEG pictures a video instead, one a frame, as other programs take it."""
     flow: FlowMethod | None = None
     """Write optical flow instead, a folder of JPEGs a video: tvl1 (as published), or dis, which is
     many times as fast; takes pip install 'mixtconv[flow]'."""
 
     def __post_init__(self) -> None:
+        if self.jpeg and self.flow is not None:
+            raise ValueError("--jpeg and --flow write different things; give one of them")
         if self.short_side < 16 or self.short_side % 2:
             raise ValueError(
                 f"--short-side is {self.short_side}; give an even number, 16 or more, such as 256"
@@ -41,7 +45,9 @@ class PreparedForm:
     @property
     def kind(self) -> PreparedKind:
         """What is written for a video."""
-        return "h264" if self.flow is None else "flow"
+        if self.flow is not None:
+            return "flow"
+        return "jpeg" if self.jpeg else "h264"
 
     @property
     def suffix(self) -> str:
@@ -53,6 +59,8 @@ class PreparedForm:
         """The form in a word that begins with its kind, for telling whether a file has it."""
         if self.kind == "flow":
             return f"flow-{self.short_side}-{self.flow}"
+        if self.kind == "jpeg":
+            return f"jpeg-{self.short_side}"
         return f"h264-{self.short_side}-{self.keyframe_distance}-{self.crf}"
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -54,6 +54,13 @@ class Journal:
     complete: bool
     """Whether the run that wrote it came to its end."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a user of the folder should read."""
+        if self.complete:
+            return ()
+        return ("prepared in part only: run the same mixtconv prepare again to go on",)
+
 
 def read_journal(folder: Path) -> Journal | None:
     """Read the journal of a folder; None if it has none.

@@ -3,23 +3,21 @@
 Each video is written under a hidden name, read again, and only then given its name and entered in
 the journal of the folder: a run that is stopped, killed or out of disk space leaves whole videos
 only, and the next one goes on from there. Threads do the work, since nearly all of it is done in
-FFmpeg and OpenCV, which let them run side by side.
+FFmpeg and OpenCV, which let them run side by side; or processes of Ray do it (see `data.engine`).
 """
 
-import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mixtconv.data.catalog import list_videos
 from mixtconv.data.catalog_report import UnreadableVideo
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.cores import usable_cores
+from mixtconv.data.engine import Engine, StopFlag, on_engine, refuse_engine
 from mixtconv.data.listing import VideoListing, count_of, first_few
+from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.flow import flow_method, write_flow
 from mixtconv.data.preparation.form import PreparedForm, PreparedKind
@@ -31,6 +29,8 @@ from mixtconv.data.preparation.journal import (
     read_journal,
     write_journal,
 )
+from mixtconv.data.preparation.jpeg import write_jpeg
+from mixtconv.data.preparation.lists import copy_lists
 from mixtconv.data.preparation.original import look_at
 from mixtconv.data.preparation.output import alone_in, refuse_output
 from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
@@ -39,6 +39,7 @@ from mixtconv.data.source import DataSource
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
+    "jpeg": write_jpeg,
     "flow": write_flow,
 }
 """Kind of form -> what writes a video in it: gets the original, the target and the form."""
@@ -55,7 +56,8 @@ class PreparationReport:
     num_kept: int
     """Videos that an earlier run wrote and that are as they should be."""
     unreadable: tuple[UnreadableVideo, ...]
-    """Originals that cannot be read; they have no prepared form, or that of an earlier run."""
+    """Originals that are not there or cannot be read; they have no prepared form, or that of an
+    earlier run."""
     bytes_before: int
     """Size of the originals that were prepared, in this run or an earlier one."""
     bytes_after: int
@@ -83,11 +85,13 @@ def prepare(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
-    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder.
+    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder,
+    for a known dataset a copy of its lists.
     The originals are only read. Videos that an earlier run has prepared are not prepared again,
     unless the original or the form has changed.
 
@@ -96,6 +100,7 @@ def prepare(
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
         workers: videos to work on at a time; by default one a core.
+        engine: what works on them: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
@@ -115,7 +120,12 @@ def prepare(
     ['jump/a.mp4']
     """
     return prepare_listing(
-        list_videos(data), out=out, form=form, workers=workers, progress=progress
+        list_videos(data, keep_missing=True),
+        out=out,
+        form=form,
+        workers=workers,
+        engine=engine,
+        progress=progress,
     )
 
 
@@ -125,12 +135,12 @@ def prepare_listing(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparationReport:
     """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
     out, form = Path(out), form or PreparedForm()
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers is {workers}; give 1 or more")
+    refuse_engine(engine, workers)
     if form.flow is not None:
         flow_method(form.flow)  # what is not installed is said once, not of every video
     plan = plan_videos(listing, suffix=form.suffix)
@@ -141,10 +151,16 @@ def prepare_listing(
         earlier = journal.videos if journal is not None else {}
         # Written before anything else: by it the next run knows that the folder is one of these.
         write_journal(out, earlier.values(), complete=False)
+        copy_lists(out, listing)
         for folder in {(out / item.target).parent for item in plan}:
             folder.mkdir(parents=True, exist_ok=True)
         done, reasons = _prepare_all(
-            plan, earlier, out, form, workers or usable_cores(), progress or (lambda *numbers: None)
+            plan,
+            earlier,
+            _Preparer(out, form, StopFlag()),
+            engine=engine,
+            workers=workers,
+            progress=progress or (lambda *numbers: None),
         )
         return _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
 
@@ -152,31 +168,33 @@ def prepare_listing(
 def _prepare_all(
     plan: Sequence[PlannedVideo],
     earlier: Mapping[str, DoneVideo],
-    out: Path,
-    form: PreparedForm,
-    workers: int,
+    preparer: "_Preparer",
+    *,
+    engine: Engine,
+    workers: int | None,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
     """The videos that are prepared now, and why others are not, each by target."""
-    stopped = threading.Event()
-
-    def work(item: PlannedVideo) -> DoneVideo:
-        return _prepare_one(item, earlier.get(item.target), out, form, stopped.is_set)
-
+    jobs = [_Job(item, earlier.get(item.target)) for item in plan]
     done: dict[str, DoneVideo] = {}
     reasons: dict[str, str] = {}
     with (
-        (out / JOURNAL).open("a", encoding="utf-8") as file,
-        closing(_in_parallel(plan, work, workers, stopped)) as outcomes,
+        (preparer.out / JOURNAL).open("a", encoding="utf-8") as file,
+        closing(
+            on_engine(engine, jobs, preparer, workers=workers, stop=preparer.is_stopped)
+        ) as outcomes,
     ):
-        for number, (item, outcome) in enumerate(outcomes, 1):
+        for number, (job, outcome) in enumerate(outcomes, 1):
+            target = job.item.target
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[item.target] = _reason(error, item)
+                reasons[target] = error.reason_in(job.item.video.path)
+            except WorkersDiedError as error:
+                reasons[target] = str(error)
             else:
-                done[item.target] = video
-                if video is not earlier.get(item.target):
+                done[target] = video or earlier[target]
+                if video is not None:
                     append_to_journal(file, video)
             progress(number, len(plan))
     return done, reasons
@@ -220,36 +238,49 @@ def _finish(
     )
 
 
-def _prepare_one(
-    item: PlannedVideo,
-    before: DoneVideo | None,
-    out: Path,
-    form: PreparedForm,
-    is_stopped: Callable[[], bool],
-) -> DoneVideo:
-    """Prepare one video, unless an earlier run did so from what the original is now."""
-    try:
-        original = look_at(item.video.path)
-    except OSError as error:
-        raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
-    target = out / item.target
-    if (
-        before is not None
-        and (before.source, before.stamp, before.form) == (item.name, original.stamp, form.name)
-        and _is_whole(target, before)
-    ):
-        return before
-    written = WRITERS[form.kind](item.video.path, target, form, is_stopped=is_stopped)
-    return DoneVideo(
-        target=item.target,
-        source=item.name,
-        key=item.video.key,
-        stamp=original.stamp,
-        form=form.name,
-        num_frames=written.num_frames,
-        num_bytes=written.num_bytes,
-        source_bytes=original.num_bytes,
-    )
+@dataclass(frozen=True)
+class _Job:
+    """A video to prepare, and what an earlier run made of it."""
+
+    item: PlannedVideo
+    before: DoneVideo | None
+
+
+@dataclass(frozen=True)
+class _Preparer:
+    """Prepares one video, unless an earlier run did so from what the original is now."""
+
+    out: Path
+    form: PreparedForm
+    is_stopped: StopFlag
+
+    def __call__(self, job: _Job) -> DoneVideo | None:
+        """The video that is prepared now, or None if it is as before."""
+        item, before = job.item, job.before
+        try:
+            original = look_at(item.video.path)
+        except OSError as error:
+            raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
+        target = self.out / item.target
+        if (
+            before is not None
+            and before.source == item.name
+            and (before.stamp, before.form) == (original.stamp, self.form.name)
+            and _is_whole(target, before)
+        ):
+            return None
+        write = WRITERS[self.form.kind]
+        written = write(item.video.path, target, self.form, is_stopped=self.is_stopped)
+        return DoneVideo(
+            target=item.target,
+            source=item.name,
+            key=item.video.key,
+            stamp=original.stamp,
+            form=self.form.name,
+            num_frames=written.num_frames,
+            num_bytes=written.num_bytes,
+            source_bytes=original.num_bytes,
+        )
 
 
 def _is_whole(path: Path, video: DoneVideo) -> bool:
@@ -259,35 +290,6 @@ def _is_whole(path: Path, video: DoneVideo) -> bool:
         return sum(file.stat().st_size for file in files) == video.num_bytes
     except OSError:
         return False
-
-
-def _in_parallel(
-    plan: Sequence[PlannedVideo],
-    work: Callable[[PlannedVideo], DoneVideo],
-    workers: int,
-    stopped: threading.Event,
-) -> Generator[tuple[PlannedVideo, "Future[DoneVideo]"], None, None]:
-    """Work on all videos, few of them waiting at a time; when closed early, all work is stopped."""
-    todo = iter(plan)
-    running: dict[Future[DoneVideo], PlannedVideo] = {}
-    pool = ThreadPoolExecutor(workers)
-    try:
-        while True:
-            for item in islice(todo, 2 * workers - len(running)):
-                running[pool.submit(work, item)] = item
-            if not running:
-                return
-            for outcome in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(outcome), outcome
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _reason(error: UnreadableVideoError, item: PlannedVideo) -> str:
-    """Why a video cannot be read, with the name of the picture if it is one of a folder."""
-    path = Path(error.path)
-    return error.reason if path == item.video.path else f"{path.name}: {error.reason}"
 
 
 def _notes(out: Path, gone: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixtconv.data.cores import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
 from mixtconv.data.synthetic.clip import check_size, render_clip
 from mixtconv.data.synthetic.encoding import FRAMES_PER_SECOND, write_clip_file
@@ -178,7 +178,7 @@ def _num_workers(workers: int | None, num_clips: int) -> int:
     """As asked for, else one for each core, but none for what is done before one has started."""
     if workers is not None:
         return workers
-    return min(os.cpu_count() or 1, num_clips // 64)
+    return min(usable_cores(), num_clips // 64)
 
 
 def _chosen(class_names: Sequence[str] | None, level: LevelName) -> tuple[SyntheticClass, ...]:

@@ -70,39 +70,51 @@ INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, in
     }
 }
 
-/* The same for EIGHT results from `t` on and centred taps, the common case, without a branch: zeros
-   before them if the clip `opens` here, behind them if it `closes`. */
+/* The same for EIGHT results from `t` on and taps on neighbouring frames, `before` of them earlier,
+   without a branch: zeros before the block if the clip `opens` here, behind it if it `closes`. */
 INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at, int64_t t,
-                               int opens, int closes, int count, int half) {
-    const int reach = count / 2;
+                               int opens, int closes, int before, int count, int half) {
+    const int after = count - 1 - before;
     NAME(floats) frames[EIGHT + MOST_UNROLLED];
-    for (int j = opens ? reach : 0; j < EIGHT + reach + (closes ? 0 : reach); j++) {
-        const char *row = run->source.data + (t + j - reach) * run->source.bytes;
+    for (int j = opens ? before : 0; j < EIGHT + before + (closes ? 0 : after); j++) {
+        const char *row = run->source.data + (t + j - before) * run->source.bytes;
         __builtin_prefetch(row + at * (half ? 2 : 4) + PREFETCH_BYTES);
         frames[j] = NAME(load)(row, at, half);
     }
     for (int i = 0; i < EIGHT; i++) {
-        NAME(floats) sum = weights[reach] * frames[i + reach];
+        NAME(floats) sum = weights[before] * frames[i + before];
         for (int j = 0; j < count; j++)
-            if (j != reach && !(opens && i + j < reach) && !(closes && i + j >= EIGHT + reach))
+            if (j != before && !(opens && i + j < before) && !(closes && i + j >= EIGHT + before))
                 sum += weights[j] * frames[i + j];
         NAME(store)(run->target.data + (t + i) * run->target.bytes, at, sum, half);
     }
 }
 
+/* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0 where
+   the taps lie elsewhere or the clip is too short: nothing is done then. */
+INLINE int NAME(filter_eights)(const Run *run, const NAME(floats) * weights, int64_t at, int before,
+                               int count, int half) {
+    int64_t after = count - 1 - before, last = run->num_frames - EIGHT;
+    if (run->step != 1 || run->source_first != -before || (last && (last < before || last < after)))
+        return 0;
+    if (last == 0) {
+        NAME(filter_eight)(run, weights, at, 0, 1, 1, before, count, half);
+        return 1;
+    }
+    NAME(filter_eight)(run, weights, at, 0, 1, 0, before, count, half);
+    for (int64_t t = EIGHT; t < last; t += EIGHT)
+        NAME(filter_eight)(run, weights, at, least(t, last - after), 0, 0, before, count, half);
+    NAME(filter_eight)(run, weights, at, last, 0, 1, before, count, half);
+    return 1;
+}
+
 INLINE void NAME(filter_frames)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
                                 int half) {
-    int64_t last = run->num_frames - EIGHT;
-    if (run->num_frames % EIGHT || run->step != 1 || run->source_first != -(count / 2)) {
+    int done = NAME(filter_eights)(run, weights, at, count / 2, count, half) || /* centred */
+               NAME(filter_eights)(run, weights, at, count - 1, count, half) || /* causal */
+               NAME(filter_eights)(run, weights, at, 0, count, half); /* its gradient */
+    if (!done)
         NAME(filter_vector)(run, weights, at, count, half);
-    } else if (last == 0) {
-        NAME(filter_eight)(run, weights, at, 0, 1, 1, count, half);
-    } else {
-        NAME(filter_eight)(run, weights, at, 0, 1, 0, count, half);
-        for (int64_t t = EIGHT; t < last; t += EIGHT)
-            NAME(filter_eight)(run, weights, at, t, 0, 0, count, half);
-        NAME(filter_eight)(run, weights, at, last, 0, 1, count, half);
-    }
 }
 
 /* sums_j += gradient[t] * x[t + first + j * step] over all t, for one vector of all frames. */

@@ -1,0 +1,169 @@
+"""What a recogniser costs: counted (parameters, multiply-accumulates), and measured (time, memory).
+
+Time and memory are those of prediction: the recogniser as `optimize_for_inference` makes it, on
+clips of noise that lie on the device.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixtconv.benchmarks.environment import Environment, describe_environment
+from mixtconv.benchmarks.peak_memory import peak_bytes
+from mixtconv.benchmarks.profile_settings import ProfileSettings
+from mixtconv.benchmarks.timing import Progress, Timing, interleave
+from mixtconv.evaluation.complexity import (
+    Complexity,
+    StageCost,
+    complexity,
+    complexity_by_stage,
+)
+from mixtconv.models import VideoClassifier, create_model, load_model, optimize_for_inference
+from mixtconv.models.device import autocast, resolve_device
+
+
+@dataclass(frozen=True)
+class ModelProfile:
+    """What one recogniser costs."""
+
+    source: str
+    """The model as it was named."""
+    clip: str
+    """Frames and pixels of a clip."""
+    cost: Complexity
+    """Counted for one clip."""
+    stages: tuple[StageCost, ...]
+    """The same, divided."""
+    timing: Timing
+    """Time of a batch, round by round."""
+    batch_size: int
+    """Clips of a batch."""
+    peak_bytes: int
+    """The most memory that making it and running it took, beyond that of the imports."""
+
+    @property
+    def clips_per_second(self) -> float:
+        """Throughput, by the median time."""
+        return self.batch_size / self.timing.median_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "model": self.source,
+            "clip": self.clip,
+            "params": self.cost.params,
+            "macs": self.cost.macs,
+            "macs_without_attention": self.cost.macs_without_attention,
+            "stages": [asdict(stage) for stage in self.stages],
+            "batch_size": self.batch_size,
+            "rounds": self.timing.rounds,
+            "median_seconds": self.timing.median_seconds,
+            "low_seconds": self.timing.low_seconds,
+            "high_seconds": self.timing.high_seconds,
+            "clips_per_second": self.clips_per_second,
+            "peak_bytes": self.peak_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class ProfileReport:
+    """Profiles of models that ran in the same rounds."""
+
+    profiles: tuple[ModelProfile, ...]
+    """One a model."""
+    environment: Environment
+    """What they were measured on."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv profile --format json` prints them."""
+        return {
+            "environment": self.environment.to_dict(),
+            "models": [profile.to_dict() for profile in self.profiles],
+        }
+
+
+def profile_models(
+    sources: Sequence[str], settings: ProfileSettings, *, progress: Progress | None = None
+) -> ProfileReport:
+    """Count and measure models, named or in files.
+
+    Args:
+        sources: names that `create_model` takes, or model files.
+        settings: clips, device, rounds.
+        progress: called after every round.
+
+    Raises:
+        ValueError: a model that is named twice or cannot be made, settings out of range.
+    """
+    if len(set(sources)) < len(sources):
+        raise ValueError(f"models are {', '.join(sources)}; name each one once")
+    device = resolve_device(settings.device)
+    models = {source: _make(source, settings) for source in sources}
+    environment = describe_environment(device)
+    counted = {
+        source: (complexity(model), complexity_by_stage(model)) for source, model in models.items()
+    }
+    runs = {source: _ready(model, settings) for source, model in models.items()}
+    timings = interleave(runs, rounds=settings.rounds, device=device, progress=progress)
+    profiles = [
+        ModelProfile(
+            source=timing.name,
+            clip=_clip_text(models[timing.name]),
+            cost=counted[timing.name][0],
+            stages=tuple(counted[timing.name][1]),
+            timing=timing,
+            batch_size=settings.batch_size,
+            peak_bytes=peak_bytes(partial(_prepare, timing.name, settings), device=device),
+        )
+        for timing in timings
+    ]
+    return ProfileReport(tuple(profiles), environment)
+
+
+def _make(source: str, settings: ProfileSettings) -> VideoClassifier:
+    asked = {name: getattr(settings, name) for name in ("num_frames", "image_size")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not _is_file(source):
+        return create_model(source, settings.num_classes, **given).eval()
+    model = load_model(source)
+    if "image_size" in given and given["image_size"] != model.spec.image_size:
+        raise ValueError(
+            f"--image-size is {given['image_size']}, {source} takes {model.spec.image_size} "
+            "pixels: leave the flag out"
+        )
+    if "num_frames" in given:
+        model.set_num_frames(given["num_frames"])
+    return model
+
+
+def _is_file(source: str) -> bool:
+    return Path(source).is_file() or Path(source).suffix == ".safetensors" or "/" in source
+
+
+def _prepare(source: str, settings: ProfileSettings) -> Callable[[], Tensor]:
+    """Make a model and one run of it, in the process that is measured."""
+    return _ready(_make(source, settings), settings)
+
+
+def _ready(model: VideoClassifier, settings: ProfileSettings) -> Callable[[], Tensor]:
+    device = resolve_device(settings.device)
+    spec = model.spec
+    channels, size = spec.snippet.in_channels, spec.image_size
+    clips = torch.randn(settings.batch_size, spec.num_frames, channels, size, size, device=device)
+    fast = optimize_for_inference(model.to(device))
+
+    def run() -> Tensor:
+        with torch.inference_mode(), autocast(settings.precision, device):
+            return fast(clips)
+
+    return run
+
+
+def _clip_text(model: VideoClassifier) -> str:
+    size = model.spec.image_size
+    return f"{model.num_frames}x{size}x{size}"

@@ -1,0 +1,57 @@
+"""`mixtconv fuse SCORES...`."""
+
+import logging
+from typing import Literal
+
+from mixtconv.cli.console import Format, print_json, print_table
+
+logger = logging.getLogger(__name__)
+
+
+def fuse(
+    scores: list[str],
+    *,
+    weights: str | None = None,
+    average: Literal["logits", "probabilities"] | None = None,
+    out: str | None = None,
+    format: Format = "table",
+) -> int:
+    """Fuse the scores of several models, such as of pictures and of optical flow.
+
+    Args:
+        scores: Files that mixtconv evaluate --scores wrote, of the same videos.
+        weights: A weight for each file, such as 1,1.5; default 1 for each.
+        average: What the weighted mean is taken of: logits (before softmax, as TSN) or
+            probabilities; default what the files hold.
+        out: File for the scores of the fusion.
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.evaluation.fusion import fuse_files, parse_weights
+
+    chosen = None if weights is None else parse_weights(weights)
+    result = fuse_files(scores, weights=chosen, average=average, out=out)
+    if result.protocols_differ:
+        logger.warning("the scores were made by different protocols: %s", result.fused.protocol)
+    if result.num_partly_read:
+        logger.warning("videos that only some models could read: %d", result.num_partly_read)
+    if format == "json":
+        print_json(result.to_dict())
+        return 0
+    named = [(item.path, f"{item.weight:g}", item.scores) for item in result.inputs]
+    print_table(
+        ["scores", "weight", "modality", "protocol", "top-1 %", "top-5 %", "mean class %"],
+        [
+            [
+                name,
+                weight,
+                item.modality,
+                item.protocol,
+                item.accuracy().top1,
+                item.accuracy().top5,
+                item.accuracy().mean_class_accuracy,
+            ]
+            for name, weight, item in [*named, (out or "fusion", "", result.fused)]
+        ],
+        title=f"{len(result.fused.keys)} videos, weighted mean of {result.fused.kind}",
+    )
+    return 0

@@ -1,0 +1,98 @@
+"""`mixtconv import FILE --model NAME --out FILE`."""
+
+import logging
+from typing import Any, Literal
+
+from mixtconv.cli.console import Format, print_json, print_table
+
+logger = logging.getLogger(__name__)
+
+
+def import_(
+    file: str,
+    *,
+    model: str,
+    out: str,
+    classes: str | None = None,
+    num_frames: int = 8,
+    image_size: int = 224,
+    sampling: Literal["segment", "dense"] = "segment",
+    frame_stride: int = 8,
+    shift_fraction: float = 0.125,
+    format: Format = "table",
+) -> int:
+    """Make a model file of weights that others published.
+
+    Formats: temporal-shift-module and TSN-style checkpoints, MixTConv, mmaction2 (TSN and TSM), and
+    ImageNet weights of torchvision and timm. What the file does not tell is asked for here.
+
+    Args:
+        file: Torch file or safetensors; nothing in it is run.
+        model: The recogniser that the file holds, such as tsm_resnet50.
+        out: Model file to write, usually .safetensors.
+        classes: Text file with one class name a line in the order of the logits, or the name of a
+            known dataset (something_v1, something_v2, jester, ucf101, hmdb51, kinetics400); default
+            0, 1, ...
+        num_frames: Frames of the clips that the weights were trained with.
+        image_size: Height and width of the frames that they were trained with.
+        sampling: One frame from each of equal segments of the video, or a window at a fixed stride.
+        frame_stride: Frames from one to the next in dense sampling.
+        shift_fraction: Part of the channels that a shift moves in each direction.
+        format: How the result is printed, table or json.
+    """
+    from pathlib import Path
+
+    from mixtconv.data.datasets.class_names import read_classes
+    from mixtconv.models import save_model
+    from mixtconv.models.importing.convert import import_weights
+
+    imported = import_weights(
+        file,
+        model,
+        classes=read_classes(classes) if classes is not None else None,
+        num_frames=num_frames,
+        image_size=image_size,
+        sampling=sampling,
+        frame_stride=frame_stride,
+        shift_fraction=shift_fraction,
+    )
+    notes = {"imported_from": Path(file).name, "format": imported.format}
+    save_model(imported.model, out, notes=notes)
+    report = {"file": file, "out": out, **imported.to_dict()}
+    if classes is None:
+        _suggest_names(report["num_classes"])
+    if imported.unused:
+        logger.warning("not used: %s", ", ".join(imported.unused))
+    if format == "json":
+        print_json(report)
+    else:
+        _print_report(report)
+    return 0
+
+
+def _suggest_names(num_classes: int) -> None:
+    from mixtconv.data.datasets.class_names import datasets_with
+
+    known = datasets_with(num_classes)
+    hint = f" (--classes {' or '.join(known)} has as many)" if known else ""
+    logger.warning("the %d classes have no names but their numbers%s", num_classes, hint)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    settings = ("num_classes", "modality", "stages", "block_step", "num_frames", "image_size")
+    rows = [["format", report["format"], "the file"], ["model", report["model"], "--model"]]
+    for name in (*settings, "sampling"):
+        told = "the file" if name in report["inferred"] else "flag or default"
+        rows.append([name, _text(report[name]), told])
+    print_table(["setting", "value", "known from"], rows, title=report["out"])
+    rows = [["used", str(report["keys_used"]), ""]]
+    for name in ("unused", "not_in_file", "other_entries"):
+        keys = report[name]
+        if keys:
+            shown = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
+            rows.append([name.replace("_", " "), str(len(keys)), shown])
+    print_table(["keys of the file", "number", ""], rows)
+
+
+def _text(value: object) -> str:
+    return "all" if value is None else str(value)

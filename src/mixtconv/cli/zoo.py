@@ -1,0 +1,59 @@
+"""`mixtconv zoo`."""
+
+from typing import TYPE_CHECKING
+
+from mixtconv.cli.console import Format, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from mixtconv.evaluation.zoo import ZooRow
+
+
+def zoo(*, format: Format = "table") -> int:
+    """Set the cost of every system of the paper's tables beside the published one.
+
+    Args:
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.evaluation.zoo import count_zoo
+    from mixtconv.evaluation.zoo_tables import PUBLISHED_SCORES
+
+    with progress("counting") as show:
+        counted = count_zoo(show)
+    if format == "json":
+        print_json(counted.to_dict())
+        return 0
+    _print_costs("Comparison, parameters at 400 classes, one clip", counted.table("comparison"))
+    _print_costs("Ablation, compared by the difference to TSN", counted.table("ablation"))
+    print_table(
+        ["model", "frames", "dataset", "top-1 %", "protocol", "published by"],
+        [list(vars(score).values()) for score in PUBLISHED_SCORES],
+        title="Published accuracies; none was measured here",
+    )
+    return 0
+
+
+def _print_costs(title: str, rows: list["ZooRow"]) -> None:
+    columns = ["system", "model", "T", "M", "published", "G", "less attention", "published"]
+    print_table(
+        [*columns, "status", "note"],
+        [
+            [
+                row.title,
+                row.model,
+                row.num_frames,
+                row.params / 1e6,
+                _in_units(row.published_params, 1e6),
+                row.macs / 1e9,
+                row.macs_without_attention / 1e9,
+                _in_units(row.published_macs, 1e9),
+                row.status,
+                row.note,
+            ]
+            for row in rows
+        ],
+        title=title,
+    )
+
+
+def _in_units(count: int | None, unit: float) -> str:
+    return "-" if count is None else f"{count / unit:g}"

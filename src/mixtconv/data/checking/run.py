@@ -1,0 +1,79 @@
+"""Checking all of a dataset, in parallel: its lists, its labels and every video."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from mixtconv.data.catalog import look_through
+from mixtconv.data.checking.report import CheckReport, sum_up
+from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
+from mixtconv.data.engine import Engine, on_engine, refuse_engine
+from mixtconv.data.listing import VideoListing
+from mixtconv.data.parallel import WorkersDiedError
+from mixtconv.data.source import DataSource
+from mixtconv.models.snippet import Modality
+
+
+def check(
+    data: str | Path | DataSource,
+    *,
+    min_frames: int = 2,
+    modality: Modality | None = None,
+    quick: bool = False,
+    workers: int | None = None,
+    engine: Engine = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Find everything in a dataset that cannot be used as it stands; nothing is written.
+
+    Args:
+        data: as for `catalog.load_catalog`.
+        min_frames: videos with fewer frames are too short.
+        modality: what a model sees of the videos, that others count as unreadable; by default each
+            may be a video or its optical flow.
+        quick: count packets and decode the first frame, as before training, instead of every frame.
+        workers: videos to work on at a time; by default one a core.
+        engine: what works on them: threads, or processes of Ray.
+        progress: called in this thread with the videos done and the videos in all.
+
+    Raises:
+        ValueError: the data cannot be used at all.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from mixtconv.data.video import write_video
+    >>> with TemporaryDirectory() as folder:
+    ...     clips = Path(folder, "jump")
+    ...     clips.mkdir()
+    ...     frames = [np.zeros((48, 64, 3), np.uint8)] * 3
+    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     (clips / "b.mkv").touch()
+    ...     report = check(folder, workers=1)
+    >>> [(fault.kind, fault.video, fault.reason) for fault in report.faults]
+    [('unreadable', 'jump/b.mkv', 'the file is empty (0 bytes)')]
+    """
+    if min_frames < 1:
+        raise ValueError(f"--min-frames is {min_frames}; give 1 or more")
+    refuse_engine(engine, workers)
+    listing = look_through(data)
+    if not listing.videos and not listing.faults:
+        raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
+    videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
+    checked: dict[Path, CheckedVideo] = {}
+    with closing(on_engine(engine, videos, check_video, workers=workers)) as outcomes:
+        for video, outcome in outcomes:
+            try:
+                checked[video.path] = outcome.result()
+            except WorkersDiedError as error:
+                checked[video.path] = CheckedVideo(0, (VideoFault("unreadable", str(error)),))
+            if progress is not None:
+                progress(len(checked), len(videos))
+    return sum_up(listing, checked)
+
+
+def videos_to_check(
+    listing: VideoListing, *, min_frames: int, modality: Modality | None, quick: bool
+) -> Sequence[VideoToCheck]:
+    """The work of a check, one value a video; each is independent of the others."""
+    paths = dict.fromkeys(video.path for video in listing.videos)
+    return [VideoToCheck(path, min_frames, modality, quick) for path in paths]

@@ -1,0 +1,110 @@
+"""Checking one video: a plain function of a small value, for any engine to map over many.
+
+It reads with the very code that training, scoring and preparation read with, so what passes here
+is read there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.file_survey import survey_file
+from mixtconv.data.flow_frames import list_flow
+from mixtconv.data.frame_folder import list_frames, load_frames
+from mixtconv.data.listing import count_of, first_few
+from mixtconv.data.modality import probe_for
+from mixtconv.data.preparation.frames import reading
+from mixtconv.models.snippet import Modality
+
+VideoFaultKind = Literal["unreadable", "damaged", "short"]
+"""Nothing can be had of a video (training leaves it out), or not all of it, or it is too short."""
+
+
+@dataclass(frozen=True)
+class VideoToCheck:
+    """A video, and what is asked of it."""
+
+    path: Path
+    """A file, or a folder of pictures."""
+    min_frames: int = 2
+    """Fewer frames than this are too short."""
+    modality: Modality | None = None
+    """What a model sees of it; by default, whatever it is."""
+    quick: bool = False
+    """Whether only its packets are counted and its first frame is decoded, not all."""
+
+
+@dataclass(frozen=True)
+class VideoFault:
+    """Something that is wrong with a video."""
+
+    kind: VideoFaultKind
+    """What sort of fault it is."""
+    reason: str
+    """What was found, in words."""
+
+
+@dataclass(frozen=True)
+class CheckedVideo:
+    """What was found of a video."""
+
+    num_frames: int
+    """Frames that can be read; of optical flow, the frames that it was computed from."""
+    faults: tuple[VideoFault, ...] = ()
+    """What is wrong with it; empty if it is as it should be."""
+
+
+def check_video(video: VideoToCheck) -> CheckedVideo:
+    """Read a video to its end and say what is wrong with it.
+
+    >>> from mixtconv.data.checking.video import VideoToCheck, check_video
+    >>> check_video(VideoToCheck(Path("nowhere.mp4"))).faults
+    (VideoFault(kind='unreadable', reason='there is no such file or folder'),)
+    """
+    try:
+        with reading(video.path):
+            num_frames, damage = _read(video)
+    except UnreadableVideoError as error:
+        return CheckedVideo(0, (VideoFault("unreadable", error.reason_in(video.path)),))
+    faults = [] if damage is None else [VideoFault("damaged", damage)]
+    if num_frames < video.min_frames:
+        reason = f"{count_of(num_frames, 'frame')}, less than {video.min_frames}"
+        faults.append(VideoFault("short", reason))
+    return CheckedVideo(num_frames, tuple(faults))
+
+
+def _read(video: VideoToCheck) -> tuple[int, str | None]:
+    """The frames of a video, and how it is damaged in part."""
+    info = probe_for(video.path, video.modality)
+    is_flow = info.codec == "flow"
+    num_frames = info.num_frames + is_flow
+    if video.quick:
+        return num_frames, None
+    if video.path.is_dir():
+        return num_frames, _damaged_pictures(video.path, is_flow)
+    survey = survey_file(video.path)
+    return survey.num_pictures, survey.damage()
+
+
+def _damaged_pictures(folder: Path, is_flow: bool) -> str | None:
+    """Which pictures of a folder cannot be read or are of another size, in words."""
+    reasons, total = [], 0
+    for inner, names in _pictures(folder, is_flow):
+        total += len(names)
+        for index in range(len(names)):
+            try:
+                load_frames(inner, names, (index,), mode="L" if is_flow else "RGB")
+            except UnreadableVideoError as error:
+                reasons.append(error.reason_in(folder))
+    if not reasons:
+        return None
+    return f"{len(reasons)} of {count_of(total, 'picture')}: {first_few(reasons, separator='; ')}"
+
+
+def _pictures(folder: Path, is_flow: bool) -> list[tuple[Path, list[str]]]:
+    """Names of all pictures of a video, by the folder that they are in."""
+    if not is_flow:
+        return [(folder, list_frames(folder))]
+    flow = list_flow(folder)
+    return [(flow.x_folder, list(flow.x_names)), (flow.y_folder, list(flow.y_names))]

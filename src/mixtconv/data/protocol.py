@@ -1,0 +1,158 @@
+"""Protocols of views: which clips and crops of a video are scored, and how they are averaged.
+
+A protocol is named by its clips and crops, `2x3`; with published numbers it is the published one:
+
+- TSN, "Temporal Segment Networks" (arXiv 1608.00859): 25 single snippets x ten crops, averaged
+  before softmax (`25x10`).
+- TSM, "Temporal Shift Module" (arXiv 1811.08383): one clip, centre crop (`1x1`) or ten (`1x10`);
+  two clips x three crops at full resolution (`2x3`); ten dense clips x three crops (`10x3`); all
+  averaged before softmax.
+- "Non-local Neural Networks" (arXiv 1711.07971): ten clips x three crops, averaged after softmax
+  (`nonlocal-10x3`).
+
+Different here: places of crops are rounded once, so that the last one ends at the frame's edge,
+from which TSM's may stay up to 3 pixels away.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mixtconv._names import unknown_name
+from mixtconv.data.sampling import ClipPlacement, place_clips
+from mixtconv.data.transforms import CROPS, is_mirrored
+from mixtconv.models.factory import FAMILIES
+from mixtconv.models.spec import ModelSpec
+
+Averaging = Literal["logits", "probabilities"]
+
+USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
+"""Clips and crops that were published with another placement than the model's own sampling."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Clips times crops of a video, and how their scores are averaged."""
+
+    num_clips: int = 1
+    """Clips over time."""
+    num_crops: int = 1
+    """Crops of every clip: 1 (centre), 3 (along the long side, at full resolution), 5 (corners and
+    centre) or 10 (those and their mirror images)."""
+    placement: ClipPlacement | None = None
+    """Which frames the clips have; None is as published for such clips and crops."""
+    averaging: Averaging = "logits"
+    """Whether logits are averaged, or probabilities after softmax."""
+
+    def __post_init__(self) -> None:
+        if self.num_clips < 1 or self.num_crops not in CROPS:
+            *others, last = map(str, CROPS)
+            raise ValueError(
+                f"protocol is {self.num_clips} clips x {self.num_crops} crops; allowed are 1 clip "
+                f"or more, and {', '.join(others)} or {last} crops"
+            )
+        if self.placement is None:
+            usual = USUAL_PLACEMENTS.get((self.num_clips, self.num_crops), "own")
+            object.__setattr__(self, "placement", usual)
+
+    @classmethod
+    def parse(cls, name: str) -> "Protocol":
+        """Read a name: `2x3` is two clips, three crops; see `PROTOCOLS` for others.
+
+        Raises:
+            ValueError: anything else.
+
+        >>> Protocol.parse("2x3").num_views
+        6
+        >>> Protocol.parse("tsm-10x3") == Protocol.parse("10x3")
+        True
+        """
+        if name in PROTOCOLS:
+            return PROTOCOLS[name]
+        match = re.fullmatch(r"(\d+)x(\d+)", name)
+        if match is not None:
+            return cls(int(match[1]), int(match[2]))
+        if re.search("[a-z]-", name):
+            raise unknown_name("protocol", name, PROTOCOLS)
+        raise ValueError(
+            f"protocol is {name!r}; give clips x crops, such as 1x1, 2x3 or 10x3, or one of "
+            f"{', '.join(PROTOCOLS)}"
+        )
+
+    @property
+    def num_views(self) -> int:
+        return self.num_clips * self.num_crops
+
+    @property
+    def mirrored(self) -> tuple[bool, ...]:
+        """Of each view, clip by clip, whether it is a mirror image."""
+        return is_mirrored(self.num_crops) * self.num_clips
+
+    def __str__(self) -> str:
+        """The name that is stored with a score: equal names are equal protocols."""
+        plain = f"{self.num_clips}x{self.num_crops}"
+        if self == Protocol(self.num_clips, self.num_crops):
+            return plain
+        named = [name for name, protocol in PROTOCOLS.items() if protocol == self]
+        return named[0] if named else f"{plain} ({self.placement}, {self.averaging})"
+
+    def clip_frames(self, spec: ModelSpec) -> int:
+        """Frames of a clip."""
+        return 1 if self.placement == "snippets" else spec.num_frames
+
+    def clips(self, spec: ModelSpec, num_video_frames: int) -> list[list[int]]:
+        """Frame indices of the clips of a video."""
+        assert self.placement is not None
+        return place_clips(self.placement, spec, num_video_frames, self.num_clips)
+
+    def check_model(self, spec: ModelSpec) -> None:
+        """Refuse a model that the protocol has no clips for.
+
+        Raises:
+            ValueError: single snippets for a model that looks across frames.
+        """
+        is_temporal = FAMILIES.get(spec.name.partition("_")[0]) is not None
+        if is_temporal and self.clip_frames(spec) != spec.num_frames:
+            raise ValueError(
+                f"protocol {self} scores single snippets, and {spec.name} looks across the "
+                f"{spec.num_frames} of a clip; choose another, such as 1x10 or 10x3"
+            )
+
+    def describe(self, spec: ModelSpec) -> str:
+        """The protocol in words, with the clips of a model.
+
+        >>> Protocol(1, 1).describe(ModelSpec("tsn_resnet18", ("a", "b")))
+        '1x1: 1 clip of 8 frames (segment) x 1 crop, 224 pixels, logits averaged'
+        >>> Protocol(25, 10).describe(ModelSpec("tsn_resnet18", ("a", "b")))
+        '25x10: 25 clips of 1 frame (segment) x 10 crops, 5 mirrored, 224 pixels, logits averaged'
+        """
+        self.check_model(spec)
+        size = CROPS[self.num_crops](torch.zeros(1, 3, 32, 32), spec.image_size)[0].shape[-1]
+        sampling = _SAMPLINGS.get(str(self.placement), spec.sampling)
+        num_mirrored = sum(is_mirrored(self.num_crops))
+        mirrored = f", {num_mirrored} mirrored" if num_mirrored else ""
+        return (
+            f"{self}: {_count(self.num_clips, 'clip')} of "
+            f"{_count(self.clip_frames(spec), 'frame')} ({sampling}) x "
+            f"{_count(self.num_crops, 'crop')}{mirrored}, {size} pixels, {self.averaging} averaged"
+        )
+
+
+_SAMPLINGS = {"dense": "dense", "tenths": "dense, from each tenth", "snippets": "segment"}
+"""Placement in words, other than a model's own."""
+
+PROTOCOLS: dict[str, Protocol] = {
+    "tsn-25x10": Protocol(25, 10),
+    "tsm-1x1": Protocol(1, 1),
+    "tsm-1x10": Protocol(1, 10),
+    "tsm-2x3": Protocol(2, 3),
+    "tsm-10x3": Protocol(10, 3),
+    "nonlocal-10x3": Protocol(10, 3, "tenths", "probabilities"),
+}
+"""Published protocols by name; the names of clips and crops alone are shorter ones of the same."""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number > 1 else "")

@@ -1,0 +1,268 @@
+"""Late fusion: the weighted mean of the scores that several models gave the same videos.
+
+"Temporal Segment Networks" (TSN, arXiv 1608.00859) fuses pictures and optical flow so, before
+softmax, with weights 1 and 1 or 1 and 1.5; its code (`eval_scores.py`) takes 1 for each unless
+told otherwise, and so does this. TSM's (arXiv 1811.08383) can take probabilities instead. Videos
+are matched by their names. A video that some of the models could not read has the mean of the
+others.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixtconv.data.listing import count_of, first_few
+from mixtconv.evaluation.scores_file import (
+    SavedScores,
+    ScoreKind,
+    ScoreSource,
+    load_scores,
+    refuse_scores_path,
+    save_scores,
+)
+
+
+@dataclass(frozen=True)
+class FusedInput:
+    """One of the scores that were fused."""
+
+    path: str
+    """Its scores file."""
+    weight: float
+    """Its weight."""
+    scores: SavedScores
+    """Its scores, of the same videos in the same order as those of the others."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Scores of several models and their weighted mean."""
+
+    inputs: tuple[FusedInput, ...]
+    """What was fused, in the order given."""
+    fused: SavedScores
+    """The mean."""
+    out: str | None
+    """The file that holds it, if any."""
+
+    @property
+    def protocols_differ(self) -> bool:
+        """Whether the inputs were not all scored by one protocol."""
+        return len({item.scores.protocol for item in self.inputs}) > 1
+
+    @property
+    def num_partly_read(self) -> int:
+        """Videos that some inputs could read and others could not."""
+        readable = torch.stack([item.scores.readable for item in self.inputs])  # (inputs, N)
+        return int((readable.any(dim=0) & ~readable.all(dim=0)).sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv fuse --format json` prints them."""
+        return {
+            "inputs": [
+                {"scores": item.path, "weight": item.weight, **_figures(item.scores)}
+                for item in self.inputs
+            ],
+            "fused": {"scores": self.out, "averaged": self.fused.kind, **_figures(self.fused)},
+            "num_videos": len(self.fused.keys),
+            "num_partly_read": self.num_partly_read,
+        }
+
+
+def fuse_files(
+    paths: Sequence[str | Path],
+    *,
+    weights: Sequence[float] | None = None,
+    average: ScoreKind | None = None,
+    out: str | Path | None = None,
+) -> Fusion:
+    """Fuse scores files of the same videos.
+
+    Args:
+        paths: two files or more.
+        weights: one for each; by default 1.
+        average: `logits` before softmax, as TSN, or `probabilities` after it; by default what the
+            files hold.
+        out: scores file to write the mean to.
+
+    Raises:
+        ValueError: files that cannot be read or do not fit each other, or weights that do not fit.
+        OSError: `out` cannot be written.
+    """
+    names = [str(path) for path in paths]
+    if len(names) < 2:
+        raise ValueError(f"got {count_of(len(names), 'scores file')} to fuse; give two or more")
+    places = [Path(name).resolve() for name in names]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise ValueError(
+                f"{names[places.index(place)]} and {names[index]} are the same file; name every "
+                "scores file once, and give it a weight with --weights"
+            )
+    if out is not None:
+        if Path(out).resolve() in places:
+            raise ValueError(f"--out {out} is one of the files to fuse; name another file")
+        refuse_scores_path(out)
+    chosen = [1.0] * len(names) if weights is None else list(weights)
+    fusion = fuse(dict(zip(names, map(load_scores, names), strict=True)), chosen, average=average)
+    if out is None:
+        return fusion
+    save_scores(fusion.fused, out)
+    return replace(fusion, out=str(out))
+
+
+def fuse(
+    scores: dict[str, SavedScores], weights: Sequence[float], *, average: ScoreKind | None = None
+) -> Fusion:
+    """Fuse scores of the same videos.
+
+    Args:
+        scores: name -> scores.
+        weights: one for each.
+        average: as for `fuse_files`.
+
+    Raises:
+        ValueError: scores that do not fit each other, or weights that do not fit.
+    """
+    _check_weights(weights, len(scores))
+    (first_name, first), *others = scores.items()
+    aligned = [first, *(_aligned(first_name, first, name, other) for name, other in others)]
+    kind = _kind(scores, average)
+    values = torch.stack([_as(kind, item) for item in aligned]).double()  # (inputs, N, K)
+    readable = torch.stack([item.readable for item in aligned])  # (inputs, N)
+    shares = readable * torch.tensor(weights, dtype=torch.float64)[:, None]  # (inputs, N)
+    total = shares.sum(dim=0).clamp(min=torch.finfo(torch.float64).tiny)  # (N,)
+    mean = (shares[..., None] * values).sum(dim=0) / total[:, None]  # (N, K)
+    unread = {first.keys[index] for index in (~readable.any(dim=0)).nonzero()[:, 0].tolist()}
+    fused = SavedScores(
+        classes=first.classes,
+        keys=first.keys,
+        labels=first.labels,
+        scores=mean.float(),
+        kind=kind,
+        sources=tuple(
+            source
+            for item, weight in zip(aligned, weights, strict=True)
+            for source in _weighted(item.sources, weight)
+        ),
+        unreadable=tuple(video for video in first.unreadable if video.key in unread),
+    )
+    inputs = map(FusedInput, scores, map(float, weights), aligned)
+    return Fusion(tuple(inputs), fused, out=None)
+
+
+def parse_weights(text: str) -> list[float]:
+    """Read weights as the command line gives them.
+
+    Raises:
+        ValueError: anything but numbers with commas between them.
+
+    >>> parse_weights("1,1.5")
+    [1.0, 1.5]
+    """
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--weights is {text!r}; give numbers such as 1,1.5") from error
+
+
+def _check_weights(weights: Sequence[float], num_inputs: int) -> None:
+    if len(weights) != num_inputs:
+        raise ValueError(
+            f"got {count_of(len(weights), 'weight')} for {count_of(num_inputs, 'scores file')}; "
+            "give one for each, such as 1,1.5"
+        )
+    for weight in weights:
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"a weight is {weight:g}; give numbers above 0")
+
+
+def _kind(scores: dict[str, SavedScores], average: ScoreKind | None) -> ScoreKind:
+    by_kind = {item.kind: name for name, item in scores.items()}
+    if average is None and len(by_kind) > 1:
+        raise ValueError(
+            f"{by_kind['logits']} holds logits and {by_kind['probabilities']} probabilities; fuse "
+            "them as probabilities with --average probabilities"
+        )
+    if average == "logits" and "probabilities" in by_kind:
+        raise ValueError(
+            f"{by_kind['probabilities']} holds probabilities, of which the logits are not known; "
+            "fuse with --average probabilities"
+        )
+    if average is not None:
+        return average
+    return next(iter(by_kind))
+
+
+def _as(kind: ScoreKind, scores: SavedScores) -> Tensor:
+    return scores.probabilities() if kind == "probabilities" else scores.scores
+
+
+def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores) -> SavedScores:
+    """The other scores with their videos in the order of the first.
+
+    Raises:
+        ValueError: other classes, videos or labels.
+    """
+    _check_classes(first_name, first, name, other)
+    _check_videos(first_name, first, name, other)
+    _check_videos(name, other, first_name, first)
+    place = {key: index for index, key in enumerate(other.keys)}
+    order = torch.tensor([place[key] for key in first.keys])
+    labels = other.labels[order]
+    wrong = (labels != first.labels).nonzero()[:, 0].tolist()
+    if wrong:
+        index = wrong[0]
+        raise ValueError(
+            f"{count_of(len(wrong), 'video')} of other classes in {name} than in {first_name}: "
+            f"{first.keys[index]} is {first.classes[labels[index]]!r} there and "
+            f"{first.classes[first.labels[index]]!r} here; score the same data with both models"
+        )
+    return replace(other, keys=first.keys, labels=labels, scores=other.scores[order])
+
+
+def _check_classes(first_name: str, first: SavedScores, name: str, other: SavedScores) -> None:
+    if first.classes == other.classes:
+        return
+    strangers = sorted(set(first.classes) ^ set(other.classes))
+    if not strangers:
+        raise ValueError(
+            f"{name} has the classes of {first_name} in another order; train both models with the "
+            "same --class-order"
+        )
+    raise ValueError(
+        f"{name} has {count_of(len(other.classes), 'class')} and {first_name} "
+        f"{len(first.classes)}, of which only one of the two has {first_few(strangers)}; fuse "
+        "models of the same classes"
+    )
+
+
+def _check_videos(name: str, scores: SavedScores, other_name: str, other: SavedScores) -> None:
+    known = set(other.keys)
+    missing = [key for key in scores.keys if key not in known]
+    if missing:
+        raise ValueError(
+            f"{name} has {count_of(len(missing), 'video')} that {other_name} lacks: "
+            f"{first_few(missing)} ({len(scores.keys)} videos against {len(other.keys)}, such as "
+            f"{other.keys[0]}); score the same videos with both models"
+        )
+
+
+def _weighted(sources: Sequence[ScoreSource], weight: float) -> list[ScoreSource]:
+    """The runs behind some scores, with their parts in a weight."""
+    total = sum(source.weight for source in sources)
+    return [replace(source, weight=weight * source.weight / total) for source in sources]
+
+
+def _figures(scores: SavedScores) -> dict[str, Any]:
+    return {
+        "modality": scores.modality,
+        "protocol": scores.protocol,
+        "num_unreadable": len(scores.unreadable),
+        **asdict(scores.accuracy()),
+    }

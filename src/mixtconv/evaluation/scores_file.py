@@ -1,0 +1,223 @@
+"""Scores of videos in a file, to be fused with others or looked at later.
+
+A safetensors file: the scores (N, K) and the labels (N,), and in its metadata, under
+`mixtconv_scores`, JSON with the classes, the name of every video inside its data, and how the
+scores were made. Reading one cannot run code.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mixtconv._version import __version__
+from mixtconv.data.listing import first_few
+from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
+from mixtconv.models.file import refuse_unwritable, what_it_is, write_atomically
+
+METADATA_KEY = "mixtconv_scores"
+
+ScoreKind = Literal["logits", "probabilities"]
+
+
+@dataclass(frozen=True)
+class ScoreSource:
+    """A run of a model over videos."""
+
+    model: str
+    """Path of the model file."""
+    modality: str
+    """What the model sees: rgb, rgbdiff or flow."""
+    data: str
+    """The data as the user named them."""
+    protocol: str
+    """Name of the protocol of views."""
+    protocol_description: str
+    """The protocol in words."""
+    weight: float = 1.0
+    """Its weight, if the scores are a fusion of several runs."""
+
+
+@dataclass(frozen=True)
+class UnreadableKey:
+    """A video that could not be read."""
+
+    key: str
+    """Its name inside the data."""
+    reason: str
+    """Why it could not be read."""
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """Scores of videos, with everything that is needed to use them."""
+
+    classes: tuple[str, ...]
+    """Class names, in the order of the columns."""
+    keys: tuple[str, ...]
+    """The videos' names inside the data, each once."""
+    labels: Tensor
+    """int64 (N,), the true classes."""
+    scores: Tensor
+    """float32 (N, K), averaged over views; zeros for a video that could not be read."""
+    kind: ScoreKind
+    """What the scores are."""
+    sources: tuple[ScoreSource, ...]
+    """The run that made them, or those that were fused."""
+    unreadable: tuple[UnreadableKey, ...] = ()
+    """The videos that could not be read; they count as wrong."""
+
+    def __post_init__(self) -> None:
+        num_videos, num_classes = len(self.keys), len(self.classes)
+        _require(
+            self.scores.shape == (num_videos, num_classes) and self.labels.shape == (num_videos,),
+            f"{num_videos} videos and {num_classes} classes, but scores "
+            f"{tuple(self.scores.shape)} and labels {tuple(self.labels.shape)}",
+        )
+        _require(
+            (self.scores.dtype, self.labels.dtype) == (torch.float32, torch.int64),
+            f"scores are {self.scores.dtype} and labels {self.labels.dtype}, not float32 and int64",
+        )
+        _require(num_videos > 0, "no videos")
+        _require(
+            bool(((self.labels >= 0) & (self.labels < num_classes)).all()),
+            f"labels outside 0 to {num_classes - 1}",
+        )
+        _require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
+        _require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
+        twice = [key for key, times in Counter(self.keys).items() if times > 1]
+        _require(not twice, f"videos named twice: {first_few(twice)}")
+        strangers = sorted({video.key for video in self.unreadable} - set(self.keys))
+        _require(not strangers, f"unreadable videos without scores: {first_few(strangers)}")
+
+    @property
+    def readable(self) -> Tensor:
+        """bool (N,)."""
+        bad = {video.key for video in self.unreadable}
+        return torch.tensor([key not in bad for key in self.keys])
+
+    @property
+    def modality(self) -> str:
+        """What the models see, such as `rgb`, or `rgb + flow` of a fusion."""
+        return _joined([source.modality for source in self.sources])
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name; those of a fusion, if they differ, with + between them."""
+        return _joined(list(dict.fromkeys(source.protocol for source in self.sources)))
+
+    def accuracy(self) -> Accuracy:
+        """Accuracies over all videos; one that could not be read counts as wrong."""
+        return accuracy(self.scores, self.labels, self.readable)
+
+    def class_accuracies(self) -> Tensor:
+        """Top-1 of every class in percent (K,), NaN where a class has no videos."""
+        return class_accuracies(self.scores, self.labels, self.readable)
+
+    def confusion(self) -> Tensor:
+        """Videos that could be read, by true and best class: int64 (K, K)."""
+        readable = self.readable
+        return confusion(self.scores[readable], self.labels[readable])
+
+    def probabilities(self) -> Tensor:
+        """float32 (N, K): the scores, after softmax if they are logits."""
+        return self.scores.softmax(dim=1) if self.kind == "logits" else self.scores
+
+
+def save_scores(scores: SavedScores, path: str | Path) -> None:
+    """Write a scores file; an earlier file at `path` is replaced only by a complete one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    about = {
+        "version": __version__,
+        "classes": scores.classes,
+        "keys": scores.keys,
+        "kind": scores.kind,
+        "sources": [asdict(source) for source in scores.sources],
+        "unreadable": [asdict(video) for video in scores.unreadable],
+    }
+    tensors = {"scores": scores.scores.contiguous(), "labels": scores.labels.contiguous()}
+    write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: json.dumps(about)}))
+
+
+def load_scores(path: str | Path) -> SavedScores:
+    """Read a scores file.
+
+    Raises:
+        ValueError: a missing or damaged file, or one that is no scores file; says what it is.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"there is no scores file {path}; write one with mixtconv evaluate --scores"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = ("scores", "labels") if METADATA_KEY in metadata else ()
+            tensors = [file.get_tensor(name) for name in names]
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a scores file: it {what_it_is(path)}; {_REMEDY}"
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
+    try:
+        return _from_parts(json.loads(metadata[METADATA_KEY]), *tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is a scores file that is damaged or of another version of mixtconv: {error}; "
+            f"{_REMEDY}"
+        ) from error
+
+
+def refuse_scores_path(path: str | Path) -> None:
+    """Say before the work starts if scores cannot be written to a file.
+
+    Raises:
+        ValueError: there is a file that holds no scores, which is not to be replaced.
+        OSError: nothing can be written there.
+    """
+    path = Path(path)
+    if path.is_file():
+        try:
+            load_scores(path)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is there and holds no scores, so it is not replaced; name another file "
+                "for the scores"
+            ) from error
+    refuse_unwritable(path)
+
+
+def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedScores:
+    return SavedScores(
+        classes=tuple(about["classes"]),
+        keys=tuple(about["keys"]),
+        labels=labels,
+        scores=scores,
+        kind=about["kind"],
+        sources=tuple(ScoreSource(**source) for source in about["sources"]),
+        unreadable=tuple(UnreadableKey(**video) for video in about["unreadable"]),
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " + ".join(names)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+_REMEDY = "write it with mixtconv evaluate --scores"

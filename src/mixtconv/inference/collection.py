@@ -1,0 +1,85 @@
+"""Prediction on a collection of videos, by threads of this process or by processes of Ray."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mixtconv.data.engine import Engine, on_engine, refuse_engine
+from mixtconv.data.find_videos import find_videos
+from mixtconv.data.parallel import WorkersDiedError
+from mixtconv.inference.recognizer import Recognizer, VideoPrediction
+from mixtconv.models.device import Precision
+
+
+def predict_collection(
+    model: str | Path,
+    videos: Sequence[str | Path],
+    *,
+    top_k: int = 5,
+    protocol: str = "1x1",
+    device: str = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "local",
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda *numbers: None,
+) -> list[VideoPrediction]:
+    """Ranked labels of many videos, in their order; one that cannot be read says why.
+
+    Args:
+        model: a model file; every process of Ray loads it once.
+        videos: files, folders and patterns such as `clips/*.mp4`.
+        top_k: how many labels of each.
+        protocol, device, precision: as for `Recognizer`.
+        engine: where it is done, one video after the other (`local`) or many at a time (`ray`).
+        workers: processes of Ray; by default one a core, or a GPU where it has any.
+        progress: called in this thread with the videos done and the videos in all.
+
+    Raises:
+        ValueError: what `Recognizer` refuses, a name or pattern that no video answers to, or a
+            device or a number of workers that does not go with the engine.
+    """
+    refuse_engine(engine, workers)
+    if engine == "local" and workers is not None:
+        raise ValueError(f"--workers is {workers}; it belongs to --engine ray: leave it out")
+    if engine == "ray" and ":" in device:
+        raise ValueError(f"--device is {device}; with --engine ray give cuda: Ray says which one")
+    predict = _Prediction(model, protocol, device, precision, top_k)
+    if engine == "local":  # the network itself uses all cores
+        workers, _ = 1, predict.recognizer  # which is loaded before anything is looked for
+    sources = find_videos(videos)
+    found: dict[Path, VideoPrediction] = {}
+    runs = on_engine(engine, sources, predict, workers=workers, device=device)
+    with closing(runs) as outcomes:
+        for number, (video, outcome) in enumerate(outcomes, 1):
+            try:
+                found[video] = outcome.result()
+            except WorkersDiedError as error:
+                found[video] = VideoPrediction(str(video), (), f"{video}: {error}")
+            progress(number, len(sources))
+    return [found[video] for video in sources]
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """Predicts one video, with a model that a process loads at its first."""
+
+    model: str | Path
+    protocol: str
+    device: str
+    precision: Precision
+    top_k: int
+
+    @cached_property
+    def recognizer(self) -> Recognizer:
+        return Recognizer(
+            self.model, device=self.device, protocol=self.protocol, precision=self.precision
+        )
+
+    def __call__(self, video: Path) -> VideoPrediction:
+        return self.recognizer.try_predict(video, top_k=self.top_k)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "recognizer"}

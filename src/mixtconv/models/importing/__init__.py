@@ -1,0 +1,1 @@
+"""Weights that others published, made into model files of mixtconv."""

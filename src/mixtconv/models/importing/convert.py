@@ -1,0 +1,270 @@
+"""A file of published weights made into a recogniser that gives the logits of the original.
+
+What the file tells is inferred: number of classes, kind of temporal operation and where it stands,
+kernel sizes, modality. What it does not tell is asked for: names of classes, frames of a clip,
+image size, sampling. Nothing is taken from the name of the file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mixtconv.models.checkpoint_file import read_checkpoint
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.factory import FAMILIES, create_model, split_name
+from mixtconv.models.file import is_model_file
+from mixtconv.models.importing.contents import Contents
+from mixtconv.models.importing.matching import (
+    COUNTER,
+    compare,
+    find_backbone,
+    first_convolution,
+    shapes_of,
+)
+from mixtconv.models.importing.placement import find_placement
+from mixtconv.models.sites import find_residual_sites
+from mixtconv.models.snippet import SNIPPETS
+from mixtconv.models.systems import SYSTEMS
+from mixtconv.models.weights import create_backbone
+from mixtconv.ops import MixTConv, create_operation
+
+NON_LOCAL_FAMILY = "tsm_nl"
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A recogniser with published weights, and how they were read."""
+
+    model: VideoClassifier
+    """In evaluation mode; its spec holds what was inferred and what was asked for."""
+    format: str
+    """The format that was recognised."""
+    num_keys: int
+    """Tensors in the file."""
+    unused: tuple[str, ...]
+    """Keys outside of backbone and last layer, which are not used."""
+    not_in_file: tuple[str, ...]
+    """The recogniser's weights that the file lacks and that keep what they begin with: counters of
+    normalisation, and temporal operations where the file is of a network for images."""
+    other_entries: tuple[str, ...]
+    """What the file holds beside weights."""
+    inferred: tuple[str, ...]
+    """Settings that the file tells."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv import --format json` prints them."""
+        spec = self.model.spec
+        return {
+            "format": self.format,
+            "model": spec.name,
+            "num_classes": spec.num_classes,
+            "modality": spec.modality,
+            "num_frames": spec.num_frames,
+            "image_size": spec.image_size,
+            "sampling": spec.sampling,
+            "stages": list(spec.stages) if spec.stages is not None else None,
+            "block_step": spec.block_step,
+            "keys": self.num_keys,
+            "keys_used": self.num_keys - len(self.unused),
+            "unused": list(self.unused),
+            "not_in_file": list(self.not_in_file),
+            "other_entries": list(self.other_entries),
+            "inferred": list(self.inferred),
+        }
+
+
+def import_weights(
+    path: str | Path, name: str, *, classes: Sequence[str] | None = None, **settings: Any
+) -> ImportedModel:
+    """Make a recogniser of a file of published weights.
+
+    Args:
+        path: a file in one of the formats of `formats.py`.
+        name: the recogniser, as `create_model` takes it.
+        classes: names of the classes in the order of the logits; by default "0", "1", ...
+        settings: what the file does not tell, as `create_model` takes it: `num_frames`,
+            `image_size`, `sampling`, `shift_fraction`, ...
+
+    Raises:
+        ValueError: a file that cannot be read safely, or that is not of this recogniser; says what
+            was found and what to do.
+    """
+    path = Path(path)
+    if name in SYSTEMS:
+        raise ValueError(
+            f"{name} cannot be imported; imported are families over a 2D backbone, such as "
+            "tsm_resnet50"
+        )
+    family, backbone_name = split_name(name)
+    if is_model_file(path):
+        raise ValueError(f"{path} is a model file of mixtconv already; use it as it is")
+    checkpoint = read_checkpoint(path)
+    contents = Contents(path, checkpoint.tensors)
+    backbone = create_backbone(backbone_name)
+    _check_backbone(contents, backbone, family, backbone_name)
+    _check_family(contents, backbone, family, backbone_name)
+    known = _class_names(contents, classes) | _modality_settings(contents, backbone)
+    known |= _placement_settings(contents, backbone, backbone_name)
+    for key in sorted(known.keys() & settings.keys()):
+        if settings[key] != known[key]:
+            raise ValueError(f"{key} is {settings[key]}, but {path} has {known[key]}; leave it out")
+    model = create_model(name, **{**known, **settings})
+    not_in_file = _fill(model, contents)
+    return ImportedModel(
+        model=model.eval(),
+        format=contents.form.title,
+        num_keys=len(checkpoint.tensors),
+        unused=contents.unused,
+        not_in_file=not_in_file,
+        other_entries=checkpoint.other_entries,
+        inferred=("num_classes", *(key for key in known if key != "classes")),
+    )
+
+
+def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: str) -> None:
+    """Refuse weights of another 2D network, and say of which."""
+    own = shapes_of(backbone.state_dict())
+    found = {key: contents.shape(source) for key, source in contents.backbone.items()}
+    first = first_convolution(own)
+    if len(found.get(first, ())) == 4:  # its channels tell the modality
+        own[first] = (own[first][0], found[first][1], *own[first][2:])
+    mismatch = compare(found, own)
+    if not mismatch:
+        return
+    other = find_backbone(found)
+    if other is not None and other != name:
+        raise ValueError(
+            f"{contents.path} holds weights of {other}, not of {name}: give --model "
+            f"{(_fitting_families(contents) or [family])[0]}_{other}"
+        )
+    raise ValueError(
+        f"{contents.path} does not hold the weights of {name}: "
+        f"{mismatch.describe(contents.backbone, name)}"
+    )
+
+
+def _check_family(contents: Contents, backbone: nn.Module, family: str, name: str) -> None:
+    """Refuse a file of another temporal operation than the family's."""
+    if contents.non_local and not contents.form.tells_attention:
+        raise ValueError(
+            f"{contents.path} has non-local blocks ({next(iter(contents.non_local.values()))}), "
+            f"and files of {contents.form.title} do not tell of which kind; of these, only those "
+            "of the temporal-shift-module repository are imported"
+        )
+    fitting = _fitting_families(contents)
+    if family in fitting or not contents.form.tells_operation:
+        return
+    if family == "tsm" and not contents.wrapped and not _wraps_convolutions(backbone):
+        return
+    advice = " or ".join(f"--model {each}_{name}" for each in fitting)
+    raise ValueError(
+        f"{contents.path} holds {contents.described}, so it is no {family}_{name}: "
+        + (f"give {advice}" if fitting else "there is no model here that has these")
+    )
+
+
+def _fitting_families(contents: Contents) -> list[str]:
+    """The families that have the file's temporal operation."""
+    if contents.filters:
+        operations = {family: name for family, name in FAMILIES.items() if name is not None}
+        return [
+            family
+            for family, name in operations.items()
+            if _kernel_sizes(name) == contents.kernel_sizes
+        ]
+    if contents.non_local:
+        return [NON_LOCAL_FAMILY] if contents.wrapped else []
+    return ["tsm"] if contents.wrapped else ["tsn"]
+
+
+def _kernel_sizes(operation: str) -> tuple[int, ...]:
+    layer = create_operation(operation, 64)
+    is_plain = isinstance(layer, MixTConv) and set(layer.dilations) == {1}
+    return layer.kernel_sizes if is_plain else ()  # type: ignore[return-value]
+
+
+def _wraps_convolutions(backbone: nn.Module) -> bool:
+    """Whether a temporal operation wraps convolutions, and so leaves a trace in their names.
+
+    Before the blocks of BN-Inception, the published code shifts without a module of its own.
+    """
+    sites = find_residual_sites(backbone)
+    return all(isinstance(backbone.get_submodule(site.module), nn.Conv2d) for site in sites)
+
+
+def _class_names(contents: Contents, classes: Sequence[str] | None) -> dict[str, Any]:
+    if "weight" not in contents.head:
+        raise ValueError(
+            f"{contents.path} has no last layer, so it is no recogniser; to begin training with "
+            "it, give it to mixtconv train --weights"
+        )
+    count = contents.shape(contents.head["weight"])[0]
+    if classes is None:
+        return {"classes": tuple(str(index) for index in range(count))}
+    if len(classes) != count:
+        raise ValueError(
+            f"{contents.path} has {count} classes, but {len(classes)} are named; give the {count} "
+            "names in the order of its logits"
+        )
+    return {"classes": tuple(classes)}
+
+
+def _modality_settings(contents: Contents, backbone: nn.Module) -> dict[str, Any]:
+    """What the network takes, by the channels of its first convolution."""
+    first = first_convolution(shapes_of(backbone.state_dict()))
+    channels = contents.shape(contents.backbone[first])[1]
+    fitting = [name for name, snippet in SNIPPETS.items() if snippet.in_channels == channels]
+    if not fitting or fitting == ["rgbdiff"]:
+        raise ValueError(
+            f"the first layer of {contents.path} takes {channels} channels; imported are networks "
+            "of pictures (3) and optical flow (10), as differences (15) are scaled otherwise here"
+        )
+    return {"modality": fitting[0], **contents.form.pixels.get(fitting[0], {})}
+
+
+def _placement_settings(
+    contents: Contents, backbone: nn.Module, backbone_name: str
+) -> dict[str, Any]:
+    """Where the temporal operation stands, by the convolutions that are wrapped."""
+    if not contents.wrapped:
+        return {}
+    placement = find_placement(find_residual_sites(backbone), contents.wrapped)
+    if placement is None:
+        raise ValueError(
+            f"{contents.path} has temporal operations before {len(contents.wrapped)} convolutions "
+            f"({', '.join(contents.wrapped[:3])}, ...), which is neither every n-th block of "
+            f"{backbone_name} nor of some of its stages, from the first"
+        )
+    return {"position": "head", **vars(placement)}
+
+
+def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
+    """Give the recogniser the file's weights, and name those of its own that the file lacks."""
+    keys = {f"backbone.{name}": key for name, key in contents.backbone.items()}
+    keys |= {f"backbone.{name}": key for name, key in contents.non_local.items()}
+    keys |= {f"head.{name}": key for name, key in contents.head.items()}
+    for module, filters in contents.filters.items():
+        for group, key in enumerate(filters.values()):
+            keys[f"backbone.{module}.temporal.weights.{group}"] = key
+    own = model.state_dict()
+    expected = shapes_of(own)
+    if not contents.form.tells_operation:
+        expected = {name: shape for name, shape in expected.items() if not _begins_here(name)}
+    mismatch = compare({name: contents.shape(key) for name, key in keys.items()}, expected)
+    if mismatch:
+        raise ValueError(
+            f"{contents.path} cannot be imported: {mismatch.describe(keys, model.spec.name)}"
+        )
+    state = {name: contents.tensors[key].reshape(own[name].shape) for name, key in keys.items()}
+    left = tuple(name for name in own if name not in state)
+    assert all(name.endswith(COUNTER) or _begins_here(name) for name in left)
+    model.load_state_dict(state, strict=False)
+    return left
+
+
+def _begins_here(name: str) -> bool:
+    """Whether a weight is of an operation that a network for images does not have."""
+    return ".temporal." in name or ".non_local." in name

@@ -1,0 +1,167 @@
+"""Sharing a recogniser: saved to a folder, loaded from one, sent to the Hugging Face hub.
+
+The methods are those of `huggingface_hub.ModelHubMixin`. A folder or repository holds
+`model.safetensors`, which says everything, `config.json`, a copy of its description that the hub
+counts downloads by, and the model card `README.md`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import ModelCard, ModelHubMixin
+from torch import nn
+from typing_extensions import Self
+
+from mixtconv.models.location import (
+    CONNECTION_ERRORS,
+    HUB_PREFIX,
+    MODEL_FILE,
+    explain_hub_error,
+    find_model_file,
+    is_hub_reachable,
+)
+from mixtconv.models.model_card import make_model_card
+from mixtconv.models.spec import ModelSpec
+
+
+class SharedModel(nn.Module, ModelHubMixin):
+    """What a recogniser has for being shared."""
+
+    spec: ModelSpec
+    notes: dict[str, Any]
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        license: str | None = None,  # noqa: A002, the hub's word
+        push_to_hub: bool = False,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> str | None:
+        """Save the model with its description and card to a folder; a card that is there stays.
+
+        Args:
+            save_directory: the folder.
+            license: identifier of the hub, such as `apache-2.0`, for the card.
+            push_to_hub: send it to the hub as well, as `push_to_hub` does.
+            model_card_kwargs: for `generate_model_card`.
+            settings: for `push_to_hub`.
+        """
+        if push_to_hub:
+            settings["license"] = license
+        return super().save_pretrained(
+            save_directory,
+            push_to_hub=push_to_hub,
+            model_card_kwargs={"license": license, **(model_card_kwargs or {})},
+            **settings,
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        license: str | None = None,  # noqa: A002
+        model_card_kwargs: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> str:
+        """Send the model with its description and card to the hub; returns the commit's address.
+
+        Args:
+            repo_id: `owner/name`.
+            license: what others may do with the weights, as an identifier of the hub such as
+                `apache-2.0`; there is no default, since the data may forbid one.
+            model_card_kwargs: for `generate_model_card`.
+            settings: for `ModelHubMixin.push_to_hub`: `private`, `branch`, `token`, ...
+
+        Raises:
+            ValueError: no license, or the hub cannot be reached or does not take it.
+        """
+        if not license:
+            raise ValueError(
+                "a shared model needs a license: give license='apache-2.0' or another identifier "
+                "of https://huggingface.co/docs/hub/repositories-licenses"
+            )
+        card = {"license": license, "repo_id": repo_id, **(model_card_kwargs or {})}
+        try:
+            return super().push_to_hub(repo_id, model_card_kwargs=card, **settings)
+        except CONNECTION_ERRORS as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ValueError(
+                f"cannot send the model to {repo_id} ({type(error).__name__}: {reason}): is there "
+                "a connection, and hf auth login done?"
+            ) from error
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **settings: Any) -> Self:
+        """Load a model from a folder or from the hub, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or `owner/name` with or without `hf:`.
+            settings: for `ModelHubMixin.from_pretrained`: `revision`, `cache_dir`, `token`, ...
+
+        Raises:
+            ValueError: as `load_model`.
+        """
+        name = str(pretrained_model_name_or_path).removeprefix(HUB_PREFIX)
+        if Path(name).is_file():
+            raise ValueError(f"{name} is a file; give its folder, or the file to load_model")
+        if Path(name).is_dir() or name.count("/") != 1:
+            find_model_file(name)  # says what is wrong with the folder, or that there is none
+        elif not settings.get("local_files_only"):
+            settings["local_files_only"] = not is_hub_reachable()
+        try:
+            return super().from_pretrained(name, **settings)
+        except (*CONNECTION_ERRORS, huggingface_hub.utils.EntryNotFoundError) as error:
+            raise explain_hub_error(error, name, settings.get("revision")) from error
+
+    def generate_model_card(self, *args: Any, **settings: Any) -> ModelCard:
+        """The model's card; `settings` are those of `make_model_card`."""
+        return make_model_card(self.spec, self.notes, **settings)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from mixtconv.models.file import save_model  # noqa: PLC0415, it makes this class
+
+        assert isinstance(self, nn.Module)
+        save_model(self, save_directory / MODEL_FILE)  # type: ignore[arg-type]
+        config = json.dumps(self.spec.to_dict(), indent=2)
+        (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        device: str = "cpu",
+        **unknown: Any,
+    ) -> Self:
+        from mixtconv.models.file import load_model  # noqa: PLC0415
+
+        if unknown:
+            raise ValueError(
+                f"from_pretrained does not take {', '.join(unknown)}: the file says what the model "
+                "is; it takes device, revision, cache_dir, token, force_download, local_files_only"
+            )
+        path = Path(model_id)
+        if not path.is_dir():
+            path = Path(
+                huggingface_hub.hf_hub_download(
+                    model_id,
+                    MODEL_FILE,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                )
+            )
+        model = load_model(path, device=device)
+        assert isinstance(model, cls)
+        return model

@@ -1,0 +1,54 @@
+"""A module of a 2D network with something of ours around it, under the names that it had."""
+
+from typing import Any
+
+from torch import nn
+
+
+class WrappedModule(nn.Module):
+    """Holds a module of a network; in state dictionaries the module's weights keep their names.
+
+    The weights of what a subclass adds lie beside them: `conv1.weight` stays, and a child `extra`
+    of the subclass has `conv1.extra.weight`.
+
+    Args:
+        module: the module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.register_state_dict_post_hook(_hide_module_prefix)
+        self.register_load_state_dict_pre_hook(_restore_module_prefix)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not the wrapper's own is the wrapped module's, so that code that asks works."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
+
+
+def replace_module(network: nn.Module, name: str, wrapped: WrappedModule) -> None:
+    """Put a wrapper in the place of the module that it holds, in the module's mode."""
+    parent_name, _, child_name = name.rpartition(".")
+    for child_of_wrapper, child in wrapped.named_children():
+        if child_of_wrapper != "module":
+            child.train(wrapped.module.training)
+    wrapped.training = (
+        wrapped.module.training
+    )  # the module inside keeps its modes, frozen norms too
+    setattr(network.get_submodule(parent_name), child_name, wrapped)
+
+
+def _hide_module_prefix(
+    site: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    for key in [key for key in state if key.startswith(prefix + "module.")]:
+        state[prefix + key.removeprefix(prefix + "module.")] = state.pop(key)
+
+
+def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
+    own = tuple(f"{prefix}{name}." for name, _ in site.named_children() if name != "module")
+    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
+        state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)

@@ -1,0 +1,100 @@
+"""`mixtconv check`: what it prints and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mixtconv.cli.main import main
+
+
+@pytest.fixture
+def data(tmp_path: Path, media: ModuleType) -> Path:
+    for name in ("jump", "run"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        media.encode(tmp_path / "data" / name / "a.mp4", media.moving_frames(6))
+    return tmp_path / "data"
+
+
+def test_the_exit_status_says_whether_a_fault_was_found(data: Path, capsys) -> None:
+    assert main(["check", str(data)]) == 0
+    captured = capsys.readouterr()
+    assert "none" in captured.out and captured.err == ""
+    assert main(["check", str(data), "--min-frames", "7", "--quick"]) == 1
+    assert "2 short" in capsys.readouterr().out
+    assert main(["check", str(data / "nothing")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1
+
+
+def test_json_goes_to_standard_output_alone_one_row_a_fault(data: Path, capsys) -> None:
+    (data / "run" / "b.mp4").touch()
+    (data / "run" / "notes.txt").touch()
+    assert main(["check", str(data), "--format", "json", "--workers", "1"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["num_videos"], report["num_frames"], report["num_faults"]) == (3, 12, 1)
+    assert report["counts"] == {"unreadable": 1}
+    assert report["faults"] == [
+        {
+            "kind": "unreadable",
+            "video": "run/b.mp4",
+            "path": str(data / "run" / "b.mp4"),
+            "split": None,
+            "label": "run",
+            "reason": "the file is empty (0 bytes)",
+            "file": None,
+            "line": None,
+        }
+    ]
+    assert report["unused"] == [str(data / "run" / "notes.txt")]
+
+
+def test_the_table_names_every_fault_and_what_is_not_used(data: Path, capsys) -> None:
+    (data / "run" / "[b].mp4").touch()
+    (data / "run" / "notes.txt").touch()
+    assert main(["check", str(data)]) == 1
+    captured = capsys.readouterr()
+    assert "[b].mp4" in captured.out and "0 bytes" in captured.out
+    assert "1 unreadable" in captured.out and "notes.txt" in captured.err
+
+
+def test_absent_kinetics_videos_are_named_and_no_fault(
+    tmp_path: Path, miniature: ModuleType, capsys
+) -> None:
+    root = miniature.make_miniature("kinetics400", tmp_path / "k", num_frames=2)
+    assert main(["check", "kinetics400", "--root", str(root)]) == 0
+    captured = capsys.readouterr()
+    assert "gone_since_1_000005_000015" in captured.err and "no fault" in captured.err
+
+
+INTERRUPTED = """
+import os, signal, sys
+from mixtconv.cli.main import main
+from mixtconv.data.checking import run
+
+calls = 0
+def check_video(video):
+    global calls
+    calls += 1
+    if calls == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    return run.CheckedVideo(1)
+
+run.check_video = check_video
+status = main(["check", sys.argv[1], "--workers", "1"])
+print(status, calls < 100)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_it_stops_at_once_on_ctrl_c(tmp_path: Path) -> None:
+    folder = tmp_path / "many" / "a"
+    folder.mkdir(parents=True)
+    for number in range(2000):
+        (folder / f"{number}.mp4").touch()
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "many")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout == "130 True\n" and run.stderr == "mixtconv check: stopped\n"
