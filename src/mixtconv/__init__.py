@@ -12,6 +12,7 @@ from mixtconv._version import __version__
 
 if TYPE_CHECKING:
     from mixtconv.inference.recognizer import Recognizer
+    from mixtconv.inference.streaming import StreamingRecognizer
     from mixtconv.models import (
         create_model,
         detect_boxes,
@@ -37,11 +38,13 @@ _HOMES = {
     "optimize_for_inference": "mixtconv.models",
     "save_model": "mixtconv.models",
     "Recognizer": "mixtconv.inference.recognizer",
+    "StreamingRecognizer": "mixtconv.inference.streaming",
 }
 
 __all__ = [
     "MixTConv",
     "Recognizer",
+    "StreamingRecognizer",
     "TemporalConv",
     "TemporalShift",
     "__version__",

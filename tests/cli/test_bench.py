@@ -82,7 +82,7 @@ def test_a_table_has_a_line_for_every_candidate(capsys, measured_memory):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["ops"], "give op or model or train or loader"),
+        (["ops"], "give op or model or train or loader or stream"),
         ([], "subject"),
         (["op", "--rounds", "0"], "--rounds is 0; give 1 or more"),
         (["op", "--threads", "0"], "--threads is 0; give 1 or more"),
@@ -117,5 +117,26 @@ def test_help_does_not_import_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for flag in ("--backbone", "--rounds", "--threads", "--precision", "{op,model,train,loader}"):
+    for flag in (
+        "--backbone",
+        "--rounds",
+        "--threads",
+        "--precision",
+        "{op,model,train,loader,stream}",
+    ):
         assert flag in done.stdout
+
+
+def test_a_frame_of_streams_is_compared_with_tsn_and_with_a_clip(capsys):
+    assert main(["bench", "stream", *TINY, "--batch-size", "2", "--format", "json"]) == 0
+    [comparison] = json.loads(capsys.readouterr().out)["times"]
+    assert comparison["baseline"] == "TSN, one frame"
+    assert "2 streams" in comparison["title"]
+    assert [candidate["name"] for candidate in comparison["candidates"]] == [
+        "TSN, one frame",
+        "TSM, stream",
+        "MSTNet, stream",
+        "MSTNet, a clip for every frame",
+    ]
+    for candidate in comparison["candidates"]:
+        assert set(candidate["ratios"]) == {"TSN, one frame", "MSTNet, stream"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixtconv.ops import cpu_filter, plain_filter
+from mixtconv.ops import cpu_filter, native_library, plain_filter
 from mixtconv.ops import filter as filter_module
 from mixtconv.ops.filter import kernel_in_use, temporal_filter
 
@@ -19,7 +19,7 @@ COMPILED = kernel_in_use(torch.device("cpu")) != plain_filter.NAME
 needs_compiled = pytest.mark.skipif(
     not COMPILED, reason="the compiled loop was not built here, or MIXTCONV_KERNEL=plain"
 )
-SETS = list(cpu_filter._instruction_sets()) if cpu_filter.is_available() else []
+SETS = list(native_library.instruction_sets()) if cpu_filter.is_available() else []
 
 # channels and offsets of every group
 GROUPS = {
@@ -131,7 +131,7 @@ def test_the_compiled_loop_is_the_definition(
     dtype: torch.dtype,
     name: str,
 ) -> None:
-    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    monkeypatch.setattr(native_library, "best", lambda: number)
     for shape in ((2, 8, 17, 5, 7), (1, 3, 17, 1, 2), (1, 1, 17, 3, 3), (2, 17, 17, 2, 9)):
         x = _clips(shape, channels_last=channels_last, dtype=dtype, seed=0)
         grad = _clips(shape, channels_last=channels_last, dtype=dtype, seed=1)
@@ -144,7 +144,7 @@ def test_the_compiled_loop_is_the_definition(
 def test_bfloat16_is_the_float32_result_rounded_as_torch_rounds(
     monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool
 ) -> None:
-    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    monkeypatch.setattr(native_library, "best", lambda: number)
     groups = GROUPS["mixed"]
     x = _clips((2, 8, 17, 9, 9), channels_last=channels_last, dtype=torch.bfloat16, seed=0)
     x[0, 0, :, 0, 0] = torch.tensor(float("inf"))
@@ -418,6 +418,6 @@ def test_a_library_that_cannot_be_loaded_counts_as_none(
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"not a library")
     monkeypatch.setattr(
-        cpu_filter, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)})
+        native_library, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)})
     )
-    assert cpu_filter._library.__wrapped__() is None
+    assert native_library.library.__wrapped__() is None

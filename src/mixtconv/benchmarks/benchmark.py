@@ -12,6 +12,7 @@ from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.model import bench_model
 from mixtconv.benchmarks.operation import bench_operation
 from mixtconv.benchmarks.peak_memory import MemoryComparison
+from mixtconv.benchmarks.stream import bench_stream
 from mixtconv.benchmarks.timing import Comparison, Progress
 from mixtconv.benchmarks.training_step import bench_training_step
 from mixtconv.benchmarks.workload import Workload
@@ -101,10 +102,15 @@ def _loader(workload: Workload, rounds: int | None, progress: Progress | None) -
     return Measured(tuple(speed))
 
 
+def _stream(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    return Measured((bench_stream(workload, rounds=rounds, progress=progress),))
+
+
 BENCHMARKS: dict[str, Callable[[Workload, int | None, Progress | None], Measured]] = {
     "op": _op,
     "model": _model,
     "train": _train,
     "loader": _loader,
+    "stream": _stream,
 }
 """Subject -> what measures it."""

@@ -17,7 +17,7 @@ class Workload:
     image_size: int = 224
     """Height and width of a frame in pixels."""
     batch_size: int | None = None
-    """Clips at a time; default 1 on the CPU, 32 on a GPU, 8 for the loader."""
+    """Clips or streams at a time; default 1 on the CPU, 32 on a GPU, 8 for the loader."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:0 or mps."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"

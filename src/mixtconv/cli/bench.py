@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    subject: Literal["op", "model", "train", "loader"],
+    subject: Literal["op", "model", "train", "loader", "stream"],
     workload: Workload,
     *,
     rounds: int | None = None,
@@ -23,8 +23,8 @@ def bench(
     """Measure speed, each thing beside what it is compared with, in turn in one process.
 
     Args:
-        subject: The temporal operation alone, inference of whole recognisers, a training step, or
-            the loader of videos.
+        subject: The temporal operation alone, inference of whole recognisers, a training step, the
+            loader of videos, or a new frame of streams.
         workload: What is run.
         rounds: Times that each candidate runs; default as many as take about two minutes on two
             cores.

@@ -24,6 +24,8 @@ COMMANDS = {
     "evaluate": "score a trained recogniser on labelled videos",
     "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
+    "stream": "recognise frame by frame, from a camera, a URL, a file or a pipe",
+    "convert": "make a causal model, for streams, of a centred one",
     "import": "make a model file of weights that others published",
     "zoo": "set the cost of every system of the paper's tables beside the published one",
     "profile": "tell what models cost: parameters, MACs by stage, time, memory",

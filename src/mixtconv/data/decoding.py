@@ -11,6 +11,7 @@ gives up and the plain way is taken.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,40 @@ def decode_pictures(
     return decode_plain(path, table, order, opened if at_start else None)
 
 
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame that is not yet converted, and its time."""
+
+    frame: Any
+    """As PyAV gives it."""
+    size: tuple[int, int]
+    """Width and height that it is converted to, see `to_rgb`."""
+    time_base: Fraction
+    """Seconds of the stream's unit of time; the last frames of a file do not know it themselves."""
+
+    @property
+    def seconds(self) -> Fraction | None:
+        """Presentation time exactly, None where the source gives none."""
+        return None if self.frame.pts is None else self.frame.pts * self.time_base
+
+    def to_rgb(self) -> Picture:
+        """The picture, `(H, W, 3)`, upright."""
+        return to_rgb(self.frame, self.size)
+
+
 def decode_every(path: str | Path) -> Iterator[Picture]:
     """Decodes every picture of a file in order, in the plain way."""
+    return (frame.to_rgb() for frame in decode_every_timed(path))
+
+
+def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
+    """Decodes every picture of a file as `decode_every`, each with its time."""
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
             for frame in decode_packet(stream, packet) or ():
-                yield to_rgb(frame, size)
+                yield TimedFrame(frame, size, stream.time_base)
 
 
 def decode_plain(

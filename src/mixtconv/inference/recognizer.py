@@ -15,18 +15,9 @@ from mixtconv.data.video import UnreadableVideoError
 from mixtconv.data.views import read_views
 from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scoring import view_logits
+from mixtconv.inference.ranking import Prediction, ranked
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A class and how sure the model is of it."""
-
-    label: str
-    """The name of the class."""
-    score: float
-    """Softmax of the logits averaged over the views, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class Recognizer:
         Raises:
             UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
         """
-        return self._ranked(self.logits(video), top_k)
+        return ranked(self.logits(video), self.classes, top_k)
 
     def predict_many(
         self, videos: Iterable[str | Path], *, top_k: int = 5
@@ -119,17 +110,11 @@ class Recognizer:
 
     def logits(self, video: str | Path) -> Tensor:
         """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""
-        views = read_views(Path(video), self.model.spec, self.protocol)
+        return self.view_logits(read_views(Path(video), self.model.spec, self.protocol))
+
+    def view_logits(self, views: Tensor) -> Tensor:
+        """Logits (K,) of one video's views, uint8 (V, T, C, S, S), on the CPU."""
         with torch.inference_mode(), autocast(self.precision, self.device):
             return view_logits(self.model, views[None], self.protocol, mirroring=self.mirroring)[
                 0
             ].cpu()  # (K,)
-
-    def _ranked(self, logits: Tensor, top_k: int) -> list[Prediction]:
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; give at least 1")
-        best = logits.softmax(dim=0).topk(min(top_k, len(logits)))
-        return [
-            Prediction(self.classes[index], score)
-            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]

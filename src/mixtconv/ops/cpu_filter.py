@@ -1,29 +1,19 @@
-"""The temporal filter on the CPU by the compiled loop of `native/temporal_filter.c`.
-
-The library is compiled when the package is built. It knows neither Python nor torch, so any version
-of both can load it; the threads it runs on are torch's own, through the function that torch keeps
-for extensions (`torch_parallel_for`, from torch 2.10 on) or through torch's OpenMP before.
-"""
+"""The temporal filter on the CPU by the compiled loop of `native/temporal_filter.c`."""
 
 import ctypes
-import os
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-_LIBRARY = "mixtconv.ops._temporal_filter"
+from mixtconv.ops import native_library
+
 _TYPES = (torch.float32, torch.bfloat16)
-_PROCESS = os.getpid()
 
 
 def is_available() -> bool:
     """Whether the loop was compiled when the package was installed, and can be loaded."""
-    return _library() is not None
+    return native_library.library() is not None
 
 
 def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
@@ -33,7 +23,8 @@ def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
 
 def describe() -> str:
     """The instruction set in use and whose threads."""
-    return f"compiled loop ({_instruction_sets()[_best()]}, {_threads_name()})"
+    instructions = native_library.instruction_sets()[native_library.best()]
+    return f"compiled loop ({instructions}, {native_library.threads_name()})"
 
 
 def temporal_filter(
@@ -154,16 +145,6 @@ class _Job(ctypes.Structure):
     )
 
 
-class _Threads(ctypes.Structure):
-    _fields_ = (
-        ("parallel_for", ctypes.c_void_p),
-        ("region", ctypes.c_void_p),
-        ("thread_number", ctypes.c_void_p),
-        ("num_threads", ctypes.c_void_p),
-        ("most_threads", ctypes.c_int64),
-    )
-
-
 def _run(
     x: Tensor,
     job: _Job,
@@ -174,20 +155,20 @@ def _run(
     if x.numel() == 0:
         return
     taps = taps.detach().to(torch.float32).contiguous()
-    channels, num_taps, offsets = map(_numbers, groups)
+    channels, num_taps, offsets = map(native_library.integers, groups)
     num_clips, num_frames, num_channels, height, width = x.shape
     job.taps = taps.data_ptr()
     job.num_clips, job.num_frames, job.num_channels = num_clips, num_frames, num_channels
     job.num_positions, job.num_groups = height * width, len(groups[0])
     job.channels, job.num_taps = ctypes.addressof(channels), ctypes.addressof(num_taps)
     job.offsets = ctypes.addressof(offsets)
-    job.half, job.machine = x.dtype == torch.bfloat16, _best()
-    library = _library()
-    assert library is not None
-    failed = library.mixtconv_run(
+    job.half, job.machine = x.dtype == torch.bfloat16, native_library.best()
+    loaded = native_library.library()
+    assert loaded is not None
+    failed = loaded.mixtconv_run(
         ctypes.byref(job),
         None if gradient is None else gradient.data_ptr(),
-        ctypes.byref(_threads()),
+        ctypes.byref(native_library.threads()),
     )
     if failed:
         raise MemoryError("no memory for the sums of a temporal filter's gradient")
@@ -229,79 +210,3 @@ def _common_layout(x: Tensor, other: Tensor) -> bool | None:
         ):
             return channels_last
     return None
-
-
-@lru_cache(maxsize=512)
-def _numbers(values: tuple[int, ...]) -> "ctypes.Array[ctypes.c_int64]":
-    return (ctypes.c_int64 * len(values))(*values)
-
-
-@cache
-def _library() -> Any:
-    spec = find_spec(_LIBRARY)
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        library = ctypes.CDLL(spec.origin)
-        library.mixtconv_instruction_set.restype = ctypes.c_char_p
-        library.mixtconv_run.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        )
-    except (OSError, AttributeError):  # built for another system, or an older version
-        return None
-    return library
-
-
-@cache
-def _instruction_sets() -> dict[int, str]:
-    """Numbers and names of the instruction sets that this processor has, the best one first."""
-    library, names = _library(), {}
-    number = 0
-    while (name := library.mixtconv_instruction_set(number)) is not None:
-        if name:
-            names[number] = name.decode()
-        number += 1
-    return names
-
-
-def _best() -> int:
-    return next(iter(_instruction_sets()))
-
-
-def _threads() -> _Threads:
-    if os.getpid() != _PROCESS:  # forked: the threads were the parent's
-        return _Threads()
-    threads = _found_threads()
-    threads.most_threads = torch.get_num_threads()
-    return threads
-
-
-@cache
-def _found_threads() -> _Threads:
-    """torch's functions that run a loop on its threads; all null where it shows none."""
-    for suffix in ("so", "dylib"):
-        path = Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{suffix}"
-        if path.exists():
-            break
-    else:
-        return _Threads()
-    torch_library = ctypes.CDLL(str(path))  # loaded already: this finds it
-
-    def address(name: str) -> int | None:
-        function = getattr(torch_library, name, None)
-        return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
-
-    threads = _Threads(parallel_for=address("torch_parallel_for"))
-    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-    if threads.parallel_for is None and all(address(name) for name in names):
-        threads.region, threads.thread_number, threads.num_threads = map(address, names)
-    return threads
-
-
-def _threads_name() -> str:
-    threads = _threads()
-    if threads.parallel_for or threads.region:
-        return f"{torch.get_num_threads()} of torch's threads"
-    return "1 thread"

@@ -103,13 +103,22 @@ def kernel_in_use(device: torch.device) -> str:
     return plain_filter.NAME if kernel is None else kernel.describe()
 
 
-@cache
-def _kernel(device: torch.device) -> ModuleType | None:
-    """The module that computes on this device, or None for plain torch."""
+def uses_compiled_kernels() -> bool:
+    """Whether compiled kernels may be used, see `KERNEL_VARIABLE`.
+
+    Raises:
+        ValueError: the environment asks for a kernel that is none.
+    """
     asked = os.environ.get(KERNEL_VARIABLE, "auto")
     if asked not in ("auto", "plain"):
         raise ValueError(f"{KERNEL_VARIABLE} is {asked!r} in the environment; give plain or auto")
-    if asked == "plain":
+    return asked != "plain"
+
+
+@cache
+def _kernel(device: torch.device) -> ModuleType | None:
+    """The module that computes on this device, or None for plain torch."""
+    if not uses_compiled_kernels():
         return None
     if device.type == "cpu":
         from mixtconv.ops import cpu_filter  # noqa: PLC0415

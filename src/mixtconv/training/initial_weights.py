@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.models import VideoClassifier, create_model, load_model
+from mixtconv.models.causal import causal_weights
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.weights import average_first_layer
@@ -83,7 +84,8 @@ def model_shape(settings: TrainingSettings) -> dict[str, Any]:
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     """Take the weights of a trained recogniser; the last layer only if the classes are the same.
 
-    Those of an RGB recogniser also do for differences and flow, see `average_first_layer`.
+    Those of an RGB recogniser also do for differences and flow, see `average_first_layer`, and
+    those of a centred one for a causal one, see `causal_weights`.
     """
     trained = load_model(path)
     for name in _OPERATION_FIELDS:
@@ -91,6 +93,11 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
         if before != now:
             logger.warning("%s has %s %s, this run has %s", path, name, before, now)
     state = trained.state_dict()
+    if trained.spec.causal and not model.spec.causal:
+        raise ValueError(f"{path} is causal; train it with --causal, or start from other weights")
+    if model.spec.causal and not trained.spec.causal:
+        logger.info("%s is centred: its taps of later frames move to the frame itself", path)
+        state = causal_weights(trained)
     if trained.spec.modality == "rgb":
         state = average_first_layer(state, model)
     if trained.spec.classes != model.spec.classes:

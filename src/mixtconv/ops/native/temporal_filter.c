@@ -25,6 +25,7 @@
 enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 256 };
 
 #include "tiles.h"
+#include "steps.h"
 
 /* ---------------------------------------------------------------- one set of loops a machine */
 
@@ -34,6 +35,7 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 #define TARGET
 #define LANES 4
 #include "kernels.h"
+#include "step_kernels.h"
 #undef NAME
 #undef TARGET
 #undef LANES
@@ -43,6 +45,7 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 #define TARGET __attribute__((target("avx2,fma")))
 #define LANES 8
 #include "kernels.h"
+#include "step_kernels.h"
 #undef NAME
 #undef TARGET
 #undef LANES
@@ -51,6 +54,7 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
 #define LANES 16
 #include "kernels.h"
+#include "step_kernels.h"
 #undef NAME
 #undef TARGET
 #undef LANES
@@ -59,15 +63,16 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 static const struct {
     const char *name;
     const Loops *loops;
+    const StepLoop *steps; /* by number of taps, less one */
 } machines[] = {
 #if defined(__x86_64__)
-    {"avx512", &loops_avx512},
-    {"avx2", &loops_avx2},
-    {"sse2", &loops_basic},
+    {"avx512", &loops_avx512, steps_avx512},
+    {"avx2", &loops_avx2, steps_avx2},
+    {"sse2", &loops_basic, steps_basic},
 #elif defined(__aarch64__)
-    {"neon", &loops_basic},
+    {"neon", &loops_basic, steps_basic},
 #else
-    {"generic", &loops_basic},
+    {"generic", &loops_basic, steps_basic},
 #endif
 };
 enum { NUM_MACHINES = sizeof machines / sizeof *machines };
@@ -171,27 +176,30 @@ typedef struct {
 } Threads;
 
 typedef struct {
-    Job *job;
+    Strips strips;
+    void *job;
+    int64_t count;
     const Threads *threads;
 } Shared;
 
 static void run_share(void *data) {
     const Shared *shared = data;
     int64_t thread = shared->threads->thread_number(), all = shared->threads->num_threads();
-    int64_t count = shared->job->num_strips;
-    run_strips(count * thread / all, count * (thread + 1) / all, shared->job);
+    int64_t count = shared->count;
+    shared->strips(count * thread / all, count * (thread + 1) / all, shared->job);
 }
 
-static void run_all_strips(const Threads *threads, Job *job, int64_t grain) {
-    int64_t count = job->num_strips, most = (count + grain - 1) / grain;
+static void run_all_strips(const Threads *threads, Strips strips, void *job, int64_t count,
+                           int64_t grain) {
+    int64_t most = (count + grain - 1) / grain;
     if (most > 1 && threads->parallel_for) {
-        int failed = threads->parallel_for(0, count, grain, run_strips, job);
+        int failed = threads->parallel_for(0, count, grain, strips, job);
         (void)failed; /* it passes on what the strips throw, and they throw nothing */
     } else if (most > 1 && threads->region && threads->most_threads > 1) {
-        Shared shared = {job, threads};
+        Shared shared = {strips, job, count, threads};
         threads->region(run_share, &shared, least(most, threads->most_threads), 0);
     } else {
-        run_strips(0, count, job);
+        strips(0, count, job);
     }
 }
 
@@ -225,6 +233,8 @@ static void add_up(const Job *job, int64_t rows, float *gradient) {
     }
 }
 
+enum { FEWEST_NUMBERS = 1 << 15 /* of a thread */, MOST_STRIPS = 64 };
+
 static int64_t between(int64_t value, int64_t lowest, int64_t highest) {
     return value < lowest ? lowest : value > highest ? highest : value;
 }
@@ -232,7 +242,7 @@ static int64_t between(int64_t value, int64_t lowest, int64_t highest) {
 /* Filter `job->source` into `job->target`, and sum the gradient of the taps, as (channels, taps)
    of each group, into `tap_gradient`; either may be null. Returns 0, or 1 where memory is out. */
 EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
-    enum { FEWEST_NUMBERS = 1 << 15, MOST_STRIPS = 64, NUMBERS_OF_A_TILE = 1 << 14 };
+    enum { NUMBERS_OF_A_TILE = 1 << 14 };
     const float *taps = job->taps;
     float *turned = NULL;
     int64_t rows = 1;
@@ -265,7 +275,8 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
         }
     }
     int64_t numbers_of_a_strip = positions * frames * channels / job->num_strips + 1;
-    run_all_strips(threads, job, FEWEST_NUMBERS / numbers_of_a_strip + 1);
+    run_all_strips(threads, run_strips, job, job->num_strips,
+                   FEWEST_NUMBERS / numbers_of_a_strip + 1);
     if (tap_gradient)
         add_up(job, rows, tap_gradient);
     free(job->sums);
@@ -274,3 +285,78 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
     job->taps = taps;
     return 0;
 }
+
+/* ---------------------------------------------------------------- one frame of many streams */
+
+/* Some rows of one group in one stream: positions in channels-last, channels of the group in NCHW. */
+static void step_rows(const Step *step, int64_t stream, const StepGroup *group, int64_t begin,
+                      int64_t end) {
+    int64_t positions = step->num_positions, frame = group->channels * positions;
+    int64_t start = stream * step->num_channels * positions, now = step->counts[stream];
+    float *ring = group->depth ? group->ring + step->places[stream] * group->depth * frame : NULL;
+    float *oldest = group->depth ? ring + now % group->depth * frame : NULL;
+    const float *met[MOST_UNROLLED]; /* frames of the ring; null for the new one */
+    for (int64_t j = 0; j < group->num_taps; j++)
+        met[j] = group->lags[j]
+                     ? ring + (now + group->depth - group->lags[j]) % group->depth * frame
+                     : NULL;
+    StepLoop loop = machines[step->machine].steps[group->num_taps - 1];
+    for (int64_t row = begin; row < end; row++) {
+        int64_t at = start, own, weight = 0;
+        if (step->channels_last) {
+            at += row * step->num_channels + group->first_channel;
+            own = row * group->channels;
+        } else {
+            at += (group->first_channel + row) * positions;
+            own = row * positions;
+            weight = row * group->num_taps;
+        }
+        StepRow values = {.source = step->source + at,
+                          .target = step->target + at,
+                          .oldest = oldest ? oldest + own : NULL,
+                          .weights = group->taps + weight,
+                          .length = step->channels_last ? group->channels : positions,
+                          .along = (int)step->channels_last};
+        for (int64_t j = 0; j < group->num_taps; j++)
+            values.met[j] = met[j] ? met[j] + own : values.source;
+        loop(&values);
+    }
+}
+
+static int64_t rows_of_a_frame(const Step *step) {
+    return step->channels_last ? step->num_positions : step->num_channels;
+}
+
+static void step_strips(int64_t begin, int64_t end, void *data) {
+    const Step *step = data;
+    int64_t rows = rows_of_a_frame(step), parts = step->num_strips / step->num_streams;
+    for (int64_t strip = begin; strip < end; strip++) {
+        int64_t part = strip % parts, first = rows * part / parts, last = rows * (part + 1) / parts;
+        StepGroup group = {.taps = step->taps, .lags = step->lags};
+        for (int64_t m = 0; m < step->num_groups; m++) {
+            group.channels = step->channels[m];
+            group.num_taps = step->num_taps[m];
+            group.depth = step->depths[m];
+            group.ring = step->rings[m];
+            int64_t before = step->channels_last ? 0 : group.first_channel;
+            int64_t most = step->channels_last ? rows : group.channels;
+            step_rows(step, strip / parts, &group, between(first - before, 0, most),
+                      between(last - before, 0, most));
+            group.first_channel += group.channels;
+            group.taps += group.channels * group.num_taps;
+            group.lags += group.num_taps;
+        }
+    }
+}
+
+/* Filter the new frame of every stream, and put it into the rings. No group may have more taps than
+   `mixtconv_most_step_taps`; no stream may occur twice. */
+EXPORT void mixtconv_step(Step *step, const Threads *threads) {
+    int64_t rows = rows_of_a_frame(step);
+    int64_t numbers = step->num_streams * step->num_channels * step->num_positions;
+    step->num_strips = step->num_streams * between(rows / 8, 1, MOST_STRIPS);
+    run_all_strips(threads, step_strips, step, step->num_strips,
+                   FEWEST_NUMBERS / (numbers / step->num_strips + 1) + 1);
+}
+
+EXPORT int64_t mixtconv_most_step_taps(void) { return MOST_UNROLLED; }

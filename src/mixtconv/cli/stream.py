@@ -1,0 +1,61 @@
+"""`mixtconv stream MODEL SOURCE`."""
+
+import logging
+from typing import Literal
+
+from mixtconv.cli.console import Format
+from mixtconv.data.streams.settings import SourceSettings
+
+logger = logging.getLogger(__name__)
+
+
+def stream(
+    model: str,
+    source: str,
+    settings: SourceSettings,
+    *,
+    fps: float | None = None,
+    top_k: int = 1,
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    format: Format = "table",
+) -> int:
+    """Recognise frame by frame, with a causal model; Ctrl-C ends it.
+
+    A live source is never fallen behind: the newest frame is taken, those before it are dropped and
+    counted. The exit status is 1 where the source broke off or stalled.
+
+    Args:
+        model: Causal model (mixtconv train --causal, mixtconv convert --causal): a file, the
+            folder of one, or hf:owner/name of the Hugging Face hub.
+        source: camera:0, a URL, a video file, or - for raw RGB frames on standard input.
+        settings: How the source is read.
+        fps: Frames a second that are recognised, by their times; default all. Choose the rate at
+            which training saw frames: that of its videos over --frame-stride.
+        top_k: How many labels of each frame.
+        device: auto, cpu, cuda, cuda:0 or mps.
+        precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
+        format: table has a line for each change of the label and each second, json one a frame.
+    """
+    from mixtconv.cli.stream_output import PRINTERS
+    from mixtconv.data.streams.frame import BrokenSourceError
+    from mixtconv.data.streams.source import open_source
+    from mixtconv.inference.stream_session import recognise_stream, sampling_note
+    from mixtconv.inference.streaming import StreamingRecognizer
+
+    recognizer = StreamingRecognizer(model, device=device, precision=precision)
+    num_recognised, status, show = 0, 0, PRINTERS[format]()
+    with open_source(source, settings) as opened:
+        if fps is None:
+            logger.info("%s", sampling_note(recognizer.spec, opened.frames_per_second))
+        try:
+            for seen in recognise_stream(recognizer, opened, frames_per_second=fps, top_k=top_k):
+                show(seen)
+                num_recognised += 1
+        except KeyboardInterrupt:
+            logger.info("stopped")
+        except BrokenSourceError as error:
+            logger.error("%s", error)
+            status = 1
+        logger.info("%d frames recognised, %d dropped", num_recognised, opened.num_dropped)
+    return status

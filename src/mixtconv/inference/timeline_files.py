@@ -1,0 +1,141 @@
+"""A timeline as a file: JSON, CSV, subtitles, or the video with the labels drawn on it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtconv.inference.labelled_video import write_labelled_video
+from mixtconv.inference.segments import Segment, shown_segments
+from mixtconv.inference.timeline import WindowPrediction
+from mixtconv.models.file import write_atomically
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The windows of one video, and the label that is shown at each time."""
+
+    source: str
+    """The video as it was named."""
+    windows: tuple[WindowPrediction, ...]
+    """Predictions in order."""
+    merge: bool = False
+    """Whether neighbouring windows with one label are one segment."""
+
+    @property
+    def segments(self) -> list[Segment]:
+        """What is shown when."""
+        return shown_segments(self.windows, merge=self.merge)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv predict --window --format json` prints them."""
+        return {
+            "source": self.source,
+            "windows": [window.to_dict() for window in self.windows],
+            "segments": [segment.to_dict() for segment in self.segments],
+        }
+
+
+def write_timeline(timeline: Timeline, path: str | Path) -> None:
+    """Write a timeline in the form that the name's suffix says: .json, .csv, .srt, .mp4 or .mkv.
+
+    CSV has a line for each segment, subtitles a caption. A video's file is read a second time.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _WRITERS[Path(path).suffix.lower()](timeline, Path(path))
+
+
+def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
+    """The files that `--out` names for the timeline of one video.
+
+    Raises:
+        ValueError: an unknown suffix, several videos, a video of pictures without times, or the
+            video itself.
+
+    >>> check_outputs("labels.srt,labels.mp4", [Path("clip.mp4")])
+    [PosixPath('labels.srt'), PosixPath('labels.mp4')]
+    """
+    paths = [Path(name.strip()) for name in out.split(",")] if out is not None else []
+    for path in paths:
+        if path.suffix.lower() not in _WRITERS:
+            raise ValueError(f"--out is {path}; give a file that ends in {', '.join(_WRITERS)}")
+        if len(sources) > 1:
+            raise ValueError(f"--out holds one timeline, and there are {len(sources)} videos")
+        if path.exists() and path.samefile(sources[0]):
+            raise ValueError(f"--out is the video itself, {path}; give another file")
+        if sources[0].is_dir() and _WRITERS[path.suffix.lower()] is _write_video:
+            raise ValueError(f"{sources[0]} is a folder of pictures; a video is drawn from a file")
+    return paths
+
+
+def subtitles(segments: Sequence[Segment]) -> str:
+    """Segments as SubRip subtitles.
+
+    >>> print(subtitles([Segment(0.0, 1.5, "wave", 0.9, 1), Segment(1.5, 3661.25, "jump", 0.5, 2)]))
+    1
+    00:00:00,000 --> 00:00:01,500
+    wave (90 %)
+    <BLANKLINE>
+    2
+    00:00:01,500 --> 01:01:01,250
+    jump (50 %)
+    <BLANKLINE>
+    """
+    return "\n".join(
+        f"{number}\n{_clock(segment.start)} --> {_clock(segment.end)}\n{caption(segment)}\n"
+        for number, segment in enumerate(segments, start=1)
+    )
+
+
+def caption(segment: Segment) -> str:
+    """What is written over the video."""
+    return f"{segment.label} ({100 * segment.score:.0f} %)"
+
+
+def _clock(seconds: float) -> str:
+    milliseconds = round(1000 * seconds)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, text.encode())
+
+
+def _write_json(timeline: Timeline, path: Path) -> None:
+    _write_text(path, json.dumps(timeline.to_dict(), indent=2) + "\n")
+
+
+def _write_csv(timeline: Timeline, path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["source", "start", "end", "label", "score", "windows"])
+    for segment in timeline.segments:
+        times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
+        score = f"{segment.score:.6f}"
+        writer.writerow([timeline.source, *times, segment.label, score, segment.num_windows])
+    _write_text(path, text.getvalue())
+
+
+def _write_subtitles(timeline: Timeline, path: Path) -> None:
+    _write_text(path, subtitles(timeline.segments))
+
+
+def _write_video(timeline: Timeline, path: Path) -> None:
+    captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
+    write_labelled_video(timeline.source, path, captions)
+
+
+_WRITERS: dict[str, Callable[[Timeline, Path], None]] = {
+    ".json": _write_json,
+    ".csv": _write_csv,
+    ".srt": _write_subtitles,
+    ".mp4": _write_video,
+    ".mkv": _write_video,
+}
+"""Suffix -> what writes the file."""

@@ -1,0 +1,73 @@
+"""A causal recogniser from a centred one.
+
+A centred kernel meets frames on both sides of its own; a stream has those before it. The taps of
+the past and of the frame itself keep the frames that they meet, and what the future taps weigh is
+added to the frame itself, the latest that a stream has:
+
+    centred K = 5:    a(t-2)  b(t-1)  c(t)  d(t+1)  e(t+2)
+    causal  K = 5:    0(t-4)  0(t-3)  a(t-2)  b(t-1)  c+d+e(t)
+
+On a scene that stands still both give the same, so that the network's normalisations go on seeing
+the values that they were trained with; motion is what changes. Temporal shift has no weights: its
+causal form is that of TSM's online model (arXiv 1811.08383), in which the channels that took the
+next frame take the previous one, and those that took the previous one stay. Fine-tuning then learns
+to use the frames that the zeros meet.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.factory import create_from_spec
+from mixtconv.models.insertion import temporal_inputs
+
+
+def causal_kernel(centred: Tensor) -> Tensor:
+    """Taps (..., K) of a centred kernel, K odd, as those of a causal one of the same size.
+
+    >>> causal_kernel(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])).tolist()
+    [0.0, 0.0, 1.0, 2.0, 12.0]
+    """
+    reach = centred.shape[-1] // 2
+    causal = torch.zeros_like(centred)
+    causal[..., reach:] = centred[..., : reach + 1]
+    causal[..., -1] += centred[..., reach + 1 :].sum(dim=-1)
+    return causal
+
+
+def make_causal(model: VideoClassifier) -> VideoClassifier:
+    """The causal recogniser nearest to a centred one, in evaluation mode. It must be fine-tuned.
+
+    Args:
+        model: a centred recogniser, not optimised for inference; it is left as it is.
+
+    Raises:
+        ValueError: the model has no temporal operations, is causal already, or was optimised.
+
+    >>> from mixtconv import create_model
+    >>> make_causal(create_model("mstnet_resnet18", num_classes=5)).spec.causal
+    True
+    """
+    if model.optimized:
+        raise ValueError(
+            "a recogniser from optimize_for_inference cannot be converted; convert the one that "
+            "it was made from"
+        )
+    if model.spec.causal:
+        raise ValueError(f"this {model.spec.name} is causal already; use it as it is")
+    if not any(True for _ in temporal_inputs(model.backbone)):
+        raise ValueError(f"{model.spec.name} has no temporal operation, it takes streams as it is")
+    causal = create_from_spec(replace(model.spec, causal=True))
+    causal.load_state_dict(causal_weights(model))
+    return causal.eval()
+
+
+def causal_weights(model: VideoClassifier) -> dict[str, Tensor]:
+    """State dictionary of a centred recogniser, for the causal one of the same make."""
+    state = model.state_dict()
+    for name, module in model.backbone.named_modules():
+        for key, _ in module.named_parameters() if name.endswith(".temporal") else ():
+            state[f"backbone.{name}.{key}"] = causal_kernel(state[f"backbone.{name}.{key}"])
+    return state

@@ -1,0 +1,203 @@
+"""A causal recogniser on streams: one frame of each in, its logits out, the past as explicit state.
+
+Every temporal operation of the network is replaced by its frame-by-frame form (see
+`ops/stream_filter.py`); everything else of a 2D network sees single frames anyway. The logits of a
+stream's frame t are those that `VideoClassifier.forward_frames` gives at place t of one clip of all
+its frames.
+"""
+
+import copy
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.non_local import NonLocalFrames
+from mixtconv.models.optimize import optimize_for_inference
+from mixtconv.models.temporal_frames import Scratch, TemporalFrames
+from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
+from mixtconv.ops.filter import DepthwiseTaps
+from mixtconv.ops.stream_conv import StreamConv
+from mixtconv.ops.stream_filter import PastFrames, StreamFilter, Streams
+
+
+@dataclass
+class StreamState:
+    """What a network remembers of a pool of streams, each with a place in it."""
+
+    num_streams: int
+    """S, places for streams."""
+    counts: list[int] = field(init=False)
+    """Frames that each has had."""
+    past: dict[str, PastFrames] = field(default_factory=dict)
+    """By temporal operation: the frames that it needs; made when the first frame comes."""
+
+    def __post_init__(self) -> None:
+        if self.num_streams < 1:
+            raise ValueError(f"there are {self.num_streams} streams; give at least 1")
+        self.counts = [0] * self.num_streams
+
+    def forget(self, place: int) -> None:
+        """Let the stream in a place begin anew."""
+        self.counts[place] = 0
+        for past in self.past.values():
+            past.forget(place)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the past frames."""
+        rings = (ring for past in self.past.values() for ring in past.rings if ring is not None)
+        return sum(ring.numel() * ring.element_size() for ring in rings)
+
+
+class StreamingClassifier:
+    """Logits of a frame: (N, C, H, W), one of each of N streams, -> (N, num_classes).
+
+    Args:
+        model: a causal recogniser, or one without temporal operations; it is left as it is.
+        optimize: make it ready for inference, see `optimize_for_inference`.
+
+    Raises:
+        ValueError: the model looks ahead.
+
+    >>> from mixtconv import create_model
+    >>> model = create_model("mstnet_resnet18", num_classes=5, num_frames=3, causal=True).eval()
+    >>> video, streaming = torch.rand(1, 3, 3, 64, 64), StreamingClassifier(model)
+    >>> state = StreamState(num_streams=1)
+    >>> frames = [streaming(video[:, t], state) for t in range(3)]  # 3 of (1, 5)
+    >>> batch = model.forward_frames(video)  # (1, 3, 5)
+    >>> bool(torch.allclose(torch.stack(frames, dim=1), batch, atol=1e-4))
+    True
+    """
+
+    def __init__(self, model: VideoClassifier, *, optimize: bool = True) -> None:
+        check_looks_back_only(model)
+        self.model = optimize_for_inference(model) if optimize else copy.deepcopy(model).eval()
+        if self.model is model:  # it was optimised already
+            self.model = copy.deepcopy(model)
+        self._now = _Now()
+        self._lock = threading.Lock()
+        _step_through_time(self.model.backbone, self._now)
+
+    @torch.inference_mode()
+    def __call__(
+        self, frames: Tensor, state: StreamState, places: Sequence[int] | None = None
+    ) -> Tensor:
+        """Logits of the next frame of some streams.
+
+        Args:
+            frames: normalised, (N, C, H, W), one of each stream.
+            state: of the pool; moved on by one frame of these streams.
+            places: the N streams' places in the pool; by default all, in order.
+
+        Returns:
+            (N, num_classes).
+
+        Raises:
+            ValueError: frames of another number or size than the streams', a stream that is not in
+                the pool or named twice.
+        """
+        chosen = tuple(range(state.num_streams) if places is None else places)
+        wrong = [place for place in chosen if not 0 <= place < state.num_streams]
+        if wrong or len(set(chosen)) < len(chosen) or len(frames) != len(chosen):
+            raise ValueError(
+                f"got {len(frames)} frames of streams {chosen}; give one of each stream at most, "
+                f"which are 0 to {state.num_streams - 1}"
+            )
+        streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
+        with self._lock, self._now.bound(state, streams):
+            logits = self.model.head(self.model.backbone(frames))  # (N, num_classes)
+        for place in chosen:
+            state.counts[place] += 1
+        return logits
+
+
+def check_looks_back_only(model: VideoClassifier) -> None:
+    """Raise ValueError where a model gives no logits of frames, or they depend on later ones."""
+    at_once = any(isinstance(module, NonLocalFrames) for module in model.backbone.modules())
+    if type(model) is not VideoClassifier or at_once:
+        raise ValueError(
+            f"{model.spec.name} looks at all frames of a clip at once; streams need a temporal "
+            "operation in a 2D network, such as mstnet_resnet50 with --causal"
+        )
+    if any(_looks_ahead(module) for module in model.backbone.modules()):
+        raise ValueError(
+            f"this {model.spec.name} is centred: its temporal operations look at later frames, "
+            "which a stream does not have yet; train it with --causal, or make a causal model of "
+            "it with 'mixtconv convert MODEL --causal --out FILE' and fine-tune that"
+        )
+
+
+def _looks_ahead(module: nn.Module) -> bool:
+    if isinstance(module, TemporalFrames):
+        return max(module.offsets) > 0
+    if isinstance(module, MixTConv):
+        return not module.causal and max(module.kernel_sizes) > 1
+    if isinstance(module, TemporalConv):
+        return not module.causal and module.weight.shape[2] > 1
+    return isinstance(module, TemporalShift) and not module.causal
+
+
+class _Now:
+    """The state and the streams of the call that is running."""
+
+    def __init__(self) -> None:
+        self.state: StreamState | None = None
+        self.streams = Streams((), ())
+
+    @contextmanager
+    def bound(self, state: StreamState, streams: Streams) -> Iterator[None]:
+        self.state, self.streams = state, streams
+        try:
+            yield
+        finally:
+            self.state = None
+
+
+class _StreamSite(nn.Module):
+    """A temporal operation in a streaming network: frames (N, C, H, W) -> same."""
+
+    def __init__(
+        self, name: str, operation: StreamFilter | StreamConv, now: _Now, scratch: Scratch | None
+    ) -> None:
+        super().__init__()
+        self.name, self.operation, self.now, self.scratch = name, operation, now, scratch
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.now.state
+        assert state is not None
+        past = state.past.get(self.name)
+        if past is None:
+            past = self.operation.no_past(x, state.num_streams)
+            state.past[self.name] = past
+        reused = self.scratch is not None and x.device.type == "cpu"
+        out = self.scratch.like(x) if reused and self.scratch is not None else None
+        return self.operation(x, past, self.now.streams, out=out)
+
+
+def _step_through_time(network: nn.Module, now: _Now) -> None:
+    """Put the frame-by-frame form in the place of every temporal operation."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, TemporalFrames):
+            weights = module.get_buffer("weights")
+            taps = DepthwiseTaps(weights, module.channels, module.num_taps, module.offsets)
+            site = _StreamSite(name, StreamFilter(taps), now, module.scratch)
+            network.set_submodule(name, site)
+        elif isinstance(module, TemporalInput):
+            site = _StreamSite(name, _stream_form(module), now, None)
+            network.set_submodule(name, nn.Sequential(site, module.module))
+
+
+def _stream_form(site: TemporalInput) -> StreamFilter | StreamConv:
+    if isinstance(site.temporal, TemporalConv):
+        return StreamConv(site.temporal)
+    taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
+    parameter = next(site.module.parameters())
+    return StreamFilter(
+        DepthwiseTaps(taps.taps.to(parameter.device), taps.channels, taps.num_taps, taps.offsets)
+    )

@@ -1,0 +1,179 @@
+"""A causal temporal filter on streams: one frame in, one frame out, the frames before it as state.
+
+What `filter.py` computes for a whole clip, frame by frame. A group of channels whose taps reach
+`depth` frames back keeps a ring of as many frames for every stream; frame t of a stream lies in
+place t % depth, so that nothing is ever moved:
+
+    depth 2:   | frame 4 | frame 3 |   the new frame 5 takes the place of frame 3,
+                                       which is the oldest that the taps meet
+
+A new stream's rings hold zeros, as frames before a clip count. On the CPU in float32 a compiled
+loop computes it (`cpu_stream_filter.py`), elsewhere plain torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixtconv.ops import cpu_stream_filter
+from mixtconv.ops.filter import DepthwiseTaps, uses_compiled_kernels
+
+
+class Streams(NamedTuple):
+    """The streams that one frame each has come of."""
+
+    places: tuple[int, ...]
+    """Place of each in the pool of states."""
+    counts: tuple[int, ...]
+    """Frames that each has had before."""
+
+
+class StreamGroup(NamedTuple):
+    """The taps of one group of channels, as a stream meets them."""
+
+    channels: slice
+    weights: Tensor  # (C_m, K_m)
+    lags: Sequence[int]  # frames back, K_m
+    depth: int  # the largest lag
+
+
+@dataclass(frozen=True, eq=False)
+class PastFrames:
+    """The frames that a filter needs of the past, for a pool of streams."""
+
+    rings: tuple[Tensor | None, ...]
+    """By group of channels: (S, depth, C_m, H, W), None where no tap looks back."""
+    frame_shape: torch.Size
+    """(C, H, W) of the frames, of all groups together."""
+    num_streams: int
+    """S, places for streams."""
+    channels_last: bool
+    """Whether the channels of a pixel lie side by side in memory."""
+
+    @torch.inference_mode()  # the rings may have been made in it
+    def forget(self, place: int) -> None:
+        """Let a stream begin anew: frames before its first count as zeros."""
+        for ring in self.rings:
+            if ring is not None:
+                ring[place].zero_()
+
+    def check(self, x: Tensor, streams: Streams) -> None:
+        """Raise ValueError unless `x` holds one frame of each of the streams, and fits."""
+        places = streams.places
+        if x.shape[1:] != self.frame_shape or len(x) != len(places):
+            raise ValueError(
+                f"got frames of shape {tuple(x.shape)} for {len(places)} streams, whose frames so "
+                f"far were {tuple(self.frame_shape)}; give each stream one of its size"
+            )
+        if len(set(places)) < len(places) or not 0 <= min(places) <= max(places) < self.num_streams:
+            raise ValueError(
+                f"got frames of streams {places}; there are places 0 to {self.num_streams - 1}, "
+                "give one frame of each at most"
+            )
+
+
+class StreamFilter:
+    """A causal temporal filter, frame by frame.
+
+    Args:
+        taps: the filter.
+
+    Raises:
+        ValueError: a tap looks ahead.
+
+    >>> taps = DepthwiseTaps(torch.tensor([1.0, 10.0, 100.0]), [1], [3], [-2, -1, 0])
+    >>> filter, frame = StreamFilter(taps), torch.ones(1, 1, 1, 1)
+    >>> past = filter.no_past(frame, num_streams=1)
+    >>> [filter(t * frame, past, Streams((0,), (t,))).item() for t in range(4)]
+    [0.0, 100.0, 210.0, 321.0]
+    """
+
+    def __init__(self, taps: DepthwiseTaps) -> None:
+        self.taps = taps
+        self.groups = tuple(_groups(taps))
+
+    @cached_property
+    def weights_by_tap(self) -> Tensor:
+        """The weights of all groups in order, each group's (K_m, C_m) flattened."""
+        return torch.cat([group.weights.T.flatten() for group in self.groups])
+
+    def no_past(self, like: Tensor, num_streams: int) -> PastFrames:
+        """The state of streams that have had no frame.
+
+        Args:
+            like: frames (N, C, H, W) as they will come: size, memory format, precision, device.
+            num_streams: S.
+        """
+        height, width = like.shape[2:]
+        channels_last = not like.is_contiguous()
+
+        def ring(group: StreamGroup) -> Tensor | None:
+            if group.depth == 0:
+                return None
+            channels = len(group.weights)
+            if channels_last:
+                shape = (num_streams, group.depth, height, width, channels)
+                return like.new_zeros(shape).permute(0, 1, 4, 2, 3)
+            return like.new_zeros(num_streams, group.depth, channels, height, width)
+
+        return PastFrames(tuple(map(ring, self.groups)), like.shape[1:], num_streams, channels_last)
+
+    def __call__(
+        self, x: Tensor, past: PastFrames, streams: Streams, *, out: Tensor | None = None
+    ) -> Tensor:
+        """Filter the new frame of every stream, and put it into the past. No gradient flows.
+
+        Args:
+            x: one frame of each of N streams, (N, C, H, W).
+            past: state of the pool, changed in place.
+            streams: the N streams, each once.
+            out: memory for the result, like `x`.
+
+        Returns:
+            (N, C, H, W): the frame that `filter.temporal_filter` gives at this place of a clip of
+            all the stream's frames.
+
+        Raises:
+            ValueError: frames of another size than before, or a stream that is not there or twice.
+        """
+        past.check(x, streams)
+        out = torch.empty_like(x) if out is None else out
+        if uses_compiled_kernels() and cpu_stream_filter.takes(self, x, past):
+            cpu_stream_filter.filter_into(out, self, x, past, streams)
+        else:
+            self._filter_into(out, x, past, streams)
+        return out
+
+    def _filter_into(self, out: Tensor, x: Tensor, past: PastFrames, streams: Streams) -> None:
+        """Its definition, in plain torch."""
+        places = torch.tensor(streams.places, device=x.device)
+        counts = torch.tensor(streams.counts, device=x.device)
+        for group, ring in zip(self.groups, past.rings, strict=True):
+            own = x[:, group.channels]  # (N, C_m, H, W)
+            result = out[:, group.channels].zero_()
+            for lag, weights in zip(group.lags, group.weights.to(x.dtype).unbind(1), strict=True):
+                met = own
+                if lag:
+                    assert ring is not None
+                    met = ring[places, (counts - lag) % group.depth]
+                result.addcmul_(met, weights[:, None, None])
+            if ring is not None:
+                ring[places, counts % group.depth] = own
+
+
+def _groups(taps: DepthwiseTaps) -> Iterator[StreamGroup]:
+    if max(taps.offsets) > 0:
+        raise ValueError(
+            f"the filter looks {max(taps.offsets)} frames ahead, which a stream does not have; "
+            "make it with causal=True"
+        )
+    channel = tap = offset = 0
+    for channels, count in zip(taps.channels, taps.num_taps, strict=True):
+        lags = [-each for each in taps.offsets[offset : offset + count]]
+        weights = taps.taps[tap : tap + channels * count].view(channels, count)
+        yield StreamGroup(slice(channel, channel + channels), weights, lags, max(lags))
+        channel, tap, offset = channel + channels, tap + channels * count, offset + count

@@ -1,0 +1,129 @@
+"""A filter frame by frame, compiled and plain, against loops written from its definition."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mixtconv.ops import TemporalConv, cpu_stream_filter, native_library
+from mixtconv.ops.filter import DepthwiseTaps
+from mixtconv.ops.stream_conv import StreamConv
+from mixtconv.ops.stream_filter import StreamFilter, Streams
+
+SETS = list(native_library.instruction_sets()) if cpu_stream_filter._most_taps() else []
+PLAIN = "plain"
+
+# channels and lags (frames back) of every group
+GROUPS = {
+    "mixed": [(5, [0]), (4, [2, 1, 0]), (4, [4, 3, 2, 1, 0]), (6, [6, 5, 4, 3, 2, 1, 0])],
+    "wide": [(40, [0]), (37, [2, 1, 0])],
+    "dilated": [(9, [4, 2, 0]), (8, [12, 9, 6, 3, 0])],
+    "nine taps": [(17, list(range(8, -1, -1)))],
+    "eleven taps": [(17, list(range(10, -1, -1)))],
+    "shift": [(3, [1]), (14, [0])],
+    "no rule": [(8, [5, 0, 1]), (9, [3])],
+}
+
+
+def _taps(groups: list, randn) -> DepthwiseTaps:
+    numbers = sum(count * len(lags) for count, lags in groups)
+    offsets = [-lag for _, lags in groups for lag in lags]
+    sizes = ([count for count, _ in groups], [len(lags) for _, lags in groups])
+    return DepthwiseTaps(randn(numbers), *sizes, offsets)
+
+
+def _reference(clip: Tensor, taps: Tensor, groups: list) -> np.ndarray:
+    x, y = clip.double().numpy(), np.zeros(clip.shape)  # (B, T, C, H, W)
+    weights, channel = iter(taps.double().tolist()), 0
+    for count, lags in groups:
+        for _ in range(count):
+            for lag in lags:
+                weight = next(weights)
+                for t in range(lag, x.shape[1]):
+                    y[:, t, channel] += weight * x[:, t - lag, channel]
+            channel += 1
+    return y
+
+
+@pytest.fixture(params=[*SETS, PLAIN])
+def kernel(request, monkeypatch):
+    """Each instruction set in turn, and plain torch."""
+    if request.param == PLAIN:
+        monkeypatch.setenv("MIXTCONV_KERNEL", "plain")
+    else:
+        monkeypatch.setattr(native_library, "best", lambda: request.param)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", GROUPS)
+def test_every_frame_is_that_of_a_filter_over_the_whole_clip(name, layout, kernel, randn):
+    groups = GROUPS[name]
+    stream_filter = StreamFilter(_taps(groups, randn))
+    clip = randn(2, 30, sum(count for count, _ in groups), 5, 3)
+    expected = _reference(clip, stream_filter.taps.taps, groups)
+    past = stream_filter.no_past(clip[:, 0].contiguous(memory_format=layout), num_streams=4)
+    for t in range(30):
+        x = clip[:, t].contiguous(memory_format=layout)
+        y = stream_filter(x, past, Streams((3, 1), (t, t)))
+        np.testing.assert_allclose(y.numpy(), expected[:, t], atol=1e-5)
+
+
+def test_streams_begin_and_go_on_by_themselves(kernel, randn):
+    groups = GROUPS["mixed"]
+    stream_filter = StreamFilter(_taps(groups, randn))
+    clip = randn(2, 12, 19, 4, 4)
+    expected = _reference(clip, stream_filter.taps.taps, groups)
+    past = stream_filter.no_past(clip[:, 0], num_streams=2)
+    for t in range(12):  # the second stream has a frame every other time
+        stream_filter(clip[:1, t], past, Streams((0,), (t,)))
+        if t % 2:
+            y = stream_filter(clip[1:, t // 2], past, Streams((1,), (t // 2,)))
+            np.testing.assert_allclose(y[0].numpy(), expected[1, t // 2], atol=1e-5)
+    past.forget(0)
+    for t in range(12):
+        y = stream_filter(clip[1:, t], past, Streams((0,), (t,)))
+        np.testing.assert_allclose(y[0].numpy(), expected[1, t], atol=1e-5)
+
+
+def test_double_precision_and_given_memory(randn):
+    taps = _taps(GROUPS["mixed"], randn)
+    stream_filter = StreamFilter(
+        DepthwiseTaps(taps.taps.double(), taps.channels, taps.num_taps, taps.offsets)
+    )
+    x = randn(1, 19, 4, 4, dtype=torch.float64)
+    out = torch.empty_like(x)
+    past = stream_filter.no_past(x, num_streams=1)
+    assert stream_filter(x, past, Streams((0,), (0,)), out=out) is out
+    expected = _reference(x[:, None], taps.taps, GROUPS["mixed"])[:, 0]
+    np.testing.assert_allclose(out.numpy(), expected, atol=1e-12)
+
+
+def test_rings_hold_what_taps_reach_and_no_more(randn):
+    past = StreamFilter(_taps(GROUPS["mixed"], randn)).no_past(torch.zeros(1, 19, 5, 3), 4)
+    shapes = [None if ring is None else tuple(ring.shape) for ring in past.rings]
+    assert shapes == [None, (4, 2, 4, 5, 3), (4, 4, 4, 5, 3), (4, 6, 6, 5, 3)]
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_an_ordinary_convolution_frame_by_frame(dilation, randn, randomise):
+    layer = randomise(TemporalConv(6, 3, dilation=dilation, causal=True))
+    clip = randn(2, 9, 6, 4, 4)
+    conv = StreamConv(layer)
+    past = conv.no_past(clip[:, 0], num_streams=3)
+    with torch.no_grad():
+        expected = layer(clip)
+        for t in range(9):
+            y = conv(clip[:, t], past, Streams((2, 0), (t, t)))
+            torch.testing.assert_close(y, expected[:, t])
+
+
+def test_what_does_not_fit_is_refused(randn):
+    with pytest.raises(ValueError, match="1 frames ahead"):
+        StreamFilter(DepthwiseTaps(torch.ones(6), [2], [3], [-1, 0, 1]))
+    with pytest.raises(ValueError, match="1 frames ahead"):
+        StreamConv(TemporalConv(4))
+    stream_filter = StreamFilter(_taps(GROUPS["shift"], randn))
+    past = stream_filter.no_past(torch.zeros(1, 17, 4, 4), num_streams=2)
+    for shape, places in (((1, 17, 5, 5), (0,)), ((1, 17, 4, 4), (2,)), ((2, 17, 4, 4), (1, 1))):
+        with pytest.raises(ValueError, match="got frames of"):
+            stream_filter(torch.zeros(shape), past, Streams(places, (0,) * len(places)))
