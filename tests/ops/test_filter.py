@@ -174,7 +174,7 @@ def test_channel_counts_around_the_width_of_a_vector(
 def test_blocks_of_frames_fit_together_in_clips_of_any_length(
     monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool, earlier: str
 ) -> None:
-    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    monkeypatch.setattr(native_library, "best", lambda: number)
     reach = {"half": lambda size: size // 2, "all": lambda size: size - 1, "none": lambda size: 0}
     groups = [(16, [tap - reach[earlier](size) for tap in range(size)]) for size in (1, 3, 5, 7, 9)]
     for num_frames in range(1, 36):

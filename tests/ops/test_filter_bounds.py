@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixtconv.ops import cpu_filter, plain_filter
+from mixtconv.ops import cpu_filter, native_library, plain_filter
 
-SETS = list(cpu_filter._instruction_sets()) if cpu_filter.is_available() else []
+SETS = list(native_library.instruction_sets()) if cpu_filter.is_available() else []
 NUM_PAGES = 32
 
 
@@ -42,7 +42,7 @@ def memory() -> Iterator[Tensor]:
 def test_no_frame_outside_the_clip_is_read(
     monkeypatch: pytest.MonkeyPatch, memory: Tensor, number: int, channels_last: bool, size: int
 ) -> None:
-    monkeypatch.setattr(cpu_filter, "_best", lambda: number)
+    monkeypatch.setattr(native_library, "best", lambda: number)
     channels, width = (16, 19) if channels_last else (2, 19)
     taps = torch.randn(channels * size, generator=torch.Generator().manual_seed(0))
     for num_frames in range(1, 27):
