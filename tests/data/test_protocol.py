@@ -189,3 +189,10 @@ def test_single_snippets_are_refused_to_a_model_that_looks_across_frames() -> No
         Protocol.parse("tsn-25x10").describe(spec("mstnet_resnet18"))
     Protocol.parse("tsn-25x10").check_model(spec("mstnet_resnet18", num_frames=1))
     Protocol.parse("tsn-25x10").check_model(spec("tsn_resnet18"))
+
+
+@pytest.mark.parametrize("name", ["trn_resnet18", "tsm_nl_resnet50", "i3d_resnet50", "eco_8"])
+def test_single_snippets_are_refused_to_systems_of_another_form(name: str) -> None:
+    with pytest.raises(ValueError, match=f"single snippets, and {name} looks across"):
+        Protocol(25, 10).check_model(ModelSpec(name, ("a", "b")))
+    Protocol(25, 10).check_model(ModelSpec("tsn_bninception", ("a", "b")))

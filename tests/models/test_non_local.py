@@ -97,6 +97,18 @@ def test_it_goes_where_tsm_puts_it_and_names_stay() -> None:
     fresh.load_state_dict(fresh.state_dict())
 
 
+def test_frames_come_back_in_their_order() -> None:
+    block = _random(NonLocalBlock(4))
+    frames = torch.randn(6, 4, 3, 3)  # two clips of three frames
+    with torch.no_grad():
+        got = NonLocalFrames(block, num_frames=3)(frames)
+        for clip in range(2):
+            own = [frames[3 * clip + t] for t in range(3)]
+            expected = block(torch.stack(own, dim=1)[None])[0]  # (C, T, H, W)
+            for t in range(3):
+                torch.testing.assert_close(got[3 * clip + t], expected[:, t])
+
+
 def test_frames_of_a_clip_see_each_other_and_no_other_clip() -> None:
     network = timm.create_model("test_resnet", num_classes=0).eval()
     insert_non_local(network, num_frames=2, after=["layer3"], image_size=32)

@@ -113,7 +113,8 @@ class Protocol:
         Raises:
             ValueError: single snippets for a model that looks across frames.
         """
-        is_temporal = FAMILIES.get(spec.name.partition("_")[0]) is not None
+        family = spec.name.partition("_")[0]
+        is_temporal = FAMILIES.get(family, family) is not None  # systems of no family are temporal
         if is_temporal and self.clip_frames(spec) != spec.num_frames:
             raise ValueError(
                 f"protocol {self} scores single snippets, and {spec.name} looks across the "
