@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
+from mixtconv.cli.main import main
 from mixtconv.training.fit import load_settings, train
 from mixtconv.training.settings import TrainingSettings
 
@@ -43,6 +45,47 @@ def _run_killed(settings: TrainingSettings, kill_at: int) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == -9, done.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys
+from mixtconv.cli.main import main
+from mixtconv.models import file
+
+sync, writes = file.os.fsync, 0
+
+def interrupt(descriptor):
+    global writes
+    writes += "last.ckpt" in os.readlink(f"/proc/self/fd/{descriptor}")
+    sync(descriptor)
+    if writes == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+
+file.os.fsync = interrupt
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
+def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
+    tiny_settings: Callable[..., TrainingSettings],
+) -> None:
+    recipe = {"epochs": 2, "batch_size": 3, "checkpoint_minutes": 0.0}
+    unbroken = train(tiny_settings("unbroken", **recipe))
+    settings = tiny_settings("interrupted", **recipe)
+    config = Path(settings.out).with_suffix(".yaml")
+    values = {name: value for name, value in asdict(settings).items() if value is not None}
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    words = ["train", "--config", str(config)]
+    command = [sys.executable, "-c", INTERRUPTED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 130, done.stderr
+    *_, advice, stopped = done.stderr.splitlines()
+    assert advice == f"{settings.out}: go on with the same command and --resume"
+    assert stopped == "mixtconv train: stopped" and "Traceback" not in done.stderr
+    assert main([*words, "--resume", "--format", "json"]) == 0
+    one, other = load_file(unbroken.files.model), load_file(Path(settings.out, "model.safetensors"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
