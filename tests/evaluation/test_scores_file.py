@@ -80,6 +80,14 @@ def test_accuracies_and_confusions_equal_counting_by_hand() -> None:
     assert scores.accuracy().mean_class_accuracy == pytest.approx(np.mean(by_class[:3]))
 
 
+def test_a_video_that_could_not_be_read_counts_as_wrong_even_with_the_best_scores() -> None:
+    scores = some_scores()
+    right = replace(scores, scores=torch.eye(4)[scores.labels])
+    assert right.accuracy().top1 == pytest.approx(100 * 5 / 6)
+    assert right.class_accuracies().tolist()[:3] == pytest.approx([100, 50, 100])
+    assert replace(right, unreadable=()).accuracy().top1 == 100
+
+
 def test_probabilities_are_those_of_either_kind() -> None:
     scores = some_scores()
     exponentials = np.exp(scores.scores.numpy().astype(float))

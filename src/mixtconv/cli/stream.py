@@ -1,6 +1,8 @@
 """`mixtconv stream MODEL SOURCE`."""
 
 import logging
+import os
+import sys
 from typing import Literal
 
 from mixtconv.cli.console import Format
@@ -54,6 +56,8 @@ def stream(
                 num_recognised += 1
         except KeyboardInterrupt:
             logger.info("stopped")
+        except BrokenPipeError:  # whoever read the labels has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except BrokenSourceError as error:
             logger.error("%s", error)
             status = 1

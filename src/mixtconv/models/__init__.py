@@ -1,6 +1,7 @@
 """Backbones, insertion of temporal operations, the named recognisers, model files."""
 
 from mixtconv.models import bn_inception  # registers the backbone with timm
+from mixtconv.models.causal import make_causal
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import FAMILIES, create_model, list_models
 from mixtconv.models.file import load_model, read_metadata, save_model
@@ -9,10 +10,13 @@ from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.region_boxes import detect_boxes
 from mixtconv.models.spec import ModelSpec
+from mixtconv.models.streaming import StreamingClassifier, StreamState
 
 __all__ = [
     "FAMILIES",
     "ModelSpec",
+    "StreamState",
+    "StreamingClassifier",
     "VideoClassifier",
     "bn_inception",
     "create_model",
@@ -21,6 +25,7 @@ __all__ = [
     "insert_temporal",
     "list_models",
     "load_model",
+    "make_causal",
     "optimize_for_inference",
     "read_metadata",
     "save_model",

@@ -20,7 +20,7 @@ from mixtconv.models.insertion import TemporalInput
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.temporal_frames import Scratch, TemporalFrames
-from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
+from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.stream_conv import StreamConv
 from mixtconv.ops.stream_filter import PastFrames, StreamFilter, Streams
@@ -125,7 +125,7 @@ def check_looks_back_only(model: VideoClassifier) -> None:
             f"{model.spec.name} looks at all frames of a clip at once; streams need a temporal "
             "operation in a 2D network, such as mstnet_resnet50 with --causal"
         )
-    if any(_looks_ahead(module) for module in model.backbone.modules()):
+    if any(_reach_ahead(module) > 0 for module in model.backbone.modules()):
         raise ValueError(
             f"this {model.spec.name} is centred: its temporal operations look at later frames, "
             "which a stream does not have yet; train it with --causal, or make a causal model of "
@@ -133,14 +133,21 @@ def check_looks_back_only(model: VideoClassifier) -> None:
         )
 
 
-def _looks_ahead(module: nn.Module) -> bool:
+def _reach_ahead(module: nn.Module) -> int:
+    """How many frames ahead a temporal operation looks; 0 for everything else."""
     if isinstance(module, TemporalFrames):
-        return max(module.offsets) > 0
-    if isinstance(module, MixTConv):
-        return not module.causal and max(module.kernel_sizes) > 1
-    if isinstance(module, TemporalConv):
-        return not module.causal and module.weight.shape[2] > 1
-    return isinstance(module, TemporalShift) and not module.causal
+        return max(module.offsets)
+    if not isinstance(module, TemporalInput):
+        return 0
+    temporal = module.temporal
+    if isinstance(temporal, TemporalConv):
+        return max(temporal.offsets)
+    if not hasattr(temporal, "depthwise_taps"):
+        raise ValueError(
+            f"the operation {type(temporal).__name__} has no frame-by-frame form; streams need one "
+            "of mixtconv.ops.OPERATIONS"
+        )
+    return max(temporal.depthwise_taps(module.channels).offsets)  # type: ignore[operator]
 
 
 class _Now:

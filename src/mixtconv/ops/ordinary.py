@@ -94,6 +94,11 @@ class TemporalConv(nn.Module):
         )
         self.weight = nn.Parameter(torch.eye(channels)[..., None] * taps[:, None])  # (C, C, K)
 
+    @property
+    def offsets(self) -> list[int]:
+        """Frames from the output frame to the one that each tap meets."""
+        return tap_offsets(self.weight.shape[2], dilation=self.dilation, causal=self.causal)
+
     def forward(self, x: Tensor) -> Tensor:
         return temporal_conv(x, self.weight, dilation=self.dilation, causal=self.causal)
 

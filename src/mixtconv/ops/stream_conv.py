@@ -6,7 +6,6 @@ from torch import Tensor
 
 from mixtconv.ops.ordinary import TemporalConv
 from mixtconv.ops.stream_filter import PastFrames, Streams
-from mixtconv.ops.taps import tap_offsets
 
 
 class StreamConv:
@@ -25,8 +24,7 @@ class StreamConv:
     """
 
     def __init__(self, layer: TemporalConv) -> None:
-        kernel_size = layer.weight.shape[2]
-        offsets = tap_offsets(kernel_size, dilation=layer.dilation, causal=layer.causal)
+        offsets = layer.offsets
         if offsets[-1] > 0:
             raise ValueError(
                 f"the convolution looks {offsets[-1]} frames ahead, which a stream does not have; "

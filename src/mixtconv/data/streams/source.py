@@ -174,7 +174,7 @@ def _open_url(source: str, settings: SourceSettings) -> FrameSource:
     rate = stream.average_rate
     return FrameSource(
         source,
-        _url_frames(source, container, _Clock(float(rate or DEFAULT_RATE))),
+        _url_frames(source, _decoded(source, container, settings), rate),
         frames_per_second=None if rate is None else float(rate),
     )
 
@@ -185,8 +185,7 @@ def _open_container(name: str, address: str, driver: str | None, settings: Sourc
     try:
         container = av.open(address, format=driver, timeout=settings.stall_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{name} cannot be opened: {reason}") from error
+        raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
     if not container.streams.video:
         container.close()
         raise ValueError(f"{name} has no video stream")
@@ -195,7 +194,8 @@ def _open_container(name: str, address: str, driver: str | None, settings: Sourc
 
 def _live_source(name: str, container: Any, settings: SourceSettings) -> FrameSource:
     rate = container.streams.video[0].average_rate
-    latest = LatestFrames(name, _decoded(name, container), stall_seconds=settings.stall_seconds)
+    frames = _decoded(name, container, settings)
+    latest = LatestFrames(name, frames, stall_seconds=settings.stall_seconds)
     return FrameSource(
         name,
         _newest(latest, _Clock(float(rate or DEFAULT_RATE))),
@@ -210,16 +210,20 @@ def _newest(latest: LatestFrames[TimedFrame], clock: _Clock) -> Iterator[StreamF
             yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
 
 
-def _url_frames(name: str, container: Any, clock: _Clock) -> Iterator[StreamFrame]:
-    number = -1
-    with closing(_decoded(name, container)) as frames:
+def _url_frames(
+    name: str, decoded: Generator[TimedFrame, None, None], rate: Fraction | None
+) -> Iterator[StreamFrame]:
+    number, clock = -1, _Clock(float(rate or DEFAULT_RATE))
+    with closing(decoded) as frames:
         for number, frame in enumerate(frames):
             yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
     if number < 0:
         raise ValueError(f"{name} has no picture that can be decoded")
 
 
-def _decoded(name: str, container: Any) -> Generator[TimedFrame, None, None]:
+def _decoded(
+    name: str, container: Any, settings: SourceSettings
+) -> Generator[TimedFrame, None, None]:
     """Frames of an open container, each of its own size; a damaged packet is passed over."""
     import av  # noqa: PLC0415
 
@@ -234,5 +238,13 @@ def _decoded(name: str, container: Any) -> Generator[TimedFrame, None, None]:
                 for frame in frames:
                     yield TimedFrame(frame, (frame.width, frame.height), time_base)
     except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BrokenSourceError(f"{name} broke off: {reason}") from error
+        raise BrokenSourceError(f"{name} broke off: {_reason(error, settings)}") from error
+
+
+def _reason(error: Exception, settings: SourceSettings) -> str:
+    """Why a source failed, in words."""
+    import av  # noqa: PLC0415
+
+    if isinstance(error, av.ExitError):  # what FFmpeg says where it is told to wait no longer
+        return f"no answer for {settings.stall_seconds:g} seconds"
+    return getattr(error, "strerror", None) or str(error)
