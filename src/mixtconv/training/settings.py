@@ -166,14 +166,18 @@ class TrainingSettings(DataSource):
     def decisive(self) -> dict[str, Any]:
         """What decides, with the content of the data, the result of a run: on how many processes it
         is trained does, on which machines these are does not."""
-        free = {*_FREE_TO_CHANGE, "devices", "nodes"}
+        free = {*_FREE_TO_CHANGE, *_PROCESSES}
         names = [field.name for field in fields(self) if field.name not in free]
-        return {name: getattr(self, name) for name in names} | {"devices": self.num_processes}
+        values = {name: getattr(self, name) for name in names}
+        return values | {"num_processes": self.num_processes}
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would make the result another one."""
-        before = earlier.decisive()
-        return [flag(name) for name, value in self.decisive().items() if value != before[name]]
+        before, now = earlier.decisive(), self.decisive()
+        names = {name for name in now if now[name] != before[name]}
+        if "num_processes" in names:
+            names |= {name for name in _PROCESSES if getattr(self, name) != getattr(earlier, name)}
+        return [flag(field.name) for field in fields(self) if field.name in names]
 
 
 _AT_LEAST_ONE = (
@@ -200,6 +204,8 @@ _NOT_NEGATIVE = (
     "workers",
     "weight_decay",
 )
+
+_PROCESSES = ("devices", "nodes")
 
 # The data may be named in another way: that they are the same is seen by their content.
 _FREE_TO_CHANGE = {
