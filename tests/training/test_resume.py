@@ -49,9 +49,11 @@ def _run_killed(settings: TrainingSettings, kill_at: int) -> None:
 
 INTERRUPTED = """
 import os, signal, sys
+import torch
 from mixtconv.cli.main import main
 from mixtconv.models import file
 
+torch.set_num_threads(1)  # as the tests: sums are then the same to the last bit
 sync, writes = file.os.fsync, 0
 
 def interrupt(descriptor):
