@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixtconv._names import unknown_name
+from mixtconv.data.datasets.class_order import OrderedClasses
 from mixtconv.data.listing import (
     ListedFault,
     ListedVideo,
     ListFaultKind,
     ListPlace,
     Split,
+    VideoListing,
     count_of,
     first_few,
 )
@@ -67,6 +69,20 @@ class FoundVideos:
     """Videos that are not there, where that is to be expected."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
+
+    def listing(
+        self, root: Path, classes: OrderedClasses, *, lists: Sequence[Path]
+    ) -> VideoListing:
+        """The listing of the dataset below `root` that lists these videos in these files."""
+        return VideoListing(
+            root,
+            self.videos,
+            notes=(*self.notes, *classes.notes),
+            classes=classes.names,
+            faults=self.faults,
+            absent=self.absent,
+            lists=tuple(lists),
+        )
 
 
 def find_videos(

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 
 from mixtconv.data.datasets.class_names import differences
+from mixtconv.data.datasets.class_order import OrderedClasses
 from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
 from mixtconv.data.datasets.layout import (
     find_beside,
@@ -66,14 +67,8 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
     for folder in folders:
         index.add_class_folders(folder)
     found = find_videos(reading, index.find, classes=set(classes), looked_in=folders)
-    return VideoListing(
-        root,
-        found.videos,
-        notes=(*found.notes, *differences(_NAME, classes)),
-        classes=classes,
-        faults=found.faults,
-        lists=named_like(lists.folder, r".+_test_split[123]\.txt"),
-    )
+    ordered = OrderedClasses(classes, differences(_NAME, classes))
+    return found.listing(root, ordered, lists=named_like(lists.folder, r".+_test_split[123]\.txt"))
 
 
 def _lists_of_classes(folder: Path, pattern: str) -> dict[str, Path]:

@@ -78,15 +78,7 @@ def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
     found = find_videos(
         reading, find, classes=set(classes.names), looked_in=folders, may_lack_videos=True
     )
-    return VideoListing(
-        root,
-        found.videos,
-        notes=(*found.notes, *classes.notes),
-        classes=classes.names,
-        faults=found.faults,
-        absent=found.absent,
-        lists=tuple(lists.files.values()),
-    )
+    return found.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _read_list(path: Path, split: Split, reading: Reading) -> None:

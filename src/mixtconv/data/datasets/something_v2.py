@@ -60,14 +60,7 @@ def list_something_v2(root: Path, source: DataSource) -> VideoListing:
     found = find_videos(
         reading, index_of(folders).find, classes=set(classes.names), looked_in=folders
     )
-    return VideoListing(
-        root,
-        found.videos,
-        notes=(*found.notes, *classes.notes),
-        classes=classes.names,
-        faults=found.faults,
-        lists=tuple(lists.files.values()),
-    )
+    return found.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _read_list(path: Path, split: Split, reading: Reading) -> None:

@@ -61,14 +61,7 @@ def list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> V
     found = find_videos(
         reading, index_of(folders).find, classes=set(classes.names), looked_in=folders
     )
-    return VideoListing(
-        root,
-        found.videos,
-        notes=(*found.notes, *classes.notes),
-        classes=classes.names,
-        faults=found.faults,
-        lists=tuple(lists.files.values()),
-    )
+    return found.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:

@@ -65,14 +65,7 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
     for folder in folders:
         index.add_class_folders(folder)
     found = find_videos(reading, index.find, classes=set(classes.names), looked_in=folders)
-    return VideoListing(
-        root,
-        found.videos,
-        notes=(*found.notes, *classes.notes),
-        classes=classes.names,
-        faults=found.faults,
-        lists=named_like(lists.folder, _ALL_LISTS),
-    )
+    return found.listing(root, classes, lists=named_like(lists.folder, _ALL_LISTS))
 
 
 def _read_class_numbers(lists: FoundLists, reading: Reading) -> dict[int, str]:
