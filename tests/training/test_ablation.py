@@ -80,7 +80,9 @@ def test_the_rows_are_those_of_the_paper(tiny_settings: Settings) -> None:
     assert len(variants) == 10
     rows = {
         variant.family: ablation._row(
-            variant, [ablation._Score(50.0, 1.0)], ablation._cost(tiny_settings(), variant)
+            variant,
+            [ablation._Score(50.0, 1.0)],
+            ablation._cost(tiny_settings(), variant, num_classes=4),
         )
         for variant in variants
     }

@@ -34,6 +34,14 @@ def test_it_is_the_first_batch_of_the_loader(tiny_settings, epoch: int) -> None:
     assert len(drawing.figure.axes) == 6
 
 
+def test_a_system_with_clips_of_its_own_is_shown_with_these(tiny_settings) -> None:
+    settings = tiny_settings(model="i3d_resnet50", num_frames=None, batch_size=2)
+    drawing = draw_samples(settings)
+    spec = make_initial_model(settings, load_catalog(settings).classes).model.spec
+    assert spec.num_frames == 32
+    assert drawing.numbers["clip_shape"] == [32, 3, settings.image_size, settings.image_size]
+
+
 def test_mirrored_clips_and_their_labels_are_said(tiny_settings) -> None:
     drawing = draw_samples(tiny_settings(batch_size=12, mixup=0.2))
     shown = drawing.numbers["samples"]

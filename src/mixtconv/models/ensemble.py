@@ -5,6 +5,7 @@ frames of a video. Two-stream networks (arXiv 1406.2199) are one over pictures a
 flow, as those of TRN (arXiv 1711.08496).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -39,7 +40,7 @@ def shared_out(counts: Sequence[int]) -> list[list[int]]:
     ]
 
 
-class EnsembleClassifier(VideoClassifier):
+class EnsembleClassifier(VideoClassifier, ABC):
     """The average of the logits of members: (B, T, C, H, W) -> (B, num_classes).
 
     Args:
@@ -59,9 +60,9 @@ class EnsembleClassifier(VideoClassifier):
             member for member in self.backbone.children() if isinstance(member, VideoClassifier)
         ]
 
+    @abstractmethod
     def parts(self, video: Tensor) -> list[Tensor]:
         """What each member sees of clips (B, T, C, H, W)."""
-        raise NotImplementedError
 
     def forward_frames(self, video: Tensor) -> Tensor:
         """Logits of each member: (B, T, C, H, W) -> (B, members, num_classes)."""

@@ -11,7 +11,7 @@ for all operations alike.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -20,16 +20,14 @@ from typing import Any, Literal
 from torch import nn
 
 from mixtconv._names import unknown_name
-from mixtconv.data.catalog import load_catalog
-from mixtconv.data.labels import read_pairs
-from mixtconv.evaluation.complexity import Complexity, complexity
+from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
-from mixtconv.models import create_model
 from mixtconv.models.factory import FAMILIES, split_name
 from mixtconv.models.file import write_atomically
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.ablation_axes import AblationAxes
-from mixtconv.training.fit import RunFiles, fingerprint, train
+from mixtconv.training.data import training_catalog
+from mixtconv.training.fit import RunFiles, fingerprint, settled, train
 from mixtconv.training.initial_weights import model_shape
 from mixtconv.training.settings import TrainingSettings
 
@@ -136,45 +134,37 @@ class Ablation:
         }
 
 
-def ablate(
-    settings: TrainingSettings,
-    axes: AblationAxes,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Ablation:
+def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     """Train and compare temporal operations; writes `runs/` and `ablation.json` into `out`.
 
     Args:
         settings: of every run. The family of `model`, `position` and `stages` give way to the axes,
             `seed` is the first of the seeds, and `out` is the folder of the ablation.
         axes: what is compared.
-        progress: called with the runs done and all of them.
 
     Raises:
         ValueError: settings or data that cannot be used, or a family that the backbone cannot take.
     """
     if settings.resume:
         raise ValueError("an ablation goes on by itself where it stopped; leave out --resume")
-    if settings.flip_pairs not in ("auto", "none"):  # a run is known by the pairs, not their file
-        settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
+    settings = settled(settings)
     variants = list(dict.fromkeys(_variants(settings, axes)))
-    costs = {variant: _cost(settings, variant) for variant in variants}  # refused before training
-    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
-    data = fingerprint(catalog)
+    catalog = training_catalog(settings)
+    num_classes, data = len(catalog.classes), fingerprint(catalog)
+    # What a backbone cannot take is refused here, before anything is trained.
+    costs = {variant: _cost(settings, variant, num_classes) for variant in variants}
     runs = [
         (variant, _run_settings(settings, variant, seed=seed, data=data))
         for seed in range(settings.seed, settings.seed + axes.seeds)
         for variant in variants
     ]
     scores: dict[Variant, list[_Score]] = {variant: [] for variant in variants}
-    for number, (variant, run) in enumerate(runs):
-        logger.info("run %d of %d: %s, seed %d", number + 1, len(runs), variant.name, run.seed)
+    for number, (variant, run) in enumerate(runs, 1):
+        logger.info("run %d of %d: %s, seed %d", number, len(runs), variant.name, run.seed)
         scores[variant].append(_finished(run) or _trained(run))
-        if progress is not None:
-            progress(number + 1, len(runs))
     rows = tuple(_row(variant, scores[variant], costs[variant]) for variant in variants)
     pairs = differences({row.variant.name: row.top1 for row in rows})
-    result = Ablation(rows, pairs, len(catalog.classes))
+    result = Ablation(rows, pairs, num_classes)
     content = json.dumps(result.to_dict(), indent=2).encode()
     write_atomically(Path(settings.out) / "ablation.json", content)
     return result
@@ -239,10 +229,9 @@ def _trained(run: TrainingSettings) -> _Score:
     return _Score(result.best.top1, sum(epoch.seconds for epoch in result.epochs))
 
 
-def _cost(settings: TrainingSettings, variant: Variant) -> Complexity:
+def _cost(settings: TrainingSettings, variant: Variant, num_classes: int) -> Complexity:
     run = _of_variant(settings, variant)
-    model = create_model(run.model, num_classes=2, **model_shape(run))
-    return complexity(model)
+    return complexity(abstract_model(run.model, num_classes, **model_shape(run)))
 
 
 def _row(variant: Variant, scores: Sequence[_Score], cost: Complexity) -> AblationRow:

@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
-from mixtconv.data.catalog import VideoCatalog
+from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.dataset import EpochSampler, TrainingClips
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.loading import default_workers, scoring_loader, training_loader
@@ -12,6 +12,17 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.models import ModelSpec
 from mixtconv.training.settings import TrainingSettings
+
+
+def training_catalog(settings: TrainingSettings) -> VideoCatalog:
+    """The videos of a run; one that is not there is refused, or later left out as unreadable.
+
+    Raises:
+        ValueError: the data cannot be used.
+    """
+    return load_catalog(
+        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
+    )
 
 
 def training_clips(

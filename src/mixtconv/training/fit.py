@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv._processes import find_launch, is_first_process
-from mixtconv.data.catalog import VideoCatalog, load_catalog
+from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.listing import first_few
@@ -27,7 +27,7 @@ from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.file import write_atomically
 from mixtconv.models.snippet import Modality
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
-from mixtconv.training.data import VideoDataModule
+from mixtconv.training.data import VideoDataModule, training_catalog
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.processes import as_launched
@@ -92,17 +92,11 @@ def train(
         ValueError: settings or data that cannot be used, or an unreadable training video.
         OSError: a file of the run cannot be written; what was written before is whole.
     """
-    if settings.flip_pairs not in ("auto", "none"):  # the run notes the pairs, not their file
-        settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
-    settings = as_launched(settings)
+    settings = settled(settings)
     files = RunFiles(Path(settings.out))
-    catalog = load_catalog(
-        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
-    )
+    catalog = training_catalog(settings)
     protocol = Protocol.parse(settings.protocol)
-    mirroring = choose_pairs(
-        catalog.classes, settings.flip_pairs
-    )  # names that are no classes are said at once
+    mirroring = choose_pairs(catalog.classes, settings.flip_pairs)  # wrong names are said at once
     device = resolve_device(settings.device)
     checkpoint = _checkpoint_to_resume(settings, files)
     torch.manual_seed(settings.seed)
@@ -154,6 +148,19 @@ def train(
             raise KeyboardInterrupt from stop
     assert record.best is not None
     return TrainingResult(files, record.best, tuple(record.epochs))
+
+
+def settled(settings: TrainingSettings) -> TrainingSettings:
+    """The settings with the pairs in place of their file, and the processes that were launched.
+
+    A run is known by what these are, not by where they were read.
+
+    Raises:
+        ValueError: a file of pairs that cannot be used, or other processes than were launched.
+    """
+    if settings.flip_pairs not in ("auto", "none"):
+        settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
+    return as_launched(settings)
 
 
 def check_videos(

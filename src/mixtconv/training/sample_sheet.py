@@ -1,13 +1,13 @@
 """What the loader of a training run gives to the network: augmented clips and their labels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.catalog import load_catalog
 from mixtconv.data.dataset import EpochSampler, SampleKey, Unreadable, VideoItem
 from mixtconv.data.labels import choose_pairs
-from mixtconv.models import ModelSpec
-from mixtconv.training.data import training_clips
+from mixtconv.evaluation.complexity import abstract_model
+from mixtconv.training.data import training_catalog, training_clips
 from mixtconv.training.initial_weights import model_shape
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.visualization.drawing import Drawing
@@ -24,9 +24,10 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
     """
     if epoch < 0:
         raise ValueError(f"--epoch is {epoch}; give 0 or more")
-    catalog = load_catalog(settings, val_fraction=settings.val_fraction)
+    catalog = training_catalog(settings)
     classes = catalog.classes
-    spec = ModelSpec(settings.model, classes, **model_shape(settings))
+    model = abstract_model(settings.model, len(classes), **model_shape(settings))
+    spec = replace(model.spec, classes=classes)
     dataset = training_clips(catalog, spec, settings)
     sampler = EpochSampler(len(catalog.train), seed=settings.seed)
     sampler.set_epoch(epoch)
