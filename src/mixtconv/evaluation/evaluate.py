@@ -17,7 +17,7 @@ from mixtconv.data.source import DataSource
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.processes import meeting, own_device
-from mixtconv.evaluation.reading import SplitChoice
+from mixtconv.evaluation.reading import Reading, SplitChoice
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -56,6 +56,8 @@ class Evaluation:
     """Percentages of all videos; a video that could not be read counts as wrong."""
     unreadable: tuple[Unreadable, ...]
     """The videos that could not be read."""
+    samples: tuple[VideoSample, ...]
+    """The videos, in the order of the scores."""
     scores: SavedScores
     """The scores of every video."""
     scores_path: str | None
@@ -113,10 +115,7 @@ def evaluate_model(
         ValueError: a model or data that cannot be used, or settings out of range.
         OSError: the scores cannot be written, which is said before the work starts.
     """
-    if batch_size < 1:
-        raise ValueError(f"--batch-size is {batch_size}; give 1 or more")
-    if workers is not None and workers < 0:
-        raise ValueError(f"--workers is {workers}; give 0 or more")
+    Reading(split, protocol, batch_size, workers, device, precision)  # refuses what cannot be
     views = Protocol.parse(protocol)
     if scores_path is not None:
         refuse_scores_path(scores_path)
@@ -128,7 +127,7 @@ def evaluate_model(
     if any(views.mirrored):
         _say_what_is_mirrored(mirroring)
     recogniser = optimize_for_inference(trained)
-    samples = videos_for(model, data, split=split)
+    samples = _videos_for(trained.spec.classes, trained.notes, data, split)
     own_share = samples[launch.rank :: launch.num_processes] if launch else samples
     with meeting(launch):
         scores = score_videos(
@@ -160,6 +159,7 @@ def evaluate_model(
         num_videos=len(samples),
         accuracy=scores.accuracy(),
         unreadable=scores.unreadable,
+        samples=samples,
         scores=saved,
         scores_path=None if scores_path is None else str(scores_path),
     )
@@ -175,11 +175,20 @@ def videos_for(
             the model's classes.
     """
     about = read_metadata(model)
+    return _videos_for(about["spec"]["classes"], about["notes"], data, split)
+
+
+def _videos_for(
+    classes: Sequence[str],
+    notes: dict[str, Any],
+    data: str | Path | DataSource,
+    split: SplitChoice | None,
+) -> tuple[VideoSample, ...]:
     return load_labelled_videos(
         data,
-        classes=about["spec"]["classes"],
+        classes=classes,
         split=split,
-        val_fraction=about["notes"].get("val_fraction", DEFAULT_VAL_FRACTION),
+        val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         keep_missing=True,  # they count as wrong, as unreadable ones do
     )
 

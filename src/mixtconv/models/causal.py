@@ -15,13 +15,19 @@ to use the frames that the zeros meet.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import create_from_spec
+from mixtconv.models.file import load_model, save_model
 from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.location import find_model_file
+
+_KEPT_NOTES = ("data", "val_fraction", "flip_pairs")
+"""What a file says of its training that holds for the causal model too; the score does not."""
 
 
 def causal_kernel(centred: Tensor) -> Tensor:
@@ -71,3 +77,21 @@ def causal_weights(model: VideoClassifier) -> dict[str, Tensor]:
         for key, _ in module.named_parameters() if name.endswith(".temporal") else ():
             state[f"backbone.{name}.{key}"] = causal_kernel(state[f"backbone.{name}.{key}"])
     return state
+
+
+def convert_file(model: str | Path, out: str | Path) -> None:
+    """Write the causal form of a centred model file, which is to be fine-tuned.
+
+    Args:
+        model: a model file, the folder of one, or `hf:owner/name[@revision]`.
+        out: the file to write.
+
+    Raises:
+        ValueError: what `load_model` or `make_causal` refuses, or `out` is the model itself.
+    """
+    path = find_model_file(model)
+    if Path(out).exists() and Path(out).samefile(path):
+        raise ValueError(f"--out is the model itself, {out}; give another file")
+    centred = load_model(path)
+    kept = {name: centred.notes[name] for name in _KEPT_NOTES if name in centred.notes}
+    save_model(make_causal(centred), out, notes={**kept, "made_causal_from": str(model)})

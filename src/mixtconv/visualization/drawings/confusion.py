@@ -6,7 +6,7 @@ import numpy as np
 
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.source import DataSource
-from mixtconv.evaluation.evaluate import Progress
+from mixtconv.evaluation.evaluate import Progress, evaluate_model
 from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
 from mixtconv.visualization.confusion import (
@@ -17,7 +17,6 @@ from mixtconv.visualization.confusion import (
 )
 from mixtconv.visualization.confusion_spots import confusion_spots
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.drawings.scored import score_model
 from mixtconv.visualization.legend import add_legend_below
 
 MAX_LISTED = 20
@@ -46,7 +45,8 @@ def draw_confusion(
     if data is None:
         scores = load_scores(source)
     else:
-        scores = score_model(source, data, reading or Reading(), progress).scores
+        how = vars(reading or Reading())
+        scores = evaluate_model(source, data, **how, progress=progress).scores
     return drawing_of_scores(scores, title=f"Confusions of {source}")
 
 

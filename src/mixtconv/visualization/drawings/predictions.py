@@ -7,11 +7,10 @@ from mixtconv.data.catalog import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.source import DataSource
 from mixtconv.data.views import read_views
-from mixtconv.evaluation.evaluate import Progress, videos_for
+from mixtconv.evaluation.evaluate import Progress, evaluate_model
 from mixtconv.evaluation.reading import Reading
 from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.drawings.scored import score_model
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent
 from mixtconv.visualization.ranking import RankedPrediction, rank_predictions
@@ -43,9 +42,9 @@ def draw_predictions(
         raise ValueError(
             f"--num-wrong is {num_wrong} and --num-right {num_right}; give 0 or more, not both 0"
         )
-    result = score_model(model, data, reading, progress)
-    samples = videos_for(model, data, split=reading.split)
-    scores, spec = result.scores, ModelSpec.from_dict(read_metadata(model)["spec"])
+    result = evaluate_model(model, data, **vars(reading), progress=progress)
+    samples, scores = result.samples, result.scores
+    spec = ModelSpec.from_dict(read_metadata(model)["spec"])
     ranked = rank_predictions(scores.probabilities(), scores.labels, scores.readable)
     wrong = [item for item in ranked if not item.is_right]
     right = [item for item in ranked if item.is_right]
