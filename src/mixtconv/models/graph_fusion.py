@@ -10,7 +10,7 @@ result has one user, and replaces the pair:
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
@@ -24,9 +24,18 @@ from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
+def fold(network: fx.GraphModule) -> None:
+    """Fold what can be into the weights of convolutions, in place; all of it is plain torch."""
+    _take(_FOLDING, network)
+
+
 def fuse(network: fx.GraphModule) -> None:
     """Fold and fuse what can be, in place."""
-    for step in _STEPS:
+    _take((*_FOLDING, *_FUSING), network)
+
+
+def _take(steps: Iterable[Callable[[fx.GraphModule], None]], network: fx.GraphModule) -> None:
+    for step in steps:
         step(network)
         network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
@@ -138,10 +147,12 @@ def _share_scratch(network: fx.GraphModule) -> None:
             temporal.scratch = scratch
 
 
-_STEPS: tuple[Callable[[fx.GraphModule], None], ...] = (
+_FOLDING: tuple[Callable[[fx.GraphModule], None], ...] = (
     _drop_identities,
     _fold_batch_norms,
     _fold_single_taps,
+)
+_FUSING: tuple[Callable[[fx.GraphModule], None], ...] = (
     _fuse_residual_sums,
     _fuse_activations,
     _overwrite_summands,

@@ -58,19 +58,33 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
 
 def _optimized(network: nn.Module, model_name: str) -> nn.Module:
     """A network of frames, or of clips, that runs faster."""
-    _separate_temporal_operations(network)
+    separate_temporal_operations(network)
     try:
-        graph = fx.GraphModule(network, _Tracer().trace(network))
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+        graph = follow(network)
+    except ValueError as error:
         logger.warning(
-            "%s cannot be followed (%s): only its memory format changes",
-            model_name,
-            str(error).splitlines()[0],
+            "%s cannot be followed (%s): only its memory format changes", model_name, error
         )
     else:
         fuse(graph)
         network = graph
     return _ChannelsLast(network)
+
+
+def follow(network: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.GraphModule:
+    """The graph of a network, down to modules that this package knows.
+
+    Args:
+        network: of frames, or of clips.
+        leaves: modules of these types are not looked into either.
+
+    Raises:
+        ValueError: what the network does depends on its input.
+    """
+    try:
+        return fx.GraphModule(network, _Tracer(leaves).trace(network))
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
 
 
 class _ChannelsLast(nn.Module):
@@ -89,14 +103,19 @@ class _ChannelsLast(nn.Module):
 class _Tracer(fx.Tracer):
     """Follows a network down to the modules that the steps below know."""
 
+    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self.leaves = (*_LEAVES, *leaves)
+
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        known = isinstance(
-            module, TemporalFrames | TemporalInput | NonLocalFrames | NonLocalBlock | BatchNormAct2d
-        )
+        known = isinstance(module, self.leaves)
         return known or super().is_leaf_module(module, name)
 
 
-def _separate_temporal_operations(network: nn.Module) -> None:
+_LEAVES = (TemporalFrames, TemporalInput, NonLocalFrames, NonLocalBlock, BatchNormAct2d)
+
+
+def separate_temporal_operations(network: nn.Module) -> None:
     """Let depthwise temporal operations stand as modules of their own before their convolutions."""
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalInput) and hasattr(site.temporal, "depthwise_taps"):

@@ -191,9 +191,7 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
     """Put the frame-by-frame form in the place of every temporal operation."""
     for name, module in list(network.named_modules()):
         if isinstance(module, TemporalFrames):
-            weights = module.get_buffer("weights")
-            taps = DepthwiseTaps(weights, module.channels, module.num_taps, module.offsets)
-            site = _StreamSite(name, StreamFilter(taps), now, module.scratch)
+            site = _StreamSite(name, StreamFilter(module.taps), now, module.scratch)
             network.set_submodule(name, site)
         elif isinstance(module, TemporalInput):
             site = _StreamSite(name, _stream_form(module), now, None)

@@ -57,11 +57,15 @@ class TemporalFrames(nn.Module):
         self.num_frames = num_frames
         self.scratch = scratch
 
+    @property
+    def taps(self) -> DepthwiseTaps:
+        """The operation."""
+        weights = self.get_buffer("weights")
+        return DepthwiseTaps(weights, self.channels, self.num_taps, self.offsets)
+
     def forward(self, x: Tensor) -> Tensor:
         clip = unfold_time(x, self.num_frames)  # (B, T, C, H, W)
-        weights = self.get_buffer("weights")
-        taps = DepthwiseTaps(weights, self.channels, self.num_taps, self.offsets)
-        return fold_time(taps.apply(clip, out=self._reused(clip)))
+        return fold_time(self.taps.apply(clip, out=self._reused(clip)))
 
     def _reused(self, clip: Tensor) -> Tensor | None:
         """Memory for the result; none where a graph is recorded, which keeps what it reads."""

@@ -1,0 +1,1 @@
+"""Recognisers as files of other engines: ONNX, OpenVINO, torch.export."""
