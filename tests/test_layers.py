@@ -13,7 +13,7 @@ LAYERS = [
     {"ops"},
     {"models"},
     {"data"},
-    {"evaluation", "inference", "visualization"},
+    {"evaluation", "inference", "exporting", "visualization"},
     {"training"},
     {"benchmarks"},
     {"serve", "cli"},

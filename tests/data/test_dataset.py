@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from mixtconv.data import modality as modality_module
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.clip import Clip
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
@@ -28,6 +27,7 @@ from mixtconv.data.dataset import (
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.loading import scoring_loader, training_loader
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.tensor_clip import Clip
 from mixtconv.data.video import read_clip, write_video
 from mixtconv.data.views import read_views
 from mixtconv.models import ModelSpec

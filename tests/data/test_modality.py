@@ -18,7 +18,7 @@ from mixtconv.data.preparation.flow import as_pictures, flow_method
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import mirror, multi_scale_crop
 from mixtconv.data.views import read_views
-from mixtconv.models.snippet import SNIPPETS
+from mixtconv.models.normalization import NORMALIZE
 from mixtconv.models.spec import ModelSpec
 
 SIZE = 32
@@ -198,7 +198,7 @@ def test_differences_are_of_consecutive_pictures_as_they_are_normalised() -> Non
     rng = np.random.default_rng(0)
     clip = rng.integers(0, 256, (18, 4, 4)).astype(np.float64)
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    got = SNIPPETS["rgbdiff"].normalize(
+    got = NORMALIZE["rgbdiff"](
         torch.from_numpy(clip)[None] / 255,
         torch.tensor(mean).view(3, 1, 1),
         torch.tensor(std).view(3, 1, 1),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mixtconv.data import decoding, packet_table, table_memory, video
+from mixtconv.data import decoding, packet_table, picture_reader, table_memory
 from mixtconv.data.packet_kinds import kind_reader
 from mixtconv.data.packet_table import read_packet_table, reordering
 from mixtconv.data.table_memory import TableMemory
@@ -149,7 +149,7 @@ def test_short_runs_are_decoded_with_one_thread(media, tmp_path, monkeypatch):
 def test_a_file_is_opened_once(media, tmp_path, monkeypatch):
     path = media.encode(tmp_path / "a.mp4", media.moving_frames(30), options={"bf": "0"})
     opened = []
-    for module in (decoding, video):
+    for module in (decoding, picture_reader):
         given = module.open_video
         monkeypatch.setattr(
             module, "open_video", lambda path, given=given: opened.append(path) or given(path)
@@ -230,7 +230,7 @@ def test_no_table_is_kept_for_which_there_is_no_room(media, tmp_path, lists):
 
 
 def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
-    monkeypatch.setattr(video, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
     path = write(media, tmp_path / "a.mp4")
     reference = media.decode_all(path)
     for wanted in ([3, 9], [11], [0, 5]):
@@ -240,7 +240,7 @@ def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
 
 
 def test_a_file_that_is_gone_is_named(media, tmp_path, lists, monkeypatch):
-    monkeypatch.setattr(video, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
     path = write(media, tmp_path / "a.mp4")
     read_frames(path, [0])
     path.unlink()
@@ -252,7 +252,7 @@ def test_a_file_that_is_gone_is_named(media, tmp_path, lists, monkeypatch):
 def test_pictures_of_a_file_whose_packets_do_not_tell_are_counted_once(
     num_threads, media, tmp_path, lists, monkeypatch
 ):
-    monkeypatch.setattr(video, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
     path = media.encode(
         tmp_path / "a.avi", media.moving_frames(40), codec="mpeg4", options={"bf": "2"}
     )

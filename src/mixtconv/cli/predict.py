@@ -7,7 +7,7 @@ from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.engine import Engine
 
 if TYPE_CHECKING:
-    from mixtconv.inference.recognizer import Recognizer
+    from mixtconv.inference.predicting import VideoRecognizer
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ def predict(
     then 1, or 2 if none could be read. With --window every video gets a timeline.
 
     Args:
-        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an
+            exported model (mixtconv export): .onnx, .xml or .pt2.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         top_k: How many labels of each video.
         protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
@@ -53,9 +54,9 @@ def predict(
     if window is not None:
         if engine != "local" or workers is not None:
             raise ValueError("timelines are made in this process; leave --engine and --workers out")
-        from mixtconv.inference.recognizer import Recognizer
+        from mixtconv.inference.loading import load_recognizer
 
-        recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
+        recognizer = load_recognizer(model, device=device, protocol=protocol, precision=precision)
         return _timelines(recognizer, videos, window, stride, merge, out, top_k, format)
     if stride is not None or merge or out is not None:
         raise ValueError("--stride, --merge and --out belong to a timeline; give --window too")
@@ -91,7 +92,7 @@ def predict(
 
 
 def _timelines(
-    recognizer: "Recognizer",
+    recognizer: "VideoRecognizer",
     videos: list[str],
     window: str,
     stride: str | None,
@@ -101,8 +102,8 @@ def _timelines(
     format: Format,
 ) -> int:
     """Labels along videos instead of one ranking each."""
+    from mixtconv.data.clip import UnreadableVideoError
     from mixtconv.data.find_videos import find_videos
-    from mixtconv.data.video import UnreadableVideoError
     from mixtconv.data.windows import WindowPlan
     from mixtconv.inference.timeline import predict_windows
     from mixtconv.inference.timeline_files import Timeline, check_outputs, write_timeline

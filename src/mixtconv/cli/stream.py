@@ -29,7 +29,8 @@ def stream(
 
     Args:
         model: Causal model (mixtconv train --causal, mixtconv convert --causal): a file, the
-            folder of one, or hf:owner/name of the Hugging Face hub.
+            folder of one, or hf:owner/name of the Hugging Face hub; or an exported one (mixtconv
+            export --streaming).
         source: camera:0, a URL, a video file, or - for raw RGB frames on standard input.
         settings: How the source is read.
         fps: Frames a second that are recognised, by their times; default all. Choose the rate at
@@ -42,10 +43,10 @@ def stream(
     from mixtconv.cli.stream_output import PRINTERS
     from mixtconv.data.streams.frame import BrokenSourceError
     from mixtconv.data.streams.source import open_source
+    from mixtconv.inference.loading import load_streaming_recognizer
     from mixtconv.inference.stream_session import recognise_stream, sampling_note
-    from mixtconv.inference.streaming import StreamingRecognizer
 
-    recognizer = StreamingRecognizer(model, device=device, precision=precision)
+    recognizer = load_streaming_recognizer(model, device=device, precision=precision)
     num_recognised, status, show = 0, 0, PRINTERS[format]()
     with open_source(source, settings) as opened:
         if fps is None:

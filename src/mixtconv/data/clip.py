@@ -1,11 +1,14 @@
-"""What reading a video gives: the frames of a clip, the facts about a file, the error."""
+"""What reading a video gives: its pictures, the facts about a file, the error.
+
+Here and in what reads videos nothing imports torch, so that an exported model runs without it; what
+makes tensors of pictures is `tensor_clip.py`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 
 class UnreadableVideoError(ValueError):
@@ -58,25 +61,12 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Frames taken from one video, in the order in which they were asked for."""
+class Pictures:
+    """Pictures taken from one video, in the order in which they were asked for."""
 
-    frames: Tensor
-    """uint8 RGB, `(T, 3, H, W)`."""
+    pixels: npt.NDArray[np.uint8]
+    """RGB, `(T, H, W, 3)`."""
     indices: tuple[int, ...]
-    """Of each frame, its number in a decoding of the whole video from its start."""
+    """Of each picture, its number in a decoding of the whole video from its start."""
     num_frames: int
     """Frames in the whole video."""
-
-
-def rows_together(frames: Tensor) -> Tensor:
-    """Copies frames (..., 3, H, W) so that a row of one channel lies together, as torch has it.
-
-    The same as `frames.contiguous()`; for bytes NumPy takes a third of the time.
-
-    >>> rows_together(torch.zeros(2, 8, 8, 3, dtype=torch.uint8).permute(0, 3, 1, 2)).stride()
-    (192, 64, 8, 1)
-    """
-    copy = torch.empty(frames.shape, dtype=frames.dtype)
-    np.copyto(copy.numpy(), frames.numpy())
-    return copy

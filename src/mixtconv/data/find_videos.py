@@ -6,7 +6,7 @@ from pathlib import Path
 from mixtconv.data.flow_names import flow_twins
 from mixtconv.data.frame_folder import list_pictures, natural_order
 from mixtconv.data.listing import first_few
-from mixtconv.data.video import is_video
+from mixtconv.data.picture_reader import is_video
 
 
 def find_videos(sources: Sequence[str | Path]) -> list[Path]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from mixtconv.data.clip import Clip, UnreadableVideoError, VideoInfo
+from mixtconv.data.clip import UnreadableVideoError, VideoInfo
 from mixtconv.data.flow_names import flow_twins, sort_names
-from mixtconv.data.frame_folder import check_numbers, list_numbered, load_frames, picture_names
+from mixtconv.data.frame_folder import check_numbers, list_numbered, load_pictures, picture_names
+from mixtconv.data.tensor_clip import Clip, as_frames
 
 _COMPUTE = "mixtconv prepare DATA --out DIR --flow tvl1 computes it"
 
@@ -76,16 +77,15 @@ def read_flow(
     flow = list_flow(path)
     indices = tuple(int(index) for index in choose_indices(len(flow)))
     x, y = (
-        load_frames(folder, names, indices, mode="L", least_short_side=least_short_side)
+        load_pictures(folder, names, indices, mode="L", least_short_side=least_short_side)
         for folder, names in ((flow.x_folder, flow.x_names), (flow.y_folder, flow.y_names))
-    )  # (T, 1, H, W)
+    )  # (T, H, W, 1)
     if x.shape != y.shape:
-        sizes = [f"{side.shape[3]}x{side.shape[2]}" for side in (x, y)]
+        sizes = [f"{side.shape[2]}x{side.shape[1]}" for side in (x, y)]
         raise UnreadableVideoError(
             path, f"pictures of x are {sizes[0]} and of y {sizes[1]}; both must be of one size"
         )
-    frames = torch.stack([x[:, 0], y[:, 0]], dim=-1).permute(0, 3, 1, 2)  # (T, 2, H, W)
-    return Clip(frames, indices, len(flow))
+    return Clip(as_frames(np.concatenate([x, y], axis=3)), indices, len(flow))
 
 
 def holds_flow_alone(path: str | Path) -> bool:

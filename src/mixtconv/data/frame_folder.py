@@ -15,9 +15,7 @@ from typing import Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.flow_names import flow_twins, sort_names
@@ -115,28 +113,27 @@ def picture_names(folder: str | Path) -> list[str]:
     )
 
 
-def load_frames(
+def load_pictures(
     folder: str | Path,
     names: Sequence[str],
     indices: Sequence[int],
     *,
     mode: Literal["RGB", "L"] = "RGB",
     least_short_side: int | None = None,
-) -> Tensor:
-    """Loads the frames of the given numbers, uint8 `(T, 3, H, W)`; all must be of one size.
+) -> npt.NDArray[np.uint8]:
+    """Loads the frames of the given numbers, `(T, H, W, 3)`; all must be of one size.
 
-    With `mode` "L" they are grey, `(T, 1, H, W)`. `names` are those of all frames, from
+    With `mode` "L" they are grey, `(T, H, W, 1)`. `names` are those of all frames, from
     `list_frames`. The size asked for is that of the first picture, so that the result does not
     depend on which frames are read. With `least_short_side` pictures are reduced, as
-    `video.read_clip` says. In memory the channels of a pixel lie beside each other.
+    `video.read_clip` says.
     """
     first = Path(folder, names[0])
     size = _size(first)
     reduction = _reduction(min(size), least_short_side)
     rows = {index: row for row, index in enumerate(sorted(set(indices)))}
     pictures = [_load_picture(Path(folder, names[i]), first, size, reduction, mode) for i in rows]
-    frames = np.stack([pictures[rows[index]] for index in indices])  # (T, H, W, C)
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, C, H, W)
+    return np.stack([pictures[rows[index]] for index in indices])  # (T, H, W, C)
 
 
 def _load_picture(

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixtconv.data.clip import Clip, UnreadableVideoError, VideoInfo, rows_together
+from mixtconv.data.clip import UnreadableVideoError, VideoInfo
 from mixtconv.data.flow_frames import holds_flow_alone, probe_flow, read_flow
+from mixtconv.data.tensor_clip import Clip, rows_together
 from mixtconv.data.video import probe_video, read_clip
 from mixtconv.models.snippet import SNIPPETS, Modality
 from mixtconv.models.spec import ModelSpec

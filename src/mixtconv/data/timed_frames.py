@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.decoding import Picture, TimedFrame, decode_every_timed
-from mixtconv.data.video import frame_rate
+from mixtconv.data.picture_reader import frame_rate
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second of a file that does not say."""

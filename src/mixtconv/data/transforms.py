@@ -15,14 +15,13 @@ import numpy as np
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
+from mixtconv.data.picture_crop import scoring_side
 from mixtconv.models.spec import Modality
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
 """Sides of a training crop, as parts of the frame's short side, as published."""
 MAX_DISTORTION = 1
 """How many places apart in the scales the height and the width of a crop may be chosen."""
-RESIZE_RATIO = 256 / 224
-"""Short side of a frame before cropping for a test, as a multiple of the crop."""
 
 
 def multi_scale_crop(
@@ -71,15 +70,6 @@ def least_training_side(size: int, scales: Sequence[float] = CROP_SCALES) -> int
     340
     """
     return math.ceil(size / min(scales))
-
-
-def scoring_side(size: int) -> int:
-    """Short side to which frames are resized before they are cropped for a test.
-
-    >>> scoring_side(224)
-    256
-    """
-    return round(size * RESIZE_RATIO)
 
 
 def mirror(clip: Tensor, modality: Modality = "rgb") -> Tensor:

@@ -8,15 +8,17 @@ over many frames) is therefore turned off or fixed.
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
 
-Frame = npt.NDArray[np.uint8] | Tensor
+Frame: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
 
 
 def write_video(
@@ -69,7 +71,7 @@ def write_video(
 
 
 def _as_array(frame: Frame) -> npt.NDArray[np.uint8]:
-    array = frame.numpy(force=True) if isinstance(frame, Tensor) else np.asarray(frame)
+    array = np.asarray(frame.numpy(force=True) if hasattr(frame, "numpy") else frame)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(
             f"got a frame of {array.dtype} and shape {array.shape}; it must be uint8 RGB of shape "

@@ -1,4 +1,4 @@
-"""A network of frames written anew for an engine: folded, and each part in the layout that suits."""
+"""A network of frames written anew for an engine: folded, each part in the layout that suits."""
 
 import operator
 

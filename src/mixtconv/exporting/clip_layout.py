@@ -147,13 +147,19 @@ def _volume_module(module: nn.Module, height: int) -> nn.Module | None:
 
 def _conv3d(conv: nn.Conv2d) -> nn.Conv3d:
     assert not isinstance(conv.padding, str)
+    kernel, stride, padding, dilation = (
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+    )
     volume = nn.Conv3d(
         conv.in_channels,
         conv.out_channels,
-        (1, *conv.kernel_size),
-        (1, *conv.stride),
-        (0, *conv.padding),
-        (1, *conv.dilation),
+        (1, kernel[0], kernel[1]),
+        (1, stride[0], stride[1]),
+        (0, padding[0], padding[1]),
+        (1, dilation[0], dilation[1]),
         conv.groups,
         bias=conv.bias is not None,
         device="meta",

@@ -50,7 +50,7 @@ def choose_clip_steps(
         users = [number[user] for user in node.users]
         if users:
             price = 1 + sizes.get(node, 0) // _UNIT
-            is_joined = len(users) == 1 and joined.issuperset(node.users)
+            is_joined = len(users) == 1 and set(node.users) <= joined
             edges.add_move(number[node], users, price * (2 if is_joined else 1))
     before_cut = edges.reachable_from_source()
     return {node for node in nodes if number[node] not in before_cut}
@@ -83,7 +83,9 @@ class _Edges:
 
     def reachable_from_source(self) -> set[int]:
         """The places before a minimum cut."""
-        starts, ends, capacities = (np.array(each, dtype=np.int32) for each in zip(*self._edges, strict=True))
+        starts, ends, capacities = (
+            np.array(each, dtype=np.int32) for each in zip(*self._edges, strict=True)
+        )
         shape = (self._count, self._count)
         graph = csr_matrix((capacities, (starts, ends)), shape=shape)
         flow = maximum_flow(graph, self.source, self.sink).flow

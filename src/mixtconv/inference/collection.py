@@ -5,13 +5,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixtconv.data.engine import Engine, on_engine, refuse_engine
 from mixtconv.data.find_videos import find_videos
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.inference.recognizer import Recognizer, VideoPrediction
-from mixtconv.models.device import Precision
+from mixtconv.inference.loading import load_recognizer
+from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
+
+if TYPE_CHECKING:
+    from mixtconv.models.device import Precision
 
 
 def predict_collection(
@@ -21,7 +24,7 @@ def predict_collection(
     top_k: int = 5,
     protocol: str = "1x1",
     device: str = "auto",
-    precision: Precision = "auto",
+    precision: "Precision" = "auto",
     engine: Engine = "local",
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda *numbers: None,
@@ -29,16 +32,16 @@ def predict_collection(
     """Ranked labels of many videos, in their order; one that cannot be read says why.
 
     Args:
-        model: a model file; every process of Ray loads it once.
+        model: a model file or an exported one; every process of Ray loads it once.
         videos: files, folders and patterns such as `clips/*.mp4`.
         top_k: how many labels of each.
-        protocol, device, precision: as for `Recognizer`.
+        protocol, device, precision: as for `load_recognizer`.
         engine: where it is done, one video after the other (`local`) or many at a time (`ray`).
         workers: processes of Ray; by default one a core, or a GPU where it has any.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
-        ValueError: what `Recognizer` refuses, a name or pattern that no video answers to, or a
+        ValueError: what `load_recognizer` refuses, a name or pattern that no video answers to, or a
             device or a number of workers that does not go with the engine.
     """
     refuse_engine(engine, workers)
@@ -69,12 +72,12 @@ class _Prediction:
     model: str | Path
     protocol: str
     device: str
-    precision: Precision
+    precision: "Precision"
     top_k: int
 
     @cached_property
-    def recognizer(self) -> Recognizer:
-        return Recognizer(
+    def recognizer(self) -> VideoRecognizer:
+        return load_recognizer(
             self.model, device=self.device, protocol=self.protocol, precision=self.precision
         )
 

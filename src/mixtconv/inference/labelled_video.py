@@ -10,8 +10,8 @@ import numpy.typing as npt
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
+from mixtconv.data.picture_reader import frame_rate
 from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.video import frame_rate
 from mixtconv.data.video_writer import write_video
 
 MOST_FRAMES_PER_SECOND = 60

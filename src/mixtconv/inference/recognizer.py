@@ -1,46 +1,28 @@
-"""Prediction on videos: a file in, ranked labels out."""
+"""Prediction on videos with torch: a file in, ranked labels out."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixtconv.data.find_videos import find_videos
+from mixtconv.data.decoding import Picture
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.modality import join_snippets, snippet_frames
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.video import UnreadableVideoError
+from mixtconv.data.tensor_clip import as_frames
+from mixtconv.data.transforms import CROPS, mirror
 from mixtconv.data.views import read_views
 from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scoring import view_logits
-from mixtconv.inference.ranking import Prediction, ranked
-from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
+from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
+from mixtconv.models import ModelSpec, VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device
 
-
-@dataclass(frozen=True)
-class VideoPrediction:
-    """The labels of one video, or why there are none."""
-
-    source: str
-    """The video as it was named."""
-    predictions: tuple[Prediction, ...]
-    """The best classes, best first; empty where the video could not be read."""
-    error: str | None = None
-    """Why the video could not be read."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as `mixtconv predict --format json` prints them."""
-        values: dict[str, Any] = {
-            "source": self.source,
-            "predictions": [asdict(prediction) for prediction in self.predictions],
-        }
-        return values | {"error": self.error} if self.error else values
+__all__ = ["Recognizer", "VideoPrediction"]
 
 
-class Recognizer:
+class Recognizer(VideoRecognizer):
     """A model file made ready for prediction.
 
     Args:
@@ -74,43 +56,13 @@ class Recognizer:
         self.model = optimize_for_inference(model.eval().to(self.device))
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the logits."""
-        return self.model.spec.classes
-
-    def predict(self, video: str | Path, *, top_k: int = 5) -> list[Prediction]:
-        """Ranked labels of one video: a file, or a folder of numbered pictures.
-
-        Raises:
-            UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
-        """
-        return ranked(self.logits(video), self.classes, top_k)
-
-    def predict_many(
-        self, videos: Iterable[str | Path], *, top_k: int = 5
-    ) -> Iterator[VideoPrediction]:
-        """Ranked labels of every video, one after the other; one that cannot be read says why.
-
-        Args:
-            videos: files, folders and patterns such as `clips/*.mp4`.
-            top_k: how many labels of each.
-
-        Raises:
-            ValueError: a name or pattern that no video answers to.
-        """
-        for video in find_videos(list(videos)):
-            yield self.try_predict(video, top_k=top_k)
-
-    def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
-        """Ranked labels of one video, or why it cannot be read."""
-        try:
-            return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
-        except UnreadableVideoError as error:
-            return VideoPrediction(str(video), (), str(error))
+    def spec(self) -> ModelSpec:
+        """What the model is and what clips it takes."""
+        return self.model.spec
 
     def logits(self, video: str | Path) -> Tensor:
         """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""
-        return self.view_logits(read_views(Path(video), self.model.spec, self.protocol))
+        return self.view_logits(read_views(Path(video), self.spec, self.protocol))
 
     def view_logits(self, views: Tensor) -> Tensor:
         """Logits (K,) of one video's views, uint8 (V, T, C, S, S), on the CPU."""
@@ -118,3 +70,28 @@ class Recognizer:
             return view_logits(self.model, views[None], self.protocol, mirroring=self.mirroring)[
                 0
             ].cpu()  # (K,)
+
+    def keep(self, picture: Picture) -> Tensor:
+        """The crops of a frame, (crops, 3, S, S)."""
+        frame = as_frames(picture[None].copy())  # (1, 3, H, W)
+        crops = CROPS[self.protocol.num_crops](frame, self.spec.image_size)
+        return torch.stack([crop[0] for crop in crops])
+
+    def views_of(self, kept: Sequence[Tensor]) -> Tensor:
+        """The views of a window, uint8 (V, T, C, S, S), as `read_views` has those of a file."""
+        spec, protocol = self.spec, self.protocol
+
+        def choose(num_places: int) -> list[int]:
+            return [frame for clip in protocol.clips(spec, num_places) for frame in clip]
+
+        chosen = snippet_frames(len(kept), choose, spec.snippet.num_frames)
+        frames = torch.stack([kept[index] for index in chosen])  # (F, crops, 3, S, S)
+        clips = frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec), -1))
+        views = clips.movedim(3, 1).flatten(0, 1)  # (V, T, L, 3, S, S)
+        views = torch.stack(
+            [
+                mirror(view, spec.modality) if mirrored else view
+                for view, mirrored in zip(views, protocol.mirrored, strict=True)
+            ]
+        )
+        return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)

@@ -6,8 +6,8 @@ from typing import Any
 
 from mixtconv.data.streams.frame import at_rate
 from mixtconv.data.streams.source import FrameSource
-from mixtconv.inference.streaming import FrameLabels, StreamingRecognizer
-from mixtconv.models import ModelSpec
+from mixtconv.inference.streams import FrameLabels, StreamRecognizer
+from mixtconv.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SeenFrame:
 
 
 def recognise_stream(
-    recognizer: StreamingRecognizer,
+    recognizer: StreamRecognizer,
     source: FrameSource,
     *,
     frames_per_second: float | None = None,
@@ -58,7 +58,7 @@ def recognise_stream(
 
 
 def _recognise(
-    recognizer: StreamingRecognizer,
+    recognizer: StreamRecognizer,
     source: FrameSource,
     frames_per_second: float | None,
     top_k: int,

@@ -11,16 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from mixtconv.data.frame_folder import list_frames, load_frames
-from mixtconv.data.modality import join_snippets, snippet_frames
+from mixtconv.data.frame_folder import list_frames, load_pictures
+from mixtconv.data.picture_crop import scoring_side
 from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.transforms import CROPS, mirror, scoring_side
 from mixtconv.data.windows import TimedItem, Window, WindowPlan, windows
+from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.ranking import Prediction, ranked
-from mixtconv.inference.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class WindowPrediction:
 
 
 def predict_windows(
-    recognizer: Recognizer, video: str | Path, plan: WindowPlan, *, top_k: int = 5
+    recognizer: VideoRecognizer, video: str | Path, plan: WindowPlan, *, top_k: int = 5
 ) -> Iterator[WindowPrediction]:
     """Labels of every window of a video, each as soon as its last frame is decoded.
 
@@ -79,59 +75,34 @@ def predict_windows(
 
 
 def window_logits(
-    recognizer: Recognizer, video: str | Path, plan: WindowPlan
-) -> Iterator[tuple[Window[Tensor], Tensor]]:
+    recognizer: VideoRecognizer, video: str | Path, plan: WindowPlan
+) -> Iterator[tuple[Window[Any], Any]]:
     """Every window and its logits (K,), averaged over the views; see `predict_windows`."""
-    if recognizer.model.spec.modality in ("flow", "rgbflow"):
+    if recognizer.spec.modality in ("flow", "rgbflow"):
         raise ValueError(
             "the model takes optical flow, which videos do not hold; leave --window out, or use a "
             "model of modality rgb or rgbdiff"
         )
-    for window in windows(_crops_of_frames(recognizer, Path(video), plan), plan):
-        yield window, recognizer.view_logits(_views(recognizer, window))
+    for window in windows(_kept_frames(recognizer, Path(video), plan), plan):
+        views = recognizer.views_of([frame.kept for frame in window.frames])
+        yield window, recognizer.view_logits(views)
 
 
-def _views(recognizer: Recognizer, window: Window[Tensor]) -> Tensor:
-    """The views of a window, uint8 (V, T, C, S, S), as `read_views` has those of a file."""
-    spec, protocol = recognizer.model.spec, recognizer.protocol
-
-    def choose(num_places: int) -> list[int]:
-        return [frame for clip in protocol.clips(spec, num_places) for frame in clip]
-
-    chosen = snippet_frames(len(window.frames), choose, spec.snippet.num_frames)
-    frames = torch.stack([window.frames[index].kept for index in chosen])  # (F, crops, 3, S, S)
-    clips = frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec), -1))
-    views = clips.movedim(3, 1).flatten(0, 1)  # (V, T, L, 3, S, S)
-    views = torch.stack(
-        [
-            mirror(view, spec.modality) if mirrored else view
-            for view, mirrored in zip(views, protocol.mirrored, strict=True)
-        ]
-    )
-    return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)
-
-
-def _crops_of_frames(
-    recognizer: Recognizer, video: Path, plan: WindowPlan
-) -> Iterator[TimedItem[Tensor]]:
-    """Of every frame its crops (crops, 3, S, S), with its time."""
-    size, crops = recognizer.model.spec.image_size, CROPS[recognizer.protocol.num_crops]
-
-    def cropped(picture: Tensor) -> Tensor:
-        return torch.stack([crop[0] for crop in crops(picture, size)])
-
+def _kept_frames(
+    recognizer: VideoRecognizer, video: Path, plan: WindowPlan
+) -> Iterator[TimedItem[Any]]:
+    """Of every frame what the recogniser keeps, with its time."""
     if video.is_dir():
         if not plan.in_frames:
             raise ValueError(
                 f"{video} is a folder of pictures, which have no times; give --window and --stride "
                 "in frames, such as 32f"
             )
-        names = list_frames(video)
+        names, side = list_frames(video), scoring_side(recognizer.spec.image_size)
         for number in range(len(names)):
-            picture = load_frames(video, names, (number,), least_short_side=scoring_side(size))
+            [picture] = load_pictures(video, names, (number,), least_short_side=side)
             time = Fraction(number)
-            yield TimedItem(number, time, time + 1, cropped(picture))
+            yield TimedItem(number, time, time + 1, recognizer.keep(picture))
         return
     for frame in timed_frames(video):
-        picture = torch.as_tensor(frame.to_rgb().copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
-        yield TimedItem(frame.number, frame.start, frame.end, cropped(picture))
+        yield TimedItem(frame.number, frame.start, frame.end, recognizer.keep(frame.to_rgb()))

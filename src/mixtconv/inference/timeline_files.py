@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.segments import Segment, shown_segments
 from mixtconv.inference.timeline import WindowPrediction
-from mixtconv.models.file import write_atomically
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,42 @@
-"""Backbones, insertion of temporal operations, the named recognisers, model files."""
+"""Backbones, insertion of temporal operations, the named recognisers, model files.
 
-from mixtconv.models import bn_inception  # registers the backbone with timm
-from mixtconv.models.causal import make_causal
-from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.factory import FAMILIES, create_model, list_models
-from mixtconv.models.file import load_model, read_metadata, save_model
-from mixtconv.models.insertion import insert_temporal, set_num_frames
-from mixtconv.models.non_local import insert_non_local
-from mixtconv.models.optimize import optimize_for_inference
-from mixtconv.models.region_boxes import detect_boxes
-from mixtconv.models.spec import ModelSpec
-from mixtconv.models.streaming import StreamingClassifier, StreamState
+What is asked for is imported when it is asked for: of `spec.py` alone an exported model is read,
+without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixtconv.models.causal import make_causal
+    from mixtconv.models.classifier import VideoClassifier
+    from mixtconv.models.factory import FAMILIES, create_model, list_models
+    from mixtconv.models.file import load_model, read_metadata, save_model
+    from mixtconv.models.insertion import insert_temporal, set_num_frames
+    from mixtconv.models.non_local import insert_non_local
+    from mixtconv.models.optimize import optimize_for_inference
+    from mixtconv.models.region_boxes import detect_boxes
+    from mixtconv.models.spec import ModelSpec
+    from mixtconv.models.streaming import StreamingClassifier, StreamState
+
+_HOMES = {
+    "create_model": "mixtconv.models.factory",
+    "detect_boxes": "mixtconv.models.region_boxes",
+    "FAMILIES": "mixtconv.models.factory",
+    "insert_non_local": "mixtconv.models.non_local",
+    "insert_temporal": "mixtconv.models.insertion",
+    "list_models": "mixtconv.models.factory",
+    "load_model": "mixtconv.models.file",
+    "make_causal": "mixtconv.models.causal",
+    "ModelSpec": "mixtconv.models.spec",
+    "optimize_for_inference": "mixtconv.models.optimize",
+    "read_metadata": "mixtconv.models.file",
+    "save_model": "mixtconv.models.file",
+    "set_num_frames": "mixtconv.models.insertion",
+    "StreamingClassifier": "mixtconv.models.streaming",
+    "StreamState": "mixtconv.models.streaming",
+    "VideoClassifier": "mixtconv.models.classifier",
+}
 
 __all__ = [
     "FAMILIES",
@@ -18,7 +44,6 @@ __all__ = [
     "StreamState",
     "StreamingClassifier",
     "VideoClassifier",
-    "bn_inception",
     "create_model",
     "detect_boxes",
     "insert_non_local",
@@ -31,3 +56,9 @@ __all__ = [
     "save_model",
     "set_num_frames",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixtconv.models' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.normalization import NORMALIZE
 from mixtconv.models.sharing import SharedModel
 from mixtconv.models.spec import ModelSpec
 from mixtconv.ops import fold_time, unfold_time
@@ -92,7 +93,8 @@ class VideoClassifier(SharedModel):
         """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.
 
         Of modality `rgbdiff`, clips (B, T, 18, H, W) of six pictures each become the five
-        differences between them, (B, T, 15, H, W); other clips keep their shape. See `snippet.py`.
+        differences between them, (B, T, 15, H, W); other clips keep their shape. See
+        `normalization.py`.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         spec, snippet = self.spec, self.spec.snippet
@@ -106,7 +108,7 @@ class VideoClassifier(SharedModel):
             spec.modality, mean
         )
         values = video.to(mean.device).to(mean.dtype) / 255
-        values = snippet.normalize(values, center, std)  # (B, T, C, H, W)
+        values = NORMALIZE[spec.modality](values, center, std)  # (B, T, C, H, W)
         count = snippet.picture_channels
         if spec.channel_order == "rgb" or count == 0:
             return values

@@ -4,9 +4,7 @@ The metadata key `mixtconv` holds JSON: the version that wrote the file, the `Mo
 training had to say (its protocol and score). Reading one cannot run code.
 """
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import ModelSpec
+
+__all__ = [
+    "METADATA_KEY",
+    "is_model_file",
+    "load_model",
+    "read_metadata",
+    "refuse_unwritable",
+    "save_model",
+    "what_it_is",
+    "write_atomically",
+]
 
 METADATA_KEY = "mixtconv"
 
@@ -119,49 +129,6 @@ def is_model_file(path: str | Path) -> bool:
     except ValueError:
         return False
     return True
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside `path`, then put it in place in one step.
-
-    Whatever happens in between, `path` holds either what it held before or all of `content`.
-
-    Raises:
-        OSError: the file cannot be written, for instance for lack of space.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = f"{error.strerror}, and what was there before is whole"
-        raise OSError(error.errno, reason, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Say before long work if `write_atomically` could not write a file; makes its folder.
-
-    Raises:
-        OSError: nothing can be written there.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "this is a folder, name a file in it", str(path))
-    trial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-    except FileExistsError as error:
-        reason = f"{error.filename} is a file, no folder can be there"
-        raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from error
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    trial.unlink()
 
 
 def what_it_is(path: Path) -> str:

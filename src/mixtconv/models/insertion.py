@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.recomputation import recomputed
 from mixtconv.models.sites import (
-    Position,
     TemporalSite,
     find_named_sites,
     find_residual_sites,
 )
+from mixtconv.models.spec import Position
 from mixtconv.models.temporal_frames import TemporalFrames
 from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import create_operation, fold_time, unfold_time

@@ -103,7 +103,7 @@ class _ChannelsLast(nn.Module):
 class _Tracer(fx.Tracer):
     """Follows a network down to the modules that the steps below know."""
 
-    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+    def __init__(self, leaves: tuple[type[nn.Module], ...] = ()) -> None:
         super().__init__()
         self.leaves = (*_LEAVES, *leaves)
 

@@ -17,13 +17,13 @@ another one.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-Position = Literal["head", "inner"]
+from mixtconv.models.spec import Position
 
 
 @dataclass(frozen=True)

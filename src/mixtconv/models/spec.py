@@ -6,11 +6,11 @@ It is stored in the model file, so that whoever loads the file needs nothing els
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from mixtconv.models.sites import Position
 from mixtconv.models.snippet import SNIPPETS, Modality, Snippet
 
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
+Position = Literal["head", "inner"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

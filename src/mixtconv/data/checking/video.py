@@ -11,7 +11,7 @@ from typing import Literal
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.file_survey import survey_file
 from mixtconv.data.flow_frames import list_flow
-from mixtconv.data.frame_folder import list_frames, load_frames
+from mixtconv.data.frame_folder import list_frames, load_pictures
 from mixtconv.data.listing import count_of, first_few
 from mixtconv.data.modality import probe_for
 from mixtconv.data.preparation.frames import reading
@@ -94,7 +94,7 @@ def _damaged_pictures(folder: Path, is_flow: bool) -> str | None:
         total += len(names)
         for index in range(len(names)):
             try:
-                load_frames(inner, names, (index,), mode="L" if is_flow else "RGB")
+                load_pictures(inner, names, (index,), mode="L" if is_flow else "RGB")
             except UnreadableVideoError as error:
                 reasons.append(error.reason_in(folder))
     if not reasons:

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mixtconv.data.decoding import Picture, TimedFrame
+from mixtconv.data.picture_reader import frame_rate
 from mixtconv.data.streams.frame import BrokenSourceError, StreamFrame
 from mixtconv.data.streams.mailbox import LatestFrames
 from mixtconv.data.streams.settings import DEFAULT_RATE, SourceSettings
 from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.video import frame_rate
 
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 _SIZE = re.compile(r"(\d+)x(\d+)")

@@ -1,0 +1,43 @@
+"""OpenVINO files (`.xml` with `.bin`), run on the CPU in float32, or int8 where they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mixtconv.inference.engines.description import METADATA_KEY, Description
+from mixtconv.inference.engines.engine import Array, Engine, import_engine
+
+
+class OpenVinoEngine(Engine):
+    """A network in OpenVINO; see `engine.open_engine`."""
+
+    def __init__(self, path: Path, num_threads: int | None = None) -> None:
+        openvino = import_engine("openvino", path)
+        core = openvino.Core()
+        # Float32 on every CPU: some would otherwise compute in bfloat16
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if num_threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = str(num_threads)
+        try:
+            model = core.read_model(path)
+            about = model.get_rt_info([METADATA_KEY]).astype(str) if _is_ours(model) else None
+            description = Description.from_json(about, path)
+            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise ValueError(
+                f"{path} cannot be read by OpenVINO, which also needs {path.with_suffix('.bin')}: "
+                f"{reason}"
+            ) from error
+        super().__init__(description)
+        self._outputs = [output.get_any_name() for output in model.outputs]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        results = self._request.infer(dict(inputs))
+        # The request's memory is written again at the next call
+        return {name: np.array(results[name]) for name in self._outputs}
+
+
+def _is_ours(model: object) -> bool:
+    return bool(model.has_rt_info([METADATA_KEY]))  # type: ignore[attr-defined]

@@ -1,0 +1,30 @@
+"""Programs of torch.export (`.pt2`), run by torch; this package is not needed for it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, Description
+from mixtconv.inference.engines.engine import Array, Engine, import_engine
+
+
+class TorchEngine(Engine):
+    """A network of torch.export; see `engine.open_engine`."""
+
+    def __init__(self, path: Path) -> None:
+        self._torch = torch = import_engine("torch", path)
+        extra = {METADATA_KEY: ""}
+        try:
+            program = torch.export.load(str(path), extra_files=extra)
+        except Exception as error:  # whatever is in a zip file that is not ours
+            reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
+        super().__init__(Description.from_json(extra[METADATA_KEY] or None, path))
+        self._network = program.module()
+        self._outputs = [LOGITS, *(state.next_name for state in self.description.states or ())]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with self._torch.inference_mode():
+            given = {name: self._torch.from_numpy(array) for name, array in inputs.items()}
+            results = self._network(**given)
+        results = (results,) if isinstance(results, self._torch.Tensor) else results
+        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}

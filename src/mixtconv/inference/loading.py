@@ -1,0 +1,70 @@
+"""Making a model ready, by what its file is: a model file for torch, or an exported one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mixtconv.inference.engines.engine import is_exported
+
+if TYPE_CHECKING:
+    from mixtconv.inference.predicting import VideoRecognizer
+    from mixtconv.inference.streams import StreamRecognizer
+
+Precision = Literal["auto", "32", "bf16", "16"]
+
+
+def load_recognizer(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    protocol: str = "1x1",
+    precision: Precision = "auto",
+) -> "VideoRecognizer":
+    """Make a model ready for prediction on videos.
+
+    Args:
+        model: a model file, the folder of one or `hf:owner/name`; or a `.onnx`, `.xml` or `.pt2` of
+            `mixtconv export`, for which torch is imported only if it runs the file.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`; of exported models `auto` and `cpu`.
+        protocol: views of every video; of exported models `1x1`.
+        precision: `auto`, `32`, `bf16` or `16`; of exported models `auto` and `32`.
+
+    Raises:
+        ValueError: as `Recognizer` and `EngineRecognizer`.
+    """
+    settings: dict[str, Any] = {"device": device, "protocol": protocol, "precision": precision}
+    if is_exported(model):
+        from mixtconv.inference.engine_recognizer import EngineRecognizer  # noqa: PLC0415
+
+        return EngineRecognizer(model, **settings)
+    from mixtconv.inference.recognizer import Recognizer  # noqa: PLC0415
+
+    return Recognizer(model, **settings)
+
+
+def load_streaming_recognizer(
+    model: str | Path,
+    *,
+    max_streams: int = 1,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> "StreamRecognizer":
+    """Make a causal model ready for streams.
+
+    Args:
+        model: a model file of a causal model, or an exported one made with `--streaming`.
+        max_streams: streams at once.
+        device, precision: as for `load_recognizer`.
+
+    Raises:
+        ValueError: as `StreamingRecognizer` and `EngineStreamingRecognizer`.
+    """
+    settings: dict[str, Any] = {"device": device, "precision": precision}
+    if is_exported(model):
+        from mixtconv.inference.engine_streaming import (  # noqa: PLC0415
+            EngineStreamingRecognizer,
+        )
+
+        return EngineStreamingRecognizer(model, max_streams=max_streams, **settings)
+    from mixtconv.inference.streaming import StreamingRecognizer  # noqa: PLC0415
+
+    return StreamingRecognizer(model, max_streams=max_streams, **settings)

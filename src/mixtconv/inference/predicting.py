@@ -1,0 +1,96 @@
+"""What all recognisers of videos do, whichever engine runs the network."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.decoding import Picture
+from mixtconv.data.find_videos import find_videos
+from mixtconv.inference.ranking import Prediction, ranked
+from mixtconv.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """The labels of one video, or why there are none."""
+
+    source: str
+    """The video as it was named."""
+    predictions: tuple[Prediction, ...]
+    """The best classes, best first; empty where the video could not be read."""
+    error: str | None = None
+    """Why the video could not be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv predict --format json` prints them."""
+        values: dict[str, Any] = {
+            "source": self.source,
+            "predictions": [asdict(prediction) for prediction in self.predictions],
+        }
+        return values | {"error": self.error} if self.error else values
+
+
+class VideoRecognizer(ABC):
+    """A model made ready for prediction on videos.
+
+    Logits and views are torch's tensors or NumPy's arrays, by the engine.
+    """
+
+    @property
+    @abstractmethod
+    def spec(self) -> ModelSpec:
+        """What the model is and what clips it takes."""
+
+    @abstractmethod
+    def logits(self, video: str | Path) -> Any:
+        """Logits (K,) of one video, averaged over the views of the protocol."""
+
+    @abstractmethod
+    def view_logits(self, views: Any) -> Any:
+        """Logits (K,) of one video's views, uint8 (V, T, C, S, S)."""
+
+    @abstractmethod
+    def keep(self, picture: Picture) -> Any:
+        """What is kept of a frame (H, W, 3) until the windows that it lies in are complete."""
+
+    @abstractmethod
+    def views_of(self, kept: Sequence[Any]) -> Any:
+        """The views of a window, from what was kept of its frames; as of a file of just these."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self.spec.classes
+
+    def predict(self, video: str | Path, *, top_k: int = 5) -> list[Prediction]:
+        """Ranked labels of one video: a file, or a folder of numbered pictures.
+
+        Raises:
+            UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
+        """
+        return ranked(self.logits(video), self.classes, top_k)
+
+    def predict_many(
+        self, videos: Iterable[str | Path], *, top_k: int = 5
+    ) -> Iterator[VideoPrediction]:
+        """Ranked labels of every video, one after the other; one that cannot be read says why.
+
+        Args:
+            videos: files, folders and patterns such as `clips/*.mp4`.
+            top_k: how many labels of each.
+
+        Raises:
+            ValueError: a name or pattern that no video answers to.
+        """
+        for video in find_videos(list(videos)):
+            yield self.try_predict(video, top_k=top_k)
+
+    def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
+        """Ranked labels of one video, or why it cannot be read."""
+        try:
+            return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
+        except UnreadableVideoError as error:
+            return VideoPrediction(str(video), (), str(error))
