@@ -1,13 +1,15 @@
 """The report's maps of features: a picture a model, one legend in the numbers of the page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
+from mixtconv.data.listing import count_of
 from mixtconv.visualization.class_marks import mark_svg
-from mixtconv.visualization.feature_map import are_numbered, feature_map
+from mixtconv.visualization.feature_map import FeatureMap, are_numbered, feature_map
 from mixtconv.visualization.inline_svg import inline_svg
 from mixtconv.visualization.neighbours import NUM_NEIGHBOURS
 from mixtconv.visualization.number_text import percent
@@ -59,10 +61,7 @@ def maps_section(report: Report, order: Sequence[int]) -> MapsView | None:
                 feature_map(item.points, labels, numbered=numbered),
                 id_prefix=f"map-{index}",
                 title=f"Map of the features of {item.name}",
-                description=(
-                    f"{len(labels)} clips as points; {percent(item.accuracy)} of them have nearest "
-                    "clips mostly of their own class."
-                ),
+                description=_description(item, len(labels)),
             ),
             percent(item.accuracy),
             percent(item.map_accuracy),
@@ -76,3 +75,10 @@ def maps_section(report: Report, order: Sequence[int]) -> MapsView | None:
         for place in np.unique(labels).tolist()
     ]
     return MapsView(len(labels), NUM_NEIGHBOURS, maps, legend if maps else [], report.maps.notes)
+
+
+def _description(item: FeatureMap, num_clips: int) -> str:
+    clips = f"{count_of(num_clips, 'clip')} on a plane."
+    if not math.isfinite(item.accuracy):
+        return clips
+    return f"{clips} Of {percent(item.accuracy)} the nearest are mostly of their own class."
