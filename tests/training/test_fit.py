@@ -23,7 +23,8 @@ from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata, save_model
 from mixtconv.models import file as model_file
 from mixtconv.training import fit
-from mixtconv.training.fit import load_settings, train
+from mixtconv.training.fit import train
+from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from mixtconv.evaluation.evaluate import evaluate_model
-from mixtconv.training.fit import load_settings, train
+from mixtconv.training.fit import train
 from mixtconv.training.processes import as_launched
+from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]

@@ -18,11 +18,12 @@ from mixtconv.cli.train import train as train_command
 from mixtconv.data.catalog import load_catalog
 from mixtconv.models import create_model, save_model
 from mixtconv.training.data import VideoDataModule
-from mixtconv.training.fit import load_settings, train
+from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.optimizer import make_optimizer
 from mixtconv.training.recipes import FOLDER, list_recipes, load_recipe
+from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 DATASETS = ("something_v1", "something_v2", "jester", "kinetics400", "ucf101", "hmdb51")

@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import load_file
 
 from mixtconv.cli.main import main
-from mixtconv.training.fit import load_settings, train
+from mixtconv.training.fit import train
+from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 KILLED = """

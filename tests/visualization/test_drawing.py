@@ -32,7 +32,7 @@ def test_the_suffix_chooses_the_form(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "runs/first", ".png"])
 def test_other_suffixes_are_refused(name: str):
-    with pytest.raises(ValueError, match=r"this picture is written as \.png or \.svg"):
+    with pytest.raises(ValueError, match=r"this is written as \.png or \.svg"):
         check_picture_path(name, (".png", ".svg"))
 
 

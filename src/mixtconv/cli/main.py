@@ -31,6 +31,7 @@ COMMANDS = {
     "profile": "tell what models cost: parameters, MACs by stage, time, memory",
     "ablate": "train temporal operations at the same budget and compare them",
     "visualize": "draw what a model learned, how it sees the videos and where it errs",
+    "report": "write a page about training runs, one or several beside each other",
     "bench": "measure speed, each thing beside what it is compared with",
 }
 """Name -> what it does; `find_command` has the function."""

@@ -178,6 +178,25 @@ def videos_for(
     return _videos_for(about["spec"]["classes"], about["notes"], data, split)
 
 
+def common_videos(
+    models: Sequence[str | Path], data: str | Path | DataSource, *, split: SplitChoice | None = None
+) -> tuple[VideoSample, ...]:
+    """The labelled videos that several models are compared on.
+
+    Raises:
+        ValueError: as `videos_for`, or the models do not look at the same videos.
+    """
+    first, *others = (videos_for(model, data, split=split) for model in models)
+    for model, samples in zip(models[1:], others, strict=True):
+        if samples != first:
+            raise ValueError(
+                f"{models[0]} and {model} hold out other videos of the data, or number their "
+                "classes otherwise; give data with a val/ of their own, or --split all, and "
+                "models of the same classes"
+            )
+    return first
+
+
 def _videos_for(
     classes: Sequence[str],
     notes: dict[str, Any],

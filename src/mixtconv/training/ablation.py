@@ -27,8 +27,9 @@ from mixtconv.models.file import write_atomically
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.ablation_axes import AblationAxes
 from mixtconv.training.data import training_catalog
-from mixtconv.training.fit import RunFiles, fingerprint, settled, train
+from mixtconv.training.fit import fingerprint, settled, train
 from mixtconv.training.initial_weights import model_shape
+from mixtconv.training.run_folder import RunFiles
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)

@@ -9,33 +9,34 @@ cannot pass 50 %: what the temporal operation adds is plain to see.
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mixtconv._version import __version__
-from mixtconv.data.catalog import load_catalog
-from mixtconv.data.protocol import Protocol
 from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
-from mixtconv.evaluation.complexity import complexity
-from mixtconv.evaluation.scoring import score_videos
-from mixtconv.models import load_model
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.evaluation.reading import Reading
+from mixtconv.models.device import resolve_device
 from mixtconv.models.file import write_atomically
-from mixtconv.training.demo_report import DemoRun, make_report
-from mixtconv.training.fit import TrainingResult, train
+from mixtconv.training.fit import train
+from mixtconv.training.report_settings import ReportScale
+from mixtconv.training.run_folder import read_run
+from mixtconv.training.run_report import (
+    Progress,
+    ScoredRun,
+    ScoredRuns,
+    ShowProgress,
+    make_report,
+    score_runs,
+)
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.visualization.report import write_report
+from mixtconv.visualization.report_data import Report
 
 logger = logging.getLogger(__name__)
 
 BACKBONE = "test_resnet"
 FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
 """Families that are compared, with the names of their papers."""
-
-ShowProgress = Callable[[int, int], None]
-Progress = Callable[[str], AbstractContextManager[ShowProgress]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def run_demo(
         "%s: %d videos of %d classes", dataset.root, dataset.num_videos, len(dataset.classes)
     )
 
-    runs = []
+    trained = {}
     for family, title in FAMILIES.items():
         logger.info("training %s", title)
         settings = TrainingSettings(
@@ -145,14 +146,17 @@ def run_demo(
             workers=workers,
             device=device,
         )
-        before = time.perf_counter()
-        result = train(settings)
-        runs.append(_finish(title, result, settings, time.perf_counter() - before))
+        train(settings)
+        trained[title] = read_run(folder / family)
 
-    report_path = write_report(
-        make_report(runs, dataset, settings=asdict(scale)), folder / "report.html"
+    reading = Reading(batch_size=scale.batch_size, workers=workers, device=device)
+    scored = score_runs(
+        trained, dataset.root, reading=reading, scale=ReportScale(), seed=seed, progress=progress
     )
-    models = tuple(_summary(run) for run in runs)
+    for run in scored.runs:
+        logger.info("%s: top-1 %.2f %%", run.name, run.scores.accuracy.top1)
+    report_path = write_report(_report(scored, dataset, scale), folder / "report.html")
+    models = tuple(_summary(run) for run in scored.runs)
     seconds = time.perf_counter() - start
     results = folder / "results.json"
     content = {
@@ -161,7 +165,7 @@ def run_demo(
         "quick": quick,
         "seed": seed,
         "num_classes": len(dataset.classes),
-        "protocol": runs[0].protocol.describe(runs[0].model.spec),
+        "protocol": scored.runs[0].scores.protocol_description,
         "seconds": seconds,
     }
     write_atomically(results, json.dumps(content, indent=2).encode())
@@ -184,41 +188,34 @@ def _synthesize(
     )
 
 
-def _finish(
-    title: str, result: TrainingResult, settings: TrainingSettings, seconds: float
-) -> DemoRun:
-    """Score the model file of a run, as `mixtconv evaluate` would."""
-    device = resolve_device(settings.device)
-    model = load_model(result.files.model, device=device)
-    samples = load_catalog(settings.data).val
-    protocol = Protocol.parse(settings.protocol)
-    scores = score_videos(
-        model,
-        samples,
-        protocol=protocol,
-        batch_size=settings.batch_size,
-        autocast=autocast(settings.precision, device),
-    )
-    logger.info("%s: top-1 %.2f %%", title, scores.accuracy().top1)
-    return DemoRun(
-        title=title,
-        model=model,
-        epochs=result.epochs,
-        samples=samples,
-        scores=scores,
-        complexity=complexity(model),
-        protocol=protocol,
-        seconds=seconds,
+def _report(scored: ScoredRuns, dataset: SyntheticDataset, scale: DemoScale) -> Report:
+    return make_report(
+        scored,
+        title="mixtconv demo: what a temporal operation adds",
+        intro=[
+            f"{dataset.num_videos} short videos of {len(dataset.classes)} actions were made, and "
+            f"{len(scored.runs)} recognisers were trained on them from random weights, with the "
+            "same backbone, budget and seed."
+        ],
+        notes=[
+            "Every action's reverse in time is an action as well, so a network that averages its "
+            "frames without regard to their order cannot be right in more than half of the cases."
+        ],
+        reverse_pairs=dataset.pairs,
+        settings={
+            "classes": len(dataset.classes),
+            "training videos of a class": scale.train_clips,
+            "validation videos of a class": scale.val_clips,
+        },
     )
 
 
-def _summary(run: DemoRun) -> DemoModel:
-    accuracy = run.scores.accuracy()
+def _summary(run: ScoredRun) -> DemoModel:
     return DemoModel(
-        model=run.model.spec.name,
-        top1=accuracy.top1,
-        top5=accuracy.top5,
+        model=run.spec.name,
+        top1=run.scores.accuracy.top1,
+        top5=run.scores.accuracy.top5,
         params=run.complexity.params,
         macs=run.complexity.macs,
-        seconds=run.seconds,
+        seconds=sum(row.seconds for row in run.run.epochs or ()),
     )

@@ -32,6 +32,7 @@ from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.processes import as_launched
 from mixtconv.training.record import EpochRecord, RunRecord
+from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -41,29 +42,6 @@ CHANNELS_LAST_PAYS = ("cpu", "cuda")
 
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Where a run's files lie."""
-
-    folder: Path
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model.safetensors"
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -229,18 +207,6 @@ def _announce_flips(mirroring: MirrorLabels, settings: TrainingSettings) -> None
         logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
     if settings.flip_pairs == "none":
         logger.info("mirrored clips keep their labels, whatever these say (--flip-pairs none)")
-
-
-def load_settings(path: Path) -> TrainingSettings:
-    """Read the `config.yaml` of a run.
-
-    Raises:
-        ValueError: a file that does not hold the settings of a run.
-    """
-    try:
-        return TrainingSettings(**yaml.safe_load(path.read_text()))
-    except (TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} does not hold the settings of a run: {error}") from error
 
 
 def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path | None:

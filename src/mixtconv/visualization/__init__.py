@@ -15,6 +15,7 @@ from mixtconv.visualization.report_data import (
     KernelSite,
     ModelResult,
     Prediction,
+    ProtocolScore,
     Report,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "KernelSite",
     "ModelResult",
     "Prediction",
+    "ProtocolScore",
     "Report",
     "confusion_matrix",
     "confusion_order",

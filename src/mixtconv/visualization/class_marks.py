@@ -8,6 +8,11 @@ they are filled.
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
+
 MARK_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "h", "d", "8", "H")
 _PERIOD = 30
@@ -34,3 +39,45 @@ def class_mark(index: int) -> ClassMark:
     color = MARK_COLORS[pair % len(MARK_COLORS)]
     marker = MARKERS[(pair + pair // _PERIOD) % len(MARKERS)]
     return ClassMark(color, marker, filled=not hollow)
+
+
+def mark_svg(index: int) -> Markup:
+    """The mark of a class as a small picture inside a page, hidden from screen readers.
+
+    >>> str(mark_svg(1))[:40]
+    '<svg class="mark" viewBox="-1 -1 2 2" ar'
+    """
+    mark = class_mark(index)
+    style = MarkerStyle(mark.marker)
+    outline = style.get_path().transformed(style.get_transform())
+    outline = outline.transformed(_fitting(outline))
+    fill = mark.color if mark.filled else "none"
+    return Markup(
+        '<svg class="mark" viewBox="-1 -1 2 2" aria-hidden="true">'
+        '<path d="{}" fill="{}" stroke="{}" stroke-width="0.2"/></svg>'
+    ).format(_path_data(outline), fill, mark.color)
+
+
+def _fitting(outline: Path) -> Affine2D:
+    """Scale an outline to reach 0.85 to every side, and turn it as pictures count: y downwards."""
+    box = outline.get_extents()
+    scale = 1.7 / max(box.width, box.height)
+    return Affine2D().translate(*(-box.get_points().mean(axis=0))).scale(scale, -scale)
+
+
+def _path_data(outline: Path) -> str:
+    """An outline as the `d` of an SVG path."""
+    parts = []
+    for vertices, code in outline.iter_segments():
+        letter = _PATH_LETTERS[Path.code_type(code)]
+        parts.append(letter + " ".join(f"{value:.2f}" for value in vertices if letter != "Z"))
+    return "".join(parts)
+
+
+_PATH_LETTERS = {
+    Path.MOVETO: "M",
+    Path.LINETO: "L",
+    Path.CURVE3: "Q",
+    Path.CURVE4: "C",
+    Path.CLOSEPOLY: "Z",
+}

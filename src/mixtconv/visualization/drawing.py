@@ -68,14 +68,12 @@ def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
     >>> check_picture_path("map.jpg", STILL)
     Traceback (most recent call last):
     ...
-    ValueError: --out is 'map.jpg'; this picture is written as .png or .svg
+    ValueError: --out is 'map.jpg'; this is written as .png or .svg
     """
     target = Path(path)
     if target.suffix.lower() not in allowed:
-        *others, last = allowed
-        raise ValueError(
-            f"--out is {str(path)!r}; this picture is written as {', '.join(others)} or {last}"
-        )
+        suffixes = " or ".join(", ".join(allowed).rsplit(", ", maxsplit=1))
+        raise ValueError(f"--out is {str(path)!r}; this is written as {suffixes}")
     if target.is_dir():
         raise ValueError(f"--out is {str(path)!r}, which is a folder; give the name of a file")
     return target

@@ -57,7 +57,7 @@ def feature_maps(
     2
     """
     shown = np.unique(labels).tolist()
-    numbered = len(classes) > len(MARKERS)
+    numbered = are_numbered(classes)
     names = [f"{label + 1} {classes[label]}" if numbered else classes[label] for label in shown]
     with chart_style():
         side = PANEL
@@ -81,6 +81,33 @@ def feature_maps(
                 _number_classes(axes, item.points, labels)
         _draw_legend(figure, legend, shown)
         return figure
+
+
+def feature_map(points: NDArray[Any], labels: NDArray[Any], *, numbered: bool) -> Figure:
+    """Draw the map of one model alone, for a page that writes name and legend itself.
+
+    Args:
+        points: (N, 2).
+        labels: (N,) the classes of the clips.
+        numbered: write the numbers of the classes, from 1, on the map.
+
+    >>> len(feature_map(np.eye(2), np.array([0, 1]), numbered=False).axes)
+    1
+    """
+    with chart_style():
+        side = LARGE_PANEL if len(np.unique(labels)) > MANY_CLASSES else PANEL
+        figure = new_figure(side, side)
+        inset = 1 / side  # room for the frame's line
+        axes = figure.add_axes((inset, inset, 1 - 2 * inset, 1 - 2 * inset))
+        _draw_points(axes, points, labels)
+        if numbered:
+            _number_classes(axes, points, labels)
+        return figure
+
+
+def are_numbered(classes: Sequence[str]) -> bool:
+    """Whether classes need numbers on a map, as there are more than markers."""
+    return len(classes) > len(MARKERS)
 
 
 def point_places(figure: Figure, index: int, points: NDArray[Any]) -> NDArray[np.float64]:

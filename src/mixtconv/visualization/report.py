@@ -1,7 +1,7 @@
 """The report: one HTML file that holds everything it shows and asks the network for nothing.
 
 `report.html.j2` is the page and `report.css` its look; what it writes out comes from
-`report_sections.py`.
+`report_scores.py`, `report_sections.py`, `report_maps.py` and `report_settings.py`.
 """
 
 from importlib.resources import files
@@ -11,9 +11,12 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mixtconv.models.file import write_atomically
 from mixtconv.visualization.confusion import confusion_order, row_shares
 from mixtconv.visualization.finding import finding
 from mixtconv.visualization.report_data import Report
+from mixtconv.visualization.report_maps import maps_section
+from mixtconv.visualization.report_scores import protocol_rows, protocols, score_table
 from mixtconv.visualization.report_sections import (
     class_rows,
     confusion_section,
@@ -21,9 +24,8 @@ from mixtconv.visualization.report_sections import (
     curves,
     example_section,
     kernel_section,
-    protocols,
-    score_table,
 )
+from mixtconv.visualization.report_settings import settings_section
 
 OPEN_EXAMPLES = 8
 """Examples that are shown at once; the others can be unfolded."""
@@ -34,7 +36,7 @@ LONG_LIST = 30
 def write_report(report: Report, path: str | Path) -> Path:
     """Write the report to a file, and return its path."""
     path = Path(path)
-    path.write_text(render_report(report), encoding="utf-8", newline="\n")
+    write_atomically(path, render_report(report).encode())
     return path
 
 
@@ -63,6 +65,7 @@ def render_report(report: Report) -> str:
         finding=finding(report),
         scores=score_table(report.results),
         protocols=protocols(report.results),
+        protocol_rows=protocol_rows(report.results),
         curves=curves(report.results),
         curve_rows=curve_rows(report.results),
         classes=class_rows(report, order),
@@ -76,5 +79,7 @@ def render_report(report: Report) -> str:
             for index, result in enumerate(report.results)
             if result.kernels
         ],
+        maps=maps_section(report, order),
+        settings=settings_section(report),
         long_list=LONG_LIST,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv.ops.taps import tap_offsets
+from mixtconv.visualization.clip_maps import ClipMaps
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,19 @@ class CurvePoint:
     val_loss: float
     top1: float
     """Validation top-1 in percent."""
+
+
+@dataclass(frozen=True)
+class ProtocolScore:
+    """Accuracies by one protocol of views, in percent."""
+
+    protocol: str
+    """Its name, such as `1x10`."""
+    description: str
+    """The protocol in words."""
+    top1: float
+    top5: float
+    mean_class_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,12 @@ class ModelResult:
     """Places in the order of the network; empty for a model without learned temporal kernels."""
     protocol: str = ""
     """How the videos were viewed to get the scores."""
+    protocol_scores: tuple[ProtocolScore, ...] = ()
+    """Scores by several protocols, alike for all results of a report."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What the model was trained with."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about what is missing or went wrong."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,9 @@ class Report:
     reverse_pairs: tuple[tuple[str, str], ...] = ()
     """Classes that are each other's reverse in time, if it is known."""
     settings: Mapping[str, object] = field(default_factory=dict)
+    """Of all results alike."""
+    maps: ClipMaps | None = None
+    """Features of clips on a plane, by the names of the results; None where none were asked for."""
     examples: tuple[ExampleStrip, ...] = ()
     version: str = ""
     """Version of the library that made the results."""
@@ -157,6 +180,12 @@ class Report:
                 raise ValueError(
                     f"the confusion matrix of {result.name} has shape {result.confusion.shape}, "
                     f"for {size} classes it must be ({size}, {size})"
+                )
+            first = [score.protocol for score in self.results[0].protocol_scores]
+            if [score.protocol for score in result.protocol_scores] != first:
+                raise ValueError(
+                    f"{result.name} is scored by other protocols than {self.results[0].name}; give "
+                    "every result the same"
                 )
         unknown = {name for pair in self.reverse_pairs for name in pair} - set(self.classes)
         if unknown:

@@ -22,84 +22,12 @@ from mixtconv.visualization.curves import learning_curves
 from mixtconv.visualization.frame_strip import frame_uris
 from mixtconv.visualization.inline_svg import inline_svg
 from mixtconv.visualization.kernels import TimeShares, temporal_kernels, time_shares
-from mixtconv.visualization.number_text import (
-    NOT_MEASURED,
-    duration,
-    in_common_unit,
-    number,
-    percent,
-)
+from mixtconv.visualization.number_text import NOT_MEASURED, number, percent
 from mixtconv.visualization.report_data import KernelSite, ModelResult, Report
 
 FRAMES_IN_A_ROW = 8
 OPEN_KERNEL_SITES = 6
 """Places whose kernels are shown at once; those between them can be unfolded."""
-
-
-# the table
-
-
-@dataclass(frozen=True)
-class Score:
-    text: str
-    is_best: bool
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    name: str
-    model: str
-    frames: int
-    params: str
-    macs: str
-    top1: Score
-    top5: Score
-    time: str
-
-
-@dataclass(frozen=True)
-class ScoreTable:
-    rows: list[ScoreRow]
-    params_unit: str
-    macs_unit: str
-
-
-def score_table(results: Sequence[ModelResult]) -> ScoreTable:
-    """The table of scores, each column in one unit."""
-    params_unit, params = in_common_unit([result.params for result in results])
-    macs_unit, macs = in_common_unit([result.macs for result in results])
-    columns = zip(
-        results,
-        params,
-        macs,
-        _mark_best([result.top1 for result in results]),
-        _mark_best([result.top5 for result in results]),
-        strict=True,
-    )
-    rows = [
-        ScoreRow(r.name, r.model, r.frames, p, m, top1, top5, duration(r.seconds))
-        for r, p, m, top1, top5 in columns
-    ]
-    return ScoreTable(rows, params_unit, macs_unit)
-
-
-def _mark_best(values: Sequence[float]) -> list[Score]:
-    """Scores as text; the best is marked where it is better than another."""
-    texts = [number(value, decimals=1) for value in values]
-    measured = [float(text) for text in texts if text != NOT_MEASURED]
-    differ = len(set(measured)) > 1
-    return [
-        Score(text, differ and text != NOT_MEASURED and float(text) == max(measured))
-        for text in texts
-    ]
-
-
-def protocols(results: Sequence[ModelResult]) -> list[str]:
-    """What is to be said about how the scores were measured."""
-    texts = {result.protocol for result in results}
-    if len(texts) == 1:
-        return sorted(texts - {""})
-    return [f"{result.name}: {result.protocol}" for result in results if result.protocol]
 
 
 # learning curves

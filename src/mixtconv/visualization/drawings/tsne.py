@@ -1,34 +1,24 @@
 """t-SNE maps of the features of model files, side by side on the same clips."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.loading import default_workers
-from mixtconv.data.protocol import Protocol
 from mixtconv.data.source import DataSource
-from mixtconv.evaluation.evaluate import Progress, counted, videos_for
-from mixtconv.evaluation.features import VideoFeatures, video_features
+from mixtconv.evaluation.evaluate import Progress
 from mixtconv.evaluation.reading import Reading
-from mixtconv.models import load_model, read_metadata
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models import read_metadata
+from mixtconv.visualization.clip_features import clip_features
+from mixtconv.visualization.clip_maps import clip_maps
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.embedding import (
-    MAX_CLIPS,
-    PERPLEXITY,
-    choose_clips,
-    embed,
-    fitting_perplexity,
-    require_sklearn,
-)
-from mixtconv.visualization.feature_map import FeatureMap, feature_maps, point_places
+from mixtconv.visualization.embedding import MAX_CLIPS, PERPLEXITY, require_sklearn
+from mixtconv.visualization.feature_map import feature_maps, point_places
 from mixtconv.visualization.hover_page import Spot
-from mixtconv.visualization.neighbours import NUM_NEIGHBOURS, neighbourhood_accuracy
+from mixtconv.visualization.neighbours import NUM_NEIGHBOURS
 
 SPOT = 3.0
 """Half the side of a point of the map, in pixels."""
@@ -64,38 +54,25 @@ def draw_tsne(
     reading = reading or Reading()
     if perplexity <= 0:
         raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
-    samples = [videos_for(path, data, split=reading.split) for path in models]
-    labels = np.array([sample.label for sample in samples[0]])
-    chosen = choose_clips(labels, limit=max_clips, seed=seed)
-    found = []
-    for index, path in enumerate(models):
-        own = [samples[index][place] for place in chosen]
-        found.append(_features(path, own, reading, _part(progress, index, len(models))))
-    common = sorted(set.intersection(*(set(item.indices.tolist()) for item in found)))
-    if not common:
-        first = next(video for item in found for video in item.unreadable)
-        raise ValueError(
-            f"none of the {len(chosen)} videos can be read by all models: {first.path}: "
-            f"{first.reason}"
-        )
-    shown = [samples[0][chosen[index]] for index in common]
-    matrices = [item.features[np.isin(item.indices, common)].numpy() for item in found]
-    unreadable = {video.path: video for item in found for video in item.unreadable}
-    classes = read_metadata(models[0])["spec"]["classes"]
+    names = _names(models)
+    found = clip_features(
+        dict(zip(names, models, strict=True)), data,
+        reading=reading, max_clips=max_clips, seed=seed, progress=progress,
+    )  # fmt: skip
     return drawing_of_features(
-        dict(zip(_names(models), matrices, strict=True)),
-        np.array([sample.label for sample in shown]),
-        classes,
-        clips=[str(sample.path) for sample in shown],
+        found.features,
+        found.labels,
+        read_metadata(models[0])["spec"]["classes"],
+        clips=found.clips,
         perplexity=perplexity,
         seed=seed,
-        left_out=len(labels) - len(chosen),
-        unreadable=tuple(unreadable.values()),
+        num_left_out=found.num_left_out,
+        unreadable=found.unreadable,
     )
 
 
 def drawing_of_features(
-    features: dict[str, NDArray[np.float32]],
+    features: Mapping[str, NDArray[np.float32]],
     labels: NDArray[np.int64],
     classes: Sequence[str],
     *,
@@ -103,7 +80,7 @@ def drawing_of_features(
     perplexity: float = PERPLEXITY,
     max_clips: int = MAX_CLIPS,
     seed: int = 0,
-    left_out: int = 0,
+    num_left_out: int = 0,
     unreadable: tuple[Unreadable, ...] = (),
 ) -> Drawing:
     """Draw features that are there already.
@@ -114,27 +91,22 @@ def drawing_of_features(
         classes: names.
         clips: what each clip is called.
         perplexity, max_clips, seed: as for `draw_tsne`.
-        left_out: clips that were left out before.
+        num_left_out: clips that were left out before.
         unreadable: videos that could not be read.
     """
-    chosen = choose_clips(labels, limit=max_clips, seed=seed)
-    left_out += len(labels) - len(chosen)
-    labels, clips = labels[chosen], [clips[index] for index in chosen]
-    maps = []
-    for name, matrix in features.items():
-        points = embed(matrix[chosen], perplexity=perplexity, seed=seed)
-        accuracy = neighbourhood_accuracy(matrix[chosen], labels)
-        on_map = neighbourhood_accuracy(points, labels, metric="euclidean")
-        maps.append(FeatureMap(name, points, accuracy, on_map))
+    found = clip_maps(
+        features, labels, clips,
+        perplexity=perplexity, max_clips=max_clips, seed=seed, num_left_out=num_left_out,
+    )  # fmt: skip
+    maps, labels = found.maps, found.labels
     figure = feature_maps(maps, labels, classes)
     spots = [
         Spot(x, y, SPOT, SPOT, f"{classes[label]}\n{clip}", classes[label])
         for index, item in enumerate(maps)
         for (x, y), label, clip in zip(
-            point_places(figure, index, item.points), labels, clips, strict=True
+            point_places(figure, index, item.points), labels, found.clips, strict=True
         )
     ]
-    used = fitting_perplexity(len(labels), perplexity)
     num_classes = len(np.unique(labels))
     return Drawing(
         title="t-SNE of the features before the last layer",
@@ -146,9 +118,9 @@ def drawing_of_features(
         figure=figure,
         numbers={
             "num_clips": len(labels),
-            "num_left_out": left_out,
+            "num_left_out": found.num_left_out,
             "num_classes": num_classes,
-            "perplexity": used,
+            "perplexity": found.perplexity,
             "neighbours": NUM_NEIGHBOURS,
             "models": [
                 {
@@ -161,42 +133,9 @@ def drawing_of_features(
         },
         columns=("model", "clips", "neighbourhood accuracy %", "of the map %"),
         rows=tuple((item.name, len(labels), item.accuracy, item.map_accuracy) for item in maps),
-        notes=_notes(len(labels), num_classes, left_out, used, perplexity),
+        notes=found.notes,
         spots=tuple(spots),
         unreadable=unreadable,
-    )
-
-
-def _notes(
-    num_clips: int, num_classes: int, left_out: int, used: float, perplexity: float
-) -> tuple[str, ...]:
-    notes = []
-    if left_out:
-        notes.append(
-            f"{num_clips} of {num_clips + left_out} clips are shown, chosen by chance, each class "
-            "in proportion; the neighbourhood accuracy is that of these"
-        )
-    if used < perplexity:
-        notes.append(f"perplexity {used:.3g} instead of {perplexity:g}, as there are few clips")
-    if num_clips == 1:
-        notes.append("one clip only: it has no neighbours")
-    elif num_classes == 1:
-        notes.append("one class only: neighbourhood accuracy says nothing and is not given")
-    return tuple(notes)
-
-
-def _features(
-    path: str | Path, samples: Sequence[VideoSample], reading: Reading, progress: Progress | None
-) -> VideoFeatures:
-    device = resolve_device(reading.device)
-    return video_features(
-        load_model(path, device=device),
-        samples,
-        protocol=Protocol.parse(reading.protocol),
-        batch_size=reading.batch_size,
-        workers=default_workers() if reading.workers is None else reading.workers,
-        autocast=autocast(reading.precision, device),
-        progress=lambda batches: counted(batches, len(samples), progress),
     )
 
 
@@ -207,16 +146,6 @@ def _names(models: Sequence[str | Path]) -> list[str]:
         f"{name} ({path})" if names.count(name) > 1 else name
         for name, path in zip(names, models, strict=True)
     ]
-
-
-def _part(progress: Progress | None, index: int, number: int) -> Progress | None:
-    """Progress of one model of several, told as progress of all."""
-
-    def tell(done: int, total: int) -> None:
-        assert progress is not None
-        progress(index * total + done, number * total)
-
-    return None if progress is None else tell
 
 
 def _or_none(value: float) -> float | None:
