@@ -4,13 +4,17 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
 from mixtconv import create_model
 from mixtconv.cli.main import main
-from mixtconv.models import save_model
+from mixtconv.models import load_model, save_model
+from mixtconv.training.data import training_catalog
 from mixtconv.training.fit import train
 from mixtconv.training.settings import TrainingSettings
 
@@ -95,10 +99,12 @@ def test_a_model_without_logs_is_reported_with_what_is_missing(
     names = [run["name"] for run in json.loads(out)["runs"]]
     assert names == ["mine", "bare", "tsn"]
     words = _words(Path(page).read_text())
-    for name in ("mine", "bare"):
-        remark = f"{name}: no metrics.json in"
+    for remark in (
+        "mine: a model file alone: its settings and learning curves are not known",
+        f"bare: no metrics.json in {bare}: its learning curves are not known",
+        f"bare: no config.yaml in {bare}: its settings are not known",
+    ):
         assert remark in err and remark in words
-        assert f"{name}: no config.yaml in" in words
     assert "What is missing" in words and "tsn: no" not in words
 
 
@@ -120,7 +126,32 @@ def test_an_unreadable_video_is_named_and_counts_as_wrong(
     told = ["report", str(runs / "tsn"), "--data", str(data), "--out", str(page), *HERE]
     assert main(told) == 1
     assert "bad.mp4" in capsys.readouterr().err
-    assert "1 of 5 videos cannot be read and count as wrong: bad.mp4" in _words(page.read_text())
+    words = _words(page.read_text())
+    assert "1 of 5 videos cannot be read; they count as wrong" in words and "bad.mp4" in words
+    assert "Of 5 clips of" in words  # as many as the score is about
+
+
+def _write_faulty(kind: str, runs: Path, folder: Path) -> None:
+    """Write a run that has one fault, named for it."""
+    place = folder / kind.lower()
+    if kind in ("OTHER", "TURNED"):
+        names = load_model(runs / "tsn").spec.classes if kind == "TURNED" else ("run", "jump")
+        save_model(
+            create_model("tsn_test_resnet", classes=names[::-1]), place / "model.safetensors"
+        )
+    elif kind in ("BROKEN", "GONE", "TWISTED", "DIVERGED"):
+        shutil.copytree(runs / "tsn", place)
+    if kind == "BROKEN":
+        (place / "metrics.json").write_text('{"epochs": [{"epoch": 1}]}')
+    if kind == "TWISTED":
+        (place / "config.yaml").write_text("[1, 2]")
+    if kind == "GONE":
+        config = yaml.safe_load((place / "config.yaml").read_text())
+        (place / "config.yaml").write_text(yaml.safe_dump(config | {"data": "nowhere/at/all"}))
+    if kind == "DIVERGED":
+        model = load_model(place)
+        torch.nn.init.constant_(model.head.weight, float("nan"))
+        save_model(model, place / "model.safetensors", notes=model.notes)
 
 
 @pytest.mark.parametrize(
@@ -129,25 +160,28 @@ def test_an_unreadable_video_is_named_and_counts_as_wrong(
         (["RUNS/tsn", "RUNS/tsn"], "is given twice"),
         (["RUNS/nothing"], "there is no model file"),
         (["RUNS/tsn", "--out", "page.png"], "written as .html"),
+        (["RUNS/tsn", "RUNS/mstnet/../tsn/model.safetensors"], "is given twice"),
         (["RUNS/tsn", "--root", "x"], "give its name as --data"),
+        (["RUNS/tsn", "--official-split", "2"], "give its name as --data"),
+        (["RUNS/tsn", "--out", "RUNS/tsn/config.yaml/page.html"], "config.yaml is a file"),
+        (["RUNS/mstnet", "--more-protocols", "[25x10]"], "looks across"),
+        (["GONE"], "which gone was trained with, is not there"),
+        (["TWISTED"], "must give settings by name"),
+        (["RUNS/tsn", "DIVERGED"], "diverged/model.safetensors gives scores that are no finite"),
         (["RUNS/tsn", "--data", "nowhere"], "nowhere"),
         (["RUNS/tsn", "--more-protocols", "[1x2]"], "1, 3, 5 or 10 crops"),
         (["RUNS/tsn", "--num-examples", "-1"], "--num-examples is -1"),
         (["RUNS/tsn", "OTHER"], "a report compares models of the same classes"),
+        (["RUNS/tsn", "TURNED"], "have their classes in another order"),
         (["BROKEN"], "does not hold the record of a run"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(
     words: list[str], says: str, runs: Path, tmp_path: Path, capsys
 ) -> None:
-    save_model(
-        create_model("tsn_test_resnet", classes=["jump", "run"]), tmp_path / "model.safetensors"
-    )
-    broken = shutil.copytree(runs / "tsn", tmp_path / "broken")
-    (broken / "metrics.json").write_text('{"epochs": [{"epoch": 1}]}')
-    places = {"RUNS": str(runs), "OTHER": str(tmp_path), "BROKEN": str(broken)}
-    for name, place in places.items():
-        words = [word.replace(name, place) for word in words]
+    _write_faulty(words[-1], runs, tmp_path)
+    words = [word.replace("RUNS", str(runs)) for word in words]
+    words = [str(tmp_path / word.lower()) if word.isupper() else word for word in words]
     where = [] if "--out" in words else ["--out", str(tmp_path / "page.html")]
     assert main(["report", *words, *where, *HERE]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -165,3 +199,61 @@ def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path, capsys) -> 
     assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
     names = [run["name"] for run in json.loads(capsys.readouterr().out)["runs"]]
     assert names == ["a/run", "b/run"]
+    alone = shutil.copy(runs / "tsn" / "model.safetensors", tmp_path / "a" / "run.safetensors")
+    told = ["report", str(tmp_path / "a" / "run"), str(alone)]
+    assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
+    names = [run["name"] for run in json.loads(capsys.readouterr().out)["runs"]]
+    assert names == ["run", "run.safetensors"]
+
+
+def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
+    tiny_dataset: Path, tmp_path: Path, capsys
+) -> None:
+    """A folder without val/, of which the run held out some videos."""
+    data = tmp_path / "clips"
+    for video in sorted(tiny_dataset.rglob("*.mp4")):
+        target = data / video.parent.name / f"{video.parent.parent.name}_{video.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video, target)
+    settings = TrainingSettings(
+        data=str(data), out=str(tmp_path / "run"), model="tsn_test_resnet", weights="none",
+        num_frames=4, image_size=32, epochs=1, batch_size=4, val_fraction=0.5, workers=0,
+        device="cpu",
+    )  # fmt: skip
+    train(settings)
+    held_out = len(training_catalog(settings).val)
+    every = len(list(data.rglob("*.mp4")))
+    page = tmp_path / "page.html"
+    for words, number, says in (
+        ([], held_out, "those held out for validation"),
+        (["--split", "all"], every, "also any that a model was trained on"),
+        (["--data", str(data)], every, "also any that a model was trained on"),
+    ):
+        told = ["report", str(tmp_path / "run"), *words, "--out", str(page), *HERE]
+        assert main([*told, "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["num_videos"] == number
+        assert f"scored on {number} videos" in (found := _words(page.read_text())) and says in found
+    assert held_out < every
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    elsewhere = config | {"data": str(data / ".." / "clips")}  # the same folder in other words
+    (tmp_path / "other" / "config.yaml").write_text(yaml.safe_dump(elsewhere))
+    assert main(["report", *told[1:2], str(tmp_path / "other"), "--out", str(page), *HERE]) == 0
+
+
+def test_without_scikit_learn_the_page_does_without_maps(
+    runs: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    for name in ("decomposition", "manifold", "neighbors"):
+        monkeypatch.setitem(sys.modules, f"sklearn.{name}", None)
+    page = tmp_path / "page.html"
+    assert main(["report", str(runs / "tsn"), "--out", str(page), *HERE[:4]]) == 0
+    assert "no maps: t-SNE needs scikit-learn" in capsys.readouterr().err
+    assert "No maps: t-SNE needs scikit-learn" in _words(page.read_text())
+
+
+def test_protocols_that_are_the_same_are_scored_once(runs: Path, tmp_path: Path, capsys) -> None:
+    told = ["report", str(runs / "tsn"), "--protocol", "10x3", "--more-protocols", "[tsm-10x3,1x1]"]
+    assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [score["protocol"] for score in run["scores"]] == ["10x3", "1x1"]

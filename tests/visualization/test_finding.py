@@ -23,6 +23,13 @@ def test_a_small_lead_is_not_called_one(new_report, new_result):
     assert finding(new_report(results=near))[1].endswith("cannot tell from chance.")
     same = (new_result(name="a"), new_result(name="b"))
     assert finding(new_report(results=same))[1] == "a and b score the same."
+    more = (*same, new_result(name="c"), new_result(name="d", top1=60.0))
+    assert finding(new_report(results=more))[1] == "a, b and c score the same."
+
+
+def test_clips_that_could_not_be_read_are_among_those_scored(new_report, new_result):
+    one = new_result(confusion=np.eye(4, dtype=int), num_unreadable=3)
+    assert finding(new_report(results=(one,)))[0].startswith("Of 7 clips of 4 classes")
 
 
 def test_errors_that_reverse_time(new_report):

@@ -9,7 +9,7 @@ from mixtconv.visualization import ProtocolScore, render_report
 from mixtconv.visualization.clip_maps import ClipMaps, clip_maps
 from mixtconv.visualization.confusion import confusion_order, row_shares
 from mixtconv.visualization.report_maps import maps_section
-from mixtconv.visualization.report_scores import protocol_rows
+from mixtconv.visualization.report_scores import protocol_rows, protocols
 from mixtconv.visualization.report_settings import settings_section
 
 
@@ -40,6 +40,15 @@ def test_the_best_of_each_protocol_is_marked(new_result) -> None:
     ]  # fmt: skip
     assert [row.top1.is_best for row in rows] == [False, True, True, False]
     assert not any(row.top5.is_best for row in rows)
+
+
+def test_a_way_of_scoring_is_told_once_with_its_models(new_result) -> None:
+    ways = {"a": "1 clip", "b": "2 clips", "c": "1 clip", "d": ""}
+    results = [new_result(name=name, protocol=text) for name, text in ways.items()]
+    assert protocols(results) == ["a and c: 1 clip", "b: 2 clips"]
+    assert protocols([results[0], results[2]]) == ["1 clip"]
+    assert protocols([results[0], results[3]]) == ["a: 1 clip"]  # of d nothing is known
+    assert protocols([results[3]]) == []
 
 
 def test_scores_by_other_protocols_are_refused(new_report, new_result) -> None:

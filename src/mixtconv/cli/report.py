@@ -3,6 +3,7 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.data.listing import count_of
 from mixtconv.evaluation.reading import Reading
 from mixtconv.training.report_settings import ReportData, ReportScale
 
@@ -48,6 +49,6 @@ def report(
     if format == "json":
         print_json(result.to_dict())
     else:
-        print_table(result.columns, result.rows, title=f"{result.num_videos} videos")
+        print_table(result.columns, result.rows, title=count_of(result.num_videos, "video"))
     logger.info("wrote %s", result.path)
     return 1 if result.unreadable else 0

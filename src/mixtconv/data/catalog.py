@@ -108,7 +108,7 @@ def load_labelled_videos(
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     if split is None:
-        split = "val" if any(video.split for video in listing.videos) else "all"
+        split = _default_split(listing)
     division = _divide(listing.videos, val_fraction)
     chosen = {
         "train": division.train,
@@ -123,6 +123,21 @@ def load_labelled_videos(
             "choose another split, or 'all'"
         )
     return _samples(chosen, tuple(classes))
+
+
+def default_split(
+    data: str | Path | DataSource, *, classes: Sequence[str]
+) -> Literal["val", "all"]:
+    """The split that `load_labelled_videos` takes by default.
+
+    Raises:
+        ValueError: the data cannot be used, or a label is not in `classes`.
+    """
+    return _default_split(list_videos(data, classes=classes, keep_missing=True))
+
+
+def _default_split(listing: VideoListing) -> Literal["val", "all"]:
+    return "val" if any(video.split for video in listing.videos) else "all"
 
 
 def list_videos(

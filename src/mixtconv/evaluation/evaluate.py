@@ -141,6 +141,11 @@ def evaluate_model(
             launch=launch,
             progress=lambda batches: counted(batches, len(own_share), progress),
         )
+    if not scores.logits.isfinite().all():
+        raise ValueError(
+            f"{model} gives scores that are no finite numbers: it has diverged in training; train "
+            "it with a smaller --lr, or --clip-gradient"
+        )
     source = ScoreSource(
         model=str(model),
         modality=recogniser.spec.modality,

@@ -18,14 +18,14 @@ from mixtconv.evaluation.reading import Reading
 from mixtconv.models.device import resolve_device
 from mixtconv.models.file import write_atomically
 from mixtconv.training.fit import train
+from mixtconv.training.report_content import make_report
 from mixtconv.training.report_settings import ReportScale
 from mixtconv.training.run_folder import read_run
-from mixtconv.training.run_report import (
+from mixtconv.training.scored_runs import (
     Progress,
     ScoredRun,
     ScoredRuns,
     ShowProgress,
-    make_report,
     score_runs,
 )
 from mixtconv.training.settings import TrainingSettings
@@ -154,7 +154,7 @@ def run_demo(
         trained, dataset.root, reading=reading, scale=ReportScale(), seed=seed, progress=progress
     )
     for run in scored.runs:
-        logger.info("%s: top-1 %.2f %%", run.name, run.scores.accuracy.top1)
+        logger.info("%s: top-1 %.2f %%", run.name, run.evaluation.accuracy.top1)
     report_path = write_report(_report(scored, dataset, scale), folder / "report.html")
     models = tuple(_summary(run) for run in scored.runs)
     seconds = time.perf_counter() - start
@@ -165,7 +165,7 @@ def run_demo(
         "quick": quick,
         "seed": seed,
         "num_classes": len(dataset.classes),
-        "protocol": scored.runs[0].scores.protocol_description,
+        "protocol": scored.runs[0].evaluation.protocol_description,
         "seconds": seconds,
     }
     write_atomically(results, json.dumps(content, indent=2).encode())
@@ -213,8 +213,8 @@ def _report(scored: ScoredRuns, dataset: SyntheticDataset, scale: DemoScale) -> 
 def _summary(run: ScoredRun) -> DemoModel:
     return DemoModel(
         model=run.spec.name,
-        top1=run.scores.accuracy.top1,
-        top5=run.scores.accuracy.top5,
+        top1=run.evaluation.accuracy.top1,
+        top5=run.evaluation.accuracy.top5,
         params=run.complexity.params,
         macs=run.complexity.macs,
         seconds=sum(row.seconds for row in run.run.epochs or ()),

@@ -1,18 +1,20 @@
 """`mixtconv report`: from the folders of runs to a page."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixtconv.data.catalog import default_split
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.source import DataSource
-from mixtconv.evaluation.reading import Reading
-from mixtconv.models import read_metadata
-from mixtconv.models.location import MODEL_FILE
+from mixtconv.data.listing import count_of
+from mixtconv.evaluation.reading import Reading, SplitChoice
+from mixtconv.models.file import refuse_unwritable
+from mixtconv.training.report_content import make_report
+from mixtconv.training.report_inputs import find_data, find_runs
 from mixtconv.training.report_settings import ReportData, ReportScale
-from mixtconv.training.run_folder import TrainedRun, read_run
-from mixtconv.training.run_report import Progress, ScoredRuns, make_report, score_runs
+from mixtconv.training.scored_runs import Progress, ScoredRuns, score_runs
 from mixtconv.visualization.drawing import check_picture_path
 from mixtconv.visualization.number_text import joined
 from mixtconv.visualization.report import write_report
@@ -31,7 +33,7 @@ class RunsReport:
 
     @property
     def num_videos(self) -> int:
-        return self.scored.runs[0].scores.num_videos
+        return self.scored.runs[0].evaluation.num_videos
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
@@ -114,7 +116,7 @@ class RunsReport:
     def _neighbourhoods(self) -> dict[str, float]:
         """Neighbourhood accuracies by run, where they are defined."""
         maps = self.scored.maps.maps if self.scored.maps else ()
-        return {item.name: item.accuracy for item in maps if item.accuracy == item.accuracy}
+        return {item.name: item.accuracy for item in maps if math.isfinite(item.accuracy)}
 
 
 def report_runs(
@@ -134,7 +136,8 @@ def report_runs(
         runs: folders of runs, or model files.
         data: the videos; by default those that the runs were trained with.
         out: file of the page.
-        reading: which of the videos, and how they are read.
+        reading: which of the videos, and how they are read; by default those that the runs held
+            out, of other videos those that `evaluate_model` takes.
         scale: how much stands on the page.
         title: of the page.
         seed: seed of the choice of clips for the maps, and of these.
@@ -145,78 +148,39 @@ def report_runs(
         OSError: the page cannot be written.
     """
     path = check_picture_path(out, [".html"])
-    found = dict(zip(_names(runs), map(read_run, runs), strict=True))
-    _check_classes(found)
-    source = _data_of(found, data)
-    scored = score_runs(found, source, reading=reading, scale=scale, seed=seed, progress=progress)
+    found, classes = find_runs(runs)
+    source = find_data(found, data)
+    refuse_unwritable(path)
+    split = reading.split
+    if split is None:  # of what a run was trained on, only what it held out says something
+        split = "val" if data.data is None else default_split(source, classes=classes)
+    scored = score_runs(
+        found, source, reading=replace(reading, split=split), scale=scale, seed=seed,
+        progress=progress,
+    )  # fmt: skip
     name = source.data if source.root is None else f"{source.data} in {source.root}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = make_report(
         scored,
         title=title or f"{_listed(list(found))} on {name}",
-        intro=[_intro(scored, name, reading)],
+        intro=[_intro(scored, name, split)],
         num_examples=scale.num_examples,
     )
     return RunsReport(write_report(report, path), name, scored)
-
-
-def _names(runs: Sequence[str | Path]) -> list[str]:
-    """What runs are called: the last parts of their paths, as many as tell them apart."""
-    parts = []
-    for run in runs:
-        path = Path(run)
-        if path.name == MODEL_FILE and len(path.parts) > 1:
-            path = path.parent
-        parts.append(path.resolve().parts if str(path) in (".", "..") else path.parts)
-    if len(set(parts)) < len(parts):
-        twice = next(run for run, own in zip(runs, parts, strict=True) if parts.count(own) > 1)
-        raise ValueError(f"{twice} is given twice; give each run once")
-    count = 1
-    while len({own[-count:] for own in parts}) < len(parts):
-        count += 1
-    return ["/".join(own[-count:]).removesuffix(".safetensors") for own in parts]
-
-
-def _check_classes(runs: dict[str, TrainedRun]) -> None:
-    classes = {name: read_metadata(run.model)["spec"]["classes"] for name, run in runs.items()}
-    first, *others = classes
-    for other in others:
-        if classes[other] != classes[first]:
-            raise ValueError(
-                f"{first} knows {len(classes[first])} classes and {other} {len(classes[other])}, "
-                "or they are others or in another order; a report compares models of the same "
-                "classes"
-            )
-
-
-def _data_of(runs: dict[str, TrainedRun], data: ReportData) -> DataSource:
-    """The videos that are asked for, or those that all runs were trained with."""
-    if data.data is not None:
-        return DataSource(data.data, data.root, data.official_split, data.class_order)
-    if data.root is not None:
-        raise ValueError("--root belongs to a known dataset; give its name as --data")
-    sources = {
-        name: DataSource(own.data, own.root, own.official_split, own.class_order)
-        for name, run in runs.items()
-        if (own := run.settings) is not None
-    }
-    if not sources:
-        raise ValueError(
-            f"no config.yaml lies beside {next(iter(runs.values())).model}, so the videos that it "
-            "was trained with are not known; give --data"
-        )
-    if len(set(sources.values())) > 1:
-        named = ", ".join(f"{name} with {source.data}" for name, source in sources.items())
-        raise ValueError(f"the runs were trained with other videos ({named}); give --data")
-    return next(iter(sources.values()))
 
 
 def _listed(names: Sequence[str]) -> str:
     return joined(names) if len(names) <= MAX_NAMES_IN_TITLE else f"{len(names)} models"
 
 
-def _intro(scored: ScoredRuns, data: str, reading: Reading) -> str:
-    evaluation = scored.runs[0].scores
-    which = f"split {reading.split}" if reading.split else "its val split, or all without one"
-    models = "1 model" if len(scored.runs) == 1 else f"{len(scored.runs)} models"
-    return f"{models} scored on {evaluation.num_videos} videos of {data} ({which})."
+_SPLITS: dict[SplitChoice, str] = {
+    "val": "those held out for validation",
+    "train": "those for training",
+    "test": "its test split",
+    "all": "all that there are, also any that a model was trained on",
+}
+
+
+def _intro(scored: ScoredRuns, data: str, split: SplitChoice) -> str:
+    models = count_of(len(scored.runs), "model")
+    videos = count_of(scored.runs[0].evaluation.num_videos, "video")
+    return f"{models} scored on {videos} of {data}: {_SPLITS[split]}."

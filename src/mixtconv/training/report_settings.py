@@ -11,7 +11,7 @@ class ReportData:
 
     data: str | None = None
     """Folder of class folders, CSV of path and label, or with --root the name of a known dataset;
-    default what the runs were trained with."""
+    default what the runs were trained with, and of that, without --split, what they held out."""
     root: str | None = None
     """Folder of the known dataset, in the layout in which it is distributed."""
     official_split: int = 1

@@ -49,6 +49,8 @@ class TrainedRun:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Sentences about what is missing."""
+        if self.model.name != MODEL_FILE:
+            return ("a model file alone: its settings and learning curves are not known",)
         folder = self.model.parent
         remarks = []
         if self.settings is None:
@@ -88,8 +90,11 @@ def load_settings(path: Path) -> TrainingSettings:
         ValueError: a file that does not hold the settings of a run.
     """
     try:
-        return TrainingSettings(**yaml.safe_load(path.read_text()))
-    except (TypeError, yaml.YAMLError) as error:
+        settings = yaml.safe_load(path.read_text())
+        if not isinstance(settings, dict):
+            raise TypeError("it must give settings by name")
+        return TrainingSettings(**settings)
+    except (TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} does not hold the settings of a run: {error}") from error
 
 
@@ -102,7 +107,7 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
     try:
         rows = json.loads(path.read_text())["epochs"]
         return tuple(EpochRecord(**_measured(row)) for row in rows)
-    except (TypeError, AttributeError, KeyError, json.JSONDecodeError) as error:
+    except (TypeError, AttributeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} does not hold the record of a run ({error!r}); mend it, or remove it to do "
             "without learning curves"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from mixtconv.data.listing import count_of
 from mixtconv.visualization.confusion import top_confusions
 from mixtconv.visualization.number_text import joined, percent
 from mixtconv.visualization.report_data import ModelResult, Report
@@ -24,7 +25,7 @@ def finding(report: Report) -> list[str]:
         return []
     sentences = [_scores(ranked, len(report.classes))]
     if len(ranked) > 1:
-        sentences.append(_lead(ranked[0], ranked[1]))
+        sentences.append(_lead(ranked))
     if report.reverse_pairs:
         sentences += _reversals(ranked, report)
     else:
@@ -33,17 +34,19 @@ def finding(report: Report) -> list[str]:
 
 
 def _scores(ranked: Sequence[ModelResult], num_classes: int) -> str:
-    clips = ranked[0].confusion.sum()
+    clips = f"{count_of(ranked[0].num_clips, 'clip')} of {count_of(num_classes, 'class')}"
     scores = joined([f"{result.name} {percent(result.top1)}" for result in ranked])
     if len(ranked) == 1:
-        return f"Of {clips} clips of {num_classes} classes, top-1 accuracy: {scores}."
-    return f"Top-1 accuracy on {clips} clips of {num_classes} classes, best first: {scores}."
+        return f"Of {clips}, top-1 accuracy: {scores}."
+    return f"Top-1 accuracy on {clips}, best first: {scores}."
 
 
-def _lead(best: ModelResult, second: ModelResult) -> str:
+def _lead(ranked: Sequence[ModelResult]) -> str:
+    best, second = ranked[:2]
     difference = best.top1 - second.top1
     if difference == 0:
-        return f"{best.name} and {second.name} score the same."
+        equal = [result.name for result in ranked if result.top1 == best.top1]
+        return f"{joined(equal)} score the same."
     text = f"{best.name} is {difference:.1f} percentage points ahead of {second.name}"
     if difference < STANDARD_ERRORS * _standard_error(best, second):
         return f"{text}, which so few clips cannot tell from chance."
@@ -57,7 +60,7 @@ def _standard_error(first: ModelResult, second: ModelResult) -> float:
     """
     variance = 0.0
     for result in (first, second):
-        clips = int(result.confusion.sum()) + 2
+        clips = result.num_clips + 2
         right = (result.top1 / 100 * (clips - 2) + 1) / clips
         variance += right * (1 - right) / clips
     return 100 * math.sqrt(variance)

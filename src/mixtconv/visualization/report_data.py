@@ -133,7 +133,8 @@ class ModelResult:
     seconds: float
     """Training time."""
     confusion: NDArray[Any]
-    """(classes, classes), clips by true class (rows) and predicted class (columns)."""
+    """(classes, classes), clips by true class (rows) and predicted class (columns); without those
+    that could not be read."""
     curve: tuple[CurvePoint, ...] = ()
     kernels: tuple[KernelSite, ...] = ()
     """Places in the order of the network; empty for a model without learned temporal kernels."""
@@ -145,6 +146,13 @@ class ModelResult:
     """What the model was trained with."""
     remarks: tuple[str, ...] = ()
     """Sentences about what is missing or went wrong."""
+    num_unreadable: int = 0
+    """Clips that could not be read; they count as wrong."""
+
+    @property
+    def num_clips(self) -> int:
+        """All clips that the scores are about."""
+        return int(self.confusion.sum()) + self.num_unreadable
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mixtconv.visualization.number_text import NOT_MEASURED, duration, in_common_unit, number
+from mixtconv.visualization.number_text import (
+    NOT_MEASURED,
+    duration,
+    in_common_unit,
+    joined,
+    number,
+)
 from mixtconv.visualization.report_data import ModelResult
 
 
@@ -76,11 +82,14 @@ def protocol_rows(results: Sequence[ModelResult]) -> list[ProtocolRow]:
 
 
 def protocols(results: Sequence[ModelResult]) -> list[str]:
-    """What is to be said about how the scores were measured."""
-    texts = {result.protocol for result in results}
-    if len(texts) == 1:
-        return sorted(texts - {""})
-    return [f"{result.name}: {result.protocol}" for result in results if result.protocol]
+    """What is to be said about how scores were measured: each way with its models."""
+    by_text: dict[str, list[str]] = {}
+    for result in results:
+        if result.protocol:
+            by_text.setdefault(result.protocol, []).append(result.name)
+    if len(by_text) == 1 and len(next(iter(by_text.values()))) == len(results):
+        return list(by_text)
+    return [f"{joined(names)}: {text}" for text, names in by_text.items()]
 
 
 def _mark_best(values: Sequence[float]) -> list[Score]:

@@ -1,11 +1,11 @@
-"""Which clips a report shows, and what it does where maps cannot be made."""
+"""Which clips a report shows."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from mixtconv.training.run_report import choose_examples
+from mixtconv.training.report_content import choose_examples
 
 
 def _run(predicted: list[int], labels: list[int], unreadable: tuple[int, ...] = ()) -> Any:
@@ -15,7 +15,7 @@ def _run(predicted: list[int], labels: list[int], unreadable: tuple[int, ...] = 
     scores = SimpleNamespace(
         scores=torch.eye(3)[predicted], labels=torch.tensor(labels), readable=readable
     )
-    return SimpleNamespace(scores=SimpleNamespace(scores=scores))
+    return SimpleNamespace(evaluation=SimpleNamespace(scores=scores))
 
 
 def test_clips_that_tell_models_apart_come_first_and_classes_take_turns() -> None:
