@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixtconv.visualization import CurvePoint, KernelGroup, KernelSite, render_report, write_report
+from mixtconv.visualization import (
+    CurvePoint,
+    ExampleStrip,
+    KernelGroup,
+    KernelSite,
+    Prediction,
+    render_report,
+    write_report,
+)
+from mixtconv.visualization.clip_maps import ClipMaps
+from mixtconv.visualization.feature_map import FeatureMap
 from mixtconv.visualization.palette import CSS_VARIABLES
 
 VOID = {"meta", "link", "img", "br", "wbr", "hr", "input"}
@@ -222,3 +232,39 @@ def test_a_browser_shows_it_without_errors(text, tmp_path: Path):
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr, done.stderr
     assert len(Page(done.stdout).all("svg")) == NUM_PICTURES
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium on the PATH")
+@pytest.mark.parametrize("width", [500, 1200])
+def test_names_without_a_space_do_not_widen_the_page(
+    width: int, new_report, new_result, tmp_path: Path
+):
+    classes = ("x" * 300, "y" * 120, "z" * 60, "short")
+    frames = np.zeros((8, 8, 8, 3), np.uint8)
+    said = (Prediction("m" * 90, classes[1], 0.9),)
+    points = np.arange(8.0).reshape(4, 2)
+    maps = ClipMaps(np.arange(4), ("a", "b", "c", "d"), (FeatureMap("m" * 90, points, 1, 1),), 30.0)
+    text = render_report(
+        new_report(
+            classes=classes, results=(new_result(name="m" * 90),), maps=maps,
+            examples=(ExampleStrip(frames, classes[0], said, source="v" * 200 + ".mp4"),),
+        )
+    )  # fmt: skip
+    measure = """<script>
+    const wide = [...document.querySelectorAll("main *")].filter(
+      (item) => item.getBoundingClientRect().right > innerWidth &&
+        !item.closest(".scroll, .chart"));
+    document.title = wide.map((item) => item.tagName + "." + item.className).join(" ");
+    </script>"""
+    text = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", f"{measure}</body>")
+    page = tmp_path / "report.html"
+    page.write_text(text, encoding="utf-8")
+    flags = (
+        *CHROMIUM_FLAGS,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},900",
+    )
+    done = subprocess.run(
+        ["chromium", *flags, page.as_uri()], capture_output=True, text=True, timeout=600, check=True
+    )
+    assert re.findall(r"<title>(.*?)</title>", done.stdout) == [""]
