@@ -165,6 +165,7 @@ def _write_faulty(kind: str, runs: Path, folder: Path) -> None:
         (["RUNS/tsn", "--official-split", "2"], "give its name as --data"),
         (["RUNS/tsn", "--out", "RUNS/tsn/config.yaml/page.html"], "config.yaml is a file"),
         (["RUNS/mstnet", "--more-protocols", "[25x10]"], "looks across"),
+        (["RUNS/tsn", "GONE"], "were trained with other videos (tsn with"),
         (["GONE"], "which gone was trained with, is not there"),
         (["TWISTED"], "must give settings by name"),
         (["RUNS/tsn", "DIVERGED"], "diverged/model.safetensors gives scores that are no finite"),

@@ -99,7 +99,7 @@ def find_data(runs: dict[str, TrainedRun], data: ReportData) -> DataSource:
             "was trained with are not known; give --data"
         )
     if len({_located(source) for source in sources.values()}) > 1:
-        named = ", ".join(f"{name} with {source.data}" for name, source in sources.items())
+        named = ", ".join(f"{name} with {_described(source)}" for name, source in sources.items())
         raise ValueError(f"the runs were trained with other videos ({named}); give --data")
     name, source = next(iter(sources.items()))
     if not Path(source.root or source.data).exists():
@@ -108,6 +108,15 @@ def find_data(runs: dict[str, TrainedRun], data: ReportData) -> DataSource:
             f"for {Path(source.root or source.data).absolute()}); give --data"
         )
     return source
+
+
+def _described(source: DataSource) -> str:
+    if source.root is None:
+        return source.data
+    return (
+        f"split {source.official_split} of {source.data} in {source.root}, classes as "
+        f"{source.class_order}"
+    )
 
 
 def _located(source: DataSource) -> DataSource:
