@@ -51,6 +51,9 @@ def test_every_subject_writes_its_picture_and_prints_numbers(
         (["cam", "MODEL", "DATA/val", "--out", "c.mp4"], "written as .png or .svg"),
         (["tsne", "MODEL", "DATA", "--out", "t.mp4"], "written as .png, .svg or .html"),
         (["tsne", "MODEL", "DATA", "--perplexity", "0"], "--perplexity is 0"),
+        (["tsne", "MODEL", "DATA", "--max-clips", "0"], "--max-clips is 0"),
+        (["tsne", "MODEL", "MODEL", "DATA"], "is given twice"),
+        (["kernels", "MODEL", "--out", "MODEL/k.png"], "model.safetensors is a file"),
         (["tsne", "MODEL", "DATA", "--batch-size", "0"], "--batch-size is 0"),
         (["confusion", "MODEL"], "not a scores file"),
         (["confusion", "nowhere"], "there is no scores file nowhere"),
@@ -64,7 +67,8 @@ def test_what_cannot_be_used_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     known = {"MODEL": model, "DATA": str(tiny_dataset)}
-    words = [known.get(word, word.replace("DATA", str(tiny_dataset))) for word in words]
+    for name, place in known.items():
+        words = [word.replace(name, place) for word in words]
     assert main(["visualize", *words]) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1

@@ -10,7 +10,6 @@ from mixtconv.data.catalog import default_split
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.listing import count_of
 from mixtconv.evaluation.reading import Reading, SplitChoice
-from mixtconv.models.file import refuse_unwritable
 from mixtconv.training.report_content import make_report
 from mixtconv.training.report_inputs import find_data, find_runs
 from mixtconv.training.report_settings import ReportData, ReportScale
@@ -150,7 +149,6 @@ def report_runs(
     path = check_picture_path(out, [".html"])
     found, classes = find_runs(runs)
     source = find_data(found, data)
-    refuse_unwritable(path)
     split = reading.split
     if split is None:  # of what a run was trained on, only what it held out says something
         split = "val" if data.data is None else default_split(source, classes=classes)

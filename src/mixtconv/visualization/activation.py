@@ -46,7 +46,8 @@ def class_activation(
         label: the class; by default the one that the model predicts.
 
     Raises:
-        ValueError: a backbone without a feature map, or a class that the model does not have.
+        ValueError: a backbone without a feature map, a class that the model does not have, or a
+            model that has diverged.
 
     >>> from mixtconv import create_model
     >>> model = create_model("mstnet_resnet18", num_classes=4, image_size=64).eval()
@@ -61,6 +62,11 @@ def class_activation(
         )
     with torch.enable_grad(), _recorded(model.backbone) as outputs:
         logits = model(clip[None])[0]  # (K,)
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"{model.spec.name} gives scores that are no finite numbers: it has diverged in "
+                "training; train it with a smaller --lr"
+            )
         chosen = int(logits.argmax()) if label is None else label
         for name, output in reversed(outputs):
             if not output.requires_grad:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.video_writer import write_video
-from mixtconv.models.file import write_atomically
+from mixtconv.models.file import refuse_unwritable, write_atomically
 from mixtconv.visualization.hover_page import Spot, hover_page
 from mixtconv.visualization.palette import chart_style
 
@@ -60,10 +60,13 @@ class Drawing:
 
 
 def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
-    """Refuse a file name that no picture can be written under, before work is spent on it.
+    """Refuse a file that no picture can be written as, before work is spent on it.
+
+    Makes the folder of the file.
 
     Raises:
         ValueError: another suffix than the allowed ones, or a folder of that name.
+        OSError: nothing can be written there.
 
     >>> check_picture_path("map.jpg", STILL)
     Traceback (most recent call last):
@@ -76,6 +79,7 @@ def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
         raise ValueError(f"--out is {str(path)!r}; this is written as {suffixes}")
     if target.is_dir():
         raise ValueError(f"--out is {str(path)!r}, which is a folder; give the name of a file")
+    refuse_unwritable(target)
     return target
 
 
@@ -88,7 +92,6 @@ def write_drawing(drawing: Drawing, path: str | Path) -> Path:
     """
     can_write = [*INTERACTIVE] if drawing.spots else [*STILL]
     target = check_picture_path(path, can_write + ([".mp4"] if drawing.film else []))
-    target.parent.mkdir(parents=True, exist_ok=True)
     _WRITERS[target.suffix.lower()](drawing, target)
     return target
 

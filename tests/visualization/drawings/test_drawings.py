@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mixtconv.data.catalog import load_labelled_videos
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import save_scores
-from mixtconv.models import load_model
+from mixtconv.models import load_model, save_model
 from mixtconv.visualization.drawings import (
     draw_activation,
     draw_confusion,
@@ -182,6 +183,36 @@ def test_activation_of_several_videos_names_the_unreadable(
         draw_activation(path, [folder / "bad.mp4"])
     with pytest.raises(ValueError, match="unknown class 'jump'"):
         draw_activation(path, videos, label="jump")
+
+
+def test_where_nothing_speaks_for_a_class_it_is_said(make_model, tiny_dataset: Path) -> None:
+    video = min((tiny_dataset / "val").rglob("*.mp4"))
+    path = make_model()
+    model = load_model(path)
+    with torch.no_grad():  # the first class grows where any feature falls, and features are >= 0
+        model.head.weight[0] = -1
+    save_model(model, path)
+    drawing = draw_activation(path, [video], label=model.spec.classes[0], device="cpu")
+    assert drawing.numbers["videos"][0]["share_of_frames"] == [0, 0, 0, 0]
+    assert f"{video.name}: no place of its frames speaks for" in drawing.notes[1]
+
+
+def test_a_diverged_model_is_refused(make_model, tiny_dataset: Path) -> None:
+    path = make_model("mstnet")
+    model = load_model(path)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(float("nan"))
+    save_model(model, path)
+    for draw in (
+        lambda: draw_kernels(path),
+        lambda: draw_activation(path, [min(tiny_dataset.rglob("*.mp4"))], device="cpu"),
+        lambda: draw_tsne([path], tiny_dataset, reading=HERE),
+        lambda: draw_confusion(path, tiny_dataset, reading=HERE),
+        lambda: draw_predictions(path, tiny_dataset, reading=HERE),
+    ):
+        with pytest.raises(ValueError, match="diverged in training"):
+            draw()
 
 
 def test_several_clips_of_one_video_make_a_film_in_order(make_model, tiny_dataset: Path) -> None:

@@ -131,7 +131,7 @@ def draw_activation(
             )
             for path, item in found
         ),
-        notes=_notes(found[0][1]),
+        notes=_notes(found, classes),
         film=_film(*found[0], recogniser) if len(videos) == 1 else None,
         unreadable=tuple(unreadable),
     )
@@ -167,9 +167,17 @@ def _rows(path: Path, found: _Found, classes: Sequence[str]) -> list[FrameRow]:
     return [FrameRow(found.frames, caption), FrameRow(found.overlaid, ())]
 
 
-def _notes(found: _Found) -> tuple[str, ...]:
-    height, width = found.maps.shape[1:]
-    return (f"the feature map of {found.layer} has {height} x {width} places in a frame",)
+def _notes(found: Sequence[tuple[Path, _Found]], classes: Sequence[str]) -> tuple[str, ...]:
+    first = found[0][1]
+    height, width = first.maps.shape[1:]
+    return (
+        f"the feature map of {first.layer} has {height} x {width} places in a frame",
+        *(
+            f"{path.name}: no place of its frames speaks for {classes[item.label]!r}"
+            for path, item in found
+            if not item.maps.any()
+        ),
+    )
 
 
 def _film(path: Path, found: _Found, model: VideoClassifier) -> Film:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.ops import MixTConv
 from mixtconv.visualization.drawing import Drawing
@@ -14,13 +16,19 @@ def draw_kernels(model: str | Path) -> Drawing:
     """Draw the kernels of every block and group.
 
     Raises:
-        ValueError: a file that is no model, or a model without temporal kernels of its channels.
+        ValueError: a file that is no model, or a model without temporal kernels of its channels, or
+            one that has diverged.
     """
     recogniser = load_model(model)
     name = recogniser.spec.name
     sites = learned_kernels(recogniser)
     if not sites:
         raise ValueError(_why_none(recogniser))
+    if not all(np.isfinite(group.weights).all() for site in sites for group in site.groups):
+        raise ValueError(
+            f"the kernels of {model} hold values that are not finite: it has diverged in "
+            "training; train it with a smaller --lr"
+        )
     groups: list[dict[str, Any]] = []
     for site in sites:
         for group, initial in zip(site.groups, site.initial, strict=True):

@@ -12,6 +12,7 @@ from mixtconv.data.source import DataSource
 from mixtconv.evaluation.evaluate import Progress
 from mixtconv.evaluation.reading import Reading
 from mixtconv.models import read_metadata
+from mixtconv.models.location import find_model_file
 from mixtconv.visualization.clip_features import clip_features
 from mixtconv.visualization.clip_maps import clip_maps
 from mixtconv.visualization.drawing import Drawing
@@ -54,6 +55,8 @@ def draw_tsne(
     reading = reading or Reading()
     if perplexity <= 0:
         raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
+    if max_clips < 1:
+        raise ValueError(f"--max-clips is {max_clips}; give 1 or more")
     names = _names(models)
     found = clip_features(
         dict(zip(names, models, strict=True)), data,
@@ -140,7 +143,15 @@ def drawing_of_features(
 
 
 def _names(models: Sequence[str | Path]) -> list[str]:
-    """What the models are called: as they are, or with their file where two are called the same."""
+    """What the models are called: as they are, or with their file where two are called the same.
+
+    Raises:
+        ValueError: one model is given twice.
+    """
+    files = [find_model_file(path).resolve() for path in models]
+    for path, file in zip(models, files, strict=True):
+        if files.count(file) > 1:
+            raise ValueError(f"{path} is given twice; give each model once")
     names = [read_metadata(path)["spec"]["name"] for path in models]
     return [
         f"{name} ({path})" if names.count(name) > 1 else name
