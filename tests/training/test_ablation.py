@@ -125,6 +125,8 @@ def test_one_seed_is_reported_without_a_spread() -> None:
     drawing = ablation_drawing(_result({"tsn": (40.0,), "ks3": (60.0,)}))
     assert [row[-2:] for row in drawing.rows] == [("", ""), ("", "")]
     assert "one seed" in drawing.notes[0]
+    alone = ablation_drawing(_result({"ks3": (60.0, 61.0)}))
+    assert alone.notes == ("one row only, so there is nothing to compare",)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def write_charts(drawing: Drawing, folder: str | Path) -> tuple[Path, ...]:
 
 def _verdict(result: Ablation) -> str:
     """How many differences the seeds' spread leaves open, in a sentence."""
+    if len(result.rows) == 1:
+        return "one row only, so there is nothing to compare"
     if not result.differences:
         return "one seed tells nothing of the spread; give --seeds 3 or more to compare"
     beyond = sum(pair.beyond_spread for pair in result.differences)
