@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,10 @@ def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
     elsewhere = config | {"data": str(data / ".." / "clips")}  # the same folder in other words
     (tmp_path / "other" / "config.yaml").write_text(yaml.safe_dump(elsewhere))
     assert main(["report", *told[1:2], str(tmp_path / "other"), "--out", str(page), *HERE]) == 0
+    train(replace(settings, out=str(tmp_path / "less"), val_fraction=0.2))
+    capsys.readouterr()
+    assert main(["report", *told[1:2], str(tmp_path / "less"), "--out", str(page), *HERE]) == 2
+    assert "hold out other videos of the data" in capsys.readouterr().err
 
 
 def test_without_scikit_learn_the_page_does_without_maps(
