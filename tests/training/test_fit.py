@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from mixtconv.data.video import write_video
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata, save_model
-from mixtconv.models import file as model_file
 from mixtconv.training import fit
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
@@ -246,7 +246,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
     """The disk fills up while the second epoch's checkpoint is written."""
     settings = tiny_settings(epochs=3)
     checkpoint = Path(settings.out) / "checkpoints" / "last.ckpt"
-    sync, writes = model_file.os.fsync, []
+    sync, writes = os.fsync, []
 
     def fill_up(descriptor: int) -> None:
         name = Path(f"/proc/self/fd/{descriptor}").resolve().name
@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
                 raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 
-    monkeypatch.setattr(model_file.os, "fsync", fill_up)
+    monkeypatch.setattr(os, "fsync", fill_up)
     with pytest.raises(OSError, match="No space left on device") as error:
         train(settings)
     assert error.value.filename == str(checkpoint)

@@ -19,12 +19,11 @@ from mixtconv.training.settings import TrainingSettings
 KILLED = """
 import os, signal, sys
 import torch
-from mixtconv.models import file
 from mixtconv.training.fit import train
 from mixtconv.training.settings import TrainingSettings
 
 torch.set_num_threads(1)
-sync, writes = file.os.fsync, 0
+sync, writes = os.fsync, 0
 
 def kill(descriptor):
     global writes
@@ -33,7 +32,7 @@ def kill(descriptor):
     if writes == {kill_at}:
         os.kill(os.getpid(), signal.SIGKILL)
 
-file.os.fsync = kill
+os.fsync = kill
 if __name__ == "__main__":
     train(TrainingSettings(**{settings}))
 """
@@ -52,10 +51,9 @@ INTERRUPTED = """
 import os, signal, sys
 import torch
 from mixtconv.cli.main import main
-from mixtconv.models import file
 
 torch.set_num_threads(1)  # as the tests: sums are then the same to the last bit
-sync, writes = file.os.fsync, 0
+sync, writes = os.fsync, 0
 
 def interrupt(descriptor):
     global writes
@@ -64,7 +62,7 @@ def interrupt(descriptor):
     if writes == 3:
         os.kill(os.getpid(), signal.SIGINT)
 
-file.os.fsync = interrupt
+os.fsync = interrupt
 sys.exit(main(sys.argv[1:]))
 """
 

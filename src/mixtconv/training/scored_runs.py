@@ -20,9 +20,7 @@ from mixtconv.visualization.clip_features import clip_features
 from mixtconv.visualization.clip_maps import ClipMaps, clip_maps
 from mixtconv.visualization.embedding import PERPLEXITY, require_sklearn
 from mixtconv.visualization.learned_kernels import learned_kernels
-from mixtconv.visualization.report_data import (
-    KernelSite,
-)
+from mixtconv.visualization.report_data import KernelSite
 
 ShowProgress = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[ShowProgress]]
