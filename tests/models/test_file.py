@@ -1,6 +1,7 @@
 """Model files say everything, and what is none is refused with what it is."""
 
 import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 
 from mixtconv.models import create_model, load_model, read_metadata, save_model
-from mixtconv.models import file as model_file
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_file_is_replaced_by_a_whole_one_or_not_at_all(
     def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(model_file.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="what was there before is whole"):
         save_model(load_model(path), path)
     assert path.read_bytes() == before
