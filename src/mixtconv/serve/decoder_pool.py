@@ -1,8 +1,11 @@
 """Decoding in processes of their own: a file that crashes or hangs a decoder costs one request.
 
 The service asks a decoder and waits as long as the job may take. One that is late is killed; one
-that died is noticed by its end of the pipe. Either way a new one is started in its place, and the
-next job in that place waits until it is ready.
+that died is noticed by its end of the pipe. Either way a new one is started in its place.
+
+Decoders come from a server of processes that has imported what they need and done nothing else: a
+new one is there in milliseconds and shares that memory, which a process started from nothing takes
+seconds and hundreds of megabytes for.
 """
 
 import json
@@ -10,10 +13,10 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,12 @@ START_SECONDS = 120.0
 
 _MOST_HEADER_BYTES = 10**6
 _MOST_VIEW_BYTES = 2**30
+
+
+def begin_start() -> None:
+    """Let the server of processes begin to import, while this one does other things."""
+    get_context("forkserver").set_forkserver_preload([decode_jobs.__module__])
+    forkserver.ensure_running()
 
 
 class DecodingError(Exception):
@@ -103,7 +112,7 @@ class DecoderPool:
             except _LostError as error:
                 raise DecodingError("internal", "the decoders do not start") from error
 
-    def read(self, job: Job) -> Iterator[Answer]:
+    def read(self, job: Job) -> Generator[Answer, None, None]:
         """The answers to a job, each as soon as it is there; for one thread a job.
 
         `job.seconds` is counted while an answer is waited for. Closing the iterator early ends the
@@ -112,6 +121,21 @@ class DecoderPool:
         Raises:
             DecodingError: the video is refused or cannot be read, or its decoder was lost on it.
         """
+        num_given = 0
+        for is_last in (False, True):
+            try:
+                with closing(self._attempt(job)) as answers:
+                    for answer in answers:
+                        num_given += 1
+                        yield answer
+                return
+            except _LostError as error:
+                # A decoder that somebody killed just before had no quarrel with the file: one more
+                # may try, if nothing has been given yet.
+                if is_last or num_given or error.reason != "crash":
+                    raise DecodingError(*_LOST[error.reason]) from error
+
+    def _attempt(self, job: Job) -> Generator[Answer, None, None]:
         with self._decoder() as decoder:
             left = job.seconds
             decoder.give(job)
@@ -136,18 +160,18 @@ class DecoderPool:
     def _decoder(self) -> Iterator["_Decoder"]:
         """A decoder that is ready; it is replaced if it is not done at the end of the block."""
         decoder = self._idle.get()
-        reason = "left"
+        lost: str | None = None
         try:
-            if not decoder.is_alive:  # killed from outside while it was idle
+            if decoder.died_idle:  # killed from outside
                 self._replace(decoder, "crash")
             decoder.wait_ready()
             yield decoder
         except _LostError as error:
-            reason = error.reason
-            raise DecodingError(*_LOST[reason]) from error
+            lost = error.reason
+            raise
         finally:
             if decoder.is_busy or not decoder.is_alive:
-                self._replace(decoder, reason)
+                self._replace(decoder, lost or ("left" if decoder.is_busy else "crash"))
             self._idle.put(decoder)
 
     def _replace(self, decoder: "_Decoder", reason: str) -> None:
@@ -180,7 +204,8 @@ class _Decoder:
         with self._lock:
             if self._closed:
                 return
-            context = get_context("spawn")
+            begin_start()
+            context = get_context("forkserver")
             self._connection, theirs = context.Pipe()
             self._process = context.Process(
                 target=decode_jobs, args=(theirs, self._settings), daemon=True, name="decoder"
@@ -195,6 +220,11 @@ class _Decoder:
     @property
     def is_alive(self) -> bool:
         return self._process.is_alive()
+
+    @property
+    def died_idle(self) -> bool:
+        """Whether it ended while it had nothing to do: then its end of the pipe is closed."""
+        return not self.is_alive or (self._ready and self._connection.poll(0))
 
     def wait_ready(self) -> None:
         """Return when it waits for a job."""

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import av  # noqa: F401 - so that it is there before memory is limited
 import torch
 from torch import Tensor
 

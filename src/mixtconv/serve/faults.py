@@ -12,6 +12,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as PlainHTTPException
+from starlette.requests import ClientDisconnect
 
 from mixtconv.serve.answers import ErrorAnswer
 
@@ -101,9 +102,13 @@ def answer_faults(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         return _answer(code, str(error.detail), error.status_code, headers)
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return ServiceError("gone", FAULTS["gone"].meaning).answer()
+
     @app.exception_handler(Exception)
     async def internal(request: Request, error: Exception) -> JSONResponse:
-        return ServiceError("internal", FAULTS["internal"].meaning).answer()
+        return ServiceError("internal", FAULTS["internal"].meaning, close=True).answer()
 
 
 def _answer(code: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:

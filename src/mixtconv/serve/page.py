@@ -68,7 +68,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         ),
         css=(own / "page.css").read_text(encoding="utf-8"),
         head=f"<script>{script}</script>",
-        footer_links=[{"label": "for programs", "url": "docs"}],
+        footer_links=[],
         run_history=False,
         ssr_mode=False,
         enable_monitoring=False,
@@ -85,7 +85,10 @@ def _make_page(service: Service) -> "gradio.Blocks":
     about = model_answer(service)
     card = about.card.partition("\n---\n")[2]  # behind what is for the hub
     with gradio.Blocks(title="mixtconv", analytics_enabled=False) as page:
-        gradio.Markdown(f"# What happens in the video?\n{about.name}, {len(about.classes)} classes")
+        gradio.Markdown(
+            f"# What happens in the video?\n{about.name}, {len(about.classes)} classes. "
+            "Programs ask [these addresses](docs)."
+        )
         with gradio.Tab("Video"):
             gradio.HTML(_FILE)
             with gradio.Row():

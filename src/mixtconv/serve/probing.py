@@ -106,9 +106,10 @@ def _seconds(container: Any, stream: Any, enough: float) -> float | None:
         return stated
     first = last = None
     for packet in container.demux(stream):
-        if packet.pts is None:
+        time = packet.dts if packet.pts is None else packet.pts  # AVI has no other
+        if time is None:
             continue
-        now = packet.pts * packet.time_base
+        now = time * packet.time_base
         first = now if first is None else min(first, now)
         last = now if last is None else max(last, now)
         if last - first > enough:

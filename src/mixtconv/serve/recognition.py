@@ -197,7 +197,7 @@ class Recognition:
             header, logits = ahead.popleft()
             done.append(self._window(header, logits.result(), top_k))
 
-        with closing(self.decoders.read(job)) as answers:  # type: ignore[type-var]
+        with closing(self.decoders.read(job)) as answers:
             for answer in answers:
                 if gone.is_set():
                     break

@@ -40,12 +40,22 @@ from mixtconv.serve.uploads import MULTIPART, received_file
 
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many labels.")]
 Frames = Annotated[bool, Query(description="Whether to send the sampled frames as well.")]
+_DURATION = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)(s|f|ms|m)?$"
 Window = Annotated[
-    str, Query(max_length=32, description="Length of a window: 4s, 500ms, 1m or 32f (frames).")
+    str,
+    Query(
+        max_length=16,
+        pattern=_DURATION,
+        description="Length of a window: 4s, 500ms, 1m or 32f (frames).",
+    ),
 ]
 Stride = Annotated[
     str | None,
-    Query(max_length=32, description="From one window to the next; default its length."),
+    Query(
+        max_length=16,
+        pattern=_DURATION,
+        description="From one window to the next, in the same unit; default its length.",
+    ),
 ]
 Merge = Annotated[bool, Query(description="Make one segment of neighbours with the same label.")]
 

@@ -6,7 +6,7 @@ from mixtconv.data.cores import usable_cores
 from mixtconv.models.device import Precision
 from mixtconv.serve.app import make_app
 from mixtconv.serve.auth import TOKEN_VARIABLE, read_token
-from mixtconv.serve.server import LOOPBACK_NAMES, address_of, is_loopback, listen, run_server
+from mixtconv.serve.server import LOOPBACK_NAMES, address_of, is_loopback, listen, make_server
 from mixtconv.serve.service import open_service
 from mixtconv.serve.settings import Batching, Binding, Limits
 from mixtconv.serve.sources import AllowedSources
@@ -58,5 +58,5 @@ def run_service(
                 page=not binding.no_page,
             )
             logger.info("serving at %s (Ctrl-C ends it)", address_of(listening))
-            run_server(app, listening, limits)
+            make_server(app, limits).run(sockets=[listening])
     logger.info("stopped")

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,8 +45,9 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def run_server(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
-    """Answer until told to stop; then requests in flight have `limits.stop_seconds` to finish."""
+def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """A server; `run(sockets=[...])` answers until it is told to stop, by a signal or by setting
+    its `should_exit`. Requests in flight then have `limits.stop_seconds` to finish."""
     config = uvicorn.Config(
         app,
         http=PromptH11Protocol,
@@ -60,7 +62,7 @@ def run_server(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=round(limits.stop_seconds),
     )
-    _Server(config).run(sockets=[listening])
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):
@@ -68,6 +70,9 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # others hear no signals
+            yield
+            return
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self.handle_exit) for number in signals}
         try:

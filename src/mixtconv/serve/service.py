@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.streaming import StreamingRecognizer
 from mixtconv.models.device import Precision
+from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.recognition import Recognition
@@ -59,6 +60,7 @@ def open_service(
         ValueError: what is no model, or one that the service has no use for; an unknown device or
             protocol.
     """
+    begin_start()
     recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
     metrics = Metrics()
     recognition = Recognition(

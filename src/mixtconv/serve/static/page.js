@@ -9,6 +9,7 @@ window.mixtconv = (() => {
     `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
   // --- A video -------------------------------------------------------------------------------
+  const NOTHING = [{}, "", ""]; // Gradio's labels cannot be null
   let video = null;
 
   function say(text, isFault = false) {
@@ -79,7 +80,7 @@ window.mixtconv = (() => {
   async function recognise(length, stride) {
     if (!video) {
       say("choose a video first", true);
-      return [null, "", ""];
+      return NOTHING;
     }
     const button = by("recognise");
     button.disabled = true;
@@ -96,7 +97,7 @@ window.mixtconv = (() => {
       return [{ label: confidences[0].label, confidences }, timelineOf(along), framesOf(labels)];
     } catch (error) {
       say(error.message, true);
-      return [null, "", ""];
+      return NOTHING;
     } finally {
       button.disabled = false;
     }
