@@ -55,6 +55,13 @@ def test_an_item_waits_for_others_but_not_longer_than_said() -> None:
         assert time.monotonic() - full < 0.15  # a full batch does not wait
 
 
+def test_nobody_waits_where_nobody_else_comes() -> None:
+    with Batcher(
+        lambda items: items, batch_size=4, wait_seconds=60, others_come=lambda: False
+    ) as batcher:
+        assert batcher.submit("alone").result(5) == "alone"
+
+
 def test_a_fault_is_that_of_its_item_alone() -> None:
     batcher, go, batches = held_batcher(batch_size=3)
     with batcher:

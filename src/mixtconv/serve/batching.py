@@ -4,7 +4,7 @@
     run                       [abc]  meanwhile d and e come
     run                            [de]   they have waited long enough: at once
 
-One thread runs the batches. The queue is bounded: one more than it holds is refused at once.
+Nobody waits where no other is on its way. One thread runs the batches. The queue is bounded: one more than it holds is refused at once.
 """
 
 import threading
@@ -32,6 +32,7 @@ class Batcher(Generic[Item, Result]):
         batch_size: most items that are run together.
         wait_seconds: longest time that an item waits for others.
         max_waiting: most items that wait.
+        others_come: whether there may soon be more items; where not, those that are there go.
         on_batch: called with the size of every batch and the seconds it took.
 
     >>> with Batcher(lambda items: [item**2 for item in items], batch_size=4) as batcher:
@@ -46,11 +47,12 @@ class Batcher(Generic[Item, Result]):
         batch_size: int,
         wait_seconds: float = 0.0,
         max_waiting: int = 256,
+        others_come: Callable[[], bool] = lambda: True,
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
         self._run, self._on_batch = run, on_batch
         self._batch_size, self._wait_seconds = batch_size, wait_seconds
-        self._max_waiting = max_waiting
+        self._max_waiting, self._others_come = max_waiting, others_come
         self._waiting: deque[tuple[float, Item, Future[Result]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -103,7 +105,7 @@ class Batcher(Generic[Item, Result]):
             self._changed.wait_for(lambda: self._waiting or self._closed)
             while self._waiting and len(self._waiting) < self._batch_size and not self._closed:
                 left = self._waiting[0][0] + self._wait_seconds - time.monotonic()
-                if left <= 0:
+                if left <= 0 or not self._others_come():
                     break
                 self._changed.wait(left)
             size = min(self._batch_size, len(self._waiting))

@@ -57,11 +57,13 @@ class LiveRecognition:
     ) -> None:
         self._recognizer, self._limits, self._metrics = recognizer, limits, metrics
         self._lock = threading.Lock()  # a recogniser is for one thread at a time
+        self._num_open = 0
         self._batcher: Batcher[tuple[Stream, Frame], FrameLabels] = Batcher(
             self._run,
             batch_size=batching.batch_size,
             wait_seconds=batching.batch_wait_ms / 1000,
             max_waiting=limits.max_streams,
+            others_come=lambda: self._num_open > self._batcher.num_waiting,
         )
 
     async def serve(self, socket: WebSocket, *, top_k: int) -> None:
@@ -72,12 +74,14 @@ class LiveRecognition:
             message = f"all {self._limits.max_streams} live streams are in use; come back later"
             await refuse(socket, "busy", message)
             return
+        self._num_open += 1
         self._metrics.live_streams.inc()
         try:
             await self._answer_frames(socket, stream, top_k)
         except WebSocketDisconnect:
             logger.debug("a live client has left")
         finally:
+            self._num_open -= 1
             self._metrics.live_streams.dec()
             await asyncio.to_thread(self._end, stream)
 

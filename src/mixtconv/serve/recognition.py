@@ -127,11 +127,13 @@ class Recognition:
             on_lost=lambda reason: metrics.lost_decoders.labels(reason).inc(),
         )
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
+        self._num_decoding = 0
         self._batcher: Batcher[Tensor, Tensor] = Batcher(
             self._run,
             batch_size=batching.batch_size,
             wait_seconds=batching.batch_wait_ms / 1000,
             max_waiting=limits.max_requests + workers * (self._windows_ahead + 1),
+            others_come=lambda: self._num_decoding > 0,
             on_batch=metrics.saw_batch,
         )
         metrics.watch_waiting(lambda: self._batcher.num_waiting)
@@ -176,11 +178,15 @@ class Recognition:
         self._batcher.close()
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        """Decode, one job a decoder at a time; the others wait."""
         loop = asyncio.get_running_loop()
+        self._num_decoding += 1
         try:
             return await loop.run_in_executor(self._threads, work, *arguments)
         except DecodingError as error:
             raise ServiceError(error.code, str(error)) from error
+        finally:
+            self._num_decoding -= 1
 
     def _read_views(self, job: Job) -> tuple[dict[str, Any], Answer]:
         started = time.monotonic()
