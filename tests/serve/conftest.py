@@ -16,9 +16,9 @@ import torch
 
 from mixtconv.models import create_model, save_model
 from mixtconv.serve.app import make_app
-from mixtconv.serve.server import LOOPBACK_NAMES, address_of, listen, make_server
+from mixtconv.serve.server import address_of, listen, make_server
 from mixtconv.serve.service import Service, open_service
-from mixtconv.serve.settings import Batching, Limits
+from mixtconv.serve.settings import LOOPBACK_NAMES, Batching, Limits
 
 CLASSES = ["wave", "jump", "run <fast>"]
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.tensor_views import TensorViewReader
 from mixtconv.data.views import read_indexed_views
 from mixtconv.data.window_views import window_views
 from mixtconv.data.windows import WindowPlan
@@ -20,9 +21,9 @@ from mixtconv.serve.decoder_process import DecoderSettings, Job
 from mixtconv.serve.probing import VideoLimits
 
 SPEC = ModelSpec("mstnet_test_resnet", ("a", "b"), num_frames=4, image_size=32)
+READER = TensorViewReader(SPEC, Protocol.parse("2x3"))
 SETTINGS = DecoderSettings(
-    spec=SPEC,
-    protocol=Protocol.parse("2x3"),
+    reader=READER,
     limits=VideoLimits(max_seconds=60, max_pixels=10**6),
     memory_bytes=10**9,
 )
@@ -52,19 +53,19 @@ def fault(pool: DecoderPool, job: Job) -> DecodingError:
 
 def test_views_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
     video, views = pool.read(Job(clip, 10))
-    expected = read_indexed_views(clip, SPEC, SETTINGS.protocol)
-    assert views.views is not None and torch.equal(views.views, expected.frames)
+    expected = read_indexed_views(clip, SPEC, READER.protocol)
+    assert views.views is not None and np.array_equal(views.views, expected.frames)
     assert tuple(views.header["indices"]) == expected.indices
     assert (views.header["num_frames"], video.header["width"]) == (60, 96)
 
 
 def test_windows_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
     plan = WindowPlan.parse("1s", "500ms")
-    expected = list(window_views(clip, SPEC, SETTINGS.protocol, plan))
+    expected = list(window_views(READER, clip, plan))
     _, *answers = pool.read(Job(clip, 10, plan, 100))
     assert len(answers) == len(expected)
     for answer, (window, views) in zip(answers, expected, strict=True):
-        assert answer.views is not None and torch.equal(answer.views, views)
+        assert answer.views is not None and np.array_equal(answer.views, views)
         assert answer.header["start"] == float(window.start)
         assert answer.header["first_frame"] == window.frames[0].number
 
@@ -136,7 +137,7 @@ def test_leaving_early_frees_the_place(pool: DecoderPool, clip: Path, lost: list
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_memory_is_limited(media, tmp_path: Path) -> None:
     path = media.encode(tmp_path / "clip.mp4", media.moving_frames(8, height=300, width=400))
-    settings = DecoderSettings(SPEC, SETTINGS.protocol, SETTINGS.limits, memory_bytes=2 * 10**6)
+    settings = DecoderSettings(READER, SETTINGS.limits, memory_bytes=2 * 10**6)
     pool = DecoderPool(settings, workers=1)
     try:
         assert fault(pool, Job(path, 10)).code in ("unreadable", "not_a_video")

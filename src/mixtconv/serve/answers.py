@@ -79,7 +79,6 @@ class ModelAnswer(BaseModel):
     sampling: str
     causal: bool
     protocol: str = Field(description="The views of every video, in words.")
-    device: str
     live: bool = Field(description="Whether it takes live streams.")
     live_refused: str | None = Field(description="Why it does not.")
     card: str = Field(description="Its model card, in Markdown.")

@@ -4,7 +4,8 @@
     run                       [abc]  meanwhile d and e come
     run                            [de]   they have waited long enough: at once
 
-Nobody waits where no other is on its way. One thread runs the batches. The queue is bounded: one more than it holds is refused at once.
+Nobody waits where no other is on its way. One thread runs the batches. The queue is bounded: one
+more than it holds is refused at once.
 """
 
 import threading

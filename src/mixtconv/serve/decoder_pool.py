@@ -20,8 +20,7 @@ from multiprocessing import forkserver, get_context
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from mixtconv.serve.decoder_process import DecoderSettings, Job, decode_jobs
 
@@ -34,9 +33,13 @@ _MOST_HEADER_BYTES = 10**6
 _MOST_VIEW_BYTES = 2**30
 
 
-def begin_start() -> None:
-    """Let the server of processes begin to import, while this one does other things."""
-    get_context("forkserver").set_forkserver_preload([decode_jobs.__module__])
+def begin_start(*modules: str) -> None:
+    """Let the server of processes begin to import, while this one does other things.
+
+    Args:
+        modules: what is imported besides, such as that of the reader.
+    """
+    get_context("forkserver").set_forkserver_preload([decode_jobs.__module__, *modules])
     forkserver.ensure_running()
 
 
@@ -62,7 +65,7 @@ class Answer:
 
     header: dict[str, Any]
     """Its `kind` and facts."""
-    views: Tensor | None = None
+    views: npt.NDArray[np.uint8] | None = None
     """uint8 (V, T, C, S, S)."""
 
 
@@ -204,7 +207,7 @@ class _Decoder:
         with self._lock:
             if self._closed:
                 return
-            begin_start()
+            begin_start(type(self._settings.reader).__module__)
             context = get_context("forkserver")
             self._connection, theirs = context.Pipe()
             self._process = context.Process(
@@ -259,7 +262,7 @@ class _Decoder:
             raise _LostError("crash") from error
         finally:
             watchdog.cancel()
-        return Answer(header, torch.from_numpy(views))
+        return Answer(header, views)
 
     def end(self) -> None:
         """Kill it; what it works on is lost."""

@@ -9,6 +9,7 @@ import math
 import os
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -16,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import av  # noqa: F401 - so that it is there before memory is limited
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_indexed_views
+from mixtconv.data.view_reader import ViewReader
 from mixtconv.data.window_views import window_views
 from mixtconv.data.windows import WindowPlan
-from mixtconv.models.spec import ModelSpec
 from mixtconv.serve.probing import UnfitVideoError, VideoLimits, probe
 
 _TOO_MUCH_MEMORY = "decoding the video takes more memory than allowed"
@@ -37,10 +36,8 @@ GRACE_SECONDS = 5
 class DecoderSettings:
     """What a decoder is told at its start."""
 
-    spec: ModelSpec
-    """The clips that the model takes."""
-    protocol: Protocol
-    """The views of a video."""
+    reader: ViewReader
+    """Reads what the model takes."""
     limits: VideoLimits
     """What of a video is taken."""
     memory_bytes: int
@@ -65,7 +62,8 @@ def decode_jobs(connection: Connection, settings: DecoderSettings) -> None:
     """Work on jobs until the other end of the connection is closed."""
     for name in (signal.SIGINT, signal.SIGTERM):  # they are the service's, which ends us
         signal.signal(name, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:  # only some readers need it; decoders work side by side
+        sys.modules["torch"].set_num_threads(1)
     _limit_memory(settings.memory_bytes)
     _send(connection, {"kind": "ready"})
     while True:
@@ -101,18 +99,18 @@ def _work(connection: Connection, settings: DecoderSettings, job: Job) -> None:
         signal.alarm(0)
 
 
-def _answers(settings: DecoderSettings, job: Job) -> Iterator[tuple[dict[str, Any], Tensor | None]]:
+def _answers(settings: DecoderSettings, job: Job) -> Iterator[tuple[dict[str, Any], Any]]:
     facts = probe(job.path, settings.limits)
     yield {"kind": "video", **asdict(facts)}, None
     if job.plan is None:
-        read = read_indexed_views(job.path, settings.spec, settings.protocol)
+        read = settings.reader.read(job.path, num_threads=1)
         yield (
             {"kind": "views", "indices": read.indices, "num_frames": read.num_frames},
             read.frames,
         )
         return
     _check_number(facts.seconds, job)
-    made = window_views(job.path, settings.spec, settings.protocol, job.plan)
+    made = window_views(settings.reader, job.path, job.plan)
     for number, (window, views) in enumerate(made):
         if number == job.max_windows:
             raise _too_many_windows(job)
@@ -140,14 +138,15 @@ def _too_many_windows(job: Job) -> UnfitVideoError:
     return UnfitVideoError("too_long", message)
 
 
-def _send(connection: Connection, header: dict[str, Any], views: Tensor | None = None) -> None:
+def _send(connection: Connection, header: dict[str, Any], views: Any = None) -> None:
     """One answer: a line of JSON, and behind it the bytes of the views if it has any."""
-    if views is not None:
-        header = {**header, "shape": list(views.shape)}
+    pixels: npt.NDArray[np.uint8] | None = None if views is None else np.asarray(views)
+    if pixels is not None:
+        header = {**header, "shape": pixels.shape}
     try:
         connection.send_bytes(json.dumps(header).encode())
-        if views is not None:
-            connection.send_bytes(views.contiguous().numpy().tobytes())
+        if pixels is not None:
+            connection.send_bytes(pixels.tobytes())
     except OSError:  # the service has gone
         os._exit(0)
 

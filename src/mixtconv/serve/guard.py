@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixtconv.serve.auth import Gate
@@ -93,7 +94,8 @@ class Guard:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send, headers)
             return
-        answer = _Answer(send, self._gate.cookie_for(headers))
+        cookie = self._gate.cookie_for(headers)
+        answer = _Answer(send, cookie, self._limits.send_seconds)
         started, works = time.monotonic(), scope["path"].startswith(WORK_PREFIX)
         try:
             self._check(scope, headers)
@@ -106,6 +108,8 @@ class Guard:
             finally:
                 self._num_working -= works
                 self._metrics.in_flight.set(self._num_working)
+        except ClientDisconnect:
+            logger.info("a client did not read its answer")
         except ServiceError as error:  # of this guard: those of the app are answered by the app
             if answer.status is None:
                 await error.answer()(scope, receive, answer)
@@ -186,8 +190,8 @@ class Guard:
 class _Answer:
     """Sends an answer with the headers that every answer has, and remembers its status."""
 
-    def __init__(self, send: Send, cookie: str | None) -> None:
-        self._send, self._cookie = send, cookie
+    def __init__(self, send: Send, cookie: str | None, seconds: float) -> None:
+        self._send, self._cookie, self._seconds = send, cookie, seconds
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -198,9 +202,14 @@ class _Answer:
                 own["Set-Cookie"] = self._cookie
             extra = [(key.lower().encode(), value.encode()) for key, value in own.items()]
             message = {**message, "headers": [*message.get("headers", []), *extra]}
-        await self._send(message)
+        try:
+            with anyio.fail_after(self._seconds):  # a client may read as slowly as it may send
+                await self._send(message)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
 
 
 def _host_name(host: str) -> str:
     """The name in a Host header, without its port."""
-    return host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name, _, port = host.lower().rpartition(":")
+    return name if name and port.isdecimal() else host.lower()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mixtconv.inference.streaming import FrameLabels, Stream, StreamingRecognizer
+from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.serve.batching import Batcher, QueueFullError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import Batching, Limits
@@ -49,7 +49,7 @@ class LiveRecognition:
 
     def __init__(
         self,
-        recognizer: StreamingRecognizer,
+        recognizer: StreamRecognizer,
         *,
         limits: Limits,
         batching: Batching,

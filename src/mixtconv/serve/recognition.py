@@ -8,16 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from mixtconv.data.protocol import Protocol as Views
 from mixtconv.data.windows import WindowPlan
+from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.ranking import Prediction, ranked
 from mixtconv.inference.timeline import WindowPrediction
-from mixtconv.models.spec import ModelSpec
 from mixtconv.serve.batching import Batcher, QueueFullError
 from mixtconv.serve.decoder_pool import Answer, DecoderPool, DecodingError
 from mixtconv.serve.decoder_process import DecoderSettings, Job
@@ -26,35 +25,7 @@ from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.probing import VideoLimits
 from mixtconv.serve.settings import Batching, Limits
 
-LEAST_VIEWS = 8
-"""Views that pass the network together even where videos do not."""
-
-
-class VideoRecognizer(Protocol):
-    """What the service asks of a recogniser; `mixtconv.Recognizer` is one."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The model."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names."""
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What its file says of it."""
-
-    @property
-    def protocol(self) -> Views:
-        """The views of a video."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-
-    def batch_logits(self, views: Tensor, *, batch_size: int) -> Tensor:
-        """Logits (B, K) of views (B, V, T, C, S, S)."""
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,7 +38,7 @@ class Labelled:
     """Frames of the video."""
     facts: dict[str, Any]
     """What the file says of itself, see `probing.Probed`."""
-    frames: Tensor
+    frames: Pixels
     """uint8 (T, 3, S, S): the first view, of a snippet its first picture."""
     indices: list[int]
     """Their numbers in the video."""
@@ -106,18 +77,15 @@ class Recognition:
         workers: int,
         metrics: Metrics,
     ) -> None:
-        spec = recognizer.spec
-        if spec.modality in ("flow", "rgbflow"):
+        if recognizer.spec.modality in ("flow", "rgbflow"):
             raise ValueError(
                 "the model takes optical flow, which videos do not hold; serve a model of modality "
                 "rgb or rgbdiff"
             )
         self.recognizer, self._limits, self._metrics = recognizer, limits, metrics
-        self._views_together = max(LEAST_VIEWS, batching.batch_size)
         self._windows_ahead = 2 * batching.batch_size
         settings = DecoderSettings(
-            spec=spec,
-            protocol=recognizer.protocol,
+            reader=recognizer.reader,
             limits=VideoLimits(limits.max_video_seconds, limits.max_pixels),
             memory_bytes=limits.decode_memory_bytes,
         )
@@ -128,8 +96,8 @@ class Recognition:
         )
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._num_decoding = 0
-        self._batcher: Batcher[Tensor, Tensor] = Batcher(
-            self._run,
+        self._batcher: Batcher[Pixels, Any] = Batcher(
+            recognizer.batch_logits,
             batch_size=batching.batch_size,
             wait_seconds=batching.batch_wait_ms / 1000,
             max_waiting=limits.max_requests + workers * (self._windows_ahead + 1),
@@ -153,7 +121,7 @@ class Recognition:
         facts, answer = await self._in_thread(self._read_views, job)
         assert answer.views is not None
         logits = await asyncio.wrap_future(self._submit(answer.views))
-        num_frames = self.recognizer.protocol.clip_frames(self.recognizer.spec)
+        num_frames = answer.views.shape[1]
         return Labelled(
             predictions=ranked(logits, self.recognizer.classes, top_k),
             num_frames=answer.header["num_frames"],
@@ -197,7 +165,7 @@ class Recognition:
     def _read_windows(self, job: Job, top_k: int, gone: threading.Event) -> Timed:
         facts: dict[str, Any] = {}
         done: list[WindowPrediction] = []
-        ahead: deque[tuple[dict[str, Any], Future[Tensor]]] = deque()
+        ahead: deque[tuple[dict[str, Any], Future[Any]]] = deque()
 
         def finish_first() -> None:
             header, logits = ahead.popleft()
@@ -217,7 +185,7 @@ class Recognition:
             finish_first()
         return Timed(done, facts)
 
-    def _window(self, header: dict[str, Any], logits: Tensor, top_k: int) -> WindowPrediction:
+    def _window(self, header: dict[str, Any], logits: Any, top_k: int) -> WindowPrediction:
         return WindowPrediction(
             start=header["start"],
             end=header["end"],
@@ -227,15 +195,8 @@ class Recognition:
             is_whole=header["whole"],
         )
 
-    def _submit(self, views: Tensor) -> "Future[Tensor]":
+    def _submit(self, views: Pixels) -> "Future[Any]":
         try:
             return self._batcher.submit(views)
         except QueueFullError as error:
             raise ServiceError("busy", "there is too much to do; come back later") from error
-
-    def _run(self, videos: list[Tensor]) -> list[Tensor]:
-        """Logits (K,) of each video's views."""
-        logits = self.recognizer.batch_logits(
-            torch.stack(videos), batch_size=self._views_together
-        )  # (B, K)
-        return list(logits)

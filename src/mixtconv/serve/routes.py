@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from PIL import Image
@@ -194,8 +195,7 @@ def model_answer(service: Service) -> ModelAnswer:
         modality=spec.modality,
         sampling=spec.sampling,
         causal=spec.causal,
-        protocol=recognizer.protocol.describe(spec),
-        device=str(recognizer.device),
+        protocol=recognizer.reader.describe(),
         live=service.live is not None,
         live_refused=service.live_refused,
         card=str(make_model_card(spec, recognizer.notes)),
@@ -258,7 +258,7 @@ def _sampled(labelled: Labelled) -> list[SampledFrame]:
     sampled = []
     for number, frame in zip(labelled.indices, labelled.frames, strict=True):
         file = io.BytesIO()
-        picture = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())  # (S, S, 3)
+        picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))  # (S, S, 3)
         picture.save(file, "JPEG", quality=JPEG_QUALITY)
         jpeg = base64.b64encode(file.getvalue()).decode()
         sampled.append(SampledFrame(number=number, jpeg=jpeg))

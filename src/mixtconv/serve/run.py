@@ -6,7 +6,7 @@ from mixtconv.data.cores import usable_cores
 from mixtconv.models.device import Precision
 from mixtconv.serve.app import make_app
 from mixtconv.serve.auth import TOKEN_VARIABLE, read_token
-from mixtconv.serve.server import LOOPBACK_NAMES, address_of, is_loopback, listen, make_server
+from mixtconv.serve.server import address_of, is_loopback, listen, make_server
 from mixtconv.serve.service import open_service
 from mixtconv.serve.settings import Batching, Binding, Limits
 from mixtconv.serve.sources import AllowedSources
@@ -54,7 +54,7 @@ def run_service(
             app = make_app(
                 service,
                 token=token,
-                hosts=LOOPBACK_NAMES if is_private else None,
+                hosts=binding.names(is_private=is_private),
                 page=not binding.no_page,
             )
             logger.info("serving at %s (Ctrl-C ends it)", address_of(listening))

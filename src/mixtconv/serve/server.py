@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 MOST_CONNECTIONS = 512
 """Open at once; one more is told to come back."""
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; nobody is answered before the server runs.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mixtconv.inference.recognizer import Recognizer
-from mixtconv.inference.streaming import StreamingRecognizer
+from mixtconv.inference.engines.engine import is_exported
+from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.models.device import Precision
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
@@ -60,8 +60,8 @@ def open_service(
         ValueError: what is no model, or one that the service has no use for; an unknown device or
             protocol.
     """
-    begin_start()
-    recognizer = Recognizer(model, device=device, protocol=protocol, precision=precision)
+    begin_start(*(() if is_exported(model) else ("mixtconv.data.tensor_views",)))
+    recognizer = load_recognizer(model, device=device, protocol=protocol, precision=precision)
     metrics = Metrics()
     recognition = Recognition(
         recognizer, limits=limits, batching=batching, workers=workers, metrics=metrics
@@ -98,7 +98,7 @@ def _open_live(
     precision: Precision,
 ) -> tuple[LiveRecognition | None, str | None]:
     try:
-        recognizer = StreamingRecognizer(
+        recognizer = load_streaming_recognizer(
             model, max_streams=limits.max_streams, device=device, precision=precision
         )
     except ValueError as error:  # the model has loaded before: it is not for streams

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, fields
 
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""What a machine calls itself."""
+
 
 @dataclass(frozen=True)
 class Binding:
@@ -11,6 +14,10 @@ class Binding:
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = 8000
     """Port to listen on; 0 takes a free one and says which."""
+    host_names: str | None = None
+    """Names that requests call the service by, with commas between them, such as
+    actions.example.org: needed behind a proxy. Default those of this machine alone, or any where
+    --host lets others in."""
     token_file: str | None = None
     """File with the token that every request must bring; or set MIXTCONV_SERVE_TOKEN. Default
     none."""
@@ -25,6 +32,23 @@ class Binding:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port is {self.port}; give 0 to 65535")
+
+    def names(self, *, is_private: bool) -> frozenset[str] | None:
+        """Names that requests may call the service by, None for any.
+
+        A page of a stranger can give its own name the address of this machine; a request that
+        calls the service by that name is refused.
+
+        Args:
+            is_private: whether only this machine can reach the service.
+
+        >>> sorted(Binding(host_names="a.example").names(is_private=True) or ())
+        ['127.0.0.1', '[::1]', 'a.example', 'localhost']
+        """
+        if self.host_names is None:
+            return LOOPBACK_NAMES if is_private else None
+        own = {name.strip().lower() for name in self.host_names.split(",")}
+        return LOOPBACK_NAMES | (own - {""})
 
 
 @dataclass(frozen=True)
