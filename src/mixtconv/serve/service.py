@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mixtconv.inference.engines.engine import is_exported
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
@@ -103,6 +104,13 @@ def _open_live(
         )
     except ValueError as error:  # the model has loaded before: it is not for streams
         logger.info("no live streams: %s", error)
-        return None, str(error)
+        return None, _without_path(str(error), model)
     live = LiveRecognition(recognizer, limits=limits, batching=batching, metrics=metrics)
     return live, None
+
+
+def _without_path(reason: str, model: str) -> str:
+    """A reason as clients may read it, which shall not learn where the model lies."""
+    for path in (model, str(Path(model))):
+        reason = reason.replace(path, "the model")
+    return reason
