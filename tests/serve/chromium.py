@@ -4,7 +4,6 @@ import base64
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -25,7 +24,6 @@ FLAGS = (
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 )
-IS_THERE = shutil.which("chromium") is not None
 
 
 class Browser:

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mixtconv.data.views import read_indexed_views
 from mixtconv.data.window_views import window_views
 from mixtconv.data.windows import WindowPlan
 from mixtconv.models.spec import ModelSpec
+from mixtconv.serve import decoder_pool
 from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
 from mixtconv.serve.decoder_process import DecoderSettings, Job
 from mixtconv.serve.probing import VideoLimits
@@ -124,6 +126,36 @@ def test_one_that_was_killed_while_idle_costs_nothing(pool: DecoderPool, clip: P
     for _ in range(3):
         os.kill(pool.pids[0], signal.SIGKILL)
         assert len(list(pool.read(Job(clip, 10)))) == 2
+
+
+def test_one_that_cannot_be_started_is_started_later(
+    pool: DecoderPool, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(*modules: str) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(decoder_pool, "begin_start", no_descriptor)
+        os.kill(pool.pids[0], signal.SIGKILL)
+        assert fault(pool, Job(clip, 10)).code in ("busy", "unreadable")
+        assert fault(pool, Job(clip, 10)).code == "busy"
+        assert not pool.is_alive
+    assert len(list(pool.read(Job(clip, 10)))) == 2
+
+
+def test_what_is_no_answer_costs_the_decoder(pool: DecoderPool, clip: Path) -> None:
+    decoder = pool._decoders[0]
+    for content in (b"{", b'{"shape": [3]}'):
+        connection, theirs = Pipe()
+        own, decoder._connection = decoder._connection, connection
+        theirs.send_bytes(content)
+        theirs.send_bytes(b"12")
+        with pytest.raises(decoder_pool._LostError, match="crash"):
+            decoder.answer(1)
+        decoder._connection = own
+        connection.close()
+        theirs.close()
+    assert len(list(pool.read(Job(clip, 10)))) == 2
 
 
 def test_leaving_early_frees_the_place(pool: DecoderPool, clip: Path, lost: list[str]) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import numpy as np
@@ -195,6 +197,9 @@ _LOST = {
 class _Decoder:
     """One process and the connection to it."""
 
+    _process: ForkServerProcess | None
+    _connection: Connection
+
     def __init__(self, settings: DecoderSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
@@ -202,27 +207,34 @@ class _Decoder:
         self.start()
 
     def start(self) -> None:
-        """Start the process, without waiting until it is ready."""
+        """Start the process, without waiting until it is ready; if it cannot be, none is alive."""
         self.is_busy = self._ready = False
+        self._process = None
         with self._lock:
             if self._closed:
                 return
-            begin_start(type(self._settings.reader).__module__)
             context = get_context("forkserver")
-            self._connection, theirs = context.Pipe()
-            self._process = context.Process(
-                target=decode_jobs, args=(theirs, self._settings), daemon=True, name="decoder"
-            )
-            self._process.start()
-            theirs.close()
+            process = None
+            try:
+                begin_start(type(self._settings.reader).__module__)
+                self._connection, theirs = context.Pipe()
+                with closing(theirs):
+                    process = context.Process(
+                        target=decode_jobs, args=(theirs, self._settings), daemon=True
+                    )
+                    process.start()
+            except (OSError, EOFError):  # no descriptor, no memory or no server of processes
+                logger.exception("a decoder cannot be started")
+                return
+            self._process = process
 
     @property
     def pid(self) -> int:
-        return self._process.pid or 0
+        return (self._process and self._process.pid) or 0
 
     @property
     def is_alive(self) -> bool:
-        return self._process.is_alive()
+        return self._process is not None and self._process.is_alive()
 
     @property
     def died_idle(self) -> bool:
@@ -231,6 +243,8 @@ class _Decoder:
 
     def wait_ready(self) -> None:
         """Return when it waits for a job."""
+        if self._process is None:
+            raise _LostError("start")
         if not self._ready:
             try:
                 self.answer(START_SECONDS)
@@ -248,11 +262,12 @@ class _Decoder:
 
     def answer(self, seconds: float) -> Answer:
         """Its next answer."""
-        if not self._connection.poll(max(seconds, 0)):
-            raise _LostError("timeout")
+        assert self._process is not None
         watchdog = threading.Timer(max(seconds, 1), self._process.kill)  # it may stop in mid-answer
-        watchdog.start()
         try:
+            if not self._connection.poll(max(seconds, 0)):
+                raise _LostError("timeout")
+            watchdog.start()
             header = json.loads(self._connection.recv_bytes(_MOST_HEADER_BYTES))
             if "shape" not in header:
                 return Answer(header)
@@ -266,13 +281,15 @@ class _Decoder:
 
     def end(self) -> None:
         """Kill it; what it works on is lost."""
-        self._process.kill()
-        self._process.join()
-        self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
 
     def close(self) -> None:
         """Kill it, and let no other take its place."""
         with self._lock:
             self._closed = True
-            self._process.kill()
-            self._process.join()
+            if self._process is not None:
+                self._process.kill()
+                self._process.join()
