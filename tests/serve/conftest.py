@@ -83,7 +83,8 @@ class Running:
     def wait_idle(self) -> None:
         """Return when nothing is worked on and no file is left."""
         wait_until(lambda: self.service.metrics.in_flight._value.get() == 0)
-        wait_until(lambda: [f.name for f in self.service.spool.folder.iterdir()] == ["lock"])
+        folder = self.service.spool.folder
+        wait_until(lambda: [f.name for f in folder.iterdir() if f.is_file()] == ["lock"])
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:

@@ -50,7 +50,9 @@ _RECOGNISE = "(length, stride) => window.mixtconv.recognise(length, stride)"
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Put the page at `/`, behind the addresses that the application has already."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # it is read at the import
+    # Both are read at the import. Folders that Gradio makes are to go with the service.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(service.spool.folder / "gradio")
     try:
         import gradio  # noqa: PLC0415
     except ImportError as error:
