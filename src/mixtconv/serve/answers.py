@@ -102,11 +102,3 @@ class ErrorAnswer(BaseModel):
     """An answer without a result."""
 
     error: ErrorDetail
-
-
-class SourceRequest(BaseModel):
-    """A video that lies where the service may read it."""
-
-    source: str = Field(
-        min_length=1, max_length=4096, description="A URL or an absolute path that is allowed."
-    )

@@ -25,7 +25,6 @@ from mixtconv.serve.answers import (
     ModelAnswer,
     SampledFrame,
     SegmentAnswer,
-    SourceRequest,
     TimelineAnswer,
     VideoAnswer,
     VideoFacts,
@@ -35,30 +34,13 @@ from mixtconv.serve.faults import ServiceError, documented
 from mixtconv.serve.fetching import fetch
 from mixtconv.serve.hang_up import unless_gone
 from mixtconv.serve.live import refuse
+from mixtconv.serve.questions import PredictOptions, SourceRequest, TimelineOptions
 from mixtconv.serve.recognition import Labelled, Timed
 from mixtconv.serve.service import Service
 from mixtconv.serve.uploads import MULTIPART, received_file
 
-TopK = Annotated[int, Query(ge=1, le=1000, description="How many labels.")]
-Frames = Annotated[bool, Query(description="Whether to send the sampled frames as well.")]
-_DURATION = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)(s|f|ms|m)?$"
-Window = Annotated[
-    str,
-    Query(
-        max_length=16,
-        pattern=_DURATION,
-        description="Length of a window: 4s, 500ms, 1m or 32f (frames).",
-    ),
-]
-Stride = Annotated[
-    str | None,
-    Query(
-        max_length=16,
-        pattern=_DURATION,
-        description="From one window to the next, in the same unit; default its length.",
-    ),
-]
-Merge = Annotated[bool, Query(description="Make one segment of neighbours with the same label.")]
+Predict = Annotated[PredictOptions, Query()]
+Timeline = Annotated[TimelineOptions, Query()]
 
 ALWAYS = documented("bad_request", "unauthorized", "forbidden", "wrong_host")
 WORK = documented(
@@ -76,51 +58,38 @@ def video_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["videos"])
 
     @router.post("/predict", responses=WORK, openapi_extra=MULTIPART)
-    async def predict(request: Request, top_k: TopK = 5, frames: Frames = False) -> VideoAnswer:
+    async def predict(request: Request, asked: Predict) -> VideoAnswer:
         """Rank the labels of a video that is sent."""
         async with received_file(request, service.spool) as path:
-            return await unless_gone(request, _predict(service, path, top_k, frames))
+            return await unless_gone(request, _predict(service, path, asked))
 
     @router.post("/predict-source", responses=FETCH)
-    async def predict_source(
-        request: Request, asked: SourceRequest, top_k: TopK = 5, frames: Frames = False
-    ) -> VideoAnswer:
+    async def predict_source(request: Request, named: SourceRequest, asked: Predict) -> VideoAnswer:
         """Rank the labels of a video at an allowed URL or path."""
 
         async def work() -> VideoAnswer:
-            async with _source_file(service, asked.source) as path:
-                return await _predict(service, path, top_k, frames)
+            async with _source_file(service, named.source) as path:
+                return await _predict(service, path, asked)
 
         return await unless_gone(request, work())
 
     @router.post("/timeline", responses=WORK, openapi_extra=MULTIPART)
-    async def timeline(
-        request: Request,
-        top_k: TopK = 5,
-        window: Window = "4s",
-        stride: Stride = None,
-        merge: Merge = False,
-    ) -> TimelineAnswer:
+    async def timeline(request: Request, asked: Timeline) -> TimelineAnswer:
         """Labels along a video that is sent."""
-        plan = _plan(window, stride)
+        plan = asked.plan()
         async with received_file(request, service.spool) as path:
-            return await unless_gone(request, _timeline(service, path, plan, top_k, merge))
+            return await unless_gone(request, _timeline(service, path, plan, asked))
 
     @router.post("/timeline-source", responses=FETCH)
     async def timeline_source(
-        request: Request,
-        asked: SourceRequest,
-        top_k: TopK = 5,
-        window: Window = "4s",
-        stride: Stride = None,
-        merge: Merge = False,
+        request: Request, named: SourceRequest, asked: Timeline
     ) -> TimelineAnswer:
         """Labels along a video at an allowed URL or path."""
-        plan = _plan(window, stride)
+        plan = asked.plan()
 
         async def work() -> TimelineAnswer:
-            async with _source_file(service, asked.source) as path:
-                return await _timeline(service, path, plan, top_k, merge)
+            async with _source_file(service, named.source) as path:
+                return await _timeline(service, path, plan, asked)
 
         return await unless_gone(request, work())
 
@@ -173,7 +142,7 @@ def live_routes(service: Service) -> APIRouter:
     router = APIRouter()
 
     @router.websocket("/v1/live")
-    async def live(socket: WebSocket, top_k: TopK = 5) -> None:
+    async def live(socket: WebSocket, top_k: Annotated[int, Query(ge=1, le=1000)] = 5) -> None:
         await socket.accept()
         if service.live is None:
             await refuse(socket, "not_live", service.live_refused or "")
@@ -203,13 +172,6 @@ def model_answer(service: Service) -> ModelAnswer:
     )
 
 
-def _plan(window: str, stride: str | None) -> WindowPlan:
-    try:
-        return WindowPlan.parse(window, stride)
-    except ValueError as error:  # it says the names of flags
-        raise ServiceError("invalid", str(error).replace("--", "")) from error
-
-
 @asynccontextmanager
 async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
     """The file that a source names; one that was fetched is gone at the end of the block."""
@@ -228,21 +190,21 @@ async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
         yield path
 
 
-async def _predict(service: Service, path: Path, top_k: int, frames: bool) -> VideoAnswer:
-    labelled = await service.recognition.label(path, top_k=top_k)
+async def _predict(service: Service, path: Path, asked: PredictOptions) -> VideoAnswer:
+    labelled = await service.recognition.label(path, top_k=asked.top_k)
     return VideoAnswer(
         predictions=[LabelScore(**asdict(each)) for each in labelled.predictions],
         num_frames=labelled.num_frames,
         video=_facts(labelled.facts),
-        frames=_sampled(labelled) if frames else None,
+        frames=_sampled(labelled) if asked.frames else None,
     )
 
 
 async def _timeline(
-    service: Service, path: Path, plan: WindowPlan, top_k: int, merge: bool
+    service: Service, path: Path, plan: WindowPlan, asked: TimelineOptions
 ) -> TimelineAnswer:
-    timed: Timed = await service.recognition.timeline(path, plan, top_k=top_k)
-    segments = shown_segments(timed.windows, merge=merge)
+    timed: Timed = await service.recognition.timeline(path, plan, top_k=asked.top_k)
+    segments = shown_segments(timed.windows, merge=asked.merge)
     return TimelineAnswer(
         windows=[WindowAnswer(**each.to_dict()) for each in timed.windows],
         segments=[SegmentAnswer(**each.to_dict()) for each in segments],
