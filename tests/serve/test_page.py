@@ -76,6 +76,7 @@ def test_nothing_of_gradio_but_the_page_can_be_reached(page) -> None:
     client = page.client
     assert client.get("/").status_code == 200
     for path in ("/gradio_api/info", "/gradio_api/file=/etc/passwd", "/gradio_api/queue/data",
+                 "/gradio_api/heartbeat/x",
                  "/gradio_api/proxy=http://127.0.0.1/", "/login_check", "/monitoring"):  # fmt: skip
         assert client.get(path).status_code == 404, path
     for path in ("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/run/predict", "/"):

@@ -114,7 +114,7 @@ def _make_page(service: Service) -> "gradio.Blocks":
 class _OnlyThePage:
     """Lets the page and its files be read, and nothing else of Gradio be reached."""
 
-    _OPEN = ("/assets/", "/static/", "/gradio_api/heartbeat/")
+    _OPEN = ("/assets/", "/static/")
     _FILES = ("", "/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
 
     def __init__(self, app: ASGIApp) -> None:
