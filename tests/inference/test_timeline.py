@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mixtconv.cli.main import main
+from mixtconv.data import window_views as window_views_module
 from mixtconv.data.windows import WindowPlan
-from mixtconv.inference import timeline as timeline_module
 from mixtconv.inference.labelled_video import draw_caption
 from mixtconv.inference.ranking import Prediction
 from mixtconv.inference.recognizer import Recognizer
@@ -102,8 +102,8 @@ def test_every_frame_is_decoded_once(model_path: Path, tmp_path: Path, media, mo
             numbers.append(frame.number)
             yield frame
 
-    timed_frames = timeline_module.timed_frames
-    monkeypatch.setattr(timeline_module, "timed_frames", counted)
+    timed_frames = window_views_module.timed_frames
+    monkeypatch.setattr(window_views_module, "timed_frames", counted)
     plan = WindowPlan.parse("1s", "80ms")
     assert len(list(predict_windows(Recognizer(model_path), video, plan))) > 10
     assert numbers == list(range(50))

@@ -25,6 +25,7 @@ COMMANDS = {
     "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
     "stream": "recognise frame by frame, from a camera, a URL, a file or a pipe",
+    "serve": "answer over HTTP, with a page for people",
     "convert": "make a causal model, for streams, of a centred one",
     "import": "make a model file of weights that others published",
     "zoo": "set the cost of every system of the paper's tables beside the published one",

@@ -31,6 +31,7 @@ def read_model_clip(
     spec: ModelSpec,
     *,
     least_short_side: int | None = None,
+    num_threads: int | None = None,
 ) -> Clip:
     """Read the snippets of a clip as a model takes them, by its modality.
 
@@ -41,6 +42,7 @@ def read_model_clip(
             ones, as for `video.read_clip`.
         spec: the clips that the model takes.
         least_short_side: how large frames must be, as for `video.read_clip`.
+        num_threads: the decoder's, as for `video.read_clip`.
 
     Returns:
         Pictures uint8 (T, 3, H, W); else (T, L, C / L, H, W), which crops take as well and
@@ -56,7 +58,7 @@ def read_model_clip(
     def choose(num_frames: int) -> list[int]:
         return snippet_frames(num_frames, choose_indices, length)
 
-    clip = _READ[spec.modality](path, choose, least_short_side)
+    clip = _READ[spec.modality](path, choose, least_short_side, num_threads)
     if length == 1:
         return clip
     frames = clip.frames.unflatten(0, (-1, length))  # (T, L, C / L, H, W)
@@ -103,20 +105,32 @@ def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
     return probe_flow(path) if is_flow else probe_video(path)
 
 
-def _read_pictures(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
-    return read_clip(path, choose, channels_last=True, least_short_side=least_short_side)
+def _read_pictures(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip:
+    return read_clip(
+        path,
+        choose,
+        num_threads=num_threads,
+        channels_last=True,
+        least_short_side=least_short_side,
+    )
 
 
-def _read_flow(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
+def _read_flow(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip:
     return read_flow(path, choose, least_short_side=least_short_side)
 
 
-def _read_both(path: str | Path, choose: ChooseIndices, least_short_side: int | None) -> Clip:
+def _read_both(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip:
     """The first picture of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
     flow = read_flow(path, choose, least_short_side=least_short_side)
     length = SNIPPETS["rgbflow"].num_frames
     starts = [flow.indices[place - place % length] for place in range(len(flow.indices))]
-    pictures = _read_pictures(path, lambda num_frames: starts, least_short_side)
+    pictures = _read_pictures(path, lambda num_frames: starts, least_short_side, num_threads)
     if pictures.frames.shape[2:] != flow.frames.shape[2:]:
         sizes = [f"{x.frames.shape[3]}x{x.frames.shape[2]}" for x in (pictures, flow)]
         raise UnreadableVideoError(
@@ -126,7 +140,7 @@ def _read_both(path: str | Path, choose: ChooseIndices, least_short_side: int | 
     return Clip(both, flow.indices, flow.num_frames)
 
 
-_READ: dict[Modality, Callable[[str | Path, ChooseIndices, int | None], Clip]] = {
+_READ: dict[Modality, Callable[[str | Path, ChooseIndices, int | None, int | None], Clip]] = {
     "rgb": _read_pictures,
     "rgbdiff": _read_pictures,
     "flow": _read_flow,

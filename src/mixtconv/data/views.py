@@ -38,13 +38,19 @@ def read_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Tensor:
     return read_indexed_views(path, spec, protocol).frames
 
 
-def read_indexed_views(path: Path, spec: ModelSpec, protocol: Protocol) -> Views:
-    """Read the views of a video as `read_views` does, and say which frames they show."""
+def read_indexed_views(
+    path: Path, spec: ModelSpec, protocol: Protocol, *, num_threads: int | None = None
+) -> Views:
+    """Read the views of a video as `read_views` does, and say which frames they show.
+
+    `num_threads` is the decoder's, as for `video.read_clip`.
+    """
 
     def choose(num_video_frames: int) -> list[int]:
         return [frame for clip in protocol.clips(spec, num_video_frames) for frame in clip]
 
-    clip = read_model_clip(path, choose, spec, least_short_side=scoring_side(spec.image_size))
+    side = scoring_side(spec.image_size)
+    clip = read_model_clip(path, choose, spec, least_short_side=side, num_threads=num_threads)
     frames = join_snippets(crop_views(clip.frames, spec, protocol), spec)
     return Views(frames, clip.indices, clip.num_frames)
 

@@ -7,10 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.data.decoding import Picture
-from mixtconv.data.picture_crop import center_crop_pictures, scoring_side
-from mixtconv.data.picture_reader import read_pictures
-from mixtconv.data.sampling import place_clips
+from mixtconv.data.picture_views import PictureViewReader
 from mixtconv.inference.engines.description import LOGITS, VIDEO
 from mixtconv.inference.engines.engine import Array, open_engine
 from mixtconv.inference.predicting import VideoRecognizer
@@ -67,27 +64,15 @@ class EngineRecognizer(VideoRecognizer):
         """What the model is and what clips it takes."""
         return self.engine.description.spec
 
-    def logits(self, video: str | Path) -> npt.NDArray[np.float32]:
-        """Logits (K,) of one video."""
-        size = self.spec.image_size
-        pictures = read_pictures(video, self._chosen, least_short_side=scoring_side(size))
-        return self.view_logits(_as_views(center_crop_pictures(pictures.pixels, size)))
+    @property
+    def reader(self) -> PictureViewReader:
+        """What reads its views of videos."""
+        return PictureViewReader(self.spec)
 
-    def view_logits(self, views: Array) -> npt.NDArray[np.float32]:
-        """Logits (K,) of one clip, uint8 (1, T, 3, S, S)."""
-        return self.engine.run({VIDEO: self.engine.normalized(np.asarray(views))})[LOGITS][0]
-
-    def keep(self, picture: Picture) -> Picture:
-        """The middle of a frame, (S, S, 3)."""
-        return center_crop_pictures(picture[None], self.spec.image_size)[0]
-
-    def views_of(self, kept: Sequence[Picture]) -> npt.NDArray[np.uint8]:
-        """The clip of a window, uint8 (1, T, 3, S, S)."""
-        return _as_views(np.stack([kept[index] for index in self._chosen(len(kept))]))
-
-    def _chosen(self, num_frames: int) -> list[int]:
-        [clip] = place_clips("own", self.spec, num_frames, 1)
-        return clip
+    def batch_logits(self, views: Sequence[Array]) -> npt.NDArray[np.float32]:
+        """Logits (B, K) of several videos' clips, uint8 (1, T, 3, S, S) each."""
+        clips = np.concatenate([np.asarray(each) for each in views])  # (B, T, 3, S, S)
+        return self.engine.run({VIDEO: self.engine.normalized(clips)})[LOGITS]
 
 
 def refuse_settings(model: object, device: str, precision: str) -> None:
@@ -107,8 +92,3 @@ def refuse_modality(model: object, spec: ModelSpec) -> None:
             f"{model} takes {spec.modality}; of exported models those of modality rgb are run "
             "here, for others give the model file that it was made from"
         )
-
-
-def _as_views(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A clip (T, S, S, 3) as the only view (1, T, 3, S, S)."""
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[None])

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.decoding import Picture
 from mixtconv.data.find_videos import find_videos
+from mixtconv.data.view_reader import ViewReader
 from mixtconv.inference.ranking import Prediction, ranked
 from mixtconv.models.spec import ModelSpec
 
@@ -44,21 +44,27 @@ class VideoRecognizer(ABC):
     def spec(self) -> ModelSpec:
         """What the model is and what clips it takes."""
 
+    @property
     @abstractmethod
+    def reader(self) -> ViewReader:
+        """What reads its views of videos."""
+
+    @abstractmethod
+    def batch_logits(self, views: Sequence[Any]) -> Any:
+        """Logits (B, K) of several videos' views, uint8 (V, T, C, S, S) each."""
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the model's file says of the run that made it."""
+        return {}
+
     def logits(self, video: str | Path) -> Any:
         """Logits (K,) of one video, averaged over the views of the protocol."""
+        return self.view_logits(self.reader.read(Path(video)).frames)
 
-    @abstractmethod
     def view_logits(self, views: Any) -> Any:
         """Logits (K,) of one video's views, uint8 (V, T, C, S, S)."""
-
-    @abstractmethod
-    def keep(self, picture: Picture) -> Any:
-        """What is kept of a frame (H, W, 3) until the windows that it lies in are complete."""
-
-    @abstractmethod
-    def views_of(self, kept: Sequence[Any]) -> Any:
-        """The views of a window, from what was kept of its frames; as of a file of just these."""
+        return self.batch_logits([views])[0]
 
     @property
     def classes(self) -> tuple[str, ...]:

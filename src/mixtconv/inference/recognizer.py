@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixtconv.data.decoding import Picture
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.modality import join_snippets, snippet_frames
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.tensor_clip import as_frames
-from mixtconv.data.transforms import CROPS, mirror
-from mixtconv.data.views import read_views
+from mixtconv.data.tensor_views import TensorViewReader
 from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
@@ -20,6 +17,9 @@ from mixtconv.models import ModelSpec, VideoClassifier, load_model, optimize_for
 from mixtconv.models.device import Precision, autocast, resolve_device
 
 __all__ = ["Recognizer", "VideoPrediction"]
+
+VIEWS_TOGETHER = 8
+"""Views that pass the network together where one video has more."""
 
 
 class Recognizer(VideoRecognizer):
@@ -60,38 +60,27 @@ class Recognizer(VideoRecognizer):
         """What the model is and what clips it takes."""
         return self.model.spec
 
-    def logits(self, video: str | Path) -> Tensor:
-        """Logits (K,) of one video, averaged over the views of the protocol, on the CPU."""
-        return self.view_logits(read_views(Path(video), self.spec, self.protocol))
+    @property
+    def reader(self) -> TensorViewReader:
+        """What reads its views of videos."""
+        return TensorViewReader(self.spec, self.protocol)
 
-    def view_logits(self, views: Tensor) -> Tensor:
-        """Logits (K,) of one video's views, uint8 (V, T, C, S, S), on the CPU."""
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the model's file says of the run that made it."""
+        return self.model.notes
+
+    def batch_logits(self, views: Sequence[Tensor]) -> Tensor:
+        """Logits (B, K) of several videos' views, uint8 (V, T, C, S, S) each, on the CPU.
+
+        As many views as there are videos pass the network together, and no fewer than
+        `VIEWS_TOGETHER`.
+        """
         with torch.inference_mode(), autocast(self.precision, self.device):
-            return view_logits(self.model, views[None], self.protocol, mirroring=self.mirroring)[
-                0
-            ].cpu()  # (K,)
-
-    def keep(self, picture: Picture) -> Tensor:
-        """The crops of a frame, (crops, 3, S, S)."""
-        frame = as_frames(picture[None].copy())  # (1, 3, H, W)
-        crops = CROPS[self.protocol.num_crops](frame, self.spec.image_size)
-        return torch.stack([crop[0] for crop in crops])
-
-    def views_of(self, kept: Sequence[Tensor]) -> Tensor:
-        """The views of a window, uint8 (V, T, C, S, S), as `read_views` has those of a file."""
-        spec, protocol = self.spec, self.protocol
-
-        def choose(num_places: int) -> list[int]:
-            return [frame for clip in protocol.clips(spec, num_places) for frame in clip]
-
-        chosen = snippet_frames(len(kept), choose, spec.snippet.num_frames)
-        frames = torch.stack([kept[index] for index in chosen])  # (F, crops, 3, S, S)
-        clips = frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec), -1))
-        views = clips.movedim(3, 1).flatten(0, 1)  # (V, T, L, 3, S, S)
-        views = torch.stack(
-            [
-                mirror(view, spec.modality) if mirrored else view
-                for view, mirrored in zip(views, protocol.mirrored, strict=True)
-            ]
-        )
-        return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)
+            return view_logits(
+                self.model,
+                torch.stack([torch.as_tensor(each) for each in views]),  # (B, V, T, C, S, S)
+                self.protocol,
+                mirroring=self.mirroring,
+                batch_size=max(VIEWS_TOGETHER, len(views)),
+            ).cpu()  # (B, K)

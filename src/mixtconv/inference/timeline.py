@@ -7,14 +7,11 @@ as long as a window that it is in is open.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.frame_folder import list_frames, load_pictures
-from mixtconv.data.picture_crop import scoring_side
-from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.windows import TimedItem, Window, WindowPlan, windows
+from mixtconv.data.window_views import window_views
+from mixtconv.data.windows import Window, WindowPlan
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.ranking import Prediction, ranked
 
@@ -78,31 +75,5 @@ def window_logits(
     recognizer: VideoRecognizer, video: str | Path, plan: WindowPlan
 ) -> Iterator[tuple[Window[Any], Any]]:
     """Every window and its logits (K,), averaged over the views; see `predict_windows`."""
-    if recognizer.spec.modality in ("flow", "rgbflow"):
-        raise ValueError(
-            "the model takes optical flow, which videos do not hold; leave --window out, or use a "
-            "model of modality rgb or rgbdiff"
-        )
-    for window in windows(_kept_frames(recognizer, Path(video), plan), plan):
-        views = recognizer.views_of([frame.kept for frame in window.frames])
+    for window, views in window_views(recognizer.reader, Path(video), plan):
         yield window, recognizer.view_logits(views)
-
-
-def _kept_frames(
-    recognizer: VideoRecognizer, video: Path, plan: WindowPlan
-) -> Iterator[TimedItem[Any]]:
-    """Of every frame what the recogniser keeps, with its time."""
-    if video.is_dir():
-        if not plan.in_frames:
-            raise ValueError(
-                f"{video} is a folder of pictures, which have no times; give --window and --stride "
-                "in frames, such as 32f"
-            )
-        names, side = list_frames(video), scoring_side(recognizer.spec.image_size)
-        for number in range(len(names)):
-            [picture] = load_pictures(video, names, (number,), least_short_side=side)
-            time = Fraction(number)
-            yield TimedItem(number, time, time + 1, recognizer.keep(picture))
-        return
-    for frame in timed_frames(video):
-        yield TimedItem(frame.number, frame.start, frame.end, recognizer.keep(frame.to_rgb()))

@@ -1,0 +1,1 @@
+"""The service: recognition over HTTP, with a page for people (extra `serve`)."""

@@ -1,0 +1,104 @@
+"""What the service answers, as schemas of its OpenAPI description."""
+
+from pydantic import BaseModel, Field
+
+Score = Field(ge=0, le=1, description="How sure the model is: softmax of the averaged logits.")
+
+
+class LabelScore(BaseModel):
+    """A class and how sure the model is of it."""
+
+    label: str
+    score: float = Score
+
+
+class VideoFacts(BaseModel):
+    """What was read."""
+
+    width: int = Field(description="Pixels of a picture as it is stored.")
+    height: int
+    codec: str
+    seconds: float | None = Field(description="Length, null where the file does not say.")
+
+
+class SampledFrame(BaseModel):
+    """A frame as the network saw it."""
+
+    number: int = Field(description="Number in the video, from 0.")
+    jpeg: str = Field(description="The picture, a JPEG file in base64.")
+
+
+class VideoAnswer(BaseModel):
+    """The labels of a video."""
+
+    predictions: list[LabelScore] = Field(description="The best classes, best first.")
+    num_frames: int = Field(description="Frames of the whole video.")
+    video: VideoFacts
+    frames: list[SampledFrame] | None = Field(
+        None, description="The frames of the first clip, where they were asked for."
+    )
+
+
+class WindowAnswer(BaseModel):
+    """The labels of one window."""
+
+    start: float = Field(description="Seconds from the first frame of the video on.")
+    end: float
+    first_frame: int
+    num_frames: int
+    whole: bool = Field(description="Whether the video goes on to the end of the window.")
+    predictions: list[LabelScore]
+
+
+class SegmentAnswer(BaseModel):
+    """A stretch of a video with one label."""
+
+    start: float
+    end: float
+    label: str
+    score: float = Score
+    num_windows: int
+
+
+class TimelineAnswer(BaseModel):
+    """The labels along a video."""
+
+    windows: list[WindowAnswer]
+    segments: list[SegmentAnswer] = Field(description="Which label is shown when, no two at once.")
+    video: VideoFacts
+
+
+class ModelAnswer(BaseModel):
+    """What the model is, what it takes and what is known of it."""
+
+    name: str
+    classes: list[str]
+    num_frames: int = Field(description="Frames of a clip.")
+    image_size: int = Field(description="Height and width of a frame as the network sees it.")
+    modality: str
+    sampling: str
+    causal: bool
+    protocol: str = Field(description="The views of every video, in words.")
+    live: bool = Field(description="Whether it takes live streams.")
+    live_refused: str | None = Field(description="Why it does not.")
+    card: str = Field(description="Its model card, in Markdown.")
+    version: str = Field(description="Version of mixtconv.")
+
+
+class HealthAnswer(BaseModel):
+    """How the service is."""
+
+    status: str
+
+
+class ErrorDetail(BaseModel):
+    """Why there is no result."""
+
+    code: str = Field(description="For programs; see the table of faults.")
+    message: str = Field(description="For people.")
+
+
+class ErrorAnswer(BaseModel):
+    """An answer without a result."""
+
+    error: ErrorDetail

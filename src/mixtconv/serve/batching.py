@@ -1,0 +1,131 @@
+"""Work of several clients done together, a few milliseconds after the first of them came.
+
+    waiting   a----b---c------|      the wait is over, or the batch is full
+    run                       [abc]  meanwhile d and e come
+    run                            [de]   they have waited long enough: at once
+
+Nobody waits where no other is on its way. One thread runs the batches. The queue is bounded: one
+more than it holds is refused at once.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class QueueFullError(Exception):
+    """There is no room for one more."""
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs items together, in the order in which they came.
+
+    Where a batch fails its items are run one by one, so that each fails for itself alone.
+
+    Args:
+        run: the results of items, in their order.
+        batch_size: most items that are run together.
+        wait_seconds: longest time that an item waits for others.
+        max_waiting: most items that wait.
+        others_come: whether there may soon be more items; where not, those that are there go.
+        on_batch: called with the size of every batch and the seconds it took.
+
+    >>> with Batcher(lambda items: [item**2 for item in items], batch_size=4) as batcher:
+    ...     [future.result() for future in [batcher.submit(number) for number in range(3)]]
+    [0, 1, 4]
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        batch_size: int,
+        wait_seconds: float = 0.0,
+        max_waiting: int = 256,
+        others_come: Callable[[], bool] = lambda: True,
+        on_batch: Callable[[int, float], None] = lambda size, seconds: None,
+    ) -> None:
+        self._run, self._on_batch = run, on_batch
+        self._batch_size, self._wait_seconds = batch_size, wait_seconds
+        self._max_waiting, self._others_come = max_waiting, others_come
+        self._waiting: deque[tuple[float, Item, Future[Result]]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Items that have not begun."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> "Future[Result]":
+        """Put an item into the queue; a future that is cancelled before its turn is passed over.
+
+        Raises:
+            QueueFullError: the queue is full, or the batcher closed.
+        """
+        future: Future[Result] = Future()
+        with self._changed:
+            if self._closed or len(self._waiting) >= self._max_waiting:
+                raise QueueFullError
+            self._waiting.append((time.monotonic(), item, future))
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Run what waits, and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def __enter__(self) -> "Batcher[Item, Result]":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _loop(self) -> None:
+        while batch := self._next_batch():
+            started = [(item, future) for item, future in batch if _begins(future)]
+            if started:
+                before = time.monotonic()
+                self._run_batch(started)
+                self._on_batch(len(started), time.monotonic() - before)
+
+    def _next_batch(self) -> list[tuple[Item, "Future[Result]"]]:
+        """The next items, at the latest when the first of them has waited; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            while self._waiting and len(self._waiting) < self._batch_size and not self._closed:
+                left = self._waiting[0][0] + self._wait_seconds - time.monotonic()
+                if left <= 0 or not self._others_come():
+                    break
+                self._changed.wait(left)
+            size = min(self._batch_size, len(self._waiting))
+            return [self._waiting.popleft()[1:] for _ in range(size)]
+
+    def _run_batch(self, batch: list[tuple[Item, "Future[Result]"]]) -> None:
+        try:
+            results = self._run([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for one in batch:
+                self._run_batch([one])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+
+
+def _begins(future: "Future[Result]") -> bool:
+    """Whether somebody still waits for it; from here on it cannot be cancelled."""
+    return future.set_running_or_notify_cancel()

@@ -1,0 +1,214 @@
+"""What every request passes before anything is done for it: a plain ASGI middleware.
+
+In this order: the host it names (a page of a stranger could give its own name our address), the
+site that asks, the token, whether there is room for one more, its size, and the time it takes to
+send. Nothing of a body is read before the first four.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import anyio
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mixtconv.serve.auth import Gate
+from mixtconv.serve.faults import ServiceError
+from mixtconv.serve.metrics import Metrics
+from mixtconv.serve.settings import Limits
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = ("/health/live", "/health/ready")
+"""Asked by whoever starts services and watches them, without a token."""
+
+WORK_PREFIX = "/v1/"
+
+MOST_OTHER_BYTES = 64_000
+"""Of a body that is not a file."""
+
+MULTIPART_BYTES = 64_000
+"""What the wrapping of a file may add to it."""
+
+DRAIN_SECONDS = 5.0
+"""So long a body that is too large is read: many clients read no answer before its end."""
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        "font-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; "
+        "form-action 'self'"
+    ),
+}
+"""The page may ask for nothing outside: the browser itself holds it to that."""
+
+
+@dataclass
+class _Body:
+    """How far the body of one request has come."""
+
+    limit: int
+    deadline: float
+    num_bytes: int = 0
+    is_complete: bool = False
+
+
+class Guard:
+    """Lets requests in, and counts them.
+
+    Args:
+        app: what is guarded.
+        gate: who may ask.
+        limits: size, time, number.
+        metrics: what is counted.
+        hosts: names that this service has, None for any.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        gate: Gate,
+        limits: Limits,
+        metrics: Metrics,
+        hosts: frozenset[str] | None,
+    ) -> None:
+        self._app, self._gate, self._limits = app, gate, limits
+        self._metrics, self._hosts = metrics, hosts
+        self._num_working = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1")
+                   for key, value in scope["headers"]}  # fmt: skip
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send, headers)
+            return
+        cookie = self._gate.cookie_for(headers)
+        answer = _Answer(send, cookie, self._limits.send_seconds)
+        started, works = time.monotonic(), scope["path"].startswith(WORK_PREFIX)
+        try:
+            self._check(scope, headers)
+            if works and self._num_working >= self._limits.max_requests:
+                raise ServiceError("busy", "there is too much to do; come back later", close=True)
+            self._num_working += works
+            self._metrics.in_flight.set(self._num_working)
+            try:
+                await self._app(scope, await self._limited(headers, receive), answer)
+            finally:
+                self._num_working -= works
+                self._metrics.in_flight.set(self._num_working)
+        except ClientDisconnect:
+            logger.info("a client did not read its answer")
+        except ServiceError as error:  # of this guard: those of the app are answered by the app
+            if answer.status is None:
+                await error.answer()(scope, receive, answer)
+        finally:
+            self._count(scope, answer.status or 500, time.monotonic() - started)
+
+    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        host = headers.get("host", "")
+        if self._hosts is not None and _host_name(host) not in self._hosts:
+            raise ServiceError("wrong_host", "this service has another name", close=True)
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            raise ServiceError("forbidden", "pages of other sites may not ask", close=True)
+        if scope["path"] not in OPEN_PATHS and not self._gate.lets_in(headers):
+            raise ServiceError("unauthorized", "give the token of this service", close=True)
+
+    async def _websocket(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]
+    ) -> None:
+        try:
+            self._check(scope, headers)
+        except ServiceError as error:
+            logger.info("websocket refused: %s", error.code)
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": error.message})
+            return
+        await self._app(scope, receive, send)
+
+    async def _limited(self, headers: Mapping[str, str], receive: Receive) -> Receive:
+        """The body as far as it may go; one that says that it is too large is refused at once."""
+        is_file = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        limit = self._limits.max_upload_bytes + MULTIPART_BYTES if is_file else MOST_OTHER_BYTES
+        body = _Body(limit, time.monotonic() + self._limits.send_seconds)
+        stated = headers.get("content-length", "")
+        if stated.isdecimal() and int(stated) > limit:
+            waits = "100-continue" in headers.get("expect", "").lower()  # for us, before it sends
+            await self._refuse_large(body, receive, drain=not waits)
+
+        async def limited() -> Message:
+            if body.is_complete:
+                return await receive()  # the end of the connection, which may take its time
+            try:
+                with anyio.fail_after(max(0.0, body.deadline - time.monotonic())):
+                    message = await receive()
+            except TimeoutError as error:
+                seconds = self._limits.send_seconds
+                raise ServiceError(
+                    "too_slow", f"the request was not sent within {seconds:g} seconds", close=True
+                ) from error
+            body.is_complete = not message.get("more_body", False)
+            body.num_bytes += len(message.get("body", b""))
+            self._metrics.upload_bytes.inc(len(message.get("body", b"")))
+            if body.num_bytes > body.limit:
+                await self._refuse_large(body, receive, drain=True)
+            return message
+
+        return limited
+
+    async def _refuse_large(self, body: _Body, receive: Receive, *, drain: bool) -> NoReturn:
+        with anyio.move_on_after(DRAIN_SECONDS):
+            while drain and not body.is_complete:
+                message = await receive()
+                body.is_complete = not message.get("more_body", False)
+        allowed = (body.limit - MULTIPART_BYTES) if body.limit > MOST_OTHER_BYTES else body.limit
+        raise ServiceError(
+            "too_large", f"the request is larger than {allowed / 1e6:g} MB", close=True
+        )
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        name = route if route and scope["path"].startswith(("/v1/", "/health/")) else "other"
+        self._metrics.requests.labels(name, str(status)).inc()
+        self._metrics.request_seconds.labels(name).observe(seconds)
+        if name != "other":
+            logger.debug("%s %s %d %.0f ms", scope["method"], name, status, 1000 * seconds)
+
+
+class _Answer:
+    """Sends an answer with the headers that every answer has, and remembers its status."""
+
+    def __init__(self, send: Send, cookie: str | None, seconds: float) -> None:
+        self._send, self._cookie, self._seconds = send, cookie, seconds
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own: dict[str, Any] = dict(SECURITY_HEADERS)
+            if self._cookie is not None and self.status < 400:
+                own["Set-Cookie"] = self._cookie
+            extra = [(key.lower().encode(), value.encode()) for key, value in own.items()]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        try:
+            with anyio.fail_after(self._seconds):  # a client may read as slowly as it may send
+                await self._send(message)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    name, _, port = host.lower().rpartition(":")
+    return name if name and port.isdecimal() else host.lower()

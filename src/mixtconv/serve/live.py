@@ -1,0 +1,159 @@
+"""Live streams: a WebSocket for each, a place in the streaming recogniser for each.
+
+A message of the client is one frame: width and height as two little-endian 16-bit numbers, then
+the RGB pixels row by row. Pixels need no decoder, which a stranger could attack. The answer is a
+line of JSON; a client sends its newest frame when it has the answer to the last, so that it never
+falls behind. Frames of several streams pass the network together.
+"""
+
+import asyncio
+import logging
+import struct
+import threading
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
+from mixtconv.serve.batching import Batcher, QueueFullError
+from mixtconv.serve.metrics import Metrics
+from mixtconv.serve.settings import Batching, Limits
+
+logger = logging.getLogger(__name__)
+
+Frame = npt.NDArray[np.uint8]
+
+_SIZE = struct.Struct("<HH")
+
+LARGEST_SIDE = 1280
+"""Pixels; the page sends far smaller frames, since models see a few hundred."""
+
+MOST_MESSAGE_BYTES = _SIZE.size + 3 * LARGEST_SIDE**2
+
+_REFUSED, _BUSY, _INVALID, _AWAY = 1008, 1013, 1003, 1001
+"""Codes of closing, of RFC 6455 and its registry."""
+
+
+class LiveRecognition:
+    """Recognises the streams of many clients.
+
+    Args:
+        recognizer: with a place for each stream.
+        limits: how many streams, and when one is idle.
+        batching: what passes the network together.
+        metrics: what is counted.
+    """
+
+    def __init__(
+        self,
+        recognizer: StreamRecognizer,
+        *,
+        limits: Limits,
+        batching: Batching,
+        metrics: Metrics,
+    ) -> None:
+        self._recognizer, self._limits, self._metrics = recognizer, limits, metrics
+        self._lock = threading.Lock()  # a recogniser is for one thread at a time
+        self._num_open = 0
+        self._batcher: Batcher[tuple[Stream, Frame], FrameLabels] = Batcher(
+            self._run,
+            batch_size=batching.batch_size,
+            wait_seconds=batching.batch_wait_ms / 1000,
+            max_waiting=limits.max_streams,
+            others_come=lambda: self._num_open > self._batcher.num_waiting,
+        )
+
+    async def serve(self, socket: WebSocket, *, top_k: int) -> None:
+        """Answer the frames of one client until it leaves, errs or falls silent."""
+        try:
+            stream = await asyncio.to_thread(self._start)
+        except ValueError:
+            message = f"all {self._limits.max_streams} live streams are in use; come back later"
+            await refuse(socket, "busy", message)
+            return
+        self._num_open += 1
+        self._metrics.live_streams.inc()
+        try:
+            await self._answer_frames(socket, stream, top_k)
+        except WebSocketDisconnect:
+            logger.debug("a live client has left")
+        finally:
+            self._num_open -= 1
+            self._metrics.live_streams.dec()
+            await asyncio.to_thread(self._end, stream)
+
+    async def _answer_frames(self, socket: WebSocket, stream: Stream, top_k: int) -> None:
+        while True:
+            try:
+                message = await asyncio.wait_for(socket.receive_bytes(), self._limits.idle_seconds)
+            except (asyncio.TimeoutError, TimeoutError):
+                seconds = self._limits.idle_seconds
+                await refuse(socket, "too_slow", f"there was no frame for {seconds:g} seconds")
+                return
+            except KeyError:  # a message of text
+                await refuse(socket, "invalid", "a frame is a binary message")
+                return
+            try:
+                frame = read_frame(message)
+                labels = await asyncio.wrap_future(self._batcher.submit((stream, frame)))
+            except ValueError as error:
+                await refuse(socket, "invalid", str(error))
+                return
+            except QueueFullError:
+                await refuse(socket, "busy", "the service is stopping")
+                return
+            self._metrics.live_frames.inc()
+            best = [asdict(each) for each in labels.predictions[:top_k]]
+            await socket.send_json({"frame": labels.frame, "predictions": best})
+
+    def close(self) -> None:
+        """End the thread."""
+        self._batcher.close()
+
+    def _start(self) -> Stream:
+        with self._lock:
+            return self._recognizer.start()
+
+    def _end(self, stream: Stream) -> None:
+        """Free the place; a frame of it that is in the network just now is waited for."""
+        with self._lock:
+            stream.end()
+
+    def _run(self, items: list[tuple[Stream, Frame]]) -> list[FrameLabels]:
+        with self._lock:
+            labels = self._recognizer.push(dict(items), top_k=len(self._recognizer.classes))
+        return [labels[stream] for stream, _ in items]
+
+
+async def refuse(socket: WebSocket, code: str, message: str) -> None:
+    """Say why a stream ends, and end it."""
+    closing: dict[str, int] = {"busy": _BUSY, "invalid": _INVALID, "too_slow": _AWAY}
+    content: dict[str, Any] = {"error": {"code": code, "message": message}}
+    await socket.send_json(content)
+    await socket.close(closing.get(code, _REFUSED))
+
+
+def read_frame(message: bytes) -> Frame:
+    """The frame of a message, (H, W, 3).
+
+    Raises:
+        ValueError: it is none.
+
+    >>> read_frame(_SIZE.pack(3, 2) + bytes(18)).shape
+    (2, 3, 3)
+    """
+    if len(message) < _SIZE.size:
+        raise ValueError("the message is shorter than the width and height of a frame")
+    width, height = _SIZE.unpack_from(message)
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise ValueError(f"the frame is {width}x{height}; give 1 to {LARGEST_SIDE} pixels a side")
+    if len(message) != _SIZE.size + 3 * width * height:
+        raise ValueError(
+            f"the message has {len(message)} bytes; a frame of {width}x{height} has "
+            f"{_SIZE.size + 3 * width * height}"
+        )
+    pixels = np.frombuffer(message, dtype=np.uint8, offset=_SIZE.size)
+    return pixels.reshape(height, width, 3).copy()

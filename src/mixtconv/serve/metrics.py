@@ -1,0 +1,70 @@
+"""What the service counts, in the form that Prometheus reads."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """Counters of one service.
+
+    >>> metrics = Metrics()
+    >>> metrics.lost_decoders.labels("crash").inc()
+    >>> b'mixtconv_decoders_replaced_total{reason="crash"} 1.0' in metrics.text()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        own: dict[str, Any] = {"registry": self._registry, "namespace": "mixtconv"}
+        self.requests = Counter("requests", "Requests answered.", ["route", "status"], **own)
+        self.request_seconds = Histogram(
+            "request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, **own
+        )
+        self.in_flight = Gauge("requests_in_flight", "Requests that are worked on or wait.", **own)
+        self.upload_bytes = Counter("received_bytes", "Bytes of requests received.", **own)
+        self.decode_seconds = Histogram(
+            "decode_seconds", "Time to read the views of a video.", buckets=_SECONDS, **own
+        )
+        self.lost_decoders = Counter(
+            "decoders_replaced", "Decoders that were replaced, and why.", ["reason"], **own
+        )
+        self.batch_size = Histogram(
+            "batch_size", "Videos and windows that passed the network together.", buckets=_SIZES,
+            **own,
+        )  # fmt: skip
+        self.batch_seconds = Histogram(
+            "batch_seconds", "Time of the network for a batch.", buckets=_SECONDS, **own
+        )
+        self._waiting = Gauge(
+            "batch_waiting", "Videos and windows that wait for the network.", **own
+        )
+        self.live_streams = Gauge("live_streams", "Live streams that are open.", **own)
+        self.live_frames = Counter("live_frames", "Frames of live streams recognised.", **own)
+
+    def watch_waiting(self, count: Callable[[], int]) -> None:
+        """Ask this for what waits whenever the metrics are read."""
+        self._waiting.set_function(count)
+
+    def saw_batch(self, size: int, seconds: float) -> None:
+        """Count a batch."""
+        self.batch_size.observe(size)
+        self.batch_seconds.observe(seconds)
+
+    def text(self) -> bytes:
+        """All of them."""
+        return generate_latest(self._registry)

@@ -1,0 +1,227 @@
+"""The addresses of the service, and what each takes and answers."""
+
+import base64
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from PIL import Image
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.websockets import WebSocket
+
+from mixtconv._version import __version__
+from mixtconv.data.windows import WindowPlan
+from mixtconv.inference.segments import shown_segments
+from mixtconv.models.model_card import make_model_card
+from mixtconv.serve.answers import (
+    HealthAnswer,
+    LabelScore,
+    ModelAnswer,
+    SampledFrame,
+    SegmentAnswer,
+    TimelineAnswer,
+    VideoAnswer,
+    VideoFacts,
+    WindowAnswer,
+)
+from mixtconv.serve.faults import ServiceError, documented
+from mixtconv.serve.fetching import fetch
+from mixtconv.serve.hang_up import unless_gone
+from mixtconv.serve.live import refuse
+from mixtconv.serve.questions import PredictOptions, SourceRequest, TimelineOptions
+from mixtconv.serve.recognition import Labelled, Timed
+from mixtconv.serve.service import Service
+from mixtconv.serve.uploads import MULTIPART, received_file
+
+Predict = Annotated[PredictOptions, Query()]
+Timeline = Annotated[TimelineOptions, Query()]
+
+ALWAYS = documented("bad_request", "unauthorized", "forbidden", "wrong_host")
+WORK = documented(
+    "bad_request", "unauthorized", "forbidden", "too_slow", "too_large", "not_a_video",
+    "wrong_host", "unreadable", "too_long", "too_many_pixels", "invalid", "internal", "busy",
+    "decode_timeout",
+)  # fmt: skip
+FETCH = WORK | documented("source_failed")
+
+JPEG_QUALITY = 90
+
+
+def video_routes(service: Service) -> APIRouter:
+    """Labels of videos that are sent, or that lie where the service may read them."""
+    router = APIRouter(prefix="/v1", tags=["videos"])
+
+    @router.post("/predict", responses=WORK, openapi_extra=MULTIPART)
+    async def predict(request: Request, asked: Predict) -> VideoAnswer:
+        """Rank the labels of a video that is sent."""
+        async with received_file(request, service.spool) as path:
+            return await unless_gone(request, _predict(service, path, asked))
+
+    @router.post("/predict-source", responses=FETCH)
+    async def predict_source(request: Request, named: SourceRequest, asked: Predict) -> VideoAnswer:
+        """Rank the labels of a video at an allowed URL or path."""
+
+        async def work() -> VideoAnswer:
+            async with _source_file(service, named.source) as path:
+                return await _predict(service, path, asked)
+
+        return await unless_gone(request, work())
+
+    @router.post("/timeline", responses=WORK, openapi_extra=MULTIPART)
+    async def timeline(request: Request, asked: Timeline) -> TimelineAnswer:
+        """Labels along a video that is sent."""
+        plan = asked.plan()
+        async with received_file(request, service.spool) as path:
+            return await unless_gone(request, _timeline(service, path, plan, asked))
+
+    @router.post("/timeline-source", responses=FETCH)
+    async def timeline_source(
+        request: Request, named: SourceRequest, asked: Timeline
+    ) -> TimelineAnswer:
+        """Labels along a video at an allowed URL or path."""
+        plan = asked.plan()
+
+        async def work() -> TimelineAnswer:
+            async with _source_file(service, named.source) as path:
+                return await _timeline(service, path, plan, asked)
+
+        return await unless_gone(request, work())
+
+    return router
+
+
+def model_routes(service: Service) -> APIRouter:
+    """The model, and what was done with it."""
+    router = APIRouter(tags=["service"])
+    about = model_answer(service)
+
+    @router.get("/v1/model", responses=ALWAYS)
+    async def model() -> ModelAnswer:
+        """Tell what the model is: its card."""
+        return about
+
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={**ALWAYS, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        """Count what was done, for Prometheus."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def health_routes(service: Service) -> APIRouter:
+    """How the service is, for whoever starts services and watches them."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/health/live")
+    async def health_live() -> HealthAnswer:
+        """Tell that the process runs; needs no token."""
+        return HealthAnswer(status="live")
+
+    @router.get("/health/ready", responses=documented("busy"))
+    async def health_ready() -> HealthAnswer:
+        """Tell whether videos can be recognised now; needs no token."""
+        if not service.recognition.is_ready:
+            raise ServiceError("busy", "no decoder is ready")
+        return HealthAnswer(status="ready")
+
+    return router
+
+
+def live_routes(service: Service) -> APIRouter:
+    """Live streams."""
+    router = APIRouter()
+
+    @router.websocket("/v1/live")
+    async def live(socket: WebSocket, top_k: Annotated[int, Query(ge=1, le=1000)] = 5) -> None:
+        await socket.accept()
+        if service.live is None:
+            await refuse(socket, "not_live", service.live_refused or "")
+            return
+        await service.live.serve(socket, top_k=top_k)
+
+    return router
+
+
+def model_answer(service: Service) -> ModelAnswer:
+    """What there is to tell of the model."""
+    recognizer = service.recognition.recognizer
+    spec = recognizer.spec
+    return ModelAnswer(
+        name=spec.name,
+        classes=list(spec.classes),
+        num_frames=spec.num_frames,
+        image_size=spec.image_size,
+        modality=spec.modality,
+        sampling=spec.sampling,
+        causal=spec.causal,
+        protocol=recognizer.reader.describe(),
+        live=service.live is not None,
+        live_refused=service.live_refused,
+        card=str(make_model_card(spec, recognizer.notes)),
+        version=__version__,
+    )
+
+
+@asynccontextmanager
+async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
+    """The file that a source names; one that was fetched is gone at the end of the block."""
+    if "://" not in source:
+        yield service.sources.check_file(source)
+        return
+    with service.spool.file() as path:
+        await fetch(
+            source,
+            path,
+            allowed=service.sources,
+            allow_private=service.allow_private,
+            max_bytes=service.limits.max_upload_bytes,
+            seconds=service.limits.send_seconds,
+        )
+        yield path
+
+
+async def _predict(service: Service, path: Path, asked: PredictOptions) -> VideoAnswer:
+    labelled = await service.recognition.label(path, top_k=asked.top_k)
+    return VideoAnswer(
+        predictions=[LabelScore(**asdict(each)) for each in labelled.predictions],
+        num_frames=labelled.num_frames,
+        video=_facts(labelled.facts),
+        frames=_sampled(labelled) if asked.frames else None,
+    )
+
+
+async def _timeline(
+    service: Service, path: Path, plan: WindowPlan, asked: TimelineOptions
+) -> TimelineAnswer:
+    timed: Timed = await service.recognition.timeline(path, plan, top_k=asked.top_k)
+    segments = shown_segments(timed.windows, merge=asked.merge)
+    return TimelineAnswer(
+        windows=[WindowAnswer(**each.to_dict()) for each in timed.windows],
+        segments=[SegmentAnswer(**each.to_dict()) for each in segments],
+        video=_facts(timed.facts),
+    )
+
+
+def _facts(header: dict[str, Any]) -> VideoFacts:
+    return VideoFacts(**{name: header[name] for name in VideoFacts.model_fields})
+
+
+def _sampled(labelled: Labelled) -> list[SampledFrame]:
+    sampled = []
+    for number, frame in zip(labelled.indices, labelled.frames, strict=True):
+        file = io.BytesIO()
+        picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))  # (S, S, 3)
+        picture.save(file, "JPEG", quality=JPEG_QUALITY)
+        jpeg = base64.b64encode(file.getvalue()).decode()
+        sampled.append(SampledFrame(number=number, jpeg=jpeg))
+    return sampled

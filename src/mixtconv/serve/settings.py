@@ -1,0 +1,117 @@
+"""What the service is told: flag, help text and YAML key are one field."""
+
+from dataclasses import dataclass, fields
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""What a machine calls itself."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where the service listens, and who may ask."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every one of this machine."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one and says which."""
+    host_names: str | None = None
+    """Names that requests call the service by, with commas between them, such as
+    actions.example.org: needed behind a proxy. Default those of this machine alone, or any where
+    --host lets others in."""
+    token_file: str | None = None
+    """File with the token that every request must bring; or set MIXTCONV_SERVE_TOKEN. Default
+    none."""
+    allow: str | None = None
+    """What requests may name instead of sending a file: folders and beginnings of URLs, with commas
+    between them, such as /srv/clips,https://media.example.org/clips/. Default nothing."""
+    allow_private: bool = False
+    """Let allowed URLs lead to addresses of private networks and of this machine."""
+    no_page: bool = False
+    """Leave the web page out, and with it Gradio."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"--port is {self.port}; give 0 to 65535")
+
+    def names(self, *, is_private: bool) -> frozenset[str] | None:
+        """Names that requests may call the service by, None for any.
+
+        A page of a stranger can give its own name the address of this machine; a request that
+        calls the service by that name is refused.
+
+        Args:
+            is_private: whether only this machine can reach the service.
+
+        >>> sorted(Binding(host_names="a.example").names(is_private=True) or ())
+        ['127.0.0.1', '[::1]', 'a.example', 'localhost']
+        """
+        if self.host_names is None:
+            return LOOPBACK_NAMES if is_private else None
+        own = {name.strip().lower() for name in self.host_names.split(",")}
+        return LOOPBACK_NAMES | (own - {""})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service takes on; see docs/serving.md for what it answers beyond."""
+
+    max_upload_mb: float = 100.0
+    """Largest file that is taken, in megabytes."""
+    max_video_seconds: float = 600.0
+    """Longest video, in seconds."""
+    max_megapixels: float = 9.0
+    """Largest picture of a video, in millions of pixels; 4K has 8.3."""
+    max_windows: int = 1000
+    """Most windows of a timeline."""
+    decode_seconds: float = 30.0
+    """Longest time to decode one video; for a timeline the time spent waiting for its windows."""
+    decode_memory_mb: float = 2048.0
+    """Memory that decoding one video may take, in megabytes (Linux)."""
+    send_seconds: float = 60.0
+    """Longest time that a client may take to send a request."""
+    max_requests: int = 64
+    """Requests that are worked on or wait; one more is told to come back."""
+    max_streams: int = 4
+    """Live streams at once."""
+    idle_seconds: float = 30.0
+    """A live stream that gives no frame for so long is ended."""
+    stop_seconds: float = 30.0
+    """Longest time that requests in flight have to finish when the service is told to stop."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                flag = "--" + field.name.replace("_", "-")
+                raise ValueError(f"{flag} is {value:g}; give more than 0")
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest file, in bytes."""
+        return int(self.max_upload_mb * 1e6)
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest picture."""
+        return int(self.max_megapixels * 1e6)
+
+    @property
+    def decode_memory_bytes(self) -> int:
+        """Memory for one video, in bytes."""
+        return int(self.decode_memory_mb * 1e6)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests of several clients pass the network together."""
+
+    batch_size: int = 8
+    """Most videos (or windows) that pass the network together; 1 is no batching."""
+    batch_wait_ms: float = 5.0
+    """Longest time that a video waits for others, in milliseconds."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"--batch-size is {self.batch_size}; give 1 or more")
+        if self.batch_wait_ms < 0:
+            raise ValueError(f"--batch-wait-ms is {self.batch_wait_ms:g}; give 0 or more")

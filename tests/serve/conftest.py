@@ -1,0 +1,160 @@
+"""A small service for the tests: a tiny model, low limits, a real server on a free port."""
+
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+import torch
+
+from mixtconv.models import create_model, save_model
+from mixtconv.serve.app import make_app
+from mixtconv.serve.server import address_of, listen, make_server
+from mixtconv.serve.service import Service, open_service
+from mixtconv.serve.settings import LOOPBACK_NAMES, Batching, Limits
+
+CLASSES = ["wave", "jump", "run <fast>"]
+
+LIMITS = Limits(
+    max_upload_mb=2,
+    max_video_seconds=60,
+    max_megapixels=1,
+    max_windows=20,
+    decode_seconds=4,
+    send_seconds=2,
+    max_requests=8,
+    max_streams=2,
+    idle_seconds=1,
+    stop_seconds=5,
+)
+
+
+def make_model_file(path: Path, *, causal: bool) -> Path:
+    torch.manual_seed(0)
+    model = create_model(
+        "mstnet_test_resnet", classes=CLASSES, num_frames=4, image_size=32, causal=causal
+    ).eval()
+    torch.nn.init.normal_(model.head.weight)
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def causal_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model_file(tmp_path_factory.mktemp("causal") / "model.safetensors", causal=True)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory, media) -> Path:
+    """A video of 2.4 seconds."""
+    path = tmp_path_factory.mktemp("clip") / "private name.mp4"
+    return media.encode(path, media.moving_frames(60))
+
+
+@dataclass
+class Running:
+    """A service that answers."""
+
+    service: Service
+    address: str
+    client: httpx.Client
+
+    @property
+    def decoder(self) -> int:
+        """The process that decodes."""
+        return self.service.recognition.decoders.pids[0]
+
+    def predict(self, path: Path | bytes, **parameters) -> httpx.Response:
+        content = path if isinstance(path, bytes) else path.read_bytes()
+        files = {"file": ("../../etc/private name.mp4", content)}
+        return self.client.post("/v1/predict", files=files, params=parameters)
+
+    def timeline(self, path: Path, **parameters) -> httpx.Response:
+        files = {"file": ("private name.mp4", path.read_bytes())}
+        return self.client.post("/v1/timeline", files=files, params=parameters)
+
+    def wait_idle(self) -> None:
+        """Return when nothing is worked on and no file is left."""
+        wait_until(lambda: self.service.metrics.in_flight._value.get() == 0)
+        folder = self.service.spool.folder
+        wait_until(lambda: [f.name for f in folder.iterdir() if f.is_file()] == ["lock"])
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def tells_nothing(response: httpx.Response) -> None:
+    """No path, name of a file or traceback stands in any answer."""
+    text = response.read().decode(errors="replace")
+    for secret in ("Traceback", "private name", "/tmp/", "mixtconv-serve-", ".py", "site-packages"):
+        assert secret not in text or response.url.path in ("/", "/config"), text
+
+
+@contextmanager
+def running(service: Service, **options) -> Iterator[Running]:
+    """Answer on a free port."""
+    options = {"page": False, "hosts": LOOPBACK_NAMES} | options
+    with listen("127.0.0.1", 0) as listening:
+        address = address_of(listening)
+        server = make_server(make_app(service, **options), service.limits)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        hooks = {"response": [tells_nothing]}
+        with httpx.Client(base_url=address, timeout=30, event_hooks=hooks) as client:
+            yield Running(service, address, client)
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def service(causal_file: Path) -> Iterator[Service]:
+    opened = open_service(
+        str(causal_file), limits=LIMITS, batching=Batching(), workers=1, device="cpu"
+    )
+    with opened as service:
+        yield service
+    assert not service.spool.folder.exists()
+
+
+@pytest.fixture(scope="session", name="running")
+def running_fixture() -> Callable:
+    """Lets a service answer, with options of its own."""
+    return running
+
+
+@pytest.fixture
+def server(service: Service) -> Iterator[Running]:
+    with running(service) as server:
+        yield server
+        server.wait_idle()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> ModuleType:
+    """Drives a browser; see chromium.py."""
+    spec = importlib.util.spec_from_file_location("chromium", Path(__file__).parent / "chromium.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def shared_clip(request: pytest.FixtureRequest, clip: Path) -> Path:
+    """A real clip where there are any, else one of our own."""
+    folder = Path(
+        os.environ.get("MIXTCONV_SHARED_VIDEOS", Path(__file__).parents[3] / "shared" / "videos")
+    )
+    real = folder / "arm_wrestling.mp4"
+    return real if real.is_file() else clip

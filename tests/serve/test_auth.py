@@ -1,0 +1,65 @@
+"""The token: where it comes from, and who passes."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from mixtconv.serve.auth import COOKIE, TOKEN_VARIABLE, Gate, read_token
+
+TOKEN = "a-token-of-some-length"
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"anybody:{password}".encode()).decode()
+
+
+def test_it_comes_from_a_file_before_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+    assert read_token(str(file), {TOKEN_VARIABLE: "another-token-of-length"}) == TOKEN
+    assert read_token(None, {TOKEN_VARIABLE: TOKEN}) == TOKEN
+    assert read_token(None, {}) is None
+
+
+@pytest.mark.parametrize("token", ["", "short", "ä" * 20, "with\nlines-of-some-length"])
+def test_a_weak_token_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(ValueError, match="openssl rand") as caught:
+        read_token(None, {TOKEN_VARIABLE: token})
+    assert not token or token not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "passes"),
+    [
+        (f"Bearer {TOKEN}", True),
+        (f"bearer  {TOKEN}", True),
+        (basic(TOKEN), True),
+        ("", False),
+        ("Bearer", False),
+        ("Bearer ", False),
+        (f"Bearer {TOKEN}x", False),
+        (f"Bearer {TOKEN[:-1]}", False),
+        (f"Digest {TOKEN}", False),
+        (TOKEN, False),
+        (basic(""), False),
+        ("Basic ???", False),
+        ("Basic /w==", False),
+    ],
+)
+def test_who_passes(authorization: str, passes: bool) -> None:
+    assert Gate(TOKEN).lets_in({"authorization": authorization}) is passes
+    assert Gate(None).lets_in({"authorization": authorization})
+
+
+def test_a_browser_gets_a_cookie_that_another_run_does_not_take() -> None:
+    gate = Gate(TOKEN)
+    assert gate.cookie_for({"authorization": f"Bearer {TOKEN}"}) is None
+    cookie = gate.cookie_for({"authorization": basic(TOKEN)})
+    assert cookie is not None and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert TOKEN not in cookie
+    pair = cookie.partition(";")[0]
+    assert gate.lets_in({"cookie": f"other=1; {pair}"})
+    assert not Gate(TOKEN).lets_in({"cookie": pair})
+    assert not gate.lets_in({"cookie": f"{COOKIE}="})
+    assert not gate.lets_in({"cookie": f"{COOKIE}; ="})

@@ -1,0 +1,57 @@
+"""What the guard does that no client of the other tests can show."""
+
+import asyncio
+
+import pytest
+
+from mixtconv.serve.auth import Gate
+from mixtconv.serve.guard import Guard, _host_name
+from mixtconv.serve.metrics import Metrics
+from mixtconv.serve.settings import Binding, Limits
+
+
+async def _answers(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+def test_a_client_that_does_not_read_is_let_go() -> None:
+    metrics = Metrics()
+    guard = Guard(
+        _answers, gate=Gate(None), limits=Limits(send_seconds=0.1), metrics=metrics, hosts=None
+    )
+
+    async def never(message) -> None:
+        await asyncio.sleep(30)
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}
+    asyncio.run(asyncio.wait_for(guard(scope, receive, never), 5))
+    assert b"mixtconv_requests_in_flight 0.0" in metrics.text()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost:8000", "localhost"),
+        ("LocalHost", "localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::1]:80", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("", ""),
+        (":80", ":80"),
+        ("localhost:80@evil.example", "localhost:80@evil.example"),
+    ],
+)
+def test_names_of_hosts(host: str, name: str) -> None:
+    assert _host_name(host) == name
+
+
+def test_which_names_the_service_has() -> None:
+    own = Binding().names(is_private=True)
+    assert own is not None and "localhost" in own
+    assert Binding(host="0.0.0.0").names(is_private=False) is None
+    named = Binding(host_names="A.example, b.example,").names(is_private=False)
+    assert named == own | {"a.example", "b.example"}

@@ -1,0 +1,131 @@
+"""Live streams: the labels of a stream here, a place for each, ended with the connection."""
+
+import json
+import struct
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import websocket
+
+from mixtconv.inference.streaming import StreamingRecognizer
+from mixtconv.models import create_model, save_model
+from mixtconv.serve.live import LARGEST_SIDE, read_frame
+from mixtconv.serve.service import open_service
+from mixtconv.serve.settings import Batching
+
+
+def connect(server, **options) -> websocket.WebSocket:
+    address = server.address.replace("http", "ws") + "/v1/live?top_k=3"
+    return websocket.create_connection(address, timeout=10, **options)
+
+
+def message(frame: np.ndarray) -> bytes:
+    return struct.pack("<HH", frame.shape[1], frame.shape[0]) + frame.tobytes()
+
+
+def ask(socket: websocket.WebSocket, content: bytes) -> dict:
+    socket.send_binary(content)
+    return json.loads(socket.recv())
+
+
+def refusal(socket: websocket.WebSocket) -> tuple[str, int]:
+    """Why the service ends a stream, and the code with which it closes the connection."""
+    code = json.loads(socket.recv())["error"]["code"]
+    _, closing = socket.recv_data()
+    return code, int.from_bytes(closing[:2], "big")
+
+
+def test_streams_side_by_side_are_those_of_a_recogniser_here(
+    server, causal_file: Path, media
+) -> None:
+    videos = [media.moving_frames(6, seed=seed) for seed in range(2)]
+    sockets = [connect(server), connect(server)]
+    recognizer = StreamingRecognizer(causal_file, max_streams=2, device="cpu")
+    streams = [recognizer.start(), recognizer.start()]
+    for t in range(6):
+        for socket, stream, video in zip(sockets, streams, videos, strict=True):
+            got, wanted = ask(socket, message(video[t])), stream.push(video[t], top_k=3)
+            assert got["frame"] == t
+            scores = {each["label"]: each["score"] for each in got["predictions"]}
+            expected = {each.label: each.score for each in wanted.predictions}
+            assert scores == pytest.approx(expected, abs=1e-5)
+    assert b"mixtconv_live_streams 2.0" in server.service.metrics.text()
+    for socket in sockets:
+        socket.close()
+
+
+def test_places_are_freed_when_a_client_goes(server, media) -> None:
+    frame = message(media.moving_frames(1)[0])
+    for _ in range(3):
+        first, second = connect(server), connect(server)
+        assert ask(first, frame)["frame"] == ask(second, frame)["frame"] == 0
+        assert refusal(connect(server)) == ("busy", 1013)
+        first.shutdown()  # without a word
+        second.close()
+        deadline = time.monotonic() + 5
+        while b"mixtconv_live_streams 0.0" not in server.service.metrics.text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"abc", struct.pack("<HH", 2, 2) + bytes(11), struct.pack("<HH", 0, 5),
+     struct.pack("<HH", LARGEST_SIDE + 1, 1) + bytes(3 * LARGEST_SIDE + 3)],
+)  # fmt: skip
+def test_what_is_no_frame(server, content: bytes) -> None:
+    socket = connect(server)
+    socket.send_binary(content)
+    assert refusal(socket) == ("invalid", 1003)
+    with pytest.raises(ValueError):
+        read_frame(content)
+
+
+def test_text_is_no_frame_and_a_message_may_not_be_endless(server) -> None:
+    socket = connect(server)
+    socket.send("hello")
+    assert refusal(socket) == ("invalid", 1003)
+    socket = connect(server)
+    with pytest.raises((websocket.WebSocketException, OSError, json.JSONDecodeError)):
+        ask(socket, bytes(3 * 2000 * 2000))
+
+
+def test_a_silent_stream_is_ended(server) -> None:
+    assert refusal(connect(server)) == ("too_slow", 1001)
+
+
+def test_pages_of_others_get_no_stream(server) -> None:
+    for options in ({"origin": "http://evil.example"}, {"host": "evil.example"}):
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            connect(server, **options)
+
+
+def test_a_token_is_asked_for(service, running) -> None:
+    with running(service, token="a-token-of-some-length") as server:
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            connect(server)
+        auth = httpx.BasicAuth("me", "a-token-of-some-length")
+        cookie = server.client.get("/v1/model", auth=auth).headers["set-cookie"].split(";")[0]
+        connect(server, cookie=cookie).close()
+
+
+def test_a_centred_model_says_why_it_has_no_streams(service, running, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = create_model("mstnet_test_resnet", classes=["a", "b"], num_frames=4, image_size=32)
+    save_model(model, tmp_path / "model.safetensors")
+    opened = open_service(
+        str(tmp_path / "model.safetensors"),
+        limits=service.limits,
+        batching=Batching(),
+        workers=1,
+        device="cpu",
+    )
+    with opened as centred, running(centred) as server:
+        socket = connect(server)
+        error = json.loads(socket.recv())["error"]
+        assert error["code"] == "not_live" and "--causal" in error["message"]
+        assert server.client.get("/v1/model").json()["live_refused"] == error["message"]

@@ -1,0 +1,368 @@
+"""The service as its clients see it: right answers, clear refusals, nothing left behind."""
+
+import concurrent.futures
+import gc
+import os
+import signal
+import socket
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+
+from mixtconv.data.windows import WindowPlan
+from mixtconv.inference.engine_recognizer import EngineRecognizer
+from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
+from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.timeline import predict_windows
+from mixtconv.models import ModelSpec, create_model, save_model
+from mixtconv.serve import slow_headers
+from mixtconv.serve.metrics import Metrics
+from mixtconv.serve.service import open_service
+from mixtconv.serve.settings import Batching
+
+
+@pytest.fixture(scope="module")
+def recognizer(causal_file: Path) -> Recognizer:
+    return Recognizer(causal_file, device="cpu")
+
+
+def code(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]["code"]
+
+
+def same(got: list[dict], wanted: list) -> bool:
+    names = [each["label"] for each in got] == [each.label for each in wanted]
+    return names and [each["score"] for each in got] == pytest.approx(
+        [each.score for each in wanted], abs=1e-5
+    )
+
+
+def test_labels_are_those_of_prediction_here(server, recognizer: Recognizer, clip: Path) -> None:
+    answer = server.predict(clip, top_k=2, frames=True).json()
+    assert same(answer["predictions"], recognizer.predict(clip, top_k=2))
+    assert answer["video"] == {"width": 96, "height": 64, "codec": "h264", "seconds": 2.4}
+    assert [frame["number"] for frame in answer["frames"]] == [7, 22, 37, 52]
+    assert all(frame["jpeg"].startswith("/9j/") for frame in answer["frames"])
+    assert server.predict(clip).json()["frames"] is None
+
+
+def test_a_timeline_is_that_of_prediction_here(server, recognizer: Recognizer, clip: Path) -> None:
+    answer = server.timeline(clip, window="1s", stride="500ms", top_k=3).json()
+    expected = list(predict_windows(recognizer, clip, WindowPlan.parse("1s", "500ms"), top_k=3))
+    assert len(answer["windows"]) == len(expected)
+    for got, wanted in zip(answer["windows"], expected, strict=True):
+        assert same(got.pop("predictions"), list(wanted.predictions))
+        assert got == {k: v for k, v in wanted.to_dict().items() if k != "predictions"}
+    assert answer["segments"][0]["start"] == 0 and answer["segments"][-1]["end"] == 2.4
+
+
+def test_clients_are_batched_and_get_the_same(
+    server, service, recognizer: Recognizer, media, tmp_path: Path
+) -> None:
+    paths = [media.encode(tmp_path / f"{n}.mp4", media.moving_frames(8, seed=n)) for n in range(6)]
+    expected = [recognizer.predict(path, top_k=3) for path in paths]
+    batches = []
+    service.recognition._batcher._on_batch = lambda size, seconds: batches.append(size)
+    service.recognition._batcher._wait_seconds = 1.0  # whole batches, however slow decoding is
+    service.recognition._batcher._batch_size = 3
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda path: server.predict(path, top_k=3).json(), paths))
+    service.recognition._batcher._wait_seconds = 0.005
+    service.recognition._batcher._on_batch = service.metrics.saw_batch
+    assert batches == [3, 3]
+    for answer, wanted in zip(answers, expected, strict=True):
+        assert same(answer["predictions"], wanted)
+
+
+def test_files_that_are_refused(server, media, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.mp4"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(10**8))
+    colour = np.full((361, 32, 32, 3), 90, dtype=np.uint8)
+    hours = media.encode(tmp_path / "l.mp4", colour, times=[60_000 * n for n in range(361)])
+    large = media.encode(tmp_path / "w.mp4", np.zeros((2, 1080, 1920, 3), dtype=np.uint8))
+    garbage = np.random.default_rng(0).bytes(100_000)
+    assert code(server.predict(bomb)) == (415, "not_a_video")
+    assert code(server.predict(garbage)) == (415, "not_a_video")
+    assert code(server.predict(b"")) == (415, "not_a_video")
+    assert code(server.predict(hours)) == (422, "too_long")
+    assert code(server.timeline(hours)) == (422, "too_long")
+    assert code(server.predict(large)) == (422, "too_many_pixels")
+    assert code(server.predict(bytes(3_000_000))) == (413, "too_large")
+
+
+def test_a_body_that_does_not_say_how_large_it_is(server) -> None:
+    def endless():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(40):
+            yield bytes(100_000)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = server.client.post("/v1/predict", content=endless(), headers=kind)
+    assert code(response) == (413, "too_large")
+    response = server.client.post("/v1/predict-source", content=bytes(70_000))
+    assert code(response) == (413, "too_large")
+
+
+def test_requests_that_are_refused(server, clip: Path) -> None:
+    client = server.client
+    assert code(server.predict(clip, top_k=0)) == (422, "invalid")
+    assert code(server.timeline(clip, window="soon")) == (422, "invalid")
+    assert code(server.timeline(clip, window="1s", stride="8f")) == (422, "invalid")
+    assert code(server.timeline(clip, stride="50ms")) == (422, "too_long")
+    assert code(client.post("/v1/predict", json={})) == (422, "invalid")
+    assert code(client.post("/v1/predict", data={"file": "text"}, files={})) == (422, "invalid")
+    many = [("file", ("a", b"x")), ("file", ("b", b"x"))]
+    assert code(client.post("/v1/predict", files=many)) == (400, "bad_request")
+    broken = {"Content-Type": "multipart/form-data"}
+    assert code(client.post("/v1/predict", content=b"x", headers=broken)) == (400, "bad_request")
+    assert code(client.get("/v1/predict")) == (405, "method_not_allowed")
+    assert code(client.get("/nothing")) == (404, "not_found")
+    assert code(client.get("/v1/model", headers={"Host": "evil.example"})) == (421, "wrong_host")
+    assert code(client.get("/v1/model", headers={"Origin": "http://evil.example"})) == (
+        403, "forbidden",
+    )  # fmt: skip
+    own = {"Origin": server.address}
+    assert client.get("/v1/model", headers=own).status_code == 200
+
+
+def test_sources(server, service, clip: Path, recognizer: Recognizer) -> None:
+    def ask(source: str, address: str = "/v1/predict-source") -> httpx.Response:
+        return server.client.post(address, json={"source": source})
+
+    assert code(ask(str(clip))) == (403, "forbidden")
+    assert code(ask("http://127.0.0.1/a.mp4")) == (403, "forbidden")
+    service.sources.__dict__["folders"] = (clip.parent.resolve(),)
+    try:
+        answer = ask(str(clip))
+        assert same(answer.json()["predictions"], recognizer.predict(clip))
+        assert len(ask(str(clip), "/v1/timeline-source").json()["windows"]) == 1
+        assert code(ask("/etc/passwd")) == (403, "forbidden")
+    finally:
+        service.sources.__dict__["folders"] = ()
+    assert clip.exists()
+
+
+def test_model_health_and_metrics(server, clip: Path) -> None:
+    about = server.client.get("/v1/model").json()
+    assert about["classes"] == ["wave", "jump", "run <fast>"] and about["live"]
+    assert "# mstnet_test_resnet" in about["card"]
+    assert server.client.get("/health/live").json() == {"status": "live"}
+    assert server.client.get("/health/ready").json() == {"status": "ready"}
+    server.predict(clip)
+    text = server.client.get("/metrics").text
+    assert 'mixtconv_requests_total{route="/v1/predict",status="200"}' in text
+    assert "process_resident_memory_bytes" in text and "mixtconv_batch_size_bucket" in text
+
+
+def raw(server, content: bytes) -> socket.socket:
+    address = httpx.URL(server.address)
+    connection = socket.create_connection((address.host, address.port or 80), timeout=10)
+    connection.sendall(content)
+    return connection
+
+
+def head(server, length: int) -> bytes:
+    host = server.address.removeprefix("http://")
+    return (
+        f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    ).encode()
+
+
+def body(content: bytes) -> bytes:
+    start = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return start + content + b"\r\n--x--\r\n"
+
+
+def test_slow_senders_are_told(server) -> None:
+    started = time.monotonic()
+    with raw(server, head(server, 10_000) + body(b"")[:-9]) as connection:
+        connection.settimeout(0.2)
+        answer = b""
+        while b'"}}' not in answer:
+            try:
+                if not answer:
+                    connection.sendall(b"-")  # a byte now and then does not help
+                answer += connection.recv(10_000)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408") and b'"too_slow"' in answer
+    assert 1.5 < time.monotonic() - started < 4
+
+
+def test_a_head_that_does_not_end(server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_headers, "HEAD_SECONDS", 0.5)
+    for start in (b"", b"GET /health/live HT"):
+        with raw(server, start) as connection:
+            connection.settimeout(5)
+            assert connection.recv(100) == b""
+    host = server.address.removeprefix("http://")
+    whole = f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with raw(server, whole) as connection:
+        for _ in range(2):
+            answer = b""
+            while b'"live"}' not in answer:
+                answer += connection.recv(10_000)
+            assert answer.startswith(b"HTTP/1.1 200")
+            time.sleep(0.7)  # a kept connection may be silent
+            connection.sendall(whole)
+
+
+def test_clients_that_hang_up(server, clip: Path) -> None:
+    video = body(clip.read_bytes())
+    with raw(server, head(server, len(video)) + video[:1000]):
+        time.sleep(0.1)
+    server.wait_idle()
+    os.kill(server.decoder, signal.SIGSTOP)
+    try:
+        with raw(server, head(server, len(video)) + video):
+            time.sleep(0.3)
+        with raw(server, head(server, len(video)) + video):  # waits for the first
+            time.sleep(0.3)
+        server.wait_idle()
+    finally:
+        os.kill(server.decoder, signal.SIGCONT)
+    assert server.predict(clip).status_code == 200
+
+
+def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> None:
+    os.kill(server.decoder, signal.SIGSTOP)
+    assert code(server.predict(clip)) == (504, "decode_timeout")
+    assert server.predict(clip).status_code == 200
+    os.kill(server.decoder, signal.SIGKILL)
+    assert server.predict(clip).status_code == 200
+    text = server.client.get("/metrics").text
+    assert 'mixtconv_decoders_replaced_total{reason="timeout"}' in text
+
+
+def test_too_much_to_do(server, service, clip: Path) -> None:
+    limit = service.limits.max_requests
+    os.kill(server.decoder, signal.SIGSTOP)
+    with concurrent.futures.ThreadPoolExecutor(limit) as threads:
+        waiting = [threads.submit(server.predict, clip) for _ in range(limit)]
+        while service.metrics.in_flight._value.get() < limit:
+            time.sleep(0.01)
+        refused = server.predict(clip)
+        assert code(refused) == (503, "busy") and int(refused.headers["Retry-After"]) > 0
+        assert server.client.get("/health/live").status_code == 200
+        os.kill(server.decoder, signal.SIGCONT)
+        assert {each.result().status_code for each in waiting} == {200}
+
+
+def test_a_fault_of_ours_tells_nothing(server, service, clip: Path, caplog) -> None:
+    batcher, run = service.recognition._batcher, service.recognition._batcher._run
+
+    def fails(videos: list) -> list:
+        raise RuntimeError(f"secret {service.spool.folder}")
+
+    batcher._run = fails
+    try:
+        assert code(server.predict(clip)) == (500, "internal")
+    finally:
+        batcher._run = run
+    assert server.predict(clip).status_code == 200
+
+
+def test_descriptors_and_threads_are_where_they_were(server, clip: Path) -> None:
+    def rounds() -> None:
+        with concurrent.futures.ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: server.predict(clip), range(12)))
+        server.predict(b"garbage")
+        for _ in range(5):
+            raw(server, head(server, 100)).close()
+        server.wait_idle()
+
+    def counts() -> tuple[int, int]:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    rounds()
+    before = counts()
+    for _ in range(3):
+        rounds()
+    time.sleep(0.2)
+    after = counts()
+    assert after[0] <= before[0] + 4 and after[1] <= before[1] + 2, (before, after)
+
+
+def test_a_token(service, running, clip: Path) -> None:
+    with running(service, token="a-token-of-some-length") as server:
+        assert code(server.predict(clip)) == (401, "unauthorized")
+        assert server.client.get("/health/ready").status_code == 200
+        server.client.headers["Authorization"] = "Bearer a-token-of-some-length"
+        assert server.predict(clip).status_code == 200
+        schemes = server.client.get("/openapi.json").json()["components"]["securitySchemes"]
+        assert schemes["HTTPBearer"]["scheme"] == "bearer"
+        server.client.headers["Authorization"] = "Bearer wrong"
+        answer = server.client.get("/v1/model")
+        assert code(answer) == (401, "unauthorized") and "Basic" in answer.headers[
+            "WWW-Authenticate"
+        ]  # fmt: skip
+
+
+def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
+    settings = {"limits": service.limits, "batching": Batching(), "workers": 1}
+    with (
+        pytest.raises(ValueError, match="no model file"),
+        open_service(str(tmp_path / "none.safetensors"), **settings),
+    ):
+        pass
+    names = ["a", "b"]
+    flow = create_model("tsn_test_resnet", classes=names, modality="flow", num_frames=4)
+    save_model(flow, tmp_path / "flow.safetensors")
+    with (
+        pytest.raises(ValueError, match="optical flow"),
+        open_service(str(tmp_path / "flow.safetensors"), **settings),
+    ):
+        pass
+
+
+def test_metrics_of_two_services_are_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.live_frames.inc()
+    assert b"mixtconv_live_frames_total 1.0" in one.text()
+    assert b"mixtconv_live_frames_total 0.0" in other.text()
+
+
+def make_onnx_file(path: Path) -> Path:
+    """An exported model whose logits are the mean red, green and blue of the clip."""
+    spec = ModelSpec("tsn_test_resnet", ("red", "green", "blue"), num_frames=4, image_size=32)
+    tensor, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    axes = onnx.numpy_helper.from_array(np.array([1, 3, 4]), "axes")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMean", [VIDEO, "axes"], [LOGITS], keepdims=0)],
+        "mean",
+        [tensor(VIDEO, kind, ["B", 4, 3, 32, 32])],
+        [tensor(LOGITS, kind, ["B", 3])],
+        [axes],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, Description(spec, "1", "float255").to_json()
+    onnx.save(model, str(path))
+    return path
+
+
+def test_an_exported_model(service, running, media, tmp_path: Path) -> None:
+    file = make_onnx_file(tmp_path / "model.onnx")
+    blue = np.zeros((8, 48, 64, 3), dtype=np.uint8)
+    blue[..., 2] = 200
+    clip = media.encode(tmp_path / "blue.mp4", blue)
+    opened = open_service(str(file), limits=service.limits, batching=Batching(), workers=1)
+    with opened as exported, running(exported) as server:
+        answer = server.predict(clip, frames=True).json()
+        assert same(answer["predictions"], EngineRecognizer(file).predict(clip))
+        assert answer["predictions"][0]["label"] == "blue" and len(answer["frames"]) == 4
+        windows = server.timeline(clip, window="4f").json()["windows"]
+        assert [each["predictions"][0]["label"] for each in windows] == ["blue", "blue"]
+        about = server.client.get("/v1/model").json()
+        assert about["classes"] == ["red", "green", "blue"] and not about["live"]
+        assert str(tmp_path) not in about["live_refused"]
