@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mixtconv.visualization.palette import INK, LINE, MUTED, SERIES, chart_style, new_figure
 
 WIDTH = 620
 ROW_HEIGHT = 26
-MARGIN = 74
-"""Height of the axis below the lines, and of its label."""
+MARGIN = 96
+"""Height of the legend above the lines, and of the axis below them with its label."""
 
 
 @dataclass(frozen=True)
@@ -73,4 +74,22 @@ def ablation_chart(variants: Sequence[ScoredVariant], *, num_classes: int | None
         axes.spines["bottom"].set_color(LINE)
         axes.tick_params(color=LINE, labelcolor=INK, left=False)
         axes.margins(x=0.06)
+        figure.legend(
+            handles=_legend_entries(with_chance=num_classes is not None),
+            loc="outside upper left",
+            ncols=3,
+            frameon=False,
+            fontsize=11,
+        )
         return figure
+
+
+def _legend_entries(*, with_chance: bool) -> list[Line2D]:
+    entries = [
+        Line2D([], [], color=SERIES[0], marker="s", markersize=7, label="mean, one deviation"),
+        Line2D([], [], color=SERIES[1], marker="o", markersize=5, linestyle="", label="a seed"),
+    ]
+    if with_chance:
+        dotted = (0, (1, 2))
+        entries.append(Line2D([], [], color=MUTED, linestyle=dotted, linewidth=1.2, label="chance"))
+    return entries
