@@ -51,6 +51,24 @@ class TimeKernel:
         return cls(weight, first, step, groups=len(weight))
 
     @classmethod
+    def by_group(cls, taps: DepthwiseTaps) -> list["TimeKernel"]:
+        """One kernel for every group of channels."""
+        kernels = []
+        tap = offset = 0
+        for channels, count in zip(taps.channels, taps.num_taps, strict=True):
+            own = taps.taps[tap : tap + channels * count]
+            group = DepthwiseTaps(own, [channels], [count], taps.offsets[offset : offset + count])
+            kernels.append(cls.depthwise(group))
+            tap, offset = tap + channels * count, offset + count
+        return kernels
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every frame stays as it is."""
+        is_one = self.groups == len(self.weight) and self.weight.shape[2] == 1
+        return is_one and bool((self.weight == 1).all())
+
+    @classmethod
     def ordinary(cls, layer: TemporalConv) -> "TimeKernel":
         """That of an ordinary temporal convolution."""
         return cls(layer.weight.detach(), layer.offsets[0], layer.dilation, groups=1)

@@ -26,7 +26,7 @@ class StateShape:
     name: str
     """Of the input; the output that takes its place for the next frame is `next_` and this."""
     shape: tuple[int, ...]
-    """(D, C, H, W) of a stream: D past frames, the latest last; zeros at its start."""
+    """(C, D, H, W) of a stream: D past frames, the latest last; zeros at its start."""
 
     @property
     def next_name(self) -> str:

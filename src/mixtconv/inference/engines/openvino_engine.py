@@ -34,9 +34,9 @@ class OpenVinoEngine(Engine):
         self._outputs = [output.get_any_name() for output in model.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        results = self._request.infer(dict(inputs))
-        # The request's memory is written again at the next call
-        return {name: np.array(results[name]) for name in self._outputs}
+        given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        results = self._request.infer(given, share_inputs=True)  # which are read and not kept
+        return {name: results[name] for name in self._outputs}
 
 
 def _is_ours(model: object) -> bool:

@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, Description
+from mixtconv.inference.engines.description import (
+    FRAME,
+    LOGITS,
+    METADATA_KEY,
+    VIDEO,
+    Description,
+)
 from mixtconv.inference.engines.engine import Array, Engine, import_engine
 
 
@@ -20,11 +26,14 @@ class TorchEngine(Engine):
             raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
         super().__init__(Description.from_json(extra[METADATA_KEY] or None, path))
         self._network = program.module()
-        self._outputs = [LOGITS, *(state.next_name for state in self.description.states or ())]
+        states = self.description.states or ()
+        self._inputs = [FRAME if self.description.is_streaming else VIDEO]
+        self._inputs += [state.name for state in states]
+        self._outputs = [LOGITS, *(state.next_name for state in states)]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        given = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
         with self._torch.inference_mode():
-            given = {name: self._torch.from_numpy(array) for name, array in inputs.items()}
-            results = self._network(**given)
+            results = self._network(*given)
         results = (results,) if isinstance(results, self._torch.Tensor) else results
         return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}

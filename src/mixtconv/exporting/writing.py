@@ -1,0 +1,124 @@
+"""Writing a network of plain torch in the form of an engine."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from mixtconv.exporting.clip_layout import LayoutName
+from mixtconv.exporting.network import PortableNetwork
+from mixtconv.inference.engines.description import METADATA_KEY
+from mixtconv.inference.engines.engine import import_engine
+
+TargetName = Literal["onnx", "openvino", "torch"]
+
+_MOST_IN_A_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Target:
+    """A form of file."""
+
+    suffix: str
+    """Of the file."""
+    packages: tuple[str, ...]
+    """What writing and running it needs besides torch."""
+    layout: LayoutName
+    """In which its engine runs temporal operations fastest."""
+    write: Callable[[torch.export.ExportedProgram, PortableNetwork, Path], None]
+
+    def refuse_missing_packages(self) -> None:
+        """Raise ValueError where something is not installed, with how to install it."""
+        for package in self.packages:
+            import_engine(package, f"a {self.suffix} file")
+
+
+def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:
+    """The network as torch.export has it, for any batch.
+
+    Raises:
+        ValueError: it does what torch.export cannot follow.
+    """
+    batch = torch.export.Dim("batch", min=1, max=_MOST_IN_A_BATCH)
+    first, *states = portable.inputs.values()
+    axes: tuple[Any, ...] = ({0: batch},)
+    if states:
+        axes = ({0: batch}, tuple({0: batch} for _ in states))
+    try:
+        with torch.no_grad(), _quietly():
+            return torch.export.export(
+                portable.network, (first, *states), dynamic_shapes=axes, strict=False
+            )
+    except (RuntimeError, TypeError, ValueError, torch._dynamo.exc.UserError) as error:
+        reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+        raise ValueError(
+            f"{portable.description.spec.name} cannot be exported: torch.export says {reason[:200]}"
+        ) from error
+
+
+def _write_onnx(
+    program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
+) -> None:
+    with _quietly():
+        written = torch.onnx.export(
+            program,
+            input_names=list(portable.inputs),
+            output_names=portable.output_names,
+            dynamo=True,
+            verbose=False,
+        )
+    assert written is not None
+    written.model.metadata_props[METADATA_KEY] = portable.description.to_json()
+    written.save(str(path), external_data=False)
+
+
+def _write_openvino(
+    program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
+) -> None:
+    import openvino  # noqa: PLC0415
+
+    with _quietly():
+        model = openvino.convert_model(program)
+    for tensor, name in zip(model.inputs, portable.inputs, strict=True):
+        tensor.get_tensor().set_names({name})
+    for tensor, name in zip(model.outputs, portable.output_names, strict=True):
+        tensor.get_tensor().set_names({name})
+    model.set_rt_info(portable.description.to_json(), [METADATA_KEY])
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+
+
+def _write_torch(
+    program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
+) -> None:
+    torch.export.save(
+        program, str(path), extra_files={METADATA_KEY: portable.description.to_json()}
+    )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what exporters say to their developers away from the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+TARGETS: dict[TargetName, Target] = {
+    "onnx": Target(".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", _write_onnx),
+    "openvino": Target(".xml", ("openvino",), "volume", _write_openvino),
+    "torch": Target(".pt2", (), "stacked", _write_torch),
+}
+"""Forms of files by name."""
