@@ -27,6 +27,7 @@ COMMANDS = {
     "stream": "recognise frame by frame, from a camera, a URL, a file or a pipe",
     "serve": "answer over HTTP, with a page for people",
     "convert": "make a causal model, for streams, of a centred one",
+    "export": "write a model for ONNX Runtime, OpenVINO or torch.export",
     "import": "make a model file of weights that others published",
     "zoo": "set the cost of every system of the paper's tables beside the published one",
     "profile": "tell what models cost: parameters, MACs by stage, time, memory",

@@ -18,6 +18,7 @@ from mixtconv.inference.engines.engine import import_engine
 TargetName = Literal["onnx", "openvino", "torch"]
 
 _MOST_IN_A_BATCH = 4096
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _write_torch(
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep what exporters say to their developers away from the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,0 +1,103 @@
+"""`mixtconv export MODEL --to TARGET --out FILE`."""
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+from mixtconv.cli.console import Format, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from mixtconv.exporting.export import Exported
+
+logger = logging.getLogger(__name__)
+
+
+def export(
+    model: str,
+    *,
+    to: Literal["onnx", "openvino", "torch"],
+    out: str,
+    streaming: bool = False,
+    pixels: Literal["normalized", "uint8", "float255"] = "normalized",
+    videos: list[str] | None = None,
+    tolerance: float = 1e-4,
+    int8: str | None = None,
+    calibration_videos: int = 64,
+    format: Format = "table",
+) -> int:
+    """Write a model for another engine; it is run there and compared with PyTorch first.
+
+    The exit status is 1, and nothing is written, where the logits differ by more than rounding.
+
+    Args:
+        model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
+        to: onnx, openvino (.xml with a .bin beside it) or torch (a program of torch.export).
+        out: File to write, in .onnx, .xml or .pt2.
+        streaming: One frame at a time, with the past frames as inputs and outputs; of a causal
+            model. Without it, whole clips.
+        pixels: Values that the file takes; normalized, or as they are read (uint8, or float255 for
+            float32 of 0 to 255) with the normalisation in the file.
+        videos: Files, folders or patterns whose frames it is compared on; default rendered clips.
+        tolerance: Largest difference of a logit that is no fault, as a part of the largest logit.
+        int8: Labelled videos, a folder or a CSV, to make it int8 by; the loss of accuracy is
+            measured on its val split, or on all where it has no splits.
+        calibration_videos: How many of them the ranges of int8 are learnt from.
+        format: How the result is printed, table or json.
+    """
+    from mixtconv.exporting.export import export_model
+    from mixtconv.exporting.int8 import Calibration
+    from mixtconv.models import load_model
+
+    with progress("scoring float32 and int8") as show:
+        exported = export_model(
+            load_model(model),
+            out,
+            target=to,
+            streaming=streaming,
+            pixels=pixels,
+            videos=videos or (),
+            tolerance=tolerance,
+            calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
+        )
+    if format == "json":
+        print_json(exported.to_dict())
+    else:
+        _print_tables(exported)
+    if not exported.agreement.holds:
+        logger.error(
+            "not written: its logits differ from PyTorch's by %.2g, allowed is %.2g",
+            exported.agreement.difference,
+            exported.agreement.allowed,
+        )
+        return 1
+    return 0
+
+
+def _print_tables(exported: "Exported") -> None:
+    agreement = exported.agreement
+    print_table(
+        ["file", "MiB", "largest difference", "allowed", "largest logit"],
+        [
+            [
+                str(exported.path) if agreement.holds else "not written",
+                exported.num_bytes / 2**20,
+                f"{agreement.difference:.2g}",
+                f"{agreement.allowed:.2g}",
+                f"{agreement.largest_logit:.3g}",
+            ]
+        ],
+        title="compared with PyTorch in float32",
+    )
+    int8 = exported.int8
+    if int8 is None:
+        return
+    print_table(
+        ["", "top-1 %", "MiB", "ms a clip"],
+        [
+            ["float32", int8.top1_before, int8.bytes_before / 2**20, int8.milliseconds_before],
+            ["int8", int8.top1_after, int8.bytes_after / 2**20, int8.milliseconds_after],
+        ],
+        title=f"int8 by {int8.num_calibration_videos} videos, scored on {int8.num_scored_videos}",
+    )
+    logger.info("int8 lost %.2f points of top-1", int8.drop)
+    if int8.num_unreadable:
+        logger.warning("%d videos could not be read; scored ones are wrong", int8.num_unreadable)

@@ -1,0 +1,99 @@
+"""How far the logits of an exported file are from those of PyTorch."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixtconv.inference.engines.description import FRAME, LOGITS, VIDEO
+from mixtconv.inference.engines.engine import Array, Engine
+from mixtconv.models import VideoClassifier
+
+TOLERANCE = 1e-4
+"""Largest difference that is no fault, as a part of the largest logit (of 1 at least): float32 in
+another order of additions differs by a hundredth of it."""
+
+FRAMES_OF_A_STREAM = 12
+"""Frames over which a streaming file is compared, at least; more than its past reaches back."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Logits of a file beside those of PyTorch, on the same frames."""
+
+    difference: float
+    """The largest difference."""
+    largest_logit: float
+    """The largest size of a logit."""
+    num_logits: int
+    """Logits that were compared."""
+    tolerance: float = TOLERANCE
+    """Largest difference that is no fault, as a part of the largest logit."""
+
+    @property
+    def allowed(self) -> float:
+        """The largest difference that is no fault."""
+        return self.tolerance * max(1.0, self.largest_logit)
+
+    @property
+    def holds(self) -> bool:
+        """Whether they are the same but for rounding."""
+        return self.difference <= self.allowed  # not so of NaN
+
+
+def compare(
+    model: VideoClassifier, engine: Engine, clips: Tensor, *, tolerance: float = TOLERANCE
+) -> Agreement:
+    """Run a file and the model it was made from on the same frames.
+
+    Clips go through the file one by one and all together, so that another batch is tried as well.
+
+    Args:
+        model: on the CPU, not optimised.
+        engine: the file.
+        clips: uint8 (N, T, C, S, S); of a streaming file T is the length of the streams.
+        tolerance: see `Agreement`.
+    """
+    streaming = engine.description.is_streaming
+    run = _stream_logits if streaming else _clip_logits
+    expected = _expected(model, clips, streaming)
+    batches = [clips[:1], clips] if len(clips) > 1 else [clips]
+    given = np.concatenate([run(engine, model, batch) for batch in batches])
+    wanted = np.concatenate([expected[: len(batch)] for batch in batches])
+    return Agreement(
+        float(np.abs(given - wanted).max()), float(np.abs(wanted).max()), wanted.size, tolerance
+    )
+
+
+def engine_input(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
+    """Clips or frames as they are read, in the values that the file takes."""
+    if engine.description.pixels == "normalized":
+        return model.normalize(clips).numpy()
+    return engine.normalized(clips.numpy())
+
+
+def _expected(model: VideoClassifier, clips: Tensor, streaming: bool) -> Array:
+    with torch.inference_mode():
+        video = model.normalize(clips)
+        if not streaming:
+            return model(video).numpy()  # (N, K)
+        whole = copy.deepcopy(model)
+        whole.set_num_frames(clips.shape[1])
+        return whole.forward_frames(video).numpy()  # (N, T, K)
+
+
+def _clip_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
+    return engine.run({VIDEO: engine_input(engine, model, clips)})[LOGITS]  # (N, K)
+
+
+def _stream_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
+    states = engine.description.states or ()
+    given = {state.name: np.zeros((len(clips), *state.shape), np.float32) for state in states}
+    logits = []
+    for frames in clips.unbind(1):
+        results = engine.run({FRAME: engine_input(engine, model, frames), **given})
+        logits.append(results[LOGITS])
+        given = {state.name: results[state.next_name] for state in states}
+    return np.stack(logits, axis=1)  # (N, T, K)

@@ -1,0 +1,146 @@
+"""A recogniser written for another engine, run there and compared with PyTorch before it counts."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtconv._atomic_write import refuse_unwritable
+from mixtconv.exporting.agreement import FRAMES_OF_A_STREAM, TOLERANCE, Agreement, compare
+from mixtconv.exporting.frames_to_compare import frames_to_compare
+from mixtconv.exporting.int8 import Calibration, Int8Result, quantize
+from mixtconv.exporting.network import clip_network, streaming_network
+from mixtconv.exporting.writing import TARGETS, Target, TargetName, as_program
+from mixtconv.inference.engines.description import Pixels
+from mixtconv.inference.engines.engine import open_engine
+from mixtconv.models import VideoClassifier
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, or was not because it differs."""
+
+    target: TargetName
+    path: Path
+    """The file; beside an `.xml` lies a `.bin`."""
+    num_bytes: int
+    """Size, of both files where there are two."""
+    is_streaming: bool
+    pixels: Pixels
+    agreement: Agreement
+    """Of the float32 file with PyTorch."""
+    int8: Int8Result | None = None
+    """What int8 changed, where it was asked for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        agreement = self.agreement
+        return {
+            "target": self.target,
+            "path": str(self.path) if agreement.holds else None,
+            "bytes": self.num_bytes,
+            "streaming": self.is_streaming,
+            "pixels": self.pixels,
+            "difference": agreement.difference,
+            "allowed_difference": agreement.allowed,
+            "largest_logit": agreement.largest_logit,
+            "int8": None if self.int8 is None else self.int8.to_dict(),
+        }
+
+
+def export_model(
+    model: VideoClassifier,
+    path: str | Path,
+    *,
+    target: TargetName,
+    streaming: bool = False,
+    pixels: Pixels = "normalized",
+    videos: Sequence[str | Path] = (),
+    tolerance: float = TOLERANCE,
+    calibration: Calibration | None = None,
+) -> Exported:
+    """Write a recogniser for an engine; an earlier file is replaced only by one that agrees.
+
+    Args:
+        model: the recogniser, on the CPU; it is left as it is.
+        path: file to write, with the suffix of the target.
+        target: `onnx`, `openvino` or `torch`.
+        streaming: one frame at a time with the past as state, of a causal model; else whole clips.
+        pixels: values that the file shall take.
+        videos: files, folders and patterns whose frames it is compared on; by default rendered
+            clips of the synthetic dataset.
+        tolerance: largest difference that is no fault, as a part of the largest logit.
+        calibration: labelled videos to make it int8 by.
+
+    Returns:
+        What was written, or would have been: nothing is where `agreement` does not hold.
+
+    Raises:
+        ValueError: another suffix, a package that is not installed, a model that cannot be
+            exported or looks ahead, videos that cannot be read.
+    """
+    form, path = TARGETS[target], Path(path)
+    _check(model, form, path, target, tolerance)
+    if calibration is not None:
+        calibration.refuse_what_cannot_be(target, model, streaming)
+    form.refuse_missing_packages()
+    refuse_unwritable(path)
+    length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
+    clips = frames_to_compare(model.spec, videos, length)
+    if streaming:
+        portable = streaming_network(model, pixels=pixels)
+    else:
+        portable = clip_network(model, layout=form.layout, pixels=pixels)
+    program = as_program(portable)
+    with _folder_beside(path) as folder:
+        written = folder / path.name
+        form.write(program, portable, written)
+        agreement = compare(model, open_engine(written), clips, tolerance=tolerance)
+        int8 = None
+        if agreement.holds:
+            if calibration is not None:
+                int8 = quantize(written, target, model, calibration)
+            num_bytes = _size(folder)
+            _put_in_place(folder, path)
+        else:
+            num_bytes = _size(folder)
+    return Exported(target, path, num_bytes, streaming, pixels, agreement, int8)
+
+
+def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolerance: float) -> None:
+    if path.suffix != form.suffix:
+        raise ValueError(
+            f"--out is {path}; a file of {target} ends in {form.suffix}: give "
+            f"{path.with_suffix(form.suffix)}"
+        )
+    if not 0 < tolerance < 1:
+        raise ValueError(f"--tolerance is {tolerance}; give a part above 0 and below 1, as 1e-4")
+    if model.optimized:
+        raise ValueError(
+            "a recogniser from optimize_for_inference cannot be exported; export the one that it "
+            "was made from"
+        )
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder on the same disk as a file, for what shall take its place."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    """Move the files of an export to where they belong, that which names the others last."""
+    parts = sorted(folder.iterdir(), key=lambda part: part.name == path.name)
+    for part in parts:
+        part.replace(path.with_name(part.name))
+
+
+def _size(folder: Path) -> int:
+    return sum(part.stat().st_size for part in folder.iterdir())
