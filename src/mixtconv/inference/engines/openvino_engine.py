@@ -14,6 +14,8 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         openvino = import_engine("openvino", path)
+        if not _is_xml(path):  # else every reader that OpenVINO has would be tried
+            raise ValueError(f"{path} cannot be read by OpenVINO: it is no XML")
         core = openvino.Core()
         # Float32 on every CPU: some would otherwise compute in bfloat16
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -37,6 +39,11 @@ class OpenVinoEngine(Engine):
         given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         results = self._request.infer(given, share_inputs=True)  # which are read and not kept
         return {name: results[name] for name in self._outputs}
+
+
+def _is_xml(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b"<")
 
 
 def _is_ours(model: object) -> bool:

@@ -1,5 +1,7 @@
 """Programs of torch.export (`.pt2`), run by torch; this package is not needed for it."""
 
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +20,13 @@ class TorchEngine(Engine):
 
     def __init__(self, path: Path) -> None:
         self._torch = torch = import_engine("torch", path)
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} cannot be read by torch.export: it is no archive")
         extra = {METADATA_KEY: ""}
         try:
-            program = torch.export.load(str(path), extra_files=extra)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                program = torch.export.load(str(path), extra_files=extra)
         except Exception as error:  # whatever is in a zip file that is not ours
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
