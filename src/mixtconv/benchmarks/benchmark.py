@@ -8,6 +8,7 @@ import torch
 
 from mixtconv._names import unknown_name
 from mixtconv.benchmarks.environment import Environment, describe_environment
+from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.model import bench_model
 from mixtconv.benchmarks.operation import bench_operation
@@ -106,11 +107,16 @@ def _stream(workload: Workload, rounds: int | None, progress: Progress | None) -
     return Measured((bench_stream(workload, rounds=rounds, progress=progress),))
 
 
+def _export(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
+    return Measured(bench_export(workload, rounds=rounds, progress=progress))
+
+
 BENCHMARKS: dict[str, Callable[[Workload, int | None, Progress | None], Measured]] = {
     "op": _op,
     "model": _model,
     "train": _train,
     "loader": _loader,
     "stream": _stream,
+    "export": _export,
 }
 """Subject -> what measures it."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    subject: Literal["op", "model", "train", "loader", "stream"],
+    subject: Literal["op", "model", "train", "loader", "stream", "export"],
     workload: Workload,
     *,
     rounds: int | None = None,
@@ -24,11 +24,11 @@ def bench(
 
     Args:
         subject: The temporal operation alone, inference of whole recognisers, a training step, the
-            loader of videos, or a new frame of streams.
+            loader of videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
         rounds: Times that each candidate runs; default as many as take about two minutes on two
             cores.
-        threads: Threads of torch on the CPU; default one a core.
+        threads: Threads of torch and of engines on the CPU; default one a core.
         format: How the result is printed, table or json.
     """
     from mixtconv.benchmarks.benchmark import run_benchmark

@@ -56,23 +56,28 @@ def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:
                 portable.network, (first, *states), dynamic_shapes=axes, strict=False
             )
     except (RuntimeError, TypeError, ValueError, torch._dynamo.exc.UserError) as error:
-        reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
-        raise ValueError(
-            f"{portable.description.spec.name} cannot be exported: torch.export says {reason[:200]}"
-        ) from error
+        raise _refusal(portable, "torch.export, for batches of any size,", error) from error
+
+
+def _refusal(portable: PortableNetwork, who: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return ValueError(f"{portable.description.spec.name} cannot be exported: {who} says {reason}")
 
 
 def _write_onnx(
     program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
 ) -> None:
-    with _quietly():
-        written = torch.onnx.export(
-            program,
-            input_names=list(portable.inputs),
-            output_names=portable.output_names,
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with _quietly():
+            written = torch.onnx.export(
+                program,
+                input_names=list(portable.inputs),
+                output_names=portable.output_names,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise _refusal(portable, "the exporter of ONNX", error) from error
     assert written is not None
     written.model.metadata_props[METADATA_KEY] = portable.description.to_json()
     written.save(str(path), external_data=False)
@@ -83,8 +88,11 @@ def _write_openvino(
 ) -> None:
     import openvino  # noqa: PLC0415
 
-    with _quietly():
-        model = openvino.convert_model(program)
+    try:
+        with _quietly():
+            model = openvino.convert_model(program)
+    except RuntimeError as error:
+        raise _refusal(portable, "OpenVINO", error) from error
     for tensor, name in zip(model.inputs, portable.inputs, strict=True):
         tensor.get_tensor().set_names({name})
     for tensor, name in zip(model.outputs, portable.output_names, strict=True):

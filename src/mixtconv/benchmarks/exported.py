@@ -1,0 +1,109 @@
+"""Speed of exported models in their engines, each beside TSN exported alike."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+import mixtconv
+from mixtconv.benchmarks.recognisers import NUM_CLASSES
+from mixtconv.benchmarks.timing import Comparison, Progress, interleave
+from mixtconv.benchmarks.workload import Workload
+from mixtconv.exporting.network import clip_network, streaming_network
+from mixtconv.exporting.writing import TARGETS, TargetName, as_program
+from mixtconv.inference.engines.description import FRAME, VIDEO
+from mixtconv.inference.engines.engine import Array, Engine, open_engine
+from mixtconv.models.device import resolve_device
+
+ROUNDS = 24
+
+ENGINES: dict[TargetName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+"""Engines that are measured, with their names."""
+
+FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
+
+NOTE = (
+    "Every candidate is a file of mixtconv export in float32, run on the CPU with as many threads "
+    "as torch has. A stream is given its past frames as inputs and gives them back as outputs."
+)
+
+
+def bench_export(
+    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
+) -> tuple[Comparison, ...]:
+    """Time exported models of whole clips and of streams, against TSN's.
+
+    Args:
+        workload: backbone, clips (`batch_size`, which are streams as well).
+        rounds: `ROUNDS` by default.
+        progress: called after every round.
+
+    Raises:
+        ValueError: an unknown backbone or one without residual branches; another device than the
+            CPU; an engine that is not installed.
+    """
+    device = "cpu" if workload.device == "auto" else workload.device
+    if resolve_device(device).type != "cpu":
+        raise ValueError(f"--device is {workload.device}; exported models are measured on the CPU")
+    for target in ENGINES:
+        TARGETS[target].refuse_missing_packages()
+    with TemporaryDirectory() as folder:
+        return tuple(
+            _compare(workload, streaming, target, Path(folder), rounds or ROUNDS, progress)
+            for streaming in (False, True)
+            for target in ENGINES
+        )
+
+
+def _compare(
+    workload: Workload,
+    streaming: bool,
+    target: TargetName,
+    folder: Path,
+    rounds: int,
+    progress: Progress | None,
+) -> Comparison:
+    timings = interleave(
+        dict(_candidates(workload, streaming, target, folder)), rounds=rounds, progress=progress
+    )
+    what = workload.clips_text("cpu")
+    if streaming:
+        size, count = workload.image_size, workload.clips_on("cpu")
+        what = f"a frame of {count} stream{'s' if count > 1 else ''}, {size} pixels"
+    title = f"{what}, {workload.backbone}, {ENGINES[target]}"
+    return Comparison(title, FAMILIES["tsn"], tuple(timings), notes=(NOTE,))
+
+
+def _candidates(
+    workload: Workload, streaming: bool, target: TargetName, folder: Path
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    form = TARGETS[target]
+    for family, name in FAMILIES.items():
+        model = mixtconv.create_model(
+            f"{family}_{workload.backbone}",
+            NUM_CLASSES,
+            num_frames=workload.num_frames,
+            image_size=workload.image_size,
+            causal=streaming and family != "tsn",
+        ).eval()
+        portable = (
+            streaming_network(model) if streaming else clip_network(model, layout=form.layout)
+        )
+        path = folder / f"{family}_{streaming}{form.suffix}"
+        form.write(as_program(portable), portable, path)
+        engine = open_engine(path, num_threads=torch.get_num_threads())
+        yield name, partial(engine.run, _inputs(engine, workload))
+
+
+def _inputs(engine: Engine, workload: Workload) -> dict[str, Array]:
+    count, size = workload.clips_on("cpu"), workload.image_size
+    random = np.random.default_rng(0)
+    states = engine.description.states
+    if states is None:
+        shape = (count, workload.num_frames, 3, size, size)
+        return {VIDEO: random.random(shape, np.float32)}
+    past = {state.name: random.random((count, *state.shape), np.float32) for state in states}
+    return {FRAME: random.random((count, 3, size, size), np.float32), **past}
