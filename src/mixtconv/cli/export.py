@@ -18,7 +18,7 @@ def export(
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] = "normalized",
-    videos: list[str] | None = None,
+    video: str | None = None,
     tolerance: float = 1e-4,
     int8: str | None = None,
     calibration_videos: int = 64,
@@ -36,7 +36,7 @@ def export(
             model. Without it, whole clips.
         pixels: Values that the file takes; normalized, or as they are read (uint8, or float255 for
             float32 of 0 to 255) with the normalisation in the file.
-        videos: Files, folders or patterns whose frames it is compared on; default rendered clips.
+        video: File, folder or pattern whose frames it is compared on; default rendered clips.
         tolerance: Largest difference of a logit that is no fault, as a part of the largest logit.
         int8: Labelled videos, a folder or a CSV, to make it int8 by; the loss of accuracy is
             measured on its val split, or on all where it has no splits.
@@ -54,7 +54,7 @@ def export(
             target=to,
             streaming=streaming,
             pixels=pixels,
-            videos=videos or (),
+            videos=() if video is None else (video,),
             tolerance=tolerance,
             calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
         )

@@ -1,0 +1,102 @@
+"""A network rewritten for an engine gives what it gave, in plain torch."""
+
+import pytest
+import torch
+from torch import nn
+
+from mixtconv.exporting.clip_graph import rewrite
+from mixtconv.exporting.clip_layout import (
+    LAYOUTS,
+    FromVolume,
+    LayoutName,
+    Stack,
+    StackedFilter,
+    ToVolume,
+    VolumeFilter,
+)
+from mixtconv.exporting.network import clip_network
+from mixtconv.models import VideoClassifier, create_model
+
+MODELS = [
+    ("tsn_test_resnet", {}),
+    ("tsm_test_resnet", {}),
+    ("mstnet_test_resnet", {}),
+    ("mstnet_test_resnet", {"causal": True, "position": "inner"}),
+    ("ks357dilated_test_resnet", {}),
+    ("conv1d_test_resnet", {}),
+    ("mstnet_mobilenetv2_100", {}),
+    ("mstnet_test_convnext", {}),
+    ("trn_test_resnet", {}),
+    ("tsm_nl_resnet18", {}),
+]
+
+
+def _model(name: str, **options: object) -> VideoClassifier:
+    """With weights that no step leaves as they are."""
+    torch.manual_seed(0)
+    model = create_model(name, 5, num_frames=4, image_size=64, **options).eval()
+    for key, parameter in model.named_parameters():
+        if parameter.ndim == 1 or "temporal" in key:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("name", "options"), MODELS)
+def test_logits_are_the_same_for_any_batch(name: str, options: dict, layout: LayoutName) -> None:
+    model = _model(name, **options)
+    network = clip_network(model, layout=layout).network
+    for batch in (1, 3):
+        video = torch.rand(batch, 4, 3, 64, 64)
+        with torch.inference_mode():
+            expected = model(video)
+            torch.testing.assert_close(network(video), expected, rtol=1e-4, atol=1e-4)
+
+
+def _changes(network: nn.Module) -> list[nn.Module]:
+    return [m for m in network.modules() if isinstance(m, Stack | ToVolume)]
+
+
+def test_in_bottlenecks_a_third_is_moved_of_what_the_temporal_operations_see() -> None:
+    model = _model("mstnet_resnet50")
+    network = rewrite(model.backbone, "stacked", torch.rand(4, 3, 64, 64))
+    moved, seen = [], []
+    for change in _changes(network):
+        change.register_forward_pre_hook(lambda _, inputs: moved.append(inputs[0].numel()))
+    for module in network.modules():
+        if isinstance(module, StackedFilter):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    network(torch.rand(4, 3, 64, 64))
+    assert len(seen) == 16
+    assert sum(moved) < 2 * sum(seen) / 3  # there and back would be twice what they see
+
+
+def test_a_network_of_convolutions_is_volumes_from_the_first_to_the_last() -> None:
+    model = _model("mstnet_resnet18")
+    network = rewrite(model.backbone, "volume", torch.rand(4, 3, 64, 64))
+    assert [type(change) for change in _changes(network)] == [ToVolume, FromVolume]
+    assert sum(isinstance(m, VolumeFilter) for m in network.modules()) == 8
+    assert not any(isinstance(m, nn.Conv2d | nn.BatchNorm2d) for m in network.modules())
+
+
+class _Unfollowable(nn.Module):
+    """A network whose way depends on its input, around one that has temporal operations."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x) if x.sum() > -1e9 else x
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_a_network_that_cannot_be_followed_the_operations_alone_change(
+    layout: LayoutName,
+) -> None:
+    model = _model("mstnet_test_resnet")
+    frames = torch.rand(8, 3, 64, 64)
+    with torch.inference_mode():
+        expected = model.backbone(frames)
+        network = rewrite(_Unfollowable(model.backbone), layout, frames[:4])
+        torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,285 @@
+"""Exported files: the numbers of PyTorch, what they say of themselves, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+import torch
+
+from mixtconv.cli.main import main
+from mixtconv.data.video import write_video
+from mixtconv.exporting import export as export_module
+from mixtconv.exporting.agreement import Agreement
+from mixtconv.exporting.export import export_model
+from mixtconv.exporting.writing import TARGETS, TargetName
+from mixtconv.inference.engines.engine import Engine, open_engine
+from mixtconv.models import VideoClassifier, create_model, save_model
+from mixtconv.models.streaming import StreamingClassifier, StreamState
+
+CLASSES = ["wave", "jump", "run"]
+SIZE = 32
+
+
+def _model(name: str = "mstnet_test_resnet", **options: object) -> VideoClassifier:
+    torch.manual_seed(0)
+    settings = {"num_frames": 4, "image_size": SIZE, **options}
+    model = create_model(name, classes=CLASSES, **settings).eval()
+    torch.nn.init.normal_(model.head.weight)
+    for key, parameter in model.named_parameters():
+        if "temporal" in key:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> VideoClassifier:
+    return _model()
+
+
+@pytest.fixture(scope="module")
+def causal_model() -> VideoClassifier:
+    return _model(causal=True)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def clip_file(request, model: VideoClassifier, tmp_path_factory) -> Path:
+    """A file of every target, that takes pictures as they are read."""
+    path = tmp_path_factory.mktemp("clip") / f"model{TARGETS[request.param].suffix}"
+    exported = export_model(model, path, target=request.param, pixels="uint8")
+    assert exported.agreement.holds
+    assert exported.num_bytes == sum(part.stat().st_size for part in path.parent.iterdir())
+    return path
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def stream_file(request, causal_model: VideoClassifier, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("stream") / f"model{TARGETS[request.param].suffix}"
+    assert export_model(causal_model, path, target=request.param, streaming=True).agreement.holds
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_file_of_clips_gives_the_logits_of_the_model(
+    clip_file: Path, model: VideoClassifier, batch: int
+) -> None:
+    random = torch.Generator().manual_seed(batch)
+    clips = torch.randint(0, 256, (batch, 4, 3, SIZE, SIZE), dtype=torch.uint8, generator=random)
+    with torch.inference_mode():
+        expected = model(model.normalize(clips))
+    got = open_engine(clip_file).run({"video": clips.numpy()})["logits"]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_file_of_streams_gives_the_logits_of_the_streaming_model(
+    stream_file: Path, causal_model: VideoClassifier, batch: int
+) -> None:
+    engine = open_engine(stream_file)
+    streaming, state = StreamingClassifier(causal_model, optimize=False), StreamState(batch)
+    states = engine.description.states
+    assert states
+    given = {each.name: np.zeros((batch, *each.shape), np.float32) for each in states}
+    for frame in torch.rand(11, batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)):
+        results = engine.run({"frame": frame.numpy(), **given})
+        np.testing.assert_allclose(results["logits"], streaming(frame, state), rtol=1e-4, atol=1e-4)
+        given = {each.name: results[each.next_name] for each in states}
+
+
+def test_a_file_says_what_it_is(clip_file: Path, model: VideoClassifier) -> None:
+    about = _metadata(clip_file)
+    assert about["spec"]["classes"] == CLASSES
+    assert (about["spec"]["num_frames"], about["spec"]["image_size"]) == (4, SIZE)
+    assert about["spec"]["mean"] == list(model.spec.mean)
+    assert (about["pixels"], about["states"], about["quantized"]) == ("uint8", None, False)
+    assert open_engine(clip_file).description.spec == model.spec
+
+
+def _metadata(path: Path) -> dict:
+    """What is stored under the key of this package, read with the engine's own library."""
+    if path.suffix == ".onnx":
+        [entry] = onnx.load(str(path)).metadata_props
+        return json.loads(entry.value)
+    if path.suffix == ".xml":
+        return json.loads(openvino.Core().read_model(path).get_rt_info(["mixtconv"]).astype(str))
+    extra = {"mixtconv": ""}
+    torch.export.load(str(path), extra_files=extra)
+    return json.loads(extra["mixtconv"])
+
+
+def test_a_program_of_torch_runs_where_this_package_is_not_installed(
+    model: VideoClassifier, tmp_path: Path
+) -> None:
+    export_model(model, tmp_path / "model.pt2", target="torch", pixels="float255")
+    code = (
+        "import sys; sys.modules['mixtconv'] = None\n"
+        "import torch\n"
+        f"program = torch.export.load({str(tmp_path / 'model.pt2')!r}).module()\n"
+        f"print(program(torch.full((2, 4, 3, {SIZE}, {SIZE}), 100.0)).tolist())\n"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
+    with torch.inference_mode():
+        expected = model(model.normalize(torch.full((2, 4, 3, SIZE, SIZE), 100.0)))
+    torch.testing.assert_close(torch.tensor(json.loads(printed)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_file_that_differs_is_not_written_and_an_earlier_one_stays(
+    streaming: bool, causal_model: VideoClassifier, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    save_model(causal_model, tmp_path / "model.safetensors")
+    out = tmp_path / "out" / "model.pt2"
+    out.parent.mkdir()
+    out.write_text("an earlier file")
+
+    def wrong(engine_input):
+        return lambda engine, model, clips: engine_input(engine, model, clips) * np.float32(1.01)
+
+    from mixtconv.exporting import agreement
+
+    monkeypatch.setattr(agreement, "engine_input", wrong(agreement.engine_input))
+    words = ["export", str(tmp_path / "model.safetensors"), "--to", "torch", "--out", str(out)]
+    assert main([*words, *(["--streaming"] if streaming else []), "--format", "json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["path"] is None
+    assert result["difference"] > result["allowed_difference"]
+    assert out.read_text() == "an earlier file"
+    assert [each.name for each in out.parent.iterdir()] == ["model.pt2"]
+
+
+def test_a_logit_that_is_no_number_is_a_difference() -> None:
+    assert not Agreement(float("nan"), 1.0, 5).holds
+    assert Agreement(9e-5, 0.5, 5).holds
+    assert not Agreement(1.1e-4, 0.5, 5).holds
+
+
+def test_the_command_compares_on_the_videos_given(
+    model: VideoClassifier, tmp_path: Path, media, capsys, monkeypatch
+) -> None:
+    save_model(model, tmp_path / "model.safetensors")
+    video = media.encode(tmp_path / "clip.mp4", media.moving_frames(9))
+    seen = []
+    compare = export_module.compare
+    monkeypatch.setattr(
+        export_module,
+        "compare",
+        lambda model, engine, clips, **rest: (
+            seen.append(clips) or compare(model, engine, clips, **rest)
+        ),
+    )
+    words = ["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]
+    out = tmp_path / "model.onnx"
+    assert main([*words, "--out", str(out), "--video", str(video), "--format", "json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["path"] == str(out)
+    assert result["bytes"] == out.stat().st_size
+    assert result["difference"] <= result["allowed_difference"]
+    from mixtconv.data.protocol import Protocol
+    from mixtconv.data.views import read_views
+
+    assert torch.equal(seen[0], read_views(video, model.spec, Protocol(1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--to", "onnx", "--out", "model.xml"], "a file of onnx ends in .onnx: give model.onnx"),
+        (["--to", "tflite", "--out", "model.tflite"], "--to is 'tflite'"),
+        (["--to", "torch", "--out", "model.pt2", "--streaming"], "is centred"),
+        (["--to", "torch", "--out", "model.pt2", "--tolerance", "2"], "--tolerance is 2.0"),
+        (["--to", "torch", "--out", "model.pt2", "--int8", "data"], "--to torch has no int8"),
+        (["--to", "onnx", "--out", "model.onnx", "--int8", "nowhere"], "'nowhere'"),
+        (["--to", "onnx", "--out", "model.onnx", "--int8", "empty"], "no videos in it"),
+        (["--to", "torch", "--out", "model.pt2", "--video", "x.mp4"], "no video found"),
+        (["--to", "torch", "--out", "folder.pt2"], "this is a folder"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_one_line(
+    words: list[str], reason: str, model: VideoClassifier, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(model, "model.safetensors")
+    Path("empty").mkdir()
+    Path("folder.pt2").mkdir()
+    assert main(["export", "model.safetensors", *words]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert reason in line
+    left = {each.name for each in tmp_path.iterdir()}
+    assert left == {"model.safetensors", "empty", "folder.pt2"}
+
+
+def test_a_missing_package_is_named_with_how_to_install_it(
+    model: VideoClassifier, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ValueError, match=r"pip install 'mixtconv\[export\]'"):
+        export_model(model, tmp_path / "model.onnx", target="onnx")
+
+
+def test_a_model_that_looks_at_its_clips_one_by_one_is_refused(tmp_path: Path) -> None:
+    model = create_model("i3d_nl_gcn_resnet50", 3, num_frames=4, image_size=64).eval()
+    with pytest.raises(ValueError, match=r"i3d_nl_gcn_resnet50 cannot be exported: torch\.export"):
+        export_model(model, tmp_path / "model.pt2", target="torch")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """Two videos of every class to learn from, and three to score; one cannot be read."""
+    root = tmp_path_factory.mktemp("labelled")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 2), ("val", 3)):
+        for label in CLASSES:
+            for number in range(count):
+                path = root / split / label / f"{number}.mp4"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                frames = random.integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
+                write_video(path, frames, frames_per_second=25)
+    (root / "val" / "run" / "2.mp4").write_text("words")
+    return root
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
+    target: TargetName, model: VideoClassifier, labelled: Path, tmp_path: Path, capsys
+) -> None:
+    save_model(model, tmp_path / "model.safetensors")
+    out = tmp_path / "out" / f"model{TARGETS[target].suffix}"
+    words = ["export", str(tmp_path / "model.safetensors"), "--to", target, "--out", str(out)]
+    assert main([*words, "--int8", str(labelled), "--format", "json"]) == 0
+    int8 = json.loads(capsys.readouterr().out)["int8"]
+    assert (int8["num_calibration_videos"], int8["num_scored_videos"]) == (6, 9)
+    assert int8["num_unreadable"] == 1
+    assert int8["bytes_after"] < 0.6 * int8["bytes_before"]
+    assert int8["bytes_after"] == sum(part.stat().st_size for part in out.parent.iterdir())
+    assert int8["top1_drop"] == int8["top1_before"] - int8["top1_after"]
+    engine = open_engine(out)
+    assert engine.description.quantized
+    assert int8["top1_after"] == pytest.approx(_accuracy(engine, model, labelled))
+    assert int8["top1_before"] == pytest.approx(_accuracy(model, model, labelled))
+
+
+def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled: Path) -> float:
+    from mixtconv.data.video import UnreadableVideoError, read_clip
+
+    correct = 0
+    for path in sorted(labelled.glob("val/*/*.mp4")):
+        try:
+            clip = read_clip(path, lambda count: [(2 * t + 1) * count // 8 for t in range(4)])
+        except UnreadableVideoError:
+            continue
+        from mixtconv.data.transforms import center_crop
+
+        [crop] = center_crop(clip.frames, SIZE)
+        video = model.normalize(crop[None])
+        with torch.inference_mode():
+            logits = (
+                scorer.run({"video": video.numpy()})["logits"]
+                if isinstance(scorer, Engine)
+                else scorer(video).numpy()
+            )
+        correct += CLASSES[int(logits.argmax())] == path.parent.name
+    return 100 * correct / 9
