@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mixtconv._version import __version__
 
 if TYPE_CHECKING:
+    from mixtconv.exporting.export import export_model
+    from mixtconv.inference.loading import load_recognizer
     from mixtconv.inference.recognizer import Recognizer
     from mixtconv.inference.streaming import StreamingRecognizer
     from mixtconv.models import (
@@ -31,10 +33,12 @@ _HOMES = {
     "TemporalShift": "mixtconv.ops",
     "create_model": "mixtconv.models",
     "detect_boxes": "mixtconv.models",
+    "export_model": "mixtconv.exporting.export",
     "insert_non_local": "mixtconv.models",
     "insert_temporal": "mixtconv.models",
     "list_models": "mixtconv.models",
     "load_model": "mixtconv.models",
+    "load_recognizer": "mixtconv.inference.loading",
     "optimize_for_inference": "mixtconv.models",
     "save_model": "mixtconv.models",
     "Recognizer": "mixtconv.inference.recognizer",
@@ -50,10 +54,12 @@ __all__ = [
     "__version__",
     "create_model",
     "detect_boxes",
+    "export_model",
     "insert_non_local",
     "insert_temporal",
     "list_models",
     "load_model",
+    "load_recognizer",
     "optimize_for_inference",
     "save_model",
 ]

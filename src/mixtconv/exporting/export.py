@@ -81,6 +81,13 @@ def export_model(
     Raises:
         ValueError: another suffix, a package that is not installed, a model that cannot be
             exported or looks ahead, videos that cannot be read.
+
+    >>> from mixtconv import create_model
+    >>> model = create_model("mstnet_test_resnet", num_classes=5, num_frames=2, image_size=32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     exported = export_model(model, Path(folder, "model.pt2"), target="torch")
+    >>> exported.agreement.holds
+    True
     """
     form, path = TARGETS[target], Path(path)
     _check(model, form, path, target, tolerance)

@@ -104,6 +104,7 @@ def _write_openvino(
 def _write_torch(
     program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
 ) -> None:
+    program.example_inputs = None  # the states of streams are larger than the weights
     torch.export.save(
         program, str(path), extra_files={METADATA_KEY: portable.description.to_json()}
     )
