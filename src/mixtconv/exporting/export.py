@@ -1,5 +1,6 @@
 """A recogniser written for another engine, run there and compared with PyTorch before it counts."""
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -65,7 +66,7 @@ def export_model(
     """Write a recogniser for an engine; an earlier file is replaced only by one that agrees.
 
     Args:
-        model: the recogniser, on the CPU; it is left as it is.
+        model: the recogniser; it is left as it is.
         path: file to write, with the suffix of the target.
         target: `onnx`, `openvino` or `torch`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
@@ -95,6 +96,7 @@ def export_model(
         calibration.refuse_what_cannot_be(target, model, streaming)
     form.refuse_missing_packages()
     refuse_unwritable(path)
+    model = copy.deepcopy(model).eval().cpu()
     length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
     clips = frames_to_compare(model.spec, videos, length)
     if streaming:
