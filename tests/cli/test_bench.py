@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mixtconv.benchmarks import training_step
+from mixtconv.benchmarks import exported, training_step
 from mixtconv.cli.main import main
 
 TINY = ["--backbone", "test_resnet", "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
@@ -47,6 +47,21 @@ def test_json_has_every_candidate_with_ratios_and_the_environment(
     num_shapes = 3  # of the residual branches of test_resnet
     assert len(report["details"]) == (4 * num_shapes if subject == "op" else 0)
     assert len(report["memory"]) == (2 if subject == "train" else 0)
+
+
+def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatch):
+    monkeypatch.setattr(exported, "FAMILIES", {"tsn": "TSN", "mstnet": "MSTNet"})
+    monkeypatch.setattr(exported, "ENGINES", {"onnx": "ONNX Runtime"})
+    assert main(["bench", "export", *TINY, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    titles = [comparison["title"] for comparison in report["times"]]
+    assert titles == [
+        "1 clip of 2x32x32, test_resnet, ONNX Runtime",
+        "a frame of 1 stream, 32 pixels, test_resnet, ONNX Runtime",
+    ]
+    for comparison in report["times"]:
+        assert comparison["baseline"] == "TSN"
+        assert [each["name"] for each in comparison["candidates"]] == ["TSN", "MSTNet"]
 
 
 def test_a_video_that_cannot_be_read_is_named_as_it_was_given(capsys, tmp_path):
