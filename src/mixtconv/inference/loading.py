@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixtconv.inference.engines.engine import is_exported
+from mixtconv.inference.engines.engine import import_engine, is_exported
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
@@ -36,6 +36,7 @@ def load_recognizer(
         from mixtconv.inference.engine_recognizer import EngineRecognizer  # noqa: PLC0415
 
         return EngineRecognizer(model, **settings)
+    import_engine("torch", model)
     from mixtconv.inference.recognizer import Recognizer  # noqa: PLC0415
 
     return Recognizer(model, **settings)
@@ -65,6 +66,7 @@ def load_streaming_recognizer(
         )
 
         return EngineStreamingRecognizer(model, max_streams=max_streams, **settings)
+    import_engine("torch", model)
     from mixtconv.inference.streaming import StreamingRecognizer  # noqa: PLC0415
 
     return StreamingRecognizer(model, max_streams=max_streams, **settings)
