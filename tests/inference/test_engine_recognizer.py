@@ -142,6 +142,7 @@ def test_the_commands_need_no_torch_and_no_other_engine(
     status, printed = _without_torch(words, other)
     assert status == 0
     assert [json.loads(line)["frame"] for line in printed.splitlines()] == list(range(40))
+    assert _without_torch(["predict", str(folder / "model.safetensors"), clip], other)[0] == 2
 
 
 @pytest.mark.parametrize(
