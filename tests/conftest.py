@@ -77,6 +77,8 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _logging_as_before() -> Iterator[None]:
     """Commands set up logging for their process; the next test shall not see it."""
     root = logging.getLogger()
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("mixtconv")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)  # a module's fixture may have run one
     handlers, names = list(root.handlers), [None, *logging.root.manager.loggerDict]
     levels = {name: logging.getLogger(name).level for name in names}
     yield

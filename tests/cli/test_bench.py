@@ -137,7 +137,7 @@ def test_help_does_not_import_torch():
         "--rounds",
         "--threads",
         "--precision",
-        "{op,model,train,loader,stream}",
+        "{op,model,train,loader,stream,export}",
     ):
         assert flag in done.stdout
 
