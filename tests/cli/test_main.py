@@ -182,3 +182,17 @@ def test_input_that_cannot_be_used_ends_with_2_and_one_line(
     assert says in captured.err
     assert "Traceback" not in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_is_missing_is_said_in_one_line(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "mixtconv.training.fit", None)
+    assert main(["train", "nowhere"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "is not installed; pip install mixtconv installs all that this needs" in line
+
+
+@pytest.mark.parametrize("package", ["mixtconv", "mixtconv.models"])
+def test_what_is_imported_when_asked_for_is_listed_and_there(package: str) -> None:
+    module = import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    assert all(getattr(module, name) is not None for name in module.__all__)

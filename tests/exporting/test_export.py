@@ -99,6 +99,23 @@ def test_a_file_says_what_it_is(clip_file: Path, model: VideoClassifier) -> None
     assert open_engine(clip_file).description.spec == model.spec
 
 
+def test_only_the_batch_of_a_file_may_be_any(clip_file: Path) -> None:
+    """A network that takes any size would give something for pictures of another one."""
+    larger = np.zeros((1, 4, 3, 2 * SIZE, 2 * SIZE), np.uint8)
+    with pytest.raises(Exception, match=r"(?i)shape|dimensions|size|guard"):
+        open_engine(clip_file).run({"video": larger})
+
+
+def test_the_sizes_of_openvinos_states_are_fixed(causal_model: VideoClassifier, tmp_path) -> None:
+    exported = export_model(causal_model, tmp_path / "m.xml", target="openvino", streaming=True)
+    states = open_engine(exported.path).description.states
+    inputs = openvino.Core().read_model(exported.path).inputs
+    assert states
+    found = {port.get_any_name(): str(port.get_partial_shape()) for port in inputs}
+    expected = {state.name: f"[?,{','.join(map(str, state.shape))}]" for state in states}
+    assert found == {"frame": f"[?,3,{SIZE},{SIZE}]", **expected}
+
+
 def _metadata(path: Path) -> dict:
     """What is stored under the key of this package, read with the engine's own library."""
     if path.suffix == ".onnx":

@@ -1,12 +1,15 @@
 """Prediction with exported files: torch's answers, without torch; and what is refused."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import torch
 
@@ -143,6 +146,7 @@ def test_the_commands_need_no_torch_and_no_other_engine(
     assert status == 0
     assert [json.loads(line)["frame"] for line in printed.splitlines()] == list(range(40))
     assert _without_torch(["predict", str(folder / "model.safetensors"), clip], other)[0] == 2
+    assert _without_torch(["evaluate", str(folder / "model.safetensors"), clip], other)[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -159,13 +163,17 @@ def test_the_commands_need_no_torch_and_no_other_engine(
         ("junk.pt2", [], "cannot be read by torch.export"),
         ("foreign.onnx", [], "has no description of mixtconv in it"),
         ("damaged.onnx", [], "has a description that is damaged"),
+        ("page.xml", [], "it is no network's XML"),
+        ("weights.pt2", [], "it is no archive of it"),
     ],
 )
 def test_what_cannot_be_run_ends_with_2_and_one_line(
-    name: str, flags: list[str], reason: str, folder: Path, tmp_path: Path, capsys
+    name: str, flags: list[str], reason: str, folder: Path, tmp_path: Path, capfd
 ) -> None:
     for suffix in ("onnx", "xml", "pt2"):
         (tmp_path / f"junk.{suffix}").write_text("junk")
+    (tmp_path / "page.xml").write_text("<?xml version='1.0'?><html></html>")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt2")
     (tmp_path / "cut.xml").write_bytes((folder / "model.xml").read_bytes()[:5000])
     foreign = onnx.load(str(folder / "model.onnx"))
     foreign.metadata_props[0].value = "{}"
@@ -175,8 +183,68 @@ def test_what_cannot_be_run_ends_with_2_and_one_line(
     beside = folder / name
     model = beside if beside.exists() else tmp_path / name
     assert main(["predict", str(model), str(folder / "clip.mp4"), *flags]) == 2
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = capfd.readouterr().err.splitlines()  # engines write past Python
     assert reason in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("classes", ["wave", "jump"], "its network gives logits of (3,), said is (2,)"),
+        ("num_frames", 5, "its network takes video of (4, 3, 32, 32), said is (5, 3, 32, 32)"),
+        ("image_size", 64, "its network takes video of (4, 3, 32, 32), said is (4, 3, 64, 64)"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["onnx", "xml", "pt2"])
+def test_a_description_that_is_not_the_networks_is_refused(
+    suffix: str, key: str, value: object, reason: str, folder: Path, tmp_path: Path
+) -> None:
+    source, path = folder / f"model.{suffix}", tmp_path / f"model.{suffix}"
+
+    def changed(about: str) -> str:
+        values = json.loads(about)
+        values["spec"][key] = value
+        return json.dumps(values)
+
+    _copy_with_description(source, path, changed)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        EngineRecognizer(path)
+
+
+def _copy_with_description(source: Path, path: Path, change: Callable[[str], str]) -> None:
+    """Copy an exported file, with what it says of itself changed."""
+    if path.suffix == ".onnx":
+        network = onnx.load(str(source))
+        network.metadata_props[0].value = change(network.metadata_props[0].value)
+        onnx.save(network, str(path))
+    elif path.suffix == ".xml":
+        model = openvino.Core().read_model(source)
+        about = model.get_rt_info(["mixtconv"]).astype(str)
+        model.set_rt_info(change(about), ["mixtconv"])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+    else:
+        extra = {"mixtconv": ""}
+        program = torch.export.load(source, extra_files=extra)
+        torch.export.save(program, path, extra_files={"mixtconv": change(extra["mixtconv"])})
+
+
+def test_values_that_no_file_takes_are_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    _copy_with_description(
+        folder / "model.onnx", path, lambda about: about.replace('"normalized"', '"float64"')
+    )
+    with pytest.raises(ValueError, match="pixels is 'float64'; allowed are normalized, uint8"):
+        EngineRecognizer(path)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "xml", "pt2"])
+def test_commands_of_model_files_say_that_a_file_is_an_exported_one(
+    suffix: str, folder: Path, tmp_path: Path, capsys
+) -> None:
+    model = str(folder / f"model.{suffix}")
+    assert main(["export", model, "--to", "torch", "--out", str(tmp_path / "other.pt2")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "it is an exported model, which predict, stream and serve take" in line
 
 
 def test_a_file_of_clips_is_not_run_on_streams(folder: Path, capsys) -> None:

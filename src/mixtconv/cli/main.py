@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(words[0], words[1:])
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("MIXTCONV_TRACEBACK"):
             raise
         sys.stderr.write(f"mixtconv {words[0]}: {_one_line(error)}\n")
@@ -134,7 +134,9 @@ def _listed(purposes: dict[str, str]) -> str:
     return "".join(f"  {name:{width}}  {purpose}\n" for name, purpose in purposes.items())
 
 
-def _one_line(error: ValueError | OSError) -> str:
+def _one_line(error: ValueError | OSError | ModuleNotFoundError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; pip install mixtconv installs all that this needs"
     if isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}"

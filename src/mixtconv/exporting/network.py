@@ -13,11 +13,11 @@ from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.stream_steps import PastContext, step_through_time
 from mixtconv.inference.engines.description import (
     FRAME,
-    LOGITS,
     VIDEO,
     Description,
     Pixels,
     StateShape,
+    picture_shape,
 )
 from mixtconv.models import VideoClassifier
 from mixtconv.models.streaming import check_looks_back_only
@@ -38,7 +38,7 @@ class PortableNetwork:
     @property
     def output_names(self) -> list[str]:
         """Outputs in their order."""
-        return [LOGITS, *(state.next_name for state in self.description.states or ())]
+        return list(self.description.outputs)
 
 
 def clip_network(
@@ -107,9 +107,7 @@ class _Stream(nn.Module):
 
 def _example(places: tuple[int, ...], model: VideoClassifier, pixels: Pixels) -> Tensor:
     """Inputs (B, *places, C, H, W) of the values and the kind that the network takes."""
-    spec = model.spec
-    channels = spec.snippet.in_channels if pixels == "normalized" else spec.snippet.channels
-    shape = (_EXAMPLE_BATCH, *places, channels, spec.image_size, spec.image_size)
+    shape = (_EXAMPLE_BATCH, *places, *picture_shape(model.spec, pixels))
     random = torch.Generator().manual_seed(0)
     if pixels == "uint8":
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)

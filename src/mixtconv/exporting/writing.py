@@ -91,6 +91,13 @@ def _write_openvino(
     try:
         with _quietly():
             model = openvino.convert_model(program)
+            sizes = portable.description.inputs.values()  # only the batch may be any
+            model.reshape(
+                {
+                    port: openvino.PartialShape([-1, *own])
+                    for port, own in zip(model.inputs, sizes, strict=True)
+                }
+            )
     except RuntimeError as error:
         raise _refusal(portable, "OpenVINO", error) from error
     for tensor, name in zip(model.inputs, portable.inputs, strict=True):

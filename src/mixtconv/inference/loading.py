@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixtconv.inference.engines.engine import import_engine, is_exported
+from mixtconv.inference.engines.engine import import_engine
+from mixtconv.models.exported_names import is_exported
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.exported_names import is_exported
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import ModelSpec
@@ -138,6 +139,8 @@ def what_it_is(path: Path) -> str:
         start = file.read(9)
     if size == 0:
         return "is empty"
+    if is_exported(path):
+        return "is an exported model, which predict, stream and serve take and no other command"
     if start.startswith(b"PK"):
         return "is a zip archive, such as a torch checkpoint"
     if start[:1] == b"\x80":

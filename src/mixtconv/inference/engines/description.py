@@ -5,7 +5,7 @@ It is JSON under the key `mixtconv` in the file's own metadata.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mixtconv.models.spec import ModelSpec
 
@@ -17,6 +17,17 @@ the normalisation being in the file."""
 
 VIDEO, FRAME, LOGITS = "video", "frame", "logits"
 """Names of inputs and outputs: clips (B, T, C, H, W), frames (B, C, H, W), (B, num_classes)."""
+
+
+def picture_shape(spec: ModelSpec, pixels: Pixels) -> tuple[int, int, int]:
+    """Shape (C, S, S) of what a file takes at one place of a clip.
+
+    >>> picture_shape(ModelSpec("tsn_resnet18", ("a", "b")), "uint8")
+    (3, 224, 224)
+    """
+    snippet = spec.snippet
+    channels = snippet.in_channels if pixels == "normalized" else snippet.channels
+    return channels, spec.image_size, spec.image_size
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,30 @@ class Description:
     quantized: bool = False
     """Whether its arithmetic is int8."""
 
+    def __post_init__(self) -> None:
+        if self.pixels not in get_args(Pixels):
+            raise ValueError(
+                f"pixels is {self.pixels!r}; allowed are {', '.join(get_args(Pixels))}"
+            )
+
     @property
     def is_streaming(self) -> bool:
         """Whether it takes one frame at a time."""
         return self.states is not None
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """By name what the network takes, sizes but for the batch."""
+        picture = picture_shape(self.spec, self.pixels)
+        if self.states is None:
+            return {VIDEO: (self.spec.num_frames, *picture)}
+        return {FRAME: picture, **{state.name: state.shape for state in self.states}}
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """By name what it gives, sizes but for the batch."""
+        following = {state.next_name: state.shape for state in self.states or ()}
+        return {LOGITS: (self.spec.num_classes,), **following}
 
     def to_json(self) -> str:
         """As it is stored."""

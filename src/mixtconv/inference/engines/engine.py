@@ -11,14 +11,37 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv.inference.engines.description import Description
+from mixtconv.models.exported_names import is_exported
+
+__all__ = ["ENGINES", "Array", "Engine", "Sizes", "import_engine", "is_exported", "open_engine"]
 
 Array = npt.NDArray[Any]
+Sizes = tuple[int | None, ...]
+"""Of an input or an output, but for the batch; None for one that may be any."""
 
 
 class Engine(ABC):
     """A network of an exported file: arrays by name in, arrays by name out."""
 
-    def __init__(self, description: Description) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: Description,
+        inputs: Mapping[str, Sizes],
+        outputs: Mapping[str, Sizes],
+    ) -> None:
+        """Take over what a subclass has read.
+
+        Args:
+            path: the file, for errors.
+            description: what it says of itself.
+            inputs, outputs: what its network takes and gives.
+
+        Raises:
+            ValueError: the network is another one than is described.
+        """
+        _refuse_another_network(path, description.inputs, inputs, "takes")
+        _refuse_another_network(path, description.outputs, outputs, "gives")
         self.description = description
 
     @abstractmethod
@@ -36,6 +59,20 @@ class Engine(ABC):
         normal = (pixels.astype(np.float32) / 255 - mean) / std
         order = slice(None, None, -1) if spec.channel_order == "bgr" else slice(None)
         return np.ascontiguousarray(normal[..., order, :, :])
+
+
+def _refuse_another_network(
+    path: Path, described: Mapping[str, Sizes], found: Mapping[str, Sizes], verb: str
+) -> None:
+    """Raise ValueError where a network's inputs or outputs are not those of its description."""
+    for name in sorted(described.keys() | found.keys()):
+        said, own = described.get(name, ()), found.get(name, ())
+        same = [size in (None, other) for size, other in zip(own, said, strict=False)]
+        if len(own) != len(said) or not all(same):
+            raise ValueError(
+                f"{path} is not what it says of itself: its network {verb} {name} of "
+                f"{own or 'no size'}, said is {said or 'none'}; export the model again"
+            )
 
 
 def import_engine(package: str, path: object) -> ModuleType:
@@ -79,15 +116,6 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
 """Suffix of a file -> what opens it with a number of threads, None for the engine's own."""
 
 
-def is_exported(model: object) -> bool:
-    """Whether a model is named as an exported file is, by its suffix.
-
-    >>> is_exported("model.onnx"), is_exported("model.safetensors")
-    (True, False)
-    """
-    return isinstance(model, str | Path) and Path(model).suffix.lower() in ENGINES
-
-
 def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     """Make an exported file ready to run on the CPU.
 
@@ -100,7 +128,7 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
             export`, or an engine that is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() not in ENGINES:
+    if not is_exported(path):
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
     if not path.is_file():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")

@@ -1,10 +1,10 @@
 """ONNX files, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixtconv.inference.engines.description import METADATA_KEY, Description
-from mixtconv.inference.engines.engine import Array, Engine, import_engine
+from mixtconv.inference.engines.engine import Array, Engine, Sizes, import_engine
 
 
 class OnnxEngine(Engine):
@@ -26,8 +26,17 @@ class OnnxEngine(Engine):
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{path} cannot be read by ONNX Runtime: {reason}") from error
         about = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        super().__init__(Description.from_json(about, path))
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        inputs, outputs = (
+            {each.name: _sizes(each.shape) for each in part}
+            for part in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        super().__init__(path, Description.from_json(about, path), inputs, outputs)
+        self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))
+
+
+def _sizes(shape: Sequence[int | str | None]) -> Sizes:
+    """Without the batch; a size that is not fixed has a name."""
+    return tuple(size if isinstance(size, int) else None for size in shape[1:])

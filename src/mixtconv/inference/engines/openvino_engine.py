@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixtconv.inference.engines.description import METADATA_KEY, Description
-from mixtconv.inference.engines.engine import Array, Engine, import_engine
+from mixtconv.inference.engines.engine import Array, Engine, Sizes, import_engine
 
 
 class OpenVinoEngine(Engine):
@@ -14,8 +15,8 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         openvino = import_engine("openvino", path)
-        if not _is_xml(path):  # else every reader that OpenVINO has would be tried
-            raise ValueError(f"{path} cannot be read by OpenVINO: it is no XML")
+        if not _is_network(path):  # else every reader that OpenVINO has would be tried
+            raise ValueError(f"{path} cannot be read by OpenVINO: it is no network's XML")
         core = openvino.Core()
         # Float32 on every CPU: some would otherwise compute in bfloat16
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -32,8 +33,12 @@ class OpenVinoEngine(Engine):
                 f"{path} cannot be read by OpenVINO, which also needs {path.with_suffix('.bin')}: "
                 f"{reason}"
             ) from error
-        super().__init__(description)
-        self._outputs = [output.get_any_name() for output in model.outputs]
+        inputs, outputs = (
+            {port.get_any_name(): _sizes(port) for port in ports}
+            for ports in (model.inputs, model.outputs)
+        )
+        super().__init__(path, description, inputs, outputs)
+        self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
@@ -41,9 +46,15 @@ class OpenVinoEngine(Engine):
         return {name: results[name] for name in self._outputs}
 
 
-def _is_xml(path: Path) -> bool:
+def _is_network(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(64).lstrip().startswith(b"<")
+        return b"<net" in file.read(512)
+
+
+def _sizes(port: Any) -> Sizes:
+    """Without the batch."""
+    sizes = list(port.get_partial_shape())[1:]
+    return tuple(size.get_length() if size.is_static else None for size in sizes)
 
 
 def _is_ours(model: object) -> bool:

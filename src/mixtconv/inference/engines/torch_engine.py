@@ -2,17 +2,12 @@
 
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from mixtconv.inference.engines.description import (
-    FRAME,
-    LOGITS,
-    METADATA_KEY,
-    VIDEO,
-    Description,
-)
-from mixtconv.inference.engines.engine import Array, Engine, import_engine
+from mixtconv.inference.engines.description import METADATA_KEY, Description
+from mixtconv.inference.engines.engine import Array, Engine, Sizes, import_engine
 
 
 class TorchEngine(Engine):
@@ -20,8 +15,8 @@ class TorchEngine(Engine):
 
     def __init__(self, path: Path) -> None:
         self._torch = torch = import_engine("torch", path)
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} cannot be read by torch.export: it is no archive")
+        if not _is_program(path):
+            raise ValueError(f"{path} cannot be read by torch.export: it is no archive of it")
         extra = {METADATA_KEY: ""}
         try:
             with warnings.catch_warnings():
@@ -30,12 +25,18 @@ class TorchEngine(Engine):
         except Exception as error:  # whatever is in a zip file that is not ours
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
-        super().__init__(Description.from_json(extra[METADATA_KEY] or None, path))
+        description = Description.from_json(extra[METADATA_KEY] or None, path)
+        self._inputs, self._outputs = list(description.inputs), list(description.outputs)
+        signature = program.graph_signature
+        inputs, outputs = (  # by their order: they have no names of their own
+            dict(zip(names, _sizes(program, values), strict=False))
+            for names, values in (
+                (self._inputs, signature.user_inputs),
+                (self._outputs, signature.user_outputs),
+            )
+        )
+        super().__init__(path, description, inputs, outputs)
         self._network = program.module()
-        states = self.description.states or ()
-        self._inputs = [FRAME if self.description.is_streaming else VIDEO]
-        self._inputs += [state.name for state in states]
-        self._outputs = [LOGITS, *(state.next_name for state in states)]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         given = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
@@ -43,3 +44,22 @@ class TorchEngine(Engine):
             results = self._network(*given)
         results = (results,) if isinstance(results, self._torch.Tensor) else results
         return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+
+
+_MEMBERS = ("archive_format", "serialized_exported_program.json")
+"""Files that every archive of torch.export has one of, by torch's version."""
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] in _MEMBERS for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _sizes(program: Any, names: Sequence[str]) -> Iterator[Sizes]:
+    """Of inputs or outputs by their names in the graph, without the batch."""
+    values = {node.name: getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes}
+    for name in names:
+        yield tuple(size if isinstance(size, int) else None for size in values[name][1:])
