@@ -51,6 +51,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         http=PromptH11Protocol,
         ws="wsproto",
         ws_max_size=MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a message would be whole before its size is looked at
         lifespan="off",
         log_config=None,
         log_level="warning",
