@@ -84,7 +84,7 @@ class Running:
         """Return when nothing is worked on and no file is left."""
         wait_until(lambda: self.service.metrics.in_flight._value.get() == 0)
         folder = self.service.spool.folder
-        wait_until(lambda: [f.name for f in folder.iterdir() if f.is_file()] == ["lock"])
+        wait_until(lambda: not any(f.is_file() for f in folder.iterdir()))
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:

@@ -69,7 +69,7 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(
 ) -> None:
     abandoned = tmp_path / f"{PREFIX}of-one-that-was-killed"
     abandoned.mkdir()
-    (abandoned / "lock").touch()
+    (abandoned / "clip").touch()
     token = tmp_path / "token"
     token.write_text(TOKEN)
     flags = ("--host", "0.0.0.0", "--token-file", str(token))
