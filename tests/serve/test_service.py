@@ -1,6 +1,7 @@
 """The service as its clients see it: right answers, clear refusals, nothing left behind."""
 
 import concurrent.futures
+import errno
 import gc
 import os
 import signal
@@ -21,9 +22,9 @@ from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, 
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.models import ModelSpec, create_model, save_model
-from mixtconv.serve import slow_headers
+from mixtconv.serve import slow_headers, uploads
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.service import open_service
+from mixtconv.serve.service import _without_path, open_service
 from mixtconv.serve.settings import Batching
 
 
@@ -95,6 +96,21 @@ def test_files_that_are_refused(server, media, tmp_path: Path) -> None:
     assert code(server.timeline(hours)) == (422, "too_long")
     assert code(server.predict(large)) == (422, "too_many_pixels")
     assert code(server.predict(bytes(3_000_000))) == (413, "too_large")
+
+
+def test_a_full_disk_is_not_a_fault_of_the_service(
+    server, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(upload, path: Path) -> None:
+        path.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(uploads, "_copy", full)
+    refused = server.predict(clip)
+    assert code(refused) == (503, "busy") and "Retry-After" in refused.headers
+    server.wait_idle()  # the part is gone
+    monkeypatch.undo()
+    assert server.predict(clip).status_code == 200
 
 
 def test_a_body_that_does_not_say_how_large_it_is(server) -> None:
@@ -305,6 +321,18 @@ def test_a_token(service, running, clip: Path) -> None:
         assert code(answer) == (401, "unauthorized") and "Basic" in answer.headers[
             "WWW-Authenticate"
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "told"),
+    [
+        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
+        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
+        ("m", "m may move, me too", "the model may move, me too"),
+    ],
+)
+def test_a_reason_does_not_tell_the_path(model: str, reason: str, told: str) -> None:
+    assert _without_path(reason, model) == told
 
 
 def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """All that the service holds while it runs, opened and closed together."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,5 +113,6 @@ def _open_live(
 def _without_path(reason: str, model: str) -> str:
     """A reason as clients may read it, which shall not learn where the model lies."""
     for path in (model, str(Path(model))):
-        reason = reason.replace(path, "the model")
+        whole = rf"(?<![\w./-]){re.escape(path)}(?![\w/-])"  # a short one lies in many words
+        reason = re.sub(whole, "the model", reason)
     return reason
