@@ -13,15 +13,13 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import onnx
 import pytest
 
 from mixtconv.data.windows import WindowPlan
 from mixtconv.inference.engine_recognizer import EngineRecognizer
-from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import predict_windows
-from mixtconv.models import ModelSpec, create_model, save_model
+from mixtconv.models import create_model, save_model
 from mixtconv.serve import slow_headers, uploads
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.service import _without_path, open_service
@@ -359,38 +357,18 @@ def test_metrics_of_two_services_are_apart() -> None:
     assert b"mixtconv_live_frames_total 0.0" in other.text()
 
 
-def make_onnx_file(path: Path) -> Path:
-    """An exported model whose logits are the mean red, green and blue of the clip."""
-    spec = ModelSpec("tsn_test_resnet", ("red", "green", "blue"), num_frames=4, image_size=32)
-    tensor, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    axes = onnx.numpy_helper.from_array(np.array([1, 3, 4]), "axes")
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("ReduceMean", [VIDEO, "axes"], [LOGITS], keepdims=0)],
-        "mean",
-        [tensor(VIDEO, kind, ["B", 4, 3, 32, 32])],
-        [tensor(LOGITS, kind, ["B", 3])],
-        [axes],
-    )
-    opset = [onnx.helper.make_opsetid("", 18)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, Description(spec, "1", "float255").to_json()
-    onnx.save(model, str(path))
-    return path
-
-
-def test_an_exported_model(service, running, media, tmp_path: Path) -> None:
-    file = make_onnx_file(tmp_path / "model.onnx")
+def test_an_exported_model(service, running, onnx_file: Path, media, tmp_path: Path) -> None:
     blue = np.zeros((8, 48, 64, 3), dtype=np.uint8)
     blue[..., 2] = 200
     clip = media.encode(tmp_path / "blue.mp4", blue)
-    opened = open_service(str(file), limits=service.limits, batching=Batching(), workers=1)
+    opened = open_service(str(onnx_file), limits=service.limits, batching=Batching(), workers=1)
     with opened as exported, running(exported) as server:
         answer = server.predict(clip, frames=True).json()
-        assert same(answer["predictions"], EngineRecognizer(file).predict(clip))
+        assert same(answer["predictions"], EngineRecognizer(onnx_file).predict(clip))
         assert answer["predictions"][0]["label"] == "blue" and len(answer["frames"]) == 4
         windows = server.timeline(clip, window="4f").json()["windows"]
         assert [each["predictions"][0]["label"] for each in windows] == ["blue", "blue"]
         about = server.client.get("/v1/model").json()
         assert about["classes"] == ["red", "green", "blue"] and not about["live"]
-        assert str(tmp_path) not in about["live_refused"]
+        assert str(onnx_file.parent) not in about["live_refused"]
+        assert about["live_refused"].startswith("the model takes whole clips")
