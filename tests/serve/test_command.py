@@ -115,10 +115,17 @@ def test_a_killed_service_leaves_no_process(onnx_file: Path, tmp_path: Path) -> 
         assert any("everybody who reaches" in line and "--token-file" in line for line in said)
         (decoder,), others = decoders(process), children(process.pid)
         assert len(others) >= 1
+        for each in (process.pid, decoder):  # an exported model needs none
+            assert "libtorch" not in Path(f"/proc/{each}/maps").read_text()
         process.kill()
         process.wait()
         for each in (decoder, *others):
             wait_gone(each)
+
+
+def test_service_and_page_need_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import mixtconv.serve.run, mixtconv.serve.page"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

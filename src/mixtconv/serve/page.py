@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mixtconv.data.transforms import scoring_side
+from mixtconv.data.picture_crop import scoring_side
 from mixtconv.serve.faults import ServiceError
 from mixtconv.serve.routes import model_answer
 from mixtconv.serve.service import Service

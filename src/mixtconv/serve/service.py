@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv.inference.engines.engine import is_exported
-from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.models.device import Precision
+from mixtconv.inference.loading import Precision, load_recognizer, load_streaming_recognizer
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
