@@ -1,6 +1,7 @@
 """The service as its clients see it: right answers, clear refusals, nothing left behind."""
 
 import concurrent.futures
+import dataclasses
 import errno
 import gc
 import os
@@ -254,6 +255,23 @@ def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> N
     assert server.predict(clip).status_code == 200
     text = server.client.get("/metrics").text
     assert 'mixtconv_decoders_replaced_total{reason="timeout"}' in text
+
+
+def test_what_is_not_done_when_the_service_stops_is_told(service, running, clip: Path) -> None:
+    limits = dataclasses.replace(service.limits, stop_seconds=0.5)
+
+    def ask(address: str) -> httpx.Response:
+        files = {"file": clip.read_bytes()}
+        return httpx.post(f"{address}/v1/predict", files=files, timeout=20)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        with running(dataclasses.replace(service, limits=limits)) as server:
+            os.kill(server.decoder, signal.SIGSTOP)
+            asked = threads.submit(ask, server.address)
+            while service.metrics.in_flight._value.get() < 1:
+                time.sleep(0.01)
+        os.kill(server.decoder, signal.SIGCONT)
+        assert code(asked.result()) == (503, "busy")
 
 
 def test_too_much_to_do(server, service, clip: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import math
 import signal
 import socket
 import threading
@@ -59,7 +60,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=round(limits.stop_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.stop_seconds),
     )
     return _Server(config)
 
