@@ -11,10 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 import httpx
+import numpy as np
+import onnx
 import pytest
 import torch
 
-from mixtconv.models import create_model, save_model
+from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
+from mixtconv.models import ModelSpec, create_model, save_model
 from mixtconv.serve.app import make_app
 from mixtconv.serve.server import address_of, listen, make_server
 from mixtconv.serve.service import Service, open_service
@@ -44,6 +47,31 @@ def make_model_file(path: Path, *, causal: bool) -> Path:
     torch.nn.init.normal_(model.head.weight)
     save_model(model, path)
     return path
+
+
+def make_onnx_file(path: Path) -> Path:
+    """An exported model whose logits are the mean red, green and blue of the clip."""
+    spec = ModelSpec("tsn_test_resnet", ("red", "green", "blue"), num_frames=4, image_size=32)
+    tensor, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    axes = onnx.numpy_helper.from_array(np.array([1, 3, 4]), "axes")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMean", [VIDEO, "axes"], [LOGITS], keepdims=0)],
+        "mean",
+        [tensor(VIDEO, kind, ["B", 4, 3, 32, 32])],
+        [tensor(LOGITS, kind, ["B", 3])],
+        [axes],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, Description(spec, "1", "float255").to_json()
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_onnx_file(tmp_path_factory.mktemp("onnx") / "model.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +112,7 @@ class Running:
         """Return when nothing is worked on and no file is left."""
         wait_until(lambda: self.service.metrics.in_flight._value.get() == 0)
         folder = self.service.spool.folder
-        wait_until(lambda: [f.name for f in folder.iterdir() if f.is_file()] == ["lock"])
+        wait_until(lambda: not any(f.is_file() for f in folder.iterdir()))
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:

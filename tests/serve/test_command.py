@@ -45,12 +45,14 @@ def started(model: Path, folder: Path, *flags: str, **environment: str) -> Itera
         process.communicate()
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started: of a service the server of processes and another
+    of Python's own."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def decoders(process: subprocess.Popen) -> list[int]:
-    """The processes that decode: children of the server of processes, a child of the service."""
-
-    def children(pid: int) -> list[int]:
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
+    """The processes that decode: children of the server of processes."""
     return [each for child in children(process.pid) for each in children(child)]
 
 
@@ -69,7 +71,7 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(
 ) -> None:
     abandoned = tmp_path / f"{PREFIX}of-one-that-was-killed"
     abandoned.mkdir()
-    (abandoned / "lock").touch()
+    (abandoned / "clip").touch()
     token = tmp_path / "token"
     token.write_text(TOKEN)
     flags = ("--host", "0.0.0.0", "--token-file", str(token))
@@ -108,13 +110,22 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
-def test_a_killed_service_leaves_no_process(causal_file: Path, tmp_path: Path) -> None:
-    with started(causal_file, tmp_path, "--host", "0.0.0.0") as (process, _, said):
+def test_a_killed_service_leaves_no_process(onnx_file: Path, tmp_path: Path) -> None:
+    with started(onnx_file, tmp_path, "--host", "0.0.0.0") as (process, _, said):
         assert any("everybody who reaches" in line and "--token-file" in line for line in said)
-        (decoder,) = decoders(process)
+        (decoder,), others = decoders(process), children(process.pid)
+        assert len(others) >= 1
+        for each in (process.pid, decoder):  # an exported model needs none
+            assert "libtorch" not in Path(f"/proc/{each}/maps").read_text()
         process.kill()
         process.wait()
-        wait_gone(decoder)
+        for each in (decoder, *others):
+            wait_gone(each)
+
+
+def test_service_and_page_need_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import mixtconv.serve.run, mixtconv.serve.page"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Live streams: the labels of a stream here, a place for each, ended with the connection."""
 
+import asyncio
 import json
 import struct
 import time
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 import websocket
+from starlette.websockets import WebSocketDisconnect
 
 from mixtconv.inference.streaming import StreamingRecognizer
 from mixtconv.models import create_model, save_model
-from mixtconv.serve.live import LARGEST_SIDE, read_frame
+from mixtconv.serve.live import LARGEST_SIDE, read_frame, refuse
 from mixtconv.serve.service import open_service
 from mixtconv.serve.settings import Batching
 
@@ -75,7 +77,8 @@ def test_places_are_freed_when_a_client_goes(server, media) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"abc", struct.pack("<HH", 2, 2) + bytes(11), struct.pack("<HH", 0, 5),
-     struct.pack("<HH", LARGEST_SIDE + 1, 1) + bytes(3 * LARGEST_SIDE + 3)],
+     struct.pack("<HH", LARGEST_SIDE + 1, LARGEST_SIDE) + bytes(3 * (LARGEST_SIDE + 1)),
+     struct.pack("<HH", 9, 1) + bytes(27), struct.pack("<HH", 100, 801) + bytes(3 * 80100)],
 )  # fmt: skip
 def test_what_is_no_frame(server, content: bytes) -> None:
     socket = connect(server)
@@ -92,6 +95,38 @@ def test_text_is_no_frame_and_a_message_may_not_be_endless(server) -> None:
     socket = connect(server)
     with pytest.raises((websocket.WebSocketException, OSError, json.JSONDecodeError)):
         ask(socket, bytes(3 * 2000 * 2000))
+
+
+def test_messages_are_not_unpacked_before_their_size_is_known(server) -> None:
+    socket = connect(server, header=["Sec-WebSocket-Extensions: permessage-deflate"])
+    assert "sec-websocket-extensions" not in socket.getheaders()
+    socket.close()
+
+
+def test_the_largest_and_the_narrowest_frame(server) -> None:
+    socket = connect(server)
+    for width, height in ((LARGEST_SIDE, LARGEST_SIDE), (8, 1), (1, 1)):
+        content = struct.pack("<HH", width, height) + bytes(3 * width * height)
+        assert len(ask(socket, content)["predictions"]) == 3
+    socket.close()
+
+
+def test_a_client_that_is_gone_when_it_is_refused() -> None:
+    class Gone:
+        async def send_json(self, content: dict) -> None:
+            raise WebSocketDisconnect(1006)
+
+    asyncio.run(refuse(Gone(), "busy", "come back later"))  # type: ignore[arg-type]
+
+
+def test_a_stream_that_is_open_when_the_service_stops(service, running, media) -> None:
+    with running(service) as server:
+        socket = connect(server)
+        assert ask(socket, message(media.moving_frames(1)[0]))["frame"] == 0
+        started = time.monotonic()
+    assert time.monotonic() - started < service.limits.stop_seconds / 2
+    assert socket.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
+    assert b"mixtconv_live_streams 0.0" in service.metrics.text()
 
 
 def test_a_silent_stream_is_ended(server) -> None:

@@ -50,12 +50,19 @@ def test_a_video_and_the_camera(browser, page, shared_clip: Path) -> None:
     assert not browser.run(wide), "the page is wider than the phone"
 
     browser.run(TAB.format("Live"))
-    browser.run("document.querySelector('#live-start').click()")
+    for _ in range(2):  # the second, while the camera is asked for, does nothing
+        browser.run("document.querySelector('#live-start').click()")
     browser.wait("document.querySelectorAll('#live-labels li').length == 3")
-    browser.wait(TEXT.format("#live-status") + ".includes('frame 3')")
+    browser.wait(TEXT.format("#live-frame") + ".includes('frame 3')")
     browser.run("document.querySelector('#live-start').click()")
     browser.wait(TEXT.format("#live-status") + " == 'stopped'")
     assert stays_here(browser, page.address)
+    assert sum(each["method"] == "Network.webSocketCreated" for each in browser.events) == 1
+
+    labels, timeline, frames = browser.run("window.mixtconv.recognise('soon', '')")
+    assert labels["label"] in ("wave", "jump", "run <fast>")
+    assert timeline == "" and "<img" in frames
+    assert browser.run(TEXT.format("#video-status")).startswith("no timeline: ")
 
 
 def test_a_refusal_is_shown(browser, page, tmp_path: Path) -> None:

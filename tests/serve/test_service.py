@@ -1,6 +1,8 @@
 """The service as its clients see it: right answers, clear refusals, nothing left behind."""
 
 import concurrent.futures
+import dataclasses
+import errno
 import gc
 import os
 import signal
@@ -12,18 +14,16 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import onnx
 import pytest
 
 from mixtconv.data.windows import WindowPlan
 from mixtconv.inference.engine_recognizer import EngineRecognizer
-from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import predict_windows
-from mixtconv.models import ModelSpec, create_model, save_model
-from mixtconv.serve import slow_headers
+from mixtconv.models import create_model, save_model
+from mixtconv.serve import slow_headers, uploads
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.service import open_service
+from mixtconv.serve.service import _without_path, open_service
 from mixtconv.serve.settings import Batching
 
 
@@ -95,6 +95,21 @@ def test_files_that_are_refused(server, media, tmp_path: Path) -> None:
     assert code(server.timeline(hours)) == (422, "too_long")
     assert code(server.predict(large)) == (422, "too_many_pixels")
     assert code(server.predict(bytes(3_000_000))) == (413, "too_large")
+
+
+def test_a_full_disk_is_not_a_fault_of_the_service(
+    server, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(upload, path: Path) -> None:
+        path.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(uploads, "_copy", full)
+    refused = server.predict(clip)
+    assert code(refused) == (503, "busy") and "Retry-After" in refused.headers
+    server.wait_idle()  # the part is gone
+    monkeypatch.undo()
+    assert server.predict(clip).status_code == 200
 
 
 def test_a_body_that_does_not_say_how_large_it_is(server) -> None:
@@ -242,6 +257,23 @@ def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> N
     assert 'mixtconv_decoders_replaced_total{reason="timeout"}' in text
 
 
+def test_what_is_not_done_when_the_service_stops_is_told(service, running, clip: Path) -> None:
+    limits = dataclasses.replace(service.limits, stop_seconds=0.5)
+
+    def ask(address: str) -> httpx.Response:
+        files = {"file": clip.read_bytes()}
+        return httpx.post(f"{address}/v1/predict", files=files, timeout=20)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        with running(dataclasses.replace(service, limits=limits)) as server:
+            os.kill(server.decoder, signal.SIGSTOP)
+            asked = threads.submit(ask, server.address)
+            while service.metrics.in_flight._value.get() < 1:
+                time.sleep(0.01)
+        os.kill(server.decoder, signal.SIGCONT)
+        assert code(asked.result()) == (503, "busy")
+
+
 def test_too_much_to_do(server, service, clip: Path) -> None:
     limit = service.limits.max_requests
     os.kill(server.decoder, signal.SIGSTOP)
@@ -307,6 +339,18 @@ def test_a_token(service, running, clip: Path) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("model", "reason", "told"),
+    [
+        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
+        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
+        ("m", "m may move, me too", "the model may move, me too"),
+    ],
+)
+def test_a_reason_does_not_tell_the_path(model: str, reason: str, told: str) -> None:
+    assert _without_path(reason, model) == told
+
+
 def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
     settings = {"limits": service.limits, "batching": Batching(), "workers": 1}
     with (
@@ -331,38 +375,18 @@ def test_metrics_of_two_services_are_apart() -> None:
     assert b"mixtconv_live_frames_total 0.0" in other.text()
 
 
-def make_onnx_file(path: Path) -> Path:
-    """An exported model whose logits are the mean red, green and blue of the clip."""
-    spec = ModelSpec("tsn_test_resnet", ("red", "green", "blue"), num_frames=4, image_size=32)
-    tensor, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    axes = onnx.numpy_helper.from_array(np.array([1, 3, 4]), "axes")
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("ReduceMean", [VIDEO, "axes"], [LOGITS], keepdims=0)],
-        "mean",
-        [tensor(VIDEO, kind, ["B", 4, 3, 32, 32])],
-        [tensor(LOGITS, kind, ["B", 3])],
-        [axes],
-    )
-    opset = [onnx.helper.make_opsetid("", 18)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, Description(spec, "1", "float255").to_json()
-    onnx.save(model, str(path))
-    return path
-
-
-def test_an_exported_model(service, running, media, tmp_path: Path) -> None:
-    file = make_onnx_file(tmp_path / "model.onnx")
+def test_an_exported_model(service, running, onnx_file: Path, media, tmp_path: Path) -> None:
     blue = np.zeros((8, 48, 64, 3), dtype=np.uint8)
     blue[..., 2] = 200
     clip = media.encode(tmp_path / "blue.mp4", blue)
-    opened = open_service(str(file), limits=service.limits, batching=Batching(), workers=1)
+    opened = open_service(str(onnx_file), limits=service.limits, batching=Batching(), workers=1)
     with opened as exported, running(exported) as server:
         answer = server.predict(clip, frames=True).json()
-        assert same(answer["predictions"], EngineRecognizer(file).predict(clip))
+        assert same(answer["predictions"], EngineRecognizer(onnx_file).predict(clip))
         assert answer["predictions"][0]["label"] == "blue" and len(answer["frames"]) == 4
         windows = server.timeline(clip, window="4f").json()["windows"]
         assert [each["predictions"][0]["label"] for each in windows] == ["blue", "blue"]
         about = server.client.get("/v1/model").json()
         assert about["classes"] == ["red", "green", "blue"] and not about["live"]
-        assert str(tmp_path) not in about["live_refused"]
+        assert str(onnx_file.parent) not in about["live_refused"]
+        assert about["live_refused"].startswith("the model takes whole clips")

@@ -5,6 +5,7 @@ site that asks, the token, whether there is room for one more, its size, and the
 send. Nothing of a body is read before the first four.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -109,6 +110,10 @@ class Guard:
                 self._metrics.in_flight.set(self._num_working)
         except ClientDisconnect:
             logger.info("a client did not read its answer")
+        except asyncio.CancelledError:  # the server stops and has waited; the task ends here anyway
+            if answer.status is None:
+                error = ServiceError("busy", "the service is stopping", close=True)
+                await error.answer()(scope, receive, answer)
         except ServiceError as error:  # of this guard: those of the app are answered by the app
             if answer.status is None:
                 await error.answer()(scope, receive, answer)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +31,10 @@ _SIZE = struct.Struct("<HH")
 
 LARGEST_SIDE = 1280
 """Pixels; the page sends far smaller frames, since models see a few hundred."""
+
+LARGEST_RATIO = 8
+"""Long side by short side: the network needs the short side enlarged, and the long one with it, so
+that a frame of 1280x1 would become hundreds of megabytes."""
 
 MOST_MESSAGE_BYTES = _SIZE.size + 3 * LARGEST_SIDE**2
 
@@ -129,11 +134,12 @@ class LiveRecognition:
 
 
 async def refuse(socket: WebSocket, code: str, message: str) -> None:
-    """Say why a stream ends, and end it."""
+    """Say why a stream ends, and end it; a client that has gone already misses nothing."""
     closing: dict[str, int] = {"busy": _BUSY, "invalid": _INVALID, "too_slow": _AWAY}
     content: dict[str, Any] = {"error": {"code": code, "message": message}}
-    await socket.send_json(content)
-    await socket.close(closing.get(code, _REFUSED))
+    with suppress(WebSocketDisconnect):
+        await socket.send_json(content)
+        await socket.close(closing.get(code, _REFUSED))
 
 
 def read_frame(message: bytes) -> Frame:
@@ -150,6 +156,10 @@ def read_frame(message: bytes) -> Frame:
     width, height = _SIZE.unpack_from(message)
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
         raise ValueError(f"the frame is {width}x{height}; give 1 to {LARGEST_SIDE} pixels a side")
+    if max(width, height) > LARGEST_RATIO * min(width, height):
+        raise ValueError(
+            f"the frame is {width}x{height}; one side may be {LARGEST_RATIO} times the other"
+        )
     if len(message) != _SIZE.size + 3 * width * height:
         raise ValueError(
             f"the message has {len(message)} bytes; a frame of {width}x{height} has "

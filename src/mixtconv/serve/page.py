@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mixtconv.data.transforms import scoring_side
+from mixtconv.data.picture_crop import scoring_side
 from mixtconv.serve.faults import ServiceError
 from mixtconv.serve.routes import model_answer
 from mixtconv.serve.service import Service
@@ -29,17 +29,18 @@ _FILE = """
   <strong>Drop a video here</strong> or choose one
   <input type="file" id="video-file" accept="video/*,.mkv,.avi,.ts,.wmv,.gif">
 </label>
-<video id="preview" controls muted hidden></video>
+<video id="preview" aria-label="The video" controls muted hidden></video>
 <p id="video-status" role="status"></p>
 """
 
 _LIVE = """
 <div id="live" data-side="{side}">
-  <video id="camera" playsinline muted></video>
+  <video id="camera" aria-label="The camera" playsinline muted></video>
   <p><button type="button" id="live-start">Start the camera</button>
   <label>frames a second <input type="number" id="live-rate" value="8" min="1" max="60"></label></p>
   <p id="live-status" role="status"></p>
-  <ol id="live-labels"></ol>
+  <ol id="live-labels" aria-label="Labels now"></ol>
+  <p id="live-frame"></p>
 </div>
 """
 

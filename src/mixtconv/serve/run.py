@@ -3,7 +3,7 @@
 import logging
 
 from mixtconv.data.cores import usable_cores
-from mixtconv.models.device import Precision
+from mixtconv.inference.loading import Precision
 from mixtconv.serve.app import make_app
 from mixtconv.serve.auth import TOKEN_VARIABLE, read_token
 from mixtconv.serve.server import address_of, is_loopback, listen, make_server

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import math
 import signal
 import socket
 import threading
@@ -51,6 +52,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         http=PromptH11Protocol,
         ws="wsproto",
         ws_max_size=MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a message would be whole before its size is looked at
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -58,7 +60,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=round(limits.stop_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.stop_seconds),
     )
     return _Server(config)
 

@@ -1,14 +1,14 @@
 """All that the service holds while it runs, opened and closed together."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv.inference.engines.engine import is_exported
-from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.models.device import Precision
+from mixtconv.inference.loading import Precision, load_recognizer, load_streaming_recognizer
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
@@ -112,5 +112,6 @@ def _open_live(
 def _without_path(reason: str, model: str) -> str:
     """A reason as clients may read it, which shall not learn where the model lies."""
     for path in (model, str(Path(model))):
-        reason = reason.replace(path, "the model")
+        whole = rf"(?<![\w./-]){re.escape(path)}(?![\w/-])"  # a short one lies in many words
+        reason = re.sub(whole, "the model", reason)
     return reason

@@ -1,7 +1,8 @@
 """The files of requests: in one private folder, gone with the request, the service or its heir.
 
-A file lives in a `with` block. The folder goes when the service stops. A service that was killed
-leaves its folder behind with a lock that nobody holds; the next one to start removes it.
+A file lives in a `with` block. The folder goes when the service stops. A service holds a lock on
+its folder; one that was killed leaves it behind without, and the next one to start removes it.
+Those who clean temporary folders by age, such as systemd-tmpfiles, leave a locked one alone too.
 """
 
 import fcntl
@@ -11,13 +12,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "mixtconv-serve-"
-_LOCK = "lock"
 
 
 class Spool:
@@ -33,9 +33,13 @@ class Spool:
 
     def __init__(self) -> None:
         remove_abandoned(Path(tempfile.gettempdir()))
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = (self.folder / _LOCK).open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:  # until it is locked before another that starts took it for abandoned
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            with suppress(FileNotFoundError):
+                self._lock = _locked(self.folder, fcntl.LOCK_EX)
+                if self.folder.exists():
+                    return
+                os.close(self._lock)
 
     @contextmanager
     def file(self) -> Iterator[Path]:
@@ -50,7 +54,7 @@ class Spool:
     def close(self) -> None:
         """Remove the folder and what is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
+        os.close(self._lock)
 
 
 def remove_abandoned(parent: Path) -> None:
@@ -59,9 +63,24 @@ def remove_abandoned(parent: Path) -> None:
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            with (folder / _LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # held by a service that runs, or just being made or removed
+            lock = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held by a service that runs, or just being removed
             continue
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
         logger.info("removed the files of a service that was killed")
+
+
+def _locked(folder: Path, how: int) -> int:
+    """A descriptor that holds the lock on a folder.
+
+    Raises:
+        OSError: it is held by another, or the folder is gone.
+    """
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, how)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock

@@ -1,6 +1,7 @@
 """The file that a request sends, in a form field `file`."""
 
 import asyncio
+import errno
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,13 +44,18 @@ async def received_file(request: Request, spool: Spool) -> AsyncIterator[Path]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise ServiceError("invalid", "send the video as multipart/form-data, in a field 'file'")
-    async with request.form(max_files=1, max_fields=0) as form:
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise ServiceError("invalid", "there is no file in a field 'file'")
-        with spool.file() as path:
-            await asyncio.to_thread(_copy, upload, path)
-            yield path
+    with spool.file() as path:
+        try:
+            async with request.form(max_files=1, max_fields=0) as form:
+                upload = form.get("file")
+                if not isinstance(upload, UploadFile):
+                    raise ServiceError("invalid", "there is no file in a field 'file'")
+                await asyncio.to_thread(_copy, upload, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ServiceError("busy", "there is no room for the file; come back later") from error
+        yield path
 
 
 def _copy(upload: UploadFile, path: Path) -> None:

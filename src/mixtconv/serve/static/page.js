@@ -77,6 +77,20 @@ window.mixtconv = (() => {
       `<div class="sheet">${pictures.join("")}</div>`;
   }
 
+  // The labels of the video stand even where there is no timeline.
+  async function timeline(length, stride) {
+    const parameters = { window: length, merge: true, top_k: 1 };
+    if (stride) parameters.stride = stride;
+    try {
+      const along = timelineOf(await ask("v1/timeline", parameters));
+      say(`${video.name}: done`);
+      return along;
+    } catch (error) {
+      say(`no timeline: ${error.message}`, true);
+      return "";
+    }
+  }
+
   async function recognise(length, stride) {
     if (!video) {
       say("choose a video first", true);
@@ -87,14 +101,11 @@ window.mixtconv = (() => {
     try {
       say("recognising ...");
       const labels = await ask("v1/predict", { top_k: 5, frames: true });
-      say("recognising along the video ...");
-      const parameters = { window: length, merge: true, top_k: 1 };
-      if (stride) parameters.stride = stride;
-      const along = await ask("v1/timeline", parameters);
       const confidences = labels.predictions.map(
         (each) => ({ label: each.label, confidence: each.score }));
-      say(`${video.name}: done`);
-      return [{ label: confidences[0].label, confidences }, timelineOf(along), framesOf(labels)];
+      say("recognising along the video ...");
+      const along = await timeline(length, stride);
+      return [{ label: confidences[0].label, confidences }, along, framesOf(labels)];
     } catch (error) {
       say(error.message, true);
       return NOTHING;
@@ -119,6 +130,7 @@ window.mixtconv = (() => {
     media.getTracks().forEach((track) => track.stop());
     socket.close();
     by("camera").srcObject = null;
+    by("live-frame").textContent = "";
     by("live-start").textContent = "Start the camera";
     sayLive(text, isFault);
   }
@@ -153,8 +165,8 @@ window.mixtconv = (() => {
   function showLabels(answer) {
     by("live-labels").innerHTML = answer.predictions.map((each) =>
       `<li><span>${escaped(each.label)}</span><b>${percent(each.score)}</b>` +
-      `<meter value="${each.score}"></meter></li>`).join("");
-    sayLive(`frame ${answer.frame}`);
+      `<meter value="${each.score}" aria-hidden="true"></meter></li>`).join("");
+    by("live-frame").textContent = `frame ${answer.frame}`; // not a status, which is read aloud
   }
 
   async function startLive() {
@@ -163,24 +175,33 @@ window.mixtconv = (() => {
       return;
     }
     sayLive("asking for the camera ...");
+    const button = by("live-start");
+    button.disabled = true; // a second click meanwhile would start a second stream
     let media;
     try {
       media = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
+      by("camera").srcObject = media;
+      await by("camera").play();
     } catch (error) {
+      if (media) media.getTracks().forEach((track) => track.stop());
       sayLive(`there is no camera: ${error.message}`, true);
       return;
+    } finally {
+      button.disabled = false;
     }
-    const camera = by("camera");
-    camera.srcObject = media;
-    await camera.play();
     const address = new URL("v1/live?top_k=5", document.baseURI);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
     live = { socket, media, timer: 0, sent: 0 };
-    by("live-start").textContent = "Stop the camera";
-    socket.onopen = sendFrame;
+    button.textContent = "Stop the camera";
+    const isNow = () => live !== null && live.socket === socket; // one stopped before may linger
+    socket.onopen = () => {
+      if (!isNow()) return;
+      sayLive("the model looks");
+      sendFrame();
+    };
     socket.onmessage = (message) => {
-      if (!live) return;
+      if (!isNow()) return;
       const answer = JSON.parse(message.data);
       if (answer.error) {
         stopLive(answer.error.message, true);
@@ -190,7 +211,9 @@ window.mixtconv = (() => {
       const rate = Math.min(60, Math.max(1, Number(by("live-rate").value) || 8));
       live.timer = setTimeout(sendFrame, live.sent + 1000 / rate - performance.now());
     };
-    socket.onclose = () => stopLive("the service ended the stream", true);
+    socket.onclose = () => {
+      if (isNow()) stopLive("the service ended the stream", true);
+    };
   }
 
   // The parts of the page come and go: what they do is told to the document.
