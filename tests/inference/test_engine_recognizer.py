@@ -265,3 +265,21 @@ def test_models_of_motion_are_exported_and_not_run_on_videos(tmp_path: Path) -> 
     assert exported.agreement.holds
     with pytest.raises(ValueError, match="takes flow; of exported models those of modality rgb"):
         EngineRecognizer(tmp_path / "flow.onnx")
+
+
+SIGNALLED = """
+import os, signal, sys
+from mixtconv.inference.loading import load_recognizer
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+recognizers = [load_recognizer(sys.argv[1]) for _ in range(2)]
+del recognizers[0]
+del recognizers[0]
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a model has a signal stack")
+def test_signals_are_handled_after_models_have_gone_in_the_order_they_came(folder: Path) -> None:
+    command = [sys.executable, "-X", "faulthandler", "-c", SIGNALLED, str(folder / "model.xml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

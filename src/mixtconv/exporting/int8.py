@@ -21,6 +21,7 @@ from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
 from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
 from mixtconv.inference.engines.engine import Array, Engine, import_engine, open_engine
+from mixtconv.inference.engines.signal_stack import kept_signal_stack
 from mixtconv.models import VideoClassifier
 
 ROUNDS = 10
@@ -214,7 +215,8 @@ def _quantize_openvino(source: Path, result: Path, inputs: list[Array]) -> None:
 
     model = openvino.Core().read_model(source)
     about = model.get_rt_info([METADATA_KEY]).astype(str)
-    quantized = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
+    with kept_signal_stack():
+        quantized = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
     quantized.set_rt_info(_as_int8(about, source), [METADATA_KEY])
     openvino.save_model(quantized, str(result), compress_to_fp16=False)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixtconv.inference.engines.description import METADATA_KEY, Description
 from mixtconv.inference.engines.engine import Array, Engine, Sizes, import_engine
+from mixtconv.inference.engines.signal_stack import kept_signal_stack
 
 
 class OpenVinoEngine(Engine):
@@ -26,7 +27,8 @@ class OpenVinoEngine(Engine):
             model = core.read_model(path)
             about = model.get_rt_info([METADATA_KEY]).astype(str) if _is_ours(model) else None
             description = Description.from_json(about, path)
-            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+            with kept_signal_stack():
+                self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise ValueError(
