@@ -115,7 +115,7 @@ class Running:
         wait_until(lambda: not any(f.is_file() for f in folder.iterdir()))
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
