@@ -104,7 +104,7 @@ def test_one_that_hangs_is_killed(pool: DecoderPool, clip: Path, lost: list[str]
     started, pids = time.monotonic(), pool.pids
     error = while_stopped(pool, Job(clip, 0.5), signal.SIGURG)
     assert error.code == "decode_timeout" and lost[-1] == "timeout"
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     assert pool.pids != pids and not Path(f"/proc/{pids[0]}").exists()
     assert len(list(pool.read(Job(clip, 10)))) == 2
 

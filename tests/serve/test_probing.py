@@ -87,7 +87,7 @@ def test_ten_hours_of_one_colour(media, tmp_path: Path, name: str) -> None:
     path = media.encode(tmp_path / name, frames, times=[60_000 * n for n in range(361)])
     started = time.monotonic()
     assert refusal(path, VideoLimits(max_seconds=600, max_pixels=10**6)) == "too_long"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_a_header_that_tells_too_short_a_time(media, tmp_path: Path) -> None:

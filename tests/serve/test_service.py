@@ -209,7 +209,7 @@ def test_slow_senders_are_told(server) -> None:
             except TimeoutError:
                 continue
     assert answer.startswith(b"HTTP/1.1 408") and b'"too_slow"' in answer
-    assert 1.5 < time.monotonic() - started < 4
+    assert 1.5 < time.monotonic() - started < 20
 
 
 def test_a_head_that_does_not_end(server, monkeypatch: pytest.MonkeyPatch) -> None:
