@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,9 @@ from mixtconv.data.decoding import Picture
 from mixtconv.data.modality import join_snippets, snippet_frames
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.tensor_clip import as_frames
-from mixtconv.data.transforms import CROPS, mirror
+from mixtconv.data.transforms import CROPS
 from mixtconv.data.view_reader import ReadViews, ViewReader
-from mixtconv.data.views import read_indexed_views
+from mixtconv.data.views import chosen_frames, mirror_views, read_indexed_views
 from mixtconv.models.spec import ModelSpec
 
 
@@ -28,8 +29,7 @@ class TensorViewReader(ViewReader):
 
     def read(self, video: Path, *, num_threads: int | None = None) -> ReadViews:
         """The views of a video."""
-        read = read_indexed_views(video, self.spec, self.protocol, num_threads=num_threads)
-        return ReadViews(read.frames, read.indices, read.num_frames)
+        return read_indexed_views(video, self.spec, self.protocol, num_threads=num_threads)
 
     def keep(self, picture: Picture) -> Tensor:
         """The crops of a frame, (crops, 3, S, S)."""
@@ -40,20 +40,12 @@ class TensorViewReader(ViewReader):
     def views_of(self, kept: Sequence[Tensor]) -> Tensor:
         """The views of a window, uint8 (V, T, C, S, S), as `read_views` has those of a file."""
         spec, protocol = self.spec, self.protocol
-
-        def choose(num_places: int) -> list[int]:
-            return [frame for clip in protocol.clips(spec, num_places) for frame in clip]
-
+        choose = partial(chosen_frames, spec, protocol)
         chosen = snippet_frames(len(kept), choose, spec.snippet.num_frames)
         frames = torch.stack([kept[index] for index in chosen])  # (F, crops, 3, S, S)
         clips = frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec), -1))
         views = clips.movedim(3, 1).flatten(0, 1)  # (V, T, L, 3, S, S)
-        views = torch.stack(
-            [
-                mirror(view, spec.modality) if mirrored else view
-                for view, mirrored in zip(views, protocol.mirrored, strict=True)
-            ]
-        )
+        views = mirror_views(views, spec, protocol)
         return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)
 
     def describe(self) -> str:

@@ -15,9 +15,11 @@ class ReadViews:
     """The views of a video, with the frames that they were made of."""
 
     frames: Any
-    """uint8 (V, T, C, S, S): torch's tensor or NumPy's array, by the reader."""
+    """uint8 (V, T, C, S, S), clip by clip, each with its crops: torch's tensor or NumPy's array, by
+    the reader."""
     indices: tuple[int, ...]
-    """Numbers of the frames in the video, clip by clip; see `views.Views`."""
+    """Numbers, in the video, of the frames (of modalities other than pictures, of the first frames
+    of the snippets), clip by clip."""
     num_frames: int
     """Frames of the whole video."""
 
