@@ -109,13 +109,11 @@ def export_model(
         form.write(program, portable, written)
         agreement = compare(model, open_engine(written), clips, tolerance=tolerance)
         int8 = None
+        if agreement.holds and calibration is not None:
+            int8 = quantize(written, target, model, calibration)
+        num_bytes = _size(folder)
         if agreement.holds:
-            if calibration is not None:
-                int8 = quantize(written, target, model, calibration)
-            num_bytes = _size(folder)
             _put_in_place(folder, path)
-        else:
-            num_bytes = _size(folder)
     return Exported(target, path, num_bytes, streaming, pixels, agreement, int8)
 
 
