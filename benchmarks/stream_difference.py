@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import torch
 from torch import Tensor
 
 import mixtconv
 from mixtconv.benchmarks.sample_video import write_sample_video
+from mixtconv.data.tensor_clip import as_frames
 from mixtconv.data.transforms import center_crop
+from mixtconv.data.video import iterate_frames
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 
 BACKBONES = ("resnet18", "resnet50", "mobilenetv2_100")
@@ -29,10 +30,8 @@ BACKBONES = ("resnet18", "resnet50", "mobilenetv2_100")
 def frames_of(video: Path, size: int) -> Iterator[Tensor]:
     """uint8 (1, 3, S, S), without end."""
     while True:
-        with av.open(str(video)) as container:
-            for frame in container.decode(video=0):
-                picture = torch.from_numpy(frame.to_ndarray(format="rgb24"))  # (H, W, 3)
-                yield center_crop(picture.permute(2, 0, 1)[None], size)[0]
+        for picture in iterate_frames(video):
+            yield center_crop(as_frames(picture[None]), size)[0]
 
 
 @torch.inference_mode()
