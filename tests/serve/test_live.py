@@ -112,11 +112,15 @@ def test_the_largest_and_the_narrowest_frame(server) -> None:
 
 
 def test_a_client_that_is_gone_when_it_is_refused() -> None:
+    told = []
+
     class Gone:
         async def send_json(self, content: dict) -> None:
+            told.append(content["error"]["code"])
             raise WebSocketDisconnect(1006)
 
     asyncio.run(refuse(Gone(), "busy", "come back later"))  # type: ignore[arg-type]
+    assert told == ["busy"]  # and its leaving is no fault
 
 
 def test_a_stream_that_is_open_when_the_service_stops(service, running, media) -> None:
