@@ -1,5 +1,7 @@
 """A filter frame by frame, compiled and plain, against loops written from its definition."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.stream_conv import StreamConv
 from mixtconv.ops.stream_filter import StreamFilter, Streams
 
-SETS = list(native_library.instruction_sets()) if cpu_stream_filter._most_taps() else []
+SETS = list(native_library.instruction_sets()) if cpu_stream_filter._most_lags() else []
 PLAIN = "plain"
 
 # channels and lags (frames back) of every group
@@ -115,6 +117,34 @@ def test_an_ordinary_convolution_frame_by_frame(dilation, randn, randomise):
         for t in range(9):
             y = conv(clip[:, t], past, Streams((2, 0), (t, t)))
             torch.testing.assert_close(y, expected[:, t])
+
+
+@pytest.mark.skipif(not SETS, reason="the compiled loop is not there")
+def test_frames_alike_go_into_the_same_memory_and_others_are_left_to_the_whole_call(randn):
+    stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
+    clip = randn(1, 4, 19, 5, 3)
+    expected = _reference(clip, stream_filter.taps.taps, GROUPS["mixed"])
+    past, frames = stream_filter.no_past(clip[:, 0], num_streams=1), clip[0].unsqueeze(1)
+    first = stream_filter(frames[0], past, Streams((0,), (0,)))
+    for t in (1, 2, 3):
+        for other in (frames[t].double(), frames[t].to(memory_format=torch.channels_last)):
+            assert past.step.again(other, Streams((0,), (t,))) is None
+        assert past.step.again(frames[t], Streams((0,), (t,))) is first
+        np.testing.assert_allclose(first.numpy(), expected[:, t], atol=1e-5)
+
+
+def test_a_copied_past_goes_its_own_way(kernel, randn):
+    stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
+    clip = randn(1, 6, 19, 5, 3)
+    expected = _reference(clip, stream_filter.taps.taps, GROUPS["mixed"])
+    past = stream_filter.no_past(clip[:, 0], num_streams=1)
+    for t in range(3):
+        stream_filter(clip[:, t], past, Streams((0,), (t,)))
+    copied = copy.deepcopy(past)
+    stream_filter(randn(1, 19, 5, 3), past, Streams((0,), (3,)))
+    for t in range(3, 6):
+        y = stream_filter(clip[:, t], copied, Streams((0,), (t,)))
+        np.testing.assert_allclose(y.numpy(), expected[:, t], atol=1e-5)
 
 
 def test_what_does_not_fit_is_refused(randn):

@@ -176,15 +176,17 @@ class _StreamSite(nn.Module):
         self.name, self.operation, self.now, self.scratch = name, operation, now, scratch
 
     def forward(self, x: Tensor) -> Tensor:
-        state = self.now.state
+        state, streams = self.now.state, self.now.streams
         assert state is not None
         past = state.past.get(self.name)
         if past is None:
-            past = self.operation.no_past(x, state.num_streams)
-            state.past[self.name] = past
-        reused = self.scratch is not None and x.device.type == "cpu"
-        out = self.scratch.like(x) if reused and self.scratch is not None else None
-        return self.operation(x, past, self.now.streams, out=out)
+            past = state.past[self.name] = self.operation.no_past(x, state.num_streams)
+        if self.scratch is None or not x.is_cpu:
+            return self.operation(x, past, streams)
+        step, y = past.step, None
+        if step is not None and step.stream_filter is self.operation:
+            y = step.again(x, streams)
+        return self.operation(x, past, streams, out=self.scratch.like(x)) if y is None else y
 
 
 def _step_through_time(network: nn.Module, now: _Now) -> None:

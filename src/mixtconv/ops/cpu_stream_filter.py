@@ -1,9 +1,9 @@
 """One frame of many streams on the CPU, by the compiled loop of `native/steps.h`."""
 
 import ctypes
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,104 +13,142 @@ from mixtconv.ops import native_library
 if TYPE_CHECKING:
     from mixtconv.ops.stream_filter import PastFrames, StreamFilter, Streams
 
-_FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
-
 
 class _Step(ctypes.Structure):
     """`Step` of steps.h; the fields after `machine` are the library's own."""
 
     _fields_ = (
-        ("source", ctypes.c_void_p),
         ("target", ctypes.c_void_p),
         ("taps", ctypes.c_void_p),
-        ("num_streams", ctypes.c_int64),
         ("num_channels", ctypes.c_int64),
         ("num_positions", ctypes.c_int64),
         ("num_groups", ctypes.c_int64),
         ("channels", ctypes.c_void_p),
-        ("num_taps", ctypes.c_void_p),
-        ("lags", ctypes.c_void_p),
         ("depths", ctypes.c_void_p),
+        ("num_lags", ctypes.c_void_p),
+        ("lags", ctypes.c_void_p),
+        ("meets_new", ctypes.c_void_p),
         ("rings", ctypes.c_void_p),
-        ("places", ctypes.c_void_p),
-        ("counts", ctypes.c_void_p),
         ("channels_last", ctypes.c_int64),
         ("machine", ctypes.c_int64),
+        ("source", ctypes.c_void_p),
+        ("streams", ctypes.c_void_p),
         ("num_strips", ctypes.c_int64),
     )
 
 
-def takes(stream_filter: "StreamFilter", x: Tensor, past: "PastFrames") -> bool:
-    """Whether the loop is there and made for such frames, filters and states."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == stream_filter.taps.taps.dtype == torch.float32
-        and x.numel() > 0
-        and max(stream_filter.taps.num_taps) <= _most_taps()
-        and x.is_contiguous(memory_format=_FORMATS[past.channels_last])
+class _Streams(ctypes.Structure):
+    """`StepStreams` of steps.h."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("places", ctypes.c_void_p),
+        ("counts", ctypes.c_void_p),
     )
 
 
-def filter_into(
-    out: Tensor, stream_filter: "StreamFilter", x: Tensor, past: "PastFrames", streams: "Streams"
-) -> None:
-    """See `mixtconv.ops.stream_filter.StreamFilter`; `out` is like `x`."""
-    prepared = _PREPARED.get(past)
-    if prepared is None or prepared.stream_filter is not stream_filter:
-        _PREPARED[past] = prepared = _prepare(stream_filter, past)
-    places = native_library.integers(streams.places)
-    counts = native_library.integers(streams.counts)
-    step = prepared.step
-    step.source, step.target, step.num_streams = x.data_ptr(), out.data_ptr(), len(x)
-    step.places, step.counts = ctypes.addressof(places), ctypes.addressof(counts)
-    step.machine = native_library.best()
-    native_library.library().mixtconv_step(
-        ctypes.byref(step), ctypes.byref(native_library.threads())
+def native_streams(places: Sequence[int], counts: Sequence[int]) -> Any:
+    """Streams as the loop takes them: places in the pool, and frames that they had before."""
+    integers = ctypes.c_int64 * len(places)
+    kept = integers(*places), integers(*counts)
+    streams = _Streams(len(places), *map(ctypes.addressof, kept))
+    streams.kept = kept  # what the addresses belong to
+    return ctypes.byref(streams)
+
+
+class CompiledStep:
+    """The loop for one filter and one pool of streams: all of a call but the frames and streams.
+
+    To put a call together takes longer than small frames do. A copy is None: what is put together
+    are addresses of this filter's weights and these streams' rings.
+    """
+
+    def __init__(self, stream_filter: "StreamFilter", past: "PastFrames") -> None:
+        groups = stream_filter.groups
+        num_channels, height, width = past.frame_shape
+        memory_format = torch.channels_last if past.channels_last else torch.contiguous_format
+        weights = torch.cat(
+            [(each.weights.T if past.channels_last else each.weights).flatten() for each in groups]
+        )
+        past_lags = [[lag for lag in group.lags if lag] for group in groups]
+        arrays: dict[str, ctypes.Array[Any]] = {
+            "channels": native_library.integers(tuple(len(group.weights) for group in groups)),
+            "depths": native_library.integers(tuple(group.depth for group in groups)),
+            "num_lags": native_library.integers(tuple(map(len, past_lags))),
+            "lags": native_library.integers(tuple(lag for lags in past_lags for lag in lags)),
+            "meets_new": native_library.integers(tuple(0 in group.lags for group in groups)),
+            "rings": (ctypes.c_void_p * len(groups))(
+                *[None if ring is None else ring.data_ptr() for ring in past.rings]
+            ),
+        }
+        self._step = _Step(
+            taps=weights.data_ptr(),
+            num_channels=num_channels,
+            num_positions=height * width,
+            num_groups=len(groups),
+            channels_last=past.channels_last,
+            machine=native_library.best(),
+            **{name: ctypes.addressof(array) for name, array in arrays.items()},
+        )
+        self.stream_filter = stream_filter
+        self._kept = (weights, past.rings, arrays)  # what the addresses belong to
+        self._memory_format = memory_format
+        self._form: tuple[Any, ...] = ()
+        self._out: Tensor | None = None
+        self._run = partial(native_library.library().mixtconv_step, ctypes.byref(self._step))
+        self._threads = ctypes.byref(native_library.threads())
+
+    def __call__(self, x: Tensor, streams: "Streams", out: Tensor) -> bool:
+        """Filter into `out`, see `StreamFilter`; False, with nothing done, for other frames."""
+        if not (self._takes(x) and self._takes(out) and out.shape == x.shape):
+            return False
+        self._form, self._out, self._step.target = (x.shape, x.stride()), out, out.data_ptr()
+        self._run(x.data_ptr(), streams.native, self._threads)
+        return True
+
+    def again(self, x: Tensor, streams: "Streams") -> Tensor | None:
+        """The same call for the next frames, into the same memory; None if they are not alike.
+
+        Places are not checked again. In a large network nothing of this is left in the caches by
+        the time of the next frame: the fewer functions are called, the less is waited for memory.
+        """
+        is_alike = (x.shape, x.stride()) == self._form and x.dtype is torch.float32 and x.is_cpu
+        if not is_alike:
+            return None
+        self._run(x.data_ptr(), streams.native, self._threads)
+        return self._out
+
+    def _takes(self, x: Tensor) -> bool:
+        is_dense = x.is_contiguous(memory_format=self._memory_format)
+        return is_dense and x.dtype is torch.float32 and x.is_cpu
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
+def compiled_step(stream_filter: "StreamFilter", past: "PastFrames") -> CompiledStep | None:
+    """The loop for a filter and a pool of streams, or None where it is not made for them."""
+    memory = [stream_filter.taps.taps, *(ring for ring in past.rings if ring is not None)]
+    most = _most_lags()
+    is_made_for_them = (
+        most > 0
+        and past.frame_shape.numel() > 0
+        and all(each.is_cpu and each.dtype == torch.float32 for each in memory)
+        and all(
+            group.lags.count(0) <= 1 and len([lag for lag in group.lags if lag]) <= most
+            for group in stream_filter.groups
+        )
     )
-
-
-class _Prepared(NamedTuple):
-    """All of a call but the frames: to put it together takes longer than small frames do."""
-
-    stream_filter: "StreamFilter"
-    step: _Step
-    kept: tuple[Any, ...]  # what the addresses in it belong to
-
-
-_PREPARED: WeakKeyDictionary["PastFrames", _Prepared] = WeakKeyDictionary()
-
-
-def _prepare(stream_filter: "StreamFilter", past: "PastFrames") -> _Prepared:
-    taps, groups = stream_filter.taps, stream_filter.groups
-    num_channels, height, width = past.frame_shape
-    weights = stream_filter.weights_by_tap if past.channels_last else taps.taps.contiguous()
-    arrays: dict[str, ctypes.Array[Any]] = {
-        "channels": native_library.integers(tuple(taps.channels)),
-        "num_taps": native_library.integers(tuple(taps.num_taps)),
-        "lags": native_library.integers(tuple(lag for group in groups for lag in group.lags)),
-        "depths": native_library.integers(tuple(group.depth for group in groups)),
-        "rings": (ctypes.c_void_p * len(groups))(
-            *[None if ring is None else ring.data_ptr() for ring in past.rings]
-        ),
-    }
-    step = _Step(
-        taps=weights.data_ptr(),
-        num_channels=num_channels,
-        num_positions=height * width,
-        num_groups=len(groups),
-        channels_last=past.channels_last,
-        **{name: ctypes.addressof(array) for name, array in arrays.items()},
-    )
-    return _Prepared(stream_filter, step, (weights, *arrays.values()))
+    return CompiledStep(stream_filter, past) if is_made_for_them else None
 
 
 @cache
-def _most_taps() -> int:
-    """Taps that a group may have; 0 where the loop is not there."""
+def _most_lags() -> int:
+    """Frames of the past that a group may meet; 0 where the loop is not there."""
     library = native_library.library()
-    if library is None or not hasattr(library, "mixtconv_step"):  # built of an older version
+    if library is None or not hasattr(library, "mixtconv_most_step_lags"):  # of an older version
         return 0
     library.mixtconv_step.restype = None
-    library.mixtconv_step.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    library.mixtconv_most_step_taps.restype = ctypes.c_int64
-    return library.mixtconv_most_step_taps()
+    library.mixtconv_step.argtypes = (ctypes.c_void_p,) * 4
+    library.mixtconv_most_step_lags.restype = ctypes.c_int64
+    return library.mixtconv_most_step_lags()

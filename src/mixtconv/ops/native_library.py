@@ -26,7 +26,8 @@ class Threads(ctypes.Structure):
         ("region", ctypes.c_void_p),
         ("thread_number", ctypes.c_void_p),
         ("num_threads", ctypes.c_void_p),
-        ("most_threads", ctypes.c_int64),
+        ("most_threads", ctypes.c_void_p),
+        ("process", ctypes.c_int64),
     )
 
 
@@ -72,18 +73,12 @@ def best() -> int:
     return next(iter(instruction_sets()))
 
 
-def threads() -> Threads:
-    """torch's threads, as many as torch may use now; none in a process that was forked."""
-    if os.getpid() != _PROCESS:  # the threads were the parent's
-        return Threads()
-    found = _found_threads()
-    found.most_threads = torch.get_num_threads()
-    return found
-
-
 @cache
-def _found_threads() -> Threads:
-    """torch's functions that run a loop on its threads; all null where it shows none."""
+def threads() -> Threads:
+    """torch's functions that run a loop on its threads; all null where it shows none.
+
+    They use as many threads as torch may at the time, and none in a process that was forked.
+    """
     for suffix in ("so", "dylib"):
         path = Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{suffix}"
         if path.exists():
@@ -96,16 +91,24 @@ def _found_threads() -> Threads:
         function = getattr(torch_library, name, None)
         return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
 
-    found = Threads(parallel_for=address("torch_parallel_for"))
-    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-    if found.parallel_for is None and all(address(name) for name in names):
-        found.region, found.thread_number, found.num_threads = map(address, names)
+    found = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
+    functions = [
+        address(name)
+        for name in (
+            "GOMP_parallel",
+            "omp_get_thread_num",
+            "omp_get_num_threads",
+            "omp_get_max_threads",
+        )
+    ]
+    if found.parallel_for is None and all(functions):
+        found.region, found.thread_number, found.num_threads, found.most_threads = functions
     return found
 
 
 def threads_name() -> str:
     """Whose threads the loops run on, in words."""
     found = threads()
-    if found.parallel_for or found.region:
+    if (found.parallel_for or found.region) and found.process == os.getpid():
         return f"{torch.get_num_threads()} of torch's threads"
     return "1 thread"

@@ -12,9 +12,9 @@ loop computes it (`cpu_stream_filter.py`), elsewhere plain torch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,13 +23,35 @@ from mixtconv.ops import cpu_stream_filter
 from mixtconv.ops.filter import DepthwiseTaps, uses_compiled_kernels
 
 
-class Streams(NamedTuple):
-    """The streams that one frame each has come of."""
+@dataclass(frozen=True)
+class Streams:
+    """The streams that one frame each has come of.
+
+    Raises:
+        ValueError: a stream is named twice.
+    """
 
     places: tuple[int, ...]
     """Place of each in the pool of states."""
     counts: tuple[int, ...]
     """Frames that each has had before."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.places)) < len(self.places) or len(self.counts) != len(self.places):
+            raise ValueError(
+                f"got frames of streams {self.places}, which have had {self.counts} frames; give "
+                "one frame of each stream at most, and one count for each"
+            )
+
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest place."""
+        return min(self.places, default=0), max(self.places, default=0)
+
+    @cached_property
+    def native(self) -> Any:
+        """The same as the compiled loop takes it."""
+        return cpu_stream_filter.native_streams(self.places, self.counts)
 
 
 class StreamGroup(NamedTuple):
@@ -37,11 +59,11 @@ class StreamGroup(NamedTuple):
 
     channels: slice
     weights: Tensor  # (C_m, K_m)
-    lags: Sequence[int]  # frames back, K_m
+    lags: Sequence[int]  # frames back, K_m, the largest first
     depth: int  # the largest lag
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PastFrames:
     """The frames that a filter needs of the past, for a pool of streams."""
 
@@ -53,6 +75,8 @@ class PastFrames:
     """S, places for streams."""
     channels_last: bool
     """Whether the channels of a pixel lie side by side in memory."""
+    step: "cpu_stream_filter.CompiledStep | None" = field(default=None, repr=False)
+    """The compiled loop over these rings, from the first call on, where there is one."""
 
     @torch.inference_mode()  # the rings may have been made in it
     def forget(self, place: int) -> None:
@@ -63,16 +87,17 @@ class PastFrames:
 
     def check(self, x: Tensor, streams: Streams) -> None:
         """Raise ValueError unless `x` holds one frame of each of the streams, and fits."""
-        places = streams.places
-        if x.shape[1:] != self.frame_shape or len(x) != len(places):
+        num_streams = len(streams.places)
+        if x.shape[1:] != self.frame_shape or len(x) != num_streams:
             raise ValueError(
-                f"got frames of shape {tuple(x.shape)} for {len(places)} streams, whose frames so "
+                f"got frames of shape {tuple(x.shape)} for {num_streams} streams, whose frames so "
                 f"far were {tuple(self.frame_shape)}; give each stream one of its size"
             )
-        if len(set(places)) < len(places) or not 0 <= min(places) <= max(places) < self.num_streams:
+        lowest, highest = streams.bounds
+        if lowest < 0 or highest >= self.num_streams:
             raise ValueError(
-                f"got frames of streams {places}; there are places 0 to {self.num_streams - 1}, "
-                "give one frame of each at most"
+                f"got frames of streams {streams.places}; there are places 0 to "
+                f"{self.num_streams - 1}"
             )
 
 
@@ -95,11 +120,6 @@ class StreamFilter:
     def __init__(self, taps: DepthwiseTaps) -> None:
         self.taps = taps
         self.groups = tuple(_groups(taps))
-
-    @cached_property
-    def weights_by_tap(self) -> Tensor:
-        """The weights of all groups in order, each group's (K_m, C_m) flattened."""
-        return torch.cat([group.weights.T.flatten() for group in self.groups])
 
     def no_past(self, like: Tensor, num_streams: int) -> PastFrames:
         """The state of streams that have had no frame.
@@ -142,9 +162,10 @@ class StreamFilter:
         """
         past.check(x, streams)
         out = torch.empty_like(x) if out is None else out
-        if uses_compiled_kernels() and cpu_stream_filter.takes(self, x, past):
-            cpu_stream_filter.filter_into(out, self, x, past, streams)
-        else:
+        if past.step is None or past.step.stream_filter is not self:  # or in a copy
+            use = uses_compiled_kernels()
+            past.step = cpu_stream_filter.compiled_step(self, past) if use else None
+        if past.step is None or not past.step(x, streams, out):
             self._filter_into(out, x, past, streams)
         return out
 
@@ -174,6 +195,8 @@ def _groups(taps: DepthwiseTaps) -> Iterator[StreamGroup]:
     channel = tap = offset = 0
     for channels, count in zip(taps.channels, taps.num_taps, strict=True):
         lags = [-each for each in taps.offsets[offset : offset + count]]
-        weights = taps.taps[tap : tap + channels * count].view(channels, count)
-        yield StreamGroup(slice(channel, channel + channels), weights, lags, max(lags))
+        order = sorted(range(count), key=lags.__getitem__, reverse=True)
+        weights = taps.taps[tap : tap + channels * count].view(channels, count)[:, order]
+        lags = sorted(lags, reverse=True)
+        yield StreamGroup(slice(channel, channel + channels), weights, lags, lags[0])
         channel, tap, offset = channel + channels, tap + channels * count, offset + count

@@ -1,52 +1,102 @@
 /* The loop of one frame of a stream for one instruction set; included as kernels.h is, after it. */
 
-INLINE void NAME(step)(const StepRow *row, int count, int along) {
-    int64_t length = row->length, i = 0;
+/* The first `some` numbers of a vector, fewer than LANES or all; the others are zeros. */
+INLINE TARGET NAME(floats) NAME(load_some)(const float *row, int64_t some) {
+#if LANES == 16
+    return (NAME(floats))_mm512_maskz_loadu_ps((__mmask16)((1u << some) - 1), row);
+#elif LANES == 8
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (NAME(floats))_mm256_maskload_ps(row, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes));
+#else
+    NAME(floats) value = {0};
+    for (int64_t i = 0; i < some; i++)
+        value[i] = row[i];
+    return value;
+#endif
+}
+
+INLINE TARGET void NAME(store_some)(float *row, NAME(floats) value, int64_t some) {
+#if LANES == 16
+    _mm512_mask_storeu_ps(row, (__mmask16)((1u << some) - 1), (__m512)value);
+#elif LANES == 8
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(row, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes), (__m256)value);
+#else
+    for (int64_t i = 0; i < some; i++)
+        row[i] = value[i];
+#endif
+}
+
+INLINE TARGET NAME(floats) NAME(load_row)(const float *row, int64_t some) {
+    return some < LANES ? NAME(load_some)(row, some) : NAME(load)((const char *)row, 0, 0);
+}
+
+INLINE TARGET void NAME(store_row)(float *row, NAME(floats) value, int64_t some) {
+    if (some < LANES)
+        NAME(store_some)(row, value, some);
+    else
+        NAME(store)((char *)row, 0, value, 0);
+}
+
+INLINE TARGET void NAME(weights_at)(const StepRows *rows, const float *from, int64_t i, int64_t some,
+                                    NAME(floats) * weights, int count, int along) {
+    for (int j = 0; j < count + rows->meets_new; j++)
+        weights[j] = along ? NAME(load_row)(from + j * rows->length + i, some)
+                           : (NAME(floats)){0} + from[j];
+}
+
+/* A vector, or the first `some` of one, from `at` on in the frame and `past` in those of the ring. */
+INLINE TARGET void NAME(step_vector)(const StepRows *rows, int64_t at, int64_t past, int64_t some,
+                                     const NAME(floats) * weights, int count) {
+    NAME(floats) own = NAME(load_row)(rows->source + at, some), sum = {0};
+    for (int j = 0; j < count; j++)
+        sum += weights[j] * NAME(load_row)(rows->past[j] + past, some);
+    if (rows->meets_new)
+        sum += weights[count] * own;
+    NAME(store_row)(rows->target + at, sum, some);
+    if (count)
+        NAME(store_row)(rows->oldest + past, own, some);
+}
+
+INLINE TARGET void NAME(step)(const StepRows *given, int count, int along, int meets_new) {
+    StepRows rows = *given;
+    int64_t at = 0, past = 0, length = rows.length, left = length % LANES;
     NAME(floats) weights[MOST_UNROLLED];
-    for (int j = 0; j < count && !along; j++)
-        weights[j] = (NAME(floats)){0} + row->weights[j];
-    for (; i + LANES <= length; i += LANES) {
-        NAME(floats) sum = {0};
-        for (int j = 0; j < count; j++) {
-            __builtin_prefetch(row->met[j] + i + PREFETCH_BYTES / 2);
-            if (along)
-                weights[j] = NAME(load)((const char *)(row->weights + j * length), i, 0);
-            sum += weights[j] * NAME(load)((const char *)row->met[j], i, 0);
+    rows.meets_new = meets_new;
+    if (along && length <= LANES) { /* the weights of all rows stay in registers */
+        NAME(weights_at)(&rows, rows.weights, 0, length, weights, count, along);
+        for (int64_t row = 0; row < rows.num_rows; row++) {
+            NAME(step_vector)(&rows, at, past, length, weights, count);
+            at += rows.row_step, past += rows.past_row_step;
         }
-        NAME(store)((char *)row->target, i, sum, 0);
-        if (row->oldest)
-            NAME(store)((char *)row->oldest, i, NAME(load)((const char *)row->source, i, 0), 0);
+        return;
     }
-    if (LANES > 4) /* what is left of a row of few channels is most of it */
-        for (; i + 4 <= length; i += 4) {
-            floats_basic sum = {0}, own;
-            for (int j = 0; j < count; j++) {
-                floats_basic weight = along ? load_basic((const char *)(row->weights + j * length), i, 0)
-                                            : (floats_basic){0} + row->weights[j];
-                sum += weight * load_basic((const char *)row->met[j], i, 0);
-            }
-            own = load_basic((const char *)row->source, i, 0);
-            store_basic((char *)row->target, i, sum, 0);
-            if (row->oldest)
-                store_basic((char *)row->oldest, i, own, 0);
+    for (int64_t row = 0; row < rows.num_rows; row++) {
+        for (int64_t i = 0; i + LANES <= length; i += LANES) {
+            NAME(weights_at)(&rows, rows.weights, i, LANES, weights, count, along);
+            NAME(step_vector)(&rows, at + i, past + i, LANES, weights, count);
         }
-    for (; i < length; i++) {
-        float sum = 0;
-        for (int j = 0; j < count; j++)
-            sum += row->weights[along ? j * length + i : j] * row->met[j][i];
-        row->target[i] = sum;
-        if (row->oldest)
-            row->oldest[i] = row->source[i];
+        if (left) {
+            int64_t i = length - left;
+            NAME(weights_at)(&rows, rows.weights, i, left, weights, count, along);
+            NAME(step_vector)(&rows, at + i, past + i, left, weights, count);
+        }
+        at += rows.row_step, past += rows.past_row_step, rows.weights += rows.weight_row_step;
     }
 }
 
 #define STEP(count)                                                                                \
-    TARGET static void NAME(step_##count)(const StepRow *row) {                                    \
-        if (row->along)                                                                            \
-            NAME(step)(row, count, 1);                                                             \
+    TARGET static void NAME(step_##count)(const StepRows *rows) {                                  \
+        if (rows->along && rows->meets_new)                                                        \
+            NAME(step)(rows, count, 1, 1);                                                         \
+        else if (rows->along)                                                                      \
+            NAME(step)(rows, count, 1, 0);                                                         \
+        else if (rows->meets_new)                                                                  \
+            NAME(step)(rows, count, 0, 1);                                                         \
         else                                                                                       \
-            NAME(step)(row, count, 0);                                                             \
+            NAME(step)(rows, count, 0, 0);                                                         \
     }
+STEP(0)
 STEP(1)
 STEP(2)
 STEP(3)
@@ -55,9 +105,8 @@ STEP(5)
 STEP(6)
 STEP(7)
 STEP(8)
-STEP(9)
 #undef STEP
 
-static const StepLoop NAME(steps)[MOST_UNROLLED] = {
-    NAME(step_1), NAME(step_2), NAME(step_3), NAME(step_4), NAME(step_5),
-    NAME(step_6), NAME(step_7), NAME(step_8), NAME(step_9)};
+static const StepLoop NAME(steps)[MOST_LAGS + 1] = {
+    NAME(step_0), NAME(step_1), NAME(step_2), NAME(step_3), NAME(step_4),
+    NAME(step_5), NAME(step_6), NAME(step_7), NAME(step_8)};

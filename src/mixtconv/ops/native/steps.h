@@ -7,37 +7,49 @@
    lies in place t % depth. The new frame takes the place of the oldest one, the one that is `depth`
    back, as soon as that has been read. */
 
+/* The streams that a new frame each has come of. */
 typedef struct {
-    const float *source; /* the new frames, dense, one stream after the other */
+    int64_t count;
+    const int64_t *places, *counts; /* places in the pool, frames that they had before */
+} StepStreams;
+
+typedef struct {
     float *target;
     const float *taps; /* a group's are (channels, taps); (taps, channels) in channels-last */
-    int64_t num_streams, num_channels, num_positions, num_groups;
-    const int64_t *channels, *num_taps, *lags; /* by group; the lags of all, one by one */
-    const int64_t *depths;                     /* by group: frames of its ring, 0 for none */
-    float *const *rings;                       /* by group: (pool, depth, frame of the group) */
-    const int64_t *places, *counts; /* by stream: its place in the pool, frames that it had before */
+    int64_t num_channels, num_positions, num_groups;
+    const int64_t *channels, *depths; /* by group: channels, and frames of its ring, 0 for none */
+    const int64_t *num_lags, *lags;   /* by group: taps in the ring; their lags, of all one by one */
+    const int64_t *meets_new;         /* by group: whether its last tap meets the new frame */
+    float *const *rings;              /* by group: (pool, depth, frame of the group) */
     int64_t channels_last;
-    int64_t machine;    /* number of the instruction set; see mixtconv_instruction_set */
-    int64_t num_strips; /* the library's own */
+    int64_t machine; /* number of the instruction set; see mixtconv_instruction_set */
+    /* The library's own: */
+    const float *source;
+    const StepStreams *streams;
+    int64_t num_strips;
 } Step;
+
+enum { MOST_LAGS = MOST_UNROLLED - 1 };
 
 /* One group of channels. */
 typedef struct {
-    int64_t first_channel, channels, num_taps, depth;
+    int64_t first_channel, channels, depth, num_lags, meets_new;
     const float *taps;
     const int64_t *lags;
     float *ring;
 } StepGroup;
 
-/* A row of `length` numbers and what it meets. */
+/* Rows of `length` numbers of a frame and of the frames of its ring, the latter all at one distance
+   from row to row. */
 typedef struct {
-    const float *met[MOST_UNROLLED]; /* by tap: the new frame, or one of the ring */
     const float *source;
-    float *target, *oldest; /* the new frame is copied to `oldest`, unless that is null */
-    const float *weights;   /* a tap's are `length` numbers if `along`, else one for the row */
-    int64_t length;
-    int along;
-} StepRow;
+    float *target, *oldest;        /* the new frame is copied to `oldest`, if there is a ring */
+    const float *past[MOST_LAGS];  /* by tap in the ring */
+    const float *weights;          /* a tap's are `length` numbers if `along`, else one for a row */
+    int64_t row_step, past_row_step, weight_row_step; /* numbers from a row to the next */
+    int64_t num_rows, length;
+    int along, meets_new;
+} StepRows;
 
-/* The loop of one instruction set for one number of taps. */
-typedef void (*StepLoop)(const StepRow *row);
+/* The loop of one instruction set for one number of taps in the ring. */
+typedef void (*StepLoop)(const StepRows *rows);

@@ -14,6 +14,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if !defined(__GNUC__)
 #error "needs the vector extensions of GCC or Clang"
@@ -63,7 +68,7 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 static const struct {
     const char *name;
     const Loops *loops;
-    const StepLoop *steps; /* by number of taps, less one */
+    const StepLoop *steps; /* by number of taps in the ring */
 } machines[] = {
 #if defined(__x86_64__)
     {"avx512", &loops_avx512, steps_avx512},
@@ -171,8 +176,8 @@ typedef int (*ThreadNumber)(void);
 typedef struct {
     ParallelFor parallel_for;
     Region region;
-    ThreadNumber thread_number, num_threads;
-    int64_t most_threads;
+    ThreadNumber thread_number, num_threads, most_threads;
+    int64_t process; /* whose threads they are; a fork of it has none of them */
 } Threads;
 
 typedef struct {
@@ -192,12 +197,14 @@ static void run_share(void *data) {
 static void run_all_strips(const Threads *threads, Strips strips, void *job, int64_t count,
                            int64_t grain) {
     int64_t most = (count + grain - 1) / grain;
+    if (most > 1 && threads->process != getpid())
+        most = 1;
     if (most > 1 && threads->parallel_for) {
         int failed = threads->parallel_for(0, count, grain, strips, job);
         (void)failed; /* it passes on what the strips throw, and they throw nothing */
-    } else if (most > 1 && threads->region && threads->most_threads > 1) {
+    } else if (most > 1 && threads->region && threads->most_threads() > 1) {
         Shared shared = {strips, job, count, threads};
-        threads->region(run_share, &shared, least(most, threads->most_threads), 0);
+        threads->region(run_share, &shared, least(most, threads->most_threads()), 0);
     } else {
         strips(0, count, job);
     }
@@ -291,36 +298,29 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
 /* Some rows of one group in one stream: positions in channels-last, channels of the group in NCHW. */
 static void step_rows(const Step *step, int64_t stream, const StepGroup *group, int64_t begin,
                       int64_t end) {
-    int64_t positions = step->num_positions, frame = group->channels * positions;
-    int64_t start = stream * step->num_channels * positions, now = step->counts[stream];
-    float *ring = group->depth ? group->ring + step->places[stream] * group->depth * frame : NULL;
-    float *oldest = group->depth ? ring + now % group->depth * frame : NULL;
-    const float *met[MOST_UNROLLED]; /* frames of the ring; null for the new one */
-    for (int64_t j = 0; j < group->num_taps; j++)
-        met[j] = group->lags[j]
-                     ? ring + (now + group->depth - group->lags[j]) % group->depth * frame
-                     : NULL;
-    StepLoop loop = machines[step->machine].steps[group->num_taps - 1];
-    for (int64_t row = begin; row < end; row++) {
-        int64_t at = start, own, weight = 0;
-        if (step->channels_last) {
-            at += row * step->num_channels + group->first_channel;
-            own = row * group->channels;
-        } else {
-            at += (group->first_channel + row) * positions;
-            own = row * positions;
-            weight = row * group->num_taps;
-        }
-        StepRow values = {.source = step->source + at,
-                          .target = step->target + at,
-                          .oldest = oldest ? oldest + own : NULL,
-                          .weights = group->taps + weight,
-                          .length = step->channels_last ? group->channels : positions,
-                          .along = (int)step->channels_last};
-        for (int64_t j = 0; j < group->num_taps; j++)
-            values.met[j] = met[j] ? met[j] + own : values.source;
-        loop(&values);
+    int64_t along = step->channels_last, positions = step->num_positions, depth = group->depth;
+    int64_t length = along ? group->channels : positions, frame = group->channels * positions;
+    int64_t first = along ? begin * step->num_channels + group->first_channel
+                          : (group->first_channel + begin) * positions;
+    int64_t at = stream * step->num_channels * positions + first, now = step->streams->counts[stream];
+    int64_t num_taps = group->num_lags + group->meets_new;
+    StepRows rows = {.source = step->source + at,
+                     .target = step->target + at,
+                     .weights = group->taps + (along ? 0 : begin * num_taps),
+                     .row_step = along ? step->num_channels : positions,
+                     .past_row_step = length,
+                     .weight_row_step = along ? 0 : num_taps,
+                     .num_rows = end - begin,
+                     .length = length,
+                     .along = (int)along,
+                     .meets_new = (int)group->meets_new};
+    if (depth) {
+        float *ring = group->ring + step->streams->places[stream] * depth * frame + begin * length;
+        rows.oldest = ring + now % depth * frame;
+        for (int64_t j = 0; j < group->num_lags; j++)
+            rows.past[j] = ring + (now + depth - group->lags[j]) % depth * frame;
     }
+    machines[step->machine].steps[group->num_lags](&rows);
 }
 
 static int64_t rows_of_a_frame(const Step *step) {
@@ -329,34 +329,38 @@ static int64_t rows_of_a_frame(const Step *step) {
 
 static void step_strips(int64_t begin, int64_t end, void *data) {
     const Step *step = data;
-    int64_t rows = rows_of_a_frame(step), parts = step->num_strips / step->num_streams;
+    int64_t rows = rows_of_a_frame(step), parts = step->num_strips / step->streams->count;
     for (int64_t strip = begin; strip < end; strip++) {
         int64_t part = strip % parts, first = rows * part / parts, last = rows * (part + 1) / parts;
         StepGroup group = {.taps = step->taps, .lags = step->lags};
         for (int64_t m = 0; m < step->num_groups; m++) {
             group.channels = step->channels[m];
-            group.num_taps = step->num_taps[m];
             group.depth = step->depths[m];
+            group.num_lags = step->num_lags[m];
+            group.meets_new = step->meets_new[m];
             group.ring = step->rings[m];
             int64_t before = step->channels_last ? 0 : group.first_channel;
             int64_t most = step->channels_last ? rows : group.channels;
             step_rows(step, strip / parts, &group, between(first - before, 0, most),
                       between(last - before, 0, most));
             group.first_channel += group.channels;
-            group.taps += group.channels * group.num_taps;
-            group.lags += group.num_taps;
+            group.taps += group.channels * (group.num_lags + group.meets_new);
+            group.lags += group.num_lags;
         }
     }
 }
 
-/* Filter the new frame of every stream, and put it into the rings. No group may have more taps than
-   `mixtconv_most_step_taps`; no stream may occur twice. */
-EXPORT void mixtconv_step(Step *step, const Threads *threads) {
+/* Filter the new frames, one of every stream and all dense, and put them into the rings. No group may
+   have more taps in its ring than `mixtconv_most_step_lags`; no stream may occur twice. */
+EXPORT void mixtconv_step(Step *step, const float *source, const StepStreams *streams,
+                          const Threads *threads) {
     int64_t rows = rows_of_a_frame(step);
-    int64_t numbers = step->num_streams * step->num_channels * step->num_positions;
-    step->num_strips = step->num_streams * between(rows / 8, 1, MOST_STRIPS);
+    int64_t numbers = streams->count * step->num_channels * step->num_positions;
+    step->source = source;
+    step->streams = streams;
+    step->num_strips = streams->count * between(rows / 8, 1, MOST_STRIPS);
     run_all_strips(threads, step_strips, step, step->num_strips,
                    FEWEST_NUMBERS / (numbers / step->num_strips + 1) + 1);
 }
 
-EXPORT int64_t mixtconv_most_step_taps(void) { return MOST_UNROLLED; }
+EXPORT int64_t mixtconv_most_step_lags(void) { return MOST_LAGS; }
