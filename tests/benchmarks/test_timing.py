@@ -73,6 +73,17 @@ def test_median_and_quartiles_are_those_of_the_rounds_without_the_warm_up(rounds
     np.testing.assert_allclose(measured, quartiles)
 
 
+def test_a_turn_of_several_runs_in_a_row_counts_for_one_of_them():
+    clock = Clock()
+    candidates = {
+        name: clock.candidate(name, [9.0, 9.0, 9.0, 1.0, 2.0, 6.0]) for name in ("one", "other")
+    }
+    results = interleave(candidates, rounds=1, repeats=3, clock=clock)
+    assert [result.seconds for result in results] == [(3.0,), (3.0,)]
+    turns = [clock.log[start : start + 3] for start in range(0, 12, 3)]
+    assert all(len(set(turn)) == 1 for turn in turns)
+
+
 def test_what_runs_before_each_candidate_is_not_timed():
     clock = Clock()
     before = clock.candidate("before", [100.0] * 4)

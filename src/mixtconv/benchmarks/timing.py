@@ -123,6 +123,7 @@ def interleave(
     *,
     rounds: int,
     warmup: int = 1,
+    repeats: int = 1,
     device: torch.device = CPU,
     clock: Callable[[], float] = time.perf_counter,
     before_each: Callable[[], object] = lambda: None,
@@ -135,6 +136,8 @@ def interleave(
         rounds: timed rounds; a multiple of twice the number of candidates gives every candidate
             every place and every neighbour equally often.
         warmup: rounds before them that are not timed.
+        repeats: times that a candidate runs in its turn, one after the other; the time is that of
+            one of them.
         device: where the candidates work; it is waited for before the clock is read.
         clock: seconds.
         before_each: run before every candidate and not timed, such as to leave the same in the
@@ -160,7 +163,7 @@ def interleave(
             for index in running_order(len(names), number):
                 name = names[index]
                 before_each()
-                taken = _measure(candidates[name], device, clock)
+                taken = _measure(candidates[name], repeats, device, clock)
                 if number >= 0:
                     seconds[name].append(taken)
             if progress is not None:
@@ -199,15 +202,16 @@ _WAIT: dict[str, Callable[[torch.device], None]] = {
 
 
 def _measure(
-    candidate: Callable[[], object], device: torch.device, clock: Callable[[], float]
+    candidate: Callable[[], object], repeats: int, device: torch.device, clock: Callable[[], float]
 ) -> float:
     wait_for(device)
     start = clock()
-    result = candidate()
+    for _ in range(repeats):
+        result = candidate()
     wait_for(device)
     taken = clock() - start
     del result  # freed outside the time, before the next one starts
-    return taken
+    return taken / repeats
 
 
 @contextmanager

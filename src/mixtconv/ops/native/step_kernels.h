@@ -6,7 +6,8 @@ INLINE TARGET NAME(floats) NAME(load_some)(const float *row, int64_t some) {
     return (NAME(floats))_mm512_maskz_loadu_ps((__mmask16)((1u << some) - 1), row);
 #elif LANES == 8
     __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return (NAME(floats))_mm256_maskload_ps(row, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes));
+    __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes);
+    return (NAME(floats))_mm256_maskload_ps(row, mask);
 #else
     NAME(floats) value = {0};
     for (int64_t i = 0; i < some; i++)
@@ -20,7 +21,8 @@ INLINE TARGET void NAME(store_some)(float *row, NAME(floats) value, int64_t some
     _mm512_mask_storeu_ps(row, (__mmask16)((1u << some) - 1), (__m512)value);
 #elif LANES == 8
     __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_maskstore_ps(row, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes), (__m256)value);
+    __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)some), lanes);
+    _mm256_maskstore_ps(row, mask, (__m256)value);
 #else
     for (int64_t i = 0; i < some; i++)
         row[i] = value[i];
@@ -38,6 +40,25 @@ INLINE TARGET void NAME(store_row)(float *row, NAME(floats) value, int64_t some)
         NAME(store)((char *)row, 0, value, 0);
 }
 
+/* Stores past the caches, where the processor has that. What is written is read next by all cores, in
+   whose caches its lines still are: to take them back takes longer than memory does, most of all
+   between cores that share no cache. `step_strips` ends with a fence. */
+INLINE TARGET void NAME(stream_row)(float *row, NAME(floats) value, int64_t some) {
+#if defined(__x86_64__)
+    if (some == LANES && (uintptr_t)row % sizeof value == 0) {
+#if LANES == 16
+        _mm512_stream_ps(row, (__m512)value);
+#elif LANES == 8
+        _mm256_stream_ps(row, (__m256)value);
+#else
+        _mm_stream_ps(row, (__m128)value);
+#endif
+        return;
+    }
+#endif
+    NAME(store_row)(row, value, some);
+}
+
 INLINE TARGET void NAME(weights_at)(const StepRows *rows, const float *from, int64_t i, int64_t some,
                                     NAME(floats) * weights, int count, int along) {
     for (int j = 0; j < count + rows->meets_new; j++)
@@ -49,11 +70,14 @@ INLINE TARGET void NAME(weights_at)(const StepRows *rows, const float *from, int
 INLINE TARGET void NAME(step_vector)(const StepRows *rows, int64_t at, int64_t past, int64_t some,
                                      const NAME(floats) * weights, int count) {
     NAME(floats) own = NAME(load_row)(rows->source + at, some), sum = {0};
-    for (int j = 0; j < count; j++)
+    for (int j = 0; j < count; j++) {
+        /* not to be kept: it is met again a frame later, when the network has been through memory */
+        __builtin_prefetch(rows->past[j] + past + PREFETCH_BYTES / sizeof(float), 0, 0);
         sum += weights[j] * NAME(load_row)(rows->past[j] + past, some);
+    }
     if (rows->meets_new)
         sum += weights[count] * own;
-    NAME(store_row)(rows->target + at, sum, some);
+    NAME(stream_row)(rows->target + at, sum, some);
     if (count)
         NAME(store_row)(rows->oldest + past, own, some);
 }

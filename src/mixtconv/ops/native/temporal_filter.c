@@ -348,17 +348,21 @@ static void step_strips(int64_t begin, int64_t end, void *data) {
             group.lags += group.num_lags;
         }
     }
+#if defined(__x86_64__)
+    _mm_sfence(); /* what went past the caches is there before another thread reads it */
+#endif
 }
 
 /* Filter the new frames, one of every stream and all dense, and put them into the rings. No group may
    have more taps in its ring than `mixtconv_most_step_lags`; no stream may occur twice. */
 EXPORT void mixtconv_step(Step *step, const float *source, const StepStreams *streams,
                           const Threads *threads) {
+    enum { MOST_STRIPS_OF_A_STREAM = 16 }; /* short ones would leave the order of memory too often */
     int64_t rows = rows_of_a_frame(step);
     int64_t numbers = streams->count * step->num_channels * step->num_positions;
     step->source = source;
     step->streams = streams;
-    step->num_strips = streams->count * between(rows / 8, 1, MOST_STRIPS);
+    step->num_strips = streams->count * between(rows / 8, 1, MOST_STRIPS_OF_A_STREAM);
     run_all_strips(threads, step_strips, step, step->num_strips,
                    FEWEST_NUMBERS / (numbers / step->num_strips + 1) + 1);
 }
