@@ -150,6 +150,16 @@ def test_what_cannot_be_is_refused_before_training(
     assert trained == []
 
 
+def test_another_runs_folder_is_left_as_it_is(
+    tiny_settings: Settings, trained: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text("model: tsn_resnet18")
+    with pytest.raises(ValueError, match="holds a training run; give the ablation another --out"):
+        ablate(tiny_settings(out=str(tmp_path)), AblationAxes(operations=["ks3"]))
+    assert trained == []
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
 def test_empty_axes_are_refused() -> None:
     with pytest.raises(ValueError, match="--seeds is 0"):
         AblationAxes(seeds=0)

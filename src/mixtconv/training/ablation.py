@@ -148,6 +148,8 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     """
     if settings.resume:
         raise ValueError("an ablation goes on by itself where it stopped; leave out --resume")
+    if RunFiles(Path(settings.out)).config.exists():
+        raise ValueError(f"{settings.out} holds a training run; give the ablation another --out")
     settings = settled(settings)
     variants = list(dict.fromkeys(_variants(settings, axes)))
     catalog = training_catalog(settings)
