@@ -1,5 +1,7 @@
 """A recogniser on streams says at every frame what it says of a clip of all frames."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,8 @@ from torch import Tensor, nn
 from mixtconv.models import create_model, optimize_for_inference
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.ops import cpu_stream_filter
+from mixtconv.ops.stream_filter import StreamFilter
 
 NAMES = [
     "mstnet_resnet18",
@@ -102,10 +106,62 @@ def test_a_centred_recogniser_is_refused_with_what_to_do(name: str) -> None:
             StreamingClassifier(each)
 
 
+@pytest.mark.skipif(cpu_stream_filter._most_lags() == 0, reason="the loop is not there")
+def test_from_the_second_frame_on_the_call_is_only_repeated(monkeypatch) -> None:
+    model = _trained("mstnet_resnet18", image_size=32)
+    streaming, video = StreamingClassifier(model), torch.randn(2, 6, 3, 32, 32)
+    expected, state, whole = _in_one_clip(model, video), StreamState(2), []
+    call = StreamFilter.__call__
+    monkeypatch.setattr(
+        StreamFilter,
+        "__call__",
+        lambda self, *args, **named: whole.append(1) or call(self, *args, **named),
+    )
+    counts = []
+    for t in range(4):
+        assert _difference(streaming(video[:, t], state), expected[:, t]) < 1e-5
+        counts.append(len(whole))
+    assert counts == [8, 8, 8, 8]  # 8 blocks, each once
+    for t in (4, 5):  # one stream of the two
+        logits = streaming(video[1:, t], state, places=[1])
+        assert _difference(logits, expected[1:, t]) < 1e-5
+    assert len(whole) == 16
+
+
+def test_two_recognisers_may_take_turns_with_one_state() -> None:
+    first, second = _trained("mstnet_test_resnet"), _trained("mstnet_test_resnet")
+    for weight in second.backbone.parameters():
+        nn.init.normal_(weight, std=0.1)
+    video = torch.randn(1, 3, 3, 32, 32)
+    for optimize in (True, False):
+        networks = [StreamingClassifier(each, optimize=optimize) for each in (first, second)]
+        alone = [_frame_by_frame(network, video[:, :1])[:, 0] for network in networks]
+        state = StreamState(1)
+        for number in (0, 1, 0, 1):
+            state.forget(0)
+            assert _difference(networks[number](video[:, 0], state), alone[number]) < 1e-5
+
+
+def test_a_streaming_network_can_be_copied_after_it_was_used() -> None:
+    streaming, video = (
+        StreamingClassifier(_trained("mstnet_test_resnet")),
+        torch.randn(1, 4, 3, 32, 32),
+    )
+    expected, state = _frame_by_frame(streaming, video), StreamState(1)
+    for t in range(2):
+        streaming(video[:, t], state)
+    copied = copy.deepcopy(state)
+    copy.deepcopy(streaming.model)
+    streaming(torch.randn(1, 3, 32, 32), state)  # the original goes elsewhere
+    for t in (2, 3):
+        assert _difference(streaming(video[:, t], copied), expected[:, t]) < 1e-5
+
+
 def test_frames_that_do_not_fit_are_refused() -> None:
     streaming = StreamingClassifier(_trained("mstnet_test_resnet", image_size=32))
     state, frame = StreamState(2), torch.zeros(1, 3, 32, 32)
-    for frames, places in ((frame, [2]), (frame, None), (frame.repeat(2, 1, 1, 1), [1, 1])):
+    pair = frame.repeat(2, 1, 1, 1)
+    for frames, places in ((frame, [2]), (frame, None), (pair, [1, 1]), (frame[:0], [])):
         with pytest.raises(ValueError, match="which are 0 to 1"):
             streaming(frames, state, places)
     streaming(frame, state, [0])

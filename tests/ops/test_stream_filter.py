@@ -1,6 +1,9 @@
 """A filter frame by frame, compiled and plain, against loops written from its definition."""
 
 import copy
+import itertools
+import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -120,18 +123,101 @@ def test_an_ordinary_convolution_frame_by_frame(dilation, randn, randomise):
             torch.testing.assert_close(y, expected[:, t])
 
 
+@pytest.mark.parametrize(
+    ("num_lags", "meets_new"), [(0, True), *itertools.product(range(1, 10), (True, False))]
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_any_number_of_taps_on_large_frames(num_lags, meets_new, layout, kernel, randn):
+    lags = [*range(num_lags, 0, -1), *([0] if meets_new else [])]
+    groups = [(21, lags), (64, lags)]
+    stream_filter = StreamFilter(_taps(groups, randn))
+    clip = randn(1, 12, 85, 20, 21)  # more numbers than one thread takes
+    expected = _reference(clip, stream_filter.taps.taps, groups)
+    past = stream_filter.no_past(clip[:, 0].contiguous(memory_format=layout), num_streams=1)
+    for t in range(12):
+        x = clip[:, t].contiguous(memory_format=layout)
+        y = stream_filter(x, past, Streams((0,), (t,)))
+        np.testing.assert_allclose(y.numpy(), expected[:, t], atol=2e-5)
+
+
+@pytest.mark.parametrize("lags", [[3, 1, 3], [2, 0, 0], [0, 0]])
+def test_taps_that_meet_the_same_frame(lags, kernel, randn):
+    groups = [(7, lags), (20, [1])]
+    stream_filter = StreamFilter(_taps(groups, randn))
+    clip = randn(1, 8, 27, 5, 3)
+    expected = _reference(clip, stream_filter.taps.taps, groups)
+    past = stream_filter.no_past(clip[:, 0], num_streams=1)
+    for t in range(8):
+        y = stream_filter(clip[:, t], past, Streams((0,), (t,)))
+        np.testing.assert_allclose(y.numpy(), expected[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["transposed", "of every other", "double"])
+def test_memory_for_the_result_may_be_any(form, kernel, randn):
+    stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
+    x = randn(1, 19, 4, 6)
+    out = {
+        "transposed": torch.zeros(1, 19, 6, 4).transpose(2, 3),
+        "of every other": torch.zeros(1, 38, 4, 6)[:, ::2],
+        "double": torch.zeros(1, 19, 4, 6, dtype=torch.float64),
+    }[form]
+    past = stream_filter.no_past(x, num_streams=1)
+    assert stream_filter(x, past, Streams((0,), (0,)), out=out) is out
+    expected = _reference(x[:, None], stream_filter.taps.taps, GROUPS["mixed"])[:, 0]
+    np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
+
+
 @pytest.mark.skipif(not SETS, reason="the compiled loop is not there")
-def test_frames_alike_go_into_the_same_memory_and_others_are_left_to_the_whole_call(randn):
+def test_a_call_is_repeated_for_frames_and_streams_that_are_alike_and_no_others(randn):
     stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
     clip = randn(1, 4, 19, 5, 3)
     expected = _reference(clip, stream_filter.taps.taps, GROUPS["mixed"])
-    past, frames = stream_filter.no_past(clip[:, 0], num_streams=1), clip[0].unsqueeze(1)
+    past, frames = stream_filter.no_past(clip[:, 0], num_streams=2), clip[0].unsqueeze(1)
     first = stream_filter(frames[0], past, Streams((0,), (0,)))
+    assert past.step.again(frames[1], Streams((0,), (1,))) is None  # it was not said where to
+    past.step.repeat_into(first, frames[0])
     for t in (1, 2, 3):
-        for other in (frames[t].double(), frames[t].to(memory_format=torch.channels_last)):
-            assert past.step.again(other, Streams((0,), (t,))) is None
-        assert past.step.again(frames[t], Streams((0,), (t,))) is first
+        own = Streams((0,), (t,))
+        for other in (
+            frames[t].double(),
+            frames[t].to(memory_format=torch.channels_last),
+            frames[t][..., :2].contiguous(),
+            frames[t].expand(2, -1, -1, -1),
+        ):
+            assert past.step.again(other, own) is None
+        for streams in (Streams((2,), (t,)), Streams((0, 1), (t, 0))):
+            assert past.step.again(frames[t], streams) is None
+        assert past.step.again(frames[t], own) is first
         np.testing.assert_allclose(first.numpy(), expected[:, t], atol=1e-5)
+
+
+def test_two_filters_may_take_turns_with_one_past(kernel, randn):
+    one, other = (StreamFilter(_taps([(4, [1, 0])], randn)) for _ in range(2))
+    clip = randn(1, 6, 4, 5, 3)
+    past = one.no_past(clip[:, 0], num_streams=1)
+    for t in range(6):
+        chosen = (one, other)[t % 2]
+        y = chosen(clip[:, t], past, Streams((0,), (t,)))
+        expected = _reference(clip, chosen.taps.taps, [(4, [1, 0])])[:, t]
+        np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_goes_on(randn):
+    groups = [(64, [2, 1, 0])]
+    stream_filter = StreamFilter(_taps(groups, randn))
+    clip = randn(1, 3, 64, 40, 41)
+    expected = _reference(clip, stream_filter.taps.taps, groups)
+    past = stream_filter.no_past(clip[:, 0], num_streams=1)
+    for t in range(2):
+        stream_filter(clip[:, t], past, Streams((0,), (t,)))
+    queue = (context := multiprocessing.get_context("fork")).Queue()
+    child = context.Process(
+        target=lambda: queue.put(stream_filter(clip[:, 2], past, Streams((0,), (2,))).numpy())
+    )
+    child.start()
+    np.testing.assert_allclose(queue.get(timeout=60), expected[:, 2], atol=1e-5)
+    child.join()
 
 
 def test_a_copied_past_goes_its_own_way(kernel, randn):
@@ -158,3 +244,12 @@ def test_what_does_not_fit_is_refused(randn):
     for shape, places in (((1, 17, 5, 5), (0,)), ((1, 17, 4, 4), (2,)), ((2, 17, 4, 4), (1, 1))):
         with pytest.raises(ValueError, match="got frames of"):
             stream_filter(torch.zeros(shape), past, Streams(places, (0,) * len(places)))
+    for places, counts in (
+        ((), ()),
+        ((-1,), (0,)),
+        ((0,), (-1,)),
+        ((0, 1), (0,)),
+        ((0, 0), (1, 1)),
+    ):
+        with pytest.raises(ValueError, match="one frame of each stream at most"):
+            Streams(places, counts)

@@ -136,8 +136,8 @@ def interleave(
         rounds: timed rounds; a multiple of twice the number of candidates gives every candidate
             every place and every neighbour equally often.
         warmup: rounds before them that are not timed.
-        repeats: times that a candidate runs in its turn, one after the other; the time is that of
-            one of them.
+        repeats: times that a candidate runs in its turn, one after the other, 1 or more; the time
+            is that of one of them.
         device: where the candidates work; it is waited for before the clock is read.
         clock: seconds.
         before_each: run before every candidate and not timed, such as to leave the same in the
@@ -210,7 +210,7 @@ def _measure(
         result = candidate()
     wait_for(device)
     taken = clock() - start
-    del result  # freed outside the time, before the next one starts
+    del result  # the last one, freed outside the time and before the next one starts
     return taken / repeats
 
 

@@ -34,7 +34,7 @@ class StreamState:
     """S, places for streams."""
     counts: list[int] = field(init=False)
     """Frames that each has had."""
-    past: dict[str, PastFrames] = field(default_factory=dict)
+    past: dict[str, PastFrames] = field(init=False, default_factory=dict)
     """By temporal operation: the frames that it needs; made when the first frame comes."""
 
     def __post_init__(self) -> None:
@@ -104,10 +104,11 @@ class StreamingClassifier:
         """
         chosen = tuple(range(state.num_streams) if places is None else places)
         wrong = [place for place in chosen if not 0 <= place < state.num_streams]
-        if wrong or len(set(chosen)) < len(chosen) or len(frames) != len(chosen):
+        is_one_of_each = 0 < len(set(chosen)) == len(chosen) == len(frames)
+        if wrong or not is_one_of_each:
             raise ValueError(
-                f"got {len(frames)} frames of streams {chosen}; give one of each stream at most, "
-                f"which are 0 to {state.num_streams - 1}"
+                f"got {len(frames)} frames of streams {chosen}; give one frame of one or more "
+                f"streams, which are 0 to {state.num_streams - 1}"
             )
         streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
         with self._lock, self._now.bound(state, streams):
@@ -155,7 +156,7 @@ class _Now:
 
     def __init__(self) -> None:
         self.state: StreamState | None = None
-        self.streams = Streams((), ())
+        self.streams: Streams | None = None
 
     @contextmanager
     def bound(self, state: StreamState, streams: Streams) -> Iterator[None]:
@@ -163,7 +164,7 @@ class _Now:
         try:
             yield
         finally:
-            self.state = None
+            self.state, self.streams = None, None
 
 
 class _StreamSite(nn.Module):
@@ -177,16 +178,21 @@ class _StreamSite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         state, streams = self.now.state, self.now.streams
-        assert state is not None
+        assert state is not None and streams is not None
         past = state.past.get(self.name)
         if past is None:
             past = state.past[self.name] = self.operation.no_past(x, state.num_streams)
         if self.scratch is None or not x.is_cpu:
             return self.operation(x, past, streams)
-        step, y = past.step, None
+        step = past.step
         if step is not None and step.stream_filter is self.operation:
             y = step.again(x, streams)
-        return self.operation(x, past, streams, out=self.scratch.like(x)) if y is None else y
+            if y is not None:
+                return y
+        y = self.operation(x, past, streams, out=self.scratch.like(x))
+        if past.step is not None:
+            past.step.repeat_into(y, x)
+        return y
 
 
 def _step_through_time(network: nn.Module, now: _Now) -> None:

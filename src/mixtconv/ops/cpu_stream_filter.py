@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 class _Step(ctypes.Structure):
-    """`Step` of steps.h; the fields after `machine` are the library's own."""
+    """`Step` of steps.h."""
 
     _fields_ = (
-        ("target", ctypes.c_void_p),
         ("taps", ctypes.c_void_p),
         ("num_channels", ctypes.c_int64),
         ("num_positions", ctypes.c_int64),
@@ -31,9 +30,6 @@ class _Step(ctypes.Structure):
         ("rings", ctypes.c_void_p),
         ("channels_last", ctypes.c_int64),
         ("machine", ctypes.c_int64),
-        ("source", ctypes.c_void_p),
-        ("streams", ctypes.c_void_p),
-        ("num_strips", ctypes.c_int64),
     )
 
 
@@ -91,32 +87,51 @@ class CompiledStep:
             **{name: ctypes.addressof(array) for name, array in arrays.items()},
         )
         self.stream_filter = stream_filter
-        self._kept = (weights, past.rings, arrays)  # what the addresses belong to
+        self._rings, self._num_streams = past.rings, past.num_streams
+        self._kept = (weights, arrays)  # what the other addresses belong to
         self._memory_format = memory_format
-        self._form: tuple[Any, ...] = ()
-        self._out: Tensor | None = None
         self._run = partial(native_library.library().mixtconv_step, ctypes.byref(self._step))
         self._threads = ctypes.byref(native_library.threads())
+        self._form: tuple[Any, ...] = ()
+        self._out: Tensor | None = None
+        self._out_address = 0
+
+    def is_of(self, stream_filter: "StreamFilter", past: "PastFrames") -> bool:
+        """Whether it was put together for them."""
+        return self.stream_filter is stream_filter and self._rings is past.rings
 
     def __call__(self, x: Tensor, streams: "Streams", out: Tensor) -> bool:
         """Filter into `out`, see `StreamFilter`; False, with nothing done, for other frames."""
-        if not (self._takes(x) and self._takes(out) and out.shape == x.shape):
+        if not self._fits(x, out):
             return False
-        self._form, self._out, self._step.target = (x.shape, x.stride()), out, out.data_ptr()
-        self._run(x.data_ptr(), streams.native, self._threads)
+        self._run(x.data_ptr(), out.data_ptr(), streams.native, self._threads)
         return True
 
-    def again(self, x: Tensor, streams: "Streams") -> Tensor | None:
-        """The same call for the next frames, into the same memory; None if they are not alike.
+    def repeat_into(self, out: Tensor, x: Tensor) -> None:
+        """Let `again` filter frames that are like `x` into `out`."""
+        if self._fits(x, out):
+            self._form, self._out, self._out_address = (x.shape, x.stride()), out, out.data_ptr()
 
-        Places are not checked again. In a large network nothing of this is left in the caches by
-        the time of the next frame: the fewer functions are called, the less is waited for memory.
+    def again(self, x: Tensor, streams: "Streams") -> Tensor | None:
+        """Filter as `repeat_into` said; None, with nothing done, for other frames or streams.
+
+        In a large network nothing of this is left in the caches by the time of the next frame: the
+        fewer functions are called, the less is waited for memory.
         """
-        is_alike = (x.shape, x.stride()) == self._form and x.dtype is torch.float32 and x.is_cpu
+        is_alike = (
+            (x.shape, x.stride()) == self._form
+            and x.dtype is torch.float32
+            and x.is_cpu
+            and len(streams.places) == x.shape[0]
+            and streams.highest < self._num_streams
+        )
         if not is_alike:
             return None
-        self._run(x.data_ptr(), streams.native, self._threads)
+        self._run(x.data_ptr(), self._out_address, streams.native, self._threads)
         return self._out
+
+    def _fits(self, x: Tensor, out: Tensor) -> bool:
+        return self._takes(x) and self._takes(out) and out.shape == x.shape
 
     def _takes(self, x: Tensor) -> bool:
         is_dense = x.is_contiguous(memory_format=self._memory_format)
@@ -146,9 +161,4 @@ def compiled_step(stream_filter: "StreamFilter", past: "PastFrames") -> Compiled
 def _most_lags() -> int:
     """Frames of the past that a group may meet; 0 where the loop is not there."""
     library = native_library.library()
-    if library is None or not hasattr(library, "mixtconv_most_step_lags"):  # of an older version
-        return 0
-    library.mixtconv_step.restype = None
-    library.mixtconv_step.argtypes = (ctypes.c_void_p,) * 4
-    library.mixtconv_most_step_lags.restype = ctypes.c_int64
-    return library.mixtconv_most_step_lags()
+    return 0 if library is None else library.mixtconv_most_step_lags()

@@ -51,6 +51,9 @@ def library() -> Any:
             ctypes.c_void_p,
             ctypes.c_void_p,
         )
+        loaded.mixtconv_step.argtypes = (ctypes.c_void_p,) * 5
+        loaded.mixtconv_step.restype = None
+        loaded.mixtconv_most_step_lags.restype = ctypes.c_int64
     except (OSError, AttributeError):  # built for another system, or an older version
         return None
     return loaded
@@ -98,7 +101,7 @@ def threads() -> Threads:
             "GOMP_parallel",
             "omp_get_thread_num",
             "omp_get_num_threads",
-            "omp_get_max_threads",
+            "_ZN2at15get_num_threadsEv",  # at::get_num_threads,
         )
     ]
     if found.parallel_for is None and all(functions):

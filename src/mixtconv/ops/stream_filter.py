@@ -28,7 +28,7 @@ class Streams:
     """The streams that one frame each has come of.
 
     Raises:
-        ValueError: a stream is named twice.
+        ValueError: none, one named twice, or numbers that are none of places and counts.
     """
 
     places: tuple[int, ...]
@@ -37,16 +37,17 @@ class Streams:
     """Frames that each has had before."""
 
     def __post_init__(self) -> None:
-        if len(set(self.places)) < len(self.places) or len(self.counts) != len(self.places):
+        is_one_of_each = 0 < len(set(self.places)) == len(self.places) == len(self.counts)
+        if not is_one_of_each or min(*self.places, *self.counts) < 0:
             raise ValueError(
                 f"got frames of streams {self.places}, which have had {self.counts} frames; give "
-                "one frame of each stream at most, and one count for each"
+                "one frame of each stream at most, and a count of 0 or more for each"
             )
 
     @cached_property
-    def bounds(self) -> tuple[int, int]:
-        """The lowest and the highest place."""
-        return min(self.places, default=0), max(self.places, default=0)
+    def highest(self) -> int:
+        """The highest place."""
+        return max(self.places)
 
     @cached_property
     def native(self) -> Any:
@@ -75,7 +76,7 @@ class PastFrames:
     """S, places for streams."""
     channels_last: bool
     """Whether the channels of a pixel lie side by side in memory."""
-    step: "cpu_stream_filter.CompiledStep | None" = field(default=None, repr=False)
+    step: "cpu_stream_filter.CompiledStep | None" = field(default=None, init=False, repr=False)
     """The compiled loop over these rings, from the first call on, where there is one."""
 
     @torch.inference_mode()  # the rings may have been made in it
@@ -93,8 +94,7 @@ class PastFrames:
                 f"got frames of shape {tuple(x.shape)} for {num_streams} streams, whose frames so "
                 f"far were {tuple(self.frame_shape)}; give each stream one of its size"
             )
-        lowest, highest = streams.bounds
-        if lowest < 0 or highest >= self.num_streams:
+        if streams.highest >= self.num_streams:
             raise ValueError(
                 f"got frames of streams {streams.places}; there are places 0 to "
                 f"{self.num_streams - 1}"
@@ -162,10 +162,11 @@ class StreamFilter:
         """
         past.check(x, streams)
         out = torch.empty_like(x) if out is None else out
-        if past.step is None or past.step.stream_filter is not self:  # or in a copy
+        step = past.step
+        if step is None or not step.is_of(self, past):  # also in a copy
             use = uses_compiled_kernels()
-            past.step = cpu_stream_filter.compiled_step(self, past) if use else None
-        if past.step is None or not past.step(x, streams, out):
+            past.step = step = cpu_stream_filter.compiled_step(self, past) if use else None
+        if step is None or not step(x, streams, out):
             self._filter_into(out, x, past, streams)
         return out
 

@@ -30,14 +30,18 @@ INLINE TARGET void NAME(store_some)(float *row, NAME(floats) value, int64_t some
 }
 
 INLINE TARGET NAME(floats) NAME(load_row)(const float *row, int64_t some) {
-    return some < LANES ? NAME(load_some)(row, some) : NAME(load)((const char *)row, 0, 0);
+    NAME(floats) value;
+    if (some < LANES)
+        return NAME(load_some)(row, some);
+    memcpy(&value, row, sizeof value);
+    return value;
 }
 
 INLINE TARGET void NAME(store_row)(float *row, NAME(floats) value, int64_t some) {
     if (some < LANES)
         NAME(store_some)(row, value, some);
     else
-        NAME(store)((char *)row, 0, value, 0);
+        memcpy(row, &value, sizeof value);
 }
 
 /* Stores past the caches, where the processor has that. What is written is read next by all cores, in

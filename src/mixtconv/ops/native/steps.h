@@ -14,7 +14,6 @@ typedef struct {
 } StepStreams;
 
 typedef struct {
-    float *target;
     const float *taps; /* a group's are (channels, taps); (taps, channels) in channels-last */
     int64_t num_channels, num_positions, num_groups;
     const int64_t *channels, *depths; /* by group: channels, and frames of its ring, 0 for none */
@@ -23,11 +22,16 @@ typedef struct {
     float *const *rings;              /* by group: (pool, depth, frame of the group) */
     int64_t channels_last;
     int64_t machine; /* number of the instruction set; see mixtconv_instruction_set */
-    /* The library's own: */
+} Step;
+
+/* One frame of each of some streams. */
+typedef struct {
+    const Step *step;
     const float *source;
+    float *target;
     const StepStreams *streams;
     int64_t num_strips;
-} Step;
+} StepCall;
 
 enum { MOST_LAGS = MOST_UNROLLED - 1 };
 

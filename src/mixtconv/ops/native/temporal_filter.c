@@ -296,16 +296,17 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
 /* ---------------------------------------------------------------- one frame of many streams */
 
 /* Some rows of one group in one stream: positions in channels-last, channels of the group in NCHW. */
-static void step_rows(const Step *step, int64_t stream, const StepGroup *group, int64_t begin,
+static void step_rows(const StepCall *call, int64_t stream, const StepGroup *group, int64_t begin,
                       int64_t end) {
+    const Step *step = call->step;
     int64_t along = step->channels_last, positions = step->num_positions, depth = group->depth;
     int64_t length = along ? group->channels : positions, frame = group->channels * positions;
     int64_t first = along ? begin * step->num_channels + group->first_channel
                           : (group->first_channel + begin) * positions;
-    int64_t at = stream * step->num_channels * positions + first, now = step->streams->counts[stream];
+    int64_t at = stream * step->num_channels * positions + first, now = call->streams->counts[stream];
     int64_t num_taps = group->num_lags + group->meets_new;
-    StepRows rows = {.source = step->source + at,
-                     .target = step->target + at,
+    StepRows rows = {.source = call->source + at,
+                     .target = call->target + at,
                      .weights = group->taps + (along ? 0 : begin * num_taps),
                      .row_step = along ? step->num_channels : positions,
                      .past_row_step = length,
@@ -315,7 +316,7 @@ static void step_rows(const Step *step, int64_t stream, const StepGroup *group, 
                      .along = (int)along,
                      .meets_new = (int)group->meets_new};
     if (depth) {
-        float *ring = group->ring + step->streams->places[stream] * depth * frame + begin * length;
+        float *ring = group->ring + call->streams->places[stream] * depth * frame + begin * length;
         rows.oldest = ring + now % depth * frame;
         for (int64_t j = 0; j < group->num_lags; j++)
             rows.past[j] = ring + (now + depth - group->lags[j]) % depth * frame;
@@ -328,8 +329,9 @@ static int64_t rows_of_a_frame(const Step *step) {
 }
 
 static void step_strips(int64_t begin, int64_t end, void *data) {
-    const Step *step = data;
-    int64_t rows = rows_of_a_frame(step), parts = step->num_strips / step->streams->count;
+    const StepCall *call = data;
+    const Step *step = call->step;
+    int64_t rows = rows_of_a_frame(step), parts = call->num_strips / call->streams->count;
     for (int64_t strip = begin; strip < end; strip++) {
         int64_t part = strip % parts, first = rows * part / parts, last = rows * (part + 1) / parts;
         StepGroup group = {.taps = step->taps, .lags = step->lags};
@@ -341,7 +343,7 @@ static void step_strips(int64_t begin, int64_t end, void *data) {
             group.ring = step->rings[m];
             int64_t before = step->channels_last ? 0 : group.first_channel;
             int64_t most = step->channels_last ? rows : group.channels;
-            step_rows(step, strip / parts, &group, between(first - before, 0, most),
+            step_rows(call, strip / parts, &group, between(first - before, 0, most),
                       between(last - before, 0, most));
             group.first_channel += group.channels;
             group.taps += group.channels * (group.num_lags + group.meets_new);
@@ -355,16 +357,16 @@ static void step_strips(int64_t begin, int64_t end, void *data) {
 
 /* Filter the new frames, one of every stream and all dense, and put them into the rings. No group may
    have more taps in its ring than `mixtconv_most_step_lags`; no stream may occur twice. */
-EXPORT void mixtconv_step(Step *step, const float *source, const StepStreams *streams,
-                          const Threads *threads) {
+EXPORT void mixtconv_step(const Step *step, const float *source, float *target,
+                          const StepStreams *streams, const Threads *threads) {
     enum { MOST_STRIPS_OF_A_STREAM = 16 }; /* short ones would leave the order of memory too often */
     int64_t rows = rows_of_a_frame(step);
     int64_t numbers = streams->count * step->num_channels * step->num_positions;
-    step->source = source;
-    step->streams = streams;
-    step->num_strips = streams->count * between(rows / 8, 1, MOST_STRIPS_OF_A_STREAM);
-    run_all_strips(threads, step_strips, step, step->num_strips,
-                   FEWEST_NUMBERS / (numbers / step->num_strips + 1) + 1);
+    int64_t strips = streams->count * between(rows / 8, 1, MOST_STRIPS_OF_A_STREAM);
+    StepCall call = {step, source, target, streams, strips};
+    if (numbers)
+        run_all_strips(threads, step_strips, &call, strips,
+                       FEWEST_NUMBERS / (numbers / strips + 1) + 1);
 }
 
 EXPORT int64_t mixtconv_most_step_lags(void) { return MOST_LAGS; }
