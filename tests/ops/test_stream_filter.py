@@ -175,6 +175,8 @@ def test_a_call_is_repeated_for_frames_and_streams_that_are_alike_and_no_others(
     past, frames = stream_filter.no_past(clip[:, 0], num_streams=2), clip[0].unsqueeze(1)
     first = stream_filter(frames[0], past, Streams((0,), (0,)))
     assert past.step.again(frames[1], Streams((0,), (1,))) is None  # it was not said where to
+    past.step.repeat_into(first[:, :1], frames[0])
+    assert past.step.again(frames[1], Streams((0,), (1,))) is None  # there is no room
     past.step.repeat_into(first, frames[0])
     for t in (1, 2, 3):
         own = Streams((0,), (t,))

@@ -158,10 +158,16 @@ class StreamFilter:
             all the stream's frames.
 
         Raises:
-            ValueError: frames of another size than before, or a stream that is not there or twice.
+            ValueError: frames of another size than before, a stream that is not there, or memory
+                of another shape than the frames.
         """
         past.check(x, streams)
         out = torch.empty_like(x) if out is None else out
+        if out.shape != x.shape:
+            raise ValueError(
+                f"memory for the result has shape {tuple(out.shape)}, the frames have "
+                f"{tuple(x.shape)}; give memory like the frames"
+            )
         step = past.step
         if step is None or not step.is_of(self, past):  # also in a copy
             use = uses_compiled_kernels()
