@@ -101,7 +101,7 @@ def threads() -> Threads:
             "GOMP_parallel",
             "omp_get_thread_num",
             "omp_get_num_threads",
-            "_ZN2at15get_num_threadsEv",  # at::get_num_threads,
+            "_ZN2at15get_num_threadsEv",  # at::get_num_threads
         )
     ]
     if found.parallel_for is None and all(functions):
