@@ -29,11 +29,11 @@ from mixtconv.benchmarks.timing import interleave
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.cores import usable_cores
 from mixtconv.data.dataset import SampleKey, TrainingClips
+from mixtconv.data.picture_reader import iterate_frames
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.pictures import write_pictures
 from mixtconv.data.table_memory import SETTLED_SECONDS
-from mixtconv.data.video import iterate_frames
 from mixtconv.models import ModelSpec
 
 

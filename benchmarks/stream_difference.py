@@ -19,9 +19,9 @@ from torch import Tensor
 
 import mixtconv
 from mixtconv.benchmarks.sample_video import write_sample_video
+from mixtconv.data.picture_reader import iterate_frames
 from mixtconv.data.tensor_clip import as_frames
 from mixtconv.data.transforms import center_crop
-from mixtconv.data.video import iterate_frames
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 
 BACKBONES = ("resnet18", "resnet50", "mobilenetv2_100")

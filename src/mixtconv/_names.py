@@ -1,6 +1,6 @@
-"""What to say when a name is not known: the near ones."""
+"""Words of messages: names near an unknown one, the first few of many, numbers of things."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -17,3 +17,26 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     else:
         hint = "known are " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return ValueError(f"unknown {kind} {name!r}; {hint}")
+
+
+def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:
+    """Write the first few items, and how many more there are.
+
+    >>> first_few(["a", "b", "c", "d"], count=2)
+    'a, b and 2 more'
+    """
+    more = len(items) - count
+    text = separator.join(str(item) for item in items[:count])
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def count_of(number: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count_of(1, "line"), count_of(2, "class"), count_of(3, "entry")
+    ('1 line', '2 classes', '3 entries')
+    """
+    if number == 1:
+        return f"{number} {thing}"
+    endings = {"s": "ses", "y": "ies"}
+    return f"{number} {thing[:-1]}{endings.get(thing[-1], thing[-1] + 's')}"

@@ -12,7 +12,7 @@ from mixtconv.data.catalog import VideoCatalog, VideoSample, load_catalog, load_
 from mixtconv.data.catalog_report import ClassCount, check_catalog
 from mixtconv.data.find_videos import find_videos
 from mixtconv.data.holdout import hold_out
-from mixtconv.data.video import write_video
+from mixtconv.data.video_writer import write_video
 
 
 def touch(root: Path, *names: str) -> None:

@@ -28,7 +28,8 @@ from mixtconv.data.labels import mirror_labels
 from mixtconv.data.loading import scoring_loader, training_loader
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.tensor_clip import Clip
-from mixtconv.data.video import read_clip, write_video
+from mixtconv.data.video import read_clip
+from mixtconv.data.video_writer import write_video
 from mixtconv.data.views import read_views
 from mixtconv.models import ModelSpec
 

@@ -14,7 +14,8 @@ from mixtconv.data.find_videos import find_videos
 from mixtconv.data.flow_frames import list_flow, read_flow
 from mixtconv.data.flow_names import sort_names
 from mixtconv.data.modality import probe_for
-from mixtconv.data.video import probe_video, read_frames
+from mixtconv.data.picture_reader import probe_video
+from mixtconv.data.video import read_frames
 
 
 def field(number: int, component: str) -> np.ndarray:

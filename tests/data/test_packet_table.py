@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mixtconv.data import decoding, packet_table, picture_reader, table_memory
+from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.packet_kinds import kind_reader
 from mixtconv.data.packet_table import read_packet_table, reordering
 from mixtconv.data.table_memory import TableMemory
-from mixtconv.data.video import UnreadableVideoError, read_clip, read_frames
+from mixtconv.data.video import read_clip, read_frames
 
 B_FRAMES = {
     "pyramid": "keyint=250:bframes=3:b-pyramid=normal:b-adapt=0",

@@ -16,13 +16,14 @@ import pytest
 from PIL import Image
 
 from mixtconv.data.catalog import list_videos, load_catalog
+from mixtconv.data.picture_reader import probe_video
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.journal import JOURNAL, read_journal
 from mixtconv.data.preparation.output import alone_in
 from mixtconv.data.preparation.plan import plan_videos
 from mixtconv.data.preparation.run import prepare
-from mixtconv.data.video import probe_video, read_frames
+from mixtconv.data.video import read_frames
 
 FORM = PreparedForm(short_side=32, crf=30)
 

@@ -11,11 +11,12 @@ from PIL import Image
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.decoding import open_video
 from mixtconv.data.packet_table import read_packet_table
+from mixtconv.data.picture_reader import frame_rate, iterate_frames, probe_video
 from mixtconv.data.preparation import encoding
 from mixtconv.data.preparation import frames as frames_module
 from mixtconv.data.preparation.encoding import StoppedError, encode_video
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.video import frame_rate, iterate_frames, probe_video, read_frames
+from mixtconv.data.video import read_frames
 
 FORM = PreparedForm(short_side=64, crf=10)
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}

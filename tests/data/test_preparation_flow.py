@@ -15,6 +15,7 @@ from PIL import Image
 from mixtconv.data.catalog import load_catalog
 from mixtconv.data.flow_frames import list_flow, read_flow
 from mixtconv.data.modality import probe_for
+from mixtconv.data.picture_reader import iterate_frames
 from mixtconv.data.preparation import pictures, run
 from mixtconv.data.preparation.flow import as_pictures, write_flow
 from mixtconv.data.preparation.form import PreparedForm
@@ -22,7 +23,6 @@ from mixtconv.data.preparation.frames import StoppedError
 from mixtconv.data.preparation.journal import read_journal
 from mixtconv.data.preparation.plan import plan_videos
 from mixtconv.data.preparation.run import prepare
-from mixtconv.data.video import iterate_frames
 
 DIS = PreparedForm(short_side=48, flow="dis")
 METHODS = ["dis", "tvl1"]

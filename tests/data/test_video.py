@@ -11,17 +11,11 @@ import torchvision.transforms.v2.functional as F
 from PIL import Image
 
 from mixtconv.data import decoding, video
+from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.packet_table import PacketTable, plan_runs, read_packet_table
-from mixtconv.data.video import (
-    UnreadableVideoError,
-    frame_rate,
-    is_video,
-    iterate_frames,
-    probe_video,
-    read_clip,
-    read_frames,
-    write_video,
-)
+from mixtconv.data.picture_reader import frame_rate, is_video, iterate_frames, probe_video
+from mixtconv.data.video import read_clip, read_frames
+from mixtconv.data.video_writer import write_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}

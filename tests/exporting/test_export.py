@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mixtconv.cli.main import main
-from mixtconv.data.video import write_video
+from mixtconv.data.video_writer import write_video
 from mixtconv.exporting import export as export_module
 from mixtconv.exporting.agreement import Agreement
 from mixtconv.exporting.export import export_model

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from mixtconv.data.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.video import write_video
+from mixtconv.data.video_writer import write_video
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata, save_model

@@ -24,11 +24,12 @@ from mixtconv.benchmarks.workload import Workload
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import EpochSampler, TrainingClips
 from mixtconv.data.loading import default_workers, training_loader
+from mixtconv.data.picture_reader import probe_video
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.sampling import random_clip
 from mixtconv.data.table_memory import SETTLED_SECONDS
-from mixtconv.data.video import probe_video, read_clip
+from mixtconv.data.video import read_clip
 from mixtconv.models import ModelSpec
 
 ROUNDS = 14

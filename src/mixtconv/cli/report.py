@@ -2,8 +2,8 @@
 
 import logging
 
+from mixtconv._names import count_of
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.listing import count_of
 from mixtconv.evaluation.reading import Reading
 from mixtconv.training.report_settings import ReportData, ReportScale
 

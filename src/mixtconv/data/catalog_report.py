@@ -6,10 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixtconv._names import first_few
 from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
 from mixtconv.data.cores import usable_cores
-from mixtconv.data.listing import first_few
 from mixtconv.data.parallel import in_parallel
 from mixtconv.models.snippet import Modality
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mixtconv._names import unknown_name
+from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.listing import (
     SPLIT_NAMES,
     ListedFault,
@@ -18,11 +18,9 @@ from mixtconv.data.listing import (
     ListFaultKind,
     ListPlace,
     VideoListing,
-    count_of,
-    first_few,
 )
+from mixtconv.data.picture_reader import VIDEO_SUFFIXES, is_video
 from mixtconv.data.table_text import TableRow, read_table
-from mixtconv.data.video import VIDEO_SUFFIXES, is_video
 
 _HEADERS = {
     "path": ("path", "file", "filename", "video"),

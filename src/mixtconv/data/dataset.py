@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.protocol import Protocol
@@ -26,7 +27,6 @@ from mixtconv.data.transforms import (
     mirror,
     multi_scale_crop,
 )
-from mixtconv.data.video import UnreadableVideoError
 from mixtconv.data.views import read_views
 from mixtconv.models.spec import ModelSpec
 

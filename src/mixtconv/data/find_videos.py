@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mixtconv._names import first_few
 from mixtconv.data.flow_names import flow_twins
 from mixtconv.data.frame_folder import list_pictures, natural_order
-from mixtconv.data.listing import first_few
 from mixtconv.data.picture_reader import is_video
 
 

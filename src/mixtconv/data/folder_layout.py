@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mixtconv._names import first_few
 from mixtconv.data.flow_names import has_flow_trees
 from mixtconv.data.frame_folder import list_pictures, natural_order
-from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, Split, VideoListing, first_few
+from mixtconv.data.listing import SPLIT_NAMES, ListedVideo, Split, VideoListing
+from mixtconv.data.picture_reader import VIDEO_SUFFIXES, is_video
 from mixtconv.data.preparation.journal import Journal, read_journal
-from mixtconv.data.video import VIDEO_SUFFIXES, is_video
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 

@@ -1,6 +1,5 @@
 """What a layout of videos on disk says: which videos, of which class, in which split."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -96,26 +95,3 @@ class VideoListing:
     """Entries whose video is not there, where that is to be expected (Kinetics)."""
     lists: tuple[Path, ...] = ()
     """The files of labels and of all splits that lie beside those read."""
-
-
-def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:
-    """Write the first few items, and how many more there are.
-
-    >>> first_few(["a", "b", "c", "d"], count=2)
-    'a, b and 2 more'
-    """
-    more = len(items) - count
-    text = separator.join(str(item) for item in items[:count])
-    return f"{text} and {more} more" if more > 0 else text
-
-
-def count_of(number: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count_of(1, "line"), count_of(2, "class"), count_of(3, "entry")
-    ('1 line', '2 classes', '3 entries')
-    """
-    if number == 1:
-        return f"{number} {thing}"
-    endings = {"s": "ses", "y": "ies"}
-    return f"{number} {thing[:-1]}{endings.get(thing[-1], thing[-1] + 's')}"

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from mixtconv.data.clip import UnreadableVideoError, VideoInfo
 from mixtconv.data.flow_frames import holds_flow_alone, probe_flow, read_flow
+from mixtconv.data.picture_reader import probe_video
 from mixtconv.data.tensor_clip import Clip, rows_together
-from mixtconv.data.video import probe_video, read_clip
+from mixtconv.data.video import read_clip
 from mixtconv.models.snippet import SNIPPETS, Modality
 from mixtconv.models.spec import ModelSpec
 

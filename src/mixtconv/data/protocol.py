@@ -18,18 +18,18 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
-from mixtconv._names import unknown_name
+from mixtconv._names import count_of, unknown_name
 from mixtconv.data.sampling import ClipPlacement, place_clips
-from mixtconv.data.transforms import CROPS, is_mirrored
-from mixtconv.models.factory import FAMILIES
+from mixtconv.data.picture_crop import scoring_side
 from mixtconv.models.spec import ModelSpec
 
 Averaging = Literal["logits", "probabilities"]
 
 USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
 """Clips and crops that were published with another placement than the model's own sampling."""
+
+NUM_CROPS = (1, 3, 5, 10)
+"""Crops of a clip that `transforms.CROPS` takes."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Protocol:
     """Whether logits are averaged, or probabilities after softmax."""
 
     def __post_init__(self) -> None:
-        if self.num_clips < 1 or self.num_crops not in CROPS:
-            *others, last = map(str, CROPS)
+        if self.num_clips < 1 or self.num_crops not in NUM_CROPS:
+            *others, last = map(str, NUM_CROPS)
             raise ValueError(
                 f"protocol is {self.num_clips} clips x {self.num_crops} crops; allowed are 1 clip "
                 f"or more, and {', '.join(others)} or {last} crops"
@@ -88,7 +88,7 @@ class Protocol:
     @property
     def mirrored(self) -> tuple[bool, ...]:
         """Of each view, clip by clip, whether it is a mirror image."""
-        return is_mirrored(self.num_crops) * self.num_clips
+        return _mirrored_crops(self.num_crops) * self.num_clips
 
     def __str__(self) -> str:
         """The name that is stored with a score: equal names are equal protocols."""
@@ -113,9 +113,7 @@ class Protocol:
         Raises:
             ValueError: single snippets for a model that looks across frames.
         """
-        family = spec.name.partition("_")[0]
-        is_temporal = FAMILIES.get(family, family) is not None  # systems of no family are temporal
-        if is_temporal and self.clip_frames(spec) != spec.num_frames:
+        if spec.is_temporal and self.clip_frames(spec) != spec.num_frames:
             raise ValueError(
                 f"protocol {self} scores single snippets, and {spec.name} looks across the "
                 f"{spec.num_frames} of a clip; choose another, such as 1x10 or 10x3"
@@ -130,14 +128,15 @@ class Protocol:
         '25x10: 25 clips of 1 frame (segment) x 10 crops, 5 mirrored, 224 pixels, logits averaged'
         """
         self.check_model(spec)
-        size = CROPS[self.num_crops](torch.zeros(1, 3, 32, 32), spec.image_size)[0].shape[-1]
+        # three crops cover the frame at full resolution, the others have the network's own size
+        size = scoring_side(spec.image_size) if self.num_crops == 3 else spec.image_size
         sampling = _SAMPLINGS.get(str(self.placement), spec.sampling)
-        num_mirrored = sum(is_mirrored(self.num_crops))
+        num_mirrored = sum(_mirrored_crops(self.num_crops))
         mirrored = f", {num_mirrored} mirrored" if num_mirrored else ""
         return (
-            f"{self}: {_count(self.num_clips, 'clip')} of "
-            f"{_count(self.clip_frames(spec), 'frame')} ({sampling}) x "
-            f"{_count(self.num_crops, 'crop')}{mirrored}, {size} pixels, {self.averaging} averaged"
+            f"{self}: {count_of(self.num_clips, 'clip')} of "
+            f"{count_of(self.clip_frames(spec), 'frame')} ({sampling}) x "
+            f"{count_of(self.num_crops, 'crop')}{mirrored}, {size} pixels, {self.averaging} averaged"
         )
 
 
@@ -155,5 +154,6 @@ PROTOCOLS: dict[str, Protocol] = {
 """Published protocols by name; the names of clips and crops alone are shorter ones of the same."""
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number > 1 else "")
+def _mirrored_crops(num_crops: int) -> tuple[bool, ...]:
+    """Of each crop of a clip, whether it is mirrored: of ten the last five."""
+    return (False,) * 5 + (True,) * 5 if num_crops == 10 else (False,) * num_crops

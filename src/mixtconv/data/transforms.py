@@ -132,8 +132,3 @@ CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {
     10: twice_five_crops,
 }
 """Number of crops -> how they are taken: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""
-
-
-def is_mirrored(num_crops: int) -> tuple[bool, ...]:
-    """Of each crop of `CROPS`, whether it is to be mirrored: of ten the last five."""
-    return (False,) * 5 + (True,) * 5 if num_crops == 10 else (False,) * num_crops

@@ -6,31 +6,10 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mixtconv.data.clip import UnreadableVideoError, VideoInfo
 from mixtconv.data.picture_reader import (
-    VIDEO_SUFFIXES,
-    frame_rate,
-    is_video,
-    iterate_frames,
-    probe_video,
     read_pictures,
 )
 from mixtconv.data.tensor_clip import Clip, as_frames, rows_together
-from mixtconv.data.video_writer import write_video
-
-__all__ = [
-    "VIDEO_SUFFIXES",
-    "Clip",
-    "UnreadableVideoError",
-    "VideoInfo",
-    "frame_rate",
-    "is_video",
-    "iterate_frames",
-    "probe_video",
-    "read_clip",
-    "read_frames",
-    "write_video",
-]
 
 
 def read_clip(
@@ -61,6 +40,7 @@ def read_clip(
     Returns uint8 RGB frames, `(T, 3, H, W)`, upright by the file's rotation.
 
     >>> import numpy as np
+    >>> from mixtconv.data.video_writer import write_video
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "clip.mp4")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from mixtconv.data.listing import ListedVideo
-from mixtconv.data.video import VIDEO_SUFFIXES
+from mixtconv.data.picture_reader import VIDEO_SUFFIXES
 
 
 def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import first_few
 from mixtconv.data.loading import default_workers
 from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.data.source import DataSource

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixtconv.data.listing import count_of, first_few
+from mixtconv._names import count_of, first_few
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreKind,

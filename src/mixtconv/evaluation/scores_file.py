@@ -17,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv._names import first_few
 from mixtconv._version import __version__
-from mixtconv.data.listing import first_few
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
-from mixtconv.models.file import refuse_unwritable, what_it_is, write_atomically
+from mixtconv.models.file import what_it_is
 
 METADATA_KEY = "mixtconv_scores"
 

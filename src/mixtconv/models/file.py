@@ -12,24 +12,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv._atomic_write import write_atomically
 from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.exported_names import is_exported
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import ModelSpec
-
-__all__ = [
-    "METADATA_KEY",
-    "is_model_file",
-    "load_model",
-    "read_metadata",
-    "refuse_unwritable",
-    "save_model",
-    "what_it_is",
-    "write_atomically",
-]
 
 METADATA_KEY = "mixtconv"
 

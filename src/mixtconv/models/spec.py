@@ -84,6 +84,15 @@ class ModelSpec:
         return len(self.classes)
 
     @property
+    def is_temporal(self) -> bool:
+        """Whether the network relates the frames of a clip: all but TSN, which averages them.
+
+        >>> ModelSpec("tsn_resnet18", ("a",)).is_temporal, ModelSpec("eco_8", ("a",)).is_temporal
+        (False, True)
+        """
+        return not self.name.startswith("tsn_")
+
+    @property
     def snippet(self) -> Snippet:
         """What the network takes at each of the T places of a clip."""
         return SNIPPETS[self.modality]

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from mixtconv.models.file import write_atomically
+from mixtconv._atomic_write import write_atomically
 from mixtconv.training.data import VideoDataModule
 
 STEPS_BETWEEN_QUESTIONS = 20

@@ -12,11 +12,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv._version import __version__
 from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
 from mixtconv.evaluation.reading import Reading
 from mixtconv.models.device import resolve_device
-from mixtconv.models.file import write_atomically
 from mixtconv.training.fit import train
 from mixtconv.training.report_content import make_report
 from mixtconv.training.report_settings import ReportScale

@@ -17,14 +17,14 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._atomic_write import write_atomically
+from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.catalog_report import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
-from mixtconv.data.listing import first_few
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.file import write_atomically
 from mixtconv.models.snippet import Modality
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, training_catalog

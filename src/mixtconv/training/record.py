@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv._processes import is_first_process
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.data.video import UnreadableVideoError
 from mixtconv.evaluation.processes import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
-from mixtconv.models.file import write_atomically
 from mixtconv.training.module import ClassifierModule, ScoredBatch
 
 logger = logging.getLogger(__name__)

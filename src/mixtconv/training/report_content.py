@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtconv._names import first_few
 from mixtconv._version import __version__
-from mixtconv.data.listing import first_few
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import read_views
 from mixtconv.evaluation.evaluate import Evaluation

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixtconv._names import count_of
 from mixtconv.data.catalog import default_split
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.listing import count_of
 from mixtconv.evaluation.reading import Reading, SplitChoice
 from mixtconv.training.report_content import make_report
 from mixtconv.training.report_inputs import find_data, find_runs

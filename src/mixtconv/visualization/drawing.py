@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.video_writer import write_video
-from mixtconv.models.file import refuse_unwritable, write_atomically
 from mixtconv.visualization.hover_page import Spot, hover_page
 from mixtconv.visualization.palette import chart_style
 

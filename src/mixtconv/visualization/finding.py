@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from mixtconv.data.listing import count_of
+from mixtconv._names import count_of
 from mixtconv.visualization.confusion import top_confusions
 from mixtconv.visualization.number_text import joined, percent
 from mixtconv.visualization.report_data import ModelResult, Report

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mixtconv.models.file import write_atomically
+from mixtconv._atomic_write import write_atomically
 from mixtconv.visualization.confusion import confusion_order, row_shares
 from mixtconv.visualization.finding import finding
 from mixtconv.visualization.report_data import Report

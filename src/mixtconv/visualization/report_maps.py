@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from mixtconv.data.listing import count_of
+from mixtconv._names import count_of
 from mixtconv.visualization.class_marks import mark_svg
 from mixtconv.visualization.feature_map import FeatureMap, are_numbered, feature_map
 from mixtconv.visualization.inline_svg import inline_svg

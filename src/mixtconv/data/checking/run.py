@@ -41,7 +41,7 @@ def check(
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
-    >>> from mixtconv.data.video import write_video
+    >>> from mixtconv.data.video_writer import write_video
     >>> with TemporaryDirectory() as folder:
     ...     clips = Path(folder, "jump")
     ...     clips.mkdir()

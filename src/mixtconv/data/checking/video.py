@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mixtconv._names import count_of, first_few
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.file_survey import survey_file
 from mixtconv.data.flow_frames import list_flow
 from mixtconv.data.frame_folder import list_frames, load_pictures
-from mixtconv.data.listing import count_of, first_few
 from mixtconv.data.modality import probe_for
 from mixtconv.data.preparation.frames import reading
 from mixtconv.models.snippet import Modality

@@ -5,8 +5,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from mixtconv._names import unknown_name
-from mixtconv.data.listing import count_of, first_few
+from mixtconv._names import count_of, first_few, unknown_name
 
 PUBLISHED = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
 """Datasets whose list of classes comes with the package."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mixtconv._names import unknown_name
+from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.datasets.class_order import OrderedClasses
 from mixtconv.data.listing import (
     ListedFault,
@@ -13,8 +13,6 @@ from mixtconv.data.listing import (
     ListPlace,
     Split,
     VideoListing,
-    count_of,
-    first_few,
 )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixtconv._names import first_few
 from mixtconv.data.frame_folder import natural_order
-from mixtconv.data.listing import first_few
 
 MOST_SUBFOLDERS = 64
 """A folder with more folders than this holds videos, and no lists are looked for in them."""

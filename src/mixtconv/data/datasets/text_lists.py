@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv.data.listing import ListPlace, count_of
+from mixtconv._names import count_of
+from mixtconv.data.listing import ListPlace
 from mixtconv.data.table_text import read_text
 
 _FIX = "save it in UTF-8, or take the file as it is distributed"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mixtconv.data.datasets.layout import is_folder, scan, subfolders
-from mixtconv.data.video import VIDEO_SUFFIXES
+from mixtconv.data.picture_reader import VIDEO_SUFFIXES
 
 
 class VideoIndex:

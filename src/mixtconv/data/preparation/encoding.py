@@ -13,6 +13,7 @@ import numpy as np
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.decoding import decode_plain, open_video
 from mixtconv.data.packet_table import read_packet_table
+from mixtconv.data.picture_reader import frame_rate
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.frames import (
     Frame,
@@ -23,7 +24,6 @@ from mixtconv.data.preparation.frames import (
     original_frames,
     reading,
 )
-from mixtconv.data.video import frame_rate
 
 # Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
 # Without what looks ahead, the same frames give the same bytes, see `video_writer`.

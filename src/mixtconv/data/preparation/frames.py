@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.video import iterate_frames
+from mixtconv.data.picture_reader import iterate_frames
 
 Frame = npt.NDArray[np.uint8]
 

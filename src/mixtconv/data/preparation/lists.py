@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv.data.listing import VideoListing
-from mixtconv.models.file import write_atomically
 
 
 def copy_lists(out: Path, listing: VideoListing) -> None:

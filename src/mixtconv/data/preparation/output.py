@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mixtconv.data.listing import VideoListing, first_few
+from mixtconv._names import first_few
+from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.journal import OWN_FILES, read_journal
 from mixtconv.data.preparation.plan import PlannedVideo

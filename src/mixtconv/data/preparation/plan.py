@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mixtconv.data.listing import ListedVideo, VideoListing
-from mixtconv.data.video import VIDEO_SUFFIXES
+from mixtconv.data.picture_reader import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.plan import PlannedVideo
-from mixtconv.models.file import write_atomically
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixtconv._names import count_of, first_few
 from mixtconv.data.catalog import list_videos
 from mixtconv.data.catalog_report import UnreadableVideo
 from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.engine import Engine, StopFlag, on_engine, refuse_engine
-from mixtconv.data.listing import VideoListing, count_of, first_few
+from mixtconv.data.listing import VideoListing
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.flow import flow_method, write_flow
@@ -109,7 +110,7 @@ def prepare(
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
-    >>> from mixtconv.data.video import write_video
+    >>> from mixtconv.data.video_writer import write_video
     >>> with TemporaryDirectory() as folder:
     ...     clips = Path(folder, "clips", "jump")
     ...     clips.mkdir(parents=True)
