@@ -14,9 +14,9 @@ import torch
 from matplotlib import pyplot
 
 from mixtconv.benchmarks.environment import describe_environment
-from mixtconv.benchmarks.fresh_process import KEEP_MEMORY, run_fresh
 from mixtconv.benchmarks.growth import Growth, measure_growth
-from mixtconv.benchmarks.workload import Workload
+from mixtconv.benchmarks.memory import KEEP_MEMORY, run_fresh
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.models.device import resolve_device
 
 ALLOCATION: dict[str, dict[str, str]] = {"usual memory": {}, "memory kept": KEEP_MEMORY}

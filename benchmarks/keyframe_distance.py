@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from mixtconv.benchmarks.timing import Comparison, interleave
+from mixtconv.data.clips import read_clip
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.sampling import random_clip
-from mixtconv.data.table_memory import SETTLED_SECONDS
-from mixtconv.data.video import read_clip
+from mixtconv.video.packet_table import SETTLED_SECONDS
+from mixtconv.video.sampling import random_clip
 
 DISTANCES = (1, 2, 4, 6, 8, 12, 24)
 NUM_FRAMES = 8

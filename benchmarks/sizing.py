@@ -24,17 +24,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mixtconv.benchmarks.sample_video import write_sample_video
+from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.benchmarks.timing import interleave
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.cores import usable_cores
 from mixtconv.data.dataset import SampleKey, TrainingClips
-from mixtconv.data.picture_reader import iterate_frames
+from mixtconv.data.parallel import usable_cores
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.pictures import write_pictures
-from mixtconv.data.table_memory import SETTLED_SECONDS
 from mixtconv.models import ModelSpec
+from mixtconv.video.packet_table import SETTLED_SECONDS
+from mixtconv.video.reader import iterate_frames
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 import mixtconv
-from mixtconv.benchmarks.sample_video import write_sample_video
-from mixtconv.data.picture_reader import iterate_frames
-from mixtconv.data.tensor_clip import as_frames
+from mixtconv.benchmarks.loader import write_sample_video
+from mixtconv.data.clips import as_frames
 from mixtconv.data.transforms import center_crop
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.video.reader import iterate_frames
 
 BACKBONES = ("resnet18", "resnet50", "mobilenetv2_100")
 

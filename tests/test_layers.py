@@ -12,9 +12,11 @@ PACKAGE = Path(mixtconv.__file__).parent
 LAYERS = [
     {"ops"},
     {"models"},
+    {"video"},
     {"data"},
     {"evaluation", "inference", "exporting", "visualization"},
     {"training"},
+    {"reporting"},
     {"benchmarks"},
     {"serve", "cli"},
 ]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mixtconv.benchmarks.baselines import Conv1dMixTConv, CopyingShift, PublishedMixTConv
-from mixtconv.benchmarks.recognisers import RECOGNISERS
-from mixtconv.benchmarks.workload import Workload
+from mixtconv.benchmarks.model import RECOGNISERS
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.ops import MixTConv, TemporalShift, fold_time, unfold_time
 
 FORMS = {

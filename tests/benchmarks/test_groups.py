@@ -1,7 +1,6 @@
 """Groups of candidates: who is compared with whom."""
 
-from mixtconv.benchmarks.groups import compare_in_groups
-from mixtconv.benchmarks.timing import Timing
+from mixtconv.benchmarks.timing import Timing, compare_in_groups
 
 
 def test_a_group_is_compared_with_its_first_and_with_the_reference():

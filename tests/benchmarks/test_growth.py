@@ -5,8 +5,8 @@ import torch
 
 from mixtconv.benchmarks import growth
 from mixtconv.benchmarks.growth import Growth, measure_growth
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Timing
-from mixtconv.benchmarks.workload import Workload
 
 SIZES = (1, 2, 4, 8)
 

@@ -6,13 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixtconv.benchmarks import loader, sample_video
-from mixtconv.benchmarks.loader import bench_loader, decode_in_order, loaders, readers
-from mixtconv.benchmarks.sample_video import write_sample_video
-from mixtconv.benchmarks.workload import Workload
-from mixtconv.data.picture_reader import probe_video
+from mixtconv.benchmarks import loader
+from mixtconv.benchmarks import loader as sample_video
+from mixtconv.benchmarks.loader import (
+    bench_loader,
+    decode_in_order,
+    loaders,
+    readers,
+    write_sample_video,
+)
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.video.reader import probe_video
 
 WORKLOAD = Workload(num_frames=4, image_size=32, batch_size=3)
 

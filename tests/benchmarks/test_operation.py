@@ -5,8 +5,8 @@ import torch
 
 from mixtconv.benchmarks import operation
 from mixtconv.benchmarks.operation import COPY, REUSED, bench_operation, site_shapes
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Timing
-from mixtconv.benchmarks.workload import Workload
 
 TINY = Workload(backbone="test_resnet", num_frames=3, image_size=32, batch_size=2, device="cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixtconv.benchmarks import profile as profiling
-from mixtconv.benchmarks.profile_settings import ProfileSettings
+from mixtconv.benchmarks.settings import ProfileSettings
 from mixtconv.cli.main import main
 from mixtconv.evaluation.complexity import complexity
 from mixtconv.models import create_model, save_model

@@ -3,8 +3,8 @@
 import pytest
 
 from mixtconv.benchmarks import training_step
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.training_step import CANDIDATES, bench_training_step, prepare_step
-from mixtconv.benchmarks.workload import Workload
 
 TINY = Workload(backbone="test_resnet", num_frames=2, image_size=32, batch_size=2, device="cpu")
 

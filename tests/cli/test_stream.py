@@ -11,8 +11,8 @@ import torch
 
 from mixtconv.cli.main import main
 from mixtconv.data.catalog import load_catalog
-from mixtconv.data.streams import source as source_module
 from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.video import sources as source_module
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from mixtconv.data.catalog import VideoCatalog, VideoSample, load_catalog, load_labelled_videos
-from mixtconv.data.catalog_report import ClassCount, check_catalog
-from mixtconv.data.find_videos import find_videos
-from mixtconv.data.holdout import hold_out
-from mixtconv.data.video_writer import write_video
+from mixtconv.data.checking.preflight import ClassCount, check_catalog
+from mixtconv.data.listing import hold_out
+from mixtconv.video.find import find_videos
+from mixtconv.video.writer import write_video
 
 
 def touch(root: Path, *names: str) -> None:

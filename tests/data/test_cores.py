@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data import catalog_report
 from mixtconv.data.catalog import VideoCatalog
-from mixtconv.data.cores import usable_cores
-from mixtconv.data.loading import MAX_DEFAULT_WORKERS, default_workers
+from mixtconv.data.checking import preflight as catalog_report
+from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
+from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic import dataset as synthetic
 
 

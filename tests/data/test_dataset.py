@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from mixtconv.data import modality as modality_module
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.clips import Clip, read_clip
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
@@ -23,15 +24,14 @@ from mixtconv.data.dataset import (
     VideoBatch,
     VideoItem,
     collate,
+    scoring_loader,
+    training_loader,
 )
 from mixtconv.data.labels import mirror_labels
-from mixtconv.data.loading import scoring_loader, training_loader
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.tensor_clip import Clip
-from mixtconv.data.video import read_clip
-from mixtconv.data.video_writer import write_video
 from mixtconv.data.views import read_views
 from mixtconv.models import ModelSpec
+from mixtconv.video.writer import write_video
 
 CLASSES = ("move left", "move right", "jump")
 SPEC = ModelSpec("tsn_test_resnet", CLASSES, num_frames=4, image_size=32)
@@ -250,7 +250,7 @@ import subprocess
 import sys
 from pathlib import Path
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.loading import scoring_loader
+from mixtconv.data.dataset import scoring_loader
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
 

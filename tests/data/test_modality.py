@@ -14,11 +14,11 @@ from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import SampleKey, ScoringViews, TrainingClips, VideoItem
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
-from mixtconv.data.preparation.flow import as_pictures, flow_method
+from mixtconv.data.preparation.pictures import as_pictures, flow_method
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import mirror, multi_scale_crop
 from mixtconv.data.views import read_views
-from mixtconv.models.normalization import NORMALIZE
+from mixtconv.models.classifier import NORMALIZE
 from mixtconv.models.spec import ModelSpec
 
 SIZE = 32

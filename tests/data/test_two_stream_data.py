@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mixtconv.data.catalog import load_catalog
-from mixtconv.data.preparation.flow import flow_method
-from mixtconv.data.video import read_frames
+from mixtconv.data.clips import read_frames
+from mixtconv.data.preparation.pictures import flow_method
 
 CHANNELS = {"red": 0, "blue": 2}
 CLASSES = [(colour, motion) for colour in CHANNELS for motion in ("left", "right")]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.data.video_writer import write_video
+from mixtconv.video.writer import write_video
 
 COLOURS = {"red": 0, "blue": 2}
 MOTIONS = {"left": -1, "right": 1}

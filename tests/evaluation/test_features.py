@@ -8,7 +8,7 @@ import torch
 from mixtconv import create_model
 from mixtconv.data.catalog import load_labelled_videos
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.features import video_features
+from mixtconv.evaluation.metrics import video_features
 from mixtconv.evaluation.scoring import score_videos
 
 

@@ -10,9 +10,8 @@ import torch
 from mixtconv.cli.main import main
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.mirroring import model_mirroring
 from mixtconv.evaluation.scores_file import load_scores
-from mixtconv.evaluation.scoring import score_videos, view_logits
+from mixtconv.evaluation.scoring import model_mirroring, score_videos, view_logits
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import VideoClassifier, create_model, load_model, save_model
 

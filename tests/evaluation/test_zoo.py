@@ -6,8 +6,14 @@ import pytest
 
 from mixtconv.cli.main import main
 from mixtconv.evaluation.complexity import Complexity
-from mixtconv.evaluation.zoo import Zoo, compare, count_zoo
-from mixtconv.evaluation.zoo_tables import PUBLISHED_COSTS, PUBLISHED_SCORES, PublishedCost
+from mixtconv.evaluation.zoo import (
+    PUBLISHED_COSTS,
+    PUBLISHED_SCORES,
+    PublishedCost,
+    Zoo,
+    compare,
+    count_zoo,
+)
 
 
 @pytest.fixture(scope="module")

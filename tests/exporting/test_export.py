@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from mixtconv.cli.main import main
-from mixtconv.data.video_writer import write_video
 from mixtconv.exporting import export as export_module
 from mixtconv.exporting.agreement import Agreement
 from mixtconv.exporting.export import export_model
 from mixtconv.exporting.writing import TARGETS, TargetName
-from mixtconv.inference.engines.engine import Engine, open_engine
+from mixtconv.inference.engines.base import Engine, open_engine
 from mixtconv.models import VideoClassifier, create_model, save_model
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.video.writer import write_video
 
 CLASSES = ["wave", "jump", "run"]
 SIZE = 32
@@ -280,7 +280,7 @@ def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
 
 
 def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled: Path) -> float:
-    from mixtconv.data.video import UnreadableVideoError, read_clip
+    from mixtconv.data.clips import UnreadableVideoError, read_clip
 
     correct = 0
     for path in sorted(labelled.glob("val/*/*.mp4")):

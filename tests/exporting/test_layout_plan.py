@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import fx
 
-from mixtconv.exporting.layout_plan import choose_clip_steps
+from mixtconv.exporting.clip_graph import choose_clip_steps
 
 
 def _random_graph(rng: np.random.Generator) -> list[fx.Node]:

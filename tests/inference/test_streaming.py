@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import mixtconv
-from mixtconv.data.streams.source import open_source
-from mixtconv.inference.stream_session import recognise_stream, sampling_note
 from mixtconv.inference.streaming import StreamingRecognizer
+from mixtconv.inference.streams import recognise_stream, sampling_note
 from mixtconv.models import create_model, save_model
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.sources import open_source
 
 
 @pytest.fixture(scope="module")

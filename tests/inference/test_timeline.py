@@ -12,14 +12,18 @@ import torch
 from PIL import Image
 
 from mixtconv.cli.main import main
-from mixtconv.data import window_views as window_views_module
-from mixtconv.data.windows import WindowPlan
 from mixtconv.inference.labelled_video import draw_caption
-from mixtconv.inference.ranking import Prediction
+from mixtconv.inference.predicting import Prediction
 from mixtconv.inference.recognizer import Recognizer
-from mixtconv.inference.segments import shown_segments
-from mixtconv.inference.timeline import WindowPrediction, predict_windows, window_logits
+from mixtconv.inference.timeline import (
+    WindowPrediction,
+    predict_windows,
+    shown_segments,
+    window_logits,
+)
 from mixtconv.models import create_model, save_model
+from mixtconv.video import windows as window_views_module
+from mixtconv.video.windows import WindowPlan
 
 CLASSES = ["wave", "jump", "run"]
 

@@ -14,7 +14,7 @@ from mixtconv.models import (
     optimize_for_inference,
     save_model,
 )
-from mixtconv.models.weights import create_backbone
+from mixtconv.models.backbone import create_backbone
 
 CHANNELS = {"rgb": (3, 3), "rgbdiff": (18, 15), "flow": (10, 10)}
 BACKBONES = ["test_resnet", "mobilenetv2_035", "test_convnext", "test_efficientnet"]

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mixtconv.ops import TemporalConv, cpu_stream_filter, native_library
 from mixtconv.ops.filter import DepthwiseTaps
-from mixtconv.ops.stream_conv import StreamConv
-from mixtconv.ops.stream_filter import StreamFilter, Streams
+from mixtconv.ops.stream_filter import StreamConv, StreamFilter, Streams
 
 SETS = list(native_library.instruction_sets()) if cpu_stream_filter._most_lags() else []
 PLAIN = "plain"

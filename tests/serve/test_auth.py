@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.serve.auth import COOKIE, TOKEN_VARIABLE, Gate, read_token
+from mixtconv.serve.guard import COOKIE, TOKEN_VARIABLE, Gate, read_token
 
 TOKEN = "a-token-of-some-length"
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from mixtconv.cli.main import main
-from mixtconv.serve.spool import PREFIX
+from mixtconv.serve.service import PREFIX
 
 TOKEN = "a-token-of-some-length"
 
@@ -124,7 +124,9 @@ def test_a_killed_service_leaves_no_process(onnx_file: Path, tmp_path: Path) -> 
 
 
 def test_service_and_page_need_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import mixtconv.serve.run, mixtconv.serve.page"
+    code = (
+        "import sys; sys.modules['torch'] = None; import mixtconv.serve.server, mixtconv.serve.page"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

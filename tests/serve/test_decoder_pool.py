@@ -12,15 +12,12 @@ import numpy as np
 import pytest
 
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.tensor_views import TensorViewReader
-from mixtconv.data.views import read_indexed_views
-from mixtconv.data.window_views import window_views
-from mixtconv.data.windows import WindowPlan
+from mixtconv.data.views import TensorViewReader, read_indexed_views
 from mixtconv.models.spec import ModelSpec
 from mixtconv.serve import decoder_pool
 from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
-from mixtconv.serve.decoder_process import DecoderSettings, Job
-from mixtconv.serve.probing import VideoLimits
+from mixtconv.serve.decoder_process import DecoderSettings, Job, VideoLimits
+from mixtconv.video.windows import WindowPlan, window_views
 
 SPEC = ModelSpec("mstnet_test_resnet", ("a", "b"), num_frames=4, image_size=32)
 READER = TensorViewReader(SPEC, Protocol.parse("2x3"))

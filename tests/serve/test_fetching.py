@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.serve.faults import ServiceError
-from mixtconv.serve.fetching import fetch, is_public
-from mixtconv.serve.sources import AllowedSources
+from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.sources import AllowedSources, fetch, is_public
 
 
 class Site(BaseHTTPRequestHandler):

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from mixtconv.serve.auth import Gate
-from mixtconv.serve.guard import Guard, _host_name
+from mixtconv.serve.guard import Gate, Guard, _host_name
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import Binding, Limits
 

@@ -8,7 +8,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from mixtconv.serve.faults import FAULTS
+from mixtconv.serve.errors import FAULTS
 
 EXAMPLES = 25
 """For each address; ten times as many find nothing more."""

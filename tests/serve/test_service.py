@@ -16,15 +16,16 @@ import httpx
 import numpy as np
 import pytest
 
-from mixtconv.data.windows import WindowPlan
-from mixtconv.inference.engine_recognizer import EngineRecognizer
+from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.models import create_model, save_model
-from mixtconv.serve import slow_headers, uploads
+from mixtconv.serve import requests as uploads
+from mixtconv.serve import server as slow_headers
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.service import _without_path, open_service
 from mixtconv.serve.settings import Batching
+from mixtconv.video.windows import WindowPlan
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.serve.faults import ServiceError
+from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.sources import AllowedSources
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.serve.spool import PREFIX, Spool, remove_abandoned
+from mixtconv.serve.service import PREFIX, Spool, remove_abandoned
 
 
 @pytest.fixture(autouse=True)

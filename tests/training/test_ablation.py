@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mixtconv.reporting.ablation import ablation_drawing, write_charts
 from mixtconv.training import ablation
 from mixtconv.training.ablation import TITLES, Variant, ablate
 from mixtconv.training.ablation_axes import AblationAxes
-from mixtconv.training.ablation_report import ablation_drawing, write_charts
 from mixtconv.training.fit import TrainingResult, train
 from mixtconv.training.settings import TrainingSettings
 

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 
 from mixtconv.data.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.video_writer import write_video
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata, save_model
@@ -26,6 +25,7 @@ from mixtconv.training import fit
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.writer import write_video
 
 MakeSettings = Callable[..., TrainingSettings]
 
@@ -308,7 +308,7 @@ def test_a_file_of_2d_weights_is_loaded_into_the_backbone(
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
     tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from mixtconv.models import weights
+    from mixtconv.models import backbone as weights
 
     def offline(*args, **kwargs):
         raise OSError("no network in tests")

@@ -13,9 +13,8 @@ import torch
 
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.training.fit import train
-from mixtconv.training.processes import as_launched
 from mixtconv.training.run_folder import load_settings
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.settings import TrainingSettings, as_launched
 
 MakeSettings = Callable[..., TrainingSettings]
 

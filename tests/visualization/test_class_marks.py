@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mixtconv.visualization.class_marks import MARK_COLORS, MARKERS, NUM_MARKS, class_mark
+from mixtconv.visualization.feature_map import MARK_COLORS, MARKERS, NUM_MARKS, class_mark
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency" (2009), severity 1.0, for linear RGB.

@@ -6,7 +6,7 @@ import sys
 from matplotlib.colors import to_hex
 
 from mixtconv.visualization import CurvePoint, learning_curves
-from mixtconv.visualization.palette import series_style
+from mixtconv.visualization.style import series_style
 
 
 def test_every_model_has_its_color_and_marker(new_result):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixtconv.visualization.drawing import Drawing, Film, check_picture_path, write_drawing
-from mixtconv.visualization.hover_page import Spot
+from mixtconv.visualization.inline_svg import Spot
 
 
 def _drawing(**changes) -> Drawing:

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from mixtconv.visualization.embedding import choose_clips, embed, fitting_perplexity
-from mixtconv.visualization.neighbours import neighbourhood_accuracy
+from mixtconv.visualization.embedding import (
+    choose_clips,
+    embed,
+    fitting_perplexity,
+    neighbourhood_accuracy,
+)
 
 
 def test_of_very_many_clips_every_class_keeps_its_share() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mixtconv.visualization.neighbours import neighbourhood_accuracy
+from mixtconv.visualization.embedding import neighbourhood_accuracy
 
 
 def plain_accuracy(features: np.ndarray, labels: np.ndarray, k: int, distance) -> float:

@@ -10,13 +10,13 @@ from mixtconv._names import unknown_name
 from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
+from mixtconv.benchmarks.memory import MemoryComparison
 from mixtconv.benchmarks.model import bench_model
 from mixtconv.benchmarks.operation import bench_operation
-from mixtconv.benchmarks.peak_memory import MemoryComparison
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.stream import bench_stream
 from mixtconv.benchmarks.timing import Comparison, Progress
 from mixtconv.benchmarks.training_step import bench_training_step
-from mixtconv.benchmarks.workload import Workload
 from mixtconv.models.device import resolve_device
 
 

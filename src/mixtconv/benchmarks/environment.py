@@ -10,7 +10,7 @@ import timm
 import torch
 
 from mixtconv._version import __version__
-from mixtconv.data.cores import usable_cores
+from mixtconv.data.parallel import usable_cores
 from mixtconv.ops.filter import kernel_in_use
 
 

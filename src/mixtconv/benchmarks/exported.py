@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 import mixtconv
-from mixtconv.benchmarks.recognisers import NUM_CLASSES
+from mixtconv.benchmarks.model import NUM_CLASSES
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Progress, interleave
-from mixtconv.benchmarks.workload import Workload
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName, as_program
-from mixtconv.inference.engines.description import FRAME, VIDEO
-from mixtconv.inference.engines.engine import Array, Engine, open_engine
+from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine, open_engine
 from mixtconv.models.device import resolve_device
 
 ROUNDS = 24

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv.benchmarks.recognisers import RECOGNISERS, random_clips
+from mixtconv.benchmarks.model import RECOGNISERS, random_clips
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Progress, interleave
-from mixtconv.benchmarks.workload import Workload
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import autocast, resolve_device
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.benchmarks.baselines import Conv1dMixTConv, CopyingShift, PublishedMixTConv
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Progress, Timing, interleave
-from mixtconv.benchmarks.workload import Workload
+from mixtconv.models.backbone import create_backbone
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.factory import split_name
 from mixtconv.models.sites import evaluating, find_residual_sites
-from mixtconv.models.weights import create_backbone
 from mixtconv.ops import MixTConv, TemporalShift, unfold_time
 from mixtconv.ops.filter import temporal_filter
 from mixtconv.ops.taps import tap_offsets

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mixtconv.benchmarks.environment import Environment, describe_environment
-from mixtconv.benchmarks.peak_memory import peak_bytes
-from mixtconv.benchmarks.profile_settings import ProfileSettings
+from mixtconv.benchmarks.memory import peak_bytes
+from mixtconv.benchmarks.settings import ProfileSettings
 from mixtconv.benchmarks.timing import Progress, Timing, interleave
 from mixtconv.evaluation.complexity import (
     Complexity,

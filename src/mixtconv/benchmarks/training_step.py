@@ -8,17 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixtconv.benchmarks.groups import compare_in_groups, grouped_name
-from mixtconv.benchmarks.peak_memory import MemoryComparison, PeakMemory, peak_bytes
-from mixtconv.benchmarks.recognisers import (
+from mixtconv.benchmarks.memory import MemoryComparison, PeakMemory, peak_bytes
+from mixtconv.benchmarks.model import (
     NUM_CLASSES,
     RECOGNISERS,
     channels_last_clips,
     random_clips,
     to_channels_last,
 )
-from mixtconv.benchmarks.timing import Comparison, Progress, interleave
-from mixtconv.benchmarks.workload import Workload
+from mixtconv.benchmarks.settings import Workload
+from mixtconv.benchmarks.timing import (
+    Comparison,
+    Progress,
+    compare_in_groups,
+    grouped_name,
+    interleave,
+)
 from mixtconv.models.device import autocast, resolve_device
 
 ROUNDS = 6

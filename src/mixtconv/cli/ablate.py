@@ -20,8 +20,8 @@ def ablate(settings: TrainingSettings, axes: AblationAxes, *, format: Format = "
         axes: what is compared.
         format: how the result is printed, table or json.
     """
+    from mixtconv.reporting.ablation import ablation_drawing, write_charts
     from mixtconv.training.ablation import ablate as run_ablation
-    from mixtconv.training.ablation_report import ablation_drawing, write_charts
 
     drawing = ablation_drawing(run_ablation(settings, axes))
     charts = [str(path) for path in write_charts(drawing, settings.out)]

@@ -3,12 +3,12 @@
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from mixtconv.benchmarks.workload import Workload
+from mixtconv.benchmarks.settings import Workload
 from mixtconv.cli.console import Format, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from mixtconv.benchmarks.benchmark import Report
-    from mixtconv.benchmarks.peak_memory import MemoryComparison
+    from mixtconv.benchmarks.memory import MemoryComparison
     from mixtconv.benchmarks.timing import Comparison
 
 

@@ -3,9 +3,9 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.engine import Engine
-from mixtconv.data.source import DataSource
-from mixtconv.models.snippet import Modality
+from mixtconv.data.listing import DataSource
+from mixtconv.data.workers import Engine
+from mixtconv.models.spec import Modality
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def check(
         format: How the result is printed, table or json.
     """
     from mixtconv.data.checking.run import check as look
-    from mixtconv.data.listing import first_few
+    from mixtconv._names import first_few
 
     with progress("checking videos") as show:
         report = look(

@@ -3,7 +3,7 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.evaluation.reading import Reading
+from mixtconv.evaluation.settings import Reading
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ def demo(
         device: auto, cpu, cuda or mps.
         format: How the result is printed, table or json.
     """
-    from mixtconv.training.demo import run_demo
+    from mixtconv.reporting.demo import run_demo
 
     result = run_demo(
         out, quick=quick, seed=seed, workers=workers, device=device, progress=progress

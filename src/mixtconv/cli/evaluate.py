@@ -3,8 +3,8 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.source import DataSource
-from mixtconv.evaluation.reading import Reading
+from mixtconv.data.listing import DataSource
+from mixtconv.evaluation.settings import Reading
 
 logger = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ def import_(
     """
     from pathlib import Path
 
-    from mixtconv.data.datasets.class_names import read_classes
+    from mixtconv.data.datasets.classes import read_classes
     from mixtconv.models import save_model
     from mixtconv.models.importing.convert import import_weights
 
@@ -71,7 +71,7 @@ def import_(
 
 
 def _suggest_names(num_classes: int) -> None:
-    from mixtconv.data.datasets.class_names import datasets_with
+    from mixtconv.data.datasets.classes import datasets_with
 
     known = datasets_with(num_classes)
     hint = f" (--classes {' or '.join(known)} has as many)" if known else ""

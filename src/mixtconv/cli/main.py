@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:
     """The function of a command, which is that of its name in the module of its name.
 
-    What Python keeps for itself has an underscore behind it, as `import_`. A package in that place
-    has subjects, each a command in a module of its own (`visualize kernels`).
+    What Python keeps for itself has an underscore behind it, as `import_`. A module with `SUBJECTS`
+    has a function for each of these (`visualize kernels`).
 
     Returns:
         The function, how it is called, and the arguments that are its own.
@@ -80,7 +80,7 @@ def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, lis
     subject, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
     if subject not in subjects:
         raise unknown_name(f"subject of {name}", subject, subjects)
-    return getattr(import_module(f"{module}.{subject}"), subject), f"{program} {subject}", rest
+    return getattr(import_module(module), subject), f"{program} {subject}", rest
 
 
 def find_subjects(name: str) -> dict[str, str] | None:

@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.engine import Engine
+from mixtconv.data.workers import Engine
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
@@ -102,11 +102,11 @@ def _timelines(
     format: Format,
 ) -> int:
     """Labels along videos instead of one ranking each."""
-    from mixtconv.data.clip import UnreadableVideoError
-    from mixtconv.data.find_videos import find_videos
-    from mixtconv.data.windows import WindowPlan
     from mixtconv.inference.timeline import predict_windows
     from mixtconv.inference.timeline_files import Timeline, check_outputs, write_timeline
+    from mixtconv.video.find import find_videos
+    from mixtconv.video.pictures import UnreadableVideoError
+    from mixtconv.video.windows import WindowPlan
 
     plan = WindowPlan.parse(window, stride)
     sources = find_videos(videos)

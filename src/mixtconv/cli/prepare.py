@@ -3,9 +3,9 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.engine import Engine
+from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.source import DataSource
+from mixtconv.data.workers import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def prepare(
         engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
-    from mixtconv.data.listing import first_few
+    from mixtconv._names import first_few
     from mixtconv.data.preparation.run import prepare as write
 
     with progress("preparing videos") as show:

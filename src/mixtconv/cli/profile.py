@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mixtconv.benchmarks.profile_settings import ProfileSettings
+from mixtconv.benchmarks.settings import ProfileSettings
 from mixtconv.cli.console import Format, print_json, print_table, progress
 
 if TYPE_CHECKING:

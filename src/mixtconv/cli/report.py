@@ -4,8 +4,8 @@ import logging
 
 from mixtconv._names import count_of
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.evaluation.reading import Reading
-from mixtconv.training.report_settings import ReportData, ReportScale
+from mixtconv.evaluation.settings import Reading
+from mixtconv.reporting.settings import ReportData, ReportScale
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def report(
         out: File of the page, .html; one that is there is replaced.
         format: How the scores are printed, table or json.
     """
-    from mixtconv.training.report_runs import report_runs
+    from mixtconv.reporting.runs import report_runs
 
     result = report_runs(
         runs, data, out, reading=reading, scale=scale, title=title, seed=seed, progress=progress

@@ -33,7 +33,7 @@ def serve(
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
     """
     try:
-        from mixtconv.serve.run import run_service
+        from mixtconv.serve.server import run_service
     except ImportError as error:
         raise ValueError(
             f"the service needs {error.name}: pip install 'mixtconv[serve]'"

@@ -14,8 +14,7 @@ def zoo(*, format: Format = "table") -> int:
     Args:
         format: How the result is printed, table or json.
     """
-    from mixtconv.evaluation.zoo import count_zoo
-    from mixtconv.evaluation.zoo_tables import PUBLISHED_SCORES
+    from mixtconv.evaluation.zoo import PUBLISHED_SCORES, count_zoo
 
     with progress("counting") as show:
         counted = count_zoo(show)

@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import count_of, first_few, unknown_name
-from mixtconv.data.csv_layout import bad_lines, list_csv
 from mixtconv.data.datasets import DATASETS, list_dataset
-from mixtconv.data.folder_layout import list_folder
-from mixtconv.data.holdout import hold_out
-from mixtconv.data.listing import ListedVideo, Split, VideoListing
-from mixtconv.data.picture_reader import is_video
-from mixtconv.data.source import DataSource
-from mixtconv.data.video_keys import video_keys
+from mixtconv.data.layouts import bad_lines, list_csv, list_folder
+from mixtconv.data.listing import DataSource, ListedVideo, Split, VideoListing, hold_out, video_keys
+from mixtconv.video.reader import is_video
 
 
 @dataclass(frozen=True)

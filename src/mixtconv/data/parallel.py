@@ -1,12 +1,22 @@
-"""Working on many things in threads, few of them waiting at a time.
+"""How many things can be done at once on this machine.
+
+Working on many things in threads, few of them waiting at a time.
 
 Threads serve where the work is done in FFmpeg, Pillow or OpenCV, which let them run side by side.
 """
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use: a container may have fewer than the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

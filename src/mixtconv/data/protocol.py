@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixtconv._names import count_of, unknown_name
-from mixtconv.data.sampling import ClipPlacement, place_clips
-from mixtconv.data.picture_crop import scoring_side
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.sampling import ClipPlacement, place_clips
+from mixtconv.video.views import scoring_side
 
 Averaging = Literal["logits", "probabilities"]
 
@@ -136,7 +136,8 @@ class Protocol:
         return (
             f"{self}: {count_of(self.num_clips, 'clip')} of "
             f"{count_of(self.clip_frames(spec), 'frame')} ({sampling}) x "
-            f"{count_of(self.num_crops, 'crop')}{mirrored}, {size} pixels, {self.averaging} averaged"
+            f"{count_of(self.num_crops, 'crop')}{mirrored}, {size} pixels, "
+            f"{self.averaging} averaged"
         )
 
 

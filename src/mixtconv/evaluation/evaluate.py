@@ -9,15 +9,12 @@ from typing import Any
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.dataset import Unreadable, VideoBatch, default_workers
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.loading import default_workers
+from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Averaging, Protocol
-from mixtconv.data.source import DataSource
+from mixtconv.evaluation.distributed import meeting, own_device
 from mixtconv.evaluation.metrics import Accuracy
-from mixtconv.evaluation.mirroring import model_mirroring
-from mixtconv.evaluation.processes import meeting, own_device
-from mixtconv.evaluation.reading import Reading, SplitChoice
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -25,7 +22,8 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
-from mixtconv.evaluation.scoring import VideoScores, score_videos
+from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
+from mixtconv.evaluation.settings import Reading, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import Precision, autocast, resolve_device
 

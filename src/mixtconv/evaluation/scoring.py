@@ -1,4 +1,7 @@
-"""Scoring videos by a protocol: the one path that validation, testing and prediction share."""
+"""What a mirror does to the classes of a model.
+
+Scoring videos by a protocol: the one path that validation, testing and prediction share.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,14 +13,22 @@ from torch import Tensor
 
 from mixtconv._processes import Launch
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.dataset import Unreadable, VideoBatch
-from mixtconv.data.labels import MirrorLabels, mirror_labels
-from mixtconv.data.loading import scoring_loader
+from mixtconv.data.dataset import Unreadable, VideoBatch, scoring_loader
+from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.protocol import Averaging, Protocol
+from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
-from mixtconv.evaluation.processes import gather
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
+
+
+def model_mirroring(model: VideoClassifier) -> MirrorLabels:
+    """The pairs of classes that the model's training took for mirror images of each other.
+
+    A model whose file does not say, such as one of imported weights, has those that the class names
+    tell.
+    """
+    return choose_pairs(model.spec.classes, model.notes.get("flip_pairs", "auto"))
 
 
 @dataclass(frozen=True)

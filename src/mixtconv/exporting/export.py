@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import refuse_unwritable
-from mixtconv.exporting.agreement import FRAMES_OF_A_STREAM, TOLERANCE, Agreement, compare
-from mixtconv.exporting.frames_to_compare import frames_to_compare
+from mixtconv.exporting.agreement import (
+    FRAMES_OF_A_STREAM,
+    TOLERANCE,
+    Agreement,
+    compare,
+    frames_to_compare,
+)
 from mixtconv.exporting.int8 import Calibration, Int8Result, quantize
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, Target, TargetName, as_program
-from mixtconv.inference.engines.description import Pixels
-from mixtconv.inference.engines.engine import open_engine
+from mixtconv.inference.engines.base import Pixels, open_engine
 from mixtconv.models import VideoClassifier
 
 

@@ -13,16 +13,24 @@ from statistics import median
 from typing import Any
 
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.clip import UnreadableVideoError
+from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.source import DataSource
 from mixtconv.data.views import read_views
 from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
-from mixtconv.inference.engines.description import LOGITS, METADATA_KEY, VIDEO, Description
-from mixtconv.inference.engines.engine import Array, Engine, import_engine, open_engine
-from mixtconv.inference.engines.signal_stack import kept_signal_stack
+from mixtconv.inference.engines.base import (
+    LOGITS,
+    METADATA_KEY,
+    VIDEO,
+    Array,
+    Description,
+    Engine,
+    import_engine,
+    open_engine,
+)
+from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
+from mixtconv.video.pictures import UnreadableVideoError
 
 ROUNDS = 10
 """Times that both files run for their speed, in turn."""

@@ -12,8 +12,7 @@ import torch
 
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.network import PortableNetwork
-from mixtconv.inference.engines.description import METADATA_KEY
-from mixtconv.inference.engines.engine import import_engine
+from mixtconv.inference.engines.base import METADATA_KEY, import_engine
 
 TargetName = Literal["onnx", "openvino", "torch"]
 

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixtconv.data.engine import Engine, on_engine, refuse_engine
-from mixtconv.data.find_videos import find_videos
 from mixtconv.data.parallel import WorkersDiedError
+from mixtconv.data.workers import Engine, on_engine, refuse_engine
 from mixtconv.inference.loading import load_recognizer
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
+from mixtconv.video.find import find_videos
 
 if TYPE_CHECKING:
     from mixtconv.models.device import Precision

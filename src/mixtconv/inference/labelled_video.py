@@ -10,9 +10,9 @@ import numpy.typing as npt
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from mixtconv.data.picture_reader import frame_rate
-from mixtconv.data.timed_frames import timed_frames
-from mixtconv.data.video_writer import write_video
+from mixtconv.video.reader import frame_rate
+from mixtconv.video.windows import timed_frames
+from mixtconv.video.writer import write_video
 
 MOST_FRAMES_PER_SECOND = 60
 """Of the video that is written; one whose rate changes is written at its average rate."""

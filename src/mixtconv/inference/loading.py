@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixtconv.inference.engines.engine import import_engine
-from mixtconv.models.exported_names import is_exported
+from mixtconv.inference.engines.base import import_engine
+from mixtconv.models.spec import is_exported
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
@@ -34,7 +34,7 @@ def load_recognizer(
     """
     settings: dict[str, Any] = {"device": device, "protocol": protocol, "precision": precision}
     if is_exported(model):
-        from mixtconv.inference.engine_recognizer import EngineRecognizer  # noqa: PLC0415
+        from mixtconv.inference.engine_recognizers import EngineRecognizer  # noqa: PLC0415
 
         return EngineRecognizer(model, **settings)
     import_engine("torch", model)
@@ -62,7 +62,7 @@ def load_streaming_recognizer(
     """
     settings: dict[str, Any] = {"device": device, "precision": precision}
     if is_exported(model):
-        from mixtconv.inference.engine_streaming import (  # noqa: PLC0415
+        from mixtconv.inference.engine_recognizers import (  # noqa: PLC0415
             EngineStreamingRecognizer,
         )
 

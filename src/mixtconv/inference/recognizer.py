@@ -9,9 +9,8 @@ from torch import Tensor
 
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.tensor_views import TensorViewReader
-from mixtconv.evaluation.mirroring import model_mirroring
-from mixtconv.evaluation.scoring import view_logits
+from mixtconv.data.views import TensorViewReader
+from mixtconv.evaluation.scoring import model_mirroring, view_logits
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
 from mixtconv.models import ModelSpec, VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import Precision, autocast, resolve_device

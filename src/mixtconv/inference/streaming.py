@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixtconv.data.decoding import Picture
 from mixtconv.data.transforms import center_crop
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import Precision, autocast, resolve_device
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.video.decoding import Picture
 
 __all__ = ["FrameLabels", "Stream", "StreamingRecognizer"]
 

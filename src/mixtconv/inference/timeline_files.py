@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
-from mixtconv.inference.segments import Segment, shown_segments
-from mixtconv.inference.timeline import WindowPrediction
+from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from mixtconv.models.insertion import insert_temporal, set_num_frames
     from mixtconv.models.non_local import insert_non_local
     from mixtconv.models.optimize import optimize_for_inference
-    from mixtconv.models.region_boxes import detect_boxes
     from mixtconv.models.spec import ModelSpec
     from mixtconv.models.streaming import StreamingClassifier, StreamState
+    from mixtconv.models.systems.region_graph import detect_boxes
 
 _HOMES = {
     "create_model": "mixtconv.models.factory",
-    "detect_boxes": "mixtconv.models.region_boxes",
+    "detect_boxes": "mixtconv.models.systems.region_graph",
     "FAMILIES": "mixtconv.models.factory",
     "insert_non_local": "mixtconv.models.non_local",
     "insert_temporal": "mixtconv.models.insertion",

@@ -1,10 +1,25 @@
-"""Facts about a 2D network: how many features it gives, and what pixels it expects."""
+"""Facts about a 2D network: how many features it gives, and what pixels it expects.
 
+2D weights for a backbone: timm's ImageNet weights, or a file of them.
+
+A backbone that takes other than pictures begins with the RGB weights too, the first layer's
+averaged over R, G and B and repeated for every channel ("Temporal Segment Networks", arXiv
+1608.00859). timm's own way with other channels is another one: it repeats R, G, B as they are and
+scales by 3 / C.
+
+Files are read by `checkpoint_file.py`: nothing in them can run.
+"""
+
+from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
+from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 from mixtconv.models.sites import clip_length, evaluating
 from mixtconv.models.spec import ModelSpec
 
@@ -48,3 +63,166 @@ def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
             f"the backbone gives {tuple(shape)} for one image; features are (N, D), pool them first"
         )
     return shape[1]
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: bool | str | Path = False,
+    image_size: int = 224,
+    in_channels: int = 3,
+) -> nn.Module:
+    """Make a backbone of timm that gives pooled features: images (N, C, H, W) -> (N, D).
+
+    Args:
+        name: timm's name, with a tag if a certain set of weights is wanted.
+        pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
+            this backbone, of timm or torchvision (the last layer is not used).
+        image_size: for backbones that are built for one size.
+        in_channels: C.
+
+    Raises:
+        ValueError: weights that cannot be had, cannot be read or do not fit, or a backbone that
+            takes nothing but three channels.
+    """
+    config = timm.get_pretrained_cfg(name)
+    settings: dict[str, Any] = {"num_classes": 0}
+    if config is not None and config.fixed_input_size:
+        settings["img_size"] = image_size
+    if not pretrained:
+        backbone = _create(name, settings, in_channels)
+        _wake_residual_branches(backbone)
+        return backbone
+    path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
+    overlay = {"state_dict": read_state_dict(path)}
+    try:
+        backbone = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
+        )
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+    _check_filled(backbone, overlay["state_dict"], path=path, name=name)
+    if in_channels == 3:
+        return backbone
+    adapted = _create(name, settings, in_channels)
+    adapted.load_state_dict(average_first_layer(backbone.state_dict(), adapted))
+    return adapted
+
+
+def average_first_layer(state: StateDict, network: nn.Module) -> StateDict:
+    """RGB weights for a network that differs in taking other than three channels.
+
+    Where a convolution over 3 channels meets one of the network's over C, its weights are averaged
+    over the 3 and repeated C times; all else stays as it is.
+
+    >>> state = {"weight": torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)}
+    >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].shape
+    torch.Size([1, 10, 1, 1])
+    >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].unique()
+    tensor([3.])
+    """
+    own = network.state_dict()
+    return {
+        key: value.mean(dim=1, keepdim=True).expand_as(own[key]).contiguous()
+        if key in own and _differs_in_channels(value, own[key])
+        else value
+        for key, value in state.items()
+    }
+
+
+def _differs_in_channels(rgb: Tensor, own: Tensor) -> bool:
+    """Whether two weights are those of convolutions, over 3 channels and over another number."""
+    return (
+        rgb.ndim == own.ndim == 4
+        and rgb.shape[1] == 3 != own.shape[1]
+        and (rgb.shape[0], rgb.shape[2:]) == (own.shape[0], own.shape[2:])
+    )
+
+
+def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
+    """A backbone with random weights."""
+    if in_channels == 3:
+        return timm.create_model(name, **settings)
+    try:
+        return timm.create_model(name, in_chans=in_channels, **settings)
+    except (TypeError, AssertionError) as error:
+        raise ValueError(
+            f"{name} cannot be made for {in_channels} channels ({error}); choose another backbone"
+        ) from error
+
+
+def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:
+    """Refuse a file that left some of the backbone's weights at their random values.
+
+    timm passes over what it does not find, and may rename and reshape what it does, so weights are
+    looked for by name first and by value then.
+    """
+    parameters = dict(backbone.named_parameters())
+    if parameters.keys() <= state.keys():
+        return
+    values: dict[int, list[Tensor]] = {}
+    for tensor in state.values():
+        values.setdefault(tensor.numel(), []).append(tensor.flatten())
+    unfilled = [
+        key
+        for key, parameter in parameters.items()
+        if not any(
+            torch.equal(parameter.detach().flatten(), value.to(parameter.dtype))
+            for value in values.get(parameter.numel(), ())
+        )
+    ]
+    if unfilled:
+        raise ValueError(
+            f"{path} holds {len(parameters) - len(unfilled)} of the {len(parameters)} weights of "
+            f"{name} ({unfilled[0]} is missing); give weights of this backbone"
+        )
+
+
+def _wake_residual_branches(backbone: nn.Module) -> None:
+    """Let norms that begin at zero begin at one.
+
+    Some networks begin with residual branches that give nothing, which helps training of images. A
+    temporal operation inside a branch is then without effect at first, and learns late.
+    """
+    for module in backbone.modules():
+        if not isinstance(module, nn.BatchNorm2d) or not module.affine:
+            continue
+        if not module.weight.is_meta and not module.weight.any():
+            nn.init.ones_(module.weight)
+
+
+def find_imagenet_weights(name: str) -> Path:
+    """File of timm's weights for a backbone, downloaded unless the cache has it.
+
+    Raises:
+        ValueError: timm has none, or the hub cannot be reached; says how to give a file.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise ValueError(f"timm has no ImageNet weights for {name}; give a file, or train without")
+    filename = "model.safetensors"
+    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        offline = not is_hub_reachable()
+        return Path(
+            huggingface_hub.hf_hub_download(config.hf_hub_id, filename, local_files_only=offline)
+        )
+    except CONNECTION_ERRORS as error:
+        raise ValueError(
+            f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
+            f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "
+            "train from random weights"
+        ) from error
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Tensors by name from a safetensors file or a torch file, without the prefix `module.`.
+
+    Raises:
+        ValueError: as `read_checkpoint`.
+    """
+    tensors = read_checkpoint(path).tensors
+    return {key.removeprefix("module."): value for key, value in tensors.items()}

@@ -1,11 +1,21 @@
-"""A recogniser of actions: a 2D network over the frames of a clip, and the average of its scores.
+"""Values of frames as a network takes them, by what it sees (see `snippet.py`).
+
+- pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
+- differences: of pictures made so, in which the means cancel. Different here: TSN's published code
+  does not scale them, though it names a deviation (twice that of pictures) for it;
+- flow: less what stands for no motion, over the mean of the three deviations, as in TSN's code.
+  It is 0.5 as for TSN's ResNet, which makes a mirrored x exactly the negative, or what the spec
+  says: 128 / 255 for the published weights of BN-Inception;
+- both, for two streams: a picture, and five fields that begin there.
+
+A recogniser of actions: a 2D network over the frames of a clip, and the average of its scores.
 
 From "Temporal Segment Networks" (TSN, arXiv 1608.00859): every frame passes the same network and
 the last layer, and the consensus of a clip is the average over its frames. With a temporal
 operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +24,43 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
-from mixtconv.models.normalization import NORMALIZE
 from mixtconv.models.sharing import SharedModel
-from mixtconv.models.spec import ModelSpec
+from mixtconv.models.spec import Modality, ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
+
+
+def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - mean) / std
+
+
+def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    pictures = frames.unflatten(-3, (-1, 3))  # (..., L, 3, H, W)
+    differences = (pictures[..., 1:, :, :, :] - pictures[..., :-1, :, :, :]) / std
+    return differences.flatten(-4, -3)  # (..., (L - 1) * 3, H, W)
+
+
+def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - mean) / std.mean()
+
+
+def _normalize_both(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    places = frames.unflatten(-3, (-1, 5))  # (..., L, 5, H, W): R, G, B, x, y
+    pictures = _normalize_picture(places[..., 0, :3, :, :], mean[:3], std)  # the first alone
+    flow = _normalize_flow(places[..., 3:, :, :].flatten(-4, -3), mean[3:], std)
+    return torch.cat([pictures, flow], dim=-3)  # (..., 3 + 2 * L, H, W)
+
+
+NORMALIZE: dict[Modality, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "rgb": _normalize_picture,
+    "rgbdiff": _normalize_differences,
+    "flow": _normalize_flow,
+    "rgbflow": _normalize_both,
+}
+"""By modality: values (..., L * C, H, W) of L frames of C channels in 0 to 1, means (3, 1, 1) of R,
+G, B, what stands for no motion where flow is among them (the only or the fourth mean), and
+deviations (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
+
 
 _WITH_ANOTHER_AXIS = {torch.channels_last: torch.channels_last_3d}
 

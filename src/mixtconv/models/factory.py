@@ -14,9 +14,8 @@ from mixtconv.models.backbone import count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.non_local import insert_non_local
-from mixtconv.models.request import ModelRequest
-from mixtconv.models.spec import ModelSpec
-from mixtconv.models.systems import (
+from mixtconv.models.spec import ModelRequest, ModelSpec
+from mixtconv.models.systems.registry import (
     SYSTEMS,
     backbone_for,
     relation_classifier,

@@ -15,10 +15,9 @@ from safetensors.torch import save
 from mixtconv._atomic_write import write_atomically
 from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.exported_names import is_exported
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
-from mixtconv.models.spec import ModelSpec
+from mixtconv.models.spec import ModelSpec, is_exported
 
 METADATA_KEY = "mixtconv"
 

@@ -1,12 +1,52 @@
-"""What a recogniser is and what clips it takes: everything but its weights.
+"""What a network takes at each of the T places of a clip: a picture, differences, optical flow.
+
+From "Temporal Segment Networks" (TSN, arXiv 1608.00859): five differences of consecutive pictures,
+or five fields of optical flow, x and y in turn, are the channels of one input. What is done to the
+values is in `normalization.py`.
+
+What a recogniser is and what clips it takes: everything but its weights.
 
 It is stored in the model file, so that whoever loads the file needs nothing else.
+
+What is asked for when a recogniser is made.
+
+How exported models are named; `inference/engines` runs them, and no model file is one.
 """
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mixtconv.models.snippet import SNIPPETS, Modality, Snippet
+Modality = Literal["rgb", "rgbdiff", "flow", "rgbflow"]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A short run of consecutive frames as one input of the network."""
+
+    num_frames: int
+    """Consecutive frames of the video, or fields of flow, that it is made of."""
+    frame_channels: int
+    """Channels of each of them as they are read."""
+    in_channels: int
+    """Channels that the network takes."""
+    picture_channels: int
+    """How many channels of the network, from the first, are R, G, B in turn."""
+
+    @property
+    def channels(self) -> int:
+        """C of a clip (T, C, H, W) as it is read."""
+        return self.num_frames * self.frame_channels
+
+
+SNIPPETS: dict[Modality, Snippet] = {
+    "rgb": Snippet(1, 3, 3, 3),
+    "rgbdiff": Snippet(6, 3, 15, 15),
+    "flow": Snippet(5, 2, 10, 0),
+    "rgbflow": Snippet(5, 5, 13, 3),
+}
+
 
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
@@ -124,3 +164,38 @@ class ModelSpec:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A name, its classes and what was said about the rest; a system fills in what was not."""
+
+    name: str
+    """Name of the recogniser."""
+    classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Other fields of `ModelSpec` that were given."""
+    pretrained: bool | str | Path = False
+    """2D weights to start from, as in `create_model`."""
+
+    def spec(self, **defaults: Any) -> ModelSpec:
+        """The description of the recogniser, with a system's own defaults where nothing was said.
+
+        >>> ModelRequest("eco_8", ("a",), {"image_size": 64}).spec(image_size=224, dropout=0.2)
+        ModelSpec(name='eco_8', classes=('a',), num_frames=8, image_size=64, ..., dropout=0.2, ...)
+        """
+        return ModelSpec(name=self.name, classes=self.classes, **{**defaults, **self.settings})
+
+
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
+"""Of ONNX Runtime, OpenVINO and torch.export."""
+
+
+def is_exported(model: object) -> bool:
+    """Whether a model is named as an exported file is, by its suffix.
+
+    >>> is_exported("model.onnx"), is_exported("model.safetensors")
+    (True, False)
+    """
+    return isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES

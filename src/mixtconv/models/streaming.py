@@ -22,8 +22,7 @@ from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
-from mixtconv.ops.stream_conv import StreamConv
-from mixtconv.ops.stream_filter import PastFrames, StreamFilter, Streams
+from mixtconv.ops.stream_filter import PastFrames, StreamConv, StreamFilter, Streams
 
 
 @dataclass

@@ -5,10 +5,9 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 from mixtconv._version import __version__
-from mixtconv.serve.auth import Gate
-from mixtconv.serve.docs_page import add_docs
-from mixtconv.serve.faults import answer_faults
-from mixtconv.serve.guard import Guard
+from mixtconv.serve.errors import answer_faults
+from mixtconv.serve.guard import Gate, Guard
+from mixtconv.serve.page import add_docs
 from mixtconv.serve.routes import (
     health_routes,
     live_routes,

@@ -1,4 +1,9 @@
-"""The page for people, of Gradio's parts: drop a video, or let the camera look.
+"""The description of the service as a page, made from its OpenAPI document.
+
+The usual viewers load their scripts from a server of others; a service inside a closed network, or
+one that tells nobody of its users, needs a page of its own.
+
+The page for people, of Gradio's parts: drop a video, or let the camera look.
 
 Gradio gives the layout, the parts and the looks. Videos and frames go through the addresses that
 programs use, with the same limits and the same clear answers, and never through Gradio's own:
@@ -9,18 +14,63 @@ outside, fonts are those of the system, and nothing is reported to anybody.
 import html
 import os
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mixtconv.data.picture_crop import scoring_side
-from mixtconv.serve.faults import ServiceError
+from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.routes import model_answer
 from mixtconv.serve.service import Service
+from mixtconv.video.views import scoring_side
 
 if TYPE_CHECKING:
     import gradio
+
+
+def add_docs(app: FastAPI) -> None:
+    """Give an application the page `/docs`."""
+    page: list[str] = []
+
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    async def docs() -> str:
+        if not page:
+            page.append(render_docs(app.openapi()))
+        return page[0]
+
+
+def render_docs(description: dict[str, Any]) -> str:
+    """An OpenAPI document as a page.
+
+    >>> info = {"title": "a <b>", "version": "1", "description": ""}
+    >>> "<h1>a &lt;b&gt; 1</h1>" in render_docs({"info": info, "paths": {}})
+    True
+    """
+    environment = Environment(
+        loader=PackageLoader("mixtconv.serve", "templates"), autoescape=True, trim_blocks=True
+    )
+    environment.filters["kind"] = _kind
+    return environment.get_template("docs.html.j2").render(
+        info=description["info"],
+        paths=description["paths"],
+        schemas=description.get("components", {}).get("schemas", {}),
+    )
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A type as people say it."""
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind(each) for each in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema['items'])}"
+    if schema.get("format") == "binary":
+        return "file"
+    return str(schema.get("type", "any"))
+
 
 DEFAULT_WINDOW = "2s"
 

@@ -13,17 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.data.windows import WindowPlan
-from mixtconv.inference.predicting import VideoRecognizer
-from mixtconv.inference.ranking import Prediction, ranked
+from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.batching import Batcher, QueueFullError
 from mixtconv.serve.decoder_pool import Answer, DecoderPool, DecodingError
-from mixtconv.serve.decoder_process import DecoderSettings, Job
-from mixtconv.serve.faults import ServiceError
+from mixtconv.serve.decoder_process import DecoderSettings, Job, VideoLimits
+from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.probing import VideoLimits
 from mixtconv.serve.settings import Batching, Limits
+from mixtconv.video.windows import WindowPlan
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -16,8 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.websockets import WebSocket
 
 from mixtconv._version import __version__
-from mixtconv.data.windows import WindowPlan
-from mixtconv.inference.segments import shown_segments
+from mixtconv.inference.timeline import shown_segments
 from mixtconv.models.model_card import make_model_card
 from mixtconv.serve.answers import (
     HealthAnswer,
@@ -30,14 +29,20 @@ from mixtconv.serve.answers import (
     VideoFacts,
     WindowAnswer,
 )
-from mixtconv.serve.faults import ServiceError, documented
-from mixtconv.serve.fetching import fetch
-from mixtconv.serve.hang_up import unless_gone
+from mixtconv.serve.errors import ServiceError, documented
 from mixtconv.serve.live import refuse
-from mixtconv.serve.questions import PredictOptions, SourceRequest, TimelineOptions
 from mixtconv.serve.recognition import Labelled, Timed
+from mixtconv.serve.requests import (
+    MULTIPART,
+    PredictOptions,
+    SourceRequest,
+    TimelineOptions,
+    received_file,
+    unless_gone,
+)
 from mixtconv.serve.service import Service
-from mixtconv.serve.uploads import MULTIPART, received_file
+from mixtconv.serve.sources import fetch
+from mixtconv.video.windows import WindowPlan
 
 Predict = Annotated[PredictOptions, Query()]
 Timeline = Annotated[TimelineOptions, Query()]

@@ -5,9 +5,14 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 
 from mixtconv.data.catalog import VideoCatalog, load_catalog
-from mixtconv.data.dataset import EpochSampler, TrainingClips
+from mixtconv.data.dataset import (
+    EpochSampler,
+    TrainingClips,
+    default_workers,
+    scoring_loader,
+    training_loader,
+)
 from mixtconv.data.labels import choose_pairs
-from mixtconv.data.loading import default_workers, scoring_loader, training_loader
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.models import ModelSpec

@@ -21,19 +21,18 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_first_process
 from mixtconv.data.catalog import VideoCatalog
-from mixtconv.data.catalog_report import CatalogReport, check_catalog
+from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.snippet import Modality
+from mixtconv.models.spec import Modality
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, training_catalog
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.processes import as_launched
 from mixtconv.training.record import EpochRecord, RunRecord
 from mixtconv.training.run_folder import RunFiles, load_settings
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.settings import TrainingSettings, as_launched
 
 logger = logging.getLogger(__name__)
 

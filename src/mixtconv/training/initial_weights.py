@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.models import VideoClassifier, create_model, load_model
+from mixtconv.models.backbone import average_first_layer
 from mixtconv.models.causal import causal_weights
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
-from mixtconv.models.weights import average_first_layer
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)

@@ -21,12 +21,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mixtconv._atomic_write import write_atomically
 from mixtconv._processes import is_first_process
 from mixtconv.data.catalog import VideoSample
-from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.evaluation.processes import gather
+from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.training.module import ClassifierModule, ScoredBatch
+from mixtconv.video.pictures import UnreadableVideoError
 
 logger = logging.getLogger(__name__)
 

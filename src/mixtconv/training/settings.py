@@ -3,13 +3,16 @@
 The defaults train on a laptop. The recipe for `sgd` is that of TSN (arXiv 1608.00859) and TSM
 (arXiv 1811.08383): biases learn at twice the rate, biases and normalisation do not decay, gradients
 are clipped, the rate grows with the batch.
+
+The settings of a run that a launcher of processes has decided on.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from mixtconv.data.source import DataSource
+from mixtconv._processes import find_launch
+from mixtconv.data.listing import DataSource
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -231,3 +234,23 @@ def flag(field_name: str) -> str:
 
 def _refused(name: str, value: object, allowed: str) -> ValueError:
     return ValueError(f"{flag(name)} is {value}; give {allowed}")
+
+
+def as_launched(settings: TrainingSettings) -> TrainingSettings:
+    """Settings with the numbers of devices and machines that a launcher has decided on.
+
+    Raises:
+        ValueError: the settings ask for others.
+    """
+    launch = find_launch()
+    if launch is None:
+        return settings
+    asked = (settings.devices, settings.nodes)
+    started = (launch.devices, launch.nodes)
+    if asked not in ((1, 1), started):
+        remedy = "" if launch.launcher == "torchrun" else ", and start one task a device with srun"
+        raise ValueError(
+            f"--devices is {asked[0]} and --nodes {asked[1]}, but {launch.launcher} started "
+            f"{started[0]} on {started[1]}; leave both out{remedy}"
+        )
+    return replace(settings, devices=launch.devices, nodes=launch.nodes)

@@ -7,8 +7,8 @@ from mixtconv.visualization.confusion import (
 )
 from mixtconv.visualization.curves import learning_curves
 from mixtconv.visualization.kernels import temporal_kernels
-from mixtconv.visualization.report import render_report, write_report
-from mixtconv.visualization.report_data import (
+from mixtconv.visualization.report.page import render_report, write_report
+from mixtconv.visualization.results import (
     CurvePoint,
     ExampleStrip,
     KernelGroup,

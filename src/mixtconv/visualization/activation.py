@@ -7,6 +7,8 @@ maps are right for networks that mix time; to feed single frames would show anot
 
 Which layer gives the last feature map before the global pooling is found by running the network,
 never by name: it is the last one with more than one place that the logit depends on.
+
+Class activation laid over the frames that it was computed from.
 """
 
 from collections.abc import Iterator
@@ -14,8 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mixtconv.models import VideoClassifier
 
@@ -133,3 +139,34 @@ def _channels_first(feature_map: Tensor, num_features: int | None) -> Tensor:
     shape = feature_map.shape
     is_last = shape[3] == num_features != shape[1]
     return feature_map.permute(0, 3, 1, 2) if is_last else feature_map
+
+
+OPACITY = 0.65
+"""Of the colour where activation is strongest; where there is none the frame is left as it is."""
+
+
+def overlay(
+    frames: NDArray[np.uint8], maps: NDArray[Any], *, strongest: float
+) -> NDArray[np.uint8]:
+    """Lay activation over frames, as colour from purple (weak) to yellow (strong).
+
+    Args:
+        frames: (T, H, W, 3).
+        maps: (T, h, w), 0 or more; enlarged to the frames.
+        strongest: the activation that is yellow, one for all frames that are compared.
+
+    Returns:
+        (T, H, W, 3).
+
+    >>> frames = np.zeros((1, 4, 4, 3), np.uint8)
+    >>> bool((overlay(frames, np.zeros((1, 2, 2)), strongest=1.0) == frames).all())
+    True
+    """
+    size = frames.shape[1:3]
+    enlarged = F.interpolate(
+        torch.as_tensor(maps, dtype=torch.float32)[:, None], size, mode="bilinear"
+    )[:, 0]  # (T, H, W)
+    strength = (enlarged / (strongest or 1.0)).clamp(0, 1).numpy()
+    colors = matplotlib.colormaps["plasma"](strength)[..., :3] * 255  # (T, H, W, 3)
+    alpha = OPACITY * np.sqrt(strength)[..., None]
+    return np.round((1 - alpha) * frames + alpha * colors).astype(np.uint8)

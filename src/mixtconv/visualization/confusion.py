@@ -1,4 +1,7 @@
-"""Confusion matrices: which class is taken for which, with confused classes side by side."""
+"""Confusion matrices: which class is taken for which, with confused classes side by side.
+
+What a page says of the cells of a confusion matrix.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixtconv.visualization.palette import (
+from mixtconv.visualization.inline_svg import Spot
+from mixtconv.visualization.number_text import percent
+from mixtconv.visualization.style import (
     INK,
     LINE,
     MUTED,
@@ -16,8 +21,8 @@ from mixtconv.visualization.palette import (
     chart_style,
     heat_colors,
     new_figure,
+    text_width,
 )
-from mixtconv.visualization.text_width import text_width
 
 AxisLabels = Literal["names", "numbers"]
 
@@ -238,3 +243,33 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
     axes.text(-0.5, 0.5 + 13 / 9, "0", ha="left", va="baseline", size=10, color=MUTED)
     text = "100 % of the row"
     axes.text(63.5, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)
+
+
+def confusion_spots(
+    figure: Figure, counts: NDArray[Any], classes: Sequence[str], order: Sequence[int]
+) -> tuple[Spot, ...]:
+    """The cells that hold clips, with what was taken for what; a row is a group.
+
+    Args:
+        figure: what `confusion_matrix` drew of the other arguments.
+        counts: (K, K) clips.
+        classes: K names.
+        order: permutation of the classes.
+    """
+    axes = figure.axes[0]
+    height = float(figure.get_size_inches()[1] * figure.dpi)
+    (left, bottom), (right, top) = axes.transAxes.transform([(0, 0), (1, 1)])
+    half = (right - left) / len(order) / 2, (top - bottom) / len(order) / 2
+    shares = row_shares(counts)
+    spots = []
+    for row, true in enumerate(order):
+        for column, predicted in enumerate(order):
+            if not counts[true, predicted]:
+                continue
+            taken = "recognised" if true == predicted else f"taken for {classes[predicted]}"
+            share = percent(100 * shares[true, predicted], decimals=0)
+            clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
+            x = left + (2 * column + 1) * half[0]
+            y = height - top + (2 * row + 1) * half[1]
+            spots.append(Spot(x, y, *half, f"{classes[true]}\n{taken}\n{clips}", classes[true]))
+    return tuple(spots)

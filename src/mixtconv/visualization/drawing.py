@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.video_writer import write_video
-from mixtconv.visualization.hover_page import Spot, hover_page
-from mixtconv.visualization.palette import chart_style
+from mixtconv.video.writer import write_video
+from mixtconv.visualization.inline_svg import Spot, hover_page
+from mixtconv.visualization.style import chart_style
 
 STILL = (".png", ".svg")
 INTERACTIVE = (*STILL, ".html")

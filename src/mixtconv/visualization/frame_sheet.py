@@ -1,5 +1,10 @@
-"""Sheets of frames: rows of pictures in order of time, each row under its caption."""
+"""Frames of a clip as pictures inside a page.
 
+Sheets of frames: rows of pictures in order of time, each row under its caption.
+"""
+
+import base64
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +16,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mixtconv.models.spec import ModelSpec
-from mixtconv.visualization.palette import INK, MUTED, chart_style, new_figure
-from mixtconv.visualization.text_width import wrapped
+from mixtconv.visualization.style import INK, MUTED, chart_style, new_figure, wrapped
+
+MAX_SIDE = 192
+"""Longer sides are reduced: a frame is about 100 pixels wide on the page, on fine screens twice."""
+JPEG_QUALITY = 82
+
+
+def frame_uris(frames: NDArray[np.uint8]) -> list[str]:
+    """Turn frames (T, H, W, 3) into T `data:` addresses of JPEG pictures.
+
+    >>> frame_uris(np.zeros((1, 8, 8, 3), np.uint8))[0][:23]
+    'data:image/jpeg;base64,'
+    """
+    return [_jpeg_uri(frame) for frame in frames]
+
+
+def _jpeg_uri(frame: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(frame)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
 
 FRAME, GAP, MARGIN = 112, 3, 12
 LINE_HEIGHT, FONT, SPACE = 16, 11.5, 14

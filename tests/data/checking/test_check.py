@@ -13,7 +13,7 @@ from PIL import Image
 from mixtconv.data.checking.report import CheckReport, FoundFault
 from mixtconv.data.checking.run import check
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource
 
 NAMES = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
 OF_PICTURES = ("something_v1", "jester")

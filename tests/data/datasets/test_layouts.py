@@ -11,9 +11,8 @@ import pytest
 
 from mixtconv.data.catalog import load_catalog, load_labelled_videos, look_through
 from mixtconv.data.datasets import DATASETS
-from mixtconv.data.listing import VideoListing
-from mixtconv.data.picture_reader import probe_video
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource, VideoListing
+from mixtconv.video.reader import probe_video
 
 NAMES = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
 TWO_LAYOUTS = ("something_v2", "jester", "kinetics400")

@@ -10,8 +10,7 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.catalog import load_catalog, look_through
-from mixtconv.data.listing import ListedFault, VideoListing
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource, ListedFault, VideoListing
 
 TEXT_LISTS = {
     "something_v1": "something-something-v1-train.csv",

@@ -10,10 +10,10 @@ from PIL import Image
 
 from mixtconv.data.catalog import load_catalog, look_through
 from mixtconv.data.checking.run import check
-from mixtconv.data.picture_reader import iterate_frames, probe_video
+from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare
-from mixtconv.data.source import DataSource
+from mixtconv.video.reader import iterate_frames, probe_video
 
 NAMES = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
 FORMS = {

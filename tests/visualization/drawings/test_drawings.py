@@ -9,8 +9,8 @@ import torch
 
 from mixtconv.data.catalog import load_labelled_videos
 from mixtconv.evaluation.evaluate import evaluate_model
-from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import save_scores
+from mixtconv.evaluation.settings import Reading
 from mixtconv.models import load_model, save_model
 from mixtconv.visualization.drawings import (
     draw_activation,

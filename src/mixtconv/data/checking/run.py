@@ -7,11 +7,10 @@ from pathlib import Path
 from mixtconv.data.catalog import look_through
 from mixtconv.data.checking.report import CheckReport, sum_up
 from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
-from mixtconv.data.engine import Engine, on_engine, refuse_engine
-from mixtconv.data.listing import VideoListing
+from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.source import DataSource
-from mixtconv.models.snippet import Modality
+from mixtconv.data.workers import Engine, on_engine, refuse_engine
+from mixtconv.models.spec import Modality
 
 
 def check(
@@ -41,7 +40,7 @@ def check(
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
-    >>> from mixtconv.data.video_writer import write_video
+    >>> from mixtconv.video.writer import write_video
     >>> with TemporaryDirectory() as folder:
     ...     clips = Path(folder, "jump")
     ...     clips.mkdir()

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import count_of, first_few
-from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.file_survey import survey_file
-from mixtconv.data.flow_frames import list_flow
-from mixtconv.data.frame_folder import list_frames, load_pictures
-from mixtconv.data.modality import probe_for
-from mixtconv.data.preparation.frames import reading
-from mixtconv.models.snippet import Modality
+from mixtconv.data.modality import list_flow, probe_for
+from mixtconv.data.preparation.encoding import reading
+from mixtconv.models.spec import Modality
+from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.survey import survey_file
 
 VideoFaultKind = Literal["unreadable", "damaged", "short"]
 """Nothing can be had of a video (training leaves it out), or not all of it, or it is too short."""

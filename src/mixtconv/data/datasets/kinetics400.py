@@ -19,21 +19,27 @@ youtube_id, time_start, time_end and split, under several names (`kinetics-400_t
 import re
 from pathlib import Path
 
-from mixtconv.data.datasets.class_order import from_lists
-from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.classes import from_lists
 from mixtconv.data.datasets.layout import (
     FoundLists,
+    VideoIndex,
     find_beside,
     find_lists,
     folders_near,
+    index_of,
     lists_not_found,
     subfolders,
 )
+from mixtconv.data.datasets.lists import (
+    EMPTY,
+    ListEntry,
+    Reading,
+    find_videos,
+    has_columns,
+    read_columns,
+)
 from mixtconv.data.datasets.registry import register
-from mixtconv.data.datasets.text_lists import EMPTY, has_columns, read_columns
-from mixtconv.data.datasets.video_index import VideoIndex, index_of
-from mixtconv.data.listing import Split, VideoListing
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource, Split, VideoListing
 
 _NAME, _TITLE = "kinetics400", "Kinetics-400"
 _PREFIX = r"(kinetics|k)?[-_]?(400)?[-_]?"

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixtconv._names import unknown_name
-from mixtconv.data.listing import VideoListing
+from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.preparation.journal import read_journal
-from mixtconv.data.source import DataSource
 
 Lister = Callable[[Path, DataSource], VideoListing]
 

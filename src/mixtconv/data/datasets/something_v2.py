@@ -14,21 +14,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.datasets.class_order import OrderedClasses, from_labels_file, from_lists
-from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
 from mixtconv.data.datasets.layout import (
     FoundLists,
     find_beside,
     find_lists,
     folders_near,
+    index_of,
     lists_not_found,
 )
+from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.datasets.twentybn import LIST_FOLDERS, SPLITS
-from mixtconv.data.datasets.video_index import index_of
-from mixtconv.data.listing import ListPlace, Split, VideoListing
-from mixtconv.data.source import DataSource
-from mixtconv.data.table_text import read_text
+from mixtconv.data.listing import DataSource, ListPlace, Split, VideoListing
+from mixtconv.data.text_tables import read_text
 
 _NAME, _TITLE = "something_v2", "Something-Something v2"
 _STEM = "something-something-v2"

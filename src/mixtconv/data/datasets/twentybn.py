@@ -4,24 +4,47 @@
 one label a line, `STEM-test.csv` ids alone, which are not read. Later copies name them `train.csv`
 and so on, some in a folder `labels/`; others have commas, more columns and a header that names
 `video_id` (or `id`) and `label`.
+
+Jester (Materzynska et al., "The Jester Dataset", ICCV 2019 workshops).
+
+As first distributed: `jester-v1-{train,validation,test,labels}.csv` and a folder of pictures
+`%05d.jpg` a video in `20bn-jester-v1/`. Two other layouts are in use: the lists as
+`labels/{train,validation,test,labels}.csv`, and `Train.csv`, `Validation.csv`, `Test.csv` with a
+header and more columns (one of them, the shape, has a comma in quotes) beside the folders `Train/`,
+`Validation/` and `Test/`, without a file of labels.
+
+- Published weights count the labels in the order of the labels file. Where that is missing, the
+  list in this package gives the order; the numbers in a column `label_id` are those of a sorted
+  list and are not used.
+- The test list has no labels (later copies have answers, which are not read either): scores are
+  those on the validation list.
+- "Turning Hand Clockwise" and "Counterclockwise" change places in a mirror, as the sides do.
+
+Something-Something v1 (Goyal et al., "something something", arXiv 1706.04261).
+
+As distributed: `something-something-v1-{train,validation,test,labels}.csv` and a folder of
+pictures `%05d.jpg` a video in `20bn-something-something-v1/`.
+
+- The labels file is in no order. Published weights (those of TSM and of what came after) count the
+  labels sorted, which is the order `published` here; `distributed` is that of the file.
+- The test list has no labels and is not read: scores are those on the validation list.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv.data.datasets.class_order import OrderedClasses, from_labels_file, from_lists
-from mixtconv.data.datasets.entries import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
 from mixtconv.data.datasets.layout import (
     FoundLists,
     find_beside,
     find_lists,
     folders_near,
+    index_of,
     lists_not_found,
 )
-from mixtconv.data.datasets.text_lists import read_columns, read_lines
-from mixtconv.data.datasets.video_index import index_of
-from mixtconv.data.listing import Split, VideoListing
-from mixtconv.data.source import DataSource
+from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos, read_columns, read_lines
+from mixtconv.data.datasets.registry import register
+from mixtconv.data.listing import DataSource, Split, VideoListing
 
 SPLITS: dict[str, Split] = {"train": "train", "validation": "val"}
 """Word in the name of a list -> the split."""
@@ -103,3 +126,33 @@ def _classes(
         source.class_order,
         labels_file=f"{dataset.stem}-labels.csv",
     )
+
+
+_JESTER = NumberedDataset(
+    "jester",
+    "Jester",
+    "jester-v1",
+    ("20bn-jester-v1", "Train", "Validation"),
+    published_sorted=False,
+)
+
+
+@register(_JESTER.name, title=_JESTER.title)
+def list_jester(root: Path, source: DataSource) -> VideoListing:
+    """List Jester; see `registry.list_dataset`."""
+    return list_numbered(_JESTER, root, source)
+
+
+_SOMETHING_V1 = NumberedDataset(
+    "something_v1",
+    "Something-Something v1",
+    "something-something-v1",
+    ("20bn-something-something-v1",),
+    published_sorted=True,
+)
+
+
+@register(_SOMETHING_V1.name, title=_SOMETHING_V1.title)
+def list_something_v1(root: Path, source: DataSource) -> VideoListing:
+    """List Something-Something v1; see `registry.list_dataset`."""
+    return list_numbered(_SOMETHING_V1, root, source)

@@ -1,29 +1,82 @@
-"""Writing one video again as H.264, of which single frames are read fast; it is checked first."""
+"""What every form of a video is made from: the frames of the original, and what is said of it.
+
+The frames are as the reader gives them: upright, in RGB, in number and order those of decoding the
+whole source. A smaller size is reached with the filter that clips are resized with when a model is
+scored.
+
+Writing one video again as H.264, of which single frames are read fast; it is checked first.
+"""
 
 import errno
-from collections.abc import Callable
-from contextlib import closing
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.decoding import decode_plain, open_video
-from mixtconv.data.packet_table import read_packet_table
-from mixtconv.data.picture_reader import frame_rate
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.preparation.frames import (
-    Frame,
-    StoppedError,
-    WrittenVideo,
-    fitted,
-    flush,
-    original_frames,
-    reading,
-)
+from mixtconv.video.decoding import decode_plain, open_video
+from mixtconv.video.packet_table import read_packet_table
+from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.reader import frame_rate, iterate_frames
+
+Frame = npt.NDArray[np.uint8]
+
+
+class StoppedError(Exception):
+    """Writing was told to stop."""
+
+
+@dataclass(frozen=True)
+class WrittenVideo:
+    """Facts about a video that was written."""
+
+    num_frames: int
+    num_bytes: int
+
+
+def original_frames(source: Path) -> Generator[Frame, None, None]:
+    """All frames of a video, RGB (H, W, 3).
+
+    Raises:
+        UnreadableVideoError: whatever is wrong in reading.
+    """
+    with reading(source):
+        yield from iterate_frames(source)
+
+
+@contextmanager
+def reading(source: Path) -> Iterator[None]:
+    """Says of every error in reading that it is the source's."""
+    import av  # noqa: PLC0415
+
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableVideoError(source, error.strerror or str(error)) from error
+
+
+def fitted(frame: Frame, height: int, width: int) -> Frame:
+    """A frame in the given size: cut where it is larger by one pixel, else resized."""
+    if frame.shape[0] - height in (0, 1) and frame.shape[1] - width in (0, 1):
+        return frame[:height, :width]
+    # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
+    image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk, so that no power failure leaves a name without it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
 
 # Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
 # Without what looks ahead, the same frames give the same bytes, see `video_writer`.

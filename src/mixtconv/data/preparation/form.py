@@ -3,10 +3,21 @@
 A clip takes few frames, far from each other, and each is reached from the keyframe before it. So
 keyframes stand close, all else that a decoder can be spared is left out (pictures out of order, the
 arithmetic entropy coder, the deblocking filter), and the price is a larger file.
+
+Where each video of the data goes: the same folders, and names that do not collide.
+
+What an original was when it was prepared, to tell whether it has changed since.
 """
 
+import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Literal
+
+from mixtconv.data.listing import ListedVideo, VideoListing
+from mixtconv.video.folder import list_pictures
+from mixtconv.video.reader import VIDEO_SUFFIXES
 
 FlowMethod = Literal["tvl1", "dis"]
 PreparedKind = Literal["h264", "jpeg", "flow"]
@@ -74,3 +85,84 @@ class PreparedForm:
             return max(2, height - height % 2), max(2, width - width % 2)
         scale = self.short_side / short
         return 2 * round(height * scale / 2), 2 * round(width * scale / 2)
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """A video and the place of its prepared form."""
+
+    video: ListedVideo
+    name: str
+    """The original, from the folder that all originals are in."""
+    target: str
+    """The prepared file or folder, from the folder that all of them go to."""
+
+
+def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[PlannedVideo, ...]:
+    """Give every video of a listing a place, below the folder of its original's place.
+
+    A file of another suffix, or a folder of pictures, takes the name with `.mp4` if that is free,
+    else `.mp4` behind its whole name: `a.mp4` and `a.avi` become `a.mp4` and `a.avi.mp4`. With an
+    empty suffix, for folders, `a` and `a.avi`. Names that differ in case only count as one, since
+    some file systems do not tell them apart.
+    """
+    names = _names(listing)
+    wanted = [_with_suffix(name, suffix) for name in names]
+    targets: dict[str, str] = {}
+    taken: set[str] = set()
+    # Those that keep their name choose first, so that adding others later moves none of them.
+    pairs = sorted(zip(names, wanted, strict=True), key=lambda pair: pair[0] != pair[1])
+    for name, target in pairs:
+        number, choice = 1, target
+        while choice.casefold() in taken:
+            choice = name + suffix if number == 1 else f"{name}.{number}{suffix}"
+            number += 1
+        taken.add(choice.casefold())
+        targets[name] = choice
+    return tuple(
+        PlannedVideo(video, name, targets[name])
+        for video, name in zip(listing.videos, names, strict=True)
+    )
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    path = PurePosixPath(name)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return str(path.with_suffix(suffix))
+    return name + suffix  # a folder of pictures: what follows a dot there is no suffix
+
+
+def _names(listing: VideoListing) -> list[str]:
+    """Paths of the videos from the folder that all are in.
+
+    That is the folder given or the one of the CSV, else the deepest one that holds all of them.
+    """
+    paths = [os.path.normpath(video.path.absolute()) for video in listing.videos]
+    source = listing.source.absolute()
+    base = os.path.normpath(source if source.is_dir() else source.parent)
+    if os.path.commonpath([base, *paths]) != base:
+        base = os.path.commonpath([Path(path).parent for path in paths])
+    return [Path(path).relative_to(base).as_posix() for path in paths]
+
+
+@dataclass(frozen=True)
+class Original:
+    """Size and state of an original."""
+
+    num_bytes: int
+    """Size of the file, or of all pictures of a folder."""
+    stamp: str
+    """A word that is another one once a file is changed, added, removed or renamed."""
+
+
+def look_at(path: Path) -> Original:
+    """Find out about an original without opening it.
+
+    Raises:
+        OSError: it is not there, or may not be looked at.
+    """
+    files = list_pictures(path) if path.is_dir() else [path]
+    statuses = [(file.name, file.stat()) for file in files]
+    facts = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in statuses]
+    digest = hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
+    return Original(sum(status.st_size for _, status in statuses), digest[:16])

@@ -1,15 +1,21 @@
-"""The folder that prepared videos go to: what it may be, and one run at a time in it."""
+"""The folder that prepared videos go to: what it may be, and one run at a time in it.
 
+The lists of a known dataset, copied beside its prepared videos, so that both are read alike.
+
+The CSV of prepared videos, for data that a CSV lists.
+"""
+
+import csv
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
 from mixtconv.data.listing import VideoListing
-from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
 from mixtconv.data.preparation.journal import OWN_FILES, read_journal
-from mixtconv.data.preparation.plan import PlannedVideo
-from mixtconv.data.preparation.prepared_list import prepared_list
 
 _LOCK = f"{OWN_FILES}.lock"
 
@@ -90,3 +96,43 @@ def _refuse_originals(out: Path, listing: VideoListing, plan: Sequence[PlannedVi
     for path in written:
         if path.resolve() in originals:
             raise ValueError(f"--out {out}: {path} is an original; give another folder")
+
+
+def copy_lists(out: Path, listing: VideoListing) -> None:
+    """Copy the lists of a dataset to where they are in the original, byte for byte.
+
+    Args:
+        out: the folder of the prepared videos.
+        listing: the videos of the dataset; of other data nothing is copied.
+    """
+    for path in listing.lists:
+        content = path.read_bytes()
+        target = out / path.relative_to(listing.source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_file() or target.read_bytes() != content:
+            write_atomically(target, content)
+
+
+def prepared_list(out: Path, listing: VideoListing) -> Path | None:
+    """Where the CSV of a listing goes; None if its layout is that of folders."""
+    return None if listing.source.is_dir() else out / f"{listing.source.stem}.csv"
+
+
+def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[PlannedVideo]) -> None:
+    """Write the CSV of prepared videos, with the labels and splits of the original.
+
+    The column `prepared_from` has the path in the original CSV: by it the split rule goes, so that
+    the same videos are held out for validation.
+    """
+    path = prepared_list(out, listing)
+    if path is None:
+        return
+    has_splits = any(item.video.split for item in videos)
+    columns = ["path", "label", *(["split"] if has_splits else []), "prepared_from"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for item in videos:
+        split = [item.video.split] if has_splits else []
+        writer.writerow([item.target, item.video.class_name, *split, item.video.key])
+    write_atomically(path, text.getvalue().encode())

@@ -14,15 +14,17 @@ from typing import Any
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.catalog import list_videos
-from mixtconv.data.catalog_report import UnreadableVideo
-from mixtconv.data.clip import UnreadableVideoError
-from mixtconv.data.engine import Engine, StopFlag, on_engine, refuse_engine
-from mixtconv.data.listing import VideoListing
+from mixtconv.data.checking.preflight import UnreadableVideo
+from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.preparation.encoding import encode_video
-from mixtconv.data.preparation.flow import flow_method, write_flow
-from mixtconv.data.preparation.form import PreparedForm, PreparedKind
-from mixtconv.data.preparation.frames import WrittenVideo
+from mixtconv.data.preparation.encoding import WrittenVideo, encode_video
+from mixtconv.data.preparation.form import (
+    PlannedVideo,
+    PreparedForm,
+    PreparedKind,
+    look_at,
+    plan_videos,
+)
 from mixtconv.data.preparation.journal import (
     JOURNAL,
     DoneVideo,
@@ -30,13 +32,16 @@ from mixtconv.data.preparation.journal import (
     read_journal,
     write_journal,
 )
-from mixtconv.data.preparation.jpeg import write_jpeg
-from mixtconv.data.preparation.lists import copy_lists
-from mixtconv.data.preparation.original import look_at
-from mixtconv.data.preparation.output import alone_in, refuse_output
-from mixtconv.data.preparation.plan import PlannedVideo, plan_videos
-from mixtconv.data.preparation.prepared_list import prepared_list, write_prepared_list
-from mixtconv.data.source import DataSource
+from mixtconv.data.preparation.output import (
+    alone_in,
+    copy_lists,
+    prepared_list,
+    refuse_output,
+    write_prepared_list,
+)
+from mixtconv.data.preparation.pictures import flow_method, write_flow, write_jpeg
+from mixtconv.data.workers import Engine, StopFlag, on_engine, refuse_engine
+from mixtconv.video.pictures import UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
@@ -110,7 +115,7 @@ def prepare(
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
-    >>> from mixtconv.data.video_writer import write_video
+    >>> from mixtconv.video.writer import write_video
     >>> with TemporaryDirectory() as folder:
     ...     clips = Path(folder, "clips", "jump")
     ...     clips.mkdir(parents=True)

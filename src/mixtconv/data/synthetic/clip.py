@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixtconv.data.synthetic.backgrounds import draw_background
-from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, find_class
-from mixtconv.data.synthetic.levels import LEVELS, Level
+from mixtconv.data.synthetic.classes import LEVELS, Level, LevelName, SyntheticClass, find_class
 from mixtconv.data.synthetic.looks import DISTRACTOR_SHAPES, Color, Look, color_of
 from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
 from mixtconv.data.synthetic.rhythms import RHYTHMS
-from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, render
+from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, draw_background, render
 
 SHORTEST, LONGEST = 24, 96
 """Fewest and most frames of a clip."""

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixtconv.data.cores import usable_cores
+from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
 from mixtconv.data.synthetic.clip import check_size, render_clip
 from mixtconv.data.synthetic.encoding import FRAMES_PER_SECOND, write_clip_file

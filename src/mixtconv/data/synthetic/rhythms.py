@@ -13,9 +13,18 @@ from functools import partial
 
 import numpy as np
 
-from mixtconv.data.synthetic.motions import Draft, Plan, between, pointed_look, travel
+from mixtconv.data.synthetic.motions import (
+    Draft,
+    Interval,
+    Plan,
+    between,
+    hump,
+    pointed_look,
+    random_interval,
+    smooth,
+    travel,
+)
 from mixtconv.data.synthetic.scene import Actor
-from mixtconv.data.synthetic.timing import Interval, hump, random_interval, smooth
 
 
 def moving_across_in(draft: Draft, *, shortest: float, longest: float) -> Plan:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import FAMILIES, create_model, split_name
@@ -21,14 +22,13 @@ from mixtconv.models.importing.matching import (
     COUNTER,
     compare,
     find_backbone,
+    find_placement,
     first_convolution,
     shapes_of,
 )
-from mixtconv.models.importing.placement import find_placement
 from mixtconv.models.sites import find_residual_sites
-from mixtconv.models.snippet import SNIPPETS
-from mixtconv.models.systems import SYSTEMS
-from mixtconv.models.weights import create_backbone
+from mixtconv.models.spec import SNIPPETS
+from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation
 
 NON_LOCAL_FAMILY = "tsm_nl"

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from mixtconv._names import unknown_name
-from mixtconv.data.clip import UnreadableVideoError
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.modality import probe_for
 from mixtconv.data.protocol import Protocol
@@ -17,8 +16,8 @@ from mixtconv.data.views import read_indexed_views
 from mixtconv.evaluation.evaluate import Progress
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device
-from mixtconv.visualization.activation import class_activation
-from mixtconv.visualization.activation_overlay import overlay
+from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.visualization.activation import class_activation, overlay
 from mixtconv.visualization.drawing import Drawing, Film
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent

@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.evaluate import Progress, evaluate_model
-from mixtconv.evaluation.reading import Reading
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
+from mixtconv.evaluation.settings import Reading
 from mixtconv.visualization.confusion import (
     confusion_matrix,
     confusion_order,
+    confusion_spots,
     names_fit,
     top_confusions,
 )
-from mixtconv.visualization.confusion_spots import confusion_spots
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.legend import add_legend_below
+from mixtconv.visualization.style import add_legend_below
 
 MAX_LISTED = 20
 LEGEND_WIDTH = 1240

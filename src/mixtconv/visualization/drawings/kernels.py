@@ -8,8 +8,12 @@ import numpy as np
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.ops import MixTConv
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.kernels import time_shares
-from mixtconv.visualization.learned_kernels import kernel_sheet, learned_kernels, relative_change
+from mixtconv.visualization.kernels import (
+    kernel_sheet,
+    learned_kernels,
+    relative_change,
+    time_shares,
+)
 
 
 def draw_kernels(model: str | Path) -> Drawing:

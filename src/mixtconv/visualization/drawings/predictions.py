@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixtconv.data.catalog import VideoSample
+from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.source import DataSource
 from mixtconv.data.views import read_views
 from mixtconv.evaluation.evaluate import Progress, evaluate_model
-from mixtconv.evaluation.reading import Reading
+from mixtconv.evaluation.settings import Reading
 from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames

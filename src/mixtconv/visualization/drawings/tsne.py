@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv.data.dataset import Unreadable
-from mixtconv.data.source import DataSource
+from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.evaluate import Progress
-from mixtconv.evaluation.reading import Reading
+from mixtconv.evaluation.settings import Reading
 from mixtconv.models import read_metadata
 from mixtconv.models.location import find_model_file
-from mixtconv.visualization.clip_features import clip_features
-from mixtconv.visualization.clip_maps import clip_maps
+from mixtconv.visualization.clip_maps import clip_features, clip_maps
 from mixtconv.visualization.drawing import Drawing
-from mixtconv.visualization.embedding import MAX_CLIPS, PERPLEXITY, require_sklearn
+from mixtconv.visualization.embedding import MAX_CLIPS, NUM_NEIGHBOURS, PERPLEXITY, require_sklearn
 from mixtconv.visualization.feature_map import feature_maps, point_places
-from mixtconv.visualization.hover_page import Spot
-from mixtconv.visualization.neighbours import NUM_NEIGHBOURS
+from mixtconv.visualization.inline_svg import Spot
 
 SPOT = 3.0
 """Half the side of a point of the map, in pixels."""

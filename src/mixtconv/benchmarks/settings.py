@@ -1,0 +1,83 @@
+"""What the benchmarks run: the network, its clips, and where.
+
+What `mixtconv profile` can be told, besides the models.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+_AT_LEAST = {"num_frames": 1, "image_size": 16, "batch_size": 1}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The network and the clips that the candidates are given."""
+
+    backbone: str = "resnet50"
+    """2D network that all recognisers stand on, a name of timm."""
+    num_frames: int = 8
+    """Frames of a clip."""
+    image_size: int = 224
+    """Height and width of a frame in pixels."""
+    batch_size: int | None = None
+    """Clips or streams at a time; default 1 on the CPU, 32 on a GPU, 8 for the loader."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:0 or mps."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+    video: str | None = None
+    """File that the loader reads; default one of 10 seconds, which is made for it."""
+
+    def __post_init__(self) -> None:
+        for name, smallest in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} is {value}; give {smallest} or more")
+
+    def clips_on(self, device_type: str) -> int:
+        """Clips at a time on a kind of device.
+
+        >>> Workload().clips_on("cpu"), Workload().clips_on("cuda")
+        (1, 32)
+        """
+        return self.batch_size or (32 if device_type == "cuda" else 1)
+
+    def clips_text(self, device_type: str) -> str:
+        """The clips in words.
+
+        >>> Workload(batch_size=2).clips_text("cpu")
+        '2 clips of 8x224x224'
+        """
+        count = self.clips_on(device_type)
+        size = f"{self.num_frames}x{self.image_size}x{self.image_size}"
+        return f"{count} clip{'s' if count > 1 else ''} of {size}"
+
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """What is profiled, besides the models: for a model file, most of it is in the file."""
+
+    num_classes: int = 400
+    """Classes of a model that is named; a model file has its own."""
+    num_frames: int | None = None
+    """Frames of a clip; default those of the model."""
+    image_size: int | None = None
+    """Height and width of a frame in pixels; default that of the model, 224 for a name."""
+    batch_size: int = 1
+    """Clips that pass the network together."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:0 or mps."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+    rounds: int = ROUNDS
+    """Times that each model runs."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_classes", "batch_size", "rounds"):
+            if getattr(self, name) < 1:
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} is {getattr(self, name)}; give 1 or more")

@@ -1,0 +1,143 @@
+"""A look at every video of a catalog before the first training step."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtconv._names import first_few
+from mixtconv.data.catalog import VideoCatalog, VideoSample
+from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
+from mixtconv.data.parallel import in_parallel, usable_cores
+from mixtconv.models.spec import Modality
+
+_MUCH_MORE = 10.0
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Readable videos of one class."""
+
+    name: str
+    """Class name."""
+    train: int
+    """Videos to train on."""
+    val: int
+    """Videos to validate on."""
+
+
+@dataclass(frozen=True)
+class UnreadableVideo:
+    """A video from which no frame can be had."""
+
+    path: Path
+    """The file or folder of pictures."""
+    reason: str
+    """Why it cannot be read."""
+
+
+@dataclass(frozen=True)
+class CatalogReport:
+    """What the videos of a catalog are, found by opening each."""
+
+    counts: tuple[ClassCount, ...]
+    """Readable videos of each class, in the order of labels."""
+    unreadable: tuple[UnreadableVideo, ...]
+    """Videos that cannot be read, in the order of the catalog."""
+    ignored: tuple[Path, ...]
+    """Files and folders in the source that are none of its videos."""
+    notes: tuple[str, ...]
+    """The catalog's notes."""
+
+    @property
+    def without_train(self) -> tuple[str, ...]:
+        """Classes without a readable video to train on."""
+        return tuple(count.name for count in self.counts if count.train == 0)
+
+    @property
+    def without_val(self) -> tuple[str, ...]:
+        """Classes without a readable video to validate on."""
+        return tuple(count.name for count in self.counts if count.val == 0)
+
+    @property
+    def imbalance(self) -> float:
+        """Training videos of the largest class for each one of the smallest that has any."""
+        trained = [count.train for count in self.counts if count.train > 0]
+        return max(trained) / min(trained) if trained else 1.0
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before training, a sentence each; empty if all is well."""
+        sentences = []
+        if self.unreadable:
+            files = [f"{video.path} ({video.reason})" for video in self.unreadable]
+            sentences.append(f"unreadable videos, {len(files)}: {first_few(files)}")
+        if self.ignored:
+            sentences.append(f"not taken as videos, {len(self.ignored)}: {first_few(self.ignored)}")
+        for split, names in (("training", self.without_train), ("validation", self.without_val)):
+            if names:
+                sentences.append(
+                    f"classes without {split} videos, {len(names)}: {first_few(names)}"
+                )
+        if self.imbalance >= _MUCH_MORE:
+            sentences.append(
+                f"the largest class has {self.imbalance:.0f} times the videos of the smallest"
+            )
+        return (*sentences, *self.notes)
+
+
+def check_catalog(
+    catalog: VideoCatalog,
+    *,
+    modality: Modality | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CatalogReport:
+    """Open every video of a catalog and count what can be read.
+
+    Args:
+        catalog: from `load_catalog`.
+        modality: what a model sees of them, that other videos count as unreadable; by default each
+            may be a video or its optical flow.
+        workers: threads; by default one a processor.
+        progress: called in this thread with the videos done and the videos in all.
+    """
+    paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
+    reasons = _probe_all(
+        paths, modality, workers or usable_cores(), progress or (lambda *numbers: None)
+    )
+    train = _count_readable(catalog.train, reasons)
+    val = _count_readable(catalog.val, reasons)
+    return CatalogReport(
+        tuple(
+            ClassCount(name, train[label], val[label]) for label, name in enumerate(catalog.classes)
+        ),
+        tuple(UnreadableVideo(path, reasons[path]) for path in paths if path in reasons),
+        catalog.ignored,
+        catalog.notes,
+    )
+
+
+def _probe_all(
+    paths: Sequence[Path],
+    modality: Modality | None,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> dict[Path, str]:
+    """Reasons of the videos that cannot be read."""
+
+    def look(path: Path) -> CheckedVideo:
+        return check_video(VideoToCheck(path, min_frames=1, modality=modality, quick=True))
+
+    reasons: dict[Path, str] = {}
+    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
+    with closing(in_parallel(paths, look, workers=workers)) as outcomes:
+        for done, (path, outcome) in enumerate(outcomes, 1):
+            for fault in outcome.result().faults:
+                reasons[path] = fault.reason
+            progress(done, len(paths))
+    return reasons
+
+
+def _count_readable(samples: Sequence[VideoSample], reasons: Mapping[Path, str]) -> Counter[int]:
+    return Counter(sample.label for sample in samples if sample.path not in reasons)

@@ -1,0 +1,278 @@
+"""From the entries of a dataset's lists to videos, and to what is wrong with them.
+
+Lines and cells of the text files in which datasets list their videos.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv.data.datasets.classes import OrderedClasses
+from mixtconv.data.listing import (
+    ListedFault,
+    ListedVideo,
+    ListFaultKind,
+    ListPlace,
+    Split,
+    VideoListing,
+)
+from mixtconv.data.text_tables import read_text
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """One video as a list gives it."""
+
+    key: str
+    """Its name in the dataset."""
+    class_name: str
+    """Its label."""
+    split: Split
+    """The split that the list is of."""
+    place: ListPlace
+    """File and line that say so."""
+
+    def fault(self, kind: ListFaultKind, reason: str) -> ListedFault:
+        """A fault of this entry."""
+        return ListedFault(self.key, reason, kind, self.class_name, self.split, self.place)
+
+
+@dataclass
+class Reading:
+    """What was read from the lists of a dataset."""
+
+    entries: list[ListEntry] = field(default_factory=list)
+    """The entries in the order of the lists."""
+    faults: list[ListedFault] = field(default_factory=list)
+    """Lines that say no video or no label."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences that the user should read."""
+
+    def malformed(self, place: ListPlace, reason: str, *, split: Split | None = None) -> None:
+        """Keep a line that cannot be used."""
+        reason = f"{reason}; correct or remove it"
+        self.faults.append(ListedFault(str(place), reason, "malformed", None, split, place))
+
+    def mislabelled(self, entry: ListEntry, reason: str) -> None:
+        """Keep a video whose label cannot be."""
+        self.faults.append(entry.fault("mislabelled", f"{entry.place}: {reason}"))
+
+
+@dataclass(frozen=True)
+class FoundVideos:
+    """The videos of a dataset, and what is wrong with others."""
+
+    videos: tuple[ListedVideo, ...]
+    """Those that are there."""
+    faults: tuple[ListedFault, ...]
+    """Labels that cannot be, and videos that are not there."""
+    absent: tuple[ListedFault, ...]
+    """Videos that are not there, where that is to be expected."""
+    notes: tuple[str, ...]
+    """Sentences that the user should read."""
+
+    def listing(
+        self, root: Path, classes: OrderedClasses, *, lists: Sequence[Path]
+    ) -> VideoListing:
+        """The listing of the dataset below `root` that lists these videos in these files."""
+        return VideoListing(
+            root,
+            self.videos,
+            notes=(*self.notes, *classes.notes),
+            classes=classes.names,
+            faults=self.faults,
+            absent=self.absent,
+            lists=tuple(lists),
+        )
+
+
+def find_videos(
+    reading: Reading,
+    find: Callable[[str], Path | None],
+    *,
+    classes: Collection[str],
+    looked_in: Sequence[Path],
+    may_lack_videos: bool = False,
+) -> FoundVideos:
+    """Find the video of every entry, and hold the entries against each other and the classes.
+
+    Args:
+        reading: the entries; its faults are those of the result, too.
+        find: gives the video of a key, None if it is not there.
+        classes: the labels allowed.
+        looked_in: the folders in which `find` looks, for the message.
+        may_lack_videos: whether videos that are not there are `absent` and no faults.
+
+    Raises:
+        ValueError: not one video is there.
+    """
+    videos: list[ListedVideo] = []
+    faults, missing = list(reading.faults), []
+    reasons: dict[str, str] = {}
+    seen: dict[str, ListEntry] = {}
+    repeated = 0
+    for entry in reading.entries:
+        earlier = seen.setdefault(entry.key, entry)
+        if earlier is not entry:
+            reason = _conflict(entry, earlier)
+            repeated += reason is None
+            if reason is not None:
+                faults.append(entry.fault("mislabelled", reason))
+            continue
+        if entry.class_name not in classes:
+            if entry.class_name not in reasons:  # the near names take long to find
+                reasons[entry.class_name] = str(unknown_name("class", entry.class_name, classes))
+            reason = f"{entry.place}: {reasons[entry.class_name]}"
+            faults.append(entry.fault("mislabelled", reason))
+            continue
+        path = find(entry.key)
+        if path is None:
+            missing.append(entry.fault("missing", f"not there; {entry.place} lists it"))
+        else:
+            videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
+    if missing and not videos:
+        raise ValueError(_none_there(missing, looked_in))
+    notes = tuple(reading.notes)
+    if repeated:
+        notes += (f"{count_of(repeated, 'line')} repeated an earlier one and counted once",)
+    if may_lack_videos:
+        return FoundVideos(tuple(videos), tuple(faults), tuple(missing), notes)
+    return FoundVideos(tuple(videos), (*faults, *missing), (), notes)
+
+
+def _conflict(entry: ListEntry, earlier: ListEntry) -> str | None:
+    """What two entries of one video say against each other."""
+    for name, word in (("class_name", "class"), ("split", "split")):
+        now, before = getattr(entry, name), getattr(earlier, name)
+        if now != before:
+            return f"in {word} {now!r} at {entry.place} and in {before!r} at {earlier.place}"
+    return None
+
+
+def _none_there(missing: Sequence[ListedFault], looked_in: Sequence[Path]) -> str:
+    named = first_few([fault.video for fault in missing])
+    folders = first_few(looked_in, count=4) or "no folder of videos, none was found"
+    return (
+        f"none of the {len(missing)} videos of the lists is there ({named}); looked in {folders}; "
+        "put the videos beside the lists as they are distributed, or give the folder that holds "
+        "both"
+    )
+
+
+_FIX = "save it in UTF-8, or take the file as it is distributed"
+
+
+EMPTY = "an empty column"
+"""Fault of a row in which a wanted column is empty."""
+
+_VIDEO_AND_WORDS = re.compile(r"(\S.*?\.\w+)((?:\s+\S+)*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """The wanted columns of a line."""
+
+    place: ListPlace
+    """File and line."""
+    cells: tuple[str, ...]
+    """The columns, if the line has them."""
+    fault: str | None
+    """Why the line cannot be used."""
+
+
+def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
+    """The lines of a file with their places, empty ones left out.
+
+    Raises:
+        ValueError: the file is no text in UTF-8 or UTF-16.
+    """
+    # Not splitlines: it also cuts at characters that may stand in a name.
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", read_text(path, fix=_FIX)), 1):
+        text = line.strip()
+        if text:
+            yield ListPlace(path.name, number), text
+
+
+def read_columns(
+    path: Path, wanted: Sequence[Sequence[str]], *, without_header: str | None = None
+) -> Iterator[ListRow]:
+    """The wanted columns of a file with commas and a header that names them.
+
+    Args:
+        path: the file.
+        wanted: of each column, the names that it may have.
+        without_header: what separates the columns where there is no header; then there are no
+            others than the wanted ones, in this order.
+
+    Raises:
+        ValueError: there is no header and none may be missing.
+    """
+    columns: list[int] = []
+    width = 0
+    for number, (place, line) in enumerate(read_lines(path)):
+        if number == 0:
+            names = [name.lower() for name in split_commas(line) or ()]
+            columns = _places(names, wanted)
+            if columns:
+                width = len(names)
+                continue
+            if without_header is None:
+                raise ValueError(_no_header(path, line, wanted))
+        if columns:
+            cells = split_commas(line)
+        else:
+            cells = tuple(cell.strip() for cell in line.split(without_header))
+        yield _row(place, cells, columns or list(range(len(wanted))), width or len(wanted))
+
+
+def has_columns(path: Path, wanted: Sequence[Sequence[str]]) -> bool:
+    """Says whether a file has a header that names the wanted columns."""
+    line = next((line for _, line in read_lines(path)), "")
+    return bool(_places([name.lower() for name in split_commas(line) or ()], wanted))
+
+
+def _row(
+    place: ListPlace, cells: tuple[str, ...] | None, columns: Sequence[int], width: int
+) -> ListRow:
+    if cells is None:
+        return ListRow(place, (), "a quote is not closed")
+    if len(cells) != width:
+        return ListRow(place, (), f"{count_of(len(cells), 'column')}, not {width}")
+    chosen = tuple(cells[at] for at in columns)
+    return ListRow(place, chosen, EMPTY if "" in chosen else None)
+
+
+def _places(names: Sequence[str], wanted: Sequence[Sequence[str]]) -> list[int]:
+    """Where the wanted columns stand in a header; empty if it lacks one."""
+    found = [next((name for name in choices if name in names), None) for choices in wanted]
+    return [] if None in found else [names.index(name) for name in found if name is not None]
+
+
+def _no_header(path: Path, line: str, wanted: Sequence[Sequence[str]]) -> str:
+    expected = ",".join(choices[0] for choices in wanted)
+    return f"{path}: its first line is {line[:60]!r}; expected a header with the columns {expected}"
+
+
+def split_video(line: str) -> tuple[str, list[str]]:
+    """The name of a video file, which may hold spaces, and the words behind it.
+
+    >>> split_video("Apply Make up/v 1.avi 1"), split_video("nothing")
+    (('Apply Make up/v 1.avi', ['1']), ('', []))
+    """
+    match = _VIDEO_AND_WORDS.fullmatch(line)
+    return (match[1].replace("\\", "/"), match[2].split()) if match else ("", [])
+
+
+def split_commas(line: str) -> tuple[str, ...] | None:
+    """The cells of a line with commas and perhaps quotes; None where a quote is not closed.
+
+    >>> split_commas('7,"a, b",c')
+    ('7', 'a, b', 'c')
+    """
+    try:
+        return tuple(cell.strip() for cell in next(csv.reader([line], strict=True)))
+    except csv.Error:
+        return None

@@ -1,0 +1,184 @@
+"""UCF-101 (Soomro et al., arXiv 1212.0402).
+
+As distributed: `UCF-101/<Class>/v_<Class>_g01_c01.avi` from one archive and
+`ucfTrainTestlist/{classInd,trainlist01,testlist01,...}.txt` from another ("recognition task").
+
+- Lines of `trainlist` are `Class/v_x.avi 1`, numbers from 1 as in `classInd.txt`; those of
+  `testlist` have no number.
+- The files of the class HandstandPushups are called `v_HandStandPushups_...`; lists and copies
+  differ in how they spell the folder. Names that differ in case only are therefore taken as one.
+- There are three splits, and no validation list: the test list of the chosen split is what is
+  scored, and what training validates on. A paper's figure is often the mean of the three.
+- The clips of a group (`g01`) are cut from one recording; the official splits keep groups together.
+
+HMDB-51 (Kuehne et al., "HMDB: A Large Video Database for Human Motion Recognition", ICCV 2011).
+
+As distributed: an archive of one archive a class, `<class>/<video>.avi`, and
+`testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt` (in another archive
+`test_train_splits/`).
+
+- A line is `<video>.avi FLAG`, a space behind it: 1 trains, 2 tests, 0 is not used in this split.
+  Every split has 70 videos a class to train on and 30 to test.
+- Names of videos hold `#`, `&`, `!`, `[`, `(`, and letters that are not ASCII.
+- No file lists the labels; they are the names of the split files, and published weights count
+  them sorted.
+- There is no validation list: the test videos of the chosen split are what is scored, and what
+  training validates on. A paper's figure is often the mean of the three splits.
+"""
+
+import re
+from pathlib import Path
+
+from mixtconv.data.datasets.classes import OrderedClasses, differences, from_labels_file, from_lists
+from mixtconv.data.datasets.layout import (
+    FoundLists,
+    VideoIndex,
+    find_beside,
+    find_lists,
+    folders_near,
+    lists_not_found,
+    named_like,
+    scan,
+)
+from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos, read_lines, split_video
+from mixtconv.data.datasets.registry import register
+from mixtconv.data.listing import DataSource, Split, VideoListing
+
+_UCF101_NAME, _UCF101_TITLE = "ucf101", "UCF-101"
+_UCF101_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+_UCF101_LISTS = r"(train|test)list0?[123]\.txt|classInd\.txt"
+_UCF101_LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "splits")
+_UCF101_VIDEO_FOLDERS = ("UCF-101", "UCF101", "videos")
+
+
+@register(_UCF101_NAME, title=_UCF101_TITLE)
+def list_ucf101(root: Path, source: DataSource) -> VideoListing:
+    """List UCF-101; see `registry.list_dataset`."""
+    split_number = source.official_split
+    patterns = {word: (rf"{word}list0?{split_number}\.txt",) for word in _UCF101_SPLITS}
+    patterns["classes"] = (r"classInd\.txt",)
+    lists = find_lists(root, patterns, needed=tuple(_UCF101_SPLITS), inner=_UCF101_LIST_FOLDERS)
+    if lists is None:
+        raise lists_not_found(
+            root,
+            title=_UCF101_TITLE,
+            lists=f"ucfTrainTestlist/trainlist0{split_number}.txt and testlist0{split_number}.txt",
+            videos="the folder UCF-101",
+            outer=find_beside(
+                root, patterns, needed=tuple(_UCF101_SPLITS), inner=_UCF101_LIST_FOLDERS
+            ),
+        )
+    reading = Reading()
+    numbered = _read_class_numbers(lists, reading)
+    for word, split in _UCF101_SPLITS.items():
+        if word in lists.files:
+            _read_ucf101_list(lists.files[word], split, numbered, reading)
+        else:
+            reading.notes.append(f"no {word}list0{split_number}.txt: its videos are left out")
+    classes = _ucf101_classes(numbered, reading, source)
+    folders = folders_near(root, lists, _UCF101_VIDEO_FOLDERS)
+    index = VideoIndex(any_case=True)
+    for folder in folders:
+        index.add_class_folders(folder)
+    found = find_videos(reading, index.find, classes=set(classes.names), looked_in=folders)
+    return found.listing(root, classes, lists=named_like(lists.folder, _UCF101_LISTS))
+
+
+def _read_class_numbers(lists: FoundLists, reading: Reading) -> dict[int, str]:
+    numbered: dict[int, str] = {}
+    if "classes" not in lists.files:
+        return numbered
+    for place, line in read_lines(lists.files["classes"]):
+        number, _, name = line.partition(" ")
+        if not number.isdecimal() or not name.strip():
+            reading.malformed(place, f"{line!r} is no number and class")
+        elif numbered.setdefault(int(number), name.strip()) != name.strip():
+            reading.malformed(place, f"number {number} is also {numbered[int(number)]!r}")
+    return numbered
+
+
+def _read_ucf101_list(path: Path, split: Split, numbered: dict[int, str], reading: Reading) -> None:
+    spelled = {name.casefold(): name for name in numbered.values()}
+    for place, line in read_lines(path):
+        name, more = split_video(line)
+        if name.count("/") != 1 or len(more) > 1 or not all(word.isdecimal() for word in more):
+            reason = f"{line!r} is not Class/video.avi and a number at most"
+            reading.malformed(place, reason, split=split)
+            continue
+        folder = name.split("/")[0]
+        class_name = spelled.get(folder.casefold(), folder)
+        entry = ListEntry(name, class_name, split, place)
+        if more and numbered and numbered.get(int(more[0])) != class_name:
+            given = numbered.get(int(more[0]), "no class")
+            reading.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
+            continue
+        reading.entries.append(entry)
+
+
+def _ucf101_classes(
+    numbered: dict[int, str], reading: Reading, source: DataSource
+) -> OrderedClasses:
+    if numbered:
+        labels = [numbered[number] for number in sorted(numbered)]
+        return from_labels_file(_UCF101_NAME, labels, source.class_order)
+    return from_lists(
+        _UCF101_NAME,
+        (entry.class_name for entry in reading.entries),
+        source.class_order,
+        labels_file="classInd.txt",
+    )
+
+
+_HMDB51_NAME, _HMDB51_TITLE = "hmdb51", "HMDB-51"
+_HMDB51_LIST_FOLDERS = (
+    "testTrainMulti_7030_splits",
+    "test_train_splits/testTrainMulti_7030_splits",
+    "test_train_splits",
+    "splits",
+)
+_HMDB51_VIDEO_FOLDERS = ("hmdb51_org", "hmdb51", "videos")
+_HMDB51_FLAGS: dict[str, Split | None] = {"0": None, "1": "train", "2": "test"}
+
+
+@register(_HMDB51_NAME, title=_HMDB51_TITLE)
+def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
+    """List HMDB-51; see `registry.list_dataset`."""
+    name = rf"(.+)_test_split{source.official_split}\.txt"
+    patterns = {"any": (name,)}
+    lists = find_lists(root, patterns, needed=("any",), inner=_HMDB51_LIST_FOLDERS)
+    if lists is None:
+        raise lists_not_found(
+            root,
+            title=_HMDB51_TITLE,
+            lists=f"testTrainMulti_7030_splits/<class>_test_split{source.official_split}.txt",
+            videos="the class folders (or hmdb51_org)",
+            outer=find_beside(root, patterns, needed=("any",), inner=_HMDB51_LIST_FOLDERS),
+        )
+    reading, files = Reading(), _lists_of_classes(lists.folder, name)
+    for class_name, path in files.items():
+        _read_hmdb51_list(path, class_name, reading)
+    classes = tuple(sorted(files))
+    folders = folders_near(root, lists, _HMDB51_VIDEO_FOLDERS)
+    index = VideoIndex()
+    for folder in folders:
+        index.add_class_folders(folder)
+    found = find_videos(reading, index.find, classes=set(classes), looked_in=folders)
+    ordered = OrderedClasses(classes, differences(_HMDB51_NAME, classes))
+    return found.listing(root, ordered, lists=named_like(lists.folder, r".+_test_split[123]\.txt"))
+
+
+def _lists_of_classes(folder: Path, pattern: str) -> dict[str, Path]:
+    matches = [(re.fullmatch(pattern, entry.name), entry) for entry in scan(folder)]
+    return {match[1]: Path(entry.path) for match, entry in matches if match is not None}
+
+
+def _read_hmdb51_list(path: Path, class_name: str, reading: Reading) -> None:
+    for place, line in read_lines(path):
+        name, flags = split_video(line)
+        if len(flags) != 1 or flags[0] not in _HMDB51_FLAGS:
+            reading.malformed(place, f"{line!r} is not a video and 0, 1 or 2")
+            continue
+        split = _HMDB51_FLAGS[flags[0]]
+        if split is not None:
+            key = f"{class_name}/{name}"
+            reading.entries.append(ListEntry(key, class_name, split, place))

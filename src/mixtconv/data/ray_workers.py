@@ -1,0 +1,198 @@
+"""Working on many things through Ray Data: in processes of this machine or of a whole cluster.
+
+Ray's workers do what the threads of `parallel.in_parallel` do, with the same function. Items go to
+them in small groups. A worker that dies is started again and its group is done again; whoever
+writes files must do so whole or not at all. An item at which workers die again and again, such as a
+file that crashes its reader, is given up with an error of its own.
+"""
+
+import logging
+import os
+import pickle
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mixtconv.data.parallel import WorkersDiedError, usable_cores
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+MOST_ITEMS_OF_A_GROUP = 16
+"""Items that one task of Ray works on: more cost less to hand out, and more to do again."""
+
+GROUPS_OF_A_WORKER = 4
+"""Groups of every worker, at least, so that all are done at about the same time."""
+
+MOST_DEATHS = 3
+"""Workers that may die at an item before it is given up."""
+
+_STORE_BYTES = 256 * 2**20
+"""Shared memory of a Ray of our own: items and outcomes are small."""
+
+
+def in_ray(
+    items: Iterable[Item],
+    work: Callable[[Item], Outcome],
+    *,
+    workers: int | None,
+    device: str = "cpu",
+) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
+    """Work on all items and give each with its outcome, in the order in which they are done.
+
+    The Ray at `RAY_ADDRESS` is used; without that variable one is started on this machine for the
+    while. Where the generator is closed early, the workers are ended. The outcome of an item raises
+    `WorkersDiedError` where workers keep dying at it.
+
+    Args:
+        items: what to work on; they, the work and its outcomes are pickled.
+        work: the work on one; every worker has one copy, for all its items.
+        workers: processes; by default one a core of Ray's, or one a GPU where the work takes one.
+        device: `cpu`, `cuda` (each worker gets a GPU), or `auto` (where Ray has GPUs).
+
+    Raises:
+        ValueError: Ray is not installed.
+        OSError: Ray cannot be reached, or has failed.
+    """
+    ray = import_ray()
+    todo = list(items)
+    if not todo:
+        return
+    with _running(ray, workers):
+        resources = ray.cluster_resources()
+        num_gpus = int(device == "cuda" or (device == "auto" and resources.get("GPU", 0) >= 1))
+        most = int(resources.get("GPU" if num_gpus else "CPU", 1))
+        size = min(workers or max(most, 1), len(todo))
+        per_group = len(todo) // (GROUPS_OF_A_WORKER * size)
+        num_groups = -(-len(todo) // min(max(per_group, 1), MOST_ITEMS_OF_A_GROUP))
+        rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(todo)]
+        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
+        outcomes = ray.data.from_items(rows, override_num_blocks=num_groups).map_batches(
+            _Worker,
+            fn_constructor_args=(work, attempts, Path.cwd()),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            num_gpus=num_gpus,
+        )
+        for group in outcomes.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            for row in group.to_pylist():
+                yield todo[row["number"]], _as_future(*pickle.loads(row["outcome"]))
+
+
+class _Attempts:
+    """Counts for all workers how often an item was begun without coming to an end."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        """Note that an item is begun, and return how often it was begun before in vain."""
+        self._begun[number] += 1
+        return self._begun[number] - 1
+
+    def end(self, number: int) -> None:
+        """Note that an item has come to an end."""
+        del self._begun[number]
+
+
+class _Worker:
+    """A process of Ray's with its copy of the work."""
+
+    def __init__(self, work: Callable[[Any], Any], attempts: Any, folder: Path) -> None:
+        with suppress(OSError):  # not there on this machine: then full paths alone are found
+            os.chdir(folder)
+        self.work = work
+        self.attempts = attempts
+
+    def __call__(self, group: Any) -> Any:
+        """A table of numbers and items becomes one of numbers and outcomes."""
+        import pyarrow  # noqa: PLC0415
+
+        outcomes = [
+            pickle.dumps(self._try(number.as_py(), item.as_py()))
+            for number, item in zip(group["number"], group["item"], strict=True)
+        ]
+        return pyarrow.table(
+            {"number": group["number"], "outcome": pyarrow.array(outcomes, pyarrow.binary())}
+        )
+
+    def _try(self, number: int, item: bytes) -> tuple[Any, Exception | None]:
+        import ray  # noqa: PLC0415
+
+        num_deaths = ray.get(self.attempts.begin.remote(number))
+        if num_deaths >= MOST_DEATHS:
+            return None, WorkersDiedError(f"{num_deaths} workers of Ray died at it")
+        try:
+            return self.work(pickle.loads(item)), None
+        except Exception as error:  # raised where the outcome is asked for
+            return None, error
+        finally:
+            self.attempts.end.remote(number)
+
+
+def _as_future(value: Any, error: Exception | None) -> "Future[Any]":
+    outcome: Future[Any] = Future()
+    if error is None:
+        outcome.set_result(value)
+    else:
+        outcome.set_exception(error)
+    return outcome
+
+
+@contextmanager
+def _running(ray: Any, workers: int | None) -> Iterator[None]:
+    """Ray, started or joined for the while; one that the caller has joined stays joined."""
+    _quiet(ray)
+    if ray.is_initialized():
+        yield
+        return
+    options = {"logging_level": "error", "log_to_driver": False}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options |= {
+            "address": "local",
+            "num_cpus": workers or usable_cores(),
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+        }
+    ray.init(**options)
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OSError(f"Ray has failed ({reason}); what is done stays done") from error
+    finally:
+        ray.shutdown()  # ends the workers, those in a cluster as well
+
+
+def _quiet(ray: Any) -> None:
+    """Keep Ray Data's bars and notes out of what the commands say."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def import_ray() -> Any:
+    """Ray with Ray Data.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import ray  # noqa: PLC0415
+        import ray.data  # noqa: PLC0415
+    except ImportError as error:
+        raise ValueError(
+            "--engine ray needs Ray Data, which is not installed: pip install 'mixtconv[ray]'"
+        ) from error
+    return ray

@@ -1,0 +1,48 @@
+"""ONNX files, run by ONNX Runtime on the CPU."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mixtconv.inference.engines.base import (
+    METADATA_KEY,
+    Array,
+    Description,
+    Engine,
+    Sizes,
+    import_engine,
+)
+
+
+class OnnxEngine(Engine):
+    """A network in ONNX Runtime; see `engine.open_engine`."""
+
+    def __init__(self, path: Path, num_threads: int | None = None) -> None:
+        runtime = import_engine("onnxruntime", path)
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        if num_threads is not None:
+            options.intra_op_num_threads = num_threads
+        states = runtime.capi.onnxruntime_pybind11_state
+        damage = (states.InvalidProtobuf, states.InvalidGraph, states.Fail, states.InvalidArgument)
+        try:
+            self._session = runtime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except (*damage, states.NoSuchFile, states.NotImplemented) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} cannot be read by ONNX Runtime: {reason}") from error
+        about = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        inputs, outputs = (
+            {each.name: _sizes(each.shape) for each in part}
+            for part in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        super().__init__(path, Description.from_json(about, path), inputs, outputs)
+        self._outputs = list(outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))
+
+
+def _sizes(shape: Sequence[int | str | None]) -> Sizes:
+    """Without the batch; a size that is not fixed has a name."""
+    return tuple(size if isinstance(size, int) else None for size in shape[1:])

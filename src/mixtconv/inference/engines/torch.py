@@ -1,0 +1,71 @@
+"""Programs of torch.export (`.pt2`), run by torch; this package is not needed for it."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixtconv.inference.engines.base import (
+    METADATA_KEY,
+    Array,
+    Description,
+    Engine,
+    Sizes,
+    import_engine,
+)
+
+
+class TorchEngine(Engine):
+    """A network of torch.export; see `engine.open_engine`."""
+
+    def __init__(self, path: Path) -> None:
+        self._torch = torch = import_engine("torch", path)
+        if not _is_program(path):
+            raise ValueError(f"{path} cannot be read by torch.export: it is no archive of it")
+        extra = {METADATA_KEY: ""}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                program = torch.export.load(str(path), extra_files=extra)
+        except Exception as error:  # whatever is in a zip file that is not ours
+            reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
+        description = Description.from_json(extra[METADATA_KEY] or None, path)
+        self._inputs, self._outputs = list(description.inputs), list(description.outputs)
+        signature = program.graph_signature
+        inputs, outputs = (  # by their order: they have no names of their own
+            dict(zip(names, _sizes(program, values), strict=False))
+            for names, values in (
+                (self._inputs, signature.user_inputs),
+                (self._outputs, signature.user_outputs),
+            )
+        )
+        super().__init__(path, description, inputs, outputs)
+        self._network = program.module()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        given = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
+        with self._torch.inference_mode():
+            results = self._network(*given)
+        results = (results,) if isinstance(results, self._torch.Tensor) else results
+        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+
+
+_MEMBERS = ("archive_format", "serialized_exported_program.json")
+"""Files that every archive of torch.export has one of, by torch's version."""
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] in _MEMBERS for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _sizes(program: Any, names: Sequence[str]) -> Iterator[Sizes]:
+    """Of inputs or outputs by their names in the graph, without the batch."""
+    values = {node.name: getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes}
+    for name in names:
+        yield tuple(size if isinstance(size, int) else None for size in values[name][1:])

@@ -1,0 +1,173 @@
+"""A recogniser whose network takes the clip as a whole, as networks of 3D convolutions do.
+
+Several recognisers as one: each sees its part of a clip, and their logits are averaged.
+
+Two are published. ECO En Lite (arXiv 1804.09066) is four ECO Lite networks over 16, 20, 24 and 32
+frames of a video. Two-stream networks (arXiv 1406.2199) are one over pictures and one over optical
+flow, as those of TRN (arXiv 1711.08496).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.spec import SNIPPETS, ModelSpec
+
+
+class ClipClassifier(VideoClassifier):
+    """Logits of a clip, from one feature of it: (B, T, C, H, W) -> (B, num_classes).
+
+    Args:
+        backbone: clips (B, T, C, H, W) to features (B, D), or to feature maps (B, D, T', H', W'),
+            of which the average is taken.
+        num_features: D.
+        spec: as in `VideoClassifier`; settings of temporal operations, which it does not have, are
+            left alone.
+        frames_multiple: the network takes clips of a multiple of so many frames.
+        length_is_fixed: whether it is made for `spec.num_frames` alone.
+        head: as in `VideoClassifier`.
+
+    Raises:
+        ValueError: clips of another number of frames, or settings of a temporal operation.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_features: int,
+        spec: ModelSpec,
+        *,
+        frames_multiple: int = 1,
+        length_is_fixed: bool = False,
+        head: nn.Module | None = None,
+    ) -> None:
+        refuse_placement(spec)
+        _check_multiple(spec.name, spec.num_frames, frames_multiple)
+        super().__init__(backbone, num_features, spec, head=head)
+        self.frames_multiple = frames_multiple
+        self.length_is_fixed = length_is_fixed
+
+    def forward_features(self, video: Tensor) -> Tensor:
+        """The feature of the clip as that of a single place: (B, T, C, H, W) -> (B, 1, D)."""
+        self.check_length(video)
+        features = self.backbone(video)  # (B, D, ...)
+        if features.ndim > 2:
+            features = features.flatten(2).mean(dim=2)
+        return features[:, None]  # (B, 1, D)
+
+    def networks(self) -> Iterator[tuple[nn.Module, str]]:
+        """The networks of its backbone where that has `parts`, else the backbone."""
+        parts = getattr(self.backbone, "parts", ())
+        yield from ((self.backbone, part) for part in parts)
+        if not parts:
+            yield self, "backbone"
+
+    def set_num_frames(self, num_frames: int) -> None:
+        _check_multiple(self.spec.name, num_frames, self.frames_multiple)
+        super().set_num_frames(num_frames)
+
+
+def refuse_placement(spec: ModelSpec) -> None:
+    """Raise ValueError for settings of a temporal operation, of a recogniser that has none."""
+    plain = ModelSpec(spec.name, spec.classes)
+    for setting in ("position", "stages", "block_step", "causal", "shift_fraction"):
+        if getattr(spec, setting) != getattr(plain, setting):
+            raise ValueError(
+                f"{spec.name} has no temporal operation that {setting}={getattr(spec, setting)!r} "
+                "could mean; leave it out"
+            )
+
+
+def _check_multiple(name: str, num_frames: int, multiple: int) -> None:
+    if num_frames % multiple:
+        raise ValueError(
+            f"num_frames is {num_frames}; {name} takes clips of a multiple of {multiple} frames"
+        )
+
+
+def shared_out(counts: Sequence[int]) -> list[list[int]]:
+    """Share the frames of a clip out among networks, so that each gets some of all its parts.
+
+    Args:
+        counts: frames of each network.
+
+    Returns:
+        For each network its frames, in order; every frame of the clip goes to one network, and
+        those of a network are as evenly spread as that permits.
+
+    >>> shared_out([2, 4])
+    [[1, 4], [0, 2, 3, 5]]
+    """
+    wanted = sorted(
+        ((place + 0.5) / count, network)
+        for network, count in enumerate(counts)
+        for place in range(count)
+    )
+    return [
+        [frame for frame, (_, owner) in enumerate(wanted) if owner == network]
+        for network in range(len(counts))
+    ]
+
+
+class EnsembleClassifier(VideoClassifier, ABC):
+    """The average of the logits of members: (B, T, C, H, W) -> (B, num_classes).
+
+    Args:
+        members: recognisers of the same classes.
+        spec: of the whole.
+    """
+
+    length_is_fixed = True
+
+    def __init__(self, members: Sequence[VideoClassifier], spec: ModelSpec) -> None:
+        super().__init__(nn.ModuleList(members), 0, spec, head=nn.Identity())
+
+    @property
+    def members(self) -> list[VideoClassifier]:
+        """The recognisers that it is made of."""
+        return [
+            member for member in self.backbone.children() if isinstance(member, VideoClassifier)
+        ]
+
+    @abstractmethod
+    def parts(self, video: Tensor) -> list[Tensor]:
+        """What each member sees of clips (B, T, C, H, W)."""
+
+    def forward_frames(self, video: Tensor) -> Tensor:
+        """Logits of each member: (B, T, C, H, W) -> (B, members, num_classes)."""
+        self.check_length(video)
+        pairs = zip(self.members, self.parts(video), strict=True)
+        return torch.stack([member(part) for member, part in pairs], dim=1)
+
+    def forward_features(self, video: Tensor) -> Tensor:
+        """Features of the members, averaged over their frames: (B, 1, sum of all D)."""
+        self.check_length(video)
+        pairs = zip(self.members, self.parts(video), strict=True)
+        features = [member.forward_features(part).mean(dim=1) for member, part in pairs]
+        return torch.cat(features, dim=1)[:, None]  # (B, 1, sum of D)
+
+    def networks(self) -> Iterator[tuple[nn.Module, str]]:
+        for member in self.members:
+            yield from member.networks()
+
+
+class FrameEnsemble(EnsembleClassifier):
+    """Members that see different frames of a clip (see `shared_out`)."""
+
+    def __init__(self, members: Sequence[VideoClassifier], spec: ModelSpec) -> None:
+        super().__init__(members, spec)
+        self.frames = shared_out([member.num_frames for member in members])
+
+    def parts(self, video: Tensor) -> list[Tensor]:
+        return [video[:, frames] for frames in self.frames]
+
+
+class TwoStream(EnsembleClassifier):
+    """A member that sees pictures and one that sees optical flow, of the same places in time."""
+
+    def parts(self, video: Tensor) -> list[Tensor]:
+        channels = [SNIPPETS[member.spec.modality].in_channels for member in self.members]
+        return list(video.split(channels, dim=2))

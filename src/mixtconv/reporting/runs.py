@@ -1,0 +1,184 @@
+"""`mixtconv report`: from the folders of runs to a page."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mixtconv._names import count_of
+from mixtconv.data.catalog import default_split
+from mixtconv.data.dataset import Unreadable
+from mixtconv.evaluation.settings import Reading, SplitChoice
+from mixtconv.reporting.content import make_report
+from mixtconv.reporting.inputs import find_data, find_runs
+from mixtconv.reporting.scored_runs import Progress, ScoredRuns, score_runs
+from mixtconv.reporting.settings import ReportData, ReportScale
+from mixtconv.visualization.drawing import check_picture_path
+from mixtconv.visualization.number_text import joined
+from mixtconv.visualization.report.page import write_report
+
+MAX_NAMES_IN_TITLE = 4
+
+
+@dataclass(frozen=True)
+class RunsReport:
+    """The page and what it says of the scores."""
+
+    path: Path
+    data: str
+    """The videos as the user named them."""
+    scored: ScoredRuns
+
+    @property
+    def num_videos(self) -> int:
+        return self.scored.runs[0].evaluation.num_videos
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Videos that any of the models could not read."""
+        found = {
+            video.path: video
+            for run in self.scored.runs
+            for evaluation in run.evaluations
+            for video in evaluation.unreadable
+        }
+        return tuple(found.values())
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about what is missing on the page."""
+        remarks = [f"{run.name}: {text}" for run in self.scored.runs for text in run.run.remarks]
+        return remarks + list(self.scored.maps.notes if self.scored.maps else ())
+
+    @property
+    def columns(self) -> list[str]:
+        """Heads of the table for people."""
+        protocols = [evaluation.protocol for evaluation in self.scored.runs[0].evaluations]
+        scores = [f"{name} % {protocol}" for protocol in protocols for name in ("top-1", "top-5")]
+        return ["run", "model", "params", "MACs", *scores, "neighbourhood %"]
+
+    @property
+    def rows(self) -> list[list[object]]:
+        """Rows of the table for people."""
+        near = self._neighbourhoods()
+        return [
+            [
+                run.name,
+                run.spec.name,
+                run.complexity.params,
+                run.complexity.macs,
+                *(
+                    value
+                    for evaluation in run.evaluations
+                    for value in (evaluation.accuracy.top1, evaluation.accuracy.top5)
+                ),
+                near.get(run.name, float("nan")),
+            ]
+            for run in self.scored.runs
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv report --format json` prints them."""
+        near = self._neighbourhoods()
+        return {
+            "report": str(self.path),
+            "data": self.data,
+            "num_videos": self.num_videos,
+            "runs": [
+                {
+                    "name": run.name,
+                    "model": run.spec.name,
+                    "file": str(run.run.model),
+                    "params": run.complexity.params,
+                    "macs": run.complexity.macs,
+                    "epochs": None if run.run.epochs is None else len(run.run.epochs),
+                    "scores": [
+                        {
+                            "protocol": evaluation.protocol,
+                            "top1": evaluation.accuracy.top1,
+                            "top5": evaluation.accuracy.top5,
+                            "mean_class_accuracy": evaluation.accuracy.mean_class_accuracy,
+                        }
+                        for evaluation in run.evaluations
+                    ],
+                    "neighbourhood_accuracy": near.get(run.name),
+                }
+                for run in self.scored.runs
+            ],
+            "remarks": self.remarks,
+            "unreadable": [
+                {"path": video.path, "reason": video.reason} for video in self.unreadable
+            ],
+        }
+
+    def _neighbourhoods(self) -> dict[str, float]:
+        """Neighbourhood accuracies by run, where they are defined."""
+        maps = self.scored.maps.maps if self.scored.maps else ()
+        return {item.name: item.accuracy for item in maps if math.isfinite(item.accuracy)}
+
+
+def report_runs(
+    runs: Sequence[str | Path],
+    data: ReportData,
+    out: str | Path,
+    *,
+    reading: Reading,
+    scale: ReportScale,
+    title: str | None = None,
+    seed: int = 0,
+    progress: Progress,
+) -> RunsReport:
+    """Score training runs on the same videos, and write a page about them.
+
+    Args:
+        runs: folders of runs, or model files.
+        data: the videos; by default those that the runs were trained with.
+        out: file of the page.
+        reading: which of the videos, and how they are read; by default those that the runs held
+            out, of other videos those that `evaluate_model` takes.
+        scale: how much stands on the page.
+        title: of the page.
+        seed: seed of the choice of clips for the maps, and of these.
+        progress: makes a bar for a stage.
+
+    Raises:
+        ValueError: runs or data that cannot be used, runs of other classes or videos.
+        OSError: the page cannot be written.
+    """
+    path = check_picture_path(out, [".html"])
+    found, classes = find_runs(runs)
+    source = find_data(found, data)
+    split = reading.split
+    if split is None:  # of what a run was trained on, only what it held out says something
+        split = "val" if data.data is None else default_split(source, classes=classes)
+    scored = score_runs(
+        found, source, reading=replace(reading, split=split), scale=scale, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    name = source.data if source.root is None else f"{source.data} in {source.root}"
+    report = make_report(
+        scored,
+        title=title or f"{_listed(list(found))} on {name}",
+        intro=[_intro(scored, name, split)],
+        num_examples=scale.num_examples,
+    )
+    return RunsReport(write_report(report, path), name, scored)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return joined(names) if len(names) <= MAX_NAMES_IN_TITLE else f"{len(names)} models"
+
+
+_SPLITS: dict[SplitChoice, str] = {
+    "val": "those held out for validation",
+    "train": "those for training",
+    "test": "its test split",
+    "all": "all that there are, also any that a model was trained on",
+}
+
+
+def _intro(scored: ScoredRuns, data: str, split: SplitChoice) -> str:
+    models = count_of(len(scored.runs), "model")
+    videos = count_of(scored.runs[0].evaluation.num_videos, "video")
+    return f"{models} scored on {videos} of {data}: {_SPLITS[split]}."

@@ -1,0 +1,1 @@
+"""Reading video: exact frames, times, windows and live sources, as arrays; imports no torch."""

@@ -1,0 +1,249 @@
+"""How pictures of optical flow are named and where they lie, told from names alone.
+
+A field of flow is two grey pictures, x and y, in one of these layouts:
+
+- beside each other: `flow_x_00001.jpg` and `flow_y_00001.jpg` in the video's folder (TSN,
+  denseflow), also `x_00001.jpg` and `y_00001.jpg`, or with the video's number in front
+  (`000012-x_00001.jpg`). Pictures of the video may lie in the same folder under other names;
+- in two trees: `u/<...>/<video>/frame000001.jpg` is x, the same below `v/` is y. The folder that
+  holds `u` and `v` holds no other folder, so that classes of these names are not taken for flow.
+
+A folder of pictures, one a frame, read as a video.
+
+Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`).
+Where all names are numbers with a common beginning (`img_00001.jpg`), numbering may start
+anywhere but must have no gap: a missing frame is an error that names it, never replaced by a
+neighbour. Pictures of optical flow in the folder are not frames of the video; see `flow_names.py`.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from mixtconv.video.pictures import UnreadableVideoError
+
+_NAME = re.compile(r"(flow_|\d+-|)([xy])_(\d+)\.[^.]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SortedNames:
+    """The pictures of a folder, those of flow apart; each in the order given."""
+
+    pictures: tuple[str, ...]
+    """Pictures of the video itself."""
+    x: dict[int, str]
+    """Flow to the right, by number."""
+    y: dict[int, str]
+    """Flow downwards, by number."""
+
+
+def sort_names(names: Sequence[str]) -> SortedNames:
+    """Tell pictures of flow by their names; `x_` alone, without a `y_`, means nothing.
+
+    >>> sort_names(["flow_x_1.jpg", "flow_y_1.jpg", "img_1.jpg"])
+    SortedNames(pictures=('img_1.jpg',), x={1: 'flow_x_1.jpg'}, y={1: 'flow_y_1.jpg'})
+    >>> sort_names(["x_1.jpg", "x_2.jpg"]).pictures
+    ('x_1.jpg', 'x_2.jpg')
+    """
+    matches = {name: match for name in names if (match := _NAME.fullmatch(name)) is not None}
+    components = {match[2].lower() for match in matches.values()}
+    flow = {
+        name: match
+        for name, match in matches.items()
+        if len(components) == 2 or match[1].lower() == "flow_"
+    }
+    x = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "x"}
+    y = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "y"}
+    return SortedNames(tuple(name for name in names if name not in flow), x, y)
+
+
+def has_flow_trees(folder: Path) -> bool:
+    """Whether a folder is that of two trees: of folders it holds `u` and `v` alone."""
+    if not (folder / "u").is_dir() or not (folder / "v").is_dir():
+        return False
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return {entry.name for entry in entries if entry.is_dir()} == {"u", "v"}
+
+
+def flow_twins(folder: str | Path) -> tuple[Path, Path] | None:
+    """The folders of x and y if the given one is a video's in either of two trees."""
+    path = Path(folder)
+    parts = path.parts
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] in ("u", "v") and has_flow_trees(Path(*parts[:place])):
+            twins = [Path(*parts[:place], side, *parts[place + 1 :]) for side in ("u", "v")]
+            return twins[0], twins[1]
+    return None
+
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_FLOW = (
+    "it holds optical flow, not pictures of the video; give the videos themselves, or train with "
+    "--modality flow"
+)
+_DIGITS = re.compile(r"(\d+)")
+_NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorts names so that numbers inside them count as numbers.
+
+    >>> natural_order(["10.jpg", "9.jpg", "00001.jpg"])
+    ['00001.jpg', '9.jpg', '10.jpg']
+    """
+
+    def key(name: str) -> tuple[list[tuple[int, str]], str]:
+        parts = _DIGITS.split(name)
+        return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
+
+    return sorted(names, key=key)
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """Lists the pictures of a folder in the order of the frames; empty if it holds none."""
+    return [Path(folder, name) for name in picture_names(folder)]
+
+
+def list_frames(folder: str | Path) -> list[str]:
+    """Lists the frames of a folder by name; raises where there are none or some are missing."""
+    pictures = sort_names(picture_names(folder)).pictures
+    if not pictures:
+        _refuse_no_frames(folder)
+    if flow_twins(folder) is not None:
+        raise UnreadableVideoError(folder, _FLOW)
+    return _in_order(folder, pictures)
+
+
+def list_numbered(folder: str | Path) -> list[str]:
+    """Lists all pictures of a folder, whatever they show; as `list_frames`."""
+    names = picture_names(folder)
+    if not names:
+        _refuse_no_frames(folder)
+    return _in_order(folder, names)
+
+
+def _refuse_no_frames(folder: str | Path) -> NoReturn:
+    if picture_names(folder):
+        raise UnreadableVideoError(folder, _FLOW)
+    raise UnreadableVideoError(
+        folder, f"the folder holds no pictures ({', '.join(PICTURE_SUFFIXES)})"
+    )
+
+
+def _in_order(folder: str | Path, names: Sequence[str]) -> list[str]:
+    """The names, which are in order; raises where their numbers say that some are missing."""
+    matches = [_NUMBERED.fullmatch(name) for name in names]
+    numbered = [match for match in matches if match is not None]
+    if len(numbered) < len(names) or len({match[1] for match in numbered}) > 1:
+        return list(names)
+    check_numbers(folder, [int(match[2]) for match in numbered], "frames")
+    return list(names)
+
+
+def check_numbers(folder: str | Path, numbers: Sequence[int], things: str) -> None:
+    """Raises where numbers, in order, come twice or leave a gap."""
+    if len(set(numbers)) < len(numbers):
+        twice = next(n for n, after in pairwise(numbers) if n == after)
+        raise UnreadableVideoError(
+            folder, f"of {things}, {twice} is there twice; leave one file for each number"
+        )
+    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
+    if missing:
+        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise UnreadableVideoError(
+            folder,
+            f"{len(missing)} of {things} {numbers[0]} to {numbers[-1]} missing: {named}; "
+            "extract them again or number them without gaps",
+        )
+
+
+def picture_names(folder: str | Path) -> list[str]:
+    """Names of the pictures of a folder in the order of the frames."""
+    # Names and not paths: this is done for every clip, and a path takes as long as ten names.
+    names = (entry.name for entry in os.scandir(folder))
+    return natural_order(
+        name
+        for name in names
+        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    )
+
+
+def load_pictures(
+    folder: str | Path,
+    names: Sequence[str],
+    indices: Sequence[int],
+    *,
+    mode: Literal["RGB", "L"] = "RGB",
+    least_short_side: int | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Loads the frames of the given numbers, `(T, H, W, 3)`; all must be of one size.
+
+    With `mode` "L" they are grey, `(T, H, W, 1)`. `names` are those of all frames, from
+    `list_frames`. The size asked for is that of the first picture, so that the result does not
+    depend on which frames are read. With `least_short_side` pictures are reduced, as
+    `video.read_clip` says.
+    """
+    first = Path(folder, names[0])
+    size = _size(first)
+    reduction = _reduction(min(size), least_short_side)
+    rows = {index: row for row, index in enumerate(sorted(set(indices)))}
+    pictures = [_load_picture(Path(folder, names[i]), first, size, reduction, mode) for i in rows]
+    return np.stack([pictures[rows[index]] for index in indices])  # (T, H, W, C)
+
+
+def _load_picture(
+    path: Path, first: Path, size: tuple[int, int], reduction: int, mode: str
+) -> npt.NDArray[np.uint8]:
+    """Loads one picture upright, `(H, W, C)`; a JPEG is reduced in decoding."""
+    try:
+        with Image.open(path) as image:
+            height, width = _upright_size(image)
+            if (height, width) == size:
+                image.draft(mode, (image.width // reduction, image.height // reduction))
+                ImageOps.exif_transpose(image, in_place=True)
+                picture = image if image.mode == mode else image.convert(mode)
+                if reduction > 1 and (picture.height, picture.width) == size:  # not a JPEG
+                    picture = picture.reduce(reduction)
+                return np.atleast_3d(np.asarray(picture))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
+    raise UnreadableVideoError(
+        path,
+        f"the picture is {width}x{height} but the first of its folder, {first.name}, is "
+        f"{size[1]}x{size[0]}; all must be of one size",
+    )
+
+
+def _reduction(short_side: int, least_short_side: int | None) -> int:
+    """By how much pictures may be reduced, of what a JPEG decoder can do.
+
+    >>> _reduction(1080, 256), _reduction(256, 256), _reduction(1080, None)
+    (4, 1, 1)
+    """
+    if least_short_side is None:
+        return 1
+    return next(by for by in (8, 4, 2, 1) if short_side // by >= least_short_side or by == 1)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture, read from its header."""
+    try:
+        with Image.open(path) as image:
+            return _upright_size(image)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of a picture that is turned as its header says."""
+    sideways = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (image.width, image.height) if sideways else (image.height, image.width)

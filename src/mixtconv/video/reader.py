@@ -1,0 +1,175 @@
+"""Reading video by frame number, from files (through PyAV) and from folders of pictures.
+
+Frame i is the i-th picture of decoding the whole file from its start, whatever way it is reached
+by. The count in a file's header is not believed: packets are counted, and where decoding shows
+that some give no picture the pictures are counted. Without torch; tensors are `video.py`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtconv.video.decoding import (
+    decode_every,
+    decode_pictures,
+    decode_plain,
+    open_video,
+)
+from mixtconv.video.folder import list_frames, list_pictures, load_pictures
+from mixtconv.video.packet_table import KNOWN_TABLES, read_packet_table
+from mixtconv.video.pictures import Pictures, UnreadableVideoError, VideoInfo
+
+VIDEO_SUFFIXES = (
+    ".3gp",
+    ".avi",
+    ".flv",
+    ".gif",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".ogv",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+)
+
+
+def is_video(path: str | Path) -> bool:
+    """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
+
+    The content is not looked at. A folder counts if pictures (JPEG, PNG) lie directly in it.
+
+    >>> is_video("clips/0001.MP4"), is_video("labels.csv")
+    (True, False)
+    """
+    if Path(path).is_dir():
+        return bool(list_pictures(path))
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def probe_video(path: str | Path) -> VideoInfo:
+    """Reads the facts about a video: its packets are counted and its first picture is decoded."""
+    if Path(path).is_dir():
+        names = list_frames(path)
+        height, width = load_pictures(path, names, (0,)).shape[1:3]
+        return VideoInfo(len(names), width, height, None, "pictures")
+    with open_video(path) as (container, stream):
+        table = read_packet_table(container, stream)
+        rate = _average_rate(stream)
+        codec = stream.codec_context.name
+    first = _read_file(path, lambda num_frames: (0,), num_threads=1)
+    height, width = first.pixels.shape[1:3]
+    frames_per_second = float(rate) if rate else None
+    return VideoInfo(table.num_pictures, width, height, frames_per_second, codec)
+
+
+def read_pictures(
+    path: str | Path,
+    choose_indices: Callable[[int], Sequence[int]],
+    *,
+    num_threads: int = 0,
+    least_short_side: int | None = None,
+) -> Pictures:
+    """Reads the frames that a function of the number of frames chooses, upright.
+
+    `choose_indices` and `least_short_side` are as for `video.read_clip`; `num_threads` is the
+    decoder's, 0 as many as the codec likes.
+    """
+    if Path(path).is_dir():
+        names = list_frames(path)
+        indices = _checked(path, choose_indices(len(names)), len(names))
+        pixels = load_pictures(path, names, indices, least_short_side=least_short_side)
+        return Pictures(pixels, indices, len(names))
+    return _read_file(path, choose_indices, num_threads=num_threads)
+
+
+def iterate_frames(path: str | Path) -> Iterator[npt.NDArray[np.uint8]]:
+    """Reads all frames in order, one at a time, each uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        UnreadableVideoError: there is no frame, or a picture of a folder cannot be read.
+    """
+    if Path(path).is_dir():
+        names = list_frames(path)
+        for index in range(len(names)):
+            yield load_pictures(path, names, (index,))[0]
+        return
+    number = -1
+    for number, picture in enumerate(decode_every(path)):  # noqa: B007
+        yield picture
+    _refuse_no_picture(path, number + 1)
+
+
+def frame_rate(path: str | Path) -> Fraction | None:
+    """Average frames per second, None where the source does not say."""
+    if Path(path).is_dir():
+        return None
+    with open_video(path) as (_, stream):
+        return _average_rate(stream)
+
+
+def _average_rate(stream: Any) -> Fraction | None:
+    return stream.average_rate or stream.guessed_rate or None
+
+
+def _read_file(
+    path: str | Path, choose_indices: Callable[[int], Sequence[int]], *, num_threads: int
+) -> Pictures:
+    known = KNOWN_TABLES.get(path)
+    with open_video(path) as opened:
+        table = known or KNOWN_TABLES.read(path, *opened)
+        num_frames = table.num_pictures
+        _refuse_no_picture(path, num_frames)
+        indices = tuple(int(index) for index in choose_indices(num_frames))
+        if max(indices, default=0) >= num_frames:  # the packets may announce too few
+            num_frames = decode_plain(path, table, ()).num_pictures or 0
+            _refuse_no_picture(path, num_frames)
+            indices = _checked(path, choose_indices(num_frames), num_frames)
+        indices = _checked(path, indices, num_frames)
+        decoded = decode_pictures(
+            path,
+            table,
+            indices,
+            num_threads=num_threads,
+            opened=opened,
+            at_start=known is not None,
+        )
+    if decoded.num_pictures is not None:
+        KNOWN_TABLES.count(path, table, decoded.num_pictures)
+    if decoded.num_pictures not in (None, num_frames):
+        num_frames = decoded.num_pictures or 0
+        _refuse_no_picture(path, num_frames)
+        indices = _checked(path, choose_indices(num_frames), num_frames)
+        if not set(indices) <= set(decoded.pictures):
+            decoded = decode_plain(path, table, indices)
+    pixels = np.stack([decoded.pictures[index] for index in indices])  # (T, H, W, 3)
+    return Pictures(pixels, indices, num_frames)
+
+
+def _refuse_no_picture(path: str | Path, num_frames: int) -> None:
+    if num_frames == 0:
+        raise UnreadableVideoError(path, "not one picture in it can be decoded")
+
+
+def _checked(path: str | Path, indices: Sequence[int], num_frames: int) -> tuple[int, ...]:
+    """Makes sure that there is at least one index and that all are within the video."""
+    numbers = tuple(int(index) for index in indices)
+    if not numbers:
+        raise ValueError(f"{path}: got no frame to read; ask for at least one")
+    wrong = [number for number in numbers if not 0 <= number < num_frames]
+    if wrong:
+        raise ValueError(
+            f"{path}: got frame {wrong[0]}; its {num_frames} frames are 0 to {num_frames - 1}; "
+            "choose among these"
+        )
+    return numbers

@@ -1,0 +1,254 @@
+"""What the user names as a stream: a camera, a URL, a file, or raw frames on standard input.
+
+camera:0            the first camera                              live
+rtsp://..., udp://  a URL                                         live
+https://...         a URL; a file if it says how long it is       live or read completely
+clip.mp4            a file                                        read completely
+-                   raw RGB frames on standard input              read completely
+"""
+
+import re
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mixtconv.video.decoding import Picture, TimedFrame
+from mixtconv.video.live import (
+    DEFAULT_RATE,
+    BrokenSourceError,
+    LatestFrames,
+    SourceSettings,
+    StreamFrame,
+)
+from mixtconv.video.reader import frame_rate
+from mixtconv.video.windows import timed_frames
+
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+_SIZE = re.compile(r"(\d+)x(\d+)")
+
+
+class FrameSource:
+    """Frames of a stream in order: iterate over it once, in a `with` block.
+
+    Args:
+        name: what the user calls it.
+        frames: the frames; closed with the source.
+        live: the mailbox that drops what comes too fast, None for a source that is read completely.
+        frames_per_second: average rate, None if the source does not say.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        frames: Any,
+        *,
+        live: LatestFrames[TimedFrame] | None = None,
+        frames_per_second: float | None = None,
+    ) -> None:
+        self.name, self.frames_per_second = name, frames_per_second
+        self._frames, self._live = frames, live
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames are dropped where they come faster than they are taken."""
+        return self._live is not None
+
+    @property
+    def num_dropped(self) -> int:
+        """Frames that nobody took in time, so far."""
+        return 0 if self._live is None else self._live.num_dropped
+
+    def __iter__(self) -> Iterator[StreamFrame]:
+        return iter(self._frames)
+
+    def __enter__(self) -> "FrameSource":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._frames.close()
+
+
+def open_source(source: str, settings: SourceSettings | None = None) -> FrameSource:
+    """Open a stream by its name.
+
+    Raises:
+        ValueError: a camera, URL or file that is not there or cannot be read, a wrong size.
+    """
+    settings = settings or SourceSettings()
+    if source == "-":
+        return FrameSource(
+            "standard input",
+            _raw_frames(sys.stdin.buffer, settings),
+            frames_per_second=settings.input_fps,
+        )
+    if source.startswith("camera:"):
+        return _open_camera(source, settings)
+    if re.match(r"[a-z][a-z0-9+.-]+://", source):
+        return _open_url(source, settings)
+    if Path(source).is_dir():
+        raise ValueError(f"{source} is a folder; give a video file, a URL, camera:0, or -")
+    rate = frame_rate(source)
+    return FrameSource(
+        source,
+        _file_frames(source),
+        frames_per_second=None if rate is None else float(rate),
+    )
+
+
+def _file_frames(path: str) -> Iterator[StreamFrame]:
+    for frame in timed_frames(path):
+        yield StreamFrame(frame.to_rgb, frame.number, float(frame.start))
+
+
+class _Clock:
+    """Times from the first frame on; a frame without one comes a period after the one before."""
+
+    def __init__(self, frames_per_second: float) -> None:
+        self.period = 1 / frames_per_second
+        self.first: float | None = None
+        self.last = -self.period
+
+    def read(self, seconds: Fraction | None) -> float:
+        if seconds is None:
+            self.last += self.period
+        else:
+            self.first = float(seconds) if self.first is None else self.first
+            self.last = float(seconds) - self.first
+        return self.last
+
+
+def _raw_frames(stream: BinaryIO, settings: SourceSettings) -> Iterator[StreamFrame]:
+    match = _SIZE.fullmatch(settings.input_size or "")
+    if match is None or 0 in (width := int(match[1]), height := int(match[2])):
+        raise ValueError(
+            f"--input-size is {settings.input_size!r}; raw frames need WIDTHxHEIGHT, such as "
+            "640x480"
+        )
+    return _read_raw(stream, width, height, settings.input_fps)
+
+
+def _read_raw(
+    stream: BinaryIO, width: int, height: int, frames_per_second: float
+) -> Iterator[StreamFrame]:
+    number, size = 0, width * height * 3
+    while data := stream.read(size):
+        if len(data) < size:
+            failure = BrokenSourceError if number else ValueError
+            raise failure(
+                f"standard input ended in the middle of frame {number}: {len(data)} of the {size} "
+                f"bytes of a {width}x{height} RGB frame; is --input-size right?"
+            )
+        picture = np.frombuffer(bytearray(data), dtype=np.uint8).reshape(height, width, 3)
+        yield StreamFrame(partial(_same, picture), number, number / frames_per_second)
+        number += 1
+    if number == 0:
+        raise ValueError("standard input is empty; pipe raw RGB frames (rgb24) into it")
+
+
+def _same(picture: Picture) -> Picture:
+    return picture
+
+
+def _open_camera(source: str, settings: SourceSettings) -> FrameSource:
+    number = source.removeprefix("camera:")
+    if not number.isdecimal():
+        raise ValueError(f"the source is {source!r}; cameras are camera:0, camera:1, ...")
+    if sys.platform not in _CAMERAS:
+        raise ValueError(
+            f"cameras cannot be opened by number on {sys.platform}; pipe raw frames into '-', or "
+            "give the URL of the camera"
+        )
+    driver, device = _CAMERAS[sys.platform]
+    container = _open_container(source, device.format(number), driver, settings)
+    return _live_source(source, container, settings)
+
+
+def _open_url(source: str, settings: SourceSettings) -> FrameSource:
+    container = _open_container(source, source, None, settings)
+    is_file = source.startswith(("http", "file")) and container.duration is not None
+    if not is_file:
+        return _live_source(source, container, settings)
+    stream = container.streams.video[0]
+    rate = stream.average_rate
+    return FrameSource(
+        source,
+        _url_frames(source, _decoded(source, container, settings), rate),
+        frames_per_second=None if rate is None else float(rate),
+    )
+
+
+def _open_container(name: str, address: str, driver: str | None, settings: SourceSettings) -> Any:
+    import av  # noqa: PLC0415
+
+    try:
+        container = av.open(address, format=driver, timeout=settings.stall_seconds)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
+    if not container.streams.video:
+        container.close()
+        raise ValueError(f"{name} has no video stream")
+    return container
+
+
+def _live_source(name: str, container: Any, settings: SourceSettings) -> FrameSource:
+    rate = container.streams.video[0].average_rate
+    frames = _decoded(name, container, settings)
+    latest = LatestFrames(name, frames, stall_seconds=settings.stall_seconds)
+    return FrameSource(
+        name,
+        _newest(latest, _Clock(float(rate or DEFAULT_RATE))),
+        live=latest,
+        frames_per_second=None if rate is None else float(rate),
+    )
+
+
+def _newest(latest: LatestFrames[TimedFrame], clock: _Clock) -> Iterator[StreamFrame]:
+    with closing(latest):
+        for number, frame in latest:
+            yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
+
+
+def _url_frames(
+    name: str, decoded: Generator[TimedFrame, None, None], rate: Fraction | None
+) -> Iterator[StreamFrame]:
+    number, clock = -1, _Clock(float(rate or DEFAULT_RATE))
+    with closing(decoded) as frames:
+        for number, frame in enumerate(frames):
+            yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
+    if number < 0:
+        raise ValueError(f"{name} has no picture that can be decoded")
+
+
+def _decoded(
+    name: str, container: Any, settings: SourceSettings
+) -> Generator[TimedFrame, None, None]:
+    """Frames of an open container, each of its own size; a damaged packet is passed over."""
+    import av  # noqa: PLC0415
+
+    try:
+        with container:
+            time_base = container.streams.video[0].time_base
+            for packet in container.demux(video=0):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    continue
+                for frame in frames:
+                    yield TimedFrame(frame, (frame.width, frame.height), time_base)
+    except (av.FFmpegError, OSError) as error:
+        raise BrokenSourceError(f"{name} broke off: {_reason(error, settings)}") from error
+
+
+def _reason(error: Exception, settings: SourceSettings) -> str:
+    """Why a source failed, in words."""
+    import av  # noqa: PLC0415
+
+    if isinstance(error, av.ExitError):  # what FFmpeg says where it is told to wait no longer
+        return f"no answer for {settings.stall_seconds:g} seconds"
+    return getattr(error, "strerror", None) or str(error)

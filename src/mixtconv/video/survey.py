@@ -1,0 +1,106 @@
+"""Decoding the whole of a video file to find out how much of it there is.
+
+A file says in several places how long it is: by its packets, and with most containers by its
+header. A download that broke off has fewer packets than the header says; a damaged file has packets
+that give no picture, or a picture of which the decoder made up a part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtconv.video.decoding import decode_packet, open_video
+from mixtconv.video.packet_table import read_packet_table
+
+# Containers whose header says how long the file is; others are measured by their last packet.
+_SAYS_LENGTH = {"mp4", "mov", "matroska", "webm", "flv"}
+_SAYS_FRAMES = {"mp4", "mov", "avi"}
+_TOLERATED_FRAMES = 2  # rounding, a last packet of no length, and headers that are off by one
+
+
+@dataclass(frozen=True)
+class FileSurvey:
+    """What decoding a whole file finds."""
+
+    num_announced: int
+    """Pictures that its packets announce."""
+    num_pictures: int
+    """Pictures that the decoder gives."""
+    num_damaged: int
+    """Pictures among these that the decoder marks as damaged."""
+    num_cut_off: int
+    """Frames that its header says and that are not in it, about; a few may be rounding."""
+
+    def damage(self) -> str | None:
+        """What is wrong with the file, in words; None if it is whole.
+
+        >>> FileSurvey(num_announced=40, num_pictures=38, num_damaged=0, num_cut_off=60).damage()
+        '2 of 40 frames cannot be decoded; it breaks off: its header says 60 frames more'
+        """
+        parts = []
+        undecoded = self.num_announced - self.num_pictures
+        if undecoded > 0:
+            parts.append(f"{undecoded} of {self.num_announced} frames cannot be decoded")
+        if self.num_damaged:
+            parts.append(f"{self.num_damaged} of {self.num_pictures} frames are damaged")
+        if self.num_cut_off > _TOLERATED_FRAMES:
+            parts.append(f"it breaks off: its header says {self.num_cut_off} frames more")
+        return "; ".join(parts) or None
+
+
+def survey_file(path: str | Path) -> FileSurvey:
+    """Decode a whole video file, in the plain way: from the first packet, with one thread.
+
+    Raises:
+        UnreadableVideoError: it is no video.
+        OSError: it cannot be opened.
+    """
+    with open_video(path) as (container, stream):
+        num_announced = read_packet_table(container, stream).num_pictures
+    num_pictures = num_damaged = num_packets = 0
+    end = 0.0
+    with open_video(path) as (container, stream):
+        stream.thread_count = 1
+        for packet in _packets(container):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is stream:
+                num_packets += 1
+                if packet.size:
+                    frames = decode_packet(stream, packet) or ()
+                    num_pictures += len(frames)
+                    num_damaged += sum(frame.is_corrupt for frame in frames)
+        frames = decode_packet(stream, None) or ()
+        return FileSurvey(
+            num_announced,
+            num_pictures + len(frames),
+            num_damaged + sum(frame.is_corrupt for frame in frames),
+            _cut_off(container, stream, num_packets, end),
+        )
+
+
+def _packets(container: Any) -> Iterator[Any]:
+    """The packets of all streams, up to where the file cannot be read on."""
+    import av  # noqa: PLC0415
+
+    try:
+        for packet in container.demux():
+            if packet.size or packet.dts is not None:  # else a flush, at the end
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:
+    """How many frames the header says that the file holds beyond those in it."""
+    import av  # noqa: PLC0415
+
+    kinds = set(container.format.name.split(","))
+    by_count = stream.frames - num_packets if kinds & _SAYS_FRAMES else 0
+    rate = stream.average_rate
+    if not rate or container.duration is None or not kinds & _SAYS_LENGTH:
+        return max(0, by_count)
+    # Not of the video alone: sound may go on for longer.
+    seconds = container.duration / av.time_base - end
+    return max(0, by_count, round(seconds * float(rate)))

@@ -1,0 +1,296 @@
+"""The frames of a file with the times at which they are shown.
+
+Windows of a long video: which frames lie in which, found while the frames go by.
+
+Window k covers the times from k * stride on, for `length`; a frame belongs to it if its own time
+lies there. Times are the file's, exactly, from the first frame on, so that a changing frame rate is
+no matter; or they are the numbers of the frames.
+
+    length 4, stride 2      |0.......4|
+                                 |2.......6|
+                                      |4.......8|
+                                           |6..... the video ends here
+
+The views of every window of a video, in one pass over its frames.
+
+Of every frame only what its views need is kept, for as long as a window that it is in is open.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from mixtconv.video.decoding import Picture, TimedFrame, decode_every_timed
+from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.reader import frame_rate
+from mixtconv.video.views import ViewReader, scoring_side
+
+DEFAULT_RATE = Fraction(25)
+"""Frames a second of a file that does not say."""
+
+SET_BACK_SECONDS = 1
+"""A step back of so much is a clock that was set back; of less, times in the wrong order."""
+
+
+@dataclass(frozen=True)
+class ShownFrame:
+    """A frame and when it is shown."""
+
+    number: int
+    """From 0."""
+    start: Fraction
+    """Seconds from the first frame on, exactly as the file says."""
+    end: Fraction
+    """A period of the average rate later."""
+    decoded: TimedFrame
+    """The frame, not yet converted."""
+
+    def to_rgb(self) -> Picture:
+        """The picture, uint8 RGB (H, W, 3), upright."""
+        return self.decoded.to_rgb()
+
+
+def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
+    """Decodes every frame of a file in order, one at a time; times never fall.
+
+    Where neighbours have each other's times, they change them. A frame that has no time is shown a
+    period after the one before it; so is one whose time lies a second or more before, and the clock
+    goes on from there.
+
+    Raises:
+        UnreadableVideoError: there is no frame.
+    """
+    period = 1 / Fraction(frame_rate(path) or DEFAULT_RATE)
+    number, last, shift = -1, -period, Fraction(0)
+    for number, (frame, own) in enumerate(_ordered(decode_every_timed(path))):
+        now = last + period if own is None or number == 0 else own + shift
+        if own is not None and (number == 0 or last - now >= SET_BACK_SECONDS):
+            now = last + period
+            shift = now - own
+        now = max(now, last)
+        yield ShownFrame(number, now, now + period, frame)
+        last = now
+    if number < 0:
+        raise UnreadableVideoError(path, "not one picture in it can be decoded")
+
+
+def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fraction | None]]:
+    """Frames with their times in order, where only neighbours stand the wrong way round.
+
+    AVI has no times of its own: with B-frames, FFmpeg gives pictures those of their packets.
+    """
+    waiting: TimedFrame | None = None
+    latest: Fraction | None = None
+    for frame in frames:
+        earlier = frame.seconds
+        if waiting is not None:
+            if latest is None or earlier is None or not 0 < latest - earlier < SET_BACK_SECONDS:
+                earlier, latest = latest, earlier
+            yield waiting, earlier
+        else:
+            latest = earlier
+        waiting = frame
+    if waiting is not None:
+        yield waiting, latest
+
+
+Kept = TypeVar("Kept")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(s|f|ms|m)?")
+_SECONDS = {"s": Fraction(1), None: Fraction(1), "ms": Fraction(1, 1000), "m": Fraction(60)}
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Length of the windows and how far they lie apart."""
+
+    length: Fraction
+    """In seconds, or in frames."""
+    stride: Fraction
+    """From the start of one to the start of the next, in the same unit."""
+    in_frames: bool = False
+    """Whether both are counted in frames."""
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--window", self.length), ("--stride", self.stride)):
+            if value <= 0:
+                raise ValueError(f"{flag} is {float(value):g}; give more than 0")
+
+    @classmethod
+    def parse(cls, length: str, stride: str | None = None) -> "WindowPlan":
+        """Read durations such as `4s`, `1.5s`, `500ms`, `2m` or `32f` (frames).
+
+        Without a stride windows follow each other without overlap.
+
+        Raises:
+            ValueError: something else, or one in seconds and the other in frames.
+
+        >>> WindowPlan.parse("4s", "500ms")
+        WindowPlan(length=Fraction(4, 1), stride=Fraction(1, 2), in_frames=False)
+        """
+        own, own_in_frames = _duration("--window", length)
+        step, step_in_frames = _duration("--stride", length if stride is None else stride)
+        if own_in_frames != step_in_frames:
+            raise ValueError(
+                f"--window is {length} and --stride {stride}; give both in seconds or both in "
+                "frames"
+            )
+        return cls(own, step, own_in_frames)
+
+
+def _duration(flag: str, text: str) -> tuple[Fraction, bool]:
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{flag} is {text!r}; give seconds such as 4s, or frames such as 32f")
+    value, unit = Fraction(match[1]), match[2]
+    if unit == "f":
+        if value.denominator != 1:
+            raise ValueError(f"{flag} is {text!r}; give a whole number of frames")
+        return value, True
+    return value * _SECONDS[unit], False
+
+
+@dataclass(frozen=True)
+class TimedItem(Generic[Kept]):
+    """A frame, or what is kept of it."""
+
+    number: int
+    """Number of the frame in the video, from 0."""
+    seconds: Fraction
+    """From the first frame on."""
+    end_seconds: Fraction
+    """When it ends, as far as is known: a frame's length later."""
+    kept: Kept
+
+
+@dataclass(frozen=True)
+class Window(Generic[Kept]):
+    """The frames of one window."""
+
+    start: Fraction
+    """Seconds from the first frame on (of the first frame in it, where windows count frames)."""
+    end: Fraction
+    """When it ends; the video's end, where that comes first."""
+    frames: tuple[TimedItem[Kept], ...]
+    """The frames in it, at least one."""
+    is_whole: bool
+    """Whether the video goes on to its end."""
+
+
+def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Window[Kept]]:
+    """The windows of a video, each as soon as the first frame behind it has come.
+
+    Frames are held for one window's length. A window without a frame is left out. Where the video
+    ends within windows, the first of them is given, as far as the video goes, if it has a frame
+    that no window before it had: every frame that lies between the starts and ends of windows is
+    in one, and a video shorter than a window is one window.
+
+    Args:
+        items: the frames in order, with times that do not fall.
+        plan: length and stride.
+
+    >>> frames = [TimedItem(n, Fraction(n), Fraction(n + 1), None) for n in range(7)]
+    >>> [[f.number for f in w.frames] for w in windows(frames, WindowPlan.parse("4s", "2s"))]
+    [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
+    """
+    position: Callable[[TimedItem[Kept]], Fraction] = _number if plan.in_frames else _seconds
+    held: deque[TimedItem[Kept]] = deque()
+    index, newest_given, last = 0, -1, None
+    for last in items:
+        while position(last) >= index * plan.stride + plan.length:
+            start = index * plan.stride
+            inside = _between(held, start, start + plan.length, position)
+            if inside:
+                yield _window(inside, plan, start, next_frame=last)
+                newest_given = inside[-1].number
+            index += 1
+            while held and position(held[0]) < index * plan.stride:
+                held.popleft()
+            if not held:  # nothing until this frame: on to the first window that it is in
+                gap = position(last) - plan.length
+                index = max(index, int(gap // plan.stride) + 1 if gap >= 0 else 0)
+        if position(last) >= index * plan.stride:
+            held.append(last)
+    while held:
+        start = index * plan.stride
+        inside = _between(held, start, start + plan.length, position)
+        if inside and inside[-1].number > newest_given:
+            yield _window(inside, plan, start, next_frame=None)
+            newest_given = inside[-1].number
+        index += 1
+        while held and position(held[0]) < index * plan.stride:
+            held.popleft()
+
+
+def _number(item: TimedItem[Kept]) -> Fraction:
+    return Fraction(item.number)
+
+
+def _seconds(item: TimedItem[Kept]) -> Fraction:
+    return item.seconds
+
+
+def _between(
+    held: Iterable[TimedItem[Kept]],
+    start: Fraction,
+    end: Fraction,
+    position: Callable[[TimedItem[Kept]], Fraction],
+) -> tuple[TimedItem[Kept], ...]:
+    return tuple(item for item in held if start <= position(item) < end)
+
+
+def _window(
+    inside: tuple[TimedItem[Kept], ...],
+    plan: WindowPlan,
+    start: Fraction,
+    *,
+    next_frame: TimedItem[Kept] | None,
+) -> Window[Kept]:
+    if plan.in_frames:
+        whole = len(inside) == plan.length
+        return Window(inside[0].seconds, inside[-1].end_seconds, inside, whole)
+    end = start + plan.length
+    if next_frame is not None:
+        return Window(start, end, inside, True)
+    return Window(start, min(end, inside[-1].end_seconds), inside, inside[-1].end_seconds >= end)
+
+
+def window_views(
+    reader: ViewReader, video: Path, plan: WindowPlan
+) -> Iterator[tuple[Window[Any], Any]]:
+    """Every window and its views, each as soon as its last frame is decoded.
+
+    Raises:
+        UnreadableVideoError: the video gives no frame.
+        ValueError: windows in seconds of pictures without times, or a model of optical flow.
+    """
+    if reader.spec.modality in ("flow", "rgbflow"):
+        raise ValueError(
+            "the model takes optical flow, which videos do not hold; leave --window out, or use a "
+            "model of modality rgb or rgbdiff"
+        )
+    for window in windows(_kept_frames(reader, video, plan), plan):
+        yield window, reader.views_of([frame.kept for frame in window.frames])
+
+
+def _kept_frames(reader: ViewReader, video: Path, plan: WindowPlan) -> Iterator[TimedItem[Any]]:
+    """Of every frame what the reader keeps, with its time."""
+    if video.is_dir():
+        if not plan.in_frames:
+            raise ValueError(
+                f"{video} is a folder of pictures, which have no times; give --window and --stride "
+                "in frames, such as 32f"
+            )
+        names, side = list_frames(video), scoring_side(reader.spec.image_size)
+        for number in range(len(names)):
+            [picture] = load_pictures(video, names, (number,), least_short_side=side)
+            time = Fraction(number)
+            yield TimedItem(number, time, time + 1, reader.keep(picture))
+        return
+    for frame in timed_frames(video):
+        yield TimedItem(frame.number, frame.start, frame.end, reader.keep(frame.to_rgb()))

@@ -1,0 +1,213 @@
+"""Colours and fonts of all charts, and how they follow the page's light or dark mode.
+
+A chart is drawn in the colours of a light page. In a page, `inline_svg` replaces each of them by
+the variable of the same role, which `report.css` gives a value for either mode. Colours can be told
+apart by the colour-blind, and never carry a meaning alone: every model has a marker too.
+
+How wide a text is before it is drawn, for layouts in which nothing is cut off.
+
+Legends of many names: in columns as wide as the names need, read from top to bottom.
+"""
+
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
+
+INK = "#20252d"
+MUTED = "#596270"
+LINE = "#cfd4db"
+PAGE = "#fcfcfb"
+"""The page itself, for what lies under a text."""
+ON_HEAT = "#fefefe"
+"""Text on a full cell of a heat map, in both modes."""
+SERIES = ("#1261a8", "#bf4a0a", "#0d776a", "#7a3fa3", "#80620a", "#b0286c")
+
+CSS_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    PAGE: "--page",
+    **{color: f"--series-{index}" for index, color in enumerate(SERIES)},
+}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+HEAT = (34, 98, 173)
+"""Positive values in a heat map. How far from zero is the opacity, so that 0 is the page itself."""
+HEAT_NEGATIVE = (214, 96, 13)
+
+PIXELS_PER_INCH = 72
+"""A chart's unit: one point of the figure is one pixel of the page."""
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 12,
+    "text.color": INK,
+    "text.parse_math": False,
+    "text.usetex": False,
+    "axes.unicode_minus": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mixtconv",
+    "svg.image_inline": True,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """How one model is drawn in every chart."""
+
+    color: str
+    marker: str
+
+
+def series_style(index: int) -> SeriesStyle:
+    """Style of the model at a position of the report: the first 42 differ from each other."""
+    return SeriesStyle(SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)])
+
+
+@contextmanager
+def chart_style() -> Iterator[None]:
+    """Settings under which a chart is made and written, whatever the user's own are."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width: float, height: float, **options: Any) -> Figure:
+    """A figure of so many pixels of the page."""
+    size = (width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
+    return Figure(figsize=size, dpi=PIXELS_PER_INCH, facecolor="white", **options)
+
+
+def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Colours of values in -1 to 1, as opacity of one hue for each sign.
+
+    >>> heat_colors(np.array([[0.0, 1.0, -0.5]])).shape
+    (1, 3, 4)
+    """
+    clipped = np.clip(np.nan_to_num(values), -1, 1)
+    colors = np.where((clipped < 0)[..., None], HEAT_NEGATIVE, HEAT)
+    alpha = np.round(255 * np.abs(clipped))[..., None]
+    return np.concatenate([colors, alpha], axis=-1).astype(np.uint8)
+
+
+def text_width(text: str, size: float) -> float:
+    """Upper bound of a text's width in pixels, with hinting or in the page's font.
+
+    >>> text_width("wide", 12) > text_width("will", 12) > 0
+    True
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        font = FontProperties(size=size)
+        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return 1.05 * width + 0.5 * size * wide  # the stand-in for a missing glyph is half as wide
+
+
+def wrapped(text: str, size: float, *, width: float) -> list[str]:
+    """Break a text into lines of at most so many pixels, inside a word where it must be.
+
+    >>> wrapped("Pushing something", 12, width=70)
+    ['Pushing', 'something']
+    """
+    lines = [""]
+    for word in text.split() or [""]:
+        joined = f"{lines[-1]} {word}".strip()
+        if text_width(joined, size) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and text_width(lines[-1] + letter, size) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines
+
+
+MARGIN = 12
+LEGEND_ROW, LEGEND_FONT = 17, 11
+MAX_NAME_WIDTH = 390
+"""Longer names go on in a second line."""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Where the entries of a legend stand, in pixels from the upper left corner of the figure."""
+
+    entries: list[tuple[list[str], float, float]]
+    """Of each the lines of its text, left, and top."""
+    height: float
+
+
+def lay_out_legend(
+    names: Sequence[str], *, width: float, top: float, mark_width: float = 0
+) -> Legend:
+    """Lay out a legend.
+
+    Args:
+        names: one an entry.
+        width: of the figure.
+        top: where the legend begins.
+        mark_width: room for a mark before each name.
+
+    >>> legend = lay_out_legend(["jump", "run", "wave"], width=1000, top=0)
+    >>> len({left for _, left, _ in legend.entries}), legend.height
+    (3, 17)
+    """
+    room = min(MAX_NAME_WIDTH, width - 2 * MARGIN - mark_width - 4)
+    texts = [wrapped(name, LEGEND_FONT, width=room) for name in names]
+    widest = (
+        mark_width + 14 + max(text_width(line, LEGEND_FONT) for lines in texts for line in lines)
+    )
+    columns = max(1, min(len(names), int((width - 2 * MARGIN + 10) / widest)))
+    lines_in_all = sum(map(len, texts))
+    entries, column, line, most = [], 0, 0, 0
+    for lines in texts:
+        if line and line + len(lines) > -(-lines_in_all // columns) and column < columns - 1:
+            column, line = column + 1, 0
+        entries.append((lines, MARGIN + column * widest, top + line * LEGEND_ROW))
+        line += len(lines)
+        most = max(most, line)
+    return Legend(entries, most * LEGEND_ROW)
+
+
+def add_legend_below(figure: Figure, names: Sequence[str], *, min_width: float = 0) -> None:
+    """Enlarge a figure by a legend of names below everything that it shows.
+
+    Args:
+        figure: is changed.
+        names: one an entry.
+        min_width: the figure is widened to it, to the right.
+    """
+    old_width, old_height = figure.get_size_inches() * figure.dpi
+    width = max(old_width, min_width)
+    legend = lay_out_legend(names, width=width, top=old_height + MARGIN)
+    height = old_height + legend.height + 2 * MARGIN
+    for axes in figure.axes:
+        box = axes.get_position()
+        axes.set_position(
+            (
+                box.x0 * old_width / width,
+                1 - (1 - box.y0) * old_height / height,
+                box.width * old_width / width,
+                box.height * old_height / height,
+            )
+        )
+    figure.set_size_inches(width / figure.dpi, height / figure.dpi)
+    with chart_style():
+        for lines, left, top in legend.entries:
+            for number, line in enumerate(lines):
+                y = 1 - (top + 12 + number * LEGEND_ROW) / height
+                figure.text(left / width, y, line, size=LEGEND_FONT, color=INK, va="baseline")

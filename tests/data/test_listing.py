@@ -1,0 +1,26 @@
+"""The same video has the same name in all its forms, and every video one of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from mixtconv.data.listing import ListedVideo, Split, video_keys
+
+
+def _listed(*names: tuple[Split | None, str]) -> list[ListedVideo]:
+    return [ListedVideo(Path("x"), "a", split, name) for split, name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([(None, "a/1.mp4"), (None, "a/2.WEBM"), (None, "a/v1.5")], ["a/1", "a/2", "a/v1.5"]),
+        ([(None, "a/1.mp4"), (None, "a/1.avi"), (None, "a/1")], ["a/1.mp4", "a/1.avi", "a/1"]),
+        ([("train", "a/1.mp4"), ("val", "a/1.mp4")], ["train/a/1.mp4", "val/a/1.mp4"]),
+        ([("val", "a.mp4"), ("val", "a.mp4")], ["val/a.mp4#1", "val/a.mp4#2"]),
+    ],
+)
+def test_names(names: list[tuple[Split | None, str]], expected: list[str]) -> None:
+    keys = video_keys(_listed(*names))
+    assert list(keys) == expected
+    assert len(set(keys)) == len(keys)

@@ -1,0 +1,101 @@
+"""Files of strangers: what is no video, too long or too large is told without decoding it."""
+
+import time
+import zipfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from mixtconv.serve.decoder_process import UnfitVideoError, VideoLimits, probe
+
+LIMITS = VideoLimits(max_seconds=10, max_pixels=10**6)
+
+
+def refusal(path: Path, limits: VideoLimits = LIMITS) -> str:
+    with pytest.raises(UnfitVideoError) as caught:
+        probe(path, limits)
+    assert str(path.parent) not in str(caught.value)
+    return caught.value.code
+
+
+def huge_picture(path: Path) -> Path:
+    """A PNG of 16000 x 16000 pixels in 31 kB."""
+    Image.new("1", (16000, 16000)).save(path, "PNG")
+    return path
+
+
+def as_video(picture: Path, path: Path) -> Path:
+    """The picture as the one frame of a video, as it is."""
+    with av.open(str(path), "w", format="avi") as container:
+        stream = container.add_stream("png", rate=1)
+        stream.width = stream.height = 16000
+        stream.pix_fmt = "rgb24"
+        packet = av.Packet(picture.read_bytes())
+        packet.pts = packet.dts = 0
+        packet.time_base, packet.stream, packet.is_keyframe = Fraction(1), stream, True
+        container.mux(packet)
+    return path
+
+
+def test_facts(media, tmp_path: Path) -> None:
+    path = media.encode(tmp_path / "clip.mkv", media.moving_frames(50))
+    facts = probe(path.rename(tmp_path / "no-suffix"), LIMITS)
+    assert (facts.width, facts.height, facts.codec) == (96, 64, "h264")
+    assert facts.seconds == pytest.approx(2)
+
+
+def test_no_videos(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(np.random.default_rng(0).bytes(200_000))
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    bomb = tmp_path / "bomb.mp4"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(10**8))
+    for path in (garbage, empty, bomb, huge_picture(tmp_path / "picture.mp4")):
+        assert refusal(path) == "not_a_video", path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile 'clip.mkv'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nclip.mkv\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5 RTP/AVP 96\n",
+        "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
+    ],
+    ids=["concat", "hls", "sdp", "dash"],
+)
+def test_lists_of_other_files_are_not_followed(media, tmp_path: Path, text: str) -> None:
+    media.encode(tmp_path / "clip.mkv", media.moving_frames(10))
+    path = tmp_path / "list"
+    path.write_text(text)
+    assert refusal(path) == "not_a_video"
+
+
+def test_sound_alone(media, tmp_path: Path) -> None:
+    assert refusal(media.encode_audio(tmp_path / "sound.mp4")) == "not_a_video"
+
+
+@pytest.mark.parametrize("name", ["long.mp4", "long.mkv"])
+def test_ten_hours_of_one_colour(media, tmp_path: Path, name: str) -> None:
+    frames = np.full((361, 32, 32, 3), 90, dtype=np.uint8)
+    path = media.encode(tmp_path / name, frames, times=[60_000 * n for n in range(361)])
+    started = time.monotonic()
+    assert refusal(path, VideoLimits(max_seconds=600, max_pixels=10**6)) == "too_long"
+    assert time.monotonic() - started < 10
+
+
+def test_a_header_that_tells_too_short_a_time(media, tmp_path: Path) -> None:
+    path = media.encode(tmp_path / "a.avi", media.moving_frames(100), codec="mpeg4")
+    media.set_avi_count(path, 5)
+    assert refusal(path, VideoLimits(max_seconds=2, max_pixels=10**6)) == "too_long"
+
+
+def test_too_many_pixels(tmp_path: Path) -> None:
+    picture = huge_picture(tmp_path / "picture.png")
+    assert refusal(as_video(picture, tmp_path / "clip.avi")) == "too_many_pixels"

@@ -1,0 +1,62 @@
+"""Frame indices: the arithmetic of TSN and of dense windows, against sums written out by hand."""
+
+import numpy as np
+import pytest
+
+from mixtconv.video.sampling import fixed_clips, random_clip
+
+
+def test_centres_of_segments_are_those_of_tsm() -> None:
+    """TSM's test indices: int(tick / 2 + tick * segment)."""
+    for num_video_frames in (1, 3, 7, 8, 9, 50, 280, 1001):
+        tick = num_video_frames / 8
+        expected = [int(tick / 2 + tick * segment) for segment in range(8)]
+        assert fixed_clips(num_video_frames, 8) == [expected]
+
+
+def test_two_clips_are_the_centres_and_the_starts_of_the_segments() -> None:
+    tick = 100 / 8
+    centres = [int(tick / 2 + tick * segment) for segment in range(8)]
+    starts = [int(tick * segment) for segment in range(8)]
+    assert fixed_clips(100, 8, num_clips=2) == [centres, starts]
+
+
+def test_random_segment_frames_stay_in_their_segments_and_reach_all_of_them() -> None:
+    rng = np.random.default_rng(0)
+    seen: list[set[int]] = [set() for _ in range(4)]
+    for _ in range(600):
+        clip = random_clip(20, 4, rng)
+        for segment, frame in enumerate(clip):
+            assert 5 * segment <= frame < 5 * (segment + 1)
+            seen[segment].add(frame)
+    assert seen == [set(range(5 * segment, 5 * segment + 5)) for segment in range(4)]
+
+
+@pytest.mark.parametrize("num_video_frames", [1, 2, 5, 7])
+def test_short_videos_repeat_frames_in_order_and_use_all(num_video_frames: int) -> None:
+    clip = random_clip(num_video_frames, 8, np.random.default_rng(3))
+    assert clip == sorted(clip)
+    (fixed,) = fixed_clips(num_video_frames, 8)
+    assert set(fixed) == set(range(num_video_frames))
+
+
+def test_dense_windows_keep_the_stride_and_lie_inside() -> None:
+    rng = np.random.default_rng(0)
+    starts = set()
+    for _ in range(500):
+        clip = random_clip(40, 4, rng, sampling="dense", frame_stride=8)
+        assert np.diff(clip).tolist() == [8, 8, 8]
+        assert clip[0] >= 0
+        assert clip[-1] < 40
+        starts.add(clip[0])
+    assert starts == set(range(9))  # 40 - 4 * 8 = 8 is the last start
+
+
+def test_dense_test_windows_are_spread_from_first_to_last_start() -> None:
+    clips = fixed_clips(100, 4, num_clips=3, sampling="dense", frame_stride=8)
+    assert [clip[0] for clip in clips] == [0, 34, 68]
+    assert fixed_clips(100, 4, sampling="dense", frame_stride=8)[0][0] == 34
+
+
+def test_dense_window_longer_than_the_video_starts_again() -> None:
+    assert fixed_clips(10, 4, sampling="dense", frame_stride=4) == [[0, 4, 8, 2]]
