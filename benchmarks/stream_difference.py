@@ -2,7 +2,7 @@
 
     python benchmarks/stream_difference.py [--frames 1000] [--image-size 96] [--video VIDEO]
 
-The frames of a video, again from its start where it is too short, pass causal recognisers with
+The frames of a video, again from its start where it is too short, pass causal recognizers with
 random weights twice: one by one as a stream, ready for inference, and all together as one clip
 through the plain model, which has no state. Printed is the largest difference of a frame's logits
 over all frames, in itself and as part of the largest logit.

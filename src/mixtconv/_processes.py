@@ -9,7 +9,7 @@ _SHELLS = ("bash", "interactive")
 """Names of Slurm jobs that are shells for a person: Lightning starts the processes there."""
 
 
-def is_first_process() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process speaks and writes for all: the first one of the first machine.
 
     Known before the processes have met, from what the launchers of torch, Lightning and Slurm set.

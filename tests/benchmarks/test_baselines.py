@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mixtconv.benchmarks.baselines import Conv1dMixTConv, CopyingShift, PublishedMixTConv
-from mixtconv.benchmarks.model import RECOGNISERS
+from mixtconv.benchmarks.model import RECOGNIZERS
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.ops import MixTConv, TemporalShift, fold_time, unfold_time
 
@@ -66,12 +66,12 @@ def test_the_copying_shift_is_the_shift(num_frames):
 @pytest.mark.parametrize(
     ("baseline", "family"), [("MSTNet as published", "MSTNet"), ("TSM zero-filled", "TSM")]
 )
-def test_a_network_of_baselines_gives_the_logits_of_the_recogniser(baseline, family):
+def test_a_network_of_baselines_gives_the_logits_of_the_recognizer(baseline, family):
     workload = Workload(backbone="test_resnet", num_frames=3, image_size=32)
     logits = {}
     for name in (baseline, family, "TSN"):
         torch.manual_seed(0)
-        model = RECOGNISERS[name](workload).eval()
+        model = RECOGNIZERS[name](workload).eval()
         clips = torch.randn(1, 3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             logits[name] = model(clips)

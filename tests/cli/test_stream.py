@@ -42,7 +42,7 @@ def test_json_has_a_line_for_every_frame(models, tmp_path, media, capsys):
     assert [line["frame"] for line in lines] == list(range(30))
     assert lines[25]["seconds"] == pytest.approx(1)
     assert all(len(line["predictions"]) == 2 and line["dropped"] == 0 for line in lines)
-    assert "30 frames recognised, 0 dropped" in captured.err
+    assert "30 frames recognized, 0 dropped" in captured.err
     assert "--fps" in captured.err  # what rate fits the training
     assert main([*words, "--fps", "5"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -69,7 +69,7 @@ def test_ctrl_c_ends_cleanly_with_the_counts(models, monkeypatch, capsys):
     assert main(words) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 3
-    assert "3 frames recognised, 0 dropped" in captured.err
+    assert "3 frames recognized, 0 dropped" in captured.err
 
 
 def test_a_source_that_breaks_off_ends_with_1_and_what_was_seen(models, monkeypatch, capsys):
@@ -80,7 +80,7 @@ def test_a_source_that_breaks_off_ends_with_1_and_what_was_seen(models, monkeypa
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
     assert "in the middle of frame 2" in captured.err
-    assert "2 frames recognised" in captured.err
+    assert "2 frames recognized" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 import mixtconv
 from mixtconv.inference.streaming import StreamingRecognizer
-from mixtconv.inference.streams import recognise_stream, sampling_note
+from mixtconv.inference.streams import recognize_stream, sampling_note
 from mixtconv.models import create_model, save_model
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.spec import ModelSpec
@@ -33,7 +33,7 @@ def test_four_frames_give_what_prediction_gives_of_them(
     expected = mixtconv.Recognizer(tmp_path / "model.safetensors", device="cpu").predict(path)
     recognizer = mixtconv.StreamingRecognizer(tmp_path / "model.safetensors", device="cpu")
     with open_source(str(path)) as source:
-        *_, last = recognise_stream(recognizer, source)
+        *_, last = recognize_stream(recognizer, source)
     assert (last.number, last.num_dropped) == (3, 0)
     assert last.seconds == pytest.approx(3 / 25)
     for got, wanted in zip(last.labels.predictions, expected, strict=True):
@@ -102,7 +102,7 @@ def test_models_that_take_other_than_single_pictures_are_refused() -> None:
 def test_a_rate_must_be_above_zero(model: VideoClassifier, tmp_path: Path, media) -> None:
     path = media.encode(tmp_path / "clip.mkv", media.moving_frames(4))
     with open_source(str(path)) as source, pytest.raises(ValueError, match="--fps is 0"):
-        recognise_stream(StreamingRecognizer(model), source, frames_per_second=0.0)
+        recognize_stream(StreamingRecognizer(model), source, frames_per_second=0.0)
 
 
 def test_the_note_names_the_rate_of_training() -> None:

@@ -1,4 +1,4 @@
-"""A causal recogniser made of a centred one."""
+"""A causal recognizer made of a centred one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The named recognisers: one contract for all families, names, costs of the published table."""
+"""The named recognizers: one contract for all families, names, costs of the published table."""
 
 import pytest
 import timm
@@ -22,7 +22,7 @@ def _clips(*, num_clips: int = 2, num_frames: int = 4, size: int = 32) -> torch.
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_recogniser_meets_the_contract(family: str, backbone: str, tmp_path) -> None:
+def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_path) -> None:
     """Shapes, consensus, gradients, a step of training, save and load, memory format."""
     name = f"{family}_{backbone}"
     model = create_model(name, classes=["a", "b", "c"], num_frames=4, image_size=32)

@@ -1,4 +1,4 @@
-"""Recognisers of differences and of flow: their first layer, and that all else works with it."""
+"""Recognizers of differences and of flow: their first layer, and that all else works with it."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_random_weights_are_made_with_as_many_channels() -> None:
 @pytest.mark.parametrize(
     "name", ["tsn_test_resnet", "mstnet_test_resnet", "tsm_mobilenetv2_035", "conv1d_test_convnext"]
 )
-def test_all_that_a_recogniser_does_works_with_its_channels(
+def test_all_that_a_recognizer_does_works_with_its_channels(
     name: str, modality: str, tmp_path: Path
 ) -> None:
     model = create_model(name, 3, num_frames=4, image_size=64, modality=modality).eval()

@@ -1,4 +1,4 @@
-"""A recogniser optimised for inference says what the recogniser says."""
+"""A recognizer optimised for inference says what the recognizer says."""
 
 import copy
 import pickle
@@ -33,7 +33,7 @@ NAMES = [
 
 
 def _trained(name: str, **options: object) -> VideoClassifier:
-    """A recogniser whose normalisations and taps have moved from where they start."""
+    """A recognizer whose normalisations and taps have moved from where they start."""
     torch.manual_seed(0)
     model = create_model(name, num_classes=7, num_frames=4, **options).eval()
     for module in model.modules():
@@ -101,7 +101,7 @@ def test_groups_of_one_tap_are_folded_into_the_next_convolution() -> None:
             assert not (module.weights[module.channels[0] :] == 1).all()
 
 
-def test_the_given_recogniser_is_left_as_it_was(video: Tensor) -> None:
+def test_the_given_recognizer_is_left_as_it_was(video: Tensor) -> None:
     model = _trained("mstnet_resnet18").train()
     before = copy.deepcopy(model.state_dict())
     optimize_for_inference(model)
@@ -113,8 +113,8 @@ def test_the_number_of_frames_can_change(video: Tensor) -> None:
     model = _trained("mstnet_resnet18")
     fast = optimize_for_inference(model)
     longer = torch.cat([video, video.flip(1)], dim=1)
-    for recogniser in (model, fast):
-        recogniser.set_num_frames(8)
+    for recognizer in (model, fast):
+        recognizer.set_num_frames(8)
     with torch.inference_mode():
         assert _difference(fast(longer), model(longer)) < 1e-4
 

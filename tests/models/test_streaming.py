@@ -1,4 +1,4 @@
-"""A recogniser on streams says at every frame what it says of a clip of all frames."""
+"""A recognizer on streams says at every frame what it says of a clip of all frames."""
 
 import copy
 
@@ -25,7 +25,7 @@ NAMES = [
 
 
 def _trained(name: str, **options: object) -> VideoClassifier:
-    """A causal recogniser whose taps have moved from where they start."""
+    """A causal recognizer whose taps have moved from where they start."""
     torch.manual_seed(0)
     model = create_model(name, num_classes=7, num_frames=4, causal=True, **options).eval()
     for module in model.modules():
@@ -89,17 +89,17 @@ def test_streams_start_and_end_by_themselves_in_one_pool() -> None:
             assert _difference(own, expected[shown[place]]) < 1e-5
 
 
-def test_a_recogniser_optimised_already_serves_as_well() -> None:
+def test_a_recognizer_optimised_already_serves_as_well() -> None:
     model = _trained("mstnet_test_resnet", image_size=32)
     video = torch.randn(1, 6, 3, 32, 32)
     fast = optimize_for_inference(model)
     got = _frame_by_frame(StreamingClassifier(fast), video)
     assert _difference(got, _in_one_clip(model, video)) < 1e-5
-    assert _difference(_in_one_clip(fast, video), got) < 1e-5, "the recogniser was changed"
+    assert _difference(_in_one_clip(fast, video), got) < 1e-5, "the recognizer was changed"
 
 
 @pytest.mark.parametrize("name", ["mstnet_test_resnet", "tsm_test_resnet", "conv1d_test_resnet"])
-def test_a_centred_recogniser_is_refused_with_what_to_do(name: str) -> None:
+def test_a_centred_recognizer_is_refused_with_what_to_do(name: str) -> None:
     model = create_model(name, num_classes=2)
     for each in (model, optimize_for_inference(model)):
         with pytest.raises(ValueError, match=r"centred.*--causal.*mixtconv convert"):
@@ -128,7 +128,7 @@ def test_from_the_second_frame_on_the_call_is_only_repeated(monkeypatch) -> None
     assert len(whole) == 16
 
 
-def test_two_recognisers_may_take_turns_with_one_state() -> None:
+def test_two_recognizers_may_take_turns_with_one_state() -> None:
     first, second = _trained("mstnet_test_resnet"), _trained("mstnet_test_resnet")
     for weight in second.backbone.parameters():
         nn.init.normal_(weight, std=0.1)

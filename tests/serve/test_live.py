@@ -41,7 +41,7 @@ def refusal(socket: websocket.WebSocket) -> tuple[str, int]:
     return code, int.from_bytes(closing[:2], "big")
 
 
-def test_streams_side_by_side_are_those_of_a_recogniser_here(
+def test_streams_side_by_side_are_those_of_a_recognizer_here(
     server, causal_file: Path, media
 ) -> None:
     videos = [media.moving_frames(6, seed=seed) for seed in range(2)]

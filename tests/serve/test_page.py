@@ -1,4 +1,4 @@
-"""The page in a browser: a clip is recognised, the camera is, and nothing is asked of others."""
+"""The page in a browser: a clip is recognized, the camera is, and nothing is asked of others."""
 
 import shutil
 from pathlib import Path
@@ -34,12 +34,12 @@ def stays_here(browser, address: str) -> bool:
 
 def test_a_video_and_the_camera(browser, page, shared_clip: Path) -> None:
     browser.open(page.address, width=390, height=800)
-    browser.wait("!!document.querySelector('#recognise') && !!window.mixtconv")
+    browser.wait("!!document.querySelector('#recognize') && !!window.mixtconv")
     browser.wait("!!document.querySelector('#video-file')")
-    browser.run("document.querySelector('#recognise').click()")
+    browser.run("document.querySelector('#recognize').click()")
     browser.wait(TEXT.format("#video-status") + ".includes('choose a video')")
     browser.choose_file("#video-file", shared_clip)
-    browser.run("document.querySelector('#recognise').click()")
+    browser.run("document.querySelector('#recognize').click()")
     browser.wait(TEXT.format("#video-status") + ".includes('done')")
     browser.wait("document.querySelectorAll('#frames img').length == 4")
     labels = browser.run(TEXT.format("#labels"))
@@ -59,7 +59,7 @@ def test_a_video_and_the_camera(browser, page, shared_clip: Path) -> None:
     assert stays_here(browser, page.address)
     assert sum(each["method"] == "Network.webSocketCreated" for each in browser.events) == 1
 
-    labels, timeline, frames = browser.run("window.mixtconv.recognise('soon', '')")
+    labels, timeline, frames = browser.run("window.mixtconv.recognize('soon', '')")
     assert labels["label"] in ("wave", "jump", "run <fast>")
     assert timeline == "" and "<img" in frames
     assert browser.run(TEXT.format("#video-status")).startswith("no timeline: ")
@@ -70,9 +70,9 @@ def test_a_refusal_is_shown(browser, page, tmp_path: Path) -> None:
     garbage.write_bytes(b"no video" * 1000)
     browser.open(page.address, dark=True)
     browser.wait("!!document.querySelector('#video-file') && !!window.mixtconv")
-    browser.wait("!!document.querySelector('#recognise')")
+    browser.wait("!!document.querySelector('#recognize')")
     browser.choose_file("#video-file", garbage)
-    browser.run("document.querySelector('#recognise').click()")
+    browser.run("document.querySelector('#recognize').click()")
     browser.wait(TEXT.format("#video-status") + ".includes('no video of a known form')")
     assert browser.run("document.querySelector('#video-status').classList.contains('fault')")
     (refused,) = browser.complaints()  # the browser's own words for a status of 415

@@ -59,7 +59,7 @@ def test_data_of_another_modality_are_refused_in_one_line(
         assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
-def test_an_rgb_recogniser_is_fine_tuned_to_flow(
+def test_an_rgb_recognizer_is_fine_tuned_to_flow(
     tiny_settings: MakeSettings, tmp_path: Path
 ) -> None:
     rgb = create_model("mstnet_test_resnet", classes=["a", "b"], num_frames=4, image_size=32)

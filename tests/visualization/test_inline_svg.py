@@ -36,7 +36,7 @@ def test_cells_say_what_was_taken_for_what(page: str):
     texts = [place[4] for place in _places(page)]
     assert len(texts) == np.count_nonzero(COUNTS)
     assert f"{CLASSES[0]}\ntaken for right\n7 of 10 clips, 70\N{NO-BREAK SPACE}%" in texts
-    assert any(text.startswith("b & c\nrecognised\n9 of 10") for text in texts)
+    assert any(text.startswith("b & c\nrecognized\n9 of 10") for text in texts)
 
 
 def test_spots_lie_on_their_cells():

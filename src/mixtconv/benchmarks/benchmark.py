@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from mixtconv._names import unknown_name
+from mixtconv._types import Progress
 from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
@@ -15,7 +16,7 @@ from mixtconv.benchmarks.model import bench_model
 from mixtconv.benchmarks.operation import bench_operation
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.stream import bench_stream
-from mixtconv.benchmarks.timing import Comparison, Progress
+from mixtconv.benchmarks.timing import Comparison
 from mixtconv.benchmarks.training_step import bench_training_step
 from mixtconv.models.device import resolve_device
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 import mixtconv
+from mixtconv._types import Progress
 from mixtconv.benchmarks.model import NUM_CLASSES
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Progress, interleave
+from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName, as_program
 from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine, open_engine

@@ -1,6 +1,6 @@
 """How the time of inference grows with the number of clips and of frames.
 
-Every part of a recogniser does the same for each frame, so its time should be proportional to the
+Every part of a recognizer does the same for each frame, so its time should be proportional to the
 frames that it sees: a line of slope 1 where both axes are logarithmic.
 """
 
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv.benchmarks.model import RECOGNISERS, random_clips
+from mixtconv._types import Progress
+from mixtconv.benchmarks.model import RECOGNIZERS, random_clips
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Progress, interleave
+from mixtconv.benchmarks.timing import interleave
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import autocast, resolve_device
 
@@ -75,7 +76,7 @@ def measure_growth(
         Growth with clips, and growth with frames.
     """
     device = resolve_device(workload.device)
-    model = RECOGNISERS["MSTNet"](workload).to(device).eval()
+    model = RECOGNIZERS["MSTNet"](workload).to(device).eval()
     grown = {f"{size} clips": replace(workload, batch_size=size) for size in clips}
     grown |= {f"{size} frames": replace(workload, batch_size=1, num_frames=size) for size in frames}
     runs = {name: partial(_infer, model, random_clips(w, device)) for name, w in grown.items()}

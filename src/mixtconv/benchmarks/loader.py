@@ -26,8 +26,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Progress, Timing, interleave
+from mixtconv.benchmarks.timing import Comparison, Timing, interleave
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.clips import read_clip
 from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, training_loader

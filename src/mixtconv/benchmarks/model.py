@@ -1,6 +1,6 @@
-"""The recognisers that are compared, by name: TSN, and what temporal operations make of it.
+"""The recognizers that are compared, by name: TSN, and what temporal operations make of it.
 
-Speed of whole recognisers at inference: TSN, TSM and MSTNet, treated alike.
+Speed of whole recognizers at inference: TSN, TSM and MSTNet, treated alike.
 """
 
 from collections.abc import Callable
@@ -10,15 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import mixtconv
+from mixtconv._types import Progress
 from mixtconv.benchmarks.baselines import CopyingShift, PublishedMixTConv
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import (
-    Comparison,
-    Progress,
-    compare_in_groups,
-    grouped_name,
-    interleave,
-)
+from mixtconv.benchmarks.timing import Comparison, compare_in_groups, grouped_name, interleave
 from mixtconv.models import VideoClassifier, create_model, insert_temporal
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.ops import fold_time, unfold_time
@@ -26,7 +21,7 @@ from mixtconv.ops import fold_time, unfold_time
 NUM_CLASSES = 174
 """Classes of Something-Something v2, on which the paper reports."""
 
-RECOGNISERS: dict[str, Callable[[Workload], VideoClassifier]] = {
+RECOGNIZERS: dict[str, Callable[[Workload], VideoClassifier]] = {
     "TSN": lambda workload: _create("tsn", workload),
     "TSM": lambda workload: _create("tsm", workload),
     "TSM zero-filled": lambda workload: _with(lambda channels: CopyingShift(), workload),
@@ -84,7 +79,7 @@ CANDIDATES = {
     CHANNELS_LAST: ("TSN", "TSM", "MSTNet"),
     OPTIMISED: ("TSN", "TSM", "MSTNet"),
 }
-"""Treatment -> recognisers that get it; the first is the baseline of the others."""
+"""Treatment -> recognizers that get it; the first is the baseline of the others."""
 
 PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
@@ -97,7 +92,7 @@ NOTE = (
 def bench_model(
     workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
 ) -> list[Comparison]:
-    """Time inference of the recognisers on one batch of clips.
+    """Time inference of the recognizers on one batch of clips.
 
     Args:
         workload: backbone, clips, device and precision.
@@ -115,7 +110,7 @@ def bench_model(
     device = resolve_device(workload.device)
     clips = random_clips(workload, device)
     candidates = {
-        grouped_name(name, treatment): _treated(RECOGNISERS[name](workload), treatment, clips)
+        grouped_name(name, treatment): _treated(RECOGNIZERS[name](workload), treatment, clips)
         for treatment, names in CANDIDATES.items()
         for name in names
     }

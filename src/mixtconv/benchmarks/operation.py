@@ -13,9 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mixtconv._types import Progress
 from mixtconv.benchmarks.baselines import Conv1dMixTConv, CopyingShift, PublishedMixTConv
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Progress, Timing, interleave
+from mixtconv.benchmarks.timing import Comparison, Timing, interleave
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.factory import split_name

@@ -1,6 +1,6 @@
-"""What a recogniser costs: counted (parameters, multiply-accumulates), and measured (time, memory).
+"""What a recognizer costs: counted (parameters, multiply-accumulates), and measured (time, memory).
 
-Time and memory are those of prediction: the recogniser as `optimize_for_inference` makes it, on
+Time and memory are those of prediction: the recognizer as `optimize_for_inference` makes it, on
 clips of noise that lie on the device.
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixtconv._types import Progress
 from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.memory import peak_bytes
 from mixtconv.benchmarks.settings import ProfileSettings
-from mixtconv.benchmarks.timing import Progress, Timing, interleave
+from mixtconv.benchmarks.timing import Timing, interleave
 from mixtconv.evaluation.complexity import (
     Complexity,
     StageCost,
@@ -29,7 +30,7 @@ from mixtconv.models.device import autocast, resolve_device
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """What one recogniser costs."""
+    """What one recognizer costs."""
 
     source: str
     """The model as it was named."""

@@ -4,7 +4,8 @@ What `mixtconv profile` can be told, besides the models.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+
+from mixtconv._types import Precision
 
 _AT_LEAST = {"num_frames": 1, "image_size": 16, "batch_size": 1}
 
@@ -14,7 +15,7 @@ class Workload:
     """The network and the clips that the candidates are given."""
 
     backbone: str = "resnet50"
-    """2D network that all recognisers stand on, a name of timm."""
+    """2D network that all recognizers stand on, a name of timm."""
     num_frames: int = 8
     """Frames of a clip."""
     image_size: int = 224
@@ -23,7 +24,7 @@ class Workload:
     """Clips or streams at a time; default 1 on the CPU, 32 on a GPU, 8 for the loader."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:0 or mps."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     video: str | None = None
     """File that the loader reads; default one of 10 seconds, which is made for it."""
@@ -71,7 +72,7 @@ class ProfileSettings:
     """Clips that pass the network together."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:0 or mps."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     rounds: int = ROUNDS
     """Times that each model runs."""

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 import mixtconv
+from mixtconv._types import Progress
 from mixtconv.benchmarks.model import NUM_CLASSES
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Progress, interleave
+from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.models.streaming import StreamingClassifier, StreamState

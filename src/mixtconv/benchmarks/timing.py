@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 
-CPU = torch.device("cpu")
+from mixtconv._types import Progress
 
-Progress = Callable[[int, int], None]
-"""Called with the number of parts done and of all."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)

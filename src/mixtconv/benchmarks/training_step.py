@@ -8,22 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixtconv._types import Progress
 from mixtconv.benchmarks.memory import MemoryComparison, PeakMemory, peak_bytes
 from mixtconv.benchmarks.model import (
     NUM_CLASSES,
-    RECOGNISERS,
+    RECOGNIZERS,
     channels_last_clips,
     random_clips,
     to_channels_last,
 )
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import (
-    Comparison,
-    Progress,
-    compare_in_groups,
-    grouped_name,
-    interleave,
-)
+from mixtconv.benchmarks.timing import Comparison, compare_in_groups, grouped_name, interleave
 from mixtconv.models.device import autocast, resolve_device
 
 ROUNDS = 6
@@ -34,7 +29,7 @@ CANDIDATES = {
     NCHW: ("TSN", "MSTNet", "MSTNet as published"),
     CHANNELS_LAST: ("TSN", "TSM", "MSTNet"),
 }
-"""Layout -> recognisers that train in it; the first is the baseline of the others."""
+"""Layout -> recognizers that train in it; the first is the baseline of the others."""
 
 PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
@@ -46,13 +41,13 @@ class TrainingStepSpeed:
     times: tuple[Comparison, ...]
     """Time of a step."""
     memory: tuple[MemoryComparison, ...]
-    """Peak memory of a process that makes the recogniser and trains it for two steps."""
+    """Peak memory of a process that makes the recognizer and trains it for two steps."""
 
 
 def bench_training_step(
     workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
 ) -> TrainingStepSpeed:
-    """Time training steps of the recognisers, and measure the memory that each needs.
+    """Time training steps of the recognizers, and measure the memory that each needs.
 
     Args:
         workload: backbone, clips, device and precision.
@@ -92,9 +87,9 @@ def bench_training_step(
 
 
 def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:
-    """A training step of a recogniser, always on the same clips; it gives the loss before it."""
+    """A training step of a recognizer, always on the same clips; it gives the loss before it."""
     device = resolve_device(workload.device)
-    model = RECOGNISERS[name](workload).to(device).train()
+    model = RECOGNIZERS[name](workload).to(device).train()
     clips = random_clips(workload, device)
     if layout == CHANNELS_LAST:
         model, clips = to_channels_last(model), channels_last_clips(clips)

@@ -23,7 +23,7 @@ def bench(
     """Measure speed, each thing beside what it is compared with, in turn in one process.
 
     Args:
-        subject: The temporal operation alone, inference of whole recognisers, a training step, the
+        subject: The temporal operation alone, inference of whole recognizers, a training step, the
             loader of videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
         rounds: Times that each candidate runs; default as many as take about two minutes on two

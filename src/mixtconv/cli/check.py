@@ -34,8 +34,8 @@ def check(
         engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
-    from mixtconv.data.checking.run import check as look
     from mixtconv._names import first_few
+    from mixtconv.data.checking.run import check as look
 
     with progress("checking videos") as show:
         report = look(

@@ -3,17 +3,18 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal
 
+from rich import progress as rich_progress
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mixtconv._processes import is_first_process
+from mixtconv._processes import is_rank_zero
+from mixtconv._types import Progress
 
 Format = Literal["table", "json"]
 
@@ -34,7 +35,7 @@ _QUIET = (
 
 def set_up_logging() -> None:
     """Send the package's messages to standard error; other packages' only if they are serious."""
-    level = logging.INFO if is_first_process() else logging.ERROR
+    level = logging.INFO if is_rank_zero() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -43,7 +44,7 @@ def set_up_logging() -> None:
 
 def print_json(value: Any) -> None:
     """Print the result of a command for programs."""
-    if is_first_process():
+    if is_rank_zero():
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
@@ -51,7 +52,7 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
     """Print the result of a command for people; numbers are aligned right."""
-    if not is_first_process():
+    if not is_rank_zero():
         return
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
@@ -69,21 +70,23 @@ def _text(cell: object) -> str:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[Progress]:
     """A bar on standard error, moved by calls with the number done and the number of all.
 
     What libraries print meanwhile goes to standard error as well.
     """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
     )
     console = Console(stderr=True)
     with (
         redirect_stdout(sys.stderr),
-        Progress(*columns, console=console, transient=True, disable=not is_interactive()) as bar,
+        rich_progress.Progress(
+            *columns, console=console, transient=True, disable=not is_interactive()
+        ) as bar,
     ):
         task = bar.add_task(description, total=None)
 
@@ -97,4 +100,4 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 def is_interactive() -> bool:
     """Whether somebody watches standard error."""
-    return sys.stderr.isatty() and is_first_process()
+    return sys.stderr.isatty() and is_rank_zero()

@@ -17,7 +17,7 @@ def evaluate(
     scores: str | None = None,
     format: Format = "table",
 ) -> int:
-    """Score a trained recogniser on labelled videos.
+    """Score a trained recognizer on labelled videos.
 
     A video that cannot be read is named and counts as wrong; the exit status is then 1.
 

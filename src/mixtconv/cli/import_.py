@@ -28,7 +28,7 @@ def import_(
 
     Args:
         file: Torch file or safetensors; nothing in it is run.
-        model: The recogniser that the file holds, such as tsm_resnet50.
+        model: The recognizer that the file holds, such as tsm_resnet50.
         out: Model file to write, usually .safetensors.
         classes: Text file with one class name a line in the order of the logits, or the name of a
             known dataset (something_v1, something_v2, jester, ucf101, hmdb51, kinetics400); default

@@ -1,8 +1,9 @@
 """`mixtconv predict MODEL VIDEO...`."""
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from mixtconv._types import Precision
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.workers import Engine
 
@@ -23,7 +24,7 @@ def predict(
     merge: bool = False,
     out: str | None = None,
     device: str = "auto",
-    precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    precision: Precision = "auto",
     engine: Engine = "local",
     workers: int | None = None,
     format: Format = "table",

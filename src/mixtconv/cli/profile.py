@@ -13,7 +13,7 @@ def profile(models: list[str], settings: ProfileSettings, *, format: Format = "t
     """Tell what models cost: parameters, multiply-accumulates by stage, time and memory.
 
     Args:
-        models: Names of recognisers such as mstnet_resnet50, or model files.
+        models: Names of recognizers such as mstnet_resnet50, or model files.
         settings: Clips, device and rounds.
         format: How the result is printed, table or json.
     """

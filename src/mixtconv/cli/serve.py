@@ -1,8 +1,8 @@
 """`mixtconv serve MODEL`."""
 
 import logging
-from typing import Literal
 
+from mixtconv._types import Precision
 from mixtconv.serve.settings import Batching, Binding, Limits
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ def serve(
     protocol: str = "1x1",
     workers: int | None = None,
     device: str = "auto",
-    precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    precision: Precision = "auto",
 ) -> int:
     """Answer requests over HTTP, with a page for people; SIGTERM or Ctrl-C ends it.
 

@@ -8,8 +8,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from mixtconv._types import Precision
 from mixtconv.cli.console import Format
 from mixtconv.video.live import SourceSettings
 
@@ -66,10 +67,10 @@ def stream(
     fps: float | None = None,
     top_k: int = 1,
     device: str = "auto",
-    precision: Literal["auto", "32", "bf16", "16"] = "auto",
+    precision: Precision = "auto",
     format: Format = "table",
 ) -> int:
-    """Recognise frame by frame, with a causal model; Ctrl-C ends it.
+    """Recognize frame by frame, with a causal model; Ctrl-C ends it.
 
     A live source is never fallen behind: the newest frame is taken, those before it are dropped and
     counted. The exit status is 1 where the source broke off or stalled.
@@ -80,7 +81,7 @@ def stream(
             export --streaming).
         source: camera:0, a URL, a video file, or - for raw RGB frames on standard input.
         settings: How the source is read.
-        fps: Frames a second that are recognised, by their times; default all. Choose the rate at
+        fps: Frames a second that are recognized, by their times; default all. Choose the rate at
             which training saw frames: that of its videos over --frame-stride.
         top_k: How many labels of each frame.
         device: auto, cpu, cuda, cuda:0 or mps.
@@ -88,19 +89,19 @@ def stream(
         format: table has a line for each change of the label and each second, json one a frame.
     """
     from mixtconv.inference.loading import load_streaming_recognizer
-    from mixtconv.inference.streams import recognise_stream, sampling_note
+    from mixtconv.inference.streams import recognize_stream, sampling_note
     from mixtconv.video.live import BrokenSourceError
     from mixtconv.video.sources import open_source
 
     recognizer = load_streaming_recognizer(model, device=device, precision=precision)
-    num_recognised, status, show = 0, 0, PRINTERS[format]()
+    num_recognized, status, show = 0, 0, PRINTERS[format]()
     with open_source(source, settings) as opened:
         if fps is None:
             logger.info("%s", sampling_note(recognizer.spec, opened.frames_per_second))
         try:
-            for seen in recognise_stream(recognizer, opened, frames_per_second=fps, top_k=top_k):
+            for seen in recognize_stream(recognizer, opened, frames_per_second=fps, top_k=top_k):
                 show(seen)
-                num_recognised += 1
+                num_recognized += 1
         except KeyboardInterrupt:
             logger.info("stopped")
         except BrokenPipeError:  # whoever read the labels has gone
@@ -108,5 +109,5 @@ def stream(
         except BrokenSourceError as error:
             logger.error("%s", error)
             status = 1
-        logger.info("%d frames recognised, %d dropped", num_recognised, opened.num_dropped)
+        logger.info("%d frames recognized, %d dropped", num_recognized, opened.num_dropped)
     return status

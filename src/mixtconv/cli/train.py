@@ -5,7 +5,7 @@ from mixtconv.training.settings import TrainingSettings
 
 
 def train(settings: TrainingSettings, *, format: Format = "table") -> int:
-    """Train a recogniser on videos, as a recipe says or with settings of your own.
+    """Train a recognizer on videos, as a recipe says or with settings of your own.
 
     Args:
         settings: data, model and recipe.

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixtconv._types import Frame
 from mixtconv.data.clips import as_frames
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROPS, mirror, scoring_side
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.decoding import Picture
 from mixtconv.video.views import ReadViews, ViewReader
 
 
@@ -88,7 +88,7 @@ class TensorViewReader(ViewReader):
         """The views of a video."""
         return read_indexed_views(video, self.spec, self.protocol, num_threads=num_threads)
 
-    def keep(self, picture: Picture) -> Tensor:
+    def keep(self, picture: Frame) -> Tensor:
         """The crops of a frame, (crops, 3, S, S)."""
         frame = as_frames(picture[None].copy())  # (1, 3, H, W)
         crops = CROPS[self.protocol.num_crops](frame, self.spec.image_size)

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates of a recogniser, as the field's tables count them.
+"""Parameters and multiply-accumulates of a recognizer, as the field's tables count them.
 
 Counted: convolutions, linear layers and matrix products, those of attention and of graphs among
 them, and every tap of a temporal operation. Not counted: normalisation, activations, pooling,
@@ -37,7 +37,7 @@ class Complexity:
 
 @dataclass(frozen=True)
 class StageCost:
-    """The cost of a part of a recogniser."""
+    """The cost of a part of a recognizer."""
 
     name: str
     """The part, such as a stage of the backbone."""
@@ -79,7 +79,7 @@ def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
 
 
 def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassifier:
-    """A recogniser without values: it can be counted, and takes no time to make.
+    """A recognizer without values: it can be counted, and takes no time to make.
 
     >>> complexity(abstract_model("tsn_bninception", 400)).params
     10680240

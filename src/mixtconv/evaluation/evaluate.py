@@ -1,13 +1,14 @@
 """Scoring a model file on labelled videos."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import first_few
-from mixtconv._processes import find_launch, is_first_process
+from mixtconv._processes import find_launch, is_rank_zero
+from mixtconv._types import Precision, Progress
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, VideoBatch, default_workers
 from mixtconv.data.labels import MirrorLabels
@@ -25,12 +26,10 @@ from mixtconv.evaluation.scores_file import (
 from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
 from mixtconv.evaluation.settings import Reading, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
-from mixtconv.models.device import Precision, autocast, resolve_device
+from mixtconv.models.device import autocast, resolve_device
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-"""Told the videos done and all of them."""
 
 DEFAULT_VAL_FRACTION = 0.2
 """Part of the videos held out by rule for a model that does not say what its training held out."""
@@ -124,12 +123,12 @@ def evaluate_model(
     mirroring = model_mirroring(trained)
     if any(views.mirrored):
         _say_what_is_mirrored(mirroring)
-    recogniser = optimize_for_inference(trained)
+    recognizer = optimize_for_inference(trained)
     samples = _videos_for(trained.spec.classes, trained.notes, data, split)
     own_share = samples[launch.rank :: launch.num_processes] if launch else samples
     with meeting(launch):
         scores = score_videos(
-            recogniser,
+            recognizer,
             samples,
             protocol=views,
             mirroring=mirroring,
@@ -146,13 +145,13 @@ def evaluate_model(
         )
     source = ScoreSource(
         model=str(model),
-        modality=recogniser.spec.modality,
+        modality=recognizer.spec.modality,
         data=data.data if isinstance(data, DataSource) else str(data),
         protocol=str(views),
         protocol_description=views_description,
     )
-    saved = _saved(scores, samples, recogniser.spec.classes, source, views.averaging)
-    if scores_path is not None and is_first_process():
+    saved = _saved(scores, samples, recognizer.spec.classes, source, views.averaging)
+    if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
         model=source.model,

@@ -127,7 +127,7 @@ def score_videos(
     """Score every video; the result does not depend on `batch_size` and `workers`.
 
     Args:
-        model: the recogniser, in evaluation mode, on the device to use.
+        model: the recognizer, in evaluation mode, on the device to use.
         samples: videos and their labels.
         protocol: clips and crops.
         mirroring: what a mirror does to the classes; by default as their names say.

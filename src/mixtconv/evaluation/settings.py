@@ -6,6 +6,8 @@ Nothing heavy is imported here, as `--help` reads it.
 from dataclasses import dataclass
 from typing import Literal
 
+from mixtconv._types import Precision
+
 SplitChoice = Literal["val", "train", "test", "all"]
 
 
@@ -24,7 +26,7 @@ class Reading:
     """Processes that read videos; default one a core, at most 8."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:0 or mps."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
 
     def __post_init__(self) -> None:

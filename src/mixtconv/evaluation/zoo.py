@@ -5,10 +5,10 @@ What the tables of "MixTConv" (arXiv 2001.06769) print, and why some of it is no
 Parameters in the tables are those for 400 classes throughout, also where scores are for fewer.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mixtconv._types import Progress
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 
 _BASE_IN_PRINT = 33_000_000_000
@@ -27,7 +27,7 @@ class PublishedCost:
     title: str
     """The row's name."""
     model: str
-    """Name of the recogniser here."""
+    """Name of the recognizer here."""
     backbone: str
     """Its 2D network, as `create_model` or torchvision name it."""
     num_frames: int
@@ -45,7 +45,7 @@ class PublishedScore:
     """An accuracy that others published; none of it was measured here."""
 
     model: str
-    """Name of the recogniser here."""
+    """Name of the recognizer here."""
     num_frames: int
     """Frames of a clip."""
     dataset: str
@@ -182,7 +182,7 @@ class ZooRow:
     title: str
     """What the table calls it."""
     model: str
-    """Name of the recogniser."""
+    """Name of the recognizer."""
     backbone: str
     """Its 2D network."""
     num_frames: int
@@ -228,7 +228,7 @@ class Zoo:
         }
 
 
-def count_zoo(progress: Callable[[int, int], None] | None = None) -> Zoo:
+def count_zoo(progress: Progress | None = None) -> Zoo:
     """Count every system of the tables, without computing anything; takes seconds.
 
     Args:

@@ -1,1 +1,1 @@
-"""Recognisers as files of other engines: ONNX, OpenVINO, torch.export."""
+"""Recognizers as files of other engines: ONNX, OpenVINO, torch.export."""

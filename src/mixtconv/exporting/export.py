@@ -1,4 +1,4 @@
-"""A recogniser written for another engine, run there and compared with PyTorch before it counts."""
+"""A recognizer written for another engine, run there and compared with PyTorch before it counts."""
 
 import copy
 import shutil
@@ -67,10 +67,10 @@ def export_model(
     tolerance: float = TOLERANCE,
     calibration: Calibration | None = None,
 ) -> Exported:
-    """Write a recogniser for an engine; an earlier file is replaced only by one that agrees.
+    """Write a recognizer for an engine; an earlier file is replaced only by one that agrees.
 
     Args:
-        model: the recogniser; it is left as it is.
+        model: the recognizer; it is left as it is.
         path: file to write, with the suffix of the target.
         target: `onnx`, `openvino` or `torch`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
@@ -131,7 +131,7 @@ def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolera
         raise ValueError(f"--tolerance is {tolerance}; give a part above 0 and below 1, as 1e-4")
     if model.optimized:
         raise ValueError(
-            "a recogniser from optimize_for_inference cannot be exported; export the one that it "
+            "a recognizer from optimize_for_inference cannot be exported; export the one that it "
             "was made from"
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mixtconv._types import Progress
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
@@ -34,8 +35,6 @@ from mixtconv.video.pictures import UnreadableVideoError
 
 ROUNDS = 10
 """Times that both files run for their speed, in turn."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

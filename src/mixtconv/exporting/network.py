@@ -1,4 +1,4 @@
-"""A recogniser as one network of plain torch that an engine can take over.
+"""A recognizer as one network of plain torch that an engine can take over.
 
 Temporal operations frame by frame with the past as inputs and outputs of the network.
 
@@ -176,7 +176,7 @@ def clip_network(
     """Logits (B, num_classes) of whole clips (B, T, C, H, W).
 
     Args:
-        model: the recogniser; it is left as it is.
+        model: the recognizer; it is left as it is.
         layout: see `clip_layout.py`.
         pixels: the values that it shall take.
     """

@@ -1,12 +1,13 @@
 """Prediction on a collection of videos, by threads of this process or by processes of Ray."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixtconv._types import Progress
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Engine, on_engine, refuse_engine
 from mixtconv.inference.loading import load_recognizer
@@ -27,7 +28,7 @@ def predict_collection(
     precision: "Precision" = "auto",
     engine: Engine = "local",
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda *numbers: None,
+    progress: Progress = lambda *numbers: None,
 ) -> list[VideoPrediction]:
     """Ranked labels of many videos, in their order; one that cannot be read says why.
 

@@ -5,16 +5,15 @@ Recognition on streams with an exported model, without torch.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._types import Frame, Precision
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, open_engine
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.decoding import Picture
 from mixtconv.video.views import PictureViewReader, center_crop_pictures
 
 PROTOCOLS = ("1x1", "tsm-1x1")
@@ -45,7 +44,7 @@ class EngineRecognizer(VideoRecognizer):
         *,
         device: str = "auto",
         protocol: str = "1x1",
-        precision: Literal["auto", "32", "bf16", "16"] = "auto",
+        precision: Precision = "auto",
         num_threads: int | None = None,
     ) -> None:
         refuse_settings(model, device, precision)
@@ -118,7 +117,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
         *,
         max_streams: int = 1,
         device: str = "auto",
-        precision: Literal["auto", "32", "bf16", "16"] = "auto",
+        precision: Precision = "auto",
         num_threads: int | None = None,
     ) -> None:
         refuse_settings(model, device, precision)
@@ -136,7 +135,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
         }
         self._next_names = {state.name: state.next_name for state in about.states}
 
-    def _logits(self, pictures: Sequence[Picture], places: Sequence[int]) -> Array:
+    def _logits(self, pictures: Sequence[Frame], places: Sequence[int]) -> Array:
         size = self.spec.image_size
         crops = np.concatenate([center_crop_pictures(picture[None], size) for picture in pictures])
         frames = np.ascontiguousarray(crops.transpose(0, 3, 1, 2))  # (N, 3, S, S)

@@ -6,10 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
+from mixtconv._types import Frame
 from mixtconv.video.reader import frame_rate
 from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import write_video
@@ -19,7 +19,6 @@ MOST_FRAMES_PER_SECOND = 60
 
 Caption = tuple[float, float, str]
 """Start and end in seconds, and the text."""
-Picture = npt.NDArray[np.uint8]
 
 
 def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence[Caption]) -> None:
@@ -44,7 +43,7 @@ def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence
     )
 
 
-def draw_caption(picture: Picture, text: str) -> Picture:
+def draw_caption(picture: Frame, text: str) -> Frame:
     """A copy of a picture (H, W, 3) with a line of text in a dark bar at its bottom.
 
     >>> draw_caption(np.full((120, 160, 3), 255, np.uint8), "wave (90 %)").shape
@@ -69,7 +68,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
 
 
-def _steady(video: Path, rate: Fraction) -> Iterator[Picture]:
+def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
     """At each tick of the rate the latest frame, of even width and height."""
     tick, newest = 0, None
     for frame in timed_frames(video):
@@ -83,8 +82,8 @@ def _steady(video: Path, rate: Fraction) -> Iterator[Picture]:
 
 
 def _captioned(
-    pictures: Iterator[Picture], rate: Fraction, captions: Sequence[Caption]
-) -> Iterator[Picture]:
+    pictures: Iterator[Frame], rate: Fraction, captions: Sequence[Caption]
+) -> Iterator[Frame]:
     waiting = iter(captions)
     caption = next(waiting, None)
     for number, picture in enumerate(pictures):

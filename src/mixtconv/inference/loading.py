@@ -1,16 +1,15 @@
 """Making a model ready, by what its file is: a model file for torch, or an exported one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from mixtconv._types import Precision
 from mixtconv.inference.engines.base import import_engine
 from mixtconv.models.spec import is_exported
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
     from mixtconv.inference.streams import StreamRecognizer
-
-Precision = Literal["auto", "32", "bf16", "16"]
 
 
 def load_recognizer(

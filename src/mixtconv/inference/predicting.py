@@ -1,6 +1,6 @@
 """From logits to ranked labels.
 
-What all recognisers of videos do, whichever engine runs the network.
+What all recognizers of videos do, whichever engine runs the network.
 """
 
 from abc import ABC, abstractmethod

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixtconv._types import Precision
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.scoring import model_mirroring, view_logits
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
 from mixtconv.models import ModelSpec, VideoClassifier, load_model, optimize_for_inference
-from mixtconv.models.device import Precision, autocast, resolve_device
+from mixtconv.models.device import autocast, resolve_device
 
 __all__ = ["Recognizer", "VideoPrediction"]
 
@@ -25,7 +26,7 @@ class Recognizer(VideoRecognizer):
     """A model file made ready for prediction.
 
     Args:
-        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a recogniser in
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a recognizer in
             memory.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
         protocol: views of every video, such as `1x1`, `2x3` or `nonlocal-10x3`.

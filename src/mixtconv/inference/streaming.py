@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixtconv._types import Frame, Precision
 from mixtconv.data.transforms import center_crop
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model
-from mixtconv.models.device import Precision, autocast, resolve_device
+from mixtconv.models.device import autocast, resolve_device
 from mixtconv.models.streaming import StreamingClassifier, StreamState
-from mixtconv.video.decoding import Picture
 
 __all__ = ["FrameLabels", "Stream", "StreamingRecognizer"]
 
@@ -20,7 +20,7 @@ class StreamingRecognizer(StreamRecognizer):
     """A causal model made ready for streams.
 
     Args:
-        model: a model file, or a recogniser in memory.
+        model: a model file, or a recognizer in memory.
         max_streams: streams at once; the memory of each is a few frames of feature maps.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
         precision: `auto`, `32`, `bf16` or `16`.
@@ -61,7 +61,7 @@ class StreamingRecognizer(StreamRecognizer):
         self._classifier = StreamingClassifier(model.eval().to(self.device))
         self._state = StreamState(max_streams)
 
-    def _logits(self, pictures: Sequence[Picture], places: Sequence[int]) -> Tensor:
+    def _logits(self, pictures: Sequence[Frame], places: Sequence[int]) -> Tensor:
         size = self.spec.image_size
         crops = [center_crop(_as_frame(picture), size)[0] for picture in pictures]
         with torch.inference_mode(), autocast(self.precision, self.device):
@@ -72,6 +72,6 @@ class StreamingRecognizer(StreamRecognizer):
         self._state.forget(place)
 
 
-def _as_frame(picture: Picture) -> Tensor:
+def _as_frame(picture: Frame) -> Tensor:
     """A picture (H, W, 3) as frames (1, 3, H, W), without a copy."""
     return torch.as_tensor(picture).permute(2, 0, 1)[None]

@@ -1,28 +1,25 @@
-"""Recognising one source from its first frame to its last.
+"""Recognizing one source from its first frame to its last.
 
-What all recognisers of streams do, whichever engine runs the network: a frame in, labels out.
+What all recognizers of streams do, whichever engine runs the network: a frame in, labels out.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._types import Frame, FrameLike
 from mixtconv.inference.predicting import Prediction, ranked
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.decoding import Picture
 from mixtconv.video.live import at_rate
 from mixtconv.video.sources import FrameSource
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-
-Frame: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
+    pass
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class StreamRecognizer(ABC):
         self._free = list(range(max_streams))
 
     @abstractmethod
-    def _logits(self, pictures: Sequence[Picture], places: Sequence[int]) -> Any:
+    def _logits(self, pictures: Sequence[Frame], places: Sequence[int]) -> Any:
         """Logits (N, K) of the next picture (H, W, 3) of the streams in N places."""
 
     @abstractmethod
@@ -87,7 +84,7 @@ class StreamRecognizer(ABC):
         return Stream(self, place)
 
     def push(
-        self, frames: "Mapping[Stream, Frame]", *, top_k: int = 5
+        self, frames: "Mapping[Stream, FrameLike]", *, top_k: int = 5
     ) -> "dict[Stream, FrameLabels]":
         """Give several streams their next frame; all pass the network together.
 
@@ -99,7 +96,7 @@ class StreamRecognizer(ABC):
             The labels of each.
 
         Raises:
-            ValueError: a stream that was ended or belongs to another recogniser, or something that
+            ValueError: a stream that was ended or belongs to another recognizer, or something that
                 is no frame.
         """
         if not frames:
@@ -113,7 +110,7 @@ class StreamRecognizer(ABC):
 
     def _place_of(self, stream: "Stream") -> int:
         if stream.recognizer is not self or stream.place is None:
-            raise ValueError("the stream was ended, or another recogniser's; start a new one")
+            raise ValueError("the stream was ended, or another recognizer's; start a new one")
         return stream.place
 
     def _end(self, place: int) -> None:
@@ -121,7 +118,7 @@ class StreamRecognizer(ABC):
 
 
 class Stream:
-    """One stream of a recogniser; in a `with` block it is ended at its close."""
+    """One stream of a recognizer; in a `with` block it is ended at its close."""
 
     def __init__(self, recognizer: StreamRecognizer, place: int) -> None:
         self.recognizer = recognizer
@@ -130,7 +127,7 @@ class Stream:
         """Frames that it has had."""
         self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=recognizer.spec.num_frames)
 
-    def push(self, frame: Frame, *, top_k: int = 5) -> FrameLabels:
+    def push(self, frame: FrameLike, *, top_k: int = 5) -> FrameLabels:
         """Give it the next frame, uint8 RGB (H, W, 3); see `StreamRecognizer.push`."""
         return self.recognizer.push({self: frame}, top_k=top_k)[self]
 
@@ -154,7 +151,7 @@ class Stream:
         self.end()
 
 
-def _checked(frame: Frame) -> Picture:
+def _checked(frame: FrameLike) -> Frame:
     """A frame (H, W, 3) as an array, without a copy."""
     picture = np.asarray(frame)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
@@ -188,7 +185,7 @@ class SeenFrame:
         }
 
 
-def recognise_stream(
+def recognize_stream(
     recognizer: StreamRecognizer,
     source: FrameSource,
     *,
@@ -200,19 +197,19 @@ def recognise_stream(
     Args:
         recognizer: with a place for one more stream.
         source: an open source.
-        frames_per_second: how many frames are recognised, by their times; by default all.
+        frames_per_second: how many frames are recognized, by their times; by default all.
         top_k: how many labels.
 
     Raises:
         ValueError: a rate that is not above 0, or a source without a frame.
-        BrokenSourceError: the source failed after frames that were recognised.
+        BrokenSourceError: the source failed after frames that were recognized.
     """
     if frames_per_second is not None and not frames_per_second > 0:
         raise ValueError(f"--fps is {frames_per_second}; give more than 0")
-    return _recognise(recognizer, source, frames_per_second, top_k)
+    return _recognize(recognizer, source, frames_per_second, top_k)
 
 
-def _recognise(
+def _recognize(
     recognizer: StreamRecognizer,
     source: FrameSource,
     frames_per_second: float | None,

@@ -1,4 +1,4 @@
-"""Backbones, insertion of temporal operations, the named recognisers, model files.
+"""Backbones, insertion of temporal operations, the named recognizers, model files.
 
 What is asked for is imported when it is asked for: of `spec.py` alone an exported model is read,
 without torch.

@@ -1,4 +1,4 @@
-"""A causal recogniser from a centred one.
+"""A causal recognizer from a centred one.
 
 A centred kernel meets frames on both sides of its own; a stream has those before it. The taps of
 the past and of the frame itself keep the frames that they meet, and what the future taps weigh is
@@ -44,10 +44,10 @@ def causal_kernel(centred: Tensor) -> Tensor:
 
 
 def make_causal(model: VideoClassifier) -> VideoClassifier:
-    """The causal recogniser nearest to a centred one, in evaluation mode. It must be fine-tuned.
+    """The causal recognizer nearest to a centred one, in evaluation mode. It must be fine-tuned.
 
     Args:
-        model: a centred recogniser, not optimised for inference; it is left as it is.
+        model: a centred recognizer, not optimised for inference; it is left as it is.
 
     Raises:
         ValueError: the model has no temporal operations, is causal already, or was optimised.
@@ -58,7 +58,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
     """
     if model.optimized:
         raise ValueError(
-            "a recogniser from optimize_for_inference cannot be converted; convert the one that "
+            "a recognizer from optimize_for_inference cannot be converted; convert the one that "
             "it was made from"
         )
     if model.spec.causal:
@@ -71,7 +71,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
 
 
 def causal_weights(model: VideoClassifier) -> dict[str, Tensor]:
-    """State dictionary of a centred recogniser, for the causal one of the same make."""
+    """State dictionary of a centred recognizer, for the causal one of the same make."""
     state = model.state_dict()
     for name, module in model.backbone.named_modules():
         for key, _ in module.named_parameters() if name.endswith(".temporal") else ():

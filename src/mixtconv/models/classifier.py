@@ -8,7 +8,7 @@
   says: 128 / 255 for the published weights of BN-Inception;
 - both, for two streams: a picture, and five fields that begin there.
 
-A recogniser of actions: a 2D network over the frames of a clip, and the average of its scores.
+A recognizer of actions: a 2D network over the frames of a clip, and the average of its scores.
 
 From "Temporal Segment Networks" (TSN, arXiv 1608.00859): every frame passes the same network and
 the last layer, and the consensus of a clip is the average over its frames. With a temporal
@@ -74,7 +74,7 @@ class VideoClassifier(SharedModel):
     Args:
         backbone: frames (B * T, C, H, W) to features (B * T, D).
         num_features: D.
-        spec: what the recogniser is; its classes give the width of the last layer.
+        spec: what the recognizer is; its classes give the width of the last layer.
         head: features to logits; by default a linear layer over each frame.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "32", "bf16", "16"]
+from mixtconv._types import Precision
 
 _TYPES = ("cpu", "cuda", "mps")
 

@@ -1,4 +1,4 @@
-"""The named recognisers: `{family}_{backbone}` for any timm backbone, and systems by themselves."""
+"""The named recognizers: `{family}_{backbone}` for any timm backbone, and systems by themselves."""
 
 import fnmatch
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def create_model(
     pretrained: bool | str | Path = False,
     **settings: Any,
 ) -> VideoClassifier:
-    """Make a recogniser by name.
+    """Make a recognizer by name.
 
     Args:
         name: `{family}_{backbone}`: a family (`tsn`, `tsm`, `mstnet`, `ks3`, `ks5`, `ks7`, `ks13`,
@@ -87,7 +87,7 @@ def create_model(
 
 
 def create_from_spec(spec: ModelSpec) -> VideoClassifier:
-    """Make the recogniser that a model file describes, without its weights."""
+    """Make the recognizer that a model file describes, without its weights."""
     settings = {key: value for key, value in vars(spec).items() if key not in ("name", "classes")}
     return create_model(spec.name, classes=spec.classes, **settings)
 
@@ -141,7 +141,7 @@ _MAKERS: dict[str, Callable[[ModelRequest, str], VideoClassifier]] = {
     "trn": relation_classifier,
     "trn_twostream": two_stream_relations,
 }
-"""Every family, also those that are more than a temporal operation -> what makes a recogniser."""
+"""Every family, also those that are more than a temporal operation -> what makes a recognizer."""
 
 
 def _last_layers(model: VideoClassifier) -> list[nn.Linear]:
@@ -165,7 +165,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Family and backbone of a recogniser's name.
+    """Family and backbone of a recognizer's name.
 
     Raises:
         ValueError: an unknown family or backbone, with the near names.

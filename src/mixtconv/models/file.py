@@ -28,18 +28,18 @@ def save_model(
     """Write a model file; an earlier file at `path` is replaced only by a complete one.
 
     Args:
-        model: the recogniser.
+        model: the recognizer.
         path: usually ends in `.safetensors`.
         notes: what else to store, such as the score and its protocol; anything that JSON holds. By
-            default what the file noted that the recogniser was loaded from.
+            default what the file noted that the recognizer was loaded from.
 
     Raises:
-        ValueError: a recogniser that was optimised for inference: its weights are folded.
+        ValueError: a recognizer that was optimised for inference: its weights are folded.
         OSError: the file cannot be written, for instance for lack of space.
     """
     if model.optimized:
         raise ValueError(
-            "a recogniser from optimize_for_inference cannot be saved, its weights are folded into "
+            "a recognizer from optimize_for_inference cannot be saved, its weights are folded into "
             "each other; save the one that it was made from"
         )
     about = {
@@ -53,12 +53,12 @@ def save_model(
 
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
-    """Read a model file: the recogniser in evaluation mode, with its classes and clips as `spec`.
+    """Read a model file: the recognizer in evaluation mode, with its classes and clips as `spec`.
 
     Args:
         path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
             Face hub.
-        device: where the recogniser shall be.
+        device: where the recognizer shall be.
 
     Raises:
         ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what

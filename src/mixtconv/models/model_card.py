@@ -82,7 +82,7 @@ def _about(spec: ModelSpec) -> str:
     if spec.sampling == "dense":
         rows.insert(2, ("frame stride", str(spec.frame_stride)))
     return (
-        "Recognises actions in video. Made with `mixtconv`; the method is of "
+        "Recognizes actions in video. Made with `mixtconv`; the method is of "
         f"[arXiv {paper}](https://arxiv.org/abs/{paper}).\n\n{_table(rows)}"
     )
 

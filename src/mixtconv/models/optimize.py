@@ -1,4 +1,4 @@
-"""A recogniser made ready for inference: the same logits in less time.
+"""A recognizer made ready for inference: the same logits in less time.
 
 What is done, each where it applies:
 
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
-    """The same recogniser, faster: a copy in evaluation mode that cannot be trained or saved.
+    """The same recognizer, faster: a copy in evaluation mode that cannot be trained or saved.
 
     Logits are equal to about 1e-5 of their size. On the CPU in float32, convolutions run with what
     follows them as one operation (see `FusedConv2d`).
 
     Args:
-        model: the recogniser; it is left as it is.
+        model: the recognizer; it is left as it is.
 
     >>> from mixtconv import create_model
     >>> model = create_model("mstnet_resnet18", num_classes=5).eval()

@@ -1,4 +1,4 @@
-"""Sharing a recogniser: saved to a folder, loaded from one, sent to the Hugging Face hub.
+"""Sharing a recognizer: saved to a folder, loaded from one, sent to the Hugging Face hub.
 
 The methods are those of `huggingface_hub.ModelHubMixin`. A folder or repository holds
 `model.safetensors`, which says everything, `config.json`, a copy of its description that the hub
@@ -27,7 +27,7 @@ from mixtconv.models.spec import ModelSpec
 
 
 class SharedModel(nn.Module, ModelHubMixin):
-    """What a recogniser has for being shared."""
+    """What a recognizer has for being shared."""
 
     spec: ModelSpec
     notes: dict[str, Any]

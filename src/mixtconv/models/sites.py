@@ -1,6 +1,6 @@
 """Where in a 2D network a temporal operation belongs: residual branches, found by running it.
 
-A residual branch is recognised by what the network does, not by what it is called. One image is
+A residual branch is recognized by what the network does, not by what it is called. One image is
 passed through, every tensor remembers which layers it came from, and where two tensors of one shape
 (N, C, H, W) are added, the layers that only one of them came from are a branch:
 

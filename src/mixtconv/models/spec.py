@@ -4,11 +4,11 @@ From "Temporal Segment Networks" (TSN, arXiv 1608.00859): five differences of co
 or five fields of optical flow, x and y in turn, are the channels of one input. What is done to the
 values is in `normalization.py`.
 
-What a recogniser is and what clips it takes: everything but its weights.
+What a recognizer is and what clips it takes: everything but its weights.
 
 It is stored in the model file, so that whoever loads the file needs nothing else.
 
-What is asked for when a recogniser is made.
+What is asked for when a recognizer is made.
 
 How exported models are named; `inference/engines` runs them, and no model file is one.
 """
@@ -58,7 +58,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Architecture, classes and clips of a recogniser."""
+    """Architecture, classes and clips of a recognizer."""
 
     name: str
     """`{family}_{backbone}`, such as `mstnet_resnet50`."""
@@ -171,7 +171,7 @@ class ModelRequest:
     """A name, its classes and what was said about the rest; a system fills in what was not."""
 
     name: str
-    """Name of the recogniser."""
+    """Name of the recognizer."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class ModelRequest:
     """2D weights to start from, as in `create_model`."""
 
     def spec(self, **defaults: Any) -> ModelSpec:
-        """The description of the recogniser, with a system's own defaults where nothing was said.
+        """The description of the recognizer, with a system's own defaults where nothing was said.
 
         >>> ModelRequest("eco_8", ("a",), {"image_size": 64}).spec(image_size=224, dropout=0.2)
         ModelSpec(name='eco_8', classes=('a',), num_frames=8, image_size=64, ..., dropout=0.2, ...)

@@ -1,4 +1,4 @@
-"""A causal recogniser on streams: one frame of each in, its logits out, the past as explicit state.
+"""A causal recognizer on streams: one frame of each in, its logits out, the past as explicit state.
 
 Every temporal operation of the network is replaced by its frame-by-frame form (see
 `ops/stream_filter.py`); everything else of a 2D network sees single frames anyway. The logits of a
@@ -58,7 +58,7 @@ class StreamingClassifier:
     """Logits of a frame: (N, C, H, W), one of each of N streams, -> (N, num_classes).
 
     Args:
-        model: a causal recogniser, or one without temporal operations; it is left as it is.
+        model: a causal recognizer, or one without temporal operations; it is left as it is.
         optimize: make it ready for inference, see `optimize_for_inference`.
 
     Raises:

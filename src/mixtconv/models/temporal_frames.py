@@ -1,7 +1,7 @@
 """A depthwise temporal operation on folded frames, for inference.
 
 What it writes is read by the next convolution and by nothing else, so all such layers of a
-recogniser write into one piece of memory: fresh memory for each would cost more, in page faults,
+recognizer write into one piece of memory: fresh memory for each would cost more, in page faults,
 than the arithmetic.
 """
 

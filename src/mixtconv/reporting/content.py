@@ -127,7 +127,7 @@ def choose_examples(runs: Sequence[ScoredRun], number: int) -> list[int]:
 
 
 def _is_right(run: ScoredRun) -> NDArray[np.bool_]:
-    """(N,), whether a video was recognised."""
+    """(N,), whether a video was recognized."""
     scores = run.evaluation.scores
     return (scores.scores.argmax(dim=1) == scores.labels).numpy()
 

@@ -19,10 +19,10 @@ from mixtconv.evaluation.settings import Reading
 from mixtconv.models.device import resolve_device
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.scored_runs import (
-    Progress,
     ScoredRun,
     ScoredRuns,
     ShowProgress,
+    ShowStage,
     score_runs,
 )
 from mixtconv.reporting.settings import ReportScale
@@ -101,7 +101,7 @@ def run_demo(
     seed: int = 0,
     workers: int | None = None,
     device: str = "auto",
-    progress: Progress,
+    progress: ShowStage,
 ) -> DemoResult:
     """Synthesise, train, score, report.
 
@@ -194,7 +194,7 @@ def _report(scored: ScoredRuns, dataset: SyntheticDataset, scale: DemoScale) -> 
         title="mixtconv demo: what a temporal operation adds",
         intro=[
             f"{dataset.num_videos} short videos of {len(dataset.classes)} actions were made, and "
-            f"{len(scored.runs)} recognisers were trained on them from random weights, with the "
+            f"{len(scored.runs)} recognizers were trained on them from random weights, with the "
             "same backbone, budget and seed."
         ],
         notes=[

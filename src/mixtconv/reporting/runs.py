@@ -12,7 +12,7 @@ from mixtconv.data.dataset import Unreadable
 from mixtconv.evaluation.settings import Reading, SplitChoice
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.inputs import find_data, find_runs
-from mixtconv.reporting.scored_runs import Progress, ScoredRuns, score_runs
+from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage, score_runs
 from mixtconv.reporting.settings import ReportData, ReportScale
 from mixtconv.visualization.drawing import check_picture_path
 from mixtconv.visualization.number_text import joined
@@ -127,7 +127,7 @@ def report_runs(
     scale: ReportScale,
     title: str | None = None,
     seed: int = 0,
-    progress: Progress,
+    progress: ShowStage,
 ) -> RunsReport:
     """Score training runs on the same videos, and write a page about them.
 

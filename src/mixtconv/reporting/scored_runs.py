@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.complexity import Complexity, complexity
@@ -21,8 +22,8 @@ from mixtconv.visualization.embedding import PERPLEXITY, require_sklearn
 from mixtconv.visualization.kernels import learned_kernels
 from mixtconv.visualization.results import KernelSite
 
-ShowProgress = Callable[[int, int], None]
-Progress = Callable[[str], AbstractContextManager[ShowProgress]]
+ShowProgress = Progress
+ShowStage = Callable[[str], AbstractContextManager[ShowProgress]]
 """Makes a bar for a stage: `with progress("name") as show: show(done, total)`."""
 
 
@@ -61,7 +62,7 @@ def score_runs(
     reading: Reading,
     scale: ReportScale,
     seed: int = 0,
-    progress: Progress,
+    progress: ShowStage,
 ) -> ScoredRuns:
     """Score trained models on labelled videos, as `mixtconv evaluate` does, and map their features.
 
@@ -101,7 +102,7 @@ def _score(
     reading: Reading,
     protocols: Sequence[Protocol],
     *,
-    progress: Progress,
+    progress: ShowStage,
 ) -> ScoredRun:
     model = load_model(run.model)
     evaluations = []

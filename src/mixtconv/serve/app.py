@@ -17,7 +17,7 @@ from mixtconv.serve.routes import (
 from mixtconv.serve.service import Service
 
 ABOUT = (
-    "Recognises actions in video. Answers without a result have one form, "
+    "Recognizes actions in video. Answers without a result have one form, "
     '`{"error": {"code": ..., "message": ...}}`, and the codes that each address lists.'
 )
 

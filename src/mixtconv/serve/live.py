@@ -1,4 +1,4 @@
-"""Live streams: a WebSocket for each, a place in the streaming recogniser for each.
+"""Live streams: a WebSocket for each, a place in the streaming recognizer for each.
 
 A message of the client is one frame: width and height as two little-endian 16-bit numbers, then
 the RGB pixels row by row. Pixels need no decoder, which a stranger could attack. The answer is a
@@ -15,9 +15,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mixtconv._types import Frame
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.serve.batching import Batcher, QueueFullError
 from mixtconv.serve.metrics import Metrics
@@ -25,7 +25,6 @@ from mixtconv.serve.settings import Batching, Limits
 
 logger = logging.getLogger(__name__)
 
-Frame = npt.NDArray[np.uint8]
 
 _SIZE = struct.Struct("<HH")
 
@@ -43,7 +42,7 @@ _REFUSED, _BUSY, _INVALID, _AWAY = 1008, 1013, 1003, 1001
 
 
 class LiveRecognition:
-    """Recognises the streams of many clients.
+    """Recognizes the streams of many clients.
 
     Args:
         recognizer: with a place for each stream.
@@ -61,7 +60,7 @@ class LiveRecognition:
         metrics: Metrics,
     ) -> None:
         self._recognizer, self._limits, self._metrics = recognizer, limits, metrics
-        self._lock = threading.Lock()  # a recogniser is for one thread at a time
+        self._lock = threading.Lock()  # a recognizer is for one thread at a time
         self._num_open = 0
         self._batcher: Batcher[tuple[Stream, Frame], FrameLabels] = Batcher(
             self._run,

@@ -54,7 +54,7 @@ class Metrics:
             "batch_waiting", "Videos and windows that wait for the network.", **own
         )
         self.live_streams = Gauge("live_streams", "Live streams that are open.", **own)
-        self.live_frames = Counter("live_frames", "Frames of live streams recognised.", **own)
+        self.live_frames = Counter("live_frames", "Frames of live streams recognized.", **own)
 
     def watch_waiting(self, count: Callable[[], int]) -> None:
         """Ask this for what waits whenever the metrics are read."""

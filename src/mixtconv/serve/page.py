@@ -96,7 +96,7 @@ _LIVE = """
 
 _NOT_LIVE = '<p id="live-refused">There are no live streams: {reason}.</p>'
 
-_RECOGNISE = "(length, stride) => window.mixtconv.recognise(length, stride)"
+_RECOGNIZE = "(length, stride) => window.mixtconv.recognize(length, stride)"
 
 
 def add_page(app: FastAPI, service: Service) -> None:
@@ -147,11 +147,11 @@ def _make_page(service: Service) -> "gradio.Blocks":
             with gradio.Row():
                 window = gradio.Textbox(DEFAULT_WINDOW, label="Window", info="such as 2s or 32f")
                 stride = gradio.Textbox("", label="Stride", info="empty: the window's length")
-            start = gradio.Button("Recognise", variant="primary", elem_id="recognise")
+            start = gradio.Button("Recognize", variant="primary", elem_id="recognize")
             labels = gradio.Label(label="Labels", elem_id="labels")
             timeline = gradio.HTML(elem_id="timeline")
             frames = gradio.HTML(elem_id="frames")
-            start.click(None, [window, stride], [labels, timeline, frames], js=_RECOGNISE)
+            start.click(None, [window, stride], [labels, timeline, frames], js=_RECOGNIZE)
         with gradio.Tab("Live"):
             if service.live_refused is None:
                 gradio.HTML(_LIVE.format(side=scoring_side(about.image_size)))

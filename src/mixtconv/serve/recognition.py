@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from mixtconv._types import Frame
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.batching import Batcher, QueueFullError
@@ -22,8 +20,6 @@ from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import Batching, Limits
 from mixtconv.video.windows import WindowPlan
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Labelled:
     """Frames of the video."""
     facts: dict[str, Any]
     """What the file says of itself, see `probing.Probed`."""
-    frames: Pixels
+    frames: Frame
     """uint8 (T, 3, S, S): the first view, of a snippet its first picture."""
     indices: list[int]
     """Their numbers in the video."""
@@ -53,7 +49,7 @@ class Timed:
 
 
 class Recognition:
-    """Recognises files for many at once.
+    """Recognizes files for many at once.
 
     Args:
         recognizer: model and protocol.
@@ -94,7 +90,7 @@ class Recognition:
         )
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._num_decoding = 0
-        self._batcher: Batcher[Pixels, Any] = Batcher(
+        self._batcher: Batcher[Frame, Any] = Batcher(
             recognizer.batch_logits,
             batch_size=batching.batch_size,
             wait_seconds=batching.batch_wait_ms / 1000,
@@ -193,7 +189,7 @@ class Recognition:
             is_whole=header["whole"],
         )
 
-    def _submit(self, views: Pixels) -> "Future[Any]":
+    def _submit(self, views: Frame) -> "Future[Any]":
         try:
             return self._batcher.submit(views)
         except QueueFullError as error:

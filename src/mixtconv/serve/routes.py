@@ -134,7 +134,7 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/health/ready", responses=documented("busy"))
     async def health_ready() -> HealthAnswer:
-        """Tell whether videos can be recognised now; needs no token."""
+        """Tell whether videos can be recognized now; needs no token."""
         if not service.recognition.is_ready:
             raise ServiceError("busy", "no decoder is ready")
         return HealthAnswer(status="ready")

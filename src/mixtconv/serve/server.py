@@ -22,8 +22,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mixtconv._types import Precision
 from mixtconv.data.parallel import usable_cores
-from mixtconv.inference.loading import Precision
 from mixtconv.serve.app import make_app
 from mixtconv.serve.guard import TOKEN_VARIABLE, read_token
 from mixtconv.serve.live import MOST_MESSAGE_BYTES

@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixtconv._types import Precision
 from mixtconv.inference.engines.base import is_exported
-from mixtconv.inference.loading import Precision, load_recognizer, load_streaming_recognizer
+from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
@@ -104,9 +105,9 @@ class Service:
     """What the routes work with."""
 
     recognition: Recognition
-    """Recognises files."""
+    """Recognizes files."""
     live: LiveRecognition | None
-    """Recognises live streams, where the model can."""
+    """Recognizes live streams, where the model can."""
     live_refused: str | None
     """Why it cannot."""
     spool: Spool

@@ -1,9 +1,9 @@
-"""Training a recogniser: from settings to the files of a run."""
+"""Training a recognizer: from settings to the files of a run."""
 
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
-from mixtconv._processes import find_launch, is_first_process
+from mixtconv._processes import find_launch, is_rank_zero
+from mixtconv._types import Progress
 from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
@@ -56,9 +57,9 @@ def train(
     settings: TrainingSettings,
     *,
     progress_bar: bool = False,
-    check_progress: Callable[[int, int], None] | None = None,
+    check_progress: Progress | None = None,
 ) -> TrainingResult:
-    """Train a recogniser on videos, and write model, record, settings, checkpoints and logs.
+    """Train a recognizer on videos, and write model, record, settings, checkpoints and logs.
 
     Args:
         settings: data, model and recipe.
@@ -145,7 +146,7 @@ def check_videos(
     *,
     modality: Modality = "rgb",
     skip_unreadable: bool,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VideoCatalog, CatalogReport]:
     """Open every video once before the first step.
 
@@ -210,7 +211,7 @@ def _announce_flips(mirroring: MirrorLabels, settings: TrainingSettings) -> None
 
 def _checkpoint_to_resume(settings: TrainingSettings, files: RunFiles) -> Path | None:
     """The checkpoint to go on from, if any; refuses a folder that holds another run."""
-    if not is_first_process():  # which has seen to it
+    if not is_rank_zero():  # which has seen to it
         return files.checkpoint if settings.resume and files.checkpoint.exists() else None
     if files.config.exists() and not settings.resume:
         raise ValueError(
@@ -264,7 +265,7 @@ def _relative(path: Path, source: Path) -> Path:
 
 def _begin(settings: TrainingSettings, files: RunFiles) -> None:
     """Write the settings into the run's folder, now that nothing speaks against the run."""
-    if not is_first_process():
+    if not is_rank_zero():
         return
     for path in (files.model, files.config, files.metrics, files.checkpoint):
         for leftover in path.parent.glob(f".{path.name}.*.part"):  # of a process that was killed

@@ -33,7 +33,7 @@ _OPERATION_FIELDS = ("position", "stages", "block_step", "causal", "shift_fracti
 
 @dataclass(frozen=True)
 class InitialModel:
-    """A recogniser before its first step."""
+    """A recognizer before its first step."""
 
     model: VideoClassifier
     weights: str
@@ -41,7 +41,7 @@ class InitialModel:
 
 
 def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
-    """Make the recogniser that a run trains.
+    """Make the recognizer that a run trains.
 
     Raises:
         ValueError: an unknown model, or weights that cannot be had or do not fit.
@@ -82,9 +82,9 @@ def model_shape(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
-    """Take the weights of a trained recogniser; the last layer only if the classes are the same.
+    """Take the weights of a trained recognizer; the last layer only if the classes are the same.
 
-    Those of an RGB recogniser also do for differences and flow, see `average_first_layer`, and
+    Those of an RGB recognizer also do for differences and flow, see `average_first_layer`, and
     those of a centred one for a causal one, see `causal_weights`.
     """
     trained = load_model(path)
@@ -116,6 +116,6 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
 
 
 def _described(model: VideoClassifier) -> str:
-    """A recogniser's name, with what it sees where that is not pictures."""
+    """A recognizer's name, with what it sees where that is not pictures."""
     modality = model.spec.modality
     return model.spec.name if modality == "rgb" else f"{model.spec.name} of modality {modality}"

@@ -31,10 +31,10 @@ class ScoredBatch(NamedTuple):
 
 
 class ClassifierModule(LightningModule):
-    """Trains a recogniser with cross entropy.
+    """Trains a recognizer with cross entropy.
 
     Args:
-        model: the recogniser; clips arrive as uint8 and are normalised on its device.
+        model: the recognizer; clips arrive as uint8 and are normalised on its device.
         settings: the recipe.
         clips_per_epoch: clips of an epoch in this process.
     """

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixtconv._atomic_write import write_atomically
-from mixtconv._processes import is_first_process
+from mixtconv._processes import is_rank_zero
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
@@ -244,7 +244,7 @@ class RunRecord(Callback):
         self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
-        if is_first_process():  # what all have counted goes on to be counted once
+        if is_rank_zero():  # what all have counted goes on to be counted once
             self._loss = _Mean(*state_dict["loss"])
             self._skipped = state_dict["skipped"]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from mixtconv._processes import find_launch
+from mixtconv._types import Precision
 from mixtconv.data.listing import DataSource
 
 Optimizer = Literal["adamw", "sgd"]
@@ -28,7 +29,7 @@ class TrainingSettings(DataSource):
     out: str = "runs/train"
     """Folder of the run: model.safetensors, metrics.json, config.yaml, checkpoints, logs."""
     model: str = "mstnet_resnet18"
-    """Recogniser: a family (tsn, tsm, mstnet, trn, ks3, ...) and a timm backbone, as
+    """Recognizer: a family (tsn, tsm, mstnet, trn, ks3, ...) and a timm backbone, as
     mstnet_resnet50, or a system of docs/models.md, as i3d_resnet50."""
     weights: str = "auto"
     """Weights to start from: imagenet, none, a file of 2D weights, or a mixtconv model (a file, its
@@ -121,7 +122,7 @@ class TrainingSettings(DataSource):
     """Processes on this machine, one a GPU; torchrun and Slurm decide it themselves."""
     nodes: int = 1
     """Machines that train together, each started with the same command (see docs/clusters.md)."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""

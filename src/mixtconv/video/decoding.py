@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._types import Frame
 from mixtconv.video.packet_table import (
     PacketTable,
     Run,
@@ -35,7 +36,6 @@ THREADED_CODECS = {"h264", "hevc", "mpeg4", "vp9"}
 # takes 1.3 to 2.5 times as long with two threads as with one.
 FEWEST_THREADED = 16
 
-Picture = npt.NDArray[np.uint8]
 Opened = tuple[Any, Any]
 """A PyAV container and its video stream."""
 
@@ -44,7 +44,7 @@ Opened = tuple[Any, Any]
 class Decoded:
     """Result of one pass over a file."""
 
-    pictures: dict[int, Picture]
+    pictures: dict[int, Frame]
     """RGB, `(H, W, 3)`, by number; those past the end of the video are absent."""
     num_pictures: int | None
     """Pictures in the file, if the pass had reason to count them, else None."""
@@ -135,12 +135,12 @@ class TimedFrame:
         """Presentation time exactly, None where the source gives none."""
         return None if self.frame.pts is None else self.frame.pts * self.time_base
 
-    def to_rgb(self) -> Picture:
+    def to_rgb(self) -> Frame:
         """The picture, `(H, W, 3)`, upright."""
         return to_rgb(self.frame, self.size)
 
 
-def decode_every(path: str | Path) -> Iterator[Picture]:
+def decode_every(path: str | Path) -> Iterator[Frame]:
     """Decodes every picture of a file in order, in the plain way."""
     return (frame.to_rgb() for frame in decode_every_timed(path))
 
@@ -166,7 +166,7 @@ def decode_plain(
     """
     numbers = set(wanted)
     last = max(numbers, default=-1)
-    pictures: dict[int, Picture] = {}
+    pictures: dict[int, Frame] = {}
     count = 0
     counting = last < 0 or not (table.trusted or table.counted)
     with nullcontext(opened) if opened else open_video(path) as (container, stream):
@@ -197,7 +197,7 @@ def decode_packet(stream: Any, packet: Any) -> list[Any] | None:
     return frames
 
 
-def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
+def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     """Converts a decoded frame to upright RGB, `(H, W, 3)`.
 
     `size` is the stream's (width, height); a frame of another size, as in a recording that
@@ -212,7 +212,7 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Picture:
     return _upright(rgb.to_ndarray(), frame)
 
 
-def _upright(rgb: Picture, frame: Any) -> Picture:
+def _upright(rgb: Frame, frame: Any) -> Frame:
     """Applies the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
 
     Only quarter turns and mirror images are applied, which is what cameras write.
@@ -243,7 +243,7 @@ def _decode_threaded(
     path: str | Path, table: PacketTable, wanted: Sequence[int], num_threads: int
 ) -> Decoded:
     """Decodes in order with several threads, where the packets do not say what to expect."""
-    pictures: dict[int, Picture] = {}
+    pictures: dict[int, Frame] = {}
     count = 0
     with open_video(path) as (container, stream), _strictly(stream, num_threads):
         size = (stream.width, stream.height)
@@ -264,7 +264,7 @@ def _decode_checked(
     num_threads: int,
     opened: Opened | None = None,
 ) -> Decoded:
-    pictures: dict[int, Picture] = {}
+    pictures: dict[int, Frame] = {}
     with (
         nullcontext(opened) if opened else open_video(path) as (container, stream),
         _strictly(stream, num_threads),

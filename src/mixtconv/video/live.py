@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mixtconv.video.decoding import Picture
+from mixtconv._types import Frame
 
 DEFAULT_RATE = 25.0
 """Frames a second of a source that does not say its own."""
@@ -47,7 +47,7 @@ class BrokenSourceError(ValueError):
 class StreamFrame:
     """One frame as a source gives it."""
 
-    to_rgb: Callable[[], Picture]
+    to_rgb: Callable[[], Frame]
     """Converts it: uint8 (H, W, 3), upright. Frames that are not wanted are not converted."""
     number: int
     """Its number in the source, from 0; frames that were dropped count."""

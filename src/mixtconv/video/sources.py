@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mixtconv.video.decoding import Picture, TimedFrame
+from mixtconv._types import Frame
+from mixtconv.video.decoding import TimedFrame
 from mixtconv.video.live import (
     DEFAULT_RATE,
     BrokenSourceError,
@@ -151,7 +152,7 @@ def _read_raw(
         raise ValueError("standard input is empty; pipe raw RGB frames (rgb24) into it")
 
 
-def _same(picture: Picture) -> Picture:
+def _same(picture: Frame) -> Frame:
     return picture
 
 

@@ -1,4 +1,4 @@
-"""From a video to the views that a recogniser takes, whichever engine runs its network.
+"""From a video to the views that a recognizer takes, whichever engine runs its network.
 
 The middle of pictures, as models are tested on it; without torch.
 
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mixtconv._types import Frame
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.decoding import Picture
 from mixtconv.video.reader import read_pictures
 from mixtconv.video.sampling import place_clips
 
@@ -57,7 +57,7 @@ class ViewReader(ABC):
         """
 
     @abstractmethod
-    def keep(self, picture: Picture) -> Any:
+    def keep(self, picture: Frame) -> Any:
         """What is kept of a frame (H, W, 3) until the windows that it lies in are complete."""
 
     @abstractmethod
@@ -130,11 +130,11 @@ class PictureViewReader(ViewReader):
         views = _as_views(center_crop_pictures(pictures.pixels, size))
         return ReadViews(views, tuple(pictures.indices), pictures.num_frames)
 
-    def keep(self, picture: Picture) -> Picture:
+    def keep(self, picture: Frame) -> Frame:
         """The middle of a frame, (S, S, 3)."""
         return center_crop_pictures(picture[None], self.spec.image_size)[0]
 
-    def views_of(self, kept: Sequence[Picture]) -> npt.NDArray[np.uint8]:
+    def views_of(self, kept: Sequence[Frame]) -> npt.NDArray[np.uint8]:
         """The clip of a window, uint8 (1, T, 3, S, S)."""
         return _as_views(np.stack([kept[index] for index in self._chosen(len(kept))]))
 

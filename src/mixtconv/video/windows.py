@@ -24,7 +24,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mixtconv.video.decoding import Picture, TimedFrame, decode_every_timed
+from mixtconv._types import Frame
+from mixtconv.video.decoding import TimedFrame, decode_every_timed
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate
@@ -50,7 +51,7 @@ class ShownFrame:
     decoded: TimedFrame
     """The frame, not yet converted."""
 
-    def to_rgb(self) -> Picture:
+    def to_rgb(self) -> Frame:
         """The picture, uint8 RGB (H, W, 3), upright."""
         return self.decoded.to_rgb()
 

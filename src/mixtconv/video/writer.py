@@ -8,22 +8,22 @@ over many frames) is therefore turned off or fixed.
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._types import FrameLike
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
-
-Frame: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
 
 
 def write_video(
     path: str | Path,
-    frames: Iterable[Frame],
+    frames: Iterable[FrameLike],
     *,
     frames_per_second: float | Fraction,
     quality: int = 18,
@@ -70,7 +70,7 @@ def write_video(
         raise
 
 
-def _as_array(frame: Frame) -> npt.NDArray[np.uint8]:
+def _as_array(frame: FrameLike) -> npt.NDArray[np.uint8]:
     array = np.asarray(frame.numpy(force=True) if hasattr(frame, "numpy") else frame)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtconv._types import Progress
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable, default_workers
 from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.evaluate import Progress, common_videos, counted
+from mixtconv.evaluation.evaluate import common_videos, counted
 from mixtconv.evaluation.metrics import VideoFeatures, video_features
 from mixtconv.evaluation.settings import Reading
 from mixtconv.models import load_model

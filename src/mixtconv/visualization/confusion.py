@@ -266,7 +266,7 @@ def confusion_spots(
         for column, predicted in enumerate(order):
             if not counts[true, predicted]:
                 continue
-            taken = "recognised" if true == predicted else f"taken for {classes[predicted]}"
+            taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
             share = percent(100 * shares[true, predicted], decimals=0)
             clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
             x = left + (2 * column + 1) * half[0]

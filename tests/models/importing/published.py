@@ -90,7 +90,7 @@ def with_non_local(network: nn.Module, num_frames: int) -> nn.Module:
 
 
 class TSN(nn.Module):
-    """The recogniser of the temporal-shift-module repository: clips (B, T, C, H, W) to logits."""
+    """The recognizer of the temporal-shift-module repository: clips (B, T, C, H, W) to logits."""
 
     def __init__(self, base_model: nn.Module, num_classes: int, *, dropout: float = 0.5) -> None:
         super().__init__()

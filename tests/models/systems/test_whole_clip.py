@@ -1,4 +1,4 @@
-"""Several recognisers as one: who sees what, and the average of their logits."""
+"""Several recognizers as one: who sees what, and the average of their logits."""
 
 import numpy as np
 import pytest

@@ -1,12 +1,13 @@
 """A look at every video of a catalog before the first training step."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._names import first_few
+from mixtconv._types import Progress
 from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
 from mixtconv.data.parallel import in_parallel, usable_cores
@@ -91,7 +92,7 @@ def check_catalog(
     *,
     modality: Modality | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CatalogReport:
     """Open every video of a catalog and count what can be read.
 
@@ -122,7 +123,7 @@ def _probe_all(
     paths: Sequence[Path],
     modality: Modality | None,
     workers: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> dict[Path, str]:
     """Reasons of the videos that cannot be read."""
 

@@ -1,9 +1,10 @@
 """Checking all of a dataset, in parallel: its lists, its labels and every video."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from mixtconv._types import Progress
 from mixtconv.data.catalog import look_through
 from mixtconv.data.checking.report import CheckReport, sum_up
 from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
@@ -21,7 +22,7 @@ def check(
     quick: bool = False,
     workers: int | None = None,
     engine: Engine = "local",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Find everything in a dataset that cannot be used as it stands; nothing is written.
 

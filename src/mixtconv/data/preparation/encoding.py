@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mixtconv._types import Frame
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video.decoding import decode_plain, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames
-
-Frame = npt.NDArray[np.uint8]
 
 
 class StoppedError(Exception):

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mixtconv._types import Frame
 from mixtconv.data.preparation.encoding import (
-    Frame,
     StoppedError,
     WrittenVideo,
     fitted,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._names import count_of, first_few
+from mixtconv._types import Progress
 from mixtconv.data.catalog import list_videos
 from mixtconv.data.checking.preflight import UnreadableVideo
 from mixtconv.data.listing import DataSource, VideoListing
@@ -92,7 +93,7 @@ def prepare(
     form: PreparedForm | None = None,
     workers: int | None = None,
     engine: Engine = "local",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
@@ -142,7 +143,7 @@ def prepare_listing(
     form: PreparedForm | None = None,
     workers: int | None = None,
     engine: Engine = "local",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PreparationReport:
     """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
     out, form = Path(out), form or PreparedForm()
@@ -178,7 +179,7 @@ def _prepare_all(
     *,
     engine: Engine,
     workers: int | None,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
     """The videos that are prepared now, and why others are not, each by target."""
     jobs = [_Job(item, earlier.get(item.target)) for item in plan]

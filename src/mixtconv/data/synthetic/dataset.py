@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mixtconv._types import Progress
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
 from mixtconv.data.synthetic.clip import check_size, render_clip
@@ -74,7 +75,7 @@ def synthesize(
     seed: int = 0,
     class_names: Sequence[str] | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SyntheticDataset:
     """Write the synthetic dataset to the folder `out`, `train/` and `val/`.
 
@@ -151,9 +152,7 @@ def _jobs(dataset: SyntheticDataset) -> Iterator[_Job]:
                 yield _Job(path, c.name, (dataset.seed, key, number), dataset.size, dataset.level)
 
 
-def _write_all(
-    jobs: Sequence[_Job], *, workers: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None) -> None:
     """Write all clips, here or in `workers` processes."""
     tasks = [jobs[i : i + _CLIPS_A_TASK] for i in range(0, len(jobs), _CLIPS_A_TASK)]
     report = progress or (lambda done, total: None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mixtconv.models.importing.formats import Place, WeightFormat, recognise
+from mixtconv.models.importing.formats import Place, WeightFormat, recognize
 from mixtconv.models.importing.matching import shape_text
 
 
@@ -17,13 +17,13 @@ class Contents:
         tensors: the weights as the file names them.
 
     Raises:
-        ValueError: two keys for one weight, or temporal operations that no recogniser here has.
+        ValueError: two keys for one weight, or temporal operations that no recognizer here has.
     """
 
     def __init__(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
         self.path = path
         self.tensors = tensors
-        self.form: WeightFormat = recognise(tensors)
+        self.form: WeightFormat = recognize(tensors)
         places = {key: self.form.place(key) for key in tensors}
         self.backbone = self._named(places, "backbone")
         """Name in the backbone -> key."""
@@ -46,7 +46,7 @@ class Contents:
 
     @property
     def described(self) -> str:
-        """What kind of recogniser the file holds."""
+        """What kind of recognizer the file holds."""
         if self.filters:
             sizes = ", ".join(map(str, self.kernel_sizes))
             return f"{len(self.filters)} temporal convolutions of kernel sizes {sizes}"
@@ -106,6 +106,6 @@ class Contents:
         if blocks or stages:
             kind = "shifts whole blocks" if blocks else "pools over time"
             raise ValueError(
-                f"{self.path} {kind} ({(blocks + stages)[0]}.net), which no recogniser here does; "
+                f"{self.path} {kind} ({(blocks + stages)[0]}.net), which no recognizer here does; "
                 "of temporal operations, those inside residual branches are imported"
             )

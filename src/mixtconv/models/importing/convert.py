@@ -1,4 +1,4 @@
-"""A file of published weights made into a recogniser that gives the logits of the original.
+"""A file of published weights made into a recognizer that gives the logits of the original.
 
 What the file tells is inferred: number of classes, kind of temporal operation and where it stands,
 kernel sizes, modality. What it does not tell is asked for: names of classes, frames of a clip,
@@ -36,18 +36,18 @@ NON_LOCAL_FAMILY = "tsm_nl"
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """A recogniser with published weights, and how they were read."""
+    """A recognizer with published weights, and how they were read."""
 
     model: VideoClassifier
     """In evaluation mode; its spec holds what was inferred and what was asked for."""
     format: str
-    """The format that was recognised."""
+    """The format that was recognized."""
     num_keys: int
     """Tensors in the file."""
     unused: tuple[str, ...]
     """Keys outside of backbone and last layer, which are not used."""
     not_in_file: tuple[str, ...]
-    """The recogniser's weights that the file lacks and that keep what they begin with: counters of
+    """The recognizer's weights that the file lacks and that keep what they begin with: counters of
     normalisation, and temporal operations where the file is of a network for images."""
     other_entries: tuple[str, ...]
     """What the file holds beside weights."""
@@ -79,17 +79,17 @@ class ImportedModel:
 def import_weights(
     path: str | Path, name: str, *, classes: Sequence[str] | None = None, **settings: Any
 ) -> ImportedModel:
-    """Make a recogniser of a file of published weights.
+    """Make a recognizer of a file of published weights.
 
     Args:
         path: a file in one of the formats of `formats.py`.
-        name: the recogniser, as `create_model` takes it.
+        name: the recognizer, as `create_model` takes it.
         classes: names of the classes in the order of the logits; by default "0", "1", ...
         settings: what the file does not tell, as `create_model` takes it: `num_frames`,
             `image_size`, `sampling`, `shift_fraction`, ...
 
     Raises:
-        ValueError: a file that cannot be read safely, or that is not of this recogniser; says what
+        ValueError: a file that cannot be read safely, or that is not of this recognizer; says what
             was found and what to do.
     """
     path = Path(path)
@@ -198,7 +198,7 @@ def _wraps_convolutions(backbone: nn.Module) -> bool:
 def _class_names(contents: Contents, classes: Sequence[str] | None) -> dict[str, Any]:
     if "weight" not in contents.head:
         raise ValueError(
-            f"{contents.path} has no last layer, so it is no recogniser; to begin training with "
+            f"{contents.path} has no last layer, so it is no recognizer; to begin training with "
             "it, give it to mixtconv train --weights"
         )
     count = contents.shape(contents.head["weight"])[0]
@@ -242,7 +242,7 @@ def _placement_settings(
 
 
 def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
-    """Give the recogniser the file's weights, and name those of its own that the file lacks."""
+    """Give the recognizer the file's weights, and name those of its own that the file lacks."""
     keys = {f"backbone.{name}": key for name, key in contents.backbone.items()}
     keys |= {f"backbone.{name}": key for name, key in contents.non_local.items()}
     keys |= {f"head.{name}": key for name, key in contents.head.items()}

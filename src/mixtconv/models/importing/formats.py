@@ -1,6 +1,6 @@
 """The formats of published weights: how each names what every network of its kind has.
 
-A format is recognised by its keys, and says for each of them what it is: a weight of the 2D
+A format is recognized by its keys, and says for each of them what it is: a weight of the 2D
 backbone under timm's name, of the last layer, a temporal filter, or something else. The keys also
 tell where temporal operations stand, since these wrap a convolution:
 
@@ -34,11 +34,11 @@ class Place:
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """One way of naming the weights of a recogniser."""
+    """One way of naming the weights of a recognizer."""
 
     title: str
     """What it is called in reports."""
-    recognises: Callable[[Iterable[str]], bool]
+    recognizes: Callable[[Iterable[str]], bool]
     """Whether keys are of this format, if they are of none before it."""
     place: Callable[[str], Place]
     """What a key stands for."""
@@ -47,18 +47,18 @@ class WeightFormat:
     tells_attention: bool = True
     """Whether non-local blocks are all of one kind; else the keys do not tell it."""
     pixels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Modality -> settings of a recogniser that say how the network takes pixels, where they differ
+    """Modality -> settings of a recognizer that say how the network takes pixels, where they differ
     from the backbone's own."""
 
 
-def recognise(keys: Iterable[str]) -> WeightFormat:
+def recognize(keys: Iterable[str]) -> WeightFormat:
     """The format that has such keys; the plain names of a 2D network if no other does.
 
-    >>> recognise(["backbone.conv1.conv.weight", "cls_head.fc_cls.weight"]).title
+    >>> recognize(["backbone.conv1.conv.weight", "cls_head.fc_cls.weight"]).title
     'mmaction2'
     """
     names = list(keys)
-    return next(form for form in FORMATS if form.recognises(names))
+    return next(form for form in FORMATS if form.recognizes(names))
 
 
 def _tsn_place(key: str) -> Place:

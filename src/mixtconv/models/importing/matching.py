@@ -1,6 +1,6 @@
 """Whether weights of a file fit a network, and what to say where they do not.
 
-Which settings of a recogniser put its temporal operation where a file has one.
+Which settings of a recognizer put its temporal operation where a file has one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,7 +127,7 @@ def _first(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Placement:
-    """The settings `stages` and `block_step` of a recogniser."""
+    """The settings `stages` and `block_step` of a recognizer."""
 
     stages: tuple[int, ...] | None
     """Stages with the operation, from 0; None is all."""

@@ -221,7 +221,7 @@ class GraphLayer(nn.Module):
 
 
 class RegionGraphClassifier(ClipClassifier):
-    """A recogniser that looks at regions of the clip: (B, T, C, H, W), boxes -> (B, num_classes).
+    """A recognizer that looks at regions of the clip: (B, T, C, H, W), boxes -> (B, num_classes).
 
     Args:
         backbone: clips to feature maps (B, 2048, T / 2, h, w).

@@ -23,7 +23,7 @@ from mixtconv.models.systems.whole_clip import ClipClassifier, FrameEnsemble, Tw
 System = Callable[[ModelRequest], VideoClassifier]
 
 SYSTEMS: dict[str, System] = {}
-"""Name -> what makes the recogniser."""
+"""Name -> what makes the recognizer."""
 
 RELATION_DROPOUT = 0.8
 """Of TRN's published code."""
@@ -78,7 +78,7 @@ def two_stream_relations(request: ModelRequest, backbone_name: str) -> VideoClas
 
 
 def _pixels(spec: ModelSpec) -> dict[str, Any]:
-    """What a spec says of pixels, for the spec of a whole that its recogniser is part of."""
+    """What a spec says of pixels, for the spec of a whole that its recognizer is part of."""
     return {name: getattr(spec, name) for name in ("mean", "std", "channel_order", "flow_mean")}
 
 

@@ -1,6 +1,6 @@
-"""A recogniser whose network takes the clip as a whole, as networks of 3D convolutions do.
+"""A recognizer whose network takes the clip as a whole, as networks of 3D convolutions do.
 
-Several recognisers as one: each sees its part of a clip, and their logits are averaged.
+Several recognizers as one: each sees its part of a clip, and their logits are averaged.
 
 Two are published. ECO En Lite (arXiv 1804.09066) is four ECO Lite networks over 16, 20, 24 and 32
 frames of a video. Two-stream networks (arXiv 1406.2199) are one over pictures and one over optical
@@ -71,7 +71,7 @@ class ClipClassifier(VideoClassifier):
 
 
 def refuse_placement(spec: ModelSpec) -> None:
-    """Raise ValueError for settings of a temporal operation, of a recogniser that has none."""
+    """Raise ValueError for settings of a temporal operation, of a recognizer that has none."""
     plain = ModelSpec(spec.name, spec.classes)
     for setting in ("position", "stages", "block_step", "causal", "shift_fraction"):
         if getattr(spec, setting) != getattr(plain, setting):
@@ -116,7 +116,7 @@ class EnsembleClassifier(VideoClassifier, ABC):
     """The average of the logits of members: (B, T, C, H, W) -> (B, num_classes).
 
     Args:
-        members: recognisers of the same classes.
+        members: recognizers of the same classes.
         spec: of the whole.
     """
 
@@ -127,7 +127,7 @@ class EnsembleClassifier(VideoClassifier, ABC):
 
     @property
     def members(self) -> list[VideoClassifier]:
-        """The recognisers that it is made of."""
+        """The recognizers that it is made of."""
         return [
             member for member in self.backbone.children() if isinstance(member, VideoClassifier)
         ]

@@ -25,7 +25,7 @@ window.mixtconv = (() => {
     URL.revokeObjectURL(preview.src);
     preview.src = URL.createObjectURL(file);
     preview.hidden = false;
-    // What the browser cannot show may still be recognised.
+    // What the browser cannot show may still be recognized.
     preview.onerror = () => { preview.hidden = true; };
     say(`${file.name}, ${(file.size / 1e6).toFixed(1)} MB`);
   }
@@ -91,19 +91,19 @@ window.mixtconv = (() => {
     }
   }
 
-  async function recognise(length, stride) {
+  async function recognize(length, stride) {
     if (!video) {
       say("choose a video first", true);
       return NOTHING;
     }
-    const button = by("recognise");
+    const button = by("recognize");
     button.disabled = true;
     try {
-      say("recognising ...");
+      say("recognizing ...");
       const labels = await ask("v1/predict", { top_k: 5, frames: true });
       const confidences = labels.predictions.map(
         (each) => ({ label: each.label, confidence: each.score }));
-      say("recognising along the video ...");
+      say("recognizing along the video ...");
       const along = await timeline(length, stride);
       return [{ label: confidences[0].label, confidences }, along, framesOf(labels)];
     } catch (error) {
@@ -234,5 +234,5 @@ window.mixtconv = (() => {
   }
   window.addEventListener("pagehide", () => stopLive());
 
-  return { recognise };
+  return { recognize };
 })();

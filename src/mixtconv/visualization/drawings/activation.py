@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from mixtconv._names import unknown_name
+from mixtconv._types import Progress
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.modality import probe_for
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import read_indexed_views
-from mixtconv.evaluation.evaluate import Progress
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import UnreadableVideoError
@@ -79,8 +79,8 @@ def draw_activation(
     Raises:
         ValueError: a model or class that cannot be used, or none of the videos can be read.
     """
-    recogniser = load_model(model, device=resolve_device(device))
-    classes = recogniser.spec.classes
+    recognizer = load_model(model, device=resolve_device(device))
+    classes = recognizer.spec.classes
     if label is not None and label not in classes:
         raise unknown_name("class", label, classes)
     wanted = None if label is None else classes.index(label)
@@ -89,7 +89,7 @@ def draw_activation(
     unreadable = []
     for number, path in enumerate(videos):
         try:
-            found.append((path, _find(recogniser, path, wanted, protocol)))
+            found.append((path, _find(recognizer, path, wanted, protocol)))
         except UnreadableVideoError as error:
             unreadable.append(Unreadable(number, str(path), error.reason))
         if progress is not None:
@@ -99,7 +99,7 @@ def draw_activation(
         raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
     rows = [row for path, item in found for row in _rows(path, item, classes)]
     return Drawing(
-        title=f"Class activation of {recogniser.spec.name}",
+        title=f"Class activation of {recognizer.spec.name}",
         description=(
             "Frames of a clip in order of time, and below how much each place of each frame speaks "
             "for the class: purple little, yellow most of all frames of the video."
@@ -131,7 +131,7 @@ def draw_activation(
             for path, item in found
         ),
         notes=_notes(found, classes),
-        film=_film(*found[0], recogniser) if len(videos) == 1 else None,
+        film=_film(*found[0], recognizer) if len(videos) == 1 else None,
         unreadable=tuple(unreadable),
     )
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mixtconv._types import Progress
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.listing import DataSource
-from mixtconv.evaluation.evaluate import Progress, evaluate_model
+from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
 from mixtconv.evaluation.settings import Reading
 from mixtconv.visualization.confusion import (

@@ -23,11 +23,11 @@ def draw_kernels(model: str | Path) -> Drawing:
         ValueError: a file that is no model, or a model without temporal kernels of its channels, or
             one that has diverged.
     """
-    recogniser = load_model(model)
-    name = recogniser.spec.name
-    sites = learned_kernels(recogniser)
+    recognizer = load_model(model)
+    name = recognizer.spec.name
+    sites = learned_kernels(recognizer)
     if not sites:
-        raise ValueError(_why_none(recogniser))
+        raise ValueError(_why_none(recognizer))
     if not all(np.isfinite(group.weights).all() for site in sites for group in site.groups):
         raise ValueError(
             f"the kernels of {model} hold values that are not finite: it has diverged in "

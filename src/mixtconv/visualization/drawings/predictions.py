@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixtconv._types import Progress
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import read_views
-from mixtconv.evaluation.evaluate import Progress, evaluate_model
+from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import Reading
 from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing

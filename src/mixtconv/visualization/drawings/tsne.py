@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtconv._types import Progress
 from mixtconv.data.dataset import Unreadable
 from mixtconv.data.listing import DataSource
-from mixtconv.evaluation.evaluate import Progress
 from mixtconv.evaluation.settings import Reading
 from mixtconv.models import read_metadata
 from mixtconv.models.location import find_model_file

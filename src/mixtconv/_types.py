@@ -1,0 +1,22 @@
+"""Types that several layers share; neither torch nor NumPy is imported for them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+Precision = Literal["auto", "32", "bf16", "16"]
+"""Numbers a network computes with: float32, mixed with bfloat16 or float16, or what fits the
+device."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is called with how much is done and how much there is."""
+
+Frame: TypeAlias = "npt.NDArray[np.uint8]"
+"""One frame or several, uint8 RGB (..., H, W, 3)."""
+
+FrameLike: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
+"""A frame that a user gives: uint8 RGB (H, W, 3), an array or a tensor."""
