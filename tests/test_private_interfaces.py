@@ -1,0 +1,129 @@
+"""What we use of other packages that they do not promise to keep: a new release fails here first.
+
+Each test does with the private interface what the named file does with it.
+"""
+
+import ctypes
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+
+def test_torch_fuses_a_convolution_with_an_addition_and_relu() -> None:
+    """`models/fused_conv.py`: oneDNN's operators in optimised float32 inference."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    torch.manual_seed(0)
+    conv, other = nn.Conv2d(3, 4, 1), torch.randn(1, 4, 5, 5)
+    x = torch.randn(1, 3, 5, 5)
+    with torch.no_grad():
+        result = other.clone()
+        fused = torch.ops.mkldnn._convolution_pointwise_.binary(
+            result, x, conv.weight, conv.bias, [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
+        )
+        torch.testing.assert_close(fused, torch.relu(conv(x) + other))
+        alone = torch.ops.mkldnn._convolution_pointwise(
+            x, conv.weight, conv.bias, [0, 0], [1, 1], [1, 1], 1, "relu", [], ""
+        )
+        torch.testing.assert_close(alone, torch.relu(conv(x)))
+
+
+def test_torch_packs_the_weights_of_a_convolution() -> None:
+    """`models/fused_conv.py`: weights in the order that oneDNN wants for a size."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    weight = torch.randn(8, 8, 3, 3)
+    packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+        weight.to_mkldnn(), [1, 1], [1, 1], [1, 1], 1, [1, 8, 14, 14]
+    )
+    torch.testing.assert_close(packed.to_dense(), weight)
+
+
+def test_torch_counts_the_writes_to_a_tensor() -> None:
+    """`models/insertion.py`: an input that was written to is not computed with again."""
+    x = torch.zeros(3)
+    before = x._version
+    x.add_(1)
+    assert x._version == before + 1
+
+
+def test_torch_has_a_base_of_all_batch_norms() -> None:
+    """`training/module.py` and `models/backbone.py`: all of them are frozen or start at one."""
+    from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+    for norm in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm):
+        assert issubclass(norm, _BatchNorm)
+    assert issubclass(_BatchNorm, _NormBase)
+
+
+def test_the_export_of_torch_says_what_a_user_did_wrong() -> None:
+    """`exporting/writing.py`: a model that cannot be traced is refused in one line."""
+    from torch._dynamo.exc import UserError
+
+    assert issubclass(UserError, Exception)
+
+
+def test_torch_lends_its_threads_to_a_c_library() -> None:
+    """`ops/native_library.py`: what the loops start threads with, or else one thread."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    if not library.exists():
+        pytest.skip("torch is not in one shared library here")
+    opened = ctypes.CDLL(str(library))
+    names = ("GOMP_parallel", "omp_get_thread_num", "_ZN2at15get_num_threadsEv")
+    assert all(hasattr(opened, name) for name in names)
+    count = opened._ZN2at15get_num_threadsEv
+    count.restype = ctypes.c_int
+    assert count() == torch.get_num_threads()
+
+
+def test_numpy_keeps_its_scalars_where_old_checkpoints_look_for_them() -> None:
+    """`models/checkpoint_file.py`: names of classes in checkpoints, which stand-ins take."""
+    import numpy as np
+
+    reduced = np.float32(1).__reduce__()[0]
+    assert (reduced.__module__, reduced.__name__) in {
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy._core.multiarray", "scalar"),
+    }
+
+
+def test_uvicorn_tells_a_protocol_of_its_connection_and_request() -> None:
+    """`serve/server.py`: clients that send their head slowly are given up."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    for method in ("connection_made", "data_received", "connection_lost"):
+        assert callable(getattr(H11Protocol, method))
+    made = inspect.getsource(H11Protocol.__init__)
+    assert "self.cycle" in made and "self.transport" in made
+    assert callable(uvicorn.Server.capture_signals)
+    assert callable(uvicorn.Server.handle_exit)
+
+
+def test_uvicorn_marks_a_request_that_is_answered() -> None:
+    """`serve/server.py`: the next head is waited for once the answer is complete."""
+    pytest.importorskip("uvicorn")
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+    assert "response_complete" in inspect.getsource(RequestResponseCycle)
+
+
+def test_onnx_runtime_tells_damaged_files_by_their_errors() -> None:
+    """`inference/engines/onnx.py`: a file that is no network is refused in one line."""
+    runtime = pytest.importorskip("onnxruntime")
+    states = runtime.capi.onnxruntime_pybind11_state
+    names = (
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoSuchFile",
+        "NotImplemented",
+    )
+    for name in names:
+        assert issubclass(getattr(states, name), Exception)
+    with pytest.raises((states.InvalidProtobuf, states.Fail)):
+        runtime.InferenceSession(b"no network", providers=["CPUExecutionProvider"])
