@@ -159,8 +159,8 @@ def test_files_import_each_other_in_no_loop_but_the_marked_one() -> None:
 
 def test_folders_import_each_other_in_no_loop() -> None:
     edges: dict[str, set[str]] = {}
-    for name in MODULES:
-        if MODULES[name].name == "__init__.py":  # hands names on, also from folders below
+    for name, path in MODULES.items():
+        if path.name == "__init__.py":  # hands names on, also from folders below
             continue
         targets = {folder_of(each.target) for each in imports(name) if not each.is_marked}
         edges.setdefault(folder_of(name), set()).update(targets - {folder_of(name)})
