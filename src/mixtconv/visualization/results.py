@@ -197,7 +197,7 @@ class Report:
                 )
         unknown = {name for pair in self.reverse_pairs for name in pair} - set(self.classes)
         if unknown:
-            raise ValueError(f"reverse_pairs has names that are no classes: {sorted(unknown)}")
+            raise ValueError(f"reverse_pairs has a name that is not a class: {sorted(unknown)}")
 
 
 def _check_unique(kind: str, names: tuple[str, ...] | list[str]) -> None:
