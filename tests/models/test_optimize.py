@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mixtconv.models import create_model, insert_temporal, optimize_for_inference, save_model
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.fused_conv import FusedConv2d
-from mixtconv.models.temporal_frames import TemporalFrames
 
 NAMES = [
     "mstnet_resnet18",
@@ -90,13 +90,13 @@ def test_every_norm_of_a_resnet_is_folded_and_every_sum_fused() -> None:
     convs = [module for module in fast.modules() if isinstance(module, FusedConv2d)]
     assert len(convs) == 53
     assert sum(conv.overwrites for conv in convs) == 16
-    assert kinds.count(TemporalFrames) == 16
+    assert kinds.count(FoldedTemporalFilter) == 16
 
 
 def test_groups_of_one_tap_are_folded_into_the_next_convolution() -> None:
     fast = optimize_for_inference(_trained("mstnet_resnet18"))
     for module in fast.modules():
-        if isinstance(module, TemporalFrames):
+        if isinstance(module, FoldedTemporalFilter):
             assert (module.weights[: module.channels[0]] == 1).all()
             assert not (module.weights[module.channels[0] :] == 1).all()
 

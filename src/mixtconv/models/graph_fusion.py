@@ -18,8 +18,8 @@ from timm.layers import BatchNormAct2d
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.fused_conv import FusedConv2d, can_fuse
-from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -71,7 +71,7 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
 
 
 def _fold_single_taps(network: fx.GraphModule) -> None:
-    for node, temporal in _calls(network, TemporalFrames):
+    for node, temporal in _calls(network, FoldedTemporalFilter):
         conv = _module_called_once(network, _only_user(node))
         if type(conv) is not nn.Conv2d or conv.groups != 1:
             continue
@@ -117,7 +117,7 @@ def _fuse_activations(network: fx.GraphModule) -> None:
 def _overwrite_summands(network: fx.GraphModule) -> None:
     """Let a sum take the place of a summand that nothing looks at afterwards."""
     order = {node: number for number, node in enumerate(network.graph.nodes)}
-    makes_new = (nn.Conv2d, FusedConv2d, TemporalFrames)
+    makes_new = (nn.Conv2d, FusedConv2d, FoldedTemporalFilter)
     for node, fused in _calls(network, FusedConv2d):
         other = node.args[1] if len(node.args) > 1 else None
         if not isinstance(other, fx.Node):
@@ -134,7 +134,7 @@ def _overwrite_summands(network: fx.GraphModule) -> None:
 def _share_scratch(network: fx.GraphModule) -> None:
     """Give temporal operations one memory, where a convolution reads it before the next writes."""
     scratch = Scratch()
-    calls = [*_calls(network, TemporalFrames)]
+    calls = [*_calls(network, FoldedTemporalFilter)]
     order = {node: number for number, node in enumerate(network.graph.nodes)}
     writes = [order[node] for node, _ in calls]
     for node, temporal in calls:
