@@ -95,7 +95,7 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
             if conv is None or not can_fuse(conv) or list(conv_node.users) != [node]:
                 continue
             assert isinstance(conv, nn.Conv2d)
-            last, activation = _activation_after(network, node, conv)
+            last, activation = _activation_after(network, node, conv, after_sum=True)
             network.set_submodule(str(conv_node.target), FusedConv2d(conv, activation))
             with network.graph.inserting_before(node):
                 fused = network.graph.call_module(str(conv_node.target), (conv_node.args[0], other))
@@ -181,12 +181,14 @@ def _only_user(node: fx.Node | None) -> fx.Node | None:
 
 
 def _activation_after(
-    network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d
+    network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d, *, after_sum: bool = False
 ) -> tuple[fx.Node, nn.Module | None]:
     """The activation that alone reads a node, and its node; the node itself if there is none."""
     following = _only_user(node)
     activation = _module_called_once(network, following)
-    if following is None or activation is None or not can_fuse(conv, activation):
+    if following is None or activation is None:
+        return node, None
+    if not can_fuse(conv, activation, after_sum=after_sum):
         return node, None
     return following, activation
 
