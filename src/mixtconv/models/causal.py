@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.factory import create_from_spec
-from mixtconv.models.file import load_model, save_model
+from mixtconv.models.factory import create_from_spec, load_model
+from mixtconv.models.file import save_model
 from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.location import find_model_file
 

@@ -1,4 +1,4 @@
-"""The named recognizers: `{family}_{backbone}` for any timm backbone, and systems by themselves."""
+"""Recognizers by name, `{family}_{backbone}` for any timm backbone or a system, and from files."""
 
 import fnmatch
 from collections.abc import Callable, Sequence
@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
+from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import unknown_name
 from mixtconv.models.backbone import count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.file import read_metadata
 from mixtconv.models.insertion import insert_temporal
+from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec, TemporalSettings
 from mixtconv.models.systems.registry import (
@@ -61,7 +65,7 @@ def create_model(
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
-            residual branches, weights that cannot be had or do not fit.
+            residual branches, weights that are unavailable or do not fit.
 
     >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
@@ -91,6 +95,35 @@ def create_model(
 def create_from_spec(spec: ModelSpec) -> VideoClassifier:
     """Make the recognizer that a model file describes, without its weights."""
     return create_model(**vars(spec))
+
+
+def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
+    """Read a model file: the recognizer in evaluation mode, with its classes and clips as `spec`.
+
+    Args:
+        path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
+            Face hub.
+        device: device of the recognizer.
+
+    Raises:
+        ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what
+            the file is instead.
+    """
+    path = find_model_file(path)
+    description = read_metadata(path)
+    spec = ModelSpec.from_dict(description["spec"])
+    model = create_from_spec(spec)
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
+            f"make it: {' '.join(str(error).split())[:200]}"
+        ) from error
+    model.notes = description["notes"]
+    return model.eval().to(device)
 
 
 def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> VideoClassifier:

@@ -10,7 +10,6 @@ same in several passes.
 import logging
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
 import torch
@@ -185,9 +184,9 @@ def fusion_fault() -> str | None:
     return fault
 
 
-_FORMS = (
+_FORMS: tuple[tuple[type, bool, bool], ...] = (
     *((activation, False, False) for activation in _ACTIVATIONS),
-    *product(_AFTER_SUM, (True,), (False, True)),
+    *((activation, True, overwrites) for activation in _AFTER_SUM for overwrites in (False, True)),
 )
 """Activation, whether another tensor is added before it, and whether the sum overwrites that."""
 
