@@ -120,5 +120,5 @@ def separate_temporal_operations(network: nn.Module) -> None:
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalWrapper) and hasattr(site.temporal, "depthwise_taps"):
             taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
-            frames = FoldedTemporalFilter(taps, site.num_frames, None)
+            frames = FoldedTemporalFilter(taps, site.num_frames)
             network.set_submodule(name, nn.Sequential(frames, site.module))
