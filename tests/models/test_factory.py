@@ -9,7 +9,8 @@ from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load
 from mixtconv.models.backbone import create_backbone, read_state_dict
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.factory import split_name
-from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.insertion import temporal_wrappers
+from mixtconv.models.systems.registry import SYSTEMS
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
 
@@ -27,7 +28,7 @@ def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_pat
     name = f"{family}_{backbone}"
     model = create_model(name, classes=["a", "b", "c"], num_frames=4, image_size=32)
     assert name in list_models(f"{family}_*")
-    assert bool(list(temporal_inputs(model))) == (family != "tsn")
+    assert bool(list(temporal_wrappers(model))) == (family != "tsn")
     clips = _clips()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loss = torch.nn.functional.cross_entropy(model(clips), torch.tensor([0, 2]))
@@ -54,16 +55,28 @@ def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_pat
         torch.testing.assert_close(model(clips), logits, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["tsn", "tsm", "mstnet"])
-def test_only_a_temporal_operation_tells_a_clip_from_its_reverse(family: str) -> None:
-    """The operations begin at random values, and so do the last norms that timm starts at zero."""
-    model = create_model(f"{family}_test_resnet", 3, num_frames=4, image_size=32).eval()
+@pytest.mark.parametrize("name", [*list_models("*_test_resnet"), "i3d_resnet50", "eco_8"])
+def test_a_spec_is_temporal_where_the_order_of_frames_changes_the_logits(name: str) -> None:
+    """No norm is left at zero, where it would hide the branch with the operation."""
+    torch.manual_seed(0)
+    num_frames = 8 if name == "eco_8" else 4
+    model = create_model(name, 3, num_frames=num_frames, image_size=32).eval()
+    clips = torch.randn(2, num_frames, model.spec.snippet.in_channels, 32, 32)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(std=0.3)
-        clips = _clips()
-        same = torch.allclose(model(clips), model(clips.flip(1)), atol=1e-4, rtol=1e-3)
-    assert same == (family == "tsn")
+            if parameter.ndim == 1:
+                parameter.uniform_(0.5, 1.5)
+        logits, reverse = model(clips), model(clips.flip(1))
+    changes = not torch.allclose(logits, reverse, rtol=1e-4, atol=0)
+    assert model.spec.is_temporal == changes
+
+
+@pytest.mark.parametrize("name", [*list_models("*_resnet18"), *SYSTEMS])
+def test_a_spec_is_temporal_where_its_family_has_a_temporal_operation(name: str) -> None:
+    family = name.removesuffix("_resnet18")
+    is_more_than_an_operation = family not in FAMILIES  # TRN, non-local blocks, systems
+    has_operation = is_more_than_an_operation or FAMILIES[family] is not None
+    assert ModelSpec(name, ("a",)).is_temporal == has_operation
 
 
 def test_normalize_is_what_the_backbone_was_trained_with() -> None:

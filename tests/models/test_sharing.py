@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,19 @@ from huggingface_hub.utils import RepositoryNotFoundError, RevisionNotFoundError
 
 from mixtconv.cli.main import main
 from mixtconv.inference.recognizer import Recognizer
-from mixtconv.models import VideoClassifier, create_model, load_model, location, save_model, sharing
+from mixtconv.models import (
+    ModelSpec,
+    VideoClassifier,
+    create_model,
+    list_models,
+    load_model,
+    location,
+    save_model,
+    sharing,
+)
 from mixtconv.models.model_card import make_model_card
+from mixtconv.models.systems.registry import SYSTEMS
+from mixtconv.ops import OPERATIONS
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.settings import TrainingSettings
 
@@ -103,6 +115,38 @@ def test_the_card_is_filled_from_the_run(model: VideoClassifier) -> None:
     (entry,) = data["model-index"]
     metrics = {result["type"]: result["value"] for result in entry["results"][0]["metrics"]}
     assert metrics == {"accuracy": 61.5, "top-5-accuracy": 88.25}
+
+
+PAPERS = {
+    "tsn": "1608.00859",
+    "tsm": "1811.08383",
+    "tsm_nl": "1811.08383 1711.07971",
+    "mstnet": "2001.06769",
+    "trn": "1711.08496",
+    "trn_twostream": "1711.08496 1406.2199",
+    "i3d_resnet50": "1705.07750",
+    "i3d_nl_resnet50": "1705.07750 1711.07971",
+    "i3d_nl_gcn_resnet50": "1806.01810",
+    "eco_8": "1804.09066",
+    "eco_16": "1804.09066",
+    "eco_en_lite_92": "1804.09066",
+}
+"""Of every family and system; the others are MixTConv's ablation."""
+
+
+@pytest.mark.parametrize("name", [*list_models("*_resnet18"), *SYSTEMS])
+def test_the_card_of_every_recognizer_names_the_papers_of_its_method(name: str) -> None:
+    family = name.removesuffix("_resnet18")
+    if family not in PAPERS:
+        assert family in OPERATIONS, "a new family or system needs its papers"
+    card = make_model_card(ModelSpec(name, ("a",)), {})
+    expected = PAPERS.get(family, "2001.06769").split()
+    assert re.findall(r"arxiv\.org/abs/([\d.]+\d)", card.text) == expected
+
+
+def test_the_card_of_your_own_method_names_no_paper() -> None:
+    card = make_model_card(ModelSpec("mine_resnet18", ("a",)), {})
+    assert "arxiv" not in card.text.lower() and "Made with `mixtconv`." in card.text
 
 
 def test_a_card_without_a_run_invents_nothing(model: VideoClassifier) -> None:

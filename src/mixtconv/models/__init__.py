@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixtconv.models.causal import make_causal
     from mixtconv.models.classifier import VideoClassifier
-    from mixtconv.models.factory import FAMILIES, create_model, list_models
-    from mixtconv.models.file import load_model, read_metadata, save_model
+    from mixtconv.models.factory import FAMILIES, create_model, list_models, load_model
+    from mixtconv.models.file import read_metadata, save_model
     from mixtconv.models.insertion import insert_temporal, set_num_frames
     from mixtconv.models.non_local import insert_non_local
     from mixtconv.models.optimize import optimize_for_inference
@@ -26,7 +26,7 @@ _HOMES = {
     "insert_non_local": "mixtconv.models.non_local",
     "insert_temporal": "mixtconv.models.insertion",
     "list_models": "mixtconv.models.factory",
-    "load_model": "mixtconv.models.file",
+    "load_model": "mixtconv.models.factory",
     "make_causal": "mixtconv.models.causal",
     "ModelSpec": "mixtconv.models.spec",
     "optimize_for_inference": "mixtconv.models.optimize",

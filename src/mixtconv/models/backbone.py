@@ -1,13 +1,10 @@
-"""Facts about a 2D network: how many features it gives, and what pixels it expects.
+"""The 2D backbones of recognizers: timm's networks, their weights, and facts about them.
 
-2D weights for a backbone: timm's ImageNet weights, or a file of them.
-
-A backbone that takes other than pictures begins with the RGB weights too, the first layer's
-averaged over R, G and B and repeated for every channel ("Temporal Segment Networks", arXiv
-1608.00859). timm's own way with other channels is another one: it repeats R, G, B as they are and
-scales by 3 / C.
-
-Files are read by `checkpoint_file.py`: nothing in them can run.
+Weights are timm's for ImageNet, or those of a file, read so that nothing in it can run (see
+`checkpoint_file.py`). A backbone that takes other channels than R, G, B starts from RGB weights
+too: those of the first layer are averaged over R, G and B and repeated for every channel ("Temporal
+Segment Networks", arXiv 1608.00859). timm does it differently: it repeats R, G, B and scales by
+3 / C.
 """
 
 from pathlib import Path
@@ -20,8 +17,53 @@ from torch import Tensor, nn
 
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
-from mixtconv.models.sites import clip_length, evaluating
+from mixtconv.models.residual_branches import clip_length, evaluating
 from mixtconv.models.spec import ModelSpec
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: bool | str | Path = False,
+    image_size: int = 224,
+    in_channels: int = 3,
+) -> nn.Module:
+    """Make a backbone of timm with pooled features: images (N, C, H, W) -> (N, D).
+
+    Args:
+        name: timm's name, with a tag to choose a set of weights.
+        pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
+            this backbone, of timm or torchvision (the last layer is not used).
+        image_size: for backbones that are built for one size.
+        in_channels: C.
+
+    Raises:
+        ValueError: weights that are unavailable, cannot be read or do not fit, or a backbone that
+            takes three channels only.
+    """
+    config = timm.get_pretrained_cfg(name)
+    settings: dict[str, Any] = {"num_classes": 0}
+    if config is not None and config.fixed_input_size:
+        settings["img_size"] = image_size
+    if not pretrained:
+        backbone = _create(name, settings, in_channels)
+        reset_zero_init_norms(backbone)
+        return backbone
+    path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
+    overlay = {"state_dict": read_state_dict(path)}
+    try:
+        backbone = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
+        )
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+    _check_filled(backbone, overlay["state_dict"], path=path, name=name)
+    if in_channels == 3:
+        return backbone
+    adapted = _create(name, settings, in_channels)
+    adapted.load_state_dict(average_first_layer(backbone.state_dict(), adapted))
+    return adapted
 
 
 def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
@@ -65,56 +107,11 @@ def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
     return shape[1]
 
 
-def create_backbone(
-    name: str,
-    *,
-    pretrained: bool | str | Path = False,
-    image_size: int = 224,
-    in_channels: int = 3,
-) -> nn.Module:
-    """Make a backbone of timm that gives pooled features: images (N, C, H, W) -> (N, D).
-
-    Args:
-        name: timm's name, with a tag if a certain set of weights is wanted.
-        pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
-            this backbone, of timm or torchvision (the last layer is not used).
-        image_size: for backbones that are built for one size.
-        in_channels: C.
-
-    Raises:
-        ValueError: weights that cannot be had, cannot be read or do not fit, or a backbone that
-            takes nothing but three channels.
-    """
-    config = timm.get_pretrained_cfg(name)
-    settings: dict[str, Any] = {"num_classes": 0}
-    if config is not None and config.fixed_input_size:
-        settings["img_size"] = image_size
-    if not pretrained:
-        backbone = _create(name, settings, in_channels)
-        _wake_residual_branches(backbone)
-        return backbone
-    path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
-    overlay = {"state_dict": read_state_dict(path)}
-    try:
-        backbone = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
-        )
-    except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
-    _check_filled(backbone, overlay["state_dict"], path=path, name=name)
-    if in_channels == 3:
-        return backbone
-    adapted = _create(name, settings, in_channels)
-    adapted.load_state_dict(average_first_layer(backbone.state_dict(), adapted))
-    return adapted
-
-
 def average_first_layer(state: StateDict, network: nn.Module) -> StateDict:
-    """RGB weights for a network that differs in taking other than three channels.
+    """RGB weights for a network that is the same except for the channels C that it takes.
 
-    Where a convolution over 3 channels meets one of the network's over C, its weights are averaged
-    over the 3 and repeated C times; all else stays as it is.
+    Weights of a convolution over 3 channels that has C in the network are averaged over the 3 and
+    repeated C times; all others are returned unchanged.
 
     >>> state = {"weight": torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)}
     >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].shape
@@ -122,21 +119,21 @@ def average_first_layer(state: StateDict, network: nn.Module) -> StateDict:
     >>> average_first_layer(state, nn.Conv2d(10, 1, 1))["weight"].unique()
     tensor([3.])
     """
-    own = network.state_dict()
+    target = network.state_dict()
     return {
-        key: value.mean(dim=1, keepdim=True).expand_as(own[key]).contiguous()
-        if key in own and _differs_in_channels(value, own[key])
+        key: value.mean(dim=1, keepdim=True).expand_as(target[key]).contiguous()
+        if key in target and _differs_in_channels(value, target[key])
         else value
         for key, value in state.items()
     }
 
 
-def _differs_in_channels(rgb: Tensor, own: Tensor) -> bool:
+def _differs_in_channels(rgb: Tensor, target: Tensor) -> bool:
     """Whether two weights are those of convolutions, over 3 channels and over another number."""
     return (
-        rgb.ndim == own.ndim == 4
-        and rgb.shape[1] == 3 != own.shape[1]
-        and (rgb.shape[0], rgb.shape[2:]) == (own.shape[0], own.shape[2:])
+        rgb.ndim == target.ndim == 4
+        and rgb.shape[1] == 3 != target.shape[1]
+        and (rgb.shape[0], rgb.shape[2:]) == (target.shape[0], target.shape[2:])
     )
 
 
@@ -155,8 +152,8 @@ def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
 def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:
     """Refuse a file that left some of the backbone's weights at their random values.
 
-    timm passes over what it does not find, and may rename and reshape what it does, so weights are
-    looked for by name first and by value then.
+    timm ignores missing weights, and may rename and reshape others, so that weights are searched by
+    name first and then by value.
     """
     parameters = dict(backbone.named_parameters())
     if parameters.keys() <= state.keys():
@@ -179,11 +176,11 @@ def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: st
         )
 
 
-def _wake_residual_branches(backbone: nn.Module) -> None:
-    """Let norms that begin at zero begin at one.
+def reset_zero_init_norms(backbone: nn.Module) -> None:
+    """Set norm weights that are initialised to zero to one.
 
-    Some networks begin with residual branches that give nothing, which helps training of images. A
-    temporal operation inside a branch is then without effect at first, and learns late.
+    Some networks zero the last norm of each residual branch, which helps training on images. A
+    temporal operation inside a branch would then have no effect at first, and learn late.
     """
     for module in backbone.modules():
         if not isinstance(module, nn.BatchNorm2d) or not module.affine:
@@ -193,7 +190,7 @@ def _wake_residual_branches(backbone: nn.Module) -> None:
 
 
 def find_imagenet_weights(name: str) -> Path:
-    """File of timm's weights for a backbone, downloaded unless the cache has it.
+    """File of timm's weights for a backbone, from the cache or downloaded.
 
     Raises:
         ValueError: timm has none, or the hub cannot be reached; says how to give a file.

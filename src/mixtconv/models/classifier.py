@@ -1,18 +1,18 @@
-"""Values of frames as a network takes them, by what it sees (see `snippet.py`).
-
-- pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
-- differences: of pictures made so, in which the means cancel. Different here: TSN's published code
-  does not scale them, though it names a deviation (twice that of pictures) for it;
-- flow: less what stands for no motion, over the mean of the three deviations, as in TSN's code.
-  It is 0.5 as for TSN's ResNet, which makes a mirrored x exactly the negative, or what the spec
-  says: 128 / 255 for the published weights of BN-Inception;
-- both, for two streams: a picture, and five fields that begin there.
-
-A recognizer of actions: a 2D network over the frames of a clip, and the average of its scores.
+"""A recognizer of actions: a 2D network over the frames of a clip, and the average of its scores.
 
 From "Temporal Segment Networks" (TSN, arXiv 1608.00859): every frame passes the same network and
 the last layer, and the consensus of a clip is the average over its frames. With a temporal
 operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
+
+The recognizer also normalises pixels, by what its network takes (`ModelSpec.modality`):
+
+- pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
+- differences: of normalised pictures, in which the means cancel. Different here: TSN's published
+  code does not scale them, though it names a deviation (twice that of pictures) for it;
+- flow: less the value of zero flow, over the mean of the three deviations, as in TSN's code. Zero
+  flow is 0.5 as for TSN's ResNet, so that mirroring x negates it exactly, or `spec.flow_mean`:
+  128 / 255 for the published weights of BN-Inception;
+- both, for two streams: a picture, and five fields of flow that begin at it.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,48 +24,13 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
-from mixtconv.models.sharing import SharedModel
+from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 
 
-def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (frames - mean) / std
-
-
-def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    pictures = frames.unflatten(-3, (-1, 3))  # (..., L, 3, H, W)
-    differences = (pictures[..., 1:, :, :, :] - pictures[..., :-1, :, :, :]) / std
-    return differences.flatten(-4, -3)  # (..., (L - 1) * 3, H, W)
-
-
-def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (frames - mean) / std.mean()
-
-
-def _normalize_both(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    places = frames.unflatten(-3, (-1, 5))  # (..., L, 5, H, W): R, G, B, x, y
-    pictures = _normalize_picture(places[..., 0, :3, :, :], mean[:3], std)  # the first alone
-    flow = _normalize_flow(places[..., 3:, :, :].flatten(-4, -3), mean[3:], std)
-    return torch.cat([pictures, flow], dim=-3)  # (..., 3 + 2 * L, H, W)
-
-
-NORMALIZE: dict[Modality, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "rgb": _normalize_picture,
-    "rgbdiff": _normalize_differences,
-    "flow": _normalize_flow,
-    "rgbflow": _normalize_both,
-}
-"""By modality: values (..., L * C, H, W) of L frames of C channels in 0 to 1, means (3, 1, 1) of R,
-G, B, what stands for no motion where flow is among them (the only or the fourth mean), and
-deviations (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
-
-
-_WITH_ANOTHER_AXIS = {torch.channels_last: torch.channels_last_3d}
-
-
-class VideoClassifier(SharedModel):
+class VideoClassifier(HubMixin):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
     C is 3 for pictures, 15 for their differences, 10 for optical flow and 13 for pictures and flow
@@ -74,7 +39,7 @@ class VideoClassifier(SharedModel):
     Args:
         backbone: frames (B * T, C, H, W) to features (B * T, D).
         num_features: D.
-        spec: what the recognizer is; its classes give the width of the last layer.
+        spec: its description; the number of classes is the width of the last layer.
         head: features to logits; by default a linear layer over each frame.
 
     Raises:
@@ -82,7 +47,7 @@ class VideoClassifier(SharedModel):
     """
 
     length_is_fixed = False
-    """Whether it is made for one number of frames."""
+    """Whether the number of frames is fixed, so that `set_num_frames` is refused."""
 
     def __init__(
         self,
@@ -94,8 +59,8 @@ class VideoClassifier(SharedModel):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.notes: dict[str, Any] = {}  # what its file says of the run that made it
-        self.optimized = False  # made for inference alone, see `optimize_for_inference`
+        self.notes: dict[str, Any] = {}  # those of its model file, such as scores and protocol
+        self.optimized = False  # for inference only, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(num_features, spec.num_classes) if head is None else head
@@ -125,18 +90,24 @@ class VideoClassifier(SharedModel):
             )
 
     def forward_snippets(self, snippets: Tensor) -> Tensor:
-        """Logits of snippets each on its own, as TSN tests: (N, C, H, W) -> (N, num_classes).
+        """Logits of separate snippets, as TSN tests: (N, C, H, W) -> (N, num_classes).
 
-        They are the logits of clips of one frame, and of use where nothing looks across frames.
+        They equal the logits of clips of one frame; only for a model that is not temporal.
         """
         return self.head(self.dropout(self.backbone(snippets)))
 
     def normalize(self, video: Tensor) -> Tensor:
-        """Frames as they are read, uint8 or 0 to 255, to what the network takes, on its device.
+        """Normalise frames of 0 to 255, uint8 or float, for the network, on its device.
 
-        Of modality `rgbdiff`, clips (B, T, 18, H, W) of six pictures each become the five
-        differences between them, (B, T, 15, H, W); other clips keep their shape. See
-        `normalization.py`.
+        Args:
+            video: (..., T, C, H, W) or (..., C, H, W), C as `spec.snippet.channels`.
+
+        Returns:
+            The same shape in the network's precision; of modality `rgbdiff`, six pictures
+            (..., 18, H, W) become the five differences between them, (..., 15, H, W).
+
+        Raises:
+            ValueError: another number of channels.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         spec, snippet = self.spec, self.spec.snippet
@@ -158,10 +129,10 @@ class VideoClassifier(SharedModel):
         return torch.cat([pictures, values[..., count:, :, :]], dim=-3)
 
     def set_num_frames(self, num_frames: int) -> None:
-        """Take clips of another number of frames from now on.
+        """Change the number of frames of a clip, also in `spec`.
 
         Raises:
-            ValueError: a model that is made for one number of frames.
+            ValueError: a model with a fixed number of frames, or fewer than 1.
         """
         if self.length_is_fixed and num_frames != self.num_frames:
             raise ValueError(
@@ -172,21 +143,55 @@ class VideoClassifier(SharedModel):
         self.spec = replace(self.spec, num_frames=num_frames)
 
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
-        """Its convolutional networks, each with the module that owns it and its name there."""
+        """Its convolutional networks, each as the module that holds it and the attribute's name."""
         yield self, "backbone"
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As in torch; `channels_last` means 3D convolutions as well, each in its own format."""
+        """As in torch; `channels_last` also sets `channels_last_3d` for 3D convolutions."""
         memory_format = kwargs.pop("memory_format", None)
         super().to(*args, **kwargs)
         if memory_format is not None:
+            formats = {4: memory_format, 5: _FORMAT_IN_3D.get(memory_format, memory_format)}
             for tensor in (*self.parameters(), *self.buffers()):
-                own = _WITH_ANOTHER_AXIS.get(memory_format) if tensor.ndim == 5 else memory_format
-                if tensor.ndim in (4, 5):
-                    tensor.data = tensor.data.contiguous(memory_format=own or memory_format)
+                if tensor.ndim in formats:
+                    tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
         return self
 
     @property
     def num_frames(self) -> int:
         """T, frames of a clip."""
         return self.spec.num_frames
+
+
+def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - mean) / std
+
+
+def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    pictures = frames.unflatten(-3, (-1, 3))  # (..., L, 3, H, W)
+    differences = (pictures[..., 1:, :, :, :] - pictures[..., :-1, :, :, :]) / std
+    return differences.flatten(-4, -3)  # (..., (L - 1) * 3, H, W)
+
+
+def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (frames - mean) / std.mean()
+
+
+def _normalize_both(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    places = frames.unflatten(-3, (-1, 5))  # (..., L, 5, H, W): R, G, B, x, y
+    pictures = _normalize_picture(places[..., 0, :3, :, :], mean[:3], std)  # the first alone
+    flow = _normalize_flow(places[..., 3:, :, :].flatten(-4, -3), mean[3:], std)
+    return torch.cat([pictures, flow], dim=-3)  # (..., 3 + 2 * L, H, W)
+
+
+NORMALIZE: dict[Modality, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "rgb": _normalize_picture,
+    "rgbdiff": _normalize_differences,
+    "flow": _normalize_flow,
+    "rgbflow": _normalize_both,
+}
+"""By modality: values (..., L * C, H, W) of L frames of C channels in 0 to 1; means (3, 1, 1) of R,
+G, B, for flow the value of zero flow, for both the two concatenated; and deviations (3, 1, 1) of
+R, G, B -> (..., in_channels, H, W)."""
+
+_FORMAT_IN_3D = {torch.channels_last: torch.channels_last_3d}

@@ -1,29 +1,35 @@
-"""Model files: safetensors with everything that using the model needs in the metadata.
+"""The format of model files: safetensors, and in the metadata everything that using it needs.
 
-The metadata key `mixtconv` holds JSON: the version that wrote the file, the `ModelSpec`, and what
-training had to say (its protocol and score). Reading one cannot run code.
+The metadata key `mixtconv` holds JSON: the version that wrote the file, the `ModelSpec`, and notes
+of the training run (its protocol and score). Reading one cannot run code. `load_model` is in
+`factory.py`, since it makes the recognizer that a file describes.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._version import __version__
-from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
-from mixtconv.models.spec import ModelSpec, is_exported
+from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported
 
-METADATA_KEY = "mixtconv"
+
+class _Recognizer(Protocol):
+    """What is read of a recognizer when it is saved; the class itself is above this file."""
+
+    spec: ModelSpec
+    notes: dict[str, Any]
+    optimized: bool
+
+    def state_dict(self) -> dict[str, Any]: ...
 
 
 def save_model(
-    model: VideoClassifier, path: str | Path, *, notes: dict[str, Any] | None = None
+    model: _Recognizer, path: str | Path, *, notes: dict[str, Any] | None = None
 ) -> None:
     """Write a model file; an earlier file at `path` is replaced only by a complete one.
 
@@ -31,7 +37,7 @@ def save_model(
         model: the recognizer.
         path: usually ends in `.safetensors`.
         notes: what else to store, such as the score and its protocol; anything that JSON holds. By
-            default what the file noted that the recognizer was loaded from.
+            default `model.notes`, which `load_model` reads from a file.
 
     Raises:
         ValueError: a recognizer that was optimised for inference: its weights are folded.
@@ -42,50 +48,26 @@ def save_model(
             "a recognizer from optimize_for_inference cannot be saved, its weights are folded into "
             "each other; save the one that it was made from"
         )
-    about = {
+    description = {
         "version": __version__,
         "spec": model.spec.to_dict(),
         "notes": model.notes if notes is None else notes,
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    metadata = {METADATA_KEY: json.dumps(about), "format": "pt"}
+    metadata = {METADATA_KEY: json.dumps(description), "format": "pt"}
     write_atomically(Path(path), save(tensors, metadata=metadata))
 
 
-def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
-    """Read a model file: the recognizer in evaluation mode, with its classes and clips as `spec`.
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The description in a model file: `version`, `spec` and `notes`; its weights are not read.
 
     Args:
         path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
             Face hub.
-        device: where the recognizer shall be.
 
     Raises:
         ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what
             the file is instead.
-    """
-    path = find_model_file(path)
-    about = read_metadata(path)
-    spec = ModelSpec.from_dict(about["spec"])
-    model = create_from_spec(spec)
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
-            f"make it: {' '.join(str(error).split())[:200]}"
-        ) from error
-    model.notes = about["notes"]
-    return model.eval().to(device)
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What a model file says of itself: `version`, `spec` and `notes`, without its weights.
-
-    Raises:
-        ValueError: as `load_model`.
     """
     path = find_model_file(path)
     try:
@@ -121,7 +103,7 @@ def is_model_file(path: str | Path) -> bool:
 
 
 def what_it_is(path: Path) -> str:
-    """Guess from the first bytes what a file is that safetensors does not read."""
+    """What a file is that safetensors cannot read, guessed from its first bytes."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(9)

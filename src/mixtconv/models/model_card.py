@@ -1,4 +1,4 @@
-"""The page of a shared model, filled from its description and from what training noted."""
+"""The model card of a shared model, filled from its spec and the notes of its training run."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -8,13 +8,22 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mixtconv.models.spec import ModelSpec
 
-PAPERS = {
-    "tsn": "1608.00859",
-    "tsm": "1811.08383",
-}
-"""Family -> the paper that it is from, on arXiv; else MixTConv's."""
+_TSM, _NON_LOCAL, _MIXTCONV = "1811.08383", "1711.07971", "2001.06769"
+_ABLATION = ("ks3", "ks5", "ks7", "ks13", "ks135", "ks1357", "ks357dilated", "conv1d")
 
-MIXTCONV_PAPER = "2001.06769"
+PAPERS: dict[str, tuple[str, ...]] = {
+    "tsn": ("1608.00859",),
+    "tsm": (_TSM,),
+    "tsm_nl": (_TSM, _NON_LOCAL),
+    **dict.fromkeys(("mstnet", *_ABLATION), (_MIXTCONV,)),
+    "trn": ("1711.08496",),
+    "trn_twostream": ("1711.08496", "1406.2199"),
+    "i3d": ("1705.07750",),
+    "i3d_nl": ("1705.07750", _NON_LOCAL),
+    "i3d_nl_gcn": ("1806.01810",),
+    "eco": ("1804.09066",),
+}
+"""Beginning of a recognizer's name -> the arXiv ids of the papers that its method is from."""
 
 _SCORES = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean over the classes"}
 
@@ -30,10 +39,10 @@ def make_model_card(
 
     Args:
         spec: the model.
-        notes: what its file notes of the run: data, protocol, scores, ...
-        license: identifier of the hub, such as `apache-2.0`; without, the card says that none is
-            given.
-        repo_id: `owner/name` where it is shared.
+        notes: those of its model file: data, protocol, scores, ...
+        license: identifier of the hub, such as `apache-2.0`; by default the card says that there is
+            none.
+        repo_id: `owner/name` of the repository that the model is shared in.
 
     >>> card = make_model_card(ModelSpec("tsm_resnet50", ("a", "b")), {}, license="mit")
     >>> card.data.license, card.data.pipeline_tag
@@ -48,7 +57,7 @@ def make_model_card(
         model_name=spec.name,
         eval_results=_results(notes) if scores else None,
     )
-    parts = [
+    sections = [
         f"# {spec.name}",
         _about(spec),
         _section("Training", _training_rows(notes)),
@@ -57,12 +66,12 @@ def make_model_card(
         "## Classes\n\n" + ", ".join(f"`{name}`" for name in spec.classes),
         "## Licence\n\n" + (license if license else "None is given."),
     ]
-    text = "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(section for section in sections if section)
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n")
 
 
 def shown_name(value: object) -> str:
-    """Data or weights as others may see them: of a path the last part alone.
+    """The name of data or weights for other people: of a path only the last part.
 
     >>> shown_name("/home/me/clips"), shown_name("something_v2"), shown_name("hf:me/model")
     ('clips', 'something_v2', 'hf:me/model')
@@ -71,8 +80,17 @@ def shown_name(value: object) -> str:
     return text if text.startswith("hf:") else PurePath(text).name or text
 
 
+def papers_of(name: str) -> tuple[str, ...]:
+    """The arXiv ids of the papers that a recognizer's method is from; none if it is your own.
+
+    >>> papers_of("tsm_resnet50"), papers_of("tsm_nl_resnet50")
+    (('1811.08383',), ('1811.08383', '1711.07971'))
+    """
+    families = [family for family in PAPERS if name.startswith(f"{family}_")]
+    return PAPERS[max(families, key=len)] if families else ()
+
+
 def _about(spec: ModelSpec) -> str:
-    paper = PAPERS.get(spec.name.partition("_")[0], MIXTCONV_PAPER)
     rows = [
         ("clips", f"{spec.num_frames} frames of {spec.image_size} x {spec.image_size}"),
         ("sampling", spec.sampling),
@@ -81,10 +99,9 @@ def _about(spec: ModelSpec) -> str:
     ]
     if spec.sampling == "dense":
         rows.insert(2, ("frame stride", str(spec.frame_stride)))
-    return (
-        "Recognizes actions in video. Made with `mixtconv`; the method is of "
-        f"[arXiv {paper}](https://arxiv.org/abs/{paper}).\n\n{_table(rows)}"
-    )
+    links = [f"[arXiv {paper}](https://arxiv.org/abs/{paper})" for paper in papers_of(spec.name)]
+    method = f"; the method is from {' and '.join(links)}" if links else ""
+    return f"Recognizes actions in video. Made with `mixtconv`{method}.\n\n{_table(rows)}"
 
 
 def _training_rows(notes: Mapping[str, Any]) -> list[tuple[str, str]]:

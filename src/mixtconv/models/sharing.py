@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import nn
 from typing_extensions import Self
 
+from mixtconv.models.file import save_model
 from mixtconv.models.location import (
     CONNECTION_ERRORS,
     HUB_PREFIX,
@@ -26,11 +27,12 @@ from mixtconv.models.model_card import make_model_card
 from mixtconv.models.spec import ModelSpec
 
 
-class SharedModel(nn.Module, ModelHubMixin):
-    """What a recognizer has for being shared."""
+class HubMixin(nn.Module, ModelHubMixin):
+    """Saves a recognizer to a folder or the hub, and loads it from there."""
 
     spec: ModelSpec
     notes: dict[str, Any]
+    optimized: bool
 
     def save_pretrained(
         self,
@@ -122,10 +124,7 @@ class SharedModel(nn.Module, ModelHubMixin):
         return make_model_card(self.spec, self.notes, **settings)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from mixtconv.models.file import save_model  # noqa: PLC0415, it makes this class
-
-        assert isinstance(self, nn.Module)
-        save_model(self, save_directory / MODEL_FILE)  # type: ignore[arg-type]
+        save_model(self, save_directory / MODEL_FILE)
         config = json.dumps(self.spec.to_dict(), indent=2)
         (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
 
@@ -142,7 +141,9 @@ class SharedModel(nn.Module, ModelHubMixin):
         device: str = "cpu",
         **unknown: Any,
     ) -> Self:
-        from mixtconv.models.file import load_model  # noqa: PLC0415
+        # The only import loop of the package: `ModelHubMixin` wants a class method that makes the
+        # model, and what makes recognizers by name is above their class.
+        from mixtconv.models.factory import load_model  # noqa: PLC0415
 
         if unknown:
             raise ValueError(

@@ -6,12 +6,12 @@ import torch
 
 from mixtconv.models import create_model
 from mixtconv.models.spec import ModelSpec
-from mixtconv.models.systems.whole_clip import FrameEnsemble, shared_out
+from mixtconv.models.systems.whole_clip import FrameEnsemble, interleave_frames
 
 
 @pytest.mark.parametrize("counts", [(16, 20, 24, 32), (4, 4), (1, 7), (3,)])
 def test_every_frame_goes_to_one_network_and_all_see_the_whole(counts) -> None:
-    shares = shared_out(counts)
+    shares = interleave_frames(counts)
     assert [len(share) for share in shares] == list(counts)
     assert sorted(frame for share in shares for frame in share) == list(range(sum(counts)))
     for share in shares:
@@ -44,11 +44,10 @@ def test_eco_en_lite_is_four_networks_over_92_frames() -> None:
     torch.manual_seed(0)
     model = create_model("eco_en_lite_92", 3, image_size=32).eval()
     assert [member.num_frames for member in model.members] == [16, 20, 24, 32]
-    clips = torch.randn(1, 92, 3, 32, 32)
+    clips, frames = torch.randn(1, 92, 3, 32, 32), interleave_frames((16, 20, 24, 32))
     with torch.no_grad():
         logits = [
-            member(clips[:, share])
-            for member, share in zip(model.members, shared_out((16, 20, 24, 32)), strict=True)
+            member(clips[:, share]) for member, share in zip(model.members, frames, strict=True)
         ]
         torch.testing.assert_close(model(clips), torch.stack(logits).mean(dim=0))
 

@@ -1,4 +1,4 @@
-"""ECO: a 2D network over the frames of a clip, a 3D network over what it gives.
+"""ECO: a 2D network over the frames of a clip, and a 3D network over its feature maps.
 
 From "ECO: Efficient Convolutional Network for Online Video Understanding" (arXiv 1804.09066), as
 its published model descriptions have it:
@@ -8,7 +8,7 @@ its published model descriptions have it:
 - stacked in time, they pass a 3D ResNet-18 from its third stage on, whose blocks normalise first
   and whose strided shortcuts are 3x3x3 convolutions: 512 channels for the clip;
 - in the full network (`eco_8`, `eco_16`) the frames also pass the rest of BN-Inception, whose
-  average over the frames, 1024 channels, is put beside them; ECO Lite is the one without.
+  average over the frames, 1024 channels, is concatenated; ECO Lite has no such branch.
 
 Weights of BN-Inception start its 2D part.
 """
@@ -22,7 +22,7 @@ from mixtconv.models.systems.bn_inception import BLOCKS, BNInception
 from mixtconv.ops import fold_time, unfold_time
 
 FRAMES_MULTIPLE = 4
-"""The 3D part halves the frames twice."""
+"""The 3D part halves the number of frames twice."""
 
 
 class EcoNetwork(nn.Module):
@@ -37,8 +37,8 @@ class EcoNetwork(nn.Module):
     torch.Size([1, 512])
     """
 
-    parts = ("frames", "volume")
-    """Its networks, by attribute."""
+    network_names = ("frames", "volume")
+    """Attributes with its 2D and its 3D network."""
 
     def __init__(self, frames: BNInception, *, lite: bool = False) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class EcoNetwork(nn.Module):
 
 
 class FrameFeatures(NamedTuple):
-    """What the 2D network gives of frames."""
+    """Outputs of the 2D network for N frames."""
 
     early: Tensor
     """(N, 96, H / 8, W / 8), for the 3D network."""
@@ -84,7 +84,7 @@ class FullFrames(nn.Module):
 
 
 class LiteFrames(nn.Module):
-    """The beginning of BN-Inception: (N, C, H, W) -> `FrameFeatures`, without the later ones."""
+    """The beginning of BN-Inception: (N, C, H, W) -> `FrameFeatures` without `late`."""
 
     def __init__(self, network: BNInception) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class LiteFrames(nn.Module):
 class Eco3d(nn.Module):
     """The 3D part: (B, 96, T, H, W) -> (B, 512).
 
-    A sum is handed on as it is to the next shortcut, and normalised for the next convolution.
+    A block passes its sum to the next shortcut, and the normalised sum to the next convolution.
 
     >>> import torch
     >>> Eco3d().eval()(torch.zeros(1, 96, 4, 4, 4)).shape
@@ -130,10 +130,10 @@ class Eco3d(nn.Module):
 
 
 class _Block(nn.Module):
-    """A residual block whose sum comes before its normalisation.
+    """A residual block that normalises after the sum: (sum, normalised sum) -> the same two.
 
-    Takes and gives the sum as it is and normalised, (B, C, T, H, W) each. The shortcut is the sum,
-    or with a stride of 2 a convolution of the normalised one.
+    All are (B, C, T, H, W). The shortcut is the input's sum; with a stride of 2 it is a convolution
+    of the normalised one.
     """
 
     def __init__(self, channels: int, width: int, *, stride: int = 1) -> None:

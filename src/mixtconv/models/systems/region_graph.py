@@ -1,25 +1,19 @@
-"""Boxes for the region graph, from a detector of torchvision.
-
-The detector is any model of `torchvision.models.detection` in evaluation mode, or one that answers
-as they do: a list of images (3, H, W) of 0 to 1 to a list of dictionaries with `boxes` (N, 4) and
-`scores` (N,). Different from STRG (arXiv 1806.01810), which takes the proposals of a network of its
-own: boxes are those of detected objects, whatever their class.
-
-Regions of a clip as nodes of a graph: similarity between them, and their course through time.
+"""Regions of a clip as nodes of a graph, joined by similarity and by their course through time.
 
 From "Videos as Space-Time Region Graphs" (STRG, arXiv 1806.01810), over the feature map of a
-non-local I3D, of which a frame stands for two of the clip. Every box of every frame is a node, with
-a feature of 512 values pooled from the map. Three graphs join the nodes: by similarity, and by the
-overlap of boxes with those of the next frame and of the previous one. Three layers of graph
-convolutions (arXiv 1609.02907), each with a residual connection, normalisation and ReLU:
+non-local I3D, which has one frame for two of the clip. Every box of every frame is a node, with 512
+features pooled from the map. Three graphs join the nodes: by similarity, and by the overlap of
+boxes with those of the next frame and of the previous one. Three layers of graph convolutions
+(arXiv 1609.02907) follow, each with a residual connection, normalisation and ReLU:
 
     x <- relu(norm(x + similar x W_1 + next x W_2 + previous x W_3))
 
-The average of the nodes and the average of the whole map are the clip's feature.
+The average of the nodes and the average of the whole map are the clip's features.
 
-Different here: boxes are an input. The authors' come from a region proposal network of their own;
-`detect_boxes` (see `region_boxes.py`) asks a detector of torchvision. Where none are given, ten
-fixed ones a frame stand in: the whole frame, and nine of half its sides.
+Different here: boxes are an input. The authors' are proposals of a network of their own;
+`detect_boxes` takes those of detected objects, whatever their class, from any detector with the
+interface of `torchvision.models.detection`. Where none are given there are ten fixed ones per
+frame: the whole frame, and nine of half its sides.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,25 +30,78 @@ from mixtconv.models.systems.i3d import NUM_FEATURES
 from mixtconv.models.systems.whole_clip import ClipClassifier
 from mixtconv.ops import fold_time
 
+WIDTH = 512
+NUM_LAYERS = 3
+REGION_SIDE = 7
+FRAMES_PER_MAP = 2
+"""Frames of the clip per frame of the feature map."""
 Detector = Callable[[list[Tensor]], Sequence[dict[str, Tensor]]]
 
 MAX_BOXES = 10
-"""Boxes of a frame, as STRG takes."""
+"""Boxes per frame, as in STRG."""
+
+
+class RegionGraphClassifier(ClipClassifier):
+    """STRG, a recognizer by regions of the clip: (B, T, C, H, W), boxes -> (B, num_classes).
+
+    Args:
+        backbone: clips to feature maps (B, 2048, T / 2, h, w).
+        spec: as in `VideoClassifier`.
+    """
+
+    def __init__(self, backbone: nn.Module, spec: ModelSpec) -> None:
+        super().__init__(backbone, 2 * WIDTH, spec, frames_multiple=FRAMES_PER_MAP)
+        self.graph = RegionGraphHead()
+
+    def forward(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Logits (B, num_classes) of normalised clips and their boxes.
+
+        Args:
+            video: (B, T, C, H, W).
+            boxes: (B, T / 2, R, 4), R boxes in frames 0, 2, 4, ...: left, top, right, bottom in
+                pixels of the clip. Boxes without area are ignored, so that frames with fewer
+                than R are padded with zeros. By default `fixed_boxes`.
+
+        Raises:
+            ValueError: clips or boxes of another shape.
+        """
+        return self.forward_frames(video, boxes).mean(dim=1)  # (B, num_classes)
+
+    def forward_frames(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Logits of the clip as those of a single place: (B, 1, num_classes)."""
+        return self.head(self.dropout(self.forward_features(video, boxes)))
+
+    def forward_features(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """The feature of the clip as that of a single place: (B, 1, 1024)."""
+        self.check_length(video)
+        side = video.shape[-1]
+        if boxes is None:
+            boxes = fixed_boxes(self.num_frames // FRAMES_PER_MAP, side).to(video.device)
+            boxes = boxes.expand(len(video), -1, -1, -1)
+        expected = (len(video), self.num_frames // FRAMES_PER_MAP)
+        if boxes.ndim != 4 or boxes.shape[:2] != expected or boxes.shape[3] != 4:
+            raise ValueError(
+                f"got boxes of shape {tuple(boxes.shape)}; for these clips they are "
+                f"{(*expected, 'R', 4)}: R boxes in every second frame"
+            )
+        features = self.graph(self.backbone(video), boxes.float(), image_size=side)
+        return features[:, None]  # (B, 1, 1024)
 
 
 def detect_boxes(
     video: Tensor, detector: Detector | None = None, *, max_boxes: int = MAX_BOXES
 ) -> Tensor:
-    """The surest boxes in every second frame of clips.
+    """The highest-scoring boxes of every second frame of clips.
 
     Args:
-        video: clips (B, T, 3, H, W) as they are read, uint8 or 0 to 255, R, G, B.
-        detector: by default torchvision's Faster R-CNN of ResNet-50 (`load_detector`).
+        video: clips (B, T, 3, H, W), uint8 or float of 0 to 255, R, G, B.
+        detector: images (3, H, W) of 0 to 1 -> for each `boxes` (N, 4) and `scores` (N,); by
+            default torchvision's Faster R-CNN of ResNet-50 (`load_detector`).
         max_boxes: R.
 
     Returns:
-        (B, T / 2, R, 4): left, top, right, bottom in pixels, the surest first; rows of zeros where
-        a frame has fewer.
+        (B, T / 2, R, 4): left, top, right, bottom in pixels, the highest score first; rows of
+        zeros where a frame has fewer.
 
     >>> def whole_frame(images):
     ...     return [{"boxes": torch.tensor([[0, 0, 32, 32.0]]), "scores": torch.ones(1)}] * 4
@@ -65,9 +112,9 @@ def detect_boxes(
         detector = load_detector()
     frames = video[:, ::FRAMES_PER_MAP]  # (B, T / 2, 3, H, W)
     with torch.inference_mode():
-        found = detector([frame.float() / 255 for frame in fold_time(frames)])
-    boxes = torch.zeros(len(found), max_boxes, 4, device=video.device)
-    for row, detection in zip(boxes, found, strict=True):
+        detections = detector([frame.float() / 255 for frame in fold_time(frames)])
+    boxes = torch.zeros(len(detections), max_boxes, 4, device=video.device)
+    for row, detection in zip(boxes, detections, strict=True):
         best = detection["scores"].argsort(descending=True)[:max_boxes]
         row[: len(best)] = detection["boxes"][best]
     return boxes.unflatten(0, frames.shape[:2])  # (B, T / 2, R, 4)
@@ -90,15 +137,8 @@ def load_detector() -> nn.Module:
     return detector.eval()
 
 
-WIDTH = 512
-NUM_LAYERS = 3
-REGION_SIDE = 7
-FRAMES_PER_MAP = 2
-"""Frames of the clip that one frame of the feature map stands for."""
-
-
 def fixed_boxes(num_frames: int, image_size: int) -> Tensor:
-    """Boxes that say nothing of the picture: all of it, and nine squares of half its side.
+    """Boxes that do not depend on the picture: all of it, and nine squares of half its side.
 
     Args:
         num_frames: frames of the feature map, F.
@@ -124,7 +164,7 @@ def overlap_graph(boxes: Tensor, *, step: int) -> Tensor:
     """Edges from each box to those of the frame `step` later, by how much they overlap.
 
     Args:
-        boxes: (B, F, R, 4); one without area is no node.
+        boxes: (B, F, R, 4); boxes without area are not nodes.
         step: 1 for the next frame, -1 for the previous one.
 
     Returns:
@@ -218,50 +258,3 @@ class GraphLayer(nn.Module):
             for weight, graph in zip(self.weights, graphs.unbind(dim=1), strict=True)
         ]
         return F.relu(self.norm(nodes + torch.stack(gathered).sum(dim=0)))
-
-
-class RegionGraphClassifier(ClipClassifier):
-    """A recognizer that looks at regions of the clip: (B, T, C, H, W), boxes -> (B, num_classes).
-
-    Args:
-        backbone: clips to feature maps (B, 2048, T / 2, h, w).
-        spec: as in `VideoClassifier`.
-    """
-
-    def __init__(self, backbone: nn.Module, spec: ModelSpec) -> None:
-        super().__init__(backbone, 2 * WIDTH, spec, frames_multiple=FRAMES_PER_MAP)
-        self.graph = RegionGraphHead()
-
-    def forward(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """Logits (B, num_classes) of normalised clips and their boxes.
-
-        Args:
-            video: (B, T, C, H, W).
-            boxes: (B, T / 2, R, 4), R boxes in frames 0, 2, 4, ...: left, top, right, bottom in
-                pixels of the clip. A box without area is passed over, so that frames with fewer
-                than R are filled up with zeros. By default `fixed_boxes`.
-
-        Raises:
-            ValueError: clips or boxes of another shape.
-        """
-        return self.forward_frames(video, boxes).mean(dim=1)  # (B, num_classes)
-
-    def forward_frames(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """Logits of the clip as those of a single place: (B, 1, num_classes)."""
-        return self.head(self.dropout(self.forward_features(video, boxes)))
-
-    def forward_features(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The feature of the clip as that of a single place: (B, 1, 1024)."""
-        self.check_length(video)
-        side = video.shape[-1]
-        if boxes is None:
-            boxes = fixed_boxes(self.num_frames // FRAMES_PER_MAP, side).to(video.device)
-            boxes = boxes.expand(len(video), -1, -1, -1)
-        expected = (len(video), self.num_frames // FRAMES_PER_MAP)
-        if boxes.ndim != 4 or boxes.shape[:2] != expected or boxes.shape[3] != 4:
-            raise ValueError(
-                f"got boxes of shape {tuple(boxes.shape)}; for these clips they are "
-                f"{(*expected, 'R', 4)}: R boxes in every second frame"
-            )
-        features = self.graph(self.backbone(video), boxes.float(), image_size=side)
-        return features[:, None]  # (B, 1, 1024)

@@ -1,20 +1,20 @@
-"""A recognizer whose network takes the clip as a whole, as networks of 3D convolutions do.
+"""Recognizers that take a clip as a whole: 3D networks, and several recognizers as one.
 
-Several recognizers as one: each sees its part of a clip, and their logits are averaged.
-
-Two are published. ECO En Lite (arXiv 1804.09066) is four ECO Lite networks over 16, 20, 24 and 32
-frames of a video. Two-stream networks (arXiv 1406.2199) are one over pictures and one over optical
-flow, as those of TRN (arXiv 1711.08496).
+The members of an ensemble each see a part of the clip, and their logits are averaged. Two are
+published: ECO En Lite (arXiv 1804.09066) is four ECO Lite networks over 16, 20, 24 and 32 frames of
+a video; two-stream networks (arXiv 1406.2199) are one over pictures and one over optical flow, as
+those of TRN (arXiv 1711.08496).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
 
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.spec import SNIPPETS, ModelSpec
+from mixtconv.models.spec import SNIPPETS, ModelSpec, TemporalSettings
 
 
 class ClipClassifier(VideoClassifier):
@@ -24,10 +24,9 @@ class ClipClassifier(VideoClassifier):
         backbone: clips (B, T, C, H, W) to features (B, D), or to feature maps (B, D, T', H', W'),
             of which the average is taken.
         num_features: D.
-        spec: as in `VideoClassifier`; settings of temporal operations, which it does not have, are
-            left alone.
-        frames_multiple: the network takes clips of a multiple of so many frames.
-        length_is_fixed: whether it is made for `spec.num_frames` alone.
+        spec: as in `VideoClassifier`, with the default `TemporalSettings`.
+        frames_multiple: the number of frames of a clip must be a multiple of it.
+        length_is_fixed: whether only clips of `spec.num_frames` are possible.
         head: as in `VideoClassifier`.
 
     Raises:
@@ -44,7 +43,7 @@ class ClipClassifier(VideoClassifier):
         length_is_fixed: bool = False,
         head: nn.Module | None = None,
     ) -> None:
-        refuse_placement(spec)
+        _refuse_temporal_settings(spec)
         _check_multiple(spec.name, spec.num_frames, frames_multiple)
         super().__init__(backbone, num_features, spec, head=head)
         self.frames_multiple = frames_multiple
@@ -59,10 +58,10 @@ class ClipClassifier(VideoClassifier):
         return features[:, None]  # (B, 1, D)
 
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
-        """The networks of its backbone where that has `parts`, else the backbone."""
-        parts = getattr(self.backbone, "parts", ())
-        yield from ((self.backbone, part) for part in parts)
-        if not parts:
+        """The networks that its backbone names in `network_names`, or the backbone."""
+        names = getattr(self.backbone, "network_names", ())
+        yield from ((self.backbone, name) for name in names)
+        if not names:
             yield self, "backbone"
 
     def set_num_frames(self, num_frames: int) -> None:
@@ -70,14 +69,14 @@ class ClipClassifier(VideoClassifier):
         super().set_num_frames(num_frames)
 
 
-def refuse_placement(spec: ModelSpec) -> None:
+def _refuse_temporal_settings(spec: ModelSpec) -> None:
     """Raise ValueError for settings of a temporal operation, of a recognizer that has none."""
-    plain = ModelSpec(spec.name, spec.classes)
-    for setting in ("position", "stages", "block_step", "causal", "shift_fraction"):
-        if getattr(spec, setting) != getattr(plain, setting):
+    for setting in fields(TemporalSettings):
+        value = getattr(spec, setting.name)
+        if value != setting.default:
             raise ValueError(
-                f"{spec.name} has no temporal operation that {setting}={getattr(spec, setting)!r} "
-                "could mean; leave it out"
+                f"{spec.name} has no temporal operation that {setting.name}={value!r} could mean; "
+                "leave it out"
             )
 
 
@@ -88,36 +87,12 @@ def _check_multiple(name: str, num_frames: int, multiple: int) -> None:
         )
 
 
-def shared_out(counts: Sequence[int]) -> list[list[int]]:
-    """Share the frames of a clip out among networks, so that each gets some of all its parts.
-
-    Args:
-        counts: frames of each network.
-
-    Returns:
-        For each network its frames, in order; every frame of the clip goes to one network, and
-        those of a network are as evenly spread as that permits.
-
-    >>> shared_out([2, 4])
-    [[1, 4], [0, 2, 3, 5]]
-    """
-    wanted = sorted(
-        ((place + 0.5) / count, network)
-        for network, count in enumerate(counts)
-        for place in range(count)
-    )
-    return [
-        [frame for frame, (_, owner) in enumerate(wanted) if owner == network]
-        for network in range(len(counts))
-    ]
-
-
 class EnsembleClassifier(VideoClassifier, ABC):
     """The average of the logits of members: (B, T, C, H, W) -> (B, num_classes).
 
     Args:
         members: recognizers of the same classes.
-        spec: of the whole.
+        spec: of the ensemble.
     """
 
     length_is_fixed = True
@@ -127,26 +102,26 @@ class EnsembleClassifier(VideoClassifier, ABC):
 
     @property
     def members(self) -> list[VideoClassifier]:
-        """The recognizers that it is made of."""
+        """The recognizers of the ensemble."""
         return [
             member for member in self.backbone.children() if isinstance(member, VideoClassifier)
         ]
 
     @abstractmethod
-    def parts(self, video: Tensor) -> list[Tensor]:
-        """What each member sees of clips (B, T, C, H, W)."""
+    def member_clips(self, video: Tensor) -> list[Tensor]:
+        """The input of each member, from clips (B, T, C, H, W)."""
 
     def forward_frames(self, video: Tensor) -> Tensor:
         """Logits of each member: (B, T, C, H, W) -> (B, members, num_classes)."""
         self.check_length(video)
-        pairs = zip(self.members, self.parts(video), strict=True)
-        return torch.stack([member(part) for member, part in pairs], dim=1)
+        pairs = zip(self.members, self.member_clips(video), strict=True)
+        return torch.stack([member(clips) for member, clips in pairs], dim=1)
 
     def forward_features(self, video: Tensor) -> Tensor:
         """Features of the members, averaged over their frames: (B, 1, sum of all D)."""
         self.check_length(video)
-        pairs = zip(self.members, self.parts(video), strict=True)
-        features = [member.forward_features(part).mean(dim=1) for member, part in pairs]
+        pairs = zip(self.members, self.member_clips(video), strict=True)
+        features = [member.forward_features(clips).mean(dim=1) for member, clips in pairs]
         return torch.cat(features, dim=1)[:, None]  # (B, 1, sum of D)
 
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
@@ -155,19 +130,44 @@ class EnsembleClassifier(VideoClassifier, ABC):
 
 
 class FrameEnsemble(EnsembleClassifier):
-    """Members that see different frames of a clip (see `shared_out`)."""
+    """Members that see different frames of a clip (see `interleave_frames`)."""
 
     def __init__(self, members: Sequence[VideoClassifier], spec: ModelSpec) -> None:
         super().__init__(members, spec)
-        self.frames = shared_out([member.num_frames for member in members])
+        self.frames = interleave_frames([member.num_frames for member in members])
 
-    def parts(self, video: Tensor) -> list[Tensor]:
+    def member_clips(self, video: Tensor) -> list[Tensor]:
         return [video[:, frames] for frames in self.frames]
 
 
 class TwoStream(EnsembleClassifier):
-    """A member that sees pictures and one that sees optical flow, of the same places in time."""
+    """A member for pictures and one for optical flow, at the same places in time."""
 
-    def parts(self, video: Tensor) -> list[Tensor]:
+    def member_clips(self, video: Tensor) -> list[Tensor]:
         channels = [SNIPPETS[member.spec.modality].in_channels for member in self.members]
         return list(video.split(channels, dim=2))
+
+
+def interleave_frames(counts: Sequence[int]) -> list[list[int]]:
+    """Distribute the frames of a clip among networks, so that each sees all of the clip's course.
+
+    Args:
+        counts: frames of each network.
+
+    Returns:
+        For each network its frames, in order. Every frame of the clip goes to one network, and
+        those of a network are as evenly spaced as that permits.
+
+    >>> interleave_frames([2, 4])
+    [[1, 4], [0, 2, 3, 5]]
+    """
+    # Every network places its frames evenly in 0 to 1; in order of place, they get the clip's.
+    places = sorted(
+        ((index + 0.5) / count, network)
+        for network, count in enumerate(counts)
+        for index in range(count)
+    )
+    return [
+        [frame for frame, (_, owner) in enumerate(places) if owner == network]
+        for network in range(len(counts))
+    ]
