@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
-from mixtconv.data.dataset import Unreadable
+from mixtconv.video.pictures import Unreadable
 from mixtconv.video.writer import write_video
 from mixtconv.visualization.inline_svg import Spot, hover_page
 from mixtconv.visualization.style import chart_style
