@@ -10,7 +10,7 @@ from mixtconv.data.checking.report import CheckReport, sum_up
 from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.workers import Engine, on_engine, refuse_engine
+from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
 
 
@@ -21,7 +21,7 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> CheckReport:
     """Find everything in a dataset that cannot be used as it stands; nothing is written.
@@ -54,13 +54,13 @@ def check(
     """
     if min_frames < 1:
         raise ValueError(f"--min-frames is {min_frames}; give 1 or more")
-    refuse_engine(engine, workers)
+    check_backend(engine, workers)
     listing = look_through(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
     videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
     checked: dict[Path, CheckedVideo] = {}
-    with closing(on_engine(engine, videos, check_video, workers=workers)) as outcomes:
+    with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
         for video, outcome in outcomes:
             try:
                 checked[video.path] = outcome.result()
