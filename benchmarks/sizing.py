@@ -113,7 +113,6 @@ def make_video(folder: Path, dataset: Dataset) -> Path:
 
 
 def as_pictures(folder: Path, frames: Sequence[np.ndarray]) -> Path:
-    folder.mkdir()
     write_pictures(folder, ((f"{n:05d}.jpg", frame) for n, frame in enumerate(frames, 1)))
     return folder
 

@@ -165,7 +165,7 @@ def test_what_has_no_flow_is_named(data: Path, tmp_path: Path) -> None:
 def test_a_fault_in_writing_leaves_whole_folders_only(
     fault: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = pictures.flush
+    given = pictures.flush_to_disk
     count = 0
 
     def faulty(path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_fault_in_writing_leaves_whole_folders_only(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "flush", faulty)
+        patch.setattr(pictures, "flush_to_disk", faulty)
         with pytest.raises(OSError, match=r"No space left|not 72x48|47 pictures are there"):
             prepare(data, out=out, form=DIS, workers=1)
     assert hidden(out) == []

@@ -410,7 +410,9 @@ def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp
     assert len({(out / name).read_bytes() for name in names_in(out)}) == 1
 
 
-@pytest.mark.parametrize("left", [[], [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.part"]])
+@pytest.mark.parametrize(
+    "left", [[], [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.1.part"]]
+)
 def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path):
     data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
     out.mkdir()

@@ -8,7 +8,6 @@ Writing one video again as H.264, of which single frames are read fast; it is ch
 """
 
 import errno
-import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video.decoding import decode_plain, open_video
@@ -70,12 +70,6 @@ def fitted(frame: Frame, height: int, width: int) -> Frame:
     return np.asarray(image)
 
 
-def flush(path: Path) -> None:
-    """Wait until a file is on the disk, so that no power failure leaves a name without it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 # Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
 # Without what looks ahead, the same frames give the same bytes, see `video_writer`.
 _X264 = (
@@ -107,16 +101,10 @@ def encode_video(
         OSError: the target cannot be written.
         StoppedError: `is_stopped` said so.
     """
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
+    with written_whole(target) as unfinished:
         num_frames = _encode(source, unfinished, form, is_stopped)
-        flush(unfinished)
         _check(unfinished, form, num_frames)
         num_bytes = unfinished.stat().st_size
-        unfinished.replace(target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     return WrittenVideo(num_frames, num_bytes)
 
 

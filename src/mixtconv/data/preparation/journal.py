@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from mixtconv._atomic_write import write_atomically
+
 OWN_FILES = ".mixtconv-prepared"
 """What the names of all files begin with that are kept beside the videos."""
 
@@ -96,9 +98,7 @@ def write_journal(folder: Path, videos: Iterable[DoneVideo], *, complete: bool) 
     path = folder / JOURNAL
     if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
         return
-    unfinished = folder / f"{JOURNAL}.part"
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_atomically(path, text.encode())
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -14,9 +14,8 @@ Writing a folder of pictures for a video, checked before it gets its name.
 
 import errno
 import io
-import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mixtconv._atomic_write import flush_to_disk, written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.encoding import (
     StoppedError,
     WrittenVideo,
     fitted,
-    flush,
     original_frames,
 )
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
@@ -57,7 +56,7 @@ def write_jpeg(
         OSError: the target cannot be written.
         StoppedError: `is_stopped` said so.
     """
-    with unfinished_folder(target) as folder, closing(original_frames(source)) as frames:
+    with written_whole(target) as folder, closing(original_frames(source)) as frames:
         pictures = (
             (f"{number:05d}.jpg", fitted(frame, *form.size(*frame.shape[:2])))
             for number, frame in enumerate(frames, 1)
@@ -105,7 +104,7 @@ def write_flow(
             yield f"flow_x_{num_fields:05d}.jpg", x
             yield f"flow_y_{num_fields:05d}.jpg", y
 
-    with unfinished_folder(target) as folder, closing(original_frames(source)) as frames:
+    with written_whole(target) as folder, closing(original_frames(source)) as frames:
         num_bytes = write_pictures(folder, pictures(frames), is_stopped=is_stopped)
         if num_fields == 0:
             raise UnreadableVideoError(source, "it has one frame; optical flow takes two or more")
@@ -164,29 +163,6 @@ _INSTALL = (
 JPEG_QUALITY = 95
 
 
-@contextmanager
-def unfinished_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder to write to, which takes the target's name once all went well.
-
-    A folder that has the name already is replaced then. What an earlier run, killed, may have left
-    under the hidden names is removed.
-    """
-    unfinished = target.with_name(f".{target.name}.part")
-    outdated = target.with_name(f".{target.name}.old")
-    for left in (unfinished, outdated):
-        _remove(left)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        if target.exists():  # no folder takes the place of another in one step
-            target.replace(outdated)
-        unfinished.replace(target)
-    except BaseException:
-        _remove(unfinished)
-        raise
-    _remove(outdated)
-
-
 def write_pictures(
     folder: Path,
     pictures: Iterable[tuple[str, Frame]],
@@ -196,7 +172,7 @@ def write_pictures(
     """Write pictures as JPEG, read each again, and return how many bytes they take.
 
     Args:
-        folder: a folder that exists.
+        folder: a folder that does not exist yet.
         pictures: name and pixels of each, grey (H, W) or RGB (H, W, 3).
         is_stopped: asked before every picture.
 
@@ -204,6 +180,7 @@ def write_pictures(
         OSError: a picture cannot be written, or is not as it should be.
         StoppedError: `is_stopped` said so.
     """
+    folder.mkdir()
     num_bytes = 0
     names = set()
     for name, pixels in pictures:
@@ -213,7 +190,7 @@ def write_pictures(
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
         path.write_bytes(buffer.getvalue())
-        flush(path)
+        flush_to_disk(path)
         _check(path, pixels)
         num_bytes += path.stat().st_size
         names.add(name)
@@ -234,10 +211,3 @@ def _check(path: Path, pixels: Frame) -> None:
         raise OSError(errno.EIO, "the written picture is damaged", str(path)) from error
     if not is_as_meant:
         raise OSError(errno.EIO, f"the written picture is not {size[0]}x{size[1]}", str(path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixtconv._atomic_write import write_atomically
 from mixtconv._types import Progress
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
@@ -223,9 +224,7 @@ def _describe(dataset: SyntheticDataset, *, complete: bool) -> None:
     """Write `dataset.json`, at the beginning and again when every clip is there."""
     counts = {"train_clips": dataset.train_clips, "val_clips": dataset.val_clips}
     text = json.dumps({**_settings(dataset), **counts, "complete": complete}, indent=2)
-    unfinished = dataset.root / f".{DESCRIPTION}.part"
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(dataset.root / DESCRIPTION)
+    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode())
 
 
 def _check_folder(dataset: SyntheticDataset) -> None:

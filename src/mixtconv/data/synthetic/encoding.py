@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from mixtconv._atomic_write import written_whole
+
 FRAMES_PER_SECOND = 24
 
 _X264 = {"preset": "veryfast", "qp": "22", "g": "1"}
@@ -24,17 +26,14 @@ def write_clip_file(path: Path, frames: np.ndarray) -> None:
 
     The file appears under its name only when it is whole.
     """
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with av.open(str(unfinished), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_X264)
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.thread_count = 1  # more would make the bytes depend on timing
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode(None))
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with (
+        written_whole(path, durable=False) as unfinished,
+        av.open(str(unfinished), "w", format="mp4") as container,
+    ):
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_X264)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # more would make the bytes depend on timing
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
