@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import VideoCatalog, VideoSample, load_catalog, load_labelled_videos
 from mixtconv.data.checking.preflight import ClassCount, check_catalog
-from mixtconv.data.listing import hold_out
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog, load_labelled_videos
+from mixtconv.data.listing import VideoSample, hold_out
 from mixtconv.video.find import find_videos
 from mixtconv.video.writer import write_video
 
@@ -219,7 +219,7 @@ def test_videos_without_class_folders(tmp_path: Path, video: str) -> None:
     touch(tmp_path, video)
     if video.startswith("v1"):
         touch(tmp_path, "v1/00002.jpg")
-    assert "do not lie in class folders" in refusal(tmp_path)
+    assert "are not in class folders" in refusal(tmp_path)
 
 
 def test_folder_too_high(tmp_path: Path) -> None:

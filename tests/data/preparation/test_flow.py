@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.journal import read_journal
 from mixtconv.data.modality import list_flow, probe_for, read_flow
 from mixtconv.data.preparation import pictures, run
 from mixtconv.data.preparation.encoding import StoppedError
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
-from mixtconv.data.preparation.journal import read_journal
 from mixtconv.data.preparation.pictures import as_pictures, write_flow
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import iterate_frames

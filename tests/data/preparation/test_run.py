@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import list_videos, load_catalog
 from mixtconv.data.clips import read_frames
+from mixtconv.data.datasets.catalog import list_videos, load_catalog
+from mixtconv.data.journal import JOURNAL, read_journal
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
-from mixtconv.data.preparation.journal import JOURNAL, read_journal
 from mixtconv.data.preparation.output import alone_in
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import probe_video
@@ -493,7 +493,7 @@ def test_the_data_themselves_are_no_place_to_write_to(clips, tmp_path):
     data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
     (tmp_path / "link").symlink_to(data)
     for out in (data, data / "k", data / "prepared", tmp_path / "link", tmp_path / "link" / "x"):
-        assert "lies in" in refusal(data, out)
+        assert "where its videos would count as more" in refusal(data, out)
         assert not (data / "prepared").exists()
 
 

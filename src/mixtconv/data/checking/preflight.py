@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
+from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
 

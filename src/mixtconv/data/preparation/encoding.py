@@ -1,10 +1,8 @@
-"""What every form of a video is made from: the frames of the original, and what is said of it.
+"""Writing one video again as H.264, of which single frames are read fast; it is read again first.
 
-The frames are as the reader gives them: upright, in RGB, in number and order those of decoding the
-whole source. A smaller size is reached with the filter that clips are resized with when a model is
-scored.
-
-Writing one video again as H.264, of which single frames are read fast; it is checked first.
+`original_frames` and `fitted` are what every form is made from: the frames as the reader gives
+them, upright, in RGB, in the number and order of decoding the whole source. A smaller size is
+reached with the filter that resizes clips for scoring.
 """
 
 import errno
@@ -29,7 +27,7 @@ from mixtconv.video.reader import frame_rate, iterate_frames
 
 
 class StoppedError(Exception):
-    """Writing was told to stop."""
+    """Writing was stopped by its caller."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,15 @@ def original_frames(source: Path) -> Generator[Frame, None, None]:
     """All frames of a video, RGB (H, W, 3).
 
     Raises:
-        UnreadableVideoError: whatever is wrong in reading.
+        UnreadableVideoError: any error in reading.
     """
-    with reading(source):
+    with as_unreadable(source):
         yield from iterate_frames(source)
 
 
 @contextmanager
-def reading(source: Path) -> Iterator[None]:
-    """Says of every error in reading that it is the source's."""
+def as_unreadable(source: Path) -> Iterator[None]:
+    """Raise every error of the block, in reading, as an `UnreadableVideoError` of the source."""
     import av  # noqa: PLC0415
 
     try:
@@ -62,7 +60,7 @@ def reading(source: Path) -> Iterator[None]:
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
-    """A frame in the given size: cut where it is larger by one pixel, else resized."""
+    """The frame at a given size: cropped if it is one pixel larger, else resized."""
     if frame.shape[0] - height in (0, 1) and frame.shape[1] - width in (0, 1):
         return frame[:height, :width]
     # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
@@ -93,13 +91,13 @@ def encode_video(
     Args:
         source: a video file or a folder of pictures.
         target: an MP4 file in a folder that exists; one that is there is replaced.
-        form: what it shall be like.
+        form: size, keyframes and quality.
         is_stopped: asked before every frame.
 
     Raises:
-        UnreadableVideoError: the source gives no frame, or not all that it should.
+        UnreadableVideoError: no frame of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
     with written_whole(target) as unfinished:
         num_frames = _encode(source, unfinished, form, is_stopped)
@@ -135,7 +133,7 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
 
 
 def _frame_rate(source: Path) -> Fraction:
-    with reading(source):
+    with as_unreadable(source):
         rate = frame_rate(source)
     return rate.limit_denominator(_LARGEST_DENOMINATOR) if rate else _PICTURES_RATE
 
@@ -165,12 +163,12 @@ def _as_picture(frame: Frame, height: int, width: int) -> Any:
 
 
 def _check(path: Path, form: PreparedForm, num_frames: int) -> None:
-    """Read a written file again and compare it with what was to be written."""
+    """Read the written file and compare its frames and keyframes with the intended ones."""
     with open_video(path) as (container, stream):
         table = read_packet_table(container, stream)
     entries = tuple((frame, frame) for frame in range(0, num_frames, form.keyframe_distance))
     counts = (table.num_pictures, decode_plain(path, table, ()).num_pictures)
     if counts != (num_frames, num_frames) or table.entries != entries:
-        found = f"{counts[1]} frames and {len(table.entries)} keyframes"
-        meant = f"{num_frames} and {len(entries)}"
-        raise OSError(errno.EIO, f"the written file has {found}, not {meant}", str(path))
+        actual = f"{counts[1]} frames and {len(table.entries)} keyframes"
+        intended = f"{num_frames} and {len(entries)}"
+        raise OSError(errno.EIO, f"the written file has {actual}, not {intended}", str(path))

@@ -1,15 +1,12 @@
-"""Writing a video as a folder of JPEG pictures, one a frame: `00001.jpg` and so on.
+"""Writing one video as a folder of JPEG pictures, checked before it gets its name.
 
-Computing optical flow: grey pictures of x and y for every two consecutive frames of a video.
-
-As "Temporal Segment Networks" (arXiv 1608.00859) has it: TV-L1 ("A Duality Based Approach for
-Realtime TV-L1 Optical Flow", Zach et al. 2007), motions of -20 to 20 pixels mapped to 0 to 255 and
-larger ones cut off, JPEGs named `flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow
-using Dense Inverse Search", arXiv 1603.03590) takes a fraction of the time. Different here: TSN
-resizes every video to 340x256, whatever its shape; here the shape stays. n frames give n - 1
-fields; none is repeated to make n.
-
-Writing a folder of pictures for a video, checked before it gets its name.
+`write_jpeg` writes its frames, `00001.jpg` and so on. `write_flow` writes its optical flow: grey
+pictures of x and y for every two consecutive frames, as "Temporal Segment Networks" (arXiv
+1608.00859) does. The method is TV-L1 ("A Duality Based Approach for Realtime TV-L1 Optical Flow",
+Zach et al. 2007), motions of -20 to 20 pixels are mapped to 0 to 255 and larger ones clipped, the
+JPEGs are named `flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow using Dense
+Inverse Search", arXiv 1603.03590) takes a fraction of the time. Different here: TSN resizes every
+video to 340x256, here the aspect ratio is kept; and n frames give n - 1 fields, none is repeated.
 """
 
 import errno
@@ -52,9 +49,9 @@ def write_jpeg(
         is_stopped: asked before every picture.
 
     Raises:
-        UnreadableVideoError: the source gives no frame, or not all that it should.
+        UnreadableVideoError: no frame of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
     with written_whole(target) as folder, closing(original_frames(source)) as frames:
         pictures = (
@@ -67,7 +64,7 @@ def write_jpeg(
 
 
 LARGEST_MOTION = 20.0
-"""Pixels from one frame to the next, of the prepared size, that a picture of flow can show."""
+"""Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
 
 Flow = npt.NDArray[np.float32]
 
@@ -88,9 +85,9 @@ def write_flow(
         is_stopped: asked before every picture.
 
     Raises:
-        UnreadableVideoError: the source gives no two frames, or not all that it should.
+        UnreadableVideoError: no two frames of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
     assert form.flow is not None
     compute = flow_method(form.flow)
@@ -112,18 +109,18 @@ def write_flow(
 
 
 def flow_method(name: FlowMethod) -> Callable[[Frame, Frame], Flow]:
-    """A function of two grey frames (H, W) that gives their flow (H, W, 2), in pixels.
+    """A function from two grey frames (H, W) to their flow (H, W, 2), in pixels.
 
     Raises:
         ValueError: OpenCV, with its contributed modules, is not installed.
     """
     cv2 = _import_opencv()
-    cv2.setNumThreads(1)  # videos are worked on side by side
+    cv2.setNumThreads(1)  # videos are processed in parallel already
     make = {
         "tvl1": cv2.optflow.DualTVL1OpticalFlow_create,
         "dis": lambda: cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
     }[name]
-    method = make()  # one for each video: it keeps buffers, which threads must not share
+    method = make()  # one per video: it keeps buffers, which threads must not share
     return lambda before, after: method.calc(before, after, None)
 
 
@@ -177,8 +174,8 @@ def write_pictures(
         is_stopped: asked before every picture.
 
     Raises:
-        OSError: a picture cannot be written, or is not as it should be.
-        StoppedError: `is_stopped` said so.
+        OSError: a picture cannot be written, or reads back otherwise.
+        StoppedError: `is_stopped` returned True.
     """
     folder.mkdir()
     num_bytes = 0
@@ -194,20 +191,21 @@ def write_pictures(
         _check(path, pixels)
         num_bytes += path.stat().st_size
         names.add(name)
-    there = {path.name for path in folder.iterdir()}
-    if there != names:
-        raise OSError(errno.EIO, f"{len(there)} pictures are there, not {len(names)}", str(folder))
+    written = {path.name for path in folder.iterdir()}
+    if written != names:
+        reason = f"{len(written)} pictures are there, not {len(names)}"
+        raise OSError(errno.EIO, reason, str(folder))
     return num_bytes
 
 
 def _check(path: Path, pixels: Frame) -> None:
-    """Read a written picture again and compare it with what was to be written."""
+    """Read a written picture and compare its size with the intended one."""
     size = (pixels.shape[1], pixels.shape[0])
     try:
         with Image.open(path) as image:
             image.load()
-            is_as_meant = image.size == size
+            has_size = image.size == size
     except (SyntaxError, ValueError) as error:
         raise OSError(errno.EIO, "the written picture is damaged", str(path)) from error
-    if not is_as_meant:
+    if not has_size:
         raise OSError(errno.EIO, f"the written picture is not {size[0]}x{size[1]}", str(path))
