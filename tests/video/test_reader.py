@@ -16,7 +16,6 @@ from mixtconv.video import decoding
 from mixtconv.video.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, is_video, iterate_frames, probe_video
-from mixtconv.video.writer import write_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}
@@ -585,35 +584,6 @@ def test_going_through_a_bad_file_names_it(reason, media, tmp_path):
 
 
 # Writing
-
-
-def test_written_files_read_back_and_are_always_the_same(media, tmp_path):
-    frames = media.moving_frames(30)
-    write_video(tmp_path / "a.mp4", frames, frames_per_second=24)
-    write_video(tmp_path / "b.mp4", map(torch.from_numpy, frames), frames_per_second=24)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-    info = probe_video(tmp_path / "a.mp4")
-    assert (info.num_frames, info.frames_per_second, info.codec) == (30, 24.0, "h264")
-    assert info.duration_seconds == 30 / 24
-    reference = media.decode_all(tmp_path / "a.mp4")
-    assert_as_decoded(tmp_path / "a.mp4", reference)
-    assert np.abs(np.stack(reference).astype(float) - frames).mean() < 12
-
-
-@pytest.mark.parametrize(
-    ("frames", "message"),
-    [
-        ([], "got no frames"),
-        ([np.zeros((31, 32, 3), np.uint8)], "32x31; both must be even"),
-        ([np.zeros((32, 32, 3), np.float32)], "float32"),
-        ([np.zeros((3, 32, 32), np.uint8)], r"\(3, 32, 32\)"),
-        ([*np.zeros((90, 32, 32, 3), np.uint8), np.zeros((32, 16, 3), np.uint8)], "of one size"),
-    ],
-)
-def test_frames_that_cannot_be_written(frames, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        write_video(tmp_path / "a.mp4", frames, frames_per_second=25)
-    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_videos_are_known_by_their_suffix():

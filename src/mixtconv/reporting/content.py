@@ -6,7 +6,6 @@ The demonstration and `mixtconv report` make their pages here.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +100,7 @@ def _protocol_score(evaluation: Evaluation) -> ProtocolScore:
 def _unreadable_remark(evaluation: Evaluation) -> tuple[str, ...]:
     if not evaluation.unreadable:
         return ()
-    names = [Path(video.path).name for video in evaluation.unreadable]
+    names = [video.path.name for video in evaluation.unreadable]
     return (
         f"{len(evaluation.unreadable)} of {evaluation.num_videos} videos cannot be read; they "
         f"count as wrong, and are left out of the confusions: {first_few(names)}",

@@ -163,7 +163,7 @@ def check_videos(
             paths = [video.path for video in report.unreadable]
             named, more = f"{first_few(paths)}: {report.unreadable[0].reason}", ""
         else:
-            named = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
+            named = "; ".join(str(video) for video in report.unreadable[:5])
             more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ValueError(
             f"{len(bad)} of {len(catalog.train) + len(catalog.val)} videos cannot be read: {named}"

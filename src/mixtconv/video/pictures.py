@@ -6,6 +6,7 @@ makes tensors of pictures is `tensor_clip.py`.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,28 @@ class UnreadableVideoError(ValueError):
         """
         path = Path(self.path)
         return self.reason if path == video else f"{path.name}: {self.reason}"
+
+
+class Unreadable(NamedTuple):
+    """A video that could not be read.
+
+    A named tuple, because it travels in batches, and Lightning moves no frozen dataclass in one.
+
+    >>> print(Unreadable(Path("clips/a.mp4"), "the file is empty"))
+    clips/a.mp4: the file is empty
+    """
+
+    path: Path
+    """The file, or the folder of pictures."""
+    reason: str
+    """Why it could not be read."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values, as commands print them with `--format json`."""
+        return {"path": str(self.path), "reason": self.reason}
 
 
 @dataclass(frozen=True)

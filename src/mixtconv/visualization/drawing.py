@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixtconv._atomic_write import hidden_folder, put_in_place, refuse_unwritable, write_atomically
-from mixtconv.data.dataset import Unreadable
+from mixtconv._atomic_write import refuse_unwritable, write_atomically, written_whole
+from mixtconv.video.pictures import Unreadable
 from mixtconv.video.writer import write_video
 from mixtconv.visualization.inline_svg import Spot, hover_page
 from mixtconv.visualization.style import chart_style
@@ -120,9 +120,10 @@ def _write_html(drawing: Drawing, path: Path) -> None:
 def _write_film(drawing: Drawing, path: Path) -> None:
     assert drawing.film is not None
     film = drawing.film
-    with hidden_folder(path) as folder:
-        write_video(folder / path.name, film.frames, frames_per_second=film.frames_per_second)
-        put_in_place(folder, path)
+    with written_whole(path) as unfinished:
+        write_video(
+            unfinished, film.frames, frames_per_second=film.frames_per_second, container="mp4"
+        )
 
 
 _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {

@@ -13,6 +13,7 @@ from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
+from mixtconv.video.pictures import Unreadable
 
 _MUCH_MORE = 10.0
 
@@ -30,22 +31,12 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
-class UnreadableVideo:
-    """A video from which no frame can be had."""
-
-    path: Path
-    """The file or folder of pictures."""
-    reason: str
-    """Why it cannot be read."""
-
-
-@dataclass(frozen=True)
 class CatalogReport:
     """What the videos of a catalog are, found by opening each."""
 
     counts: tuple[ClassCount, ...]
     """Readable videos of each class, in the order of labels."""
-    unreadable: tuple[UnreadableVideo, ...]
+    unreadable: tuple[Unreadable, ...]
     """Videos that cannot be read, in the order of the catalog."""
     ignored: tuple[Path, ...]
     """Files and folders in the source that are none of its videos."""
@@ -114,7 +105,7 @@ def check_catalog(
         tuple(
             ClassCount(name, train[label], val[label]) for label, name in enumerate(catalog.classes)
         ),
-        tuple(UnreadableVideo(path, reasons[path]) for path in paths if path in reasons),
+        tuple(Unreadable(path, reasons[path]) for path in paths if path in reasons),
         catalog.ignored,
         catalog.notes,
     )

@@ -14,7 +14,6 @@ from typing import Any
 
 from mixtconv._names import count_of, first_few
 from mixtconv._types import Progress
-from mixtconv.data.checking.preflight import UnreadableVideo
 from mixtconv.data.datasets.catalog import list_videos
 from mixtconv.data.journal import JOURNAL, DoneVideo, read_journal
 from mixtconv.data.listing import DataSource, VideoListing
@@ -38,7 +37,7 @@ from mixtconv.data.preparation.output import (
 )
 from mixtconv.data.preparation.pictures import flow_method, write_flow, write_jpeg
 from mixtconv.data.workers import Engine, StopFlag, on_engine, refuse_engine
-from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
@@ -58,7 +57,7 @@ class PreparationReport:
     """Videos that this run wrote."""
     num_kept: int
     """Videos that an earlier run wrote and that are up to date."""
-    unreadable: tuple[UnreadableVideo, ...]
+    unreadable: tuple[Unreadable, ...]
     """Originals that do not exist or cannot be read; they have no prepared form, or that of an
     earlier run."""
     bytes_before: int
@@ -72,11 +71,10 @@ class PreparationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
-        unreadable = [{"path": str(v.path), "reason": v.reason} for v in self.unreadable]
         return {
             **vars(self),
             "data": str(self.data),
-            "unreadable": unreadable,
+            "unreadable": [video.to_dict() for video in self.unreadable],
             "ignored": [str(path) for path in self.ignored],
             "notes": list(self.notes),
         }
@@ -229,7 +227,7 @@ def _finish(
         num_prepared=len(done) - num_kept,
         num_kept=num_kept,
         unreadable=tuple(
-            UnreadableVideo(item.video.path, reasons[item.target])
+            Unreadable(item.video.path, reasons[item.target])
             for item in plan
             if item.target in reasons
         ),

@@ -51,7 +51,7 @@ def draw_predictions(
     shown = wrong[:num_wrong] + right[:num_right]
     if not ranked:
         first = result.unreadable[0]
-        raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
+        raise ValueError(f"none of the videos can be read: {first}")
     if not shown:
         kind, count = ("wrong", num_wrong) if num_wrong else ("right", num_right)
         raise ValueError(f"none of the {len(ranked)} predictions is {kind}, of which {count} are "
