@@ -51,7 +51,7 @@ def check(
     ...     clips = Path(folder, "jump")
     ...     clips.mkdir()
     ...     frames = [np.zeros((48, 64, 3), np.uint8)] * 3
-    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     _ = write_video(clips / "a.mkv", frames, frames_per_second=25)
     ...     (clips / "b.mkv").touch()
     ...     report = check(folder, workers=1)
     >>> [(fault.kind, fault.video, fault.reason) for fault in report.faults]

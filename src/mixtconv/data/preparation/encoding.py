@@ -10,9 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,6 +22,7 @@ from mixtconv.video.decoding import decode_plain, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames
+from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
 class StoppedError(Exception):
@@ -68,15 +67,14 @@ def fitted(frame: Frame, height: int, width: int) -> Frame:
     return np.asarray(image)
 
 
-# Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
-# Without what looks ahead, the same frames give the same bytes, see `video_writer`.
+# Every keyframe is an entry of the packet table (IDR, closed), and a decoder has the least to do.
+# What looks ahead is off, so that the same frames give the same bytes, see `video/writer.py`.
 _X264 = (
-    "keyint={distance}:min-keyint={distance}:scenecut=0:open-gop=0:bframes=0:cabac=0:no-deblock=1:"
-    "weightp=0:rc-lookahead=0:mbtree=0"
+    "min-keyint={distance}:scenecut=0:open-gop=0:bframes=0:cabac=0:no-deblock=1:weightp=0:"
+    "rc-lookahead=0:mbtree=0"
 )
-_PRESET = "veryfast"  # "medium" takes 2.5 times as long for files as large
+_PRESET = "veryfast"  # "medium" takes 2.5 times as long for files of the same size
 _PICTURES_RATE = Fraction(25)
-_LARGEST_DENOMINATOR = 1001  # as in 30000/1001 frames per second
 
 
 def encode_video(
@@ -108,58 +106,38 @@ def encode_video(
 
 def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
     """Write the file and return its number of frames."""
-    import av  # noqa: PLC0415
-
-    rate = _frame_rate(source)
-    with closing(original_frames(source)) as frames:
-        first = next(frames)
-        height, width = form.size(*first.shape[:2])
-        num_frames = 0
-        try:
-            with av.open(str(target), "w", format="mp4") as container:
-                stream = _add_stream(container, rate, height, width, form)
-                for frame in chain([first], frames):
-                    if is_stopped():
-                        raise StoppedError
-                    container.mux(stream.encode(_as_picture(frame, height, width)))
-                    num_frames += 1
-                container.mux(stream.encode())
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):  # of the disk, not of this video
-                raise
-            reason = f"its frames of {width}x{height} cannot be encoded ({error.strerror})"
-            raise UnreadableVideoError(source, reason) from error
-    return num_frames
-
-
-def _frame_rate(source: Path) -> Fraction:
     with as_unreadable(source):
-        rate = frame_rate(source)
-    return rate.limit_denominator(_LARGEST_DENOMINATOR) if rate else _PICTURES_RATE
+        rate = frame_rate(source) or _PICTURES_RATE
+    with closing(original_frames(source)) as frames:
+        try:
+            return write_video(
+                target,
+                _prepared(frames, form, is_stopped),
+                frames_per_second=rate,
+                encoding=form_encoding(form),
+                container="mp4",
+            )
+        except EncodingError as error:
+            raise UnreadableVideoError(source, f"its {error}") from error
 
 
-def _add_stream(container: Any, rate: Fraction, height: int, width: int, form: PreparedForm) -> Any:
-    options = {
-        "crf": str(form.crf),
-        "preset": _PRESET,
-        "x264-params": _X264.format(distance=form.keyframe_distance),
-    }
-    stream = container.add_stream("libx264", rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.thread_count = 1  # several would make the bytes depend on the machine
-    return stream
+def _prepared(
+    frames: Iterator[Frame], form: PreparedForm, is_stopped: Callable[[], bool]
+) -> Iterator[Frame]:
+    for frame in frames:
+        if is_stopped():
+            raise StoppedError
+        yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
-def _as_picture(frame: Frame, height: int, width: int) -> Any:
-    """An RGB frame as PyAV has it, of the given size."""
-    import av  # noqa: PLC0415
-    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
-
-    pixels = np.ascontiguousarray(fitted(frame, height, width))
-    # A view of the frame, not a copy, which would hold up the other threads.
-    picture = av.VideoFrame.from_numpy_buffer(pixels, format="rgb24")
-    # Not the reformatter that threads would share from PyAV 19 on.
-    return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
+def form_encoding(form: PreparedForm) -> Encoding:
+    """How x264 compresses videos of a form."""
+    return Encoding(
+        quality=form.crf,
+        keyframe_distance=form.keyframe_distance,
+        preset=_PRESET,
+        parameters=_X264.format(distance=form.keyframe_distance),
+    )
 
 
 def _check(path: Path, form: PreparedForm, num_frames: int) -> None:

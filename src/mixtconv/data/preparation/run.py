@@ -114,7 +114,7 @@ def prepare(
     ...     clips = Path(folder, "clips", "jump")
     ...     clips.mkdir(parents=True)
     ...     frames = [np.zeros((48, 64, 3), dtype=np.uint8)] * 12
-    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     _ = write_video(clips / "a.mkv", frames, frames_per_second=25)
     ...     report = prepare(clips.parent, out=Path(folder, "fast"))
     ...     [str(path.relative_to(report.data)) for path in report.data.glob("*/*")]
     ['jump/a.mp4']
