@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mixtconv.video.reader import (
-    read_pictures,
-)
+from mixtconv.video.reader import read_pictures
 
 
 @dataclass(frozen=True)

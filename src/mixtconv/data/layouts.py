@@ -27,8 +27,13 @@ from mixtconv.data.listing import (
     VideoListing,
 )
 from mixtconv.data.text_tables import TableRow, read_table
-from mixtconv.video.folder import has_flow_trees, list_pictures, natural_order
-from mixtconv.video.reader import VIDEO_SUFFIXES, is_video
+from mixtconv.video.find import (
+    VIDEO_SUFFIXES,
+    has_flow_trees,
+    is_video,
+    list_pictures,
+    natural_order,
+)
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES
 
 Split = Literal["train", "val", "test"]
 

@@ -25,14 +25,8 @@ from torch import Tensor
 
 from mixtconv.data.clips import Clip, as_frames, read_clip, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
-from mixtconv.video.folder import (
-    check_numbers,
-    flow_twins,
-    list_numbered,
-    load_pictures,
-    picture_names,
-    sort_names,
-)
+from mixtconv.video.find import flow_twins, picture_names, sort_names
+from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import probe_video
 

@@ -21,7 +21,7 @@ from mixtconv.data.listing import (
     hold_out,
     video_keys,
 )
-from mixtconv.video.reader import is_video
+from mixtconv.video.find import is_video
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._names import first_few
-from mixtconv.video.folder import natural_order
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES, natural_order
 
 
 class VideoIndex:

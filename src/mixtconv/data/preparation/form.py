@@ -15,8 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mixtconv.data.listing import ListedVideo, VideoListing
-from mixtconv.video.folder import list_pictures
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES, list_pictures
 
 FlowMethod = Literal["tvl1", "dis"]
 PreparedKind = Literal["h264", "jpeg", "flow"]
