@@ -77,7 +77,7 @@ def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-MOST_SUBFOLDERS = 64
+MAX_SUBFOLDERS = 64
 """A folder with more folders than this holds videos, so these are not searched for lists."""
 
 _LIST_SUFFIXES = (".csv", ".json", ".txt")
@@ -133,7 +133,7 @@ def find_lists(
         inner: names of folders in which lists are distributed.
     """
     below = subfolders(root)
-    below = below if len(below) <= MOST_SUBFOLDERS else [root / name for name in inner]
+    below = below if len(below) <= MAX_SUBFOLDERS else [root / name for name in inner]
     deeper = [folder / name for folder in below for name in inner]
     best: FoundLists | None = None
     most = 0

@@ -28,7 +28,7 @@ class PreparedForm:
     short_side: int = 256
     """Height or width, whichever is less, in pixels, even; smaller videos keep their size."""
     keyframe_distance: int = 4
-    """Frames from one keyframe to the next: fewer are read faster and take more room."""
+    """Frames from one keyframe to the next: fewer are read faster and take more space."""
     crf: int = 20
     """Quality, x264's constant rate factor: 0 is lossless, 18 to 23 looks like the original."""
     jpeg: bool = False
@@ -126,7 +126,7 @@ def _with_suffix(name: str, suffix: str) -> str:
     path = PurePosixPath(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return str(path.with_suffix(suffix))
-    return name + suffix  # a folder of pictures: what follows a dot there is no suffix
+    return name + suffix  # a folder of pictures: its name has no suffix
 
 
 def _names(listing: VideoListing) -> list[str]:

@@ -63,7 +63,7 @@ def write_jpeg(
     return WrittenVideo(num_frames, num_bytes)
 
 
-LARGEST_MOTION = 20.0
+MAX_MOTION = 20.0
 """Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
 
 Flow = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ def as_pictures(flow: Flow) -> tuple[Frame, Frame]:
     >>> x.tolist(), y.tolist()
     ([[0, 128]], [[0, 255]])
     """
-    scaled = (flow + LARGEST_MOTION) * (255 / (2 * LARGEST_MOTION))
+    scaled = (flow + MAX_MOTION) * (255 / (2 * MAX_MOTION))
     values = np.rint(scaled).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(values[..., 0]), np.ascontiguousarray(values[..., 1])
 

@@ -20,10 +20,10 @@ from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
 from mixtconv.data.synthetic.rhythms import RHYTHMS
 from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, draw_background, render
 
-SHORTEST, LONGEST = 24, 96
+MIN_FRAMES, MAX_FRAMES = 24, 96
 """Minimum and maximum number of frames of a clip."""
 
-SMALLEST_SIZE, LARGEST_SIZE = 32, 512
+MIN_SIZE, MAX_SIZE = 32, 512
 
 _MOTIONS = {**MOTIONS, **RHYTHMS}
 
@@ -117,9 +117,9 @@ def render_clip(
 
 def check_size(size: int) -> None:
     """Refuse a size that cannot be rendered or encoded."""
-    if size % 2 or not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+    if size % 2 or not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(
-            f"size {size}: it must be an even number from {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+            f"size {size}: it must be an even number from {MIN_SIZE} to {MAX_SIZE}; "
             "64 is the default"
         )
 
@@ -139,7 +139,7 @@ def _film(
     description: SyntheticClass, *, rng: np.random.Generator, size: int, level: Level
 ) -> SyntheticClip:
     """Draw a clip of the class's motion, forwards, and film it."""
-    num_frames = int(rng.integers(SHORTEST, LONGEST + 1))
+    num_frames = int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1))
     times = np.linspace(0.0, 1.0, num_frames)
     draft = Draft(rng, times, level, hue=float(rng.uniform()))
     plan = _MOTIONS[description.motion](draft)
