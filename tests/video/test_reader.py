@@ -369,10 +369,10 @@ def test_runs_start_where_that_saves_decoding():
 
 
 def test_one_decoder_thread_inside_a_worker(monkeypatch):
-    assert video._threads(None) == 0
+    assert video.decoder_threads(None) == 0
     monkeypatch.setattr(video, "get_worker_info", object)
-    assert video._threads(None) == 1
-    assert video._threads(3) == 3
+    assert video.decoder_threads(None) == 1
+    assert video.decoder_threads(3) == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see open files")

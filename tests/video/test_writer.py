@@ -43,9 +43,8 @@ def test_frames_that_cannot_be_written(frames, message, tmp_path):
 @pytest.mark.parametrize("distance", [1, 5, 12])
 def test_keyframes_are_as_close_as_asked_for(distance, media, tmp_path):
     encoding = Encoding(keyframe_distance=distance)
-    num_frames = write_video(
-        tmp_path / "a.mp4", media.moving_frames(30), frames_per_second=24, encoding=encoding
-    )
+    frames = media.moving_frames(30)
+    num_frames = write_video(tmp_path / "a.mp4", frames, frames_per_second=24, encoding=encoding)
     with open_video(tmp_path / "a.mp4") as (container, stream):
         table = read_packet_table(container, stream)
     assert num_frames == table.num_pictures == 30

@@ -10,7 +10,6 @@ neither replaced nor dropped: it travels to the main process as `Unreadable`, wh
 import gc
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ from mixtconv.data.transforms import (
     mirror,
     multi_scale_crop,
 )
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.sampling import training_clip
@@ -146,8 +145,7 @@ class ScoringViews(Dataset):
 
     def __init__(self, samples: Sequence[VideoSample], spec: ModelSpec, protocol: Protocol) -> None:
         self.samples = samples
-        self.spec = spec
-        self.protocol = protocol
+        self.reader = TensorViewReader(spec, protocol)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -155,7 +153,7 @@ class ScoringViews(Dataset):
     def __getitem__(self, index: int) -> VideoItem | UnreadableItem:
         sample = self.samples[index]
         try:
-            views = read_views(Path(sample.path), self.spec, self.protocol)
+            views = self.reader.read(sample.path).frames
         except UnreadableVideoError as error:
             return index, Unreadable(sample.path, error.reason_in(sample.path))
         return VideoItem(views, sample.label, index)

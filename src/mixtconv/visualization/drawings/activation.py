@@ -12,7 +12,7 @@ from mixtconv._names import unknown_name
 from mixtconv._types import Progress
 from mixtconv.data.modality import probe_for
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_indexed_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
@@ -136,7 +136,7 @@ def draw_activation(
 
 
 def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Protocol) -> _Found:
-    views = read_indexed_views(path, model.spec, protocol)
+    views = TensorViewReader(model.spec, protocol).read(path)
     clips = model.normalize(views.frames)  # (V, T, C, S, S)
     if label is None:
         with torch.inference_mode():

@@ -6,7 +6,7 @@ from pathlib import Path
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import Reading
 from mixtconv.models import ModelSpec, read_metadata
@@ -95,7 +95,7 @@ def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
         else f"wrong: {predicted}, {percent(100 * item.score)}"
     )
     truth = [] if item.is_right else [f"is {true}, {percent(100 * item.true_score)}"]
-    (clip,) = read_views(path, spec, Protocol())
+    (clip,) = TensorViewReader(spec, Protocol()).read(path).frames
     caption = (verdict, *truth, "/".join(path.parts[-2:]))
     return FrameRow(shown_frames(clip.numpy(), spec), caption)
 
