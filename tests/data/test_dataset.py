@@ -13,7 +13,6 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mixtconv.data import modality as modality_module
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
@@ -27,6 +26,7 @@ from mixtconv.data.dataset import (
     training_loader,
 )
 from mixtconv.data.labels import mirror_labels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
@@ -249,7 +249,6 @@ import av, torch
 import subprocess
 import sys
 from pathlib import Path
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec

@@ -10,9 +10,9 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import SampleKey, ScoringViews, TrainingClips, VideoItem
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.preparation.pictures import as_pictures, flow_method
 from mixtconv.data.protocol import Protocol

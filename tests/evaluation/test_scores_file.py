@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from mixtconv.cli.main import main
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import (
     METADATA_KEY,

@@ -13,9 +13,10 @@ from PIL import Image
 from mixtconv.data import clips as video
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video import decoding
+from mixtconv.video.find import is_video
 from mixtconv.video.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import frame_rate, is_video, iterate_frames, probe_video
+from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol

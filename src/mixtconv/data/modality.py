@@ -23,14 +23,8 @@ from torch import Tensor
 
 from mixtconv.data.clips import as_frames, decoder_threads, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
-from mixtconv.video.folder import (
-    check_numbers,
-    flow_twins,
-    list_numbered,
-    load_pictures,
-    picture_names,
-    sort_names,
-)
+from mixtconv.video.find import flow_twins, picture_names, sort_names
+from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import probe_video, read_pictures
 

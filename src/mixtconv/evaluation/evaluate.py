@@ -9,10 +9,10 @@ from typing import Any
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Precision, Progress
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import VideoBatch, default_workers
+from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.evaluation.distributed import meeting, own_device
 from mixtconv.evaluation.metrics import Accuracy

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch, scoring_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time

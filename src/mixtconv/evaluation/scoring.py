@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mixtconv._processes import Launch
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy

@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.listing import DataSource
+from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input

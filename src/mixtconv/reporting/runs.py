@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._names import count_of
-from mixtconv.data.catalog import default_split
+from mixtconv.data.datasets.catalog import default_split
 from mixtconv.evaluation.settings import Reading, SplitChoice
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.inputs import find_data, find_runs

@@ -21,8 +21,8 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision

@@ -20,8 +20,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._processes import is_rank_zero
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch
+from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model

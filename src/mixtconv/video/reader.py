@@ -19,42 +19,9 @@ from mixtconv.video.decoding import (
     decode_plain,
     open_video,
 )
-from mixtconv.video.folder import list_frames, list_pictures, load_pictures
+from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.packet_table import PACKET_TABLES, read_packet_table
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
-
-VIDEO_SUFFIXES = (
-    ".3gp",
-    ".avi",
-    ".flv",
-    ".gif",
-    ".m2ts",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".mts",
-    ".ogv",
-    ".ts",
-    ".vob",
-    ".webm",
-    ".wmv",
-)
-
-
-def is_video(path: str | Path) -> bool:
-    """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
-
-    The content is not looked at. A folder counts if pictures (JPEG, PNG) lie directly in it.
-
-    >>> is_video("clips/0001.MP4"), is_video("labels.csv")
-    (True, False)
-    """
-    if Path(path).is_dir():
-        return bool(list_pictures(path))
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def probe_video(path: str | Path) -> VideoInfo:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import default_workers
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import common_videos, counted
 from mixtconv.evaluation.metrics import VideoFeatures, video_features

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
