@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from mixtconv.cli.arguments import parse_command
 from mixtconv.cli.main import main
 from mixtconv.cli.train import train as train_command
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.models import create_model, save_model
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.fit import train

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.dataset import Unreadable, VideoBatch, scoring_loader
+from mixtconv.data.dataset import VideoBatch, scoring_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
+from mixtconv.video.pictures import Unreadable
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class VideoFeatures:
     makes of them those that `score_videos` gives."""
     indices: Tensor
     """int64 (N,), places of the videos among those asked for."""
-    unreadable: tuple[Unreadable, ...]
-    """The videos that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
 
 
 def view_features(
@@ -144,14 +145,14 @@ def video_features(
     loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
     parts: list[Tensor] = []
     indices = [torch.empty(0, dtype=torch.long)]
-    unreadable: list[Unreadable] = []
+    unreadable: dict[int, Unreadable] = {}
     with torch.inference_mode(), autocast or nullcontext():
         for batch in progress(loader):
-            unreadable += batch.unreadable
+            unreadable |= batch.unreadable
             if len(batch.indices):
                 parts.append(
                     view_features(model, batch.frames, protocol, batch_size=batch_size).cpu()
                 )
                 indices.append(batch.indices)
     values = torch.cat(parts) if parts else torch.empty(0, 0)
-    return VideoFeatures(values, torch.cat(indices), tuple(sorted(unreadable)))
+    return VideoFeatures(values, torch.cat(indices), dict(sorted(unreadable.items())))

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from mixtconv._processes import Launch
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.dataset import Unreadable, VideoBatch, scoring_loader
+from mixtconv.data.dataset import VideoBatch, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Averaging, Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
+from mixtconv.video.pictures import Unreadable
 
 
 def model_mirroring(model: VideoClassifier) -> MirrorLabels:
@@ -40,14 +41,14 @@ class VideoScores:
     be read."""
     labels: Tensor
     """int64 (N,)."""
-    unreadable: tuple[Unreadable, ...]
-    """The videos that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
 
     @property
     def readable(self) -> Tensor:
         """bool (N,)."""
         mask = torch.ones_like(self.labels, dtype=torch.bool)
-        mask[[item.number for item in self.unreadable]] = False
+        mask[list(self.unreadable)] = False
         return mask
 
     def accuracy(self) -> Accuracy:
@@ -165,7 +166,7 @@ def score_videos(
 
 
 def gather_scores(
-    parts: Iterable[tuple[Tensor, Tensor, tuple[Unreadable, ...]]],
+    parts: Iterable[tuple[Tensor, Tensor, dict[int, Unreadable]]],
     samples: Sequence[VideoSample],
     num_classes: int,
 ) -> VideoScores:
@@ -177,9 +178,9 @@ def gather_scores(
         num_classes: K.
     """
     logits = torch.zeros(len(samples), num_classes)
-    unreadable: list[Unreadable] = []
+    unreadable: dict[int, Unreadable] = {}
     for indices, batch_logits, batch_unreadable in parts:
         logits[indices] = batch_logits
-        unreadable += batch_unreadable
+        unreadable |= batch_unreadable
     labels = torch.tensor([sample.label for sample in samples])
-    return VideoScores(logits, labels, tuple(sorted(unreadable)))
+    return VideoScores(logits, labels, dict(sorted(unreadable.items())))

@@ -4,7 +4,6 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
-from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.dataset import (
     EpochSampler,
     TrainingClips,
@@ -12,6 +11,7 @@ from mixtconv.data.dataset import (
     scoring_loader,
     training_loader,
 )
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROP_SCALES

@@ -21,8 +21,8 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
@@ -163,7 +163,7 @@ def check_videos(
             paths = [video.path for video in report.unreadable]
             named, more = f"{first_few(paths)}: {report.unreadable[0].reason}", ""
         else:
-            named = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
+            named = "; ".join(str(video) for video in report.unreadable[:5])
             more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ValueError(
             f"{len(bad)} of {len(catalog.train) + len(catalog.val)} videos cannot be read: {named}"

@@ -13,13 +13,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from mixtconv.data.dataset import Unreadable, VideoBatch
+from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models import VideoClassifier
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.pictures import Unreadable
 
 
 class ScoredBatch(NamedTuple):
@@ -27,7 +28,7 @@ class ScoredBatch(NamedTuple):
 
     indices: Tensor
     logits: Tensor
-    unreadable: tuple[Unreadable, ...]
+    unreadable: dict[int, Unreadable]
 
 
 class ClassifierModule(LightningModule):

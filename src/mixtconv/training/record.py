@@ -20,8 +20,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._processes import is_rank_zero
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import VideoBatch
+from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.scoring import VideoScores, gather_scores
 from mixtconv.models import VideoClassifier, save_model
@@ -104,15 +104,15 @@ class RunRecord(Callback):
     ) -> None:
         self._clock.data_arrived()
         self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
-        for item in batch.unreadable:
+        for video in batch.unreadable.values():
             if not self.skip_unreadable:
                 raise UnreadableVideoError(
-                    item.path, f"{item.reason} (--skip-unreadable trains without such videos)"
+                    video.path, f"{video.reason} (--skip-unreadable trains without such videos)"
                 )
             self._skipped += 1
-            if item.path not in self.unreadable:
-                logger.warning("left out, cannot be read: %s (%s)", item.path, item.reason)
-                self.unreadable[item.path] = item.reason
+            if str(video.path) not in self.unreadable:
+                logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
+                self.unreadable[str(video.path)] = video.reason
 
     def on_train_batch_end(
         self,
@@ -159,8 +159,8 @@ class RunRecord(Callback):
     def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> None:
         readable = scores.readable
         loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
-        for item in scores.unreadable:
-            self.unreadable[item.path] = item.reason
+        for video in scores.unreadable.values():
+            self.unreadable[str(video.path)] = video.reason
         everywhere = self._of_all_processes()
         self.unreadable = everywhere.unreadable
         row = EpochRecord(
