@@ -82,7 +82,8 @@ def read_clip(
         least_short_side=least_short_side,
     )
     frames = as_frames(clip.frames)
-    return clip.with_frames(frames if channels_last else rows_together(frames))
+    frames = frames if channels_last else rows_together(frames)
+    return Clip(frames, clip.indices, clip.num_frames)
 
 
 def read_frames(

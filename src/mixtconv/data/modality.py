@@ -123,7 +123,7 @@ def _read_rgb(
         num_threads=decoder_threads(num_threads),
         least_short_side=least_short_side,
     )
-    return clip.with_frames(as_frames(clip.frames))
+    return Clip(as_frames(clip.frames), clip.indices, clip.num_frames)
 
 
 def _read_rgb_and_flow(
@@ -139,7 +139,8 @@ def _read_rgb_and_flow(
         raise UnreadableVideoError(
             path, f"pictures are {sizes[0]} and flow {sizes[1]}; both must be of one size"
         )
-    return flow.with_frames(torch.cat([rgb.frames, flow.frames], dim=1))  # (N, 5, H, W)
+    frames = torch.cat([rgb.frames, flow.frames], dim=1)  # (N, 5, H, W)
+    return Clip(frames, flow.indices, flow.num_frames)
 
 
 def _read_flow(

@@ -43,7 +43,8 @@ class TensorViewReader(ViewReader):
         clips = clip.frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec)))
         crop = CROPS[protocol.num_crops]
         views = torch.stack([view for frames in clips for view in crop(frames, spec.image_size)])
-        return clip.with_frames(join_snippets(self._mirrored(views), spec))
+        frames = join_snippets(self._mirrored(views), spec)
+        return Clip(frames, clip.indices, clip.num_frames)
 
     def keep(self, picture: Frame) -> Tensor:
         """The crops of a frame, (crops, 3, S, S)."""

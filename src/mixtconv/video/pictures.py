@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 Pixels = TypeVar("Pixels")
-OtherPixels = TypeVar("OtherPixels")
 
 
 class UnreadableVideoError(ValueError):
@@ -91,7 +90,3 @@ class Clip(Generic[Pixels]):
     snippets of several frames that of the first."""
     num_frames: int
     """Frames of the whole video."""
-
-    def with_frames(self, frames: OtherPixels) -> "Clip[OtherPixels]":
-        """The same clip with its frames in another form."""
-        return Clip(frames, self.indices, self.num_frames)

@@ -114,7 +114,8 @@ class PictureViewReader(ViewReader):
             num_threads=num_threads or 0,
             least_short_side=scoring_side(size),
         )
-        return clip.with_frames(_as_views(center_crop_pictures(clip.frames, size)))
+        views = _as_views(center_crop_pictures(clip.frames, size))
+        return Clip(views, clip.indices, clip.num_frames)
 
     def keep(self, picture: Frame) -> Frame:
         """The centre crop of a frame, (S, S, 3)."""

@@ -15,7 +15,7 @@ from mixtconv.data.checking.video import (
 from mixtconv.data.datasets.catalog import scan_videos
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.workers import Engine, on_engine, refuse_engine
+from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
 
 
@@ -26,7 +26,7 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> CheckReport:
     """Find everything in a dataset that cannot be used as it is; nothing is written.
@@ -59,13 +59,13 @@ def check(
     """
     if min_frames < 1:
         raise ValueError(f"--min-frames is {min_frames}; give 1 or more")
-    refuse_engine(engine, workers)
+    check_backend(engine, workers)
     listing = scan_videos(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
     videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
     checked: dict[Path, CheckedVideo] = {}
-    with closing(on_engine(engine, videos, check_video, workers=workers)) as outcomes:
+    with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
         for video, outcome in outcomes:
             try:
                 checked[video.path] = outcome.result()

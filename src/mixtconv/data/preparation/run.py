@@ -36,7 +36,7 @@ from mixtconv.data.preparation.output import (
     write_prepared_list,
 )
 from mixtconv.data.preparation.pictures import flow_method, write_flow, write_jpeg
-from mixtconv.data.workers import Engine, StopFlag, on_engine, refuse_engine
+from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
@@ -86,7 +86,7 @@ def prepare(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
@@ -135,12 +135,12 @@ def prepare_listing(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> PreparationReport:
     """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
     out, form = Path(out), form or PreparedForm()
-    refuse_engine(engine, workers)
+    check_backend(engine, workers)
     if form.flow is not None:
         flow_method(form.flow)  # one error if OpenCV is missing, not one per video
     plan = plan_videos(listing, suffix=form.suffix)
@@ -170,7 +170,7 @@ def _prepare_all(
     earlier: Mapping[str, DoneVideo],
     preparer: "_Preparer",
     *,
-    engine: Engine,
+    engine: Backend,
     workers: int | None,
     progress: Progress,
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
@@ -181,7 +181,9 @@ def _prepare_all(
     with (
         (preparer.out / JOURNAL).open("a", encoding="utf-8") as file,
         closing(
-            on_engine(engine, jobs, preparer, workers=workers, stop=preparer.is_stopped)
+            map_videos(
+                preparer, jobs, backend=engine, workers=workers, on_stop=preparer.is_stopped.set
+            )
         ) as outcomes,
     ):
         for number, (job, outcome) in enumerate(outcomes, 1):
