@@ -250,6 +250,7 @@ import subprocess
 import sys
 from pathlib import Path
 from mixtconv.data.dataset import scoring_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
 from mixtconv.video.pictures import Clip
