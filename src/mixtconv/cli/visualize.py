@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.listing import ClassOrder, DataSource
+from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.settings import Reading
 from mixtconv.reporting.settings import SampleSettings
 
@@ -138,12 +138,9 @@ def tsne(
 
 def confusion(
     source: str,
-    data: str | None = None,
+    data: DataSource | None = None,
     *,
     reading: Reading,
-    root: str | None = None,
-    official_split: int = 1,
-    class_order: ClassOrder = "published",
     out: str = "confusion.png",
     format: Format = "table",
 ) -> int:
@@ -151,11 +148,8 @@ def confusion(
 
     Args:
         source: Model file, or without DATA a file of scores (mixtconv evaluate --scores).
-        data: Labelled videos for a model: a folder, a CSV, or with --root a known dataset.
+        data: The labelled videos for a model.
         reading: Which of them, and how they are read.
-        root: Folder of the known dataset.
-        official_split: Which of the known dataset's splits, where it has several.
-        class_order: Order of a known dataset's classes.
         out: File of the picture, .png, .svg or .html; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
@@ -163,9 +157,8 @@ def confusion(
     from mixtconv.visualization.drawings import draw_confusion
 
     path = check_picture_path(out, INTERACTIVE_SUFFIXES)
-    videos = None if data is None else DataSource(data, root, official_split, class_order)
     with progress("scoring videos") as show:
-        drawing = draw_confusion(source, videos, reading=reading, progress=show)
+        drawing = draw_confusion(source, data, reading=reading, progress=show)
     return _finish(drawing, path, format=format)
 
 

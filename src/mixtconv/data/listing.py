@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from mixtconv.video.reader import VIDEO_SUFFIXES
-
 Split = Literal["train", "val", "test"]
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -187,6 +185,8 @@ def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 
 
 def _without_suffix(name: str) -> str:
+    from mixtconv.video.reader import VIDEO_SUFFIXES  # noqa: PLC0415 (--help does without NumPy)
+
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
 
