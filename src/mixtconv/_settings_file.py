@@ -4,9 +4,10 @@ A value is read as the kind that its setting has, not as what YAML makes of it: 
 where one is wanted, and `32` is text where that is one of the choices.
 """
 
-import types
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -22,121 +23,100 @@ def read_settings(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
         kinds: the settings that it may hold, with their types.
 
     Raises:
-        ValueError: no such file, no YAML, an unknown setting (the message has the near ones), one
-            that stands there twice, or a value of the wrong kind.
+        ValueError: no such file, not YAML, an unknown setting (the message has the near ones), one
+            that is set twice, or a value of the wrong kind.
     """
     values: dict[str, Any] = {}
-    for key_node, node in _lines(path):
+    for key_node, node in _entries(path):
         place = f"{path}, line {key_node.start_mark.line + 1}"
         key = str(key_node.value)
         if key not in kinds:
             raise ValueError(f"{place}: {unknown_name('setting', key, kinds)}")
         if key in values:
-            raise ValueError(f"{place}: {key} stands there for the second time; leave out one")
+            raise ValueError(f"{place}: {key} is set a second time; remove one of the two")
         try:
             values[key] = _read(node, kinds[key])
         except _WrongKindError as error:
-            allowed = _said(kinds[key])
+            allowed = kind_in_words(kinds[key])
             raise ValueError(f"{place}: {key} is {_shown(node)}; give {allowed}") from error
     return values
+
+
+def kind_in_words(kind: Any) -> str:
+    """What a setting takes, in words.
+
+    >>> kind_in_words(int | None), kind_in_words(list[list[str]])
+    ('a whole number or null', 'a list of lists of names')
+    >>> kind_in_words(list[Literal["head", "inner"]])
+    'a list of head or inner'
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(parts)
+    if origin is list:
+        return f"a list of {_several(parts[0])}"
+    return " or ".join(map(kind_in_words, parts)) if parts else _WORDS[kind]
+
+
+def _several(kind: Any) -> str:
+    if get_origin(kind) is list:
+        return f"lists of {_several(get_args(kind)[0])}"
+    return {str: "names", int: "whole numbers", float: "numbers"}.get(kind) or kind_in_words(kind)
+
+
+_WORDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    NoneType: "null",
+}
 
 
 class _WrongKindError(Exception):
     """A value that cannot be read as the kind that is wanted."""
 
 
-def _lines(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
+def _entries(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
     if not path.is_file():
         raise ValueError(f"no settings file {path}; give the path of a YAML file that exists")
     try:
         node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"{path}{line}: no YAML: {error.problem}") from error
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: no YAML: {error}") from error
-    if node is None:
-        return []
-    if not isinstance(node, yaml.MappingNode):
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise ValueError(f"{place}: not YAML: {getattr(error, 'problem', error)}") from error
+    if node is not None and not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{path} holds no settings; write lines such as epochs: 10")
-    return node.value
+    return [] if node is None else node.value
 
 
 def _read(node: yaml.Node, kind: Any) -> Any:
     """The value of a node as the kind that is wanted."""
     origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _read_first(node, sorted(parts, key=lambda part: part is not types.NoneType))
-    if origin is list and isinstance(node, yaml.SequenceNode):
+    if origin in (Union, UnionType):  # null first: else it could be text
+        for part in sorted(parts, key=lambda part: part is not NoneType):
+            with suppress(_WrongKindError):
+                return _read(node, part)
+    elif origin is list and isinstance(node, yaml.SequenceNode):
         return [_read(item, parts[0]) for item in node.value]
-    if origin is Literal and isinstance(node, yaml.ScalarNode) and node.value in parts:
-        return node.value
-    if kind in _SCALARS and isinstance(node, yaml.ScalarNode):
-        return _read_scalar(node, kind)
+    elif isinstance(node, yaml.ScalarNode):
+        is_null = node.tag == "tag:yaml.org,2002:null"
+        if node.value in parts or (kind is str and not is_null):
+            return node.value
+        if kind is NoneType and is_null:
+            return None
+        if kind is bool and node.tag == "tag:yaml.org,2002:bool":
+            return node.value.lower() in ("true", "yes", "on")
+        if kind in (int, float):
+            with suppress(ValueError):
+                return kind(node.value)
     raise _WrongKindError
-
-
-def _read_first(node: yaml.Node, kinds: list[Any]) -> Any:
-    """The value as the first of the kinds that it can be."""
-    for kind in kinds:
-        try:
-            return _read(node, kind)
-        except _WrongKindError:
-            continue
-    raise _WrongKindError
-
-
-def _read_scalar(node: yaml.ScalarNode, kind: type) -> Any:
-    is_null = node.tag == "tag:yaml.org,2002:null"
-    if kind is types.NoneType and is_null:
-        return None
-    if kind is str and not is_null:
-        return node.value
-    if kind is bool and node.tag == "tag:yaml.org,2002:bool":
-        return node.value.lower() in ("true", "yes", "on")
-    if kind in (int, float):
-        try:
-            return kind(node.value)
-        except ValueError as error:
-            raise _WrongKindError from error
-    raise _WrongKindError
-
-
-_SCALARS = {
-    str: "text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    types.NoneType: "null",
-}
-"""Kind -> how a user would say it."""
 
 
 def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return repr(node.value) if node.value else "empty"
     return "a list" if isinstance(node, yaml.SequenceNode) else "several settings"
-
-
-def _said(kind: Any) -> str:
-    """A kind in words.
-
-    >>> _said(int | None), _said(list[list[str]]), _said(Literal["head", "inner"])
-    ('a whole number or null', 'a list of lists of names', 'head or inner')
-    """
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return " or ".join(parts)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_said(part) for part in parts)
-    if origin is list:
-        return f"a list of {_several(parts[0])}"
-    return _SCALARS[kind]
-
-
-def _several(kind: Any) -> str:
-    if get_origin(kind) is list:
-        return f"lists of {_several(get_args(kind)[0])}"
-    return {str: "names", int: "whole numbers", float: "numbers"}[kind]

@@ -182,10 +182,10 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("optimizer: adam\n", "optimizer is 'adam'; give adamw or sgd"),
         ("model:\n", "model is empty; give text"),
         ("model: {a: b}\n", "model is several settings; give text"),
-        ("epochs: 1\nepochs: 2\n", "line 2: epochs stands there for the second time"),
+        ("epochs: 1\nepochs: 2\n", "line 2: epochs is set a second time"),
         ("recipe: other\n", "unknown setting 'recipe'"),
         ("- epochs\n", "holds no settings"),
-        ("a: b: c\n", "line 1: no YAML"),
+        ("a: b: c\n", "line 1: not YAML"),
         ("epochs: 0\n", "--epochs is 0; give 1 or more"),
     ],
 )

@@ -1,27 +1,29 @@
 """From a typed function to a command line: one parameter, one flag, one line of help.
 
-Positional parameters become positional arguments, keyword-only ones flags (`num_frames` is
-`--num-frames`), a dataclass parameter one flag for each of its fields. Help comes from the
-docstrings: "Args:" of the function, the text under the field of a dataclass. `--config FILE` reads
-any of them from YAML, with the parameters' names as keys; a command with a flag `--recipe` takes
-from a recipe what neither the command line nor that file says.
+jsonargparse makes the parser. Parameters and fields without a default are positional, the others
+flags (`num_frames` is `--num-frames`); each dataclass, and each that it inherits from, is a group.
+Help is "Args:" of the function and the text under the field of a dataclass. Added here: `--config`
+and `--recipe`, which set what the command line does not; messages of one line.
 """
 
+import argparse
 import re
-import textwrap
-from argparse import ArgumentError, HelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from inspect import Parameter, signature
+from difflib import get_close_matches
+from functools import partial
+from inspect import get_annotations, signature
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
 
-from mixtconv._settings_file import read_settings
-
-Command = Callable[..., int]
+from mixtconv._names import unknown_name
+from mixtconv._settings_file import kind_in_words, read_settings
+from mixtconv.cli.main import Command
 
 
 class UsageError(ValueError):
@@ -37,226 +39,202 @@ def parse_command(command: Command, arguments: Sequence[str], *, program: str) -
         program: how the command is called, for help and errors.
 
     Returns:
-        Keyword arguments for `command`.
+        Keyword arguments for `command`; an optional dataclass whose positional is left out is None.
 
     Raises:
         UsageError: an unknown flag, a missing argument or a value of the wrong kind; one line.
+        ValueError: a settings file or a recipe that cannot be used.
     """
-    given = _given_by_files(command, arguments)
-    parser = make_parser(command, program=program, given=given)
-    words, switched_off = _without_switched_off(command, arguments)
-    parser.set_defaults(**{**given, **dict.fromkeys(switched_off, False)})
+    kinds = setting_kinds(command)
+    parser = make_parser(command, program=program)
     try:
-        values = parser.parse_args(words)
-    except ArgumentError as error:
-        shown = _names_shown(parser)
-        raise UsageError(f"{_one_line(str(error), shown)} (see {program} --help)") from error
+        settings, words = _read_files(arguments, kinds)
+        values = parser.parse_args(_complete_switches(words, parser), Namespace(settings))
+    except argparse.ArgumentError as error:
+        message = _one_line(" ".join(str(error).split()), parser, kinds)
+        raise UsageError(f"{message} (see {program} --help)") from error
     return {
-        name: _build(hint, values) if is_dataclass(hint) else values[name]
-        for name, hint in _parameters(command).items()
+        name: values[name] if group is None else _build(group, vars(values))
+        for name, group in _parameters(command).items()
     }
 
 
-def _given_by_files(command: Command, words: Sequence[str]) -> dict[str, Any]:
-    """The settings in the files that a command line names; `--config` wins over a recipe."""
-    kinds = _kinds(command)
-    config = _value_of("--config", words)
-    given = {} if config is None else read_settings(Path(config), kinds)
-    recipe = _value_of("--recipe", words) or given.get("recipe")
-    if "recipe" not in kinds or recipe is None:
-        return given
-    from mixtconv.training.recipes import load_recipe
+def _read_files(words: Sequence[str], kinds: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings in the files that a command line names, and its other words.
 
-    return {**load_recipe(recipe).values, **given}
-
-
-def _value_of(flag: str, words: Sequence[str]) -> str | None:
-    """What follows a flag on a command line, the last time that it stands there."""
-    found = None
-    for index, word in enumerate(words):
-        if word == flag and index + 1 < len(words):
-            found = words[index + 1]
-        elif word.startswith(f"{flag}="):
-            found = word.removeprefix(f"{flag}=")
-    return found
-
-
-def _without_switched_off(command: Command, arguments: Sequence[str]) -> tuple[list[str], set[str]]:
-    """Take `--fast false` out of a command line, and the `true` out of `--fast true`.
-
-    A flag that is off by default needs no value; but a file may have turned it on.
-
-    Returns:
-        The other words, and the names of what is turned off.
+    `action="config"` of jsonargparse is not used to read: a file would override the flags before
+    it, `precision: 32`, `data: no` and an empty `wandb:` would be refused, and a fault would not be
+    named by its line.
     """
-    switches = {_flag(name): name for name in _switches(command)}
-    words, off = [], set()
-    rest = list(arguments)
-    while rest:
-        word, joined, value = rest[0].partition("=")
-        taken = 1
-        if word in switches and not joined and rest[1:2] in (["true"], ["false"]):
-            value, taken = rest[1], 2
-        if word in switches and value == "false":
-            off.add(switches[word])
-        else:
-            words.append(word if word in switches and value == "true" else rest[0])
-        rest = rest[taken:]
-    return words, off
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    flags.add_argument("--config")
+    if "recipe" in kinds:
+        flags.add_argument("--recipe")
+    files, others = flags.parse_known_args(words)
+    settings = {} if files.config is None else read_settings(Path(files.config), kinds)
+    recipe = getattr(files, "recipe", None) or settings.get("recipe")
+    if "recipe" in kinds and recipe is not None:
+        from mixtconv.training.recipes import load_recipe
+
+        settings = {**load_recipe(recipe).values, **settings, "recipe": recipe}
+    return settings, others
 
 
-def make_parser(
-    command: Command, *, program: str, given: Mapping[str, Any] | None = None
-) -> ArgumentParser:
+def _complete_switches(words: Sequence[str], parser: ArgumentParser) -> list[str]:
+    """Write `--fast` as `--fast=true`: else the word after it would be taken for its value."""
+    switches = [action for action in parser._actions if action.nargs == "?"]
+    bare = {flag for action in switches for flag in action.option_strings}
+    return [
+        f"{word}=true" if word in bare and following not in ("true", "false") else word
+        for word, following in zip_longest(words, words[1:])
+    ]
+
+
+def make_parser(command: Command, *, program: str) -> ArgumentParser:
     """The parser of a command, for reading its flags and printing its help.
 
     Args:
         command: the function.
         program: how the command is called.
-        given: values of arguments that the command line may then leave out.
     """
-    given = given or {}
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     about = docstring_parser.parse(command.__doc__ or "")
-    parser = ArgumentParser(
+    parser = _Parser(
         prog=program,
-        description=about.short_description,
+        description=" ".join((about.description or "").split()),
         exit_on_error=False,
-        formatter_class=_Formatter,
-        allow_abbrev=False,  # a shortened --recipe would not be seen by _given_by_files
+        formatter_class=partial(_Formatter, kinds=setting_kinds(command)),  # type: ignore[arg-type]
+        allow_abbrev=False,  # _read_files would not see a shortened --config
+        print_config="--print-config",
     )
-    parser.add_argument("--config", type=str, help="YAML file with any of these settings")
-    helps = {item.arg_name: item.description or "" for item in about.params}
-    for name, hint in _parameters(command).items():
-        if is_dataclass(hint):
-            _add_fields(parser, hint, given)
-        else:
-            parameter = signature(command).parameters[name]
-            positional = parameter.kind is not Parameter.KEYWORD_ONLY
-            default = MISSING if parameter.default is Parameter.empty else parameter.default
-            if default is MISSING:
-                default = given.get(name, MISSING)
-            _add(parser, name, hint, default=default, about=helps[name], positional=positional)
+    parser.add_argument(
+        "--config", action="config", metavar="FILE", help="YAML file with any of these settings."
+    )
+    hints = get_type_hints(command)
+    groups = {name: group for name, group in _parameters(command).items() if group is not None}
+    parameters = signature(command).parameters.values()
+    lists = [
+        item.name
+        for item in parameters
+        if item.kind is not item.KEYWORD_ONLY and get_origin(hints[item.name]) is list
+    ]
+    parser.add_function_arguments(
+        command, as_group=False, as_positional=True, skip={*groups, *lists}
+    )
+    for name in lists:  # jsonargparse would take one word, [a,b]
+        text = next(item.description for item in about.params if item.arg_name == name)
+        parser.add_argument(name, type=get_args(hints[name])[0], nargs="+", help=text)
+    for name, group in groups.items():
+        _add_fields(parser, group, is_optional=group is not hints[name])
     return parser
 
 
-class _Formatter(HelpFormatter):
-    """Wider columns than the default, so that a flag and its help share a line."""
+class _Parser(ArgumentParser):
+    """A parser, and groups, whose flags have dashes and whose switches need no value."""
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=100)
+    def add_argument(self, *names: Any, **kwargs: Any) -> Any:  # jsonargparse copies it to groups
+        flags = [name.replace("_", "-") if _is_flag(name) else name for name in names]
+        flags = [flag for flag in flags if flag[-1] != "+"]  # which would append to a list
+        if kwargs.get("default") is False:
+            kwargs["nargs"] = "?"
+        return super().add_argument(*flags, **kwargs)
+
+
+def _is_flag(name: str) -> bool:
+    return name.startswith("-")
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Help in the terminal's width: each flag with its kind, its text and its default."""
+
+    def __init__(self, prog: str, kinds: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(prog, max_help_position=28, **kwargs)
+        self._kinds = kinds
+
+    def _format_usage(self, usage: Any, actions: Iterable[argparse.Action], *rest: Any) -> str:
+        needed = [action for action in actions if action.required or not action.option_strings]
+        text = super()._format_usage(usage, needed, *rest)
+        return text.replace(self._prog, f"{self._prog} [options]", 1)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = action.default
+        if default is None or default is False or default == argparse.SUPPRESS:
+            return action.help or ""
+        shown = str(default).lower() if default is True else default
+        return f"{action.help} Default {shown}."
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return _metavar(self._kinds.get(action.dest, str))
+
+
+def _metavar(kind: Any) -> str:
+    """A kind as the placeholder of a value.
+
+    >>> _metavar(int | None), _metavar(list[list[str]] | None), _metavar(Literal["a", "b"] | None)
+    ('INT', '[[TEXT,...],...]', '{a,b}')
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"{{{','.join(parts)}}}"
+    if origin is list:
+        return f"[{_metavar(parts[0])},...]"
+    if parts:
+        return " | ".join(_metavar(part) for part in parts if part is not NoneType)
+    return {str: "TEXT"}.get(kind, kind.__name__.upper())
+
+
+def _add_fields(parser: ArgumentParser, settings: type, *, is_optional: bool) -> None:
+    """Add the fields of a dataclass, those of each class that it inherits from in a group."""
+    layers = [layer for layer in reversed(settings.__mro__) if is_dataclass(layer)]
+    owners = {name: layer for layer in layers for name in get_annotations(layer)}
+    for layer in layers:
+        others = {field.name for field in fields(layer) if owners[field.name] is not layer}
+        if len(others) < len(fields(layer)):
+            parser.add_class_arguments(layer, as_positional=True, skip=others)
+    if is_optional:
+        for action in parser._actions:
+            if action.dest in owners and not action.option_strings:
+                action.required, action.metavar = False, f"[{action.dest}]"
 
 
 def _parameters(command: Command) -> dict[str, Any]:
+    """The parameters of a command; those that are dataclasses, or may be one, with the class."""
     hints = get_type_hints(command)
-    return {name: hints[name] for name in signature(command).parameters}
+    return {
+        name: next(filter(is_dataclass, [hints[name], *get_args(hints[name])]), None)
+        for name in signature(command).parameters
+    }
 
 
-def _kinds(command: Command) -> dict[str, Any]:
-    """Everything that a command can be told, with its type."""
+def setting_kinds(command: Command) -> dict[str, Any]:
+    """Every setting of a command, with its type."""
+    hints = get_type_hints(command)
     kinds: dict[str, Any] = {}
-    for name, hint in _parameters(command).items():
-        if is_dataclass(hint):
-            hints = get_type_hints(hint)
-            kinds |= {field.name: hints[field.name] for field in fields(hint)}
-        else:
-            kinds[name] = hint
+    for name, settings in _parameters(command).items():
+        kinds |= {name: hints[name]} if settings is None else get_type_hints(settings)
     return kinds
 
 
-def _switches(command: Command) -> list[str]:
-    """The arguments that are flags without a value: they are off unless said."""
-    own = {name: item.default for name, item in signature(command).parameters.items()}
-    for hint in _parameters(command).values():
-        if is_dataclass(hint):
-            own |= {field.name: field.default for field in fields(hint)}
-    return [name for name, default in own.items() if default is False]
+def _build(settings: Any, values: Mapping[str, Any]) -> Any:
+    kwargs = {field.name: values[field.name] for field in fields(settings)}
+    required = [field.name for field in fields(settings) if field.default is MISSING]
+    return None if any(kwargs[name] is None for name in required) else settings(**kwargs)
 
 
-def _add_fields(parser: ArgumentParser, settings: Any, given: Mapping[str, Any]) -> None:
-    helps = {item.arg_name: item.description or "" for item in _documented_fields(settings)}
-    hints = get_type_hints(settings)
-    for field in fields(settings):
-        is_positional = field.default is MISSING
-        _add(
-            parser,
-            field.name,
-            hints[field.name],
-            default=given.get(field.name, MISSING) if is_positional else field.default,
-            about=helps[field.name],
-            positional=is_positional,
-        )
-
-
-def _documented_fields(settings: Any) -> list[Any]:
-    """The texts under the fields of a dataclass, after those of the classes it is made from."""
-    classes = [each for each in reversed(settings.__mro__) if is_dataclass(each)]
-    return [item for each in classes for item in docstring_parser.parse_from_object(each).params]
-
-
-def _add(
-    parser: ArgumentParser, name: str, hint: Any, *, default: Any, about: str, positional: bool
-) -> None:
-    text = " ".join(about.split()).replace("%", "%%")
-    if positional:
-        many = getattr(hint, "__origin__", None) is list
-        kind = hint.__args__[0] if many else hint
-        number = ("+" if many else None) if default is MISSING else ("*" if many else "?")
-        optional = {} if default is MISSING else {"default": default}
-        parser.add_argument(name, type=kind, help=text, nargs=number, **optional)
-    elif hint is bool and default is False:
-        parser.add_argument(_flag(name), action="store_true", help=text)
-    elif default is MISSING:
-        parser.add_argument(_flag(name), type=hint, required=True, help=text)
-    else:
-        shown = "" if default is None else f" Default {_plain(default)}."
-        parser.add_argument(_flag(name), type=hint, default=default, help=text + shown)
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _build(settings: Any, values: Namespace) -> Any:
-    return settings(**{field.name: values[field.name] for field in fields(settings)})
-
-
-def _names_shown(parser: ArgumentParser) -> dict[str, str]:
-    """Arguments as the user types them: flags with their dashes, the others by their names."""
-    return {action.dest: (action.option_strings or [action.dest])[0] for action in parser._actions}
-
-
-def _one_line(message: str, shown: Mapping[str, str]) -> str:
-    """Say what the parser says in one line, in the words of the command line."""
-    text = " ".join(message.split())
-    missing = re.fullmatch(r"the following arguments are required: ([\w, ]+)", text)
-    if missing is not None:
-        names = [shown[name] for name in missing.group(1).split(", ")]
+def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> str:
+    """What the parser says, in the words of the command line."""
+    flags = {action.dest: action.option_strings[:1] for action in parser._actions}
+    shown = {name: flag[0] if flag else name for name, flag in flags.items()}
+    if missing := re.fullmatch("the following arguments are required: (.*)", text):
+        names = sorted((shown[name] for name in missing[1].split(", ")), key=_is_flag)
         return f"missing: {', '.join(names)}"
-    wrong = re.search(r'Parser key "(\w+)": (.*)', text)
-    if wrong is None:
-        return text
-    name, problem = wrong.groups()
-    value = re.search(r"(?:Got value|Given value): (.*)$", problem)
-    kinds = re.findall(r"Expected an? (.*?)(?:\. Got| - | Given|$)", problem)
-    allowed = " or ".join(dict.fromkeys(_kind(kind) for kind in kinds)) or problem
-    got = f"is {value.group(1)!r}" if value else "cannot be read"
-    return textwrap.shorten(f"{shown[name]} {got}; give {allowed}", 300)
-
-
-def _kind(kind: str) -> str:
-    """A type as a user would say it."""
-    literal = re.search(r"Literal\[(.*)\]", kind)
-    if literal:
-        return literal.group(1).replace("'", "").replace(", ", " or ")
-    names = {
-        "<class 'int'>": "a whole number",
-        "<class 'float'>": "a number",
-        "<class 'bool'>": "true or false",
-        "<class 'NoneType'>": "null",
-        "<class 'list'>": "a list such as [0,1]",
-    }
-    return names.get(kind.strip(), kind.strip())
+    if unknown := re.match("unrecognized arguments: (-[^ =]+)", text):
+        flag, name = unknown[1], unknown[1].strip("-").replace("-", "_")
+        if shown.get(name) == name:
+            return f"{flag} is not a flag; give {name} as a word of its own"
+        near = get_close_matches(flag, shown.values(), n=2)
+        return str(unknown_name("flag", flag, near or shown.values()))
+    if wrong := re.match(r'Parser key "(\w+)":.*(?:Got|Given) value: ?(.*)$', text):
+        name, value = wrong[1], wrong[2] if wrong[2].startswith("[") else repr(wrong[2])
+        return f"{shown[name]} is {value}; give {kind_in_words(kinds[name])}"
+    return text

@@ -1,7 +1,7 @@
 """The command `mixtconv`: finds the command asked for, imports that one alone, and runs it.
 
 Exit status: 0 done, 1 the work found a fault it was asked to look for, 2 the input cannot be used
-(said in one line on standard error).
+(one line on standard error says why), 130 stopped by Ctrl-C.
 """
 
 import os
@@ -35,6 +35,7 @@ COMMANDS = {
     "visualize": "draw what a model learned, how it sees the videos and where it errs",
     "report": "write a page about training runs, one or several beside each other",
     "bench": "measure speed, each thing beside what it is compared with",
+    "completion": "print a script that completes commands and flags in a shell",
 }
 """Name -> what it does; `find_command` has the function."""
 
@@ -42,10 +43,12 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(_overview())
         return 0
-    if words[0] == "--version":
+    if words[0] in ("-V", "--version"):
         sys.stdout.write(f"mixtconv {__version__}\n")
         return 0
     try:
@@ -61,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:
-    """The function of a command, which is that of its name in the module of its name.
+    """The function of a command: the one of its name in the module of its name.
 
-    What Python keeps for itself has an underscore behind it, as `import_`. A module with `SUBJECTS`
-    has a function for each of these (`visualize kernels`).
+    A keyword of Python has an underscore appended, as `import_`. A module with `SUBJECTS` has a
+    function for each of them (`visualize kernels`).
 
     Returns:
-        The function, how it is called, and the arguments that are its own.
+        The function, how it is called, and its arguments.
 
     Raises:
         ValueError: there is no such command or subject; the near ones are named.

@@ -1,11 +1,11 @@
-"""`mixtconv visualize WHAT`: one function for each picture."""
+"""`mixtconv visualize SUBJECT`: each subject is a function, which draws one picture."""
 
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.listing import ClassOrder, DataSource
+from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.settings import Reading
 from mixtconv.reporting.settings import SampleSettings
 
@@ -17,30 +17,12 @@ logger = logging.getLogger(__name__)
 SUBJECTS = {
     "kernels": "the learned temporal kernels of a model, against those that training started from",
     "tsne": "a map of the features of models, side by side, with their neighbourhood accuracy",
-    "cam": "where in the frames of a video a model finds a class",
-    "confusion": "which class is taken for which, with confused classes side by side",
+    "cam": "where in the frames of videos a model finds a class",
+    "confusion": "the confusion matrix, with confused classes side by side",
     "sample": "what the loader gives to the network after augmentation",
     "predictions": "wrong and right predictions with their frames, the most confident first",
 }
-"""Name -> what it draws; each is the function of that name."""
-
-
-def _finish(drawing: "Drawing", path: Path, *, format: Format) -> int:
-    """Write a drawing and print its numbers; the exit status is 1 if videos could not be read."""
-    from mixtconv.visualization.drawing import write_drawing
-
-    write_drawing(drawing, path)
-    for video in drawing.unreadable:
-        logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
-    if format == "json":
-        unreadable = [video.to_dict() for video in drawing.unreadable]
-        print_json({"files": [str(path)], **drawing.numbers, "unreadable": unreadable})
-    elif drawing.rows:
-        print_table(drawing.columns, drawing.rows, title=drawing.title)
-    for note in drawing.notes:
-        logger.info("%s", note)
-    logger.info("wrote %s", path)
-    return 1 if drawing.unreadable else 0
+"""Name -> what it draws; the function of that name is the command."""
 
 
 def kernels(model: str, *, out: str = "kernels.png", format: Format = "table") -> int:
@@ -56,6 +38,46 @@ def kernels(model: str, *, out: str = "kernels.png", format: Format = "table") -
 
     path = check_picture_path(out, IMAGE_SUFFIXES)
     return _finish(draw_kernels(model), path, format=format)
+
+
+def tsne(
+    models: list[str],
+    data: DataSource,
+    reading: Reading,
+    *,
+    perplexity: float = 30.0,
+    max_clips: int = 5000,
+    seed: int = 0,
+    out: str = "tsne.png",
+    format: Format = "table",
+) -> int:
+    """Draw a map of the features before the last layer, for one model or several side by side.
+
+    Args:
+        models: Model files of training runs.
+        data: The videos.
+        reading: Which of them, and how they are read.
+        perplexity: Perplexity of t-SNE: about how many neighbours of a clip stay near it.
+        max_clips: Largest number of clips; of more videos, as many are chosen at random.
+        seed: Seed of the choice of clips and of t-SNE.
+        out: File of the picture, .png, .svg or .html; one that is there is replaced.
+        format: How the numbers are printed, table or json.
+    """
+    from mixtconv.visualization.drawing import INTERACTIVE_SUFFIXES, check_picture_path
+    from mixtconv.visualization.drawings import draw_tsne
+
+    path = check_picture_path(out, INTERACTIVE_SUFFIXES)
+    with progress("reading videos") as show:
+        drawing = draw_tsne(
+            models,
+            data,
+            reading=reading,
+            perplexity=perplexity,
+            max_clips=max_clips,
+            seed=seed,
+            progress=show,
+        )
+    return _finish(drawing, path, format=format)
 
 
 def cam(
@@ -96,66 +118,20 @@ def cam(
     return _finish(drawing, path, format=format)
 
 
-def tsne(
-    models: list[str],
-    data: DataSource,
-    reading: Reading,
-    *,
-    perplexity: float = 30.0,
-    max_clips: int = 5000,
-    seed: int = 0,
-    out: str = "tsne.png",
-    format: Format = "table",
-) -> int:
-    """Draw a map of the features before the last layer, for one model or several side by side.
-
-    Args:
-        models: Model files of training runs.
-        data: The videos.
-        reading: Which of them, and how they are read.
-        perplexity: About how many neighbours of a clip t-SNE keeps near it.
-        max_clips: Clips of the map; of more videos so many are chosen by chance.
-        seed: Seed of the choice of clips and of t-SNE.
-        out: File of the picture, .png, .svg or .html; one that is there is replaced.
-        format: How the numbers are printed, table or json.
-    """
-    from mixtconv.visualization.drawing import INTERACTIVE_SUFFIXES, check_picture_path
-    from mixtconv.visualization.drawings import draw_tsne
-
-    path = check_picture_path(out, INTERACTIVE_SUFFIXES)
-    with progress("reading videos") as show:
-        drawing = draw_tsne(
-            models,
-            data,
-            reading=reading,
-            perplexity=perplexity,
-            max_clips=max_clips,
-            seed=seed,
-            progress=show,
-        )
-    return _finish(drawing, path, format=format)
-
-
 def confusion(
     source: str,
-    data: str | None = None,
+    data: DataSource | None = None,
     *,
     reading: Reading,
-    root: str | None = None,
-    official_split: int = 1,
-    class_order: ClassOrder = "published",
     out: str = "confusion.png",
     format: Format = "table",
 ) -> int:
-    """Draw which class is taken for which, and list the largest confusions.
+    """Draw the confusion matrix, and list the largest confusions.
 
     Args:
         source: Model file, or without DATA a file of scores (mixtconv evaluate --scores).
-        data: Labelled videos for a model: a folder, a CSV, or with --root a known dataset.
+        data: The labelled videos for a model.
         reading: Which of them, and how they are read.
-        root: Folder of the known dataset.
-        official_split: Which of the known dataset's splits, where it has several.
-        class_order: Order of a known dataset's classes.
         out: File of the picture, .png, .svg or .html; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
@@ -163,17 +139,16 @@ def confusion(
     from mixtconv.visualization.drawings import draw_confusion
 
     path = check_picture_path(out, INTERACTIVE_SUFFIXES)
-    videos = None if data is None else DataSource(data, root, official_split, class_order)
     with progress("scoring videos") as show:
-        drawing = draw_confusion(source, videos, reading=reading, progress=show)
+        drawing = draw_confusion(source, data, reading=reading, progress=show)
     return _finish(drawing, path, format=format)
 
 
 def sample(settings: SampleSettings, *, epoch: int = 0, format: Format = "table") -> int:
-    """Draw the first batch that training would be fed with; takes the flags of mixtconv train.
+    """Draw the first batch that training would get; takes the flags of mixtconv train.
 
     Args:
-        settings: of the training run; `out` is the picture.
+        settings: Of the training run; `out` is the picture.
         epoch: The epoch whose first batch is drawn, counted from 0.
         format: How the numbers are printed, table or json.
     """
@@ -200,8 +175,8 @@ def predictions(
         model: Model file of a training run.
         data: The videos.
         reading: Which of them, and how they are read.
-        num_wrong: Wrong predictions, at most.
-        num_right: Right predictions, at most.
+        num_wrong: Largest number of wrong predictions.
+        num_right: Largest number of right predictions.
         out: File of the picture, .png or .svg; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
@@ -219,3 +194,21 @@ def predictions(
             progress=show,
         )
     return _finish(drawing, path, format=format)
+
+
+def _finish(drawing: "Drawing", path: Path, *, format: Format) -> int:
+    """Write a drawing and print its numbers; the exit status is 1 if a video could not be read."""
+    from mixtconv.visualization.drawing import write_drawing
+
+    write_drawing(drawing, path)
+    for video in drawing.unreadable:
+        logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
+    if format == "json":
+        unreadable = [video.to_dict() for video in drawing.unreadable]
+        print_json({"files": [str(path)], **drawing.numbers, "unreadable": unreadable})
+    elif drawing.rows:
+        print_table(drawing.columns, drawing.rows, title=drawing.title)
+    for note in drawing.notes:
+        logger.info("%s", note)
+    logger.info("wrote %s", path)
+    return 1 if drawing.unreadable else 0

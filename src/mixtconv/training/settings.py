@@ -20,14 +20,20 @@ Schedule = Literal["cosine", "step", "constant"]
 
 
 @dataclass(frozen=True)
-class TrainingSettings(DataSource):
-    """Settings of a training run: the data, and what to do with them."""
+class RunSettings:
+    """The recipe and the folder of the run."""
 
     # Here it is only noted: `recipes.load_recipe(name).settings()` applies one.
     recipe: str | None = None
     """Recipe that gives what no flag gives: a name of docs/recipes.md, or a YAML file."""
     out: str = "runs/train"
     """Folder of the run: model.safetensors, metrics.json, config.yaml, checkpoints, logs."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The model, its clips and its temporal operations."""
+
     model: str = "mstnet_resnet18"
     """Recognizer: a family (tsn, tsm, mstnet, trn, ks3, ...) and a timm backbone, as
     mstnet_resnet50, or a system of docs/models.md, as i3d_resnet50."""
@@ -61,6 +67,12 @@ class TrainingSettings(DataSource):
     """Part of the channels that the operation moves at the start, in each direction."""
     dropout: float | None = None
     """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
+
+
+@dataclass(frozen=True)
+class OptimizationSettings:
+    """Epochs, batches, optimizer and regularization."""
+
     epochs: int = 30
     """Passes over the training videos."""
     batch_size: int = 8
@@ -100,6 +112,12 @@ class TrainingSettings(DataSource):
     """Alpha of cutmix; 0 is off."""
     ema: float = 0.0
     """Decay of an average of the weights, which is scored and saved, such as 0.999; 0 is off."""
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Mirroring and cropping."""
+
     flip: bool = True
     """Mirror half of the clips; labels that say left and right are exchanged with them."""
     flip_pairs: str | list[list[str]] = "auto"
@@ -108,10 +126,22 @@ class TrainingSettings(DataSource):
     crop_scales: list[float] | None = None
     """Sides of the random crops, as parts of the frame's short side, in falling order; default
     [1,0.875,0.75,0.66], as published."""
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """Validation."""
+
     val_fraction: float = 0.2
     """Part of every class that is held out where the data has no val/ of its own."""
     protocol: str = "1x1"
     """Views that validation scores: clips x crops, such as 1x1 or 2x3."""
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """Devices, processes, checkpoints and logs."""
+
     seed: int = 0
     """Seed of all chance."""
     workers: int | None = None
@@ -133,6 +163,19 @@ class TrainingSettings(DataSource):
     """Weights & Biases project to log to as well."""
     resume: bool = False
     """Continue the run in the folder `out` exactly where it stopped."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings(
+    ExecutionSettings,
+    ValidationSettings,
+    AugmentationSettings,
+    OptimizationSettings,
+    ModelSettings,
+    RunSettings,
+    DataSource,
+):
+    """Settings of a training run; `--help` has a group for each of the classes, last one first."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
