@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
 
 
@@ -125,9 +126,6 @@ def _write_subtitles(timeline: Timeline, path: Path) -> None:
 
 
 def _write_video(timeline: Timeline, path: Path) -> None:
-    # The only one that draws letters, with a font of matplotlib
-    from mixtconv.inference.labelled_video import write_labelled_video  # noqa: PLC0415
-
     captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
     write_labelled_video(timeline.source, path, captions)
 
