@@ -14,13 +14,13 @@ from PIL import Image
 from mixtconv.cli.main import main
 from mixtconv.inference.labelled_video import draw_caption
 from mixtconv.inference.predicting import Prediction
-from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import (
     WindowPrediction,
     predict_windows,
     shown_segments,
     window_logits,
 )
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.video import windows as window_views_module
 from mixtconv.video.windows import WindowPlan

@@ -13,7 +13,7 @@ from huggingface_hub import ModelHubMixin, hub_mixin
 from huggingface_hub.utils import RepositoryNotFoundError, RevisionNotFoundError
 
 from mixtconv.cli.main import main
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import VideoClassifier, create_model, load_model, location, save_model, sharing
 from mixtconv.models.model_card import make_model_card
 from mixtconv.training.initial_weights import make_initial_model

@@ -15,7 +15,8 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName, as_program
-from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine, open_engine
+from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.device import resolve_device
 
 ROUNDS = 24

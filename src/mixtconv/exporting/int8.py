@@ -27,8 +27,8 @@ from mixtconv.inference.engines.base import (
     Description,
     Engine,
     import_engine,
-    open_engine,
 )
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
 from mixtconv.video.pictures import UnreadableVideoError
