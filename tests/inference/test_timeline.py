@@ -182,8 +182,8 @@ def test_a_caption_is_drawn_at_the_bottom_and_fits() -> None:
     drawn = draw_caption(picture, "a label that is much longer than the picture is wide, indeed")
     assert (drawn[:90] == 255).all() and (drawn[-1] < 120).all()
     assert (picture == 255).all()
-    wave, jump = (draw_caption(picture, text) for text in ("волна", "скачок"))
-    assert wave.shape == jump.shape and (wave != jump).any()  # letters, not boxes for missing ones
+    first, second = (draw_caption(picture, text) for text in ("жжжж", "щщщщ"))
+    assert (first != second).any()  # letters, not the same box for each
 
 
 @pytest.mark.parametrize(
