@@ -8,8 +8,8 @@ traffic; forward and backward count the five that are the least (clips and resul
 and its gradient). Sites are the inputs of the residual blocks, 224x224 pixels.
 
 Each candidate is a CUDA graph that works through several sets of clips, together larger than the L2
-cache four times over, and writes every result to memory of its own: neither Python nor the cache is
-measured. The candidates take turns; figures are medians over the rounds.
+cache four times over, and writes every result to separate memory, so that neither Python nor the
+cache is measured. The candidates take turns; figures are medians over the rounds.
 
 Baseline: the published formulation, a 3D convolution a group of channels over a permuted clip.
 """
@@ -28,10 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.benchmarks.baselines import PublishedMixTConv
+from mixtconv.benchmarks.model import channels_last_clips
+from mixtconv.benchmarks.operation import site_shapes
 from mixtconv.ops import MixTConv
 from mixtconv.ops.filter import kernel_in_use
 
-SITES = {(64, 56): 1, (256, 56): 3, (512, 28): 4, (1024, 14): 6, (2048, 7): 2}  # (C, H): blocks
+BACKBONE = "resnet50"
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 LAYOUTS = ("contiguous", "channels-last")
 TENSORS = {"copy": 2, "forward": 2, "forward and backward": 5}
@@ -42,9 +44,7 @@ Step = Callable[[Tensor, Tensor], Any]
 
 def clips(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Tensor:
     x = torch.randn(shape, device="cuda", dtype=dtype)
-    if layout == "channels-last":
-        x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-    return x
+    return channels_last_clips(x) if layout == "channels-last" else x
 
 
 def forward(module: nn.Module) -> Step:
@@ -64,7 +64,7 @@ def forward_and_backward(module: nn.Module) -> Step:
 
 
 def graph(step: Step, sets: list[tuple[Tensor, Tensor]]) -> tuple[torch.cuda.CUDAGraph, list[Any]]:
-    """A CUDA graph of the step on every set, and its results, each in memory of its own."""
+    """A CUDA graph of the step on every set, and its results, each in separate memory."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -113,7 +113,7 @@ def measure_site(
             time = milliseconds(recorded.replay)
             if round_ >= 3:  # the first ones warm up
                 times[name].append(time / num_sets)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(samples) for name, samples in times.items()}
 
 
 def figures(times: dict[str, float], num_bytes: float) -> dict[str, Any]:
@@ -142,31 +142,32 @@ def line(row: dict[str, Any]) -> str:
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One row a site, and one for all sixteen together."""
+    """One row for each site, and one for all together."""
+    sites = site_shapes(BACKBONE, image_size=224)
     for dtype_name in options.dtypes:
         dtype = DTYPES[dtype_name]
         for layout in options.layouts:
             total: dict[str, float] = {}
             total_bytes = 0.0
-            for (channels, side), blocks in SITES.items():
-                shape = (options.clips, options.frames, channels, side, side)
+            for site in sites:
+                shape = (options.clips, options.frames, site.channels, site.height, site.width)
                 times = measure_site(shape, dtype, layout, options.rounds)
                 num_bytes = math.prod(shape) * dtype.itemsize
                 yield {
                     "precision": dtype_name,
                     "layout": layout,
-                    "site": f"{channels}x{side}x{side}",
-                    "blocks": blocks,
+                    "site": f"{site.channels}x{site.height}x{site.width}",
+                    "blocks": site.count,
                     **figures(times, num_bytes),
                 }
-                total_bytes += blocks * num_bytes
-                total = {name: total.get(name, 0) + blocks * times[name] for name in times}
+                total_bytes += site.count * num_bytes
+                total = {name: total.get(name, 0) + site.count * times[name] for name in times}
                 torch.cuda.empty_cache()
             yield {
                 "precision": dtype_name,
                 "layout": layout,
                 "site": "all",
-                "blocks": sum(SITES.values()),
+                "blocks": sum(site.count for site in sites),
                 **figures(total, total_bytes),
             }
 

@@ -1,10 +1,10 @@
-"""What the keyframe distance of prepared videos costs and saves.
+"""Cost and gain of the keyframe distance of prepared videos.
 
     python benchmarks/keyframe_distance.py VIDEO [--rounds 16]
 
-The video is prepared at several distances; from each file, and from the video itself, eight frames
-are read at random places, spread over the video and from a dense window. All are interleaved;
-printed is the processor time of a clip, its median, and the size of the file.
+The video is prepared at several distances; from each file, and from the video itself, clips of
+eight frames are read at random positions, spread over the video and dense. All are interleaved; the
+median processor time of a clip and the size of the file are printed.
 """
 
 import argparse

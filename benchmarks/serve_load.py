@@ -3,9 +3,9 @@
     python benchmarks/serve_load.py MODEL VIDEO
 
 Two services run side by side, one that batches across clients and one that does not. In every round
-each number of clients asks one and then the other, in turn, so that what slows the machine falls on
-both; a ratio is taken inside each round before the median. Every client sends its next request when
-it has the answer to the last. Clients and both services share the processors of this machine.
+each number of clients loads one and then the other, so that a slow phase of the machine affects
+both; a ratio is taken inside each round before the median. Every client sends its next request as
+soon as it has the answer. Clients and both services share the processors of this machine.
 """
 
 import argparse
@@ -29,19 +29,19 @@ MODES = {
 
 @dataclass
 class Service:
-    """A service that runs."""
+    """A running service."""
 
     name: str
     process: subprocess.Popen
     address: str
 
     def gauge(self, name: str) -> float:
-        """A figure of its metrics."""
+        """The value of one of its metrics."""
         text = httpx.get(f"{self.address}/metrics", timeout=60).text
         return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
 
     def state(self) -> dict[str, float]:
-        """What the process holds."""
+        """Memory and open files of the process."""
         return {
             "memory_mb": self.gauge("process_resident_memory_bytes") / 1e6,
             "descriptors": self.gauge("process_open_fds"),
@@ -50,7 +50,7 @@ class Service:
 
 @dataclass
 class Measured:
-    """What one service did for one number of clients."""
+    """Measurements of one service with one number of clients."""
 
     seconds: list[float] = field(default_factory=list)
     """Latencies, over all rounds."""
@@ -66,13 +66,13 @@ def start(name: str, model: str, workers: int) -> Service:
     command += [*MODES[name], "--workers", str(workers), "--max-requests", "256"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
-        if found := re.search(r"serving at (http://\S+)", line):
-            return Service(name, process, found[1])
+        if match := re.search(r"serving at (http://\S+)", line):
+            return Service(name, process, match[1])
     raise SystemExit(f"the service did not start: {' '.join(command)}")
 
 
 async def load(service: Service, video: bytes, clients: int, seconds: float, to: Measured) -> None:
-    """Let clients ask for so long, and note what they got."""
+    """Run clients for so many seconds and record their answers."""
     end = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=clients)
 
@@ -94,7 +94,7 @@ async def load(service: Service, video: bytes, clients: int, seconds: float, to:
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
-    """Milliseconds that so many of a hundred requests took at most."""
+    """Percentiles of the latency in milliseconds."""
     cuts = quantiles(seconds, n=100, method="inclusive")
     return {f"p{p}_ms": round(1000 * cuts[p - 1], 1) for p in (50, 95, 99)}
 
@@ -108,16 +108,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--workers", type=int, default=1, help="decoders of each service")
     parser.add_argument("--format", choices=["table", "json"], default="table")
-    asked = parser.parse_args()
+    options = parser.parse_args()
 
-    services = [start(name, asked.model, asked.workers) for name in MODES]
+    services = [start(name, options.model, options.workers) for name in MODES]
     try:
-        report = measure(services, asked)
+        report = measure(services, options)
     finally:
         for service in services:
             service.process.terminate()
             service.process.wait()
-    if asked.format == "json":
+    if options.format == "json":
         print(json.dumps(report, indent=2))
         return
     columns = ("clients", "service", "requests_a_second", "p50_ms", "p95_ms", "p99_ms", "times")
@@ -128,23 +128,23 @@ def main() -> None:
         print(f"{name}: {states['before']} before, {states['after']} after")
 
 
-def measure(services: list[Service], asked: argparse.Namespace) -> dict:
-    """All rounds, as plain values."""
-    video = asked.video.read_bytes()
-    results = {(n, s.name): Measured() for n in asked.clients for s in services}
-    for service in services:  # what is allocated once
-        asyncio.run(load(service, video, max(asked.clients), 1, Measured()))
+def measure(services: list[Service], options: argparse.Namespace) -> dict:
+    """Measure all rounds; plain values."""
+    video = options.video.read_bytes()
+    results = {(n, s.name): Measured() for n in options.clients for s in services}
+    for service in services:  # warm up: allocations that happen once
+        asyncio.run(load(service, video, max(options.clients), 1, Measured()))
     before = {service.name: service.state() for service in services}
-    for number in range(asked.rounds):
-        for clients in asked.clients:
+    for number in range(options.rounds):
+        for clients in options.clients:
             for service in services if number % 2 == 0 else services[::-1]:
                 result = results[clients, service.name]
-                asyncio.run(load(service, video, clients, asked.seconds, result))
+                asyncio.run(load(service, video, clients, options.seconds, result))
     time.sleep(1)
     rows = []
     for (clients, name), result in results.items():
         others = results[clients, "unbatched"].rates
-        ratios = [own / other for own, other in zip(result.rates, others, strict=True)]
+        ratios = [mine / theirs for mine, theirs in zip(result.rates, others, strict=True)]
         rows.append(
             {
                 "clients": clients,

@@ -1,4 +1,4 @@
-"""What training on all of a large dataset takes: bytes, cores that read, hours.
+"""Cost of training on a large dataset: bytes, cores for reading, hours.
 
     python benchmarks/sizing.py something_v2
     python benchmarks/sizing.py kinetics400 --video a.mp4 b.mp4 --clips-per-second 300 --gpus 8
@@ -6,8 +6,8 @@
 Measured on this machine, as processor time of one core: reading a training clip (decoding,
 cropping, resizing) from the original, from what `mixtconv prepare` makes of it, and from a folder
 of JPEGs; and preparing a video. All else is multiplication by the numbers of the dataset. Give some
-of its videos where you have them: those made here without have its size, length and codec, but a
-scene of their own, with more noise than most.
+of its videos if you have them: by default one is rendered in its size, length and codec, with more
+noise than most.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from mixtconv.video.reader import iterate_frames
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a dataset before having it."""
+    """Published figures of a dataset."""
 
     train: int
     """Training videos."""
@@ -49,7 +49,7 @@ class Dataset:
     """Codec of its videos, or folders of JPEGs."""
     width: int
     height: int
-    """Pixels of a usual video."""
+    """Pixels of a typical video."""
     frames_per_second: int
     num_frames: int
     """Frames of a video of mean length."""
@@ -64,7 +64,7 @@ DATASETS = {
 
 @dataclass(frozen=True)
 class Form:
-    """How videos are kept, and what they cost."""
+    """A form of storing videos, and its cost."""
 
     name: str
     bytes_a_video: float
@@ -129,7 +129,7 @@ def measure(
         seconds.append(time.process_time() - start)
         frames = list(iterate_frames(prepared[-1]))
         pictures.append(as_pictures(folder / f"pictures{number}", frames))
-    time.sleep(SETTLED_SECONDS)  # until then packet tables are not kept
+    time.sleep(SETTLED_SECONDS)  # before that packet tables are not cached
     files = {"original": list(originals), "prepared": prepared, "JPEG folder": pictures}
     timings = interleave(
         {name: reader(paths, num_frames) for name, paths in files.items()},
@@ -152,7 +152,7 @@ CLIPS = 8
 
 
 def reader(paths: Sequence[Path], num_frames: int) -> Callable[[], None]:
-    """Reads training clips as a worker of the loader does, other ones every time."""
+    """Reads training clips as a worker of the loader does, different ones every time."""
     spec = ModelSpec("mstnet_resnet50", ("a",), num_frames=num_frames, image_size=224)
     clips = TrainingClips([VideoSample(path, 0) for path in paths], spec)
     keys = (SampleKey(n // len(paths), n % len(paths)) for n in range(10**9))

@@ -2,10 +2,10 @@
 
     python benchmarks/stream_difference.py [--frames 1000] [--image-size 96] [--video VIDEO]
 
-The frames of a video, again from its start where it is too short, pass causal recognizers with
-random weights twice: one by one as a stream, ready for inference, and all together as one clip
-through the plain model, which has no state. Printed is the largest difference of a frame's logits
-over all frames, in itself and as part of the largest logit.
+The frames of a video, repeated if it is too short, pass causal recognizers with random weights
+twice: one by one as a stream, optimised for inference, and all together as one clip through the
+plain model, which has no state. The largest difference of a frame's logits over all frames is
+printed, absolute and as a fraction of the largest logit.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BACKBONES = ("resnet18", "resnet50", "mobilenetv2_100")
 
 
 def frames_of(video: Path, size: int) -> Iterator[Tensor]:
-    """uint8 (1, 3, S, S), without end."""
+    """uint8 (1, 3, S, S), repeated without end."""
     while True:
         for picture in iterate_frames(video):
             yield center_crop(as_frames(picture[None]), size)[0]
@@ -36,7 +36,7 @@ def frames_of(video: Path, size: int) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def largest_difference(backbone: str, pictures: Tensor) -> tuple[float, float]:
-    """Of pictures uint8 (T, 3, S, S): the largest difference, and the largest logit."""
+    """Largest difference and largest logit for pictures uint8 (T, 3, S, S)."""
     torch.manual_seed(0)
     model = mixtconv.create_model(
         f"mstnet_{backbone}",
@@ -60,8 +60,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         video = options.video or write_sample_video(Path(folder, "sample.mp4"))
-        taken = itertools.islice(frames_of(video, options.image_size), options.frames)
-        pictures = torch.cat(list(taken))  # (T, 3, S, S)
+        frames = itertools.islice(frames_of(video, options.image_size), options.frames)
+        pictures = torch.cat(list(frames))  # (T, 3, S, S)
     print(f"{'backbone':18} {'difference':>12} {'of the largest logit':>22}")
     for backbone in BACKBONES:
         difference, largest = largest_difference(backbone, pictures)

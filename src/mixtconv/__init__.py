@@ -13,8 +13,7 @@ from mixtconv._version import __version__
 if TYPE_CHECKING:
     from mixtconv.exporting.export import export_model
     from mixtconv.inference.loading import load_recognizer
-    from mixtconv.inference.recognizer import Recognizer
-    from mixtconv.inference.streaming import StreamingRecognizer
+    from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
     from mixtconv.models import (
         create_model,
         detect_boxes,
@@ -41,8 +40,8 @@ _HOMES = {
     "load_recognizer": "mixtconv.inference.loading",
     "optimize_for_inference": "mixtconv.models",
     "save_model": "mixtconv.models",
-    "Recognizer": "mixtconv.inference.recognizer",
-    "StreamingRecognizer": "mixtconv.inference.streaming",
+    "Recognizer": "mixtconv.inference.torch_recognizers",
+    "StreamingRecognizer": "mixtconv.inference.torch_recognizers",
 }
 
 __all__ = [

@@ -11,6 +11,8 @@ from mixtconv.benchmarks import timing
 from mixtconv.benchmarks.timing import (
     Comparison,
     Timing,
+    compare_in_groups,
+    grouped_name,
     interleave,
     running_order,
 )
@@ -158,3 +160,24 @@ def test_json_has_medians_and_a_ratio_to_every_reference():
         "ratios": {"b": 0.5, "c": 0.25},
     }
     assert comparison.to_dict()["notes"] == ["quiet"]
+
+
+def test_a_ratio_of_a_group_is_to_its_first_candidate_and_to_one_for_all_groups():
+    groups = {"eager": ["TSN", "MSTNet"], "optimised": ["TSN", "TSM", "MSTNet"]}
+    seconds = {
+        grouped_name(name, group): float(number)
+        for number, (group, name) in enumerate(
+            ((group, name) for group, names in groups.items() for name in names), start=3
+        )
+    }
+    reference = grouped_name("MSTNet", "eager")
+    timings = [Timing(name, (taken,)) for name, taken in seconds.items()]
+    comparisons = compare_in_groups(timings, groups, task="running", reference=reference)
+    for (group, names), comparison in zip(groups.items(), comparisons, strict=True):
+        assert group in comparison.title
+        first, *_ = members = [grouped_name(name, group) for name in names]
+        rows = {row["name"]: row["ratios"] for row in comparison.to_dict()["candidates"]}
+        assert set(rows) == {*members, reference}
+        for name, ratios in rows.items():
+            expected = {other: seconds[name] / seconds[other] for other in (first, reference)}
+            assert ratios == pytest.approx(expected)

@@ -21,7 +21,7 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 
 SOURCE = ScoreSource("m.safetensors", "rgb", "clips", "1x1", "1x1: 1 clip of 8 frames")

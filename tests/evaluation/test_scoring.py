@@ -12,7 +12,7 @@ from mixtconv.data.labels import choose_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scores_file import load_scores
 from mixtconv.evaluation.scoring import model_mirroring, score_videos, view_logits
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import VideoClassifier, create_model, load_model, save_model
 
 CLASSES = ("jump", "turn_left", "sit", "turn_right", "pull_left")

@@ -17,9 +17,8 @@ from mixtconv.cli.main import main
 from mixtconv.exporting.export import export_model
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.inference.recognizer import Recognizer
-from mixtconv.inference.streaming import StreamingRecognizer
 from mixtconv.inference.timeline import window_logits
+from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
 from mixtconv.models import VideoClassifier, create_model, save_model
 from mixtconv.video.windows import WindowPlan
 
@@ -110,7 +109,7 @@ def test_streams_begin_and_end_by_themselves(name: str, folder: Path, media) -> 
 
 BLOCKED = """
 import sys
-for name in ("torch", "torchvision", "timm", "lightning", {other!r}):
+for name in ("torch", "torchvision", "timm", "lightning", "matplotlib", {other!r}):
     sys.modules[name] = None
 from mixtconv.cli.main import main
 sys.exit(main({words!r}))
@@ -135,11 +134,12 @@ def test_the_commands_need_no_torch_and_no_other_engine(
     assert status == 0
     best = Recognizer(folder / "model.safetensors", device="cpu").predict(clip)[0]
     assert result["predictions"][0]["label"] == best.label
-    words = ["predict", model, clip, "--window", "10f", "--out", str(tmp_path / "t.srt")]
+    outputs = [tmp_path / "t.srt", tmp_path / "t.mp4"]  # without matplotlib, in Pillow's own font
+    words = ["predict", model, clip, "--window", "10f", "--out", ",".join(map(str, outputs))]
     status, printed = _without_torch([*words, "--format", "json"], other)
     [timeline] = json.loads(printed)
     assert (status, len(timeline["windows"])) == (0, 4)
-    assert (tmp_path / "t.srt").is_file()
+    assert all(path.is_file() for path in outputs)
     words = ["stream", str(folder / f"stream.{suffix}"), clip, "--format", "json"]
     status, printed = _without_torch(words, other)
     assert status == 0
@@ -152,6 +152,8 @@ def test_the_commands_need_no_torch_and_no_other_engine(
     ("name", "flags", "reason"),
     [
         ("model.onnx", ["--protocol", "2x3"], "protocol 2x3 needs the model file"),
+        ("model.onnx", ["--protocol", "tsm-2x3"], "protocol 2x3 needs the model file"),
+        ("model.onnx", ["--protocol", "nonsense"], "one of tsn-25x10, tsm-1x1, tsm-1x10"),
         ("model.onnx", ["--device", "cuda"], "runs on the CPU; leave --device out"),
         ("model.onnx", ["--precision", "bf16"], "leave --precision out"),
         ("stream.onnx", [], "run it with mixtconv stream"),
@@ -189,9 +191,13 @@ def test_what_cannot_be_run_ends_with_2_and_one_line(
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("classes", ["wave", "jump"], "its network gives logits of (3,), said is (2,)"),
-        ("num_frames", 5, "its network takes video of (4, 3, 32, 32), said is (5, 3, 32, 32)"),
-        ("image_size", 64, "its network takes video of (4, 3, 32, 32), said is (4, 3, 64, 64)"),
+        ("classes", ["wave", "jump"], "its network gives logits of (3,), described is (2,)"),
+        ("num_frames", 5, "its network takes video of (4, 3, 32, 32), described is (5, 3, 32, 32)"),
+        (
+            "image_size",
+            64,
+            "its network takes video of (4, 3, 32, 32), described is (4, 3, 64, 64)",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", ["onnx", "xml", "pt2"])

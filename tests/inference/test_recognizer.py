@@ -10,7 +10,8 @@ from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import score_videos
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.collection import predict_collection
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 
 
@@ -67,10 +68,16 @@ def test_labels_are_ranked_and_scores_are_probabilities(
 def test_many_videos_are_named_by_folders_and_patterns(
     model_path: Path, tiny_dataset: Path
 ) -> None:
+    done: list[tuple[int, int]] = []
+    by_pattern = predict_collection(
+        model_path,
+        [str(tiny_dataset / "val" / "*" / "*.mp4")],
+        progress=lambda number, total: done.append((number, total)),
+    )
+    assert done == [(number, 4) for number in range(1, 5)]
+    assert predict_collection(model_path, [tiny_dataset / "val"]) == by_pattern
     recognizer = Recognizer(model_path)
-    by_pattern = list(recognizer.predict_many([str(tiny_dataset / "val" / "*" / "*.mp4")]))
-    assert len(by_pattern) == 4
-    assert list(recognizer.predict_many([tiny_dataset / "val"])) == by_pattern
+    assert by_pattern == [recognizer.try_predict(item.source) for item in by_pattern]
 
 
 def test_the_command_prints_json_for_files_folders_and_patterns(

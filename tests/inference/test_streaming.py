@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mixtconv
-from mixtconv.inference.streaming import StreamingRecognizer
 from mixtconv.inference.streams import recognize_stream, sampling_note
+from mixtconv.inference.torch_recognizers import StreamingRecognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.spec import ModelSpec

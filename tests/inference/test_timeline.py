@@ -14,13 +14,13 @@ from PIL import Image
 from mixtconv.cli.main import main
 from mixtconv.inference.labelled_video import draw_caption
 from mixtconv.inference.predicting import Prediction
-from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import (
     WindowPrediction,
     predict_windows,
     shown_segments,
     window_logits,
 )
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.video import windows as window_views_module
 from mixtconv.video.windows import WindowPlan
@@ -182,6 +182,8 @@ def test_a_caption_is_drawn_at_the_bottom_and_fits() -> None:
     drawn = draw_caption(picture, "a label that is much longer than the picture is wide, indeed")
     assert (drawn[:90] == 255).all() and (drawn[-1] < 120).all()
     assert (picture == 255).all()
+    first, second = (draw_caption(picture, text) for text in ("жжжж", "щщщщ"))
+    assert (first != second).any()  # letters, not the same box for each
 
 
 @pytest.mark.parametrize(

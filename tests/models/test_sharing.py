@@ -14,7 +14,7 @@ from huggingface_hub import ModelHubMixin, hub_mixin
 from huggingface_hub.utils import RepositoryNotFoundError, RevisionNotFoundError
 
 from mixtconv.cli.main import main
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import (
     ModelSpec,
     VideoClassifier,

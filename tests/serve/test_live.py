@@ -13,7 +13,7 @@ import torch
 import websocket
 from starlette.websockets import WebSocketDisconnect
 
-from mixtconv.inference.streaming import StreamingRecognizer
+from mixtconv.inference.torch_recognizers import StreamingRecognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.serve.live import LARGEST_SIDE, read_frame, refuse
 from mixtconv.serve.service import open_service

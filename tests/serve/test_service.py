@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from mixtconv.inference.engine_recognizers import EngineRecognizer
-from mixtconv.inference.recognizer import Recognizer
 from mixtconv.inference.timeline import predict_windows
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.serve import requests as uploads
 from mixtconv.serve import server as slow_headers

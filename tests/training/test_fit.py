@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import evaluate_model
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata, save_model
 from mixtconv.training import fit
 from mixtconv.training.fit import train

@@ -10,7 +10,7 @@ import torch
 from mixtconv.cli.main import main
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, save_model
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import make_initial_model

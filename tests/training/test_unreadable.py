@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.training import fit
 from mixtconv.training.fit import check_videos, train
 from mixtconv.training.settings import TrainingSettings

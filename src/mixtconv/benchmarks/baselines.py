@@ -1,6 +1,6 @@
-"""What the operations are compared with: other ways to compute the same, written from the papers.
+"""Other formulations of the operations to compare with, written from the papers.
 
-Each is the plain way to write it in torch, and gives the same numbers as mixtconv's own.
+Each is straightforward PyTorch and gives the same results as mixtconv's operation.
 
 - `PublishedMixTConv`: the formulation of the published code of "MixTConv" (arXiv 2001.06769), a
   depthwise 3D convolution (K, 1, 1) a group over a permuted clip.
@@ -22,9 +22,9 @@ class PublishedMixTConv(nn.Module):
 
     Args:
         channels: C.
-        kernel_sizes: one a group of channels; starts from the weights that `MixTConv` starts from.
+        kernel_sizes: one for each group of channels; initialized as `MixTConv` is.
         copies: whether permuted clips are made contiguous before and after the convolutions, as
-            published; the convolutions take them without, and are then faster.
+            published; without, they are faster.
 
     >>> PublishedMixTConv(64)(torch.zeros(2, 8, 64, 7, 7)).shape
     torch.Size([2, 8, 64, 7, 7])

@@ -1,4 +1,4 @@
-"""One benchmark by name, with what it was measured on."""
+"""`mixtconv bench SUBJECT`: runs one benchmark and says what it was measured on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.memory import MemoryComparison
-from mixtconv.benchmarks.model import bench_model
+from mixtconv.benchmarks.model import bench_model, bench_stream
 from mixtconv.benchmarks.operation import bench_operation
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.stream import bench_stream
 from mixtconv.benchmarks.timing import Comparison
 from mixtconv.benchmarks.training_step import bench_training_step
 from mixtconv.models.device import resolve_device
@@ -26,16 +25,16 @@ class Measured:
     """The figures of one benchmark."""
 
     times: tuple[Comparison, ...]
-    """What the candidates took."""
+    """Times of the candidates."""
     memory: tuple[MemoryComparison, ...] = ()
-    """What they needed at most."""
+    """Their peak memory."""
     details: tuple[Comparison, ...] = ()
-    """The parts that the times were put together from."""
+    """Parts that the times are sums of."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """The figures of one benchmark and what they were measured on."""
+class BenchmarkReport:
+    """The figures of one benchmark, and the machine they were measured on."""
 
     subject: str
     environment: Environment
@@ -60,19 +59,19 @@ def run_benchmark(
     rounds: int | None = None,
     num_threads: int | None = None,
     progress: Progress | None = None,
-) -> Report:
-    """Measure one subject beside what it is compared with.
+) -> BenchmarkReport:
+    """Measure one subject and its baselines, in turn in one process.
 
     Args:
         subject: one of `BENCHMARKS`.
         workload: network, clips, device and precision.
-        rounds: how often each candidate runs; by default as often as fits into minutes.
+        rounds: times that each candidate runs; by default as many as take a few minutes.
         num_threads: threads of torch's CPU operations; by default as many as torch takes.
-        progress: called with the parts done and all of them.
+        progress: called with the number of parts done and the total.
 
     Raises:
-        ValueError: an unknown subject, fewer than 1 round or thread, and what the benchmark itself
-            cannot use.
+        ValueError: an unknown subject, fewer than 1 round or thread, or a workload that the
+            benchmark refuses.
     """
     if subject not in BENCHMARKS:
         raise unknown_name("subject", subject, BENCHMARKS)
@@ -82,7 +81,7 @@ def run_benchmark(
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     environment = describe_environment(resolve_device(workload.device))
-    return Report(subject, environment, BENCHMARKS[subject](workload, rounds, progress))
+    return BenchmarkReport(subject, environment, BENCHMARKS[subject](workload, rounds, progress))
 
 
 def _op(workload: Workload, rounds: int | None, progress: Progress | None) -> Measured:
@@ -120,4 +119,4 @@ BENCHMARKS: dict[str, Callable[[Workload, int | None, Progress | None], Measured
     "stream": _stream,
     "export": _export,
 }
-"""Subject -> what measures it."""
+"""Subject -> benchmark."""

@@ -1,4 +1,4 @@
-"""What a figure was measured on: without it a time means nothing."""
+"""The machine and the software that a figure was measured on; without them a time means nothing."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ class Environment:
     cores: int
     """Cores that this process may use."""
     load: float | None
-    """Processes that wanted to run in the last minute, this one among them; None if unknown."""
+    """Average number of runnable processes in the last minute, with this one; None if unknown."""
     device: str
     """Where the networks ran: the CPU, or the name of the GPU."""
     threads: int
@@ -65,7 +65,7 @@ def describe_environment(device: torch.device) -> Environment:
 
 
 def _processor() -> str:
-    """The CPU's name, which Python itself knows on some systems only."""
+    """The CPU's name; `platform` does not know it on Linux."""
     table = Path("/proc/cpuinfo")
     for line in table.read_text().splitlines() if table.exists() else ():
         key, _, value = line.partition(":")

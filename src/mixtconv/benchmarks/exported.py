@@ -1,4 +1,4 @@
-"""Speed of exported models in their engines, each beside TSN exported alike."""
+"""Speed of exported models in their engines, each beside TSN exported in the same way."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,20 +8,20 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-import mixtconv
 from mixtconv._types import Progress
-from mixtconv.benchmarks.model import NUM_CLASSES
+from mixtconv.benchmarks.model import create_recognizer
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName, as_program
-from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine, open_engine
+from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.device import resolve_device
 
 ROUNDS = 24
 
 ENGINES: dict[TargetName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
-"""Engines that are measured, with their names."""
+"""Measured targets of `mixtconv export` -> names of their engines."""
 
 FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
 
@@ -37,7 +37,7 @@ def bench_export(
     """Time exported models of whole clips and of streams, against TSN's.
 
     Args:
-        workload: backbone, clips (`batch_size`, which are streams as well).
+        workload: backbone, clips (`batch_size` is also the number of streams).
         rounds: `ROUNDS` by default.
         progress: called after every round.
 
@@ -82,13 +82,8 @@ def _candidates(
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     form = TARGETS[target]
     for family, name in FAMILIES.items():
-        model = mixtconv.create_model(
-            f"{family}_{workload.backbone}",
-            NUM_CLASSES,
-            num_frames=workload.num_frames,
-            image_size=workload.image_size,
-            causal=streaming and family != "tsn",
-        ).eval()
+        causal = streaming and family != "tsn"
+        model = create_recognizer(family, workload, causal=causal).eval()
         portable = (
             streaming_network(model) if streaming else clip_network(model, layout=form.layout)
         )

@@ -1,14 +1,13 @@
-"""A video to measure reading with: a camera that pans and zooms over a scene in which things move.
-
-Kinetics as it is commonly kept has 10 seconds of 340x256 in H.264 by x264's default settings, with
-keyframes up to 250 frames apart. Size and settings are the same here, and the number of bytes is
-like that of a natural clip, since detail falls with its frequency as it does in nature.
-
-Speed of reading clips: from raw files, from prepared ones, and by decoding in order.
+"""Speed of reading clips: from raw files, from prepared ones, and by decoding in order.
 
 Decoding in order is the baseline: from the start of the file to the last frame of the clip, keeping
-the frames asked for, as whoever has no list of the file's packets must do. It is written here, on
-the same FFmpeg, with one thread and with as many as FFmpeg takes.
+the requested frames, which is necessary without a table of the file's packets. It is written here,
+on the same FFmpeg, with one thread and with FFmpeg's default.
+
+`write_sample_video` renders the video to read: a camera pans and zooms over a scene with moving
+objects. As usual for Kinetics it has 10 seconds of 340x256 in H.264 with x264's default settings,
+so keyframes up to 250 frames apart. Its size in bytes is that of a natural clip, since the strength
+of detail falls with frequency as in nature.
 """
 
 import os
@@ -43,12 +42,12 @@ WIDTH, HEIGHT = 340, 256
 FRAMES_PER_SECOND = 30
 
 _SCENE = 640
-_THINGS = (150, 110, 80, 60, 40)
+_OBJECT_SIZES = (150, 110, 80, 60, 40)
 _SENSOR_NOISE = 2.5
 
 
 def write_sample_video(path: Path, *, num_frames: int = 300) -> Path:
-    """Write the video, whose frames are always the same, and return its path."""
+    """Write the video, which is deterministic, and return its path."""
     import av  # noqa: PLC0415
 
     with av.open(str(path), "w") as container:
@@ -66,22 +65,22 @@ def _frames(num_frames: int) -> Iterator[npt.NDArray[np.uint8]]:
     """Frames, each (H, W, 3)."""
     rng = np.random.default_rng(0)
     scene = _texture(rng, _SCENE)
-    things = [_texture(rng, side) for side in _THINGS]
+    objects = [_texture(rng, side) for side in _OBJECT_SIZES]
     noise = rng.normal(0, _SENSOR_NOISE, (8, HEIGHT, WIDTH, 3))
     for number in range(num_frames):
         picture = scene.copy()
-        for index, thing in enumerate(things):
-            phase = 2 * np.pi * (number / 60 * (1 + index % 3) + index / len(things))
-            turned = thing.rotate(10 * index + 2 * number, Image.Resampling.BILINEAR)
-            place = 270 + 130 * np.cos(phase), 290 + 120 * np.sin(0.7 * phase)
-            picture.paste(turned, (int(place[0]), int(place[1])))
+        for index, moving in enumerate(objects):
+            phase = 2 * np.pi * (number / 60 * (1 + index % 3) + index / len(objects))
+            rotated = moving.rotate(10 * index + 2 * number, Image.Resampling.BILINEAR)
+            x, y = 270 + 130 * np.cos(phase), 290 + 120 * np.sin(0.7 * phase)
+            picture.paste(rotated, (int(x), int(y)))
         turn = 2 * np.pi * number / 100
         width = 380 + 40 * np.cos(turn)
         left, top = 130 + 40 * np.sin(turn), 170 + 40 * np.sin(1.7 * turn)
         box = (left, top, left + width, top + width * HEIGHT / WIDTH)
         view = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
-        seen = np.asarray(view) + noise[rng.integers(len(noise))]
-        yield seen.clip(0, 255).astype(np.uint8)
+        noisy = np.asarray(view) + noise[rng.integers(len(noise))]
+        yield noisy.clip(0, 255).astype(np.uint8)
 
 
 def _texture(rng: np.random.Generator, side: int) -> Image.Image:
@@ -98,11 +97,11 @@ def _texture(rng: np.random.Generator, side: int) -> Image.Image:
 ROUNDS = 14
 
 CLIPS_READ = 4
-"""Clips that a candidate reads one by one in a round, at other places every time."""
+"""Clips that a candidate reads in a round, at different random positions every time."""
 CLIPS_LOADED = 32
 """Clips of an epoch through the loader."""
 BATCH_SIZE = 8
-"""Clips of a batch, unless the workload says."""
+"""Clips of a batch, unless the workload sets them."""
 
 IN_ORDER, IN_ORDER_THREADED = "decoding in order", "decoding in order, frame threads"
 RAW, PREPARED = "raw file", "prepared file"
@@ -119,7 +118,7 @@ def bench_loader(
     rounds: int | None = None,
     progress: Progress | None = None,
 ) -> list[Comparison]:
-    """Time how long clips of a video take, one by one and through the loader.
+    """Time the reading of clips, one by one and through the loader.
 
     Args:
         workload: frames and size of a clip; clips of a batch, `BATCH_SIZE` by default.
@@ -134,7 +133,7 @@ def bench_loader(
         UnreadableVideoError: there is no such video, or it cannot be read.
     """
     if video is not None:
-        probe_video(video)  # so that an error names this file, not the copy
+        probe_video(video)  # so that an error names this file and not the copy
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw.mp4")
         if video is None:
@@ -145,7 +144,7 @@ def bench_loader(
         encode_video(raw, prepared, PreparedForm())
         notes = (f"raw: {_describe(raw)}; prepared: {_describe(prepared)}",)
         candidates = {**readers(raw, prepared, workload), **loaders(raw, prepared, workload)}
-        time.sleep(SETTLED_SECONDS)  # until then packet tables are not kept
+        time.sleep(SETTLED_SECONDS)  # before that packet tables are not cached
         timings = interleave(
             candidates, rounds=ROUNDS if rounds is None else rounds, progress=progress
         )
@@ -153,9 +152,9 @@ def bench_loader(
 
 
 def readers(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Callable[[], Tensor]]:
-    """What reads clips one by one, with one thread but for one candidate; all the same clips.
+    """Candidates that read the same clips one by one, with one thread where the name says no other.
 
-    A file that is read for the first time has its packets listed; then their list is known.
+    The first reading of a file makes its packet table, which later ones take from the cache.
     """
     files = {RAW_FIRST: raw, PREPARED_FIRST: prepared}
     copies = {
@@ -202,12 +201,12 @@ def _read(path: Path, choose: Callable[[int], Sequence[int]]) -> Tensor:
 
 
 def _read_first(path: Path, choose: Callable[[int], Sequence[int]]) -> Tensor:
-    os.utime(path)  # its packet table is not kept, as of any file just written
+    os.utime(path)  # a changed file has no cached packet table
     return _read(path, choose)
 
 
 def _read_several(read: ReadClip, path: Path, num_frames: int, rng: np.random.Generator) -> Tensor:
-    """Clips at random places, (N, T, 3, H, W)."""
+    """Clips at random positions, (N, T, 3, H, W)."""
     clips = [
         read(path, lambda length: random_clip(length, num_frames, rng)) for _ in range(CLIPS_READ)
     ]
@@ -215,7 +214,7 @@ def _read_several(read: ReadClip, path: Path, num_frames: int, rng: np.random.Ge
 
 
 def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Callable[[], int]]:
-    """What reads an epoch of training clips through worker processes, which stay."""
+    """Candidates that read an epoch of training clips through persistent worker processes."""
     spec = ModelSpec(
         "tsn_resnet50", ("a",), num_frames=workload.num_frames, image_size=workload.image_size
     )

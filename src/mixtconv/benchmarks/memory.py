@@ -1,13 +1,9 @@
-"""A measurement in a process of its own, with a C library that treats memory in a known way.
+"""Peak memory, measured in a new process with a known policy of the allocator.
 
-Left to itself, glibc keeps some freed memory and returns other to the system, by sizes that it
-learns as it runs. Large tensors are then mapped anew, page by page, every time they are made; and
-the peak of a process differs from run to run by a tenth.
-
-How much memory something needs at most, measured in a process of its own.
-
-In the process of the benchmark, memory that an earlier candidate gave back would be used again and
-not be seen.
+In the process of the benchmark memory freed by an earlier candidate would be reused and not be
+counted. By default glibc keeps some freed memory and returns some to the system, by thresholds that
+it adapts while running: large tensors may be mapped anew, page by page, every time, and the peak of
+a process varies by a tenth from run to run.
 """
 
 import multiprocessing
@@ -26,25 +22,25 @@ import torch
 Result = TypeVar("Result")
 
 GIVE_BACK_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_TRIM_THRESHOLD_": str(2**17)}
-"""Freed memory goes back to the system at once, so that what a process has is what it uses."""
+"""Freed memory is returned at once, so that the memory of a process is what it uses."""
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "MALLOC_TOP_PAD_": str(2**27),
 }
-"""Freed memory is kept and used again, without a page fault."""
+"""Freed memory is kept and reused without page faults."""
 
 
 def run_fresh(
     function: Callable[[], Result], *, environment: Mapping[str, str] | None = None
 ) -> Result:
-    """Call a function in a new process, with as many threads of torch as in this one.
+    """Call a function in a new process, with the same number of torch's threads.
 
     Args:
-        function: can be pickled, as its result can.
-        environment: variables that the process finds; glibc reads the above when it starts, other
-            C libraries do not know them.
+        function: picklable, as its result is.
+        environment: variables of the process, such as those above, which glibc reads at its start;
+            other C libraries ignore them.
 
     >>> from functools import partial
     >>> run_fresh(partial(os.getenv, "GREETING"), environment={"GREETING": "hello"})
@@ -65,7 +61,7 @@ def _call(function: Callable[[], Result], num_threads: int) -> Result:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that start in the meantime."""
+    """Environment variables for processes that start within the block."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -81,27 +77,27 @@ Prepare = Callable[[], Callable[[], object]]
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """The most that one candidate needed."""
+    """Peak memory of one candidate."""
 
     name: str
-    """The candidate."""
+    """Name of the candidate."""
     bytes: int
-    """On the CPU resident memory beyond that of the imports, on a GPU memory of tensors."""
+    """On the CPU resident memory beyond that of the imports; on a GPU memory of tensors."""
 
 
 @dataclass(frozen=True)
 class MemoryComparison:
-    """What candidates need at most, and the one that the others are compared with."""
+    """Peak memory of candidates, and the baseline of their ratios."""
 
     title: str
-    """What was done."""
+    """The task."""
     baseline: str
-    """Name of the candidate that ratios are against."""
+    """Candidate that the others are compared with."""
     peaks: tuple[PeakMemory, ...]
-    """One a candidate."""
+    """One for each candidate."""
 
     def ratio(self, peak: PeakMemory) -> float:
-        """How many times as much as the baseline."""
+        """Peak as a multiple of the baseline's."""
         baseline = next(other for other in self.peaks if other.name == self.baseline)
         return peak.bytes / baseline.bytes
 
@@ -118,12 +114,12 @@ class MemoryComparison:
 
 
 def peak_bytes(prepare: Prepare, *, device: torch.device, runs: int = 2) -> int:
-    """The most memory that preparing and running takes, in a new process.
+    """Peak memory of preparing and running, in a new process.
 
     Args:
-        prepare: makes what is run; can be pickled.
-        device: whose memory; of the CPU, everything that the process maps and touches.
-        runs: how often it runs: from the second on, an optimiser has its state.
+        prepare: returns the function to run; picklable.
+        device: whose memory is measured; for the CPU the resident memory of the process.
+        runs: number of runs; from the second on an optimizer has its state.
     """
     return run_fresh(partial(_peak, prepare, device, runs), environment=GIVE_BACK_MEMORY)
 
@@ -138,10 +134,9 @@ def _peak(prepare: Prepare, device: torch.device, runs: int) -> int:
 
 
 def _resident(device: torch.device) -> int:
-    """The most memory that this process has had.
+    """Peak resident memory of this process.
 
-    Linux tells a new process the peak of the one that started it as `ru_maxrss`; its own it finds
-    in /proc.
+    On Linux `ru_maxrss` of a new process starts at the peak of its parent; /proc has its own.
     """
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
@@ -156,5 +151,5 @@ def _resident(device: torch.device) -> int:
 _HIGH_WATER: dict[str, Callable[[torch.device], int]] = {
     "cpu": _resident,
     "cuda": torch.cuda.max_memory_allocated,
-    "mps": lambda device: torch.mps.driver_allocated_memory(),  # it keeps what it has had
+    "mps": lambda device: torch.mps.driver_allocated_memory(),  # it never shrinks
 }

@@ -1,34 +1,59 @@
-"""The recognizers that are compared, by name: TSN, and what temporal operations make of it.
+"""Speed of whole recognizers at inference: TSN, TSM and MSTNet on clips, and on streams.
 
-Speed of whole recognizers at inference: TSN, TSM and MSTNet, treated alike.
+`bench_model` times a batch of clips, the networks treated alike; `bench_stream` times one new frame
+of each stream, beside one frame of TSN and beside a whole clip for every frame.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import mixtconv
 from mixtconv._types import Progress
 from mixtconv.benchmarks.baselines import CopyingShift, PublishedMixTConv
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, compare_in_groups, grouped_name, interleave
-from mixtconv.models import VideoClassifier, create_model, insert_temporal
+from mixtconv.models import (
+    VideoClassifier,
+    create_model,
+    insert_temporal,
+    optimize_for_inference,
+)
 from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.ops import fold_time, unfold_time
 
 NUM_CLASSES = 174
 """Classes of Something-Something v2, on which the paper reports."""
 
 RECOGNIZERS: dict[str, Callable[[Workload], VideoClassifier]] = {
-    "TSN": lambda workload: _create("tsn", workload),
-    "TSM": lambda workload: _create("tsm", workload),
-    "TSM zero-filled": lambda workload: _with(lambda channels: CopyingShift(), workload),
-    "MSTNet": lambda workload: _create("mstnet", workload),
-    "MSTNet as published": lambda workload: _with(PublishedMixTConv, workload),
+    "TSN": lambda workload: create_recognizer("tsn", workload),
+    "TSM": lambda workload: create_recognizer("tsm", workload),
+    "TSM zero-filled": lambda workload: _tsn_with(lambda channels: CopyingShift(), workload),
+    "MSTNet": lambda workload: create_recognizer("mstnet", workload),
+    "MSTNet as published": lambda workload: _tsn_with(PublishedMixTConv, workload),
 }
-"""Name -> what makes it."""
+"""Name -> creates the recognizer."""
+
+
+def create_recognizer(family: str, workload: Workload, **options: Any) -> VideoClassifier:
+    """A recognizer with random weights for a workload; options are those of `create_model`."""
+    sizes = {"num_frames": workload.num_frames, "image_size": workload.image_size}
+    return create_model(f"{family}_{workload.backbone}", NUM_CLASSES, **(sizes | options))
+
+
+def _tsn_with(operation: Callable[[int], nn.Module], workload: Workload) -> VideoClassifier:
+    """TSN with an operation that has no name, inserted where the named ones are."""
+    model = create_recognizer("tsn", workload)
+    insert_temporal(
+        model.backbone,
+        operation,
+        num_frames=workload.num_frames,
+        image_size=workload.image_size,
+    )
+    return model
 
 
 def random_clips(workload: Workload, device: torch.device) -> Tensor:
@@ -44,33 +69,14 @@ def to_channels_last(model: VideoClassifier) -> VideoClassifier:
 
 
 def channels_last_clips(clips: Tensor) -> Tensor:
-    """The same clips (B, T, C, H, W) with the channels of a pixel side by side in memory."""
+    """The same clips (B, T, C, H, W) with the channels of a pixel adjacent in memory."""
     frames = fold_time(clips).contiguous(memory_format=torch.channels_last)  # (B * T, C, H, W)
     return unfold_time(frames, clips.shape[1])  # (B, T, C, H, W)
 
 
-def _create(family: str, workload: Workload) -> VideoClassifier:
-    return create_model(
-        f"{family}_{workload.backbone}",
-        NUM_CLASSES,
-        num_frames=workload.num_frames,
-        image_size=workload.image_size,
-    )
+# Clips
 
-
-def _with(operation: Callable[[int], nn.Module], workload: Workload) -> VideoClassifier:
-    """TSN with an operation that has no name, at the places that the named ones take."""
-    model = _create("tsn", workload)
-    insert_temporal(
-        model.backbone,
-        operation,
-        num_frames=workload.num_frames,
-        image_size=workload.image_size,
-    )
-    return model
-
-
-ROUNDS = 12
+MODEL_ROUNDS = 12
 
 NCHW, CHANNELS_LAST, OPTIMISED = "eager NCHW", "eager channels-last", "optimised"
 
@@ -83,7 +89,7 @@ CANDIDATES = {
 
 PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
-NOTE = (
+MODEL_NOTE = (
     "All treatments ran in the same rounds. Optimised is mixtconv.optimize_for_inference: batch "
     "normalisation folded, channels-last, and what the operation gains by it."
 )
@@ -96,7 +102,7 @@ def bench_model(
 
     Args:
         workload: backbone, clips, device and precision.
-        rounds: `ROUNDS` by default.
+        rounds: `MODEL_ROUNDS` by default.
         progress: called after every round.
 
     Returns:
@@ -105,7 +111,7 @@ def bench_model(
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
-            that cannot be had.
+            that is not available.
     """
     device = resolve_device(workload.device)
     clips = random_clips(workload, device)
@@ -117,7 +123,7 @@ def bench_model(
     with torch.inference_mode(), autocast(workload.precision, device):
         timings = interleave(
             candidates,
-            rounds=ROUNDS if rounds is None else rounds,
+            rounds=MODEL_ROUNDS if rounds is None else rounds,
             device=device,
             progress=progress,
         )
@@ -126,12 +132,12 @@ def bench_model(
         CANDIDATES,
         task=f"inference of {workload.backbone}, {workload.clips_text(device.type)}",
         reference=PUBLISHED,
-        notes=(NOTE,),
+        notes=(MODEL_NOTE,),
     )
 
 
 def _treated(model: VideoClassifier, treatment: str, clips: Tensor) -> Callable[[], Tensor]:
-    """One inference of the model, made ready in one of the ways."""
+    """One inference of the model under a treatment."""
     return _TREATMENTS[treatment](model.to(clips.device).eval(), clips)
 
 
@@ -144,7 +150,79 @@ def _channels_last(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor
 
 
 def _optimised(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor]:
-    return partial(mixtconv.optimize_for_inference(model), channels_last_clips(clips))
+    return partial(optimize_for_inference(model), channels_last_clips(clips))
 
 
 _TREATMENTS = {NCHW: _eager, CHANNELS_LAST: _channels_last, OPTIMISED: _optimised}
+
+
+# Streams
+
+STREAM_ROUNDS = 24
+FRAMES_IN_A_TURN = 8
+
+TSN_FRAME, TSM_STREAM, MSTNET_STREAM, MSTNET_CLIP = (
+    "TSN, one frame",
+    "TSM, stream",
+    "MSTNet, stream",
+    "MSTNet, a clip for every frame",
+)
+
+STREAM_NOTE = (
+    "Every candidate gives the logits of one new frame of each stream (--batch-size streams), all "
+    "optimised for inference. The clip is what a centred model must run: its last frames again. "
+    f"A stream's frames come one after the other, so each candidate has {FRAMES_IN_A_TURN} in its "
+    "turn; the times are those of one."
+)
+
+
+def bench_stream(
+    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
+) -> Comparison:
+    """Time the logits of a new frame, against TSN's.
+
+    Args:
+        workload: backbone, frames of a clip, streams (`batch_size`), device and precision.
+        rounds: `STREAM_ROUNDS` by default.
+        progress: called after every round.
+
+    Raises:
+        ValueError: an unknown backbone or one without residual branches; a device or a precision
+            that is not available.
+    """
+    device = resolve_device(workload.device)
+    num_streams, size = workload.clips_on(device.type), workload.image_size
+    frames = torch.randn(num_streams, 3, size, size).to(device)
+    clips = frames[:, None].repeat(1, workload.num_frames, 1, 1, 1)  # (B, T, 3, S, S)
+    candidates: dict[str, Callable[[], Tensor]] = {
+        TSN_FRAME: _clip_by_clip("tsn", workload, frames[:, None]),
+        TSM_STREAM: _frame_by_frame("tsm", workload, frames),
+        MSTNET_STREAM: _frame_by_frame("mstnet", workload, frames),
+        MSTNET_CLIP: _clip_by_clip("mstnet", workload, clips),
+    }
+    with torch.inference_mode(), autocast(workload.precision, device):
+        timings = interleave(
+            candidates,
+            rounds=STREAM_ROUNDS if rounds is None else rounds,
+            repeats=FRAMES_IN_A_TURN,
+            device=device,
+            progress=progress,
+        )
+    streams = f"{num_streams} stream{'s' if num_streams > 1 else ''}"
+    return Comparison(
+        f"a frame of {streams}, {workload.backbone}, {size} pixels, clips of {workload.num_frames}",
+        TSN_FRAME,
+        tuple(timings),
+        notes=(STREAM_NOTE,),
+        references=(MSTNET_STREAM,),
+    )
+
+
+def _clip_by_clip(family: str, workload: Workload, clips: Tensor) -> Callable[[], Tensor]:
+    model = create_recognizer(family, workload, num_frames=clips.shape[1]).to(clips.device)
+    return partial(optimize_for_inference(model.eval()), clips)
+
+
+def _frame_by_frame(family: str, workload: Workload, frames: Tensor) -> Callable[[], Tensor]:
+    model = create_recognizer(family, workload, causal=True).to(frames.device)
+    return partial(StreamingClassifier(model.eval()), frames, StreamState(len(frames)))

@@ -1,7 +1,7 @@
-"""Speed of the operation alone, over the places that it has in a network.
+"""Speed of the operation alone, over the residual branches of a network.
 
-The shapes are those that the network's residual branches really get. Every candidate runs once a
-round on every shape; a total counts each shape as often as the network has it.
+The shapes are the actual inputs of the network's residual branches. Every candidate runs once a
+round on every shape; a total counts each shape as often as it occurs in the network.
 """
 
 from collections import Counter
@@ -51,21 +51,21 @@ _DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 
 @dataclass(frozen=True)
 class SiteShape:
-    """A feature map that the operation meets in a network."""
+    """A feature map that the operation is applied to in a network."""
 
     channels: int
     height: int
     width: int
     count: int
-    """Places that have it."""
+    """Number of residual branches with this input."""
 
 
 @dataclass(frozen=True)
 class OperationSpeed:
-    """What the candidates took."""
+    """Times of the candidates."""
 
     totals: tuple[Comparison, ...]
-    """Over all places of the network: one for each layout and direction."""
+    """Over all residual branches: one for each layout and direction."""
     per_shape: tuple[Comparison, ...]
     """One call on one shape: one for each layout, direction and shape."""
 
@@ -73,7 +73,7 @@ class OperationSpeed:
 def bench_operation(
     workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
 ) -> OperationSpeed:
-    """Time the operation and its baselines over the places of a backbone.
+    """Time the operation and its baselines over the residual branches of a backbone.
 
     Args:
         workload: backbone, clips, device and precision.
@@ -82,7 +82,7 @@ def bench_operation(
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
-            that cannot be had.
+            that is not available.
     """
     rounds = ROUNDS if rounds is None else rounds
     shapes = site_shapes(workload.backbone, image_size=workload.image_size)
@@ -109,26 +109,26 @@ def bench_operation(
 
 
 def site_shapes(backbone: str, *, image_size: int) -> list[SiteShape]:
-    """The feature maps at the heads of a network's residual branches, the largest first.
+    """The inputs of a network's residual branches, the largest first.
 
     >>> site_shapes("resnet18", image_size=64)[-1]
     SiteShape(channels=512, height=2, width=2, count=1)
     """
-    split_name(f"mstnet_{backbone}")  # an unknown backbone is told with the near names
+    split_name(f"mstnet_{backbone}")  # refuses an unknown backbone with near names
     network = create_backbone(backbone, image_size=image_size).to("meta")
     sites = find_residual_sites(network, image_size=image_size)
     if not sites:
         raise ValueError(f"found no residual branch in {backbone}; name another --backbone")
-    seen: Counter[tuple[int, ...]] = Counter()
+    counts: Counter[tuple[int, ...]] = Counter()
 
-    def remember(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        seen[tuple(args[0].shape[1:])] += 1
+    def count(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        counts[tuple(args[0].shape[1:])] += 1
 
     for site in sites:
-        network.get_submodule(site.module).register_forward_pre_hook(remember)
+        network.get_submodule(site.module).register_forward_pre_hook(count)
     with evaluating(network), torch.no_grad():
         network(torch.empty(1, 3, image_size, image_size, device="meta"))
-    shapes = [SiteShape(C, H, W, count) for (C, H, W), count in seen.items()]
+    shapes = [SiteShape(C, H, W, number) for (C, H, W), number in counts.items()]
     return sorted(shapes, key=lambda s: -s.channels * s.height * s.width)
 
 
@@ -147,7 +147,7 @@ def _measure(
             _CANDIDATES[direction](x, layers),
             rounds=rounds,
             device=device,
-            # As the layer before does in a network; otherwise the caches show who ran before.
+            # As the previous layer does; otherwise the caches depend on the candidate before
             before_each=partial(x.copy_, x.clone()),
         )
 
@@ -160,7 +160,7 @@ _LAYERS: dict[str, Callable[[int], nn.Module]] = {
     "MixTConv as Conv3d": partial(PublishedMixTConv, copies=False),
     PUBLISHED: PublishedMixTConv,
 }
-"""Layers that allocate their result; the first is the operation that is measured."""
+"""Layers that allocate their result; the first is the measured operation."""
 
 
 def _forward(x: Tensor, layers: Mapping[str, nn.Module]) -> Candidates:
@@ -203,7 +203,7 @@ def _gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
 
 
 def _filter_arguments(layer: MixTConv) -> dict[str, Any]:
-    """A layer as the kernel takes it: taps and offsets of all groups one after the other."""
+    """A layer's arguments of the kernel: taps and offsets of all groups, concatenated."""
     return {
         "taps": torch.cat([weight.detach().flatten() for weight in layer.weights]),
         "channels": list(layer.group_channels),
@@ -213,7 +213,7 @@ def _filter_arguments(layer: MixTConv) -> dict[str, Any]:
 
 
 def _weighted_sum(measured: Sequence[Sequence[Timing]], counts: Sequence[int]) -> list[Timing]:
-    """What each candidate takes for all shapes, each as often as it is met, round by round."""
+    """Time of each candidate over all shapes, each counted as often as it occurs, by round."""
     totals = []
     for timings in zip(*measured, strict=True):  # one candidate's, shape by shape
         rounds = zip(*(timing.seconds for timing in timings), strict=True)

@@ -1,7 +1,7 @@
-"""What a recognizer costs: counted (parameters, multiply-accumulates), and measured (time, memory).
+"""Cost of a recognizer: parameters and multiply-accumulates counted, time and memory measured.
 
-Time and memory are those of prediction: the recognizer as `optimize_for_inference` makes it, on
-clips of noise that lie on the device.
+Time and memory are those of prediction, by the result of `optimize_for_inference`, on clips of
+noise that are already on the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,26 +30,26 @@ from mixtconv.models.device import autocast, resolve_device
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """What one recognizer costs."""
+    """Cost of one recognizer."""
 
     source: str
-    """The model as it was named."""
+    """Name of the model, as given."""
     clip: str
     """Frames and pixels of a clip."""
     cost: Complexity
-    """Counted for one clip."""
+    """Counts for one clip."""
     stages: tuple[StageCost, ...]
-    """The same, divided."""
+    """The same by stage."""
     timing: Timing
     """Time of a batch, round by round."""
     batch_size: int
     """Clips of a batch."""
     peak_bytes: int
-    """The most memory that making it and running it took, beyond that of the imports."""
+    """Peak memory of creating and running it, beyond that of the imports."""
 
     @property
     def clips_per_second(self) -> float:
-        """Throughput, by the median time."""
+        """Throughput at the median time."""
         return self.batch_size / self.timing.median_seconds
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,9 +76,9 @@ class ProfileReport:
     """Profiles of models that ran in the same rounds."""
 
     profiles: tuple[ModelProfile, ...]
-    """One a model."""
+    """One for each model."""
     environment: Environment
-    """What they were measured on."""
+    """Machine and software."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv profile --format json` prints them."""
@@ -99,7 +99,7 @@ def profile_models(
         progress: called after every round.
 
     Raises:
-        ValueError: a model that is named twice or cannot be made, settings out of range.
+        ValueError: a model that is named twice or cannot be created, or settings out of range.
     """
     if len(set(sources)) < len(sources):
         raise ValueError(f"models are {', '.join(sources)}; name each one once")
@@ -127,18 +127,19 @@ def profile_models(
 
 
 def _make(source: str, settings: ProfileSettings) -> VideoClassifier:
-    asked = {name: getattr(settings, name) for name in ("num_frames", "image_size")}
-    given = {name: value for name, value in asked.items() if value is not None}
+    num_frames, image_size = settings.num_frames, settings.image_size
     if not _is_file(source):
-        return create_model(source, settings.num_classes, **given).eval()
+        sizes: dict[str, Any] = {"num_frames": num_frames, "image_size": image_size}
+        chosen = {name: value for name, value in sizes.items() if value is not None}
+        return create_model(source, settings.num_classes, **chosen).eval()
     model = load_model(source)
-    if "image_size" in given and given["image_size"] != model.spec.image_size:
+    if image_size not in (None, model.spec.image_size):
         raise ValueError(
-            f"--image-size is {given['image_size']}, {source} takes {model.spec.image_size} "
-            "pixels: leave the flag out"
+            f"--image-size is {image_size}, {source} takes {model.spec.image_size} pixels: leave "
+            "the flag out"
         )
-    if "num_frames" in given:
-        model.set_num_frames(given["num_frames"])
+    if num_frames is not None:
+        model.set_num_frames(num_frames)
     return model
 
 
@@ -147,7 +148,7 @@ def _is_file(source: str) -> bool:
 
 
 def _prepare(source: str, settings: ProfileSettings) -> Callable[[], Tensor]:
-    """Make a model and one run of it, in the process that is measured."""
+    """Create a model and return one run of it, in the measured process."""
     return _ready(_make(source, settings), settings)
 
 

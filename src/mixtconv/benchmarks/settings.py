@@ -1,7 +1,4 @@
-"""What the benchmarks run: the network, its clips, and where.
-
-What `mixtconv profile` can be told, besides the models.
-"""
+"""Settings of `mixtconv bench` and `mixtconv profile`: networks, clips, device; without torch."""
 
 from dataclasses import dataclass
 
@@ -12,7 +9,7 @@ _AT_LEAST = {"num_frames": 1, "image_size": 16, "batch_size": 1}
 
 @dataclass(frozen=True)
 class Workload:
-    """The network and the clips that the candidates are given."""
+    """The network and the clips of a benchmark."""
 
     backbone: str = "resnet50"
     """2D network that all recognizers stand on, a name of timm."""
@@ -55,15 +52,12 @@ class Workload:
         return f"{count} clip{'s' if count > 1 else ''} of {size}"
 
 
-ROUNDS = 5
-
-
 @dataclass(frozen=True)
 class ProfileSettings:
-    """What is profiled, besides the models: for a model file, most of it is in the file."""
+    """Clips, device and rounds of a profile; by default those in a model file."""
 
     num_classes: int = 400
-    """Classes of a model that is named; a model file has its own."""
+    """Classes of a named model; those of a model file are fixed."""
     num_frames: int | None = None
     """Frames of a clip; default those of the model."""
     image_size: int | None = None
@@ -74,7 +68,7 @@ class ProfileSettings:
     """auto, cpu, cuda, cuda:0 or mps."""
     precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
-    rounds: int = ROUNDS
+    rounds: int = 5
     """Times that each model runs."""
 
     def __post_init__(self) -> None:

@@ -1,11 +1,12 @@
-"""Timing of what is compared, in turn in one process, so that noise falls on all alike.
+"""Interleaved timing: candidates run in turn in one process, so that noise affects all equally.
 
-A machine slows down and speeds up while it is measured. Candidates therefore run in rounds, each
-once a round, and a ratio is taken inside every round before the median over the rounds. Who runs
-after whom changes from round to round as in a Williams design: what one candidate leaves in the
-caches and in the allocator is inherited by every other one equally often.
+The speed of a machine changes while it is measured. Candidates therefore run in rounds, each once a
+round, and a ratio is taken inside every round before the median over the rounds. The order changes
+from round to round as in a Williams design: the state of caches and allocator that one candidate
+leaves behind is met by every other one equally often.
 
-Candidates in groups: the same networks treated in several ways, timed in the same rounds.
+`interleave` measures; `Comparison` has the ratios; `compare_in_groups` makes one for each treatment
+of the same networks.
 """
 
 import gc
@@ -25,10 +26,10 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Timing:
-    """What one candidate took, round by round."""
+    """Times of one candidate, round by round."""
 
     name: str
-    """The candidate."""
+    """Name of the candidate."""
     seconds: tuple[float, ...]
     """Time of each round."""
 
@@ -39,7 +40,7 @@ class Timing:
 
     @property
     def median_seconds(self) -> float:
-        """Half of the rounds took longer."""
+        """Median over the rounds."""
         return median(self.seconds)
 
     @property
@@ -60,22 +61,22 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidates that ran in the same rounds, and the one that the others are compared with."""
+    """Candidates that ran in the same rounds, and the baseline of their ratios."""
 
     title: str
-    """What was done."""
+    """The task."""
     baseline: str
-    """Name of the candidate that ratios are against."""
+    """Candidate that the others are compared with."""
     timings: tuple[Timing, ...]
-    """One a candidate, all of the same rounds."""
+    """One for each candidate, all of the same rounds."""
     notes: tuple[str, ...] = ()
-    """What a reader should know."""
+    """Remarks for the reader."""
     references: tuple[str, ...] = ()
-    """Other candidates that ratios are given against as well."""
+    """Further candidates to compare with."""
 
     @property
     def names(self) -> list[str]:
-        """The candidates."""
+        """Names of the candidates."""
         return [timing.name for timing in self.timings]
 
     def timing(self, name: str) -> Timing:
@@ -83,9 +84,9 @@ class Comparison:
         return next(timing for timing in self.timings if timing.name == name)
 
     def ratio(self, timing: Timing, *, to: str | None = None) -> float:
-        """How many times as long as another candidate, by default the baseline.
+        """Time as a multiple of another candidate's, by default the baseline's.
 
-        It is the median over the rounds of the ratio inside each round.
+        The median over the rounds of the ratio inside each round.
 
         >>> timings = (Timing("ours", (1.0, 4.0, 9.0)), Timing("theirs", (2.0, 8.0, 9.0)))
         >>> Comparison("a task", "theirs", timings).ratio(timings[0])
@@ -93,7 +94,7 @@ class Comparison:
         """
         other = self.timing(to or self.baseline)
         return median(
-            own / others for own, others in zip(timing.seconds, other.seconds, strict=True)
+            mine / theirs for mine, theirs in zip(timing.seconds, other.seconds, strict=True)
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,19 +131,18 @@ def interleave(
     before_each: Callable[[], object] = lambda: None,
     progress: Progress | None = None,
 ) -> list[Timing]:
-    """Time candidates in rounds, each once a round, in an order that changes with the round.
+    """Time candidates in rounds, each once a round, in an order that changes between rounds.
 
     Args:
         candidates: name -> what to run.
         rounds: timed rounds; a multiple of twice the number of candidates gives every candidate
             every place and every neighbour equally often.
         warmup: rounds before them that are not timed.
-        repeats: times that a candidate runs in its turn, one after the other, 1 or more; the time
-            is that of one of them.
-        device: where the candidates work; it is waited for before the clock is read.
+        repeats: consecutive runs of a candidate in its turn, 1 or more; the time is their mean.
+        device: device of the candidates, synchronized before the clock is read.
         clock: seconds.
-        before_each: run before every candidate and not timed, such as to leave the same in the
-            caches for all.
+        before_each: run before every candidate and not timed, for instance to put the same data
+            into the caches.
         progress: called after every round.
 
     Returns:
@@ -173,10 +173,10 @@ def interleave(
 
 
 def running_order(num_candidates: int, number: int) -> list[int]:
-    """Who runs in a round: a Williams design, which balances places and neighbours.
+    """Order of the candidates in a round: a Williams design, balanced in positions and neighbours.
 
-    A zigzag through the candidates has every distance between neighbours once; turning it by one
-    each round gives everybody every place. An odd number needs the same rounds backwards as well.
+    A zigzag through the candidates has every distance between neighbours once; rotating it by one
+    each round puts every candidate in every position. Odd numbers need all rounds reversed too.
 
     >>> [running_order(4, number) for number in range(4)]
     [[0, 3, 1, 2], [1, 0, 2, 3], [2, 1, 3, 0], [3, 2, 0, 1]]
@@ -190,8 +190,8 @@ def running_order(num_candidates: int, number: int) -> list[int]:
     return order[::-1] if backwards else order
 
 
-def wait_for(device: torch.device) -> None:
-    """Return when all work given to the device is done."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
     _WAIT[device.type](device)
 
 
@@ -205,19 +205,19 @@ _WAIT: dict[str, Callable[[torch.device], None]] = {
 def _measure(
     candidate: Callable[[], object], repeats: int, device: torch.device, clock: Callable[[], float]
 ) -> float:
-    wait_for(device)
+    synchronize(device)
     start = clock()
     for _ in range(repeats):
         result = candidate()
-    wait_for(device)
+    synchronize(device)
     taken = clock() - start
-    del result  # the last one, freed outside the time and before the next one starts
+    del result  # freed outside of the measured time, before the next candidate starts
     return taken / repeats
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Collect now rather than in the middle of a measurement."""
+    """Collect garbage before a measurement and not during it."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -236,14 +236,14 @@ def compare_in_groups(
     reference: str,
     notes: tuple[str, ...] = (),
 ) -> list[Comparison]:
-    """One comparison a group, each against the first of the group and against one candidate of all.
+    """One comparison for each group: with the group's first candidate, and with one for all groups.
 
     Args:
-        timings: of candidates called `grouped_name(name, group)`, all of the same rounds.
-        groups: what is done to the candidates -> names of the candidates.
-        task: what was done, for the titles.
-        reference: the candidate that stands in every group; its full name.
-        notes: what a reader should know.
+        timings: of candidates named by `grouped_name`, all of the same rounds.
+        groups: treatment -> names of the candidates that get it.
+        task: the task, for the titles.
+        reference: full name of the candidate that is compared with in every group.
+        notes: remarks for the reader.
     """
     by_name = {timing.name: timing for timing in timings}
     comparisons = []
@@ -262,5 +262,5 @@ def compare_in_groups(
 
 
 def grouped_name(name: str, group: str) -> str:
-    """The name of a candidate among those of other groups."""
+    """Full name of a candidate, unique among all groups."""
     return f"{name}, {group}"

@@ -36,12 +36,12 @@ PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
 @dataclass(frozen=True)
 class TrainingStepSpeed:
-    """What the candidates took, one comparison a layout."""
+    """Time and memory of the candidates, one comparison a layout."""
 
     times: tuple[Comparison, ...]
     """Time of a step."""
     memory: tuple[MemoryComparison, ...]
-    """Peak memory of a process that makes the recognizer and trains it for two steps."""
+    """Peak memory of a process that creates the recognizer and trains it for two steps."""
 
 
 def bench_training_step(
@@ -56,7 +56,7 @@ def bench_training_step(
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
-            that cannot be had.
+            that is not available.
     """
     device = resolve_device(workload.device)
     prepared = {
@@ -87,7 +87,7 @@ def bench_training_step(
 
 
 def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:
-    """A training step of a recognizer, always on the same clips; it gives the loss before it."""
+    """A training step of a recognizer, always on the same clips; returns the loss before it."""
     device = resolve_device(workload.device)
     model = RECOGNIZERS[name](workload).to(device).train()
     clips = random_clips(workload, device)

@@ -7,7 +7,7 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.cli.console import Format, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from mixtconv.benchmarks.benchmark import Report
+    from mixtconv.benchmarks.benchmark import BenchmarkReport
     from mixtconv.benchmarks.memory import MemoryComparison
     from mixtconv.benchmarks.timing import Comparison
 
@@ -42,7 +42,7 @@ def bench(
     return 0
 
 
-def _print_tables(report: "Report") -> None:
+def _print_tables(report: "BenchmarkReport") -> None:
     print_table(["measured on", ""], list(report.environment.to_dict().items()))
     for comparison in report.measured.times:
         _print_times(comparison)

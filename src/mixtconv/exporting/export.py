@@ -17,7 +17,8 @@ from mixtconv.exporting.agreement import (
 from mixtconv.exporting.int8 import Calibration, Int8Result, quantize
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, Target, TargetName, as_program
-from mixtconv.inference.engines.base import Pixels, open_engine
+from mixtconv.inference.engines.base import Pixels
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models import VideoClassifier
 
 

@@ -26,8 +26,8 @@ from mixtconv.inference.engines.base import (
     Description,
     Engine,
     import_engine,
-    open_engine,
 )
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
 from mixtconv.models.spec import METADATA_KEY

@@ -1,21 +1,17 @@
-"""Prediction on a collection of videos, by threads of this process or by processes of Ray."""
+"""Prediction on a collection of videos: in this process, or in processes of Ray."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from mixtconv._types import Progress
+from mixtconv._types import Precision, Progress
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.inference.loading import load_recognizer
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
 from mixtconv.video.find import find_videos
-
-if TYPE_CHECKING:
-    from mixtconv.models.device import Precision
 
 
 def predict_collection(
@@ -25,7 +21,7 @@ def predict_collection(
     top_k: int = 5,
     protocol: str = "1x1",
     device: str = "auto",
-    precision: "Precision" = "auto",
+    precision: Precision = "auto",
     engine: Backend = "local",
     workers: int | None = None,
     progress: Progress = lambda *numbers: None,
@@ -37,53 +33,60 @@ def predict_collection(
         videos: files, folders and patterns such as `clips/*.mp4`.
         top_k: how many labels of each.
         protocol, device, precision: as for `load_recognizer`.
-        engine: where it is done, one video after the other (`local`) or many at a time (`ray`).
-        workers: processes of Ray; by default one a core, or a GPU where it has any.
-        progress: called in this thread with the videos done and the videos in all.
+        engine: one video after the other in this process (`local`), or many at a time (`ray`).
+        workers: processes of Ray; by default one a core, or a GPU if it has any.
+        progress: called in this thread with the number of videos done and the total.
 
     Raises:
-        ValueError: what `load_recognizer` refuses, a name or pattern that no video answers to, or a
-            device or a number of workers that does not go with the engine.
+        ValueError: whatever `load_recognizer` refuses, a name or pattern that matches no video, or
+            a device or a number of workers that does not fit the engine.
     """
     check_backend(engine, workers)
     if engine == "local" and workers is not None:
         raise ValueError(f"--workers is {workers}; it belongs to --engine ray: leave it out")
     if engine == "ray" and ":" in device:
         raise ValueError(f"--device is {device}; with --engine ray give cuda: Ray says which one")
-    predict = _Prediction(model, protocol, device, precision, top_k)
-    if engine == "local":  # the network itself uses all cores
-        workers, _ = 1, predict.recognizer  # which is loaded before anything is looked for
-    sources = find_videos(videos)
-    found: dict[Path, VideoPrediction] = {}
-    runs = map_videos(predict, sources, backend=engine, workers=workers, device=device)
-    with closing(runs) as outcomes:
-        for number, (video, outcome) in enumerate(outcomes, 1):
-            try:
-                found[video] = outcome.result()
-            except WorkersDiedError as error:
-                found[video] = VideoPrediction(str(video), (), f"{video}: {error}")
+    load = partial(load_recognizer, model, device=device, protocol=protocol, precision=precision)
+    outcomes: Generator[tuple[Path, VideoPrediction], None, None]
+    if engine == "local":
+        recognizer = load()  # before the search for videos, which may take long
+        sources = find_videos(videos)
+        outcomes = ((video, recognizer.try_predict(video, top_k=top_k)) for video in sources)
+    else:
+        sources = find_videos(videos)
+        outcomes = _in_ray(sources, _Work(load, top_k), workers, device)
+    predictions: dict[Path, VideoPrediction] = {}
+    with closing(outcomes):
+        for number, (video, prediction) in enumerate(outcomes, 1):
+            predictions[video] = prediction
             progress(number, len(sources))
-    return [found[video] for video in sources]
+    return [predictions[video] for video in sources]
 
 
 @dataclass(frozen=True)
-class _Prediction:
-    """Predicts one video, with a model that a process loads at its first."""
+class _Work:
+    """Predicts one video in a process of Ray, which loads the model for its first."""
 
-    model: str | Path
-    protocol: str
-    device: str
-    precision: "Precision"
+    load: Callable[[], VideoRecognizer]
     top_k: int
 
     @cached_property
-    def recognizer(self) -> VideoRecognizer:
-        return load_recognizer(
-            self.model, device=self.device, protocol=self.protocol, precision=self.precision
-        )
+    def _recognizer(self) -> VideoRecognizer:
+        return self.load()
 
     def __call__(self, video: Path) -> VideoPrediction:
-        return self.recognizer.try_predict(video, top_k=self.top_k)
+        return self._recognizer.try_predict(video, top_k=self.top_k)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "recognizer"}
+
+def _in_ray(
+    sources: Sequence[Path], work: _Work, workers: int | None, device: str
+) -> Generator[tuple[Path, VideoPrediction], None, None]:
+    """Each video and its labels, in the order in which they are done."""
+    with closing(
+        map_videos(work, sources, backend="ray", workers=workers, device=device)
+    ) as outcomes:
+        for video, outcome in outcomes:
+            try:
+                yield video, outcome.result()
+            except WorkersDiedError as error:
+                yield video, VideoPrediction(str(video), (), f"{video}: {error}")

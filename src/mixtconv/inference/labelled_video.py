@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from mixtconv._types import Frame
@@ -14,19 +13,18 @@ from mixtconv.video.reader import frame_rate
 from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import write_video
 
-MOST_FRAMES_PER_SECOND = 60
-"""Of the video that is written; one whose rate changes is written at its average rate."""
+MAX_FRAMES_PER_SECOND = 60
+"""Rate of the written video, at most; a variable rate becomes the average one."""
 
 Caption = tuple[float, float, str]
 """Start and end in seconds, and the text."""
 
 
 def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence[Caption]) -> None:
-    """Write a video again, with captions in a bar at the bottom, and without sound.
+    """Write a copy of a video with captions in a bar at the bottom, without sound.
 
-    Every frame is shown when the original shows it, at a steady rate. One pixel is cut off at the
-    right and the bottom where width and height are odd, which H.264 cannot have. Two pictures are
-    held at a time.
+    Every frame is shown when the original shows it, at a constant rate. An odd width or height
+    loses its last pixel, since H.264 needs even ones. Two pictures are in memory at a time.
 
     Args:
         video: a video file.
@@ -36,7 +34,7 @@ def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence
     Raises:
         UnreadableVideoError: the video gives no frame.
     """
-    rate = min(frame_rate(video) or Fraction(25), Fraction(MOST_FRAMES_PER_SECOND))
+    rate = min(frame_rate(video) or Fraction(25), Fraction(MAX_FRAMES_PER_SECOND))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_video(
         path, _captioned(_steady(Path(video), rate), rate, captions), frames_per_second=rate
@@ -63,13 +61,17 @@ def draw_caption(picture: Frame, text: str) -> Frame:
     return np.array(image)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which comes with matplotlib and covers most alphabets; or Pillow's own font."""
+    try:
+        from matplotlib import get_data_path  # noqa: PLC0415 - only to draw
+    except ImportError:
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
-    """At each tick of the rate the latest frame, of even width and height."""
+    """The latest frame at each tick of a constant rate, of even width and height."""
     tick, newest = 0, None
     for frame in timed_frames(video):
         while newest is not None and tick < math.ceil(frame.start * rate - Fraction(1, 2)):
@@ -84,11 +86,13 @@ def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
 def _captioned(
     pictures: Iterator[Frame], rate: Fraction, captions: Sequence[Caption]
 ) -> Iterator[Frame]:
-    waiting = iter(captions)
-    caption = next(waiting, None)
+    remaining = iter(captions)
+    caption = next(remaining, None)
     for number, picture in enumerate(pictures):
         seconds = float(number / rate)
         while caption is not None and seconds >= caption[1]:
-            caption = next(waiting, None)
-        shown = caption is not None and seconds >= caption[0]
-        yield draw_caption(picture, caption[2]) if shown and caption is not None else picture
+            caption = next(remaining, None)
+        if caption is not None and seconds >= caption[0]:
+            yield draw_caption(picture, caption[2])
+        else:
+            yield picture

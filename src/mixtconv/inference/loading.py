@@ -1,4 +1,4 @@
-"""Making a model ready, by what its file is: a model file for torch, or an exported one."""
+"""`load_recognizer` and `load_streaming_recognizer`: by the kind of file, torch or an engine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,11 @@ def load_recognizer(
     protocol: str = "1x1",
     precision: Precision = "auto",
 ) -> "VideoRecognizer":
-    """Make a model ready for prediction on videos.
+    """Load a model, ready to predict on videos.
 
     Args:
         model: a model file, the folder of one or `hf:owner/name`; or a `.onnx`, `.xml` or `.pt2` of
-            `mixtconv export`, for which torch is imported only if it runs the file.
+            `mixtconv export`, of which only `.pt2` needs torch.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`; of exported models `auto` and `cpu`.
         protocol: views of every video; of exported models `1x1`.
         precision: `auto`, `32`, `bf16` or `16`; of exported models `auto` and `32`.
@@ -37,7 +37,7 @@ def load_recognizer(
 
         return EngineRecognizer(model, **settings)
     import_engine("torch", model)
-    from mixtconv.inference.recognizer import Recognizer  # noqa: PLC0415
+    from mixtconv.inference.torch_recognizers import Recognizer  # noqa: PLC0415
 
     return Recognizer(model, **settings)
 
@@ -49,7 +49,7 @@ def load_streaming_recognizer(
     device: str = "auto",
     precision: Precision = "auto",
 ) -> "StreamRecognizer":
-    """Make a causal model ready for streams.
+    """Load a causal model, ready for streams.
 
     Args:
         model: a model file of a causal model, or an exported one made with `--streaming`.
@@ -67,6 +67,6 @@ def load_streaming_recognizer(
 
         return EngineStreamingRecognizer(model, max_streams=max_streams, **settings)
     import_engine("torch", model)
-    from mixtconv.inference.streaming import StreamingRecognizer  # noqa: PLC0415
+    from mixtconv.inference.torch_recognizers import StreamingRecognizer  # noqa: PLC0415
 
     return StreamingRecognizer(model, max_streams=max_streams, **settings)

@@ -1,13 +1,15 @@
-"""Recognizing one source from its first frame to its last.
+"""Recognition of streams, whichever engine runs the network: a frame in, labels out.
 
-What all recognizers of streams do, whichever engine runs the network: a frame in, labels out.
+`recognize_stream` takes a source from its first frame to its last. `StreamRecognizer` is the
+interface; `torch_recognizers` and `engine_recognizers` implement it. A `Stream` is one of the
+streams that a recognizer serves at the same time; each has a slot in the recognizer's state.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +20,17 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.video.live import at_rate
 from mixtconv.video.sources import FrameSource
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class FrameLabels:
-    """What is seen in a stream up to a frame."""
+    """The labels of a stream after one of its frames."""
 
     frame: int
     """Number of the frame in its stream, from 0."""
     predictions: tuple[Prediction, ...]
-    """Ranked classes by the average of the logits of the last T frames, T being those of a clip."""
+    """Classes ranked by the average logits of the last T frames, T being the frames of a clip."""
     logits: Any
-    """float32 (K,), of this frame alone: torch's tensor or NumPy's array, by the engine."""
+    """float32 (K,), of this frame alone; torch's tensor or NumPy's array, by the engine."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv stream --format json` prints them."""
@@ -42,11 +41,11 @@ class FrameLabels:
 
 
 class StreamRecognizer(ABC):
-    """A causal model made ready for streams.
+    """A causal model ready for streams.
 
     Args:
-        spec: what the model is.
-        max_streams: streams at once.
+        spec: the model.
+        max_streams: streams at once, the number of slots.
     """
 
     def __init__(self, spec: ModelSpec, max_streams: int) -> None:
@@ -57,12 +56,12 @@ class StreamRecognizer(ABC):
         self._free = list(range(max_streams))
 
     @abstractmethod
-    def _logits(self, pictures: Sequence[Frame], places: Sequence[int]) -> Any:
-        """Logits (N, K) of the next picture (H, W, 3) of the streams in N places."""
+    def _logits(self, pictures: Sequence[Frame], slots: Sequence[int]) -> Any:
+        """Logits (N, K) of the next picture (H, W, 3) of the streams in N slots."""
 
     @abstractmethod
-    def _forget(self, place: int) -> None:
-        """Let the stream in a place begin anew."""
+    def _reset(self, slot: int) -> None:
+        """Clear the past frames of a slot."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,18 +69,18 @@ class StreamRecognizer(ABC):
         return self.spec.classes
 
     def start(self) -> "Stream":
-        """Begin a stream; it has a place until it is ended.
+        """Begin a stream, which has a slot until it is ended.
 
         Raises:
-            ValueError: all places are taken.
+            ValueError: all slots are in use.
         """
         if not self._free:
             raise ValueError(
                 f"all {self.max_streams} streams are in use; end one, or give max_streams"
             )
-        place = self._free.pop(0)
-        self._forget(place)
-        return Stream(self, place)
+        slot = self._free.pop(0)
+        self._reset(slot)
+        return Stream(self, slot)
 
     def push(
         self, frames: "Mapping[Stream, FrameLike]", *, top_k: int = 5
@@ -89,42 +88,44 @@ class StreamRecognizer(ABC):
         """Give several streams their next frame; all pass the network together.
 
         Args:
-            frames: uint8 RGB (H, W, 3) by stream, of any size; other streams stay as they are.
+            frames: stream -> uint8 RGB (H, W, 3), of any size; other streams stay as they are.
             top_k: how many labels of each.
 
         Returns:
-            The labels of each.
+            stream -> labels.
 
         Raises:
-            ValueError: a stream that was ended or belongs to another recognizer, or something that
-                is no frame.
+            ValueError: a stream that was ended or belongs to another recognizer, or an array that
+                is not a frame.
         """
         if not frames:
             return {}
-        places = [self._place_of(stream) for stream in frames]
+        slots = [self._slot_of(stream) for stream in frames]
         pictures = [_checked(frame) for frame in frames.values()]
-        logits = self._logits(pictures, places)  # (N, K)
+        logits = self._logits(pictures, slots)  # (N, K)
         return {
-            stream: stream._seen(own, top_k) for stream, own in zip(frames, logits, strict=True)
+            stream: stream._append(frame_logits, top_k)
+            for stream, frame_logits in zip(frames, logits, strict=True)
         }
 
-    def _place_of(self, stream: "Stream") -> int:
-        if stream.recognizer is not self or stream.place is None:
+    def _slot_of(self, stream: "Stream") -> int:
+        if stream.recognizer is not self or stream.slot is None:
             raise ValueError("the stream was ended, or another recognizer's; start a new one")
-        return stream.place
+        return stream.slot
 
-    def _end(self, place: int) -> None:
-        self._free.append(place)
+    def _release(self, slot: int) -> None:
+        self._free.append(slot)
 
 
 class Stream:
-    """One stream of a recognizer; in a `with` block it is ended at its close."""
+    """One stream of a recognizer; a `with` block ends it on exit."""
 
-    def __init__(self, recognizer: StreamRecognizer, place: int) -> None:
+    def __init__(self, recognizer: StreamRecognizer, slot: int) -> None:
         self.recognizer = recognizer
-        self.place: int | None = place
+        self.slot: int | None = slot
+        """Slot in the recognizer's state; None after the end."""
         self.num_frames = 0
-        """Frames that it has had."""
+        """Frames pushed so far."""
         self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=recognizer.spec.num_frames)
 
     def push(self, frame: FrameLike, *, top_k: int = 5) -> FrameLabels:
@@ -132,12 +133,13 @@ class Stream:
         return self.recognizer.push({self: frame}, top_k=top_k)[self]
 
     def end(self) -> None:
-        """Free its place for another stream."""
-        if self.place is not None:
-            self.recognizer._end(self.place)
-        self.place = None
+        """Free its slot for another stream; a second call does nothing."""
+        if self.slot is not None:
+            self.recognizer._release(self.slot)
+        self.slot = None
 
-    def _seen(self, logits: Any, top_k: int) -> FrameLabels:
+    def _append(self, logits: Any, top_k: int) -> FrameLabels:
+        """The labels after one more frame, from its logits (K,)."""
         self._recent.append(np.asarray(logits))
         average = np.mean(self._recent, axis=0)  # (K,)
         self.num_frames += 1
@@ -164,16 +166,16 @@ def _checked(frame: FrameLike) -> Frame:
 
 @dataclass(frozen=True)
 class SeenFrame:
-    """What was seen up to a frame of a source."""
+    """The labels of a source after one of its frames."""
 
     number: int
     """Number of the frame in the source, from 0."""
     seconds: float
-    """Its time by the source's clock, from its first frame on."""
+    """Time since the first frame, by the source's clock."""
     labels: FrameLabels
     """The labels."""
     num_dropped: int
-    """Frames of the source so far that were dropped because they came too fast."""
+    """Frames of the source dropped so far, because they came too fast."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv stream --format json` prints them."""
@@ -195,14 +197,14 @@ def recognize_stream(
     """Labels after every frame of a source.
 
     Args:
-        recognizer: with a place for one more stream.
+        recognizer: with a free slot.
         source: an open source.
-        frames_per_second: how many frames are recognized, by their times; by default all.
+        frames_per_second: frames a second that are recognized, by their times; by default all.
         top_k: how many labels.
 
     Raises:
         ValueError: a rate that is not above 0, or a source without a frame.
-        BrokenSourceError: the source failed after frames that were recognized.
+        BrokenSourceError: the source failed after its first frames.
     """
     if frames_per_second is not None and not frames_per_second > 0:
         raise ValueError(f"--fps is {frames_per_second}; give more than 0")
@@ -222,7 +224,7 @@ def _recognize(
 
 
 def sampling_note(spec: ModelSpec, source_rate: float | None) -> str:
-    """How the model's clips were sampled in training, and what that means for a stream.
+    """How clips were sampled in training, and which `--fps` of a stream fits that.
 
     >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), sampling="dense", frame_stride=8)
     >>> sampling_note(spec, 30.0)

@@ -1,17 +1,16 @@
-"""What a timeline shows at a time: windows overlap, labels on a screen must not.
+"""Labels along a long video: predictions of overlapping windows, and the segments shown for them.
 
-Between two windows that follow each other the label changes in the middle between their centres,
-or, where they do not touch, stops at the end of the one and begins at the start of the other:
+`predict_windows` makes one pass over the frames. The scores of a window are those of
+`Recognizer.predict` on a file of just its frames: the same frames are chosen among them, cropped
+and averaged in the same way. Of every frame only its crops are kept, until the last window that
+contains it is complete.
+
+`shown_segments` removes the overlap: the label changes halfway between the centres of two adjacent
+windows; where they do not touch, it ends with the first and begins again with the second:
 
     windows      |.....a.....|
                        |.....b.....|
     shown        aaaaaaaaa|bbbbbbbbb
-
-Labels along a long video: the prediction of every window of it, in one pass over its frames.
-
-A window's scores are those of `Recognizer.predict` on a file of just its frames: the same frames
-are chosen among them, cropped alike and averaged alike. Of every frame only its crops are kept, for
-as long as a window that it is in is open.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,17 +28,17 @@ class WindowPrediction:
     """The labels of one window."""
 
     start: float
-    """Seconds from the first frame of the video on."""
+    """Seconds since the first frame of the video."""
     end: float
-    """Seconds; the video's end, where that comes first."""
+    """Seconds; the end of the video if that comes first."""
     first_frame: int
     """Number of its first frame in the video, from 0."""
     num_frames: int
-    """Frames in it."""
+    """Number of frames."""
     predictions: tuple[Prediction, ...]
     """The best classes, best first."""
     is_whole: bool
-    """Whether the video goes on to its end."""
+    """Whether the video lasts until its end."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -59,14 +58,14 @@ def predict_windows(
     """Labels of every window of a video, each as soon as its last frame is decoded.
 
     Args:
-        recognizer: model and protocol, whose clips and crops are those of each window.
-        video: a file; or a folder of numbered pictures, whose windows count frames.
+        recognizer: the model and the protocol of clips and crops in each window.
+        video: a file; or a folder of numbered pictures, with windows in frames.
         plan: length and stride of the windows.
         top_k: how many labels of each.
 
     Raises:
         UnreadableVideoError: the video gives no frame.
-        ValueError: windows in seconds of pictures without times, or a model of optical flow.
+        ValueError: windows in seconds for pictures without times, or a model of optical flow.
     """
     for window, logits in window_logits(recognizer, video, plan):
         yield WindowPrediction(
@@ -89,10 +88,10 @@ def window_logits(
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a video with one label."""
+    """A part of a video with one label."""
 
     start: float
-    """Seconds from the first frame on."""
+    """Seconds since the first frame."""
     end: float
     """Seconds."""
     label: str
@@ -100,7 +99,7 @@ class Segment:
     score: float
     """Its score, averaged over the windows."""
     num_windows: int
-    """Windows that the stretch was made of."""
+    """Windows merged into it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -109,11 +108,11 @@ class Segment:
 
 
 def shown_segments(timeline: Sequence[WindowPrediction], *, merge: bool = False) -> list[Segment]:
-    """The best label of each window for the time that it is shown, in order, without overlap.
+    """The best label of each window while it is shown, in order, without overlap.
 
     Args:
         timeline: windows in order.
-        merge: make one segment of neighbours with the same label.
+        merge: merge adjacent segments with the same label.
 
     >>> def window(start, label):
     ...     from mixtconv.inference.predicting import Prediction
@@ -135,7 +134,7 @@ def shown_segments(timeline: Sequence[WindowPrediction], *, merge: bool = False)
 
 
 def _border(one: WindowPrediction, other: WindowPrediction) -> tuple[float, float]:
-    """When the first is not shown any more, and when the second is."""
+    """End of the first one on the screen, and start of the second."""
     if other.start >= one.end:
         return one.end, other.start
     middle = (one.start + one.end + other.start + other.end) / 4
@@ -143,7 +142,7 @@ def _border(one: WindowPrediction, other: WindowPrediction) -> tuple[float, floa
 
 
 def _merged(segments: Sequence[Segment]) -> list[Segment]:
-    """One segment for neighbours that touch and have one label."""
+    """Merge segments that touch and have the same label."""
     parts: list[list[Segment]] = []
     for segment in segments:
         last = parts[-1][-1] if parts else None

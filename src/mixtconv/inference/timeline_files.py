@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The windows of one video, and the label that is shown at each time."""
+    """The windows of one video and the segments shown for them."""
 
     source: str
-    """The video as it was named."""
+    """Name of the video, as given."""
     windows: tuple[WindowPrediction, ...]
     """Predictions in order."""
     merge: bool = False
-    """Whether neighbouring windows with one label are one segment."""
+    """Whether adjacent segments with the same label are merged."""
 
     @property
     def segments(self) -> list[Segment]:
-        """What is shown when."""
+        """The labels on the screen, in order, without overlap."""
         return shown_segments(self.windows, merge=self.merge)
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,9 +39,9 @@ class Timeline:
 
 
 def write_timeline(timeline: Timeline, path: str | Path) -> None:
-    """Write a timeline in the form that the name's suffix says: .json, .csv, .srt, .mp4 or .mkv.
+    """Write a timeline in the format of the suffix: .json, .csv, .srt, .mp4 or .mkv.
 
-    CSV has a line for each segment, subtitles a caption. A video's file is read a second time.
+    CSV has a line and SubRip a caption for each segment. For .mp4 and .mkv the video is read again.
 
     Raises:
         OSError: the file cannot be written.
@@ -52,8 +53,8 @@ def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
     """The files that `--out` names for the timeline of one video.
 
     Raises:
-        ValueError: an unknown suffix, several videos, a video of pictures without times, or the
-            video itself.
+        ValueError: an unknown suffix, several videos, the video itself, or .mp4 and .mkv for a
+            folder of pictures.
 
     >>> check_outputs("labels.srt,labels.mp4", [Path("clip.mp4")])
     [PosixPath('labels.srt'), PosixPath('labels.mp4')]
@@ -91,7 +92,7 @@ def subtitles(segments: Sequence[Segment]) -> str:
 
 
 def caption(segment: Segment) -> str:
-    """What is written over the video."""
+    """The text shown on the video."""
     return f"{segment.label} ({100 * segment.score:.0f} %)"
 
 
@@ -125,9 +126,6 @@ def _write_subtitles(timeline: Timeline, path: Path) -> None:
 
 
 def _write_video(timeline: Timeline, path: Path) -> None:
-    # The only one that draws letters, with a font of matplotlib
-    from mixtconv.inference.labelled_video import write_labelled_video  # noqa: PLC0415
-
     captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
     write_labelled_video(timeline.source, path, captions)
 
@@ -139,4 +137,4 @@ _WRITERS: dict[str, Callable[[Timeline, Path], None]] = {
     ".mp4": _write_video,
     ".mkv": _write_video,
 }
-"""Suffix -> what writes the file."""
+"""Suffix -> writer."""

@@ -169,7 +169,7 @@ def model_answer(service: Service) -> ModelAnswer:
         modality=spec.modality,
         sampling=spec.sampling,
         causal=spec.causal,
-        protocol=recognizer.reader.describe(),
+        protocol=recognizer.protocol.describe(spec),
         live=service.live is not None,
         live_refused=service.live_refused,
         card=str(make_model_card(spec, recognizer.notes)),

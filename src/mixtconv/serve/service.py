@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._types import Precision
-from mixtconv.inference.engines.base import is_exported
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
+from mixtconv.models.spec import is_exported
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics

@@ -11,7 +11,7 @@ from PIL import Image
 from mixtconv.data.modality import join_snippets, probe_for, read_model_clip
 from mixtconv.data.transforms import mirror
 from mixtconv.data.views import Protocol, TensorViewReader
-from mixtconv.inference.recognizer import Recognizer
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import load_model
 from mixtconv.models.spec import ModelSpec
 from mixtconv.training.fit import train

@@ -14,12 +14,12 @@ from mixtconv.models.spec import METADATA_KEY
 
 
 class OnnxEngine(Engine):
-    """A network in ONNX Runtime; see `engine.open_engine`."""
+    """A network in ONNX Runtime; see `opening.open_engine`."""
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         runtime = import_engine("onnxruntime", path)
         options = runtime.SessionOptions()
-        options.log_severity_level = 3  # errors alone
+        options.log_severity_level = 3  # errors only
         if num_threads is not None:
             options.intra_op_num_threads = num_threads
         states = runtime.capi.onnxruntime_pybind11_state
@@ -31,12 +31,12 @@ class OnnxEngine(Engine):
         except (*damage, states.NoSuchFile, states.NotImplemented) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{path} cannot be read by ONNX Runtime: {reason}") from error
-        about = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         inputs, outputs = (
-            {each.name: _sizes(each.shape) for each in part}
-            for part in (self._session.get_inputs(), self._session.get_outputs())
+            {port.name: _sizes(port.shape) for port in ports}
+            for ports in (self._session.get_inputs(), self._session.get_outputs())
         )
-        super().__init__(path, Description.from_json(about, path), inputs, outputs)
+        super().__init__(path, Description.from_json(text, path), inputs, outputs)
         self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -44,5 +44,5 @@ class OnnxEngine(Engine):
 
 
 def _sizes(shape: Sequence[int | str | None]) -> Sizes:
-    """Without the batch; a size that is not fixed has a name."""
+    """Drop the batch; ONNX gives a dynamic size as its name."""
     return tuple(size if isinstance(size, int) else None for size in shape[1:])

@@ -1,12 +1,4 @@
-"""The stack on which this thread handles signals, kept as it was while OpenVINO compiles.
-
-On Linux OpenVINO gives the thread that compiles a model a signal stack of the model's own, and when
-the model goes it puts back the one that it found. Of two models that go in the order in which they
-came, the second puts back the stack of the first, which is gone: the next signal that Python
-handles, such as Ctrl-C or the end of a child process, kills the process.
-
-OpenVINO files (`.xml` with `.bin`), run on the CPU in float32, or int8 where they are.
-"""
+"""OpenVINO files (`.xml` with `.bin`), run on the CPU in float32, or in int8 if quantized."""
 
 import ctypes
 import sys
@@ -27,48 +19,22 @@ from mixtconv.inference.engines.base import (
 from mixtconv.models.spec import METADATA_KEY
 
 
-class _Stack(ctypes.Structure):
-    """`stack_t` of <signal.h>."""
-
-    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-
-@contextmanager
-def kept_signal_stack() -> Iterator[None]:
-    """Put back the signal stack of the thread at the end of the block; elsewhere than on Linux do
-    nothing.
-
-    >>> with kept_signal_stack():
-    ...     pass
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    exchange = ctypes.CDLL(None).sigaltstack
-    before = _Stack()
-    exchange(None, ctypes.byref(before))
-    try:
-        yield
-    finally:
-        exchange(ctypes.byref(before), None)
-
-
 class OpenVinoEngine(Engine):
-    """A network in OpenVINO; see `engine.open_engine`."""
+    """A network in OpenVINO; see `opening.open_engine`."""
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         openvino = import_engine("openvino", path)
-        if not _is_network(path):  # else every reader that OpenVINO has would be tried
+        if not _is_network(path):  # otherwise OpenVINO tries every frontend
             raise ValueError(f"{path} cannot be read by OpenVINO: it is no network's XML")
         core = openvino.Core()
-        # Float32 on every CPU: some would otherwise compute in bfloat16
+        # Float32 on every CPU: OpenVINO defaults to bfloat16 on some
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if num_threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
         try:
             model = core.read_model(path)
-            about = model.get_rt_info([METADATA_KEY]).astype(str) if _is_ours(model) else None
-            description = Description.from_json(about, path)
+            text = model.get_rt_info([METADATA_KEY]).astype(str) if _is_ours(model) else None
+            description = Description.from_json(text, path)
             with kept_signal_stack():
                 self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
@@ -85,9 +51,43 @@ class OpenVinoEngine(Engine):
         self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        results = self._request.infer(given, share_inputs=True)  # which are read and not kept
+        arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        results = self._request.infer(arrays, share_inputs=True)  # reads them without a copy
         return {name: results[name] for name in self._outputs}
+
+
+class _Stack(ctypes.Structure):
+    """`stack_t` of <signal.h>."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """Restore this thread's signal stack at the end of the block; does nothing outside of Linux.
+
+    On Linux OpenVINO's CPU plugin installs a signal stack of its own in the thread that compiles a
+    model, one for each `Core`, and restores the previous one when the `Core` is freed
+    (https://github.com/openvinotoolkit/openvino/pull/11894, now in
+    `src/plugins/intel_cpu/src/sigstack_manager.cpp`). If two are freed in the order in which they
+    were made, the second one restores the stack of the first, which is unmapped by then, and the
+    next signal that Python handles ends in a segmentation fault. OpenVINO 2026.4.1 still does this;
+    no issue was open at the time. This can go when the test of signals in
+    `tests/inference/test_engine_recognizers.py` passes without it.
+
+    >>> with kept_signal_stack():
+    ...     pass
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    exchange = ctypes.CDLL(None).sigaltstack
+    before = _Stack()
+    exchange(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        exchange(ctypes.byref(before), None)
 
 
 def _is_network(path: Path) -> bool:
@@ -96,7 +96,7 @@ def _is_network(path: Path) -> bool:
 
 
 def _sizes(port: Any) -> Sizes:
-    """Without the batch."""
+    """Drop the batch; a dynamic size becomes None."""
     sizes = list(port.get_partial_shape())[1:]
     return tuple(size.get_length() if size.is_static else None for size in sizes)
 

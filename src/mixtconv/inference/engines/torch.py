@@ -1,4 +1,4 @@
-"""Programs of torch.export (`.pt2`), run by torch; this package is not needed for it."""
+"""Programs of torch.export (`.pt2`), run by torch."""
 
 import warnings
 import zipfile
@@ -17,7 +17,7 @@ from mixtconv.models.spec import METADATA_KEY
 
 
 class TorchEngine(Engine):
-    """A network of torch.export; see `engine.open_engine`."""
+    """A network of torch.export; see `opening.open_engine`."""
 
     def __init__(self, path: Path) -> None:
         self._torch = torch = import_engine("torch", path)
@@ -28,13 +28,13 @@ class TorchEngine(Engine):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 program = torch.export.load(str(path), extra_files=extra)
-        except Exception as error:  # whatever is in a zip file that is not ours
+        except Exception as error:  # a foreign archive can fail in any way
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
         description = Description.from_json(extra[METADATA_KEY] or None, path)
         self._inputs, self._outputs = list(description.inputs), list(description.outputs)
         signature = program.graph_signature
-        inputs, outputs = (  # by their order: they have no names of their own
+        inputs, outputs = (  # by order: a program does not name them
             dict(zip(names, _sizes(program, values), strict=False))
             for names, values in (
                 (self._inputs, signature.user_inputs),
@@ -45,15 +45,15 @@ class TorchEngine(Engine):
         self._network = program.module()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        given = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
+        tensors = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
         with self._torch.inference_mode():
-            results = self._network(*given)
+            results = self._network(*tensors)
         results = (results,) if isinstance(results, self._torch.Tensor) else results
         return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
 
 
 _MEMBERS = ("archive_format", "serialized_exported_program.json")
-"""Files that every archive of torch.export has one of, by torch's version."""
+"""Every archive of torch.export has one of these, by the version of torch."""
 
 
 def _is_program(path: Path) -> bool:
@@ -65,7 +65,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _sizes(program: Any, names: Sequence[str]) -> Iterator[Sizes]:
-    """Of inputs or outputs by their names in the graph, without the batch."""
+    """Sizes of inputs or outputs, by their names in the graph, without the batch."""
     values = {node.name: getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes}
     for name in names:
         yield tuple(size if isinstance(size, int) else None for size in values[name][1:])

@@ -1,0 +1,55 @@
+"""Exported files by their suffix: the one table of engines, and `open_engine`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mixtconv.inference.engines.base import Engine
+from mixtconv.models.spec import is_exported
+
+
+def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
+    """Load an exported file, ready to run on the CPU.
+
+    Args:
+        path: a `.onnx`, `.xml` (with its `.bin` beside it) or `.pt2` of `mixtconv export`.
+        num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
+
+    Raises:
+        ValueError: no such file, another suffix, a damaged file or one that is not of `mixtconv
+            export`, or an engine that is not installed.
+    """
+    path = Path(path)
+    if not is_exported(path):
+        raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
+    if not path.is_file():
+        raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
+    return ENGINES[path.suffix.lower()](path, num_threads)
+
+
+# Each engine is imported when a file needs it: the packages of the others may be missing.
+
+
+def _open_onnx(path: Path, num_threads: int | None) -> Engine:
+    from mixtconv.inference.engines.onnx import OnnxEngine  # noqa: PLC0415
+
+    return OnnxEngine(path, num_threads)
+
+
+def _open_openvino(path: Path, num_threads: int | None) -> Engine:
+    from mixtconv.inference.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
+    return OpenVinoEngine(path, num_threads)
+
+
+def _open_torch(path: Path, num_threads: int | None) -> Engine:
+    from mixtconv.inference.engines.torch import TorchEngine  # noqa: PLC0415
+
+    return TorchEngine(path)
+
+
+ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
+    ".onnx": _open_onnx,
+    ".xml": _open_openvino,
+    ".pt2": _open_torch,
+}
+"""Suffix -> opens a file with a number of threads, None for the engine's default."""

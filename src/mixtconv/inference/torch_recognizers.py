@@ -1,0 +1,132 @@
+"""Model files run by torch: `Recognizer` for videos, `StreamingRecognizer` for streams.
+
+`engine_recognizers` has the same two for exported models.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixtconv._types import Frame, Precision
+from mixtconv.data.clips import as_frames
+from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.protocol import Protocol
+from mixtconv.data.transforms import center_crop
+from mixtconv.data.views import TensorViewReader
+from mixtconv.evaluation.scoring import model_mirroring, view_logits
+from mixtconv.inference.predicting import VideoRecognizer
+from mixtconv.inference.streams import StreamRecognizer
+from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
+from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.streaming import StreamingClassifier, StreamState
+
+MIN_BATCH_VIEWS = 8
+"""Views that pass the network together, at least, where a video has more than one."""
+
+
+class Recognizer(VideoRecognizer):
+    """A model file ready to predict on videos.
+
+    Args:
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a model in memory.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
+        protocol: views of every video, such as `1x1`, `2x3` or `nonlocal-10x3`.
+        precision: `auto`, `32`, `bf16` or `16`.
+
+    Raises:
+        ValueError: a file that is not a model, an unknown device or protocol, or a protocol that
+            does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | VideoClassifier,
+        *,
+        device: str = "auto",
+        protocol: str | Protocol = "1x1",
+        precision: Precision = "auto",
+    ) -> None:
+        self.device = resolve_device(device)
+        self.precision = precision
+        protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
+        self.mirroring: MirrorLabels | None = None
+        if not isinstance(model, VideoClassifier):
+            model = load_model(model)
+            self.mirroring = model_mirroring(model)
+        protocol.check_model(model.spec)
+        super().__init__(
+            model.spec, protocol, TensorViewReader(model.spec, protocol), notes=model.notes
+        )
+        self.model = optimize_for_inference(model.eval().to(self.device))
+
+    def batch_logits(self, views: Sequence[Tensor]) -> Tensor:
+        """Logits (B, K) of the views of B videos, uint8 (V, T, C, S, S) each, on the CPU.
+
+        The batch size of the network is the number of videos, or `MIN_BATCH_VIEWS` if that is more.
+        """
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            return view_logits(
+                self.model,
+                torch.stack([torch.as_tensor(video) for video in views]),  # (B, V, T, C, S, S)
+                self.protocol,
+                mirroring=self.mirroring,
+                batch_size=max(MIN_BATCH_VIEWS, len(views)),
+            ).cpu()  # (B, K)
+
+
+class StreamingRecognizer(StreamRecognizer):
+    """A causal model ready for streams.
+
+    Args:
+        model: a model file, the folder of one, `hf:owner/name[@revision]`, or a model in memory.
+        max_streams: streams at once; each takes the memory of a few frames of feature maps.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
+        precision: `auto`, `32`, `bf16` or `16`.
+
+    Raises:
+        ValueError: a file that is not a model, or a model that looks at later frames or takes
+            another modality than `rgb`.
+
+    >>> import numpy as np
+    >>> from mixtconv import create_model
+    >>> model = create_model("mstnet_resnet18", classes=["wave", "jump"], causal=True)
+    >>> recognizer = StreamingRecognizer(model, device="cpu")
+    >>> with recognizer.start() as stream:
+    ...     for frame in np.zeros((3, 120, 160, 3), dtype=np.uint8):
+    ...         labels = stream.push(frame)
+    >>> labels.frame, len(labels.predictions)
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | VideoClassifier,
+        *,
+        max_streams: int = 1,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        self.device = resolve_device(device)
+        self.precision = precision
+        if not isinstance(model, VideoClassifier):
+            model = load_model(model)
+        if model.spec.modality != "rgb":
+            raise ValueError(
+                f"the model takes {model.spec.modality}, which needs several frames at a time; "
+                "streams take models of modality rgb"
+            )
+        super().__init__(model.spec, max_streams)
+        self._classifier = StreamingClassifier(model.eval().to(self.device))
+        self._state = StreamState(max_streams)
+
+    def _logits(self, pictures: Sequence[Frame], slots: Sequence[int]) -> Tensor:
+        size = self.spec.image_size
+        crops = [center_crop(as_frames(picture[None]), size)[0] for picture in pictures]
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            batch = self._classifier.model.normalize(torch.cat(crops))  # (N, 3, S, S)
+            return self._classifier(batch, self._state, slots).float().cpu()  # (N, K)
+
+    def _reset(self, slot: int) -> None:
+        self._state.forget(slot)
