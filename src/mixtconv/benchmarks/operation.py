@@ -203,7 +203,7 @@ def _gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
 
 
 def _filter_arguments(layer: MixTConv) -> dict[str, Any]:
-    """A layer's arguments of the kernel: taps and offsets of all groups, concatenated."""
+    """A layer as the kernel takes it: taps and offsets of all groups one after the other."""
     return {
         "taps": torch.cat([weight.detach().flatten() for weight in layer.weights]),
         "channels": list(layer.group_channels),

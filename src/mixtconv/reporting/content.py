@@ -20,8 +20,8 @@ from mixtconv.visualization.frame_sheet import shown_frames
 from mixtconv.visualization.results import (
     CurvePoint,
     ExampleStrip,
+    ModelPrediction,
     ModelResult,
-    Prediction,
     ProtocolScore,
     Report,
 )
@@ -141,7 +141,9 @@ def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
     for run in runs:
         probabilities = run.evaluation.scores.probabilities()[index]
         best = int(probabilities.argmax())
-        predictions.append(Prediction(run.name, run.spec.classes[best], float(probabilities[best])))
+        predictions.append(
+            ModelPrediction(run.name, run.spec.classes[best], float(probabilities[best]))
+        )
     return ExampleStrip(
         shown_frames(views[0].numpy(), first.spec),
         first.spec.classes[sample.label],

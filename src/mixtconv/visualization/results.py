@@ -84,8 +84,8 @@ class KernelSite:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What one model says about an example."""
+class ModelPrediction:
+    """The label that one model gives an example."""
 
     model: str
     """The name that is shown, as in `ModelResult.name`."""
@@ -101,7 +101,7 @@ class ExampleStrip:
     frames: NDArray[np.uint8]
     """(T, H, W, 3), in order of time."""
     true_label: str
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[ModelPrediction, ...]
     source: str = ""
     """Where the clip comes from, if that is of interest."""
 
