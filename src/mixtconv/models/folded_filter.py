@@ -1,8 +1,7 @@
 """A depthwise temporal operation on folded frames, for inference.
 
-What it writes is read by the next convolution and by nothing else, so all such layers of a
-recognizer write into one piece of memory: fresh memory for each would cost more, in page faults,
-than the arithmetic.
+Its result is read by the next convolution only, so all such layers of a recognizer write into one
+buffer: new memory for each would cost more, in page faults, than the arithmetic.
 """
 
 import threading
@@ -16,13 +15,13 @@ from mixtconv.ops.filter import DepthwiseTaps
 
 
 class Scratch(threading.local):
-    """Memory that is written again and again, one piece a thread; it grows to the largest size."""
+    """A buffer that is reused, one per thread; it grows to the largest size requested."""
 
     def __init__(self) -> None:
         self._memory: Tensor | None = None
 
     def like(self, x: Tensor) -> Tensor:
-        """A piece with the size, strides, precision and device of `x`."""
+        """Uninitialised memory with the size, strides, precision and device of `x`."""
         memory = self._memory
         if (
             memory is None
@@ -41,16 +40,18 @@ class Scratch(threading.local):
 
 
 class FoldedTemporalFilter(nn.Module):
-    """Frames (B * T, C, H, W) to the same, each having met its neighbours in time.
+    """A depthwise temporal filter on folded frames: (B * T, C, H, W) -> same.
 
     Args:
         taps: the operation.
         num_frames: T.
-        scratch: memory for the result, where one module reads it at once and lets go of it; None
-            gives every result memory of its own.
+        scratch: buffer for the result, if its only consumer reads it immediately; by default every
+            result has new memory.
     """
 
-    def __init__(self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None) -> None:
+    def __init__(
+        self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("weights", taps.taps.float())
         self.channels, self.num_taps, self.offsets = taps.channels, taps.num_taps, taps.offsets
@@ -65,10 +66,10 @@ class FoldedTemporalFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         clip = unfold_time(x, self.num_frames)  # (B, T, C, H, W)
-        return fold_time(self.taps.apply(clip, out=self._reused(clip)))
+        return fold_time(self.taps.apply(clip, out=self._buffer_for(clip)))
 
-    def _reused(self, clip: Tensor) -> Tensor | None:
-        """Memory for the result; none where a graph is recorded, which keeps what it reads."""
+    def _buffer_for(self, clip: Tensor) -> Tensor | None:
+        """The buffer for the result; None where autograd or the compiler may keep the result."""
         recorded = torch.is_grad_enabled() or torch.compiler.is_compiling()
         if self.scratch is None or recorded or clip.device.type != "cpu":
             return None

@@ -1,7 +1,7 @@
-"""The steps that make a followed network (`torch.fx`) faster at inference, see `optimize.py`.
+"""The steps that make a traced network (`torch.fx`) faster at inference, see `optimize.py`.
 
-Modules that do nothing at inference go first. Then each step looks for calls of modules whose
-result has one user, and replaces the pair:
+Modules without effect at inference are removed first. Then each step looks for calls of modules
+whose result has one user, and replaces the pair:
 
     conv -> batch norm -> x          conv' -> x
     temporal -> conv                 temporal' -> conv'     (groups of kernel size 1 folded)
@@ -25,12 +25,12 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def fold(network: fx.GraphModule) -> None:
-    """Fold what can be into the weights of convolutions, in place; all of it is plain torch."""
+    """Fold batch norms and single taps into the weights of convolutions, in place."""
     _take(_FOLDING, network)
 
 
 def fuse(network: fx.GraphModule) -> None:
-    """Fold and fuse what can be, in place."""
+    """Take all steps, in place."""
     _take((*_FOLDING, *_FUSING), network)
 
 
@@ -43,6 +43,7 @@ def _take(steps: Iterable[Callable[[fx.GraphModule], None]], network: fx.GraphMo
 
 
 def _drop_identities(network: fx.GraphModule) -> None:
+    """Remove modules without effect in evaluation mode."""
     for node in list(network.graph.nodes):
         if node.op == "call_module":
             module = network.get_submodule(str(node.target))
@@ -51,6 +52,7 @@ def _drop_identities(network: fx.GraphModule) -> None:
 
 
 def _fold_batch_norms(network: fx.GraphModule) -> None:
+    """Fold a norm into the convolution before it, if nothing else reads the convolution."""
     for node, norm in _calls(network, nn.modules.batchnorm._BatchNorm):
         conv_node = node.all_input_nodes[0]
         conv = _module_called_once(network, conv_node)
@@ -59,7 +61,7 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
         if type(conv) is not nn.Conv2d and type(conv) is not nn.Conv3d:
             continue
         network.set_submodule(str(conv_node.target), fuse_conv_bn_eval(conv, norm))
-        if isinstance(norm, BatchNormAct2d):  # the activation stays
+        if isinstance(norm, BatchNormAct2d):  # timm's norm with an activation, which stays
             rest = (
                 norm.act
                 if isinstance(norm.drop, nn.Identity)
@@ -71,6 +73,7 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
 
 
 def _fold_single_taps(network: fx.GraphModule) -> None:
+    """Fold groups of kernel size 1, a factor per channel, into the convolution after them."""
     for node, temporal in _calls(network, FoldedTemporalFilter):
         conv = _module_called_once(network, _only_user(node))
         if type(conv) is not nn.Conv2d or conv.groups != 1:
@@ -79,15 +82,16 @@ def _fold_single_taps(network: fx.GraphModule) -> None:
         first = first_tap = first_offset = 0
         for channels, taps in zip(temporal.channels, temporal.num_taps, strict=True):
             if taps == 1 and temporal.offsets[first_offset] == 0:
-                own = slice(first_tap, first_tap + channels)
+                group = slice(first_tap, first_tap + channels)
                 with torch.no_grad():
-                    conv.weight[:, first : first + channels] *= weights[own, None, None]
-                    weights[own] = 1
+                    conv.weight[:, first : first + channels] *= weights[group, None, None]
+                    weights[group] = 1
             first, first_tap = first + channels, first_tap + channels * taps
             first_offset += taps
 
 
 def _fuse_residual_sums(network: fx.GraphModule) -> None:
+    """Make the sum of a residual block and its activation part of the branch's last convolution."""
     for node in list(network.graph.nodes):
         operands = _summands(node)
         for conv_node, other in (operands, operands[::-1]) if operands else ():
@@ -95,6 +99,7 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
             if conv is None or not can_fuse(conv) or list(conv_node.users) != [node]:
                 continue
             assert isinstance(conv, nn.Conv2d)
+            # conv -> add -> activation becomes one call, in the place of the addition.
             last, activation = _activation_after(network, node, conv, after_sum=True)
             network.set_submodule(str(conv_node.target), FusedConv2d(conv, activation))
             with network.graph.inserting_before(node):
@@ -106,6 +111,7 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
 
 
 def _fuse_activations(network: fx.GraphModule) -> None:
+    """Make the activation after a convolution part of it, and all other convolutions fused ones."""
     for node, conv in _calls(network, nn.Conv2d):
         if can_fuse(conv):
             last, activation = _activation_after(network, node, conv)
@@ -115,24 +121,32 @@ def _fuse_activations(network: fx.GraphModule) -> None:
 
 
 def _overwrite_summands(network: fx.GraphModule) -> None:
-    """Let a sum take the place of a summand that nothing looks at afterwards."""
+    """Let a fused sum overwrite the other summand where nothing reads that afterwards.
+
+    Overwriting saves a new feature map, whose memory would have to be fetched first.
+    """
     order = {node: number for number, node in enumerate(network.graph.nodes)}
-    makes_new = (nn.Conv2d, FusedConv2d, FoldedTemporalFilter)
+    allocates = (nn.Conv2d, FusedConv2d, FoldedTemporalFilter)  # their results are no views
     for node, fused in _calls(network, FusedConv2d):
         other = node.args[1] if len(node.args) > 1 else None
         if not isinstance(other, fx.Node):
             continue
+        # 1. The sum is the last to read the summand.
         is_last = all(order[user] <= order[node] for user in other.users)
-        is_own = isinstance(_module_called_once(network, other), (*makes_new, nn.MaxPool2d))
-        # A user that hands on a view would show what is written.
-        shows = [user for user in other.users if user is not node]
-        unseen = all(isinstance(_module_called_once(network, user), makes_new) for user in shows)
-        is_read_once = node.args[0] is not other
-        fused.overwrites = is_last and is_own and unseen and is_read_once
+        # 2. The summand has memory of its own: it is no view, and not the input of the network.
+        owns_memory = isinstance(_module_called_once(network, other), (*allocates, nn.MaxPool2d))
+        # 3. No other reader returned a view of it, through which the overwritten values would show.
+        readers = [user for user in other.users if user is not node]
+        has_no_views = all(
+            isinstance(_module_called_once(network, reader), allocates) for reader in readers
+        )
+        # 4. The convolution does not read it as its input as well.
+        is_not_input = node.args[0] is not other
+        fused.overwrites = is_last and owns_memory and has_no_views and is_not_input
 
 
 def _share_scratch(network: fx.GraphModule) -> None:
-    """Give temporal operations one memory, where a convolution reads it before the next writes."""
+    """Share a buffer among temporal operations whose reader runs before the next one writes."""
     scratch = Scratch()
     calls = [*_calls(network, FoldedTemporalFilter)]
     order = {node: number for number, node in enumerate(network.graph.nodes)}
@@ -183,7 +197,7 @@ def _only_user(node: fx.Node | None) -> fx.Node | None:
 def _activation_after(
     network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d, *, after_sum: bool = False
 ) -> tuple[fx.Node, nn.Module | None]:
-    """The activation that alone reads a node, and its node; the node itself if there is none."""
+    """The activation that is the only reader of a node, and its node; else the node and None."""
     following = _only_user(node)
     activation = _module_called_once(network, following)
     if following is None or activation is None:
@@ -194,7 +208,7 @@ def _activation_after(
 
 
 def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
-    """The two feature maps that a node adds, if that is what it does."""
+    """The two feature maps that a node adds; None for other nodes."""
     functions = (operator.add, operator.iadd, torch.add)
     if not (
         (node.op == "call_function" and node.target in functions)

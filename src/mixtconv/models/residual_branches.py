@@ -1,7 +1,7 @@
-"""Where in a 2D network a temporal operation belongs: residual branches, found by running it.
+"""The residual branches of a 2D network, found by running it, as places for a temporal operation.
 
-A residual branch is recognized by what the network does, not by what it is called. One image is
-passed through, every tensor remembers which layers it came from, and where two tensors of one shape
+A residual branch is recognized by what the network computes, not by its name. One image is passed
+through, the layers that every tensor came from are recorded, and where two tensors of one shape
 (N, C, H, W) are added, the layers that only one of them came from are a branch:
 
     x ----------- shortcut -----------+          layers of the sum's left side:   {..., a, b, c}
@@ -10,7 +10,7 @@ passed through, every tensor remembers which layers it came from, and where two 
 
 So any network of residual branches qualifies, whoever wrote it. Positions after "TSM" (arXiv
 1811.08383, residual shift) and "MixTConv" (arXiv 2001.06769): `head` is the start of the branch,
-the shortcut untouched; `inner` lies before the branch's first spatial convolution that follows
+the shortcut untouched; `inner` is before the branch's first spatial convolution that follows
 another one.
 """
 
@@ -28,10 +28,10 @@ from mixtconv.models.spec import Position
 
 @dataclass(frozen=True)
 class TemporalSite:
-    """A module whose input is a place for a temporal operation."""
+    """A module before which a temporal operation can be inserted."""
 
     module: str
-    """Dotted name of the module inside the network; the operation goes before it."""
+    """Dotted name of the module inside the network."""
     channels: int
     """Channels C of the module's input (N, C, H, W)."""
     block: str
@@ -45,15 +45,15 @@ class _Layer:
     """One call of a convolution or linear layer, in the order of execution."""
 
     name: str
-    parent_calls: tuple[str, ...]
-    sources: frozenset[int]  # the layers that its input came from
+    parent_calls: tuple[str, ...]  # the modules that were running, outermost first
+    sources: frozenset[int]  # indices of the layers that its input came from
     is_conv: bool
     is_spatial: bool
 
 
 @dataclass(frozen=True)
 class _Branch:
-    block: str
+    block: str  # the module that adds the branch to its shortcut
     layers: tuple[int, ...]  # indices into the trace, in the order of execution
 
 
@@ -66,15 +66,15 @@ def find_residual_sites(
 ) -> list[TemporalSite]:
     """Places for a temporal operation in every residual branch of a 2D network.
 
-    The network runs once on an image of zeros, in evaluation mode, and is left as it was. One
-    without residual branches may name its places: `temporal_stages`, a dictionary of stages to
-    modules, which stand for `head`.
+    The network runs once on an image of zeros, in evaluation mode, and is not changed. One without
+    residual branches may declare its places in an attribute `temporal_stages`, a dictionary of
+    stages to modules; they count as `head`.
 
     Args:
         network: takes images (N, 3, H, W).
-        position: `head` or `inner`; a branch without the place asked for is left out.
-        image_size: height and width of the image; by default what the network says it is made for
-            (timm's `default_cfg`), else 224.
+        position: `head` or `inner`; branches without that position are left out.
+        image_size: height and width of the image; by default what the network declares (timm's
+            `default_cfg`), else 224.
         in_channels: channels of the image; by default as `image_size`, else 3.
 
     Returns:
@@ -110,11 +110,11 @@ def find_named_sites(
     image_size: int | None = None,
     in_channels: int | None = None,
 ) -> list[TemporalSite]:
-    """Places before modules that the user names, with the channels that arrive there.
+    """Places before the named modules, with the channels of the modules' inputs.
 
     Raises:
-        ValueError: no names or one given twice, a name that the network does not have, a module
-            that does not run, or one whose input is not (N, C, H, W).
+        ValueError: no names or one twice, a name that the network does not have, a module that does
+            not run, or one whose input is not (N, C, H, W).
     """
     if isinstance(names, str) or not names or len(set(names)) < len(names):
         raise ValueError(f"module names are {names!r}; give a list of them, each one once")
@@ -140,12 +140,12 @@ def find_named_sites(
 def find_outputs(
     network: nn.Module, *, image_size: int | None = None, in_channels: int | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of what modules give, by name, for one image or one clip; those that give tensors."""
+    """Output shapes, for one image or one clip, of the modules that return a tensor, by name."""
     return _trace(network, image_size, in_channels).outputs
 
 
 class _Tracer(TorchFunctionMode):
-    """Remembers for every tensor the layers it came from, and every sum of two feature maps."""
+    """Records for every tensor the layers it came from, and every sum of two feature maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,15 +155,16 @@ class _Tracer(TorchFunctionMode):
         self.outputs: dict[str, tuple[int, ...]] = {}
         self.calls: list[str] = []  # the modules that are running, outermost first
         self._sources: dict[int, frozenset[int]] = {}
-        self._alive: list[Tensor] = []  # ids stay unique while the tensors live
+        self._alive: list[Tensor] = []  # keeps the tensors, so that their ids stay unique
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        # Tensors that do not depend on the image, such as weights, have no sources.
         operands = [value for value in _tensors((args, kwargs)) if id(value) in self._sources]
         sources = [self._sources[id(value)] for value in operands]
-        if _is_addition(func) and len(operands) == 2:
+        if _is_addition(func) and len(operands) == 2:  # before an addition in place overwrites one
             self._record_sum(operands, sources)
         result = func(*args, **kwargs)
         merged = frozenset().union(*sources)
@@ -186,6 +187,7 @@ class _Tracer(TorchFunctionMode):
         if isinstance(result, Tensor):
             self.outputs.setdefault(name, tuple(result.shape))
         if isinstance(module, nn.Conv2d | nn.Linear):
+            # From here on the result came from this layer too.
             is_conv = isinstance(module, nn.Conv2d)
             is_spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
             sources = self._sources.get(id(result), frozenset())
@@ -197,19 +199,20 @@ class _Tracer(TorchFunctionMode):
         if left.ndim != 4 or left.shape != right.shape:
             return
         only_left, only_right = sources[0] - sources[1], sources[1] - sources[0]
+        # The branch is the side with more layers; a shortcut may have one too (downsampling).
         longer = max(only_left, only_right, key=len)
         if longer and len(only_left) != len(only_right):
             self.branches.append(_Branch(self.calls[-1], tuple(sorted(longer))))
 
 
 def clip_length(network: nn.Module) -> int:
-    """Frames that a network takes at least: one, or those of a clip where it looks at clips."""
+    """The fewest frames that a network runs on: one, or a clip's if it has operations on clips."""
     return max((getattr(module, "num_frames", 1) for module in network.modules()), default=1)
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the duration, then every module's own mode again."""
+    """Evaluation mode within the context; afterwards the mode that each module had before."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -252,7 +255,7 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
 
 
 def _outermost(branches: list[_Branch]) -> list[_Branch]:
-    """Branches that do not lie inside another one (Res2Net adds inside its branches)."""
+    """Branches that are not inside another one (Res2Net adds inside its branches)."""
     return [
         branch
         for branch in branches
@@ -263,22 +266,27 @@ def _outermost(branches: list[_Branch]) -> list[_Branch]:
 def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:
     """Name of the module that starts at the position, or None where the branch has no such place.
 
-    Layers that start there side by side (a convolution split by channels) must lie in one module.
+    Layers that start there side by side (a convolution split by channels) must be in one module.
     """
     in_branch = set(branch.layers)
+    # 1. The layers that start at the position. Which ones follow another layer of the branch?
     follows = {index: bool(layers[index].sources & in_branch) for index in branch.layers}
     if position == "head":
-        candidates = [index for index in branch.layers if not follows[index]]
+        starts = [index for index in branch.layers if not follows[index]]
     else:
+        # Spatial convolutions after the first layer, of which those that follow no other such one.
         spatial = [index for index in branch.layers if follows[index] and layers[index].is_spatial]
-        candidates = [index for index in spatial if not layers[index].sources & set(spatial)]
-    if not candidates or not layers[candidates[0]].is_conv:
+        starts = [index for index in spatial if not layers[index].sources & set(spatial)]
+    # 2. Branches of another kind have no place: those that begin with a linear layer,
+    # and those that begin in another block than the one that adds them (networks that fuse scales).
+    if not starts or not layers[starts[0]].is_conv:
         return None
-    if branch.block not in layers[candidates[0]].parent_calls:
-        return None  # a sum across blocks, as in networks that fuse scales
-    place = _outermost_module(layers, branch, candidates[0])
-    inside = set(_layers_inside(layers, place))
-    return place if inside.issuperset(candidates) else None
+    if branch.block not in layers[starts[0]].parent_calls:
+        return None
+    # 3. The largest module that begins there must hold all of them: it gets the operation.
+    module = _outermost_module(layers, branch, starts[0])
+    inside = set(_layers_inside(layers, module))
+    return module if inside.issuperset(starts) else None
 
 
 def _outermost_module(layers: list[_Layer], branch: _Branch, start: int) -> str:
@@ -287,15 +295,15 @@ def _outermost_module(layers: list[_Layer], branch: _Branch, start: int) -> str:
     A convolution may be wrapped with its normalisation, or split by channels into several; the
     operation belongs before all of that.
     """
-    begin = layers[start]
-    place = begin.name
-    depth = begin.parent_calls.index(branch.block)
-    for ancestor in reversed(begin.parent_calls[depth + 1 :]):
+    first = layers[start]
+    largest = first.name
+    depth = first.parent_calls.index(branch.block)
+    for ancestor in reversed(first.parent_calls[depth + 1 :]):  # from the inside out
         inside = _layers_inside(layers, ancestor)
         if inside[0] != start or not set(inside) <= set(branch.layers):
             break
-        place = ancestor
-    return place
+        largest = ancestor
+    return largest
 
 
 def _layers_inside(layers: list[_Layer], module: str) -> list[int]:
