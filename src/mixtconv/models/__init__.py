@@ -1,7 +1,14 @@
 """Backbones, insertion of temporal operations, the named recognizers, model files.
 
-What is asked for is imported when it is asked for: of `spec.py` alone an exported model is read,
-without torch.
+- `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `factory`: recognizers
+  by name and from files; `systems/`: the comparison's other systems; `backbone`: timm's networks
+- `insertion`, `residual_branches`, `wrapping`, `non_local`: operations put into a 2D network
+- `file`, `location`, `sharing`, `model_card`, `checkpoint_file`: model files, where they are found,
+  the hub; files of weights by others, which `importing/` makes into recognizers
+- `optimize`, `graph_fusion`, `fused_conv`, `folded_filter`, `device`: fast inference
+- `causal`, `streaming`: recognizers that look back only, and frame by frame
+
+Names are imported on first use: an exported model needs `spec` only, which does not import torch.
 """
 
 from importlib import import_module

@@ -84,7 +84,7 @@ def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
 
 
 def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
-    """D of the backbone's features, found by running it: timm's attributes differ by family.
+    """D of the backbone's features, by running it: timm's attributes differ by family.
 
     Raises:
         ValueError: a backbone that does not run on the spec's images, or whose features are not

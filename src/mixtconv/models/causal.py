@@ -1,17 +1,17 @@
 """A causal recognizer from a centred one.
 
-A centred kernel meets frames on both sides of its own; a stream has those before it. The taps of
-the past and of the frame itself keep the frames that they meet, and what the future taps weigh is
-added to the frame itself, the latest that a stream has:
+A centred kernel has taps on frames before and after the current one; a stream has only those
+before. The taps of past frames and of the current frame stay, and those of future frames are added
+to the tap of the current frame, the latest that a stream has:
 
     centred K = 5:    a(t-2)  b(t-1)  c(t)  d(t+1)  e(t+2)
     causal  K = 5:    0(t-4)  0(t-3)  a(t-2)  b(t-1)  c+d+e(t)
 
-On a scene that stands still both give the same, so that the network's normalisations go on seeing
-the values that they were trained with; motion is what changes. Temporal shift has no weights: its
+Both give the same on a static scene, so that the network's normalisations still see the values that
+they were trained with; only motion differs. Temporal shift has no weights: its
 causal form is that of TSM's online model (arXiv 1811.08383), in which the channels that took the
 next frame take the previous one, and those that took the previous one stay. Fine-tuning then learns
-to use the frames that the zeros meet.
+the taps that start at zero.
 """
 
 from dataclasses import replace
@@ -27,7 +27,7 @@ from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.location import find_model_file
 
 _KEPT_NOTES = ("data", "val_fraction", "flip_pairs")
-"""What a file says of its training that holds for the causal model too; the score does not."""
+"""Notes of a file that hold for the causal model too; the score does not."""
 
 
 def causal_kernel(centred: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
     """The causal recognizer nearest to a centred one, in evaluation mode. It must be fine-tuned.
 
     Args:
-        model: a centred recognizer, not optimised for inference; it is left as it is.
+        model: a centred recognizer, not optimised for inference; it is not changed.
 
     Raises:
         ValueError: the model has no temporal operations, is causal already, or was optimised.
@@ -71,7 +71,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
 
 
 def causal_weights(model: VideoClassifier) -> dict[str, Tensor]:
-    """State dictionary of a centred recognizer, for the causal one of the same make."""
+    """State dictionary of a centred recognizer, converted for the causal one of the same spec."""
     state = model.state_dict()
     for name, module in model.backbone.named_modules():
         for key, _ in module.named_parameters() if name.endswith(".temporal") else ():
@@ -80,7 +80,7 @@ def causal_weights(model: VideoClassifier) -> dict[str, Tensor]:
 
 
 def convert_file(model: str | Path, out: str | Path) -> None:
-    """Write the causal form of a centred model file, which is to be fine-tuned.
+    """Write the causal form of a centred model file, to be fine-tuned.
 
     Args:
         model: a model file, the folder of one, or `hf:owner/name[@revision]`.

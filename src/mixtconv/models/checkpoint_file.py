@@ -1,8 +1,8 @@
 """Files of weights by others, read so that nothing in them can run.
 
-safetensors, and torch files, zip archives as well as the pickles of before torch 1.6, through
-torch's weights-only loader. Checkpoints often hold a score as a NumPy scalar, which that loader
-refuses; it is read as a stand-in that keeps nothing, so NumPy's code is not run on it either.
+These are safetensors and torch files, which torch's weights-only loader reads: zip archives, and
+pickles from before torch 1.6. Checkpoints often hold a score as a NumPy scalar, which that loader
+refuses; it is read as a stand-in that keeps no data, so that NumPy's code does not run either.
 """
 
 import pickle
@@ -25,12 +25,12 @@ _NESTED = ("state_dict", "model")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file of weights holds."""
+    """The content of a file of weights."""
 
     tensors: StateDict
     """The weights, named as in the file."""
     other_entries: tuple[str, ...]
-    """Names of what stands beside them, such as `epoch`."""
+    """Names of the other entries, such as `epoch`."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -96,7 +96,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 class _StandIn:
-    """Takes the place of an object in a pickle and keeps nothing of it."""
+    """Replaces an object in a pickle and keeps none of its data."""
 
     def __init__(self, *args: object) -> None:
         pass
@@ -106,7 +106,7 @@ class _StandIn:
 
 
 def _stand_in(module: str, name: str) -> type[_StandIn]:
-    """A class that torch's loader finds under another one's name."""
+    """A stand-in class under the module and name of another one."""
     return type(name, (_StandIn,), {"__module__": module, "__qualname__": name})
 
 

@@ -1,4 +1,4 @@
-"""Where a model runs and in what precision, from what the user asks for."""
+"""The device and precision that a model runs in, from the user's settings."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +16,7 @@ def resolve_device(device: str = "auto") -> torch.device:
     """The device named, or with `auto` the best one here: CUDA, Apple's MPS, the CPU.
 
     Raises:
-        ValueError: an unknown device, or one that is not there.
+        ValueError: an unknown or unavailable device.
 
     >>> resolve_device("cpu")
     device(type='cpu')
@@ -44,7 +44,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
     A CPU gets float32: without instructions for bfloat16 that would take several times as long.
 
     Raises:
-        ValueError: float16 on the CPU, where training in it is not to be had.
+        ValueError: float16 on the CPU, where training in it is not supported.
 
     >>> resolve_precision("auto", torch.device("cpu"))
     '32'

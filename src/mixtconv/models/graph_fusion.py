@@ -146,7 +146,7 @@ def _overwrite_summands(network: fx.GraphModule) -> None:
 
 
 def _share_scratch(network: fx.GraphModule) -> None:
-    """Let temporal operations share a buffer, where a convolution reads it before the next write."""
+    """Share a buffer among temporal operations whose reader runs before the next one writes."""
     scratch = Scratch()
     calls = [*_calls(network, FoldedTemporalFilter)]
     order = {node: number for number, node in enumerate(network.graph.nodes)}

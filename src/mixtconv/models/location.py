@@ -1,4 +1,4 @@
-"""Where a model lies: a file, a folder with one, or a repository of the Hugging Face hub."""
+"""Locating a model file: a path, a folder with one, or a repository of the Hugging Face hub."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,14 +25,14 @@ _HUB_ERRORS = (*CONNECTION_ERRORS, EntryNotFoundError, HFValidationError)
 
 
 def find_model_file(source: str | Path) -> Path:
-    """The model file that a name stands for; one of the hub is downloaded unless the cache has it.
+    """The model file of a name; one of the hub is downloaded unless the cache has it.
 
     Args:
-        source: a model file, a folder with a `model.safetensors`, or `hf:owner/name`, with
-            `@revision` behind it for a branch, tag or commit other than main.
+        source: a model file, a folder with a `model.safetensors`, or `hf:owner/name`, followed by
+            `@revision` for a branch, tag or commit other than main.
 
     Raises:
-        ValueError: nothing there, with the near files named; or the hub cannot give it, with why.
+        ValueError: no such file (the message has near names), or the hub does not provide it.
     """
     name = str(source)
     if name.startswith(HUB_PREFIX):
@@ -58,7 +58,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _near(path: Path) -> str:
-    """Names of model files and their folders beside the path, if they are like it."""
+    """A hint at model files and their folders beside the path with a similar name."""
     beside = path.parent
     if not beside.is_dir():
         return ""
@@ -69,14 +69,14 @@ def _near(path: Path) -> str:
 
 
 def download_model_file(repository: str, *, revision: str | None = None) -> Path:
-    """The model file of a repository of the hub, from there or, without a connection, the cache.
+    """The model file of a repository of the hub, without a connection from the cache.
 
     Args:
         repository: `owner/name`.
         revision: branch, tag or commit; default main.
 
     Raises:
-        ValueError: the hub does not have it or cannot be reached; in one line.
+        ValueError: the hub does not have it or cannot be reached.
     """
     try:
         return Path(
@@ -89,7 +89,7 @@ def download_model_file(repository: str, *, revision: str | None = None) -> Path
 
 
 def is_hub_reachable() -> bool:
-    """Whether the hub answers; one quick question, since a download retries for half a minute."""
+    """Whether the hub answers; one quick request, since a download retries for half a minute."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
     except CONNECTION_ERRORS:
@@ -98,7 +98,7 @@ def is_hub_reachable() -> bool:
 
 
 def explain_hub_error(error: Exception, repository: str, revision: str | None) -> ValueError:
-    """Say in one line why the hub gave no model."""
+    """The reason why the hub provided no model, in one line."""
     name = f"{HUB_PREFIX}{repository}" + (f"@{revision}" if revision else "")
     reasons: dict[type[Exception], str] = {
         HFValidationError: "that is no name of a repository; give hf:owner/name",

@@ -1,4 +1,4 @@
-"""Non-local blocks: every place of a clip looks at all others, by attention.
+"""Non-local blocks: every place of a clip attends to all others.
 
 From "Non-local Neural Networks" (arXiv 1711.07971), the embedded Gaussian: with 1x1x1 convolutions
 theta, phi, g to half of the channels, and places pooled 2x2 in space for phi and g,
@@ -6,7 +6,7 @@ theta, phi, g to half of the channels, and places pooled 2x2 in space for phi an
     y = x + norm(out(softmax(scale * theta(x)^T phi(x)) g(x)))
 
 and a normalisation that begins at zero, so that a network with the block starts as the one without.
-There are two forms, after the published code that they agree with:
+There are two forms, each equal to published code:
 
     original   phi(pool(x)), g(pool(x)), scaled by the root of the channels inside
     tsm        pool(phi(x)), pool(g(x)), not scaled; of TSM (arXiv 1811.08383)
@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 
 
 def attend(theta: Tensor, phi: Tensor, g: Tensor, *, scale: float) -> Tensor:
-    """What each place gathers from all: softmax over j of scale * theta_i . phi_j, times g_j.
+    """Attention of each place to all others: softmax over j of scale * theta_i . phi_j, times g_j.
 
     Args:
-        theta: (B, C, N), the places that look.
-        phi, g: (B, C, M), the places that are looked at, and what they give.
+        theta: (B, C, N), the queries.
+        phi, g: (B, C, M), the keys and the values.
         scale: factor of the products.
 
     Returns:
@@ -52,7 +52,7 @@ def attend(theta: Tensor, phi: Tensor, g: Tensor, *, scale: float) -> Tensor:
 
 
 class NonLocalBlock(nn.Module):
-    """A non-local block over clips as 3D convolutions take them: (B, C, T, H, W) -> same.
+    """A non-local block over clips in the layout of 3D convolutions: (B, C, T, H, W) -> same.
 
     Args:
         channels: C.
@@ -109,7 +109,7 @@ class NonLocalFrames(nn.Module):
 
 
 class NonLocalOutput(WrappedModule):
-    """A module of a 2D network and a non-local block over what it gives.
+    """A module of a 2D network followed by a non-local block.
 
     Args:
         module: frames (B * T, ...) to feature maps (B * T, C, H, W).
@@ -133,7 +133,7 @@ def insert_non_local(
     image_size: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
-    """Put non-local blocks into a 2D network, in place; temporal operations may lie in it already.
+    """Insert non-local blocks into a 2D network, in place; it may have temporal operations already.
 
     Args:
         network: takes frames (B * T, C, H, W).
@@ -145,8 +145,8 @@ def insert_non_local(
         image_size, in_channels: as in `insert_temporal`.
 
     Raises:
-        ValueError: a module that is not there or gives no feature map, fewer than three stages of
-            residual blocks to choose from, or blocks that lie there already.
+        ValueError: a module that does not exist or gives no feature map, fewer than three stages of
+            residual blocks to choose from, or a network that has non-local blocks already.
 
     >>> import timm, torch
     >>> network = timm.create_model("resnet18", num_classes=0)
@@ -187,7 +187,7 @@ def _middle_blocks(
 def _channels_given(
     network: nn.Module, names: Sequence[str], image_size: int | None, in_channels: int | None
 ) -> dict[str, int]:
-    """Channels of the feature maps that modules give, found by running the network once."""
+    """Channels of the modules' feature maps, by running the network once."""
     modules = dict(network.named_modules())
     for name in names:
         if not name or name not in modules:

@@ -1,16 +1,16 @@
-"""A recognizer made ready for inference: the same logits in less time.
+"""A recognizer optimised for inference: the same logits in less time.
 
-What is done, each where it applies:
+The steps, each where it applies:
 
 - batch normalisation is folded into the convolution before it;
 - an activation, or the sum of a residual block and its activation, becomes part of the convolution
   before it, so that the feature map is written once instead of three times;
 - the groups of kernel size 1 of a mixed temporal convolution are folded into the weights of the
   convolution after it;
-- temporal operations write into memory that all of them share;
+- temporal operations write into a buffer that all of them share;
 - feature maps are channels-last.
 
-The network is followed with `torch.fx`; one that cannot be followed changes its memory format only.
+The network is traced with `torch.fx`; of one that cannot be traced, only the memory format changes.
 """
 
 import copy
@@ -36,7 +36,7 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
     follows them as one operation (see `FusedConv2d`).
 
     Args:
-        model: the recognizer; it is left as it is.
+        model: the recognizer; it is not changed.
 
     >>> from mixtconv import create_model
     >>> model = create_model("mstnet_resnet18", num_classes=5).eval()
@@ -48,6 +48,7 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
     if model.optimized:
         return model
     fast = copy.deepcopy(model).eval().requires_grad_(False)
+    # An ensemble has a network per member, ECO a 2D and a 3D one; all else stays plain modules.
     for owner, name in fast.networks():
         setattr(owner, name, _optimized(owner.get_submodule(name), model.spec.name))
     for member in fast.modules():
@@ -58,7 +59,7 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
 
 def _optimized(network: nn.Module, model_name: str) -> nn.Module:
     """A network of frames, or of clips, that runs faster."""
-    separate_temporal_operations(network)
+    separate_temporal_operations(network)  # as modules of their own they are seen in the graph
     try:
         graph = follow(network)
     except ValueError as error:
@@ -72,14 +73,14 @@ def _optimized(network: nn.Module, model_name: str) -> nn.Module:
 
 
 def follow(network: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.GraphModule:
-    """The graph of a network, down to modules that this package knows.
+    """Trace a network, down to the modules that the steps of `graph_fusion.py` know.
 
     Args:
-        network: of frames, or of clips.
-        leaves: modules of these types are not looked into either.
+        network: takes frames or clips.
+        leaves: further types of modules that are not traced into.
 
     Raises:
-        ValueError: what the network does depends on its input.
+        ValueError: the network's control flow depends on values of its input.
     """
     try:
         return fx.GraphModule(network, _Tracer(leaves).trace(network))
@@ -88,7 +89,7 @@ def follow(network: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.G
 
 
 class _ChannelsLast(nn.Module):
-    """Gives a network its frames in channels-last memory format; clips stay as they are."""
+    """Passes frames to a network in channels-last memory format; clips are passed unchanged."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ class _ChannelsLast(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Follows a network down to the modules that the steps below know."""
+    """Does not trace into `_LEAVES` and further types of modules."""
 
     def __init__(self, leaves: tuple[type[nn.Module], ...] = ()) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ _LEAVES = (FoldedTemporalFilter, TemporalWrapper, NonLocalFrames, NonLocalBlock,
 
 
 def separate_temporal_operations(network: nn.Module) -> None:
-    """Let depthwise temporal operations stand as modules of their own before their convolutions."""
+    """Replace each wrapper with a depthwise operation by a sequence: folded filter, module."""
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalWrapper) and hasattr(site.temporal, "depthwise_taps"):
             taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]

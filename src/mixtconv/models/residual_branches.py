@@ -206,7 +206,7 @@ class _Tracer(TorchFunctionMode):
 
 
 def clip_length(network: nn.Module) -> int:
-    """The fewest frames a network runs on: those of a clip if it has operations on clips, else one."""
+    """The fewest frames that a network runs on: one, or a clip's if it has operations on clips."""
     return max((getattr(module, "num_frames", 1) for module in network.modules()), default=1)
 
 

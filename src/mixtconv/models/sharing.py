@@ -141,8 +141,8 @@ class HubMixin(nn.Module, ModelHubMixin):
         device: str = "cpu",
         **unknown: Any,
     ) -> Self:
-        # The only import loop of the package: `ModelHubMixin` wants a class method that makes the
-        # model, and what makes recognizers by name is above their class.
+        # The only import loop of this package: `ModelHubMixin` requires a class method that makes
+        # the model, and the factory imports the class.
         from mixtconv.models.factory import load_model  # noqa: PLC0415
 
         if unknown:

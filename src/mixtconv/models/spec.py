@@ -1,9 +1,9 @@
 """What a recognizer is and what clips it takes: everything but its weights. Loads without torch.
 
 `ModelSpec` is stored in every model file and exported file, so that loading one needs nothing else.
-Its fields that belong together are dataclasses of their own: `TemporalSettings` (the temporal
-operation and its `Placement`) and `PixelSettings`. `Snippet` is what the network takes at each of
-the T places of a clip, by modality, and `ModelArgs` what `create_model` was asked for.
+Fields that belong together are separate dataclasses, its bases: `TemporalSettings` (the temporal
+operation and its `Placement`) and `PixelSettings`. `Snippet` is the input of the network at each of
+the T places of a clip, by modality, and `ModelArgs` the arguments of `create_model`.
 """
 
 from collections.abc import Mapping
@@ -171,7 +171,7 @@ class ModelSpec(TemporalSettings, PixelSettings):
 
     @property
     def snippet(self) -> Snippet:
-        """What the network takes at each of the T places of a clip."""
+        """The input of the network at each of the T places of a clip."""
         return SNIPPETS[self.modality]
 
     def fields_of(self, part: type[TemporalSettings] | type[PixelSettings]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A causal recognizer on streams: one frame of each in, its logits out, the past as explicit state.
 
 Every temporal operation of the network is replaced by its frame-by-frame form (see
-`ops/stream_filter.py`); everything else of a 2D network sees single frames anyway. The logits of a
-stream's frame t are those that `VideoClassifier.forward_frames` gives at place t of one clip of all
+`ops/stream_filter.py`); all other modules of a 2D network see single frames anyway. The logits of
+frame t of a stream equal those of `VideoClassifier.forward_frames` at place t of one clip of all
 its frames.
 """
 
@@ -27,14 +27,14 @@ from mixtconv.ops.stream_filter import PastFrames, StreamConv, StreamFilter, Str
 
 @dataclass
 class StreamState:
-    """What a network remembers of a pool of streams, each with a place in it."""
+    """The past of a pool of streams, each of which has a place in it."""
 
     num_streams: int
     """S, places for streams."""
     counts: list[int] = field(init=False)
-    """Frames that each has had."""
+    """Number of frames that each stream has had."""
     past: dict[str, PastFrames] = field(init=False, default_factory=dict)
-    """By temporal operation: the frames that it needs; made when the first frame comes."""
+    """By temporal operation the past frames that it needs; allocated at the first frame."""
 
     def __post_init__(self) -> None:
         if self.num_streams < 1:
@@ -42,14 +42,14 @@ class StreamState:
         self.counts = [0] * self.num_streams
 
     def forget(self, place: int) -> None:
-        """Let the stream in a place begin anew."""
+        """Start a new stream in a place."""
         self.counts[place] = 0
         for past in self.past.values():
             past.forget(place)
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the past frames."""
+        """Memory of the past frames in bytes."""
         rings = (ring for past in self.past.values() for ring in past.rings if ring is not None)
         return sum(ring.numel() * ring.element_size() for ring in rings)
 
@@ -58,11 +58,11 @@ class StreamingClassifier:
     """Logits of a frame: (N, C, H, W), one of each of N streams, -> (N, num_classes).
 
     Args:
-        model: a causal recognizer, or one without temporal operations; it is left as it is.
-        optimize: make it ready for inference, see `optimize_for_inference`.
+        model: a causal recognizer, or one without temporal operations; it is not changed.
+        optimize: see `optimize_for_inference`.
 
     Raises:
-        ValueError: the model looks ahead.
+        ValueError: the model looks at later frames.
 
     >>> from mixtconv import create_model
     >>> model = create_model("mstnet_resnet18", num_classes=5, num_frames=3, causal=True).eval()
@@ -77,7 +77,7 @@ class StreamingClassifier:
     def __init__(self, model: VideoClassifier, *, optimize: bool = True) -> None:
         check_looks_back_only(model)
         self.model = optimize_for_inference(model) if optimize else copy.deepcopy(model).eval()
-        if self.model is model:  # it was optimised already
+        if self.model is model:  # it was optimised before, and its operations are replaced here
             self.model = copy.deepcopy(model)
         self._now = _Now()
         self._lock = threading.Lock()
@@ -91,15 +91,15 @@ class StreamingClassifier:
 
         Args:
             frames: normalised, (N, C, H, W), one of each stream.
-            state: of the pool; moved on by one frame of these streams.
-            places: the N streams' places in the pool; by default all, in order.
+            state: of the pool; advanced by one frame of these streams.
+            places: places of the N streams in the pool; by default all, in order.
 
         Returns:
             (N, num_classes).
 
         Raises:
-            ValueError: frames of another number or size than the streams', a stream that is not in
-                the pool or named twice.
+            ValueError: another number or size of frames than the streams have, a stream that is not
+                in the pool, or one given twice.
         """
         chosen = tuple(range(state.num_streams) if places is None else places)
         wrong = [place for place in chosen if not 0 <= place < state.num_streams]
@@ -118,7 +118,7 @@ class StreamingClassifier:
 
 
 def check_looks_back_only(model: VideoClassifier) -> None:
-    """Raise ValueError where a model gives no logits of frames, or they depend on later ones."""
+    """Raise ValueError if a model has no logits per frame, or they depend on later frames."""
     at_once = any(isinstance(module, NonLocalFrames) for module in model.backbone.modules())
     if type(model) is not VideoClassifier or at_once:
         raise ValueError(
@@ -151,7 +151,7 @@ def _reach_ahead(module: nn.Module) -> int:
 
 
 class _Now:
-    """The state and the streams of the call that is running."""
+    """The state and streams of the call that is running, for the operations inside the network."""
 
     def __init__(self) -> None:
         self.state: StreamState | None = None
@@ -179,10 +179,12 @@ class _StreamSite(nn.Module):
         state, streams = self.now.state, self.now.streams
         assert state is not None and streams is not None
         past = state.past.get(self.name)
-        if past is None:
+        if past is None:  # the first frame gives the size of the feature map
             past = state.past[self.name] = self.operation.no_past(x, state.num_streams)
         if self.scratch is None or not x.is_cpu:
             return self.operation(x, past, streams)
+        # The compiled step of the last call is repeated if the frames have the same form; it keeps
+        # its arguments, which take longer to prepare than small feature maps to filter.
         step = past.step
         if step is not None and step.stream_filter is self.operation:
             y = step.again(x, streams)
@@ -195,7 +197,7 @@ class _StreamSite(nn.Module):
 
 
 def _step_through_time(network: nn.Module, now: _Now) -> None:
-    """Put the frame-by-frame form in the place of every temporal operation."""
+    """Replace every temporal operation by its frame-by-frame form."""
     for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter):
             site = _StreamSite(name, StreamFilter(module.taps), now, module.scratch)

@@ -1,4 +1,4 @@
-"""A module of a 2D network with something of ours around it, under the names that it had."""
+"""Wraps a module of a 2D network without changing its state-dict keys."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch import nn
 class WrappedModule(nn.Module):
     """Holds a module of a network; in state dictionaries the module's weights keep their names.
 
-    The weights of what a subclass adds lie beside them: `conv1.weight` stays, and a child `extra`
-    of the subclass has `conv1.extra.weight`.
+    The weights of a subclass are beside them: `conv1.weight` stays, and a child `extra` of the
+    subclass has `conv1.extra.weight`.
 
     Args:
         module: the module.
@@ -22,7 +22,7 @@ class WrappedModule(nn.Module):
         self.register_load_state_dict_pre_hook(_restore_module_prefix)
 
     def __getattr__(self, name: str) -> Any:
-        """What is not the wrapper's own is the wrapped module's, so that code that asks works."""
+        """Attributes that the wrapper lacks are the module's, such as `conv1.in_channels`."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -30,14 +30,13 @@ class WrappedModule(nn.Module):
 
 
 def replace_module(network: nn.Module, name: str, wrapped: WrappedModule) -> None:
-    """Put a wrapper in the place of the module that it holds, in the module's mode."""
+    """Replace a module by its wrapper, in the module's mode (training or evaluation)."""
     parent_name, _, child_name = name.rpartition(".")
     for child_of_wrapper, child in wrapped.named_children():
         if child_of_wrapper != "module":
             child.train(wrapped.module.training)
-    wrapped.training = (
-        wrapped.module.training
-    )  # the module inside keeps its modes, frozen norms too
+    # Not `wrapped.train(...)`: modules inside keep their modes, such as frozen norms.
+    wrapped.training = wrapped.module.training
     setattr(network.get_submodule(parent_name), child_name, wrapped)
 
 
@@ -49,6 +48,6 @@ def _hide_module_prefix(
 
 
 def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
-    own = tuple(f"{prefix}{name}." for name, _ in site.named_children() if name != "module")
-    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
+    added = tuple(f"{prefix}{name}." for name, _ in site.named_children() if name != "module")
+    for key in [key for key in state if key.startswith(prefix) and not key.startswith(added)]:
         state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)

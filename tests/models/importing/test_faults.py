@@ -136,7 +136,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any], Change | None, str]] = {
         "tsm_resnet18",
         {},
         _put(f"{BLOCK}conv1.weight", (64, 64, 3, 3)),
-        "stand for the same weight",
+        "are the same weight",
     ),
     "whole blocks": (
         "tsn",

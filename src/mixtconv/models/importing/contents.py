@@ -1,4 +1,4 @@
-"""The keys of a file of published weights, sorted by what they stand for."""
+"""The keys of a file of published weights, sorted by their place in a recognizer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from mixtconv.models.importing.matching import shape_text
 
 
 class Contents:
-    """What a file holds, under the names of the networks here.
+    """The weights of a file, by the names that they have in recognizers of mixtconv.
 
     Args:
         path: the file, for errors.
@@ -46,7 +46,7 @@ class Contents:
 
     @property
     def described(self) -> str:
-        """What kind of recognizer the file holds."""
+        """The kind of recognizer in the file, in words."""
         if self.filters:
             sizes = ", ".join(map(str, self.kernel_sizes))
             return f"{len(self.filters)} temporal convolutions of kernel sizes {sizes}"
@@ -68,7 +68,7 @@ class Contents:
                 continue
             if place.name in named:
                 raise ValueError(
-                    f"{self.path} has {named[place.name]} and {key}, which stand for the same "
+                    f"{self.path} has {named[place.name]} and {key}, which are the same "
                     "weight; leave out one"
                 )
             named[place.name] = key
@@ -93,7 +93,9 @@ class Contents:
         ordered = {module: dict(sorted(sizes.items())) for module, sizes in filters.items()}
         if len({tuple(sizes) for sizes in ordered.values()}) > 1:
             first, *others = ordered
-            odd = next(each for each in others if tuple(ordered[each]) != tuple(ordered[first]))
+            odd = next(
+                module for module in others if tuple(ordered[module]) != tuple(ordered[first])
+            )
             raise ValueError(
                 f"{self.path} has temporal filters of sizes {list(ordered[first])} before {first} "
                 f"and {list(ordered[odd])} before {odd}: a key is missing or too many"

@@ -1,8 +1,8 @@
-"""A file of published weights made into a recognizer that gives the logits of the original.
+"""A file of published weights made into a recognizer with the logits of the original.
 
-What the file tells is inferred: number of classes, kind of temporal operation and where it stands,
-kernel sizes, modality. What it does not tell is asked for: names of classes, frames of a clip,
-image size, sampling. Nothing is taken from the name of the file.
+Inferred from the file are the number of classes, the kind and placement of the temporal operation,
+kernel sizes and modality. The user gives the rest: names of classes, frames of a clip, image size,
+sampling. The name of the file is not used.
 """
 
 from collections.abc import Sequence
@@ -36,23 +36,23 @@ NON_LOCAL_FAMILY = "tsm_nl"
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """A recognizer with published weights, and how they were read."""
+    """A recognizer with published weights, and a report of the import."""
 
     model: VideoClassifier
-    """In evaluation mode; its spec holds what was inferred and what was asked for."""
+    """In evaluation mode; its spec holds the inferred and the given settings."""
     format: str
-    """The format that was recognized."""
+    """Title of the file's format."""
     num_keys: int
     """Tensors in the file."""
     unused: tuple[str, ...]
     """Keys outside of backbone and last layer, which are not used."""
     not_in_file: tuple[str, ...]
-    """The recognizer's weights that the file lacks and that keep what they begin with: counters of
-    normalisation, and temporal operations where the file is of a network for images."""
+    """The recognizer's weights that the file lacks and that keep their initial values: counters of
+    normalisation, and temporal operations if the file is of a network for images."""
     other_entries: tuple[str, ...]
-    """What the file holds beside weights."""
+    """Names of entries of the file that are not weights."""
     inferred: tuple[str, ...]
-    """Settings that the file tells."""
+    """Settings that were inferred from the file."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv import --format json` prints them."""
@@ -79,18 +79,18 @@ class ImportedModel:
 def import_weights(
     path: str | Path, name: str, *, classes: Sequence[str] | None = None, **settings: Any
 ) -> ImportedModel:
-    """Make a recognizer of a file of published weights.
+    """Make a recognizer from a file of published weights.
 
     Args:
         path: a file in one of the formats of `formats.py`.
         name: the recognizer, as `create_model` takes it.
         classes: names of the classes in the order of the logits; by default "0", "1", ...
-        settings: what the file does not tell, as `create_model` takes it: `num_frames`,
-            `image_size`, `sampling`, `shift_fraction`, ...
+        settings: of `create_model`, those that the file does not say: `num_frames`, `image_size`,
+            `sampling`, `shift_fraction`, ...
 
     Raises:
         ValueError: a file that cannot be read safely, or that is not of this recognizer; says what
-            was found and what to do.
+            it is instead and what to do.
     """
     path = Path(path)
     if name in SYSTEMS:
@@ -101,16 +101,19 @@ def import_weights(
     family, backbone_name = split_name(name)
     if is_model_file(path):
         raise ValueError(f"{path} is a model file of mixtconv already; use it as it is")
+    # 1. What the file holds, and whether that is this recognizer.
     checkpoint = read_checkpoint(path)
     contents = Contents(path, checkpoint.tensors)
     backbone = create_backbone(backbone_name)
     _check_backbone(contents, backbone, family, backbone_name)
     _check_family(contents, backbone, family, backbone_name)
+    # 2. The settings that the file says; given ones may not contradict them.
     known = _class_names(contents, classes) | _modality_settings(contents, backbone)
     known |= _placement_settings(contents, backbone, backbone_name)
     for key in sorted(known.keys() & settings.keys()):
         if settings[key] != known[key]:
             raise ValueError(f"{key} is {settings[key]}, but {path} has {known[key]}; leave it out")
+    # 3. The recognizer with the file's weights.
     model = create_model(name, **{**known, **settings})
     not_in_file = _fill(model, contents)
     return ImportedModel(
@@ -125,16 +128,16 @@ def import_weights(
 
 
 def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: str) -> None:
-    """Refuse weights of another 2D network, and say of which."""
-    own = shapes_of(backbone.state_dict())
-    found = {key: contents.shape(source) for key, source in contents.backbone.items()}
-    first = first_convolution(own)
-    if len(found.get(first, ())) == 4:  # its channels tell the modality
-        own[first] = (own[first][0], found[first][1], *own[first][2:])
-    mismatch = compare(found, own)
+    """Refuse weights of another 2D network, and say which one."""
+    expected = shapes_of(backbone.state_dict())
+    shapes = {key: contents.shape(source) for key, source in contents.backbone.items()}
+    first = first_convolution(expected)
+    if len(shapes.get(first, ())) == 4:  # its input channels depend on the modality
+        expected[first] = (expected[first][0], shapes[first][1], *expected[first][2:])
+    mismatch = compare(shapes, expected)
     if not mismatch:
         return
-    other = find_backbone(found)
+    other = find_backbone(shapes)
     if other is not None and other != name:
         raise ValueError(
             f"{contents.path} holds weights of {other}, not of {name}: give --model "
@@ -187,7 +190,7 @@ def _kernel_sizes(operation: str) -> tuple[int, ...]:
 
 
 def _wraps_convolutions(backbone: nn.Module) -> bool:
-    """Whether a temporal operation wraps convolutions, and so leaves a trace in their names.
+    """Whether the temporal operation is a wrapper of convolutions, which shows in their keys.
 
     Before the blocks of BN-Inception, the published code shifts without a module of its own.
     """
@@ -213,7 +216,7 @@ def _class_names(contents: Contents, classes: Sequence[str] | None) -> dict[str,
 
 
 def _modality_settings(contents: Contents, backbone: nn.Module) -> dict[str, Any]:
-    """What the network takes, by the channels of its first convolution."""
+    """The modality and its pixel settings, by the channels of the first convolution."""
     first = first_convolution(shapes_of(backbone.state_dict()))
     channels = contents.shape(contents.backbone[first])[1]
     fitting = [name for name, snippet in SNIPPETS.items() if snippet.in_channels == channels]
@@ -228,7 +231,7 @@ def _modality_settings(contents: Contents, backbone: nn.Module) -> dict[str, Any
 def _placement_settings(
     contents: Contents, backbone: nn.Module, backbone_name: str
 ) -> dict[str, Any]:
-    """Where the temporal operation stands, by the convolutions that are wrapped."""
+    """The placement of the temporal operation, by the convolutions that are wrapped."""
     if not contents.wrapped:
         return {}
     placement = find_placement(find_residual_sites(backbone), contents.wrapped)
@@ -242,29 +245,30 @@ def _placement_settings(
 
 
 def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
-    """Give the recognizer the file's weights, and name those of its own that the file lacks."""
+    """Load the file's weights into the recognizer; returns the names of those that it lacks."""
+    # The name of every weight in the recognizer -> its key in the file.
     keys = {f"backbone.{name}": key for name, key in contents.backbone.items()}
     keys |= {f"backbone.{name}": key for name, key in contents.non_local.items()}
     keys |= {f"head.{name}": key for name, key in contents.head.items()}
     for module, filters in contents.filters.items():
         for group, key in enumerate(filters.values()):
             keys[f"backbone.{module}.temporal.weights.{group}"] = key
-    own = model.state_dict()
-    expected = shapes_of(own)
+    initial = model.state_dict()
+    expected = shapes_of(initial)
     if not contents.form.tells_operation:
-        expected = {name: shape for name, shape in expected.items() if not _begins_here(name)}
+        expected = {name: shape for name, shape in expected.items() if not _is_new(name)}
     mismatch = compare({name: contents.shape(key) for name, key in keys.items()}, expected)
     if mismatch:
         raise ValueError(
             f"{contents.path} cannot be imported: {mismatch.describe(keys, model.spec.name)}"
         )
-    state = {name: contents.tensors[key].reshape(own[name].shape) for name, key in keys.items()}
-    left = tuple(name for name in own if name not in state)
-    assert all(name.endswith(COUNTER) or _begins_here(name) for name in left)
+    state = {name: contents.tensors[key].reshape(initial[name].shape) for name, key in keys.items()}
+    lacking = tuple(name for name in initial if name not in state)
+    assert all(name.endswith(COUNTER) or _is_new(name) for name in lacking)
     model.load_state_dict(state, strict=False)
-    return left
+    return lacking
 
 
-def _begins_here(name: str) -> bool:
+def _is_new(name: str) -> bool:
     """Whether a weight is of an operation that a network for images does not have."""
     return ".temporal." in name or ".non_local." in name

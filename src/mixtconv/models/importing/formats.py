@@ -1,8 +1,8 @@
-"""The formats of published weights: how each names what every network of its kind has.
+"""The formats of published weights: how each names the weights of a recognizer.
 
-A format is recognized by its keys, and says for each of them what it is: a weight of the 2D
-backbone under timm's name, of the last layer, a temporal filter, or something else. The keys also
-tell where temporal operations stand, since these wrap a convolution:
+A format is recognized by its keys, and maps each to its place: a weight of the 2D backbone under
+timm's name, of the last layer, a temporal filter, or something else. The keys also show where the
+temporal operations are, since these wrap a convolution:
 
     temporal-shift-module   module.base_model.layer1.0.conv1.net.weight      module.new_fc.weight
     MixTConv                the same, and ...layer1.0.conv1.conv13d.weight
@@ -20,14 +20,14 @@ Part = Literal["backbone", "head", "filter", "non-local", "outside"]
 
 @dataclass(frozen=True)
 class Place:
-    """What a key of a file stands for."""
+    """The place of a weight in a recognizer."""
 
     part: Part
-    """`filter` is a temporal filter, `non-local` a weight of a non-local block; `outside` is in
-    neither backbone nor last layer."""
+    """`filter` is a temporal filter, `non-local` a weight of a non-local block; `outside` is
+    neither in the backbone nor in the last layer."""
     name: str
-    """In the backbone or last layer, timm's name of the weight; of a filter, the module that it
-    comes before."""
+    """In the backbone or last layer timm's name of the weight; of a filter, the module that it is
+    before."""
     wraps: str | None = None
     """The module that a temporal operation wraps, if the key says that one does."""
 
@@ -37,22 +37,22 @@ class WeightFormat:
     """One way of naming the weights of a recognizer."""
 
     title: str
-    """What it is called in reports."""
+    """Its name in reports."""
     recognizes: Callable[[Iterable[str]], bool]
-    """Whether keys are of this format, if they are of none before it."""
+    """Whether keys are of this format, if they are of no earlier one in `FORMATS`."""
     place: Callable[[str], Place]
-    """What a key stands for."""
+    """The place of a key."""
     tells_operation: bool = True
-    """Whether the keys tell the temporal operation; those of a network for images do not."""
+    """Whether the keys show the temporal operation; those of a network for images do not."""
     tells_attention: bool = True
-    """Whether non-local blocks are all of one kind; else the keys do not tell it."""
+    """Whether non-local blocks are all of one kind; otherwise the keys do not show which."""
     pixels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Modality -> settings of a recognizer that say how the network takes pixels, where they differ
     from the backbone's own."""
 
 
 def recognize(keys: Iterable[str]) -> WeightFormat:
-    """The format that has such keys; the plain names of a 2D network if no other does.
+    """The format of the keys; that of plain 2D networks if it is no other.
 
     >>> recognize(["backbone.conv1.conv.weight", "cls_head.fc_cls.weight"]).title
     'mmaction2'

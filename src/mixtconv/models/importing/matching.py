@@ -1,6 +1,7 @@
-"""Whether weights of a file fit a network, and what to say where they do not.
+"""Comparing a file's weights with a network: their shapes, and where temporal operations are.
 
-Which settings of a recognizer put its temporal operation where a file has one.
+`compare` says how the shapes differ, `find_backbone` which published backbone has them instead, and
+`find_placement` which settings of a recognizer give the placement that the file has.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,10 +24,10 @@ PUBLISHED_BACKBONES = (
     "resnet152",
     "bninception",
 )
-"""Backbones that are looked through to say what a file holds instead."""
+"""Backbones that `find_backbone` compares a file with."""
 
 COUNTER = ".num_batches_tracked"
-"""Ending of what normalisation counts in training; files of before torch 0.4 lack it."""
+"""Ending of the counters of batch normalisation; files from before torch 0.4 lack them."""
 
 Shape = tuple[int, ...]
 
@@ -36,7 +37,7 @@ class Mismatch:
     """How a file's weights differ from a network's, by the network's names."""
 
     missing: tuple[str, ...]
-    """The network's weights that the file lacks."""
+    """Weights of the network that the file lacks."""
     extra: tuple[str, ...]
     """Names in the file that the network does not have."""
     unfit: tuple[tuple[str, Shape, Shape], ...]
@@ -52,32 +53,36 @@ class Mismatch:
             keys: name in the network -> key in the file.
             network: what to call the network.
         """
-        parts = []
+        differences = []
         if self.missing:
-            parts.append(f"lacks {_first(self.missing)}")
+            differences.append(f"lacks {_first(self.missing)}")
         if self.extra:
-            parts.append(f"has {_first([keys[name] for name in self.extra])} too many")
+            differences.append(f"has {_first([keys[name] for name in self.extra])} too many")
         if self.unfit:
-            name, found, own = self.unfit[0]
+            name, actual, expected = self.unfit[0]
             more = f" (and {len(self.unfit) - 1} more)" if self.unfit[1:] else ""
-            parts.append(f"has {keys[name]} as {shape_text(found)}, not {shape_text(own)}{more}")
-        return f"for {network} the file {'; it '.join(parts)}"
+            differences.append(
+                f"has {keys[name]} as {shape_text(actual)}, not {shape_text(expected)}{more}"
+            )
+        return f"for {network} the file {'; it '.join(differences)}"
 
 
-def compare(found: Mapping[str, Shape], own: Mapping[str, Shape]) -> Mismatch:
+def compare(actual: Mapping[str, Shape], expected: Mapping[str, Shape]) -> Mismatch:
     """Compare shapes by name; counters may be missing, and dimensions of one do not matter.
 
     >>> bool(compare({"bn.weight": (1, 64)}, {"bn.weight": (64,), "bn.num_batches_tracked": ()}))
     False
     """
     unfit = [
-        (name, shape, own[name])
-        for name, shape in found.items()
-        if name in own and _substance(shape) != _substance(own[name])
+        (name, shape, expected[name])
+        for name, shape in actual.items()
+        if name in expected and _substance(shape) != _substance(expected[name])
     ]
     return Mismatch(
-        missing=tuple(name for name in own if name not in found and not name.endswith(COUNTER)),
-        extra=tuple(name for name in found if name not in own),
+        missing=tuple(
+            name for name in expected if name not in actual and not name.endswith(COUNTER)
+        ),
+        extra=tuple(name for name in actual if name not in expected),
         unfit=tuple(unfit),
     )
 
@@ -87,11 +92,11 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def find_backbone(found: Mapping[str, Shape]) -> str | None:
-    """The published backbone whose weights have these names and shapes, whatever it takes."""
+def find_backbone(actual: Mapping[str, Shape]) -> str | None:
+    """The published backbone whose weights have these names and shapes, for any input channels."""
     for name in PUBLISHED_BACKBONES:
-        own, first = _backbone_shapes(name)
-        if not compare({**found, first: own[first]} if first in found else found, own):
+        expected, first = _backbone_shapes(name)
+        if not compare({**actual, first: expected[first]} if first in actual else actual, expected):
             return name
     return None
 
@@ -100,17 +105,17 @@ def find_backbone(found: Mapping[str, Shape]) -> str | None:
 def _backbone_shapes(name: str) -> tuple[dict[str, Shape], str]:
     """Shapes of a backbone's weights, and the name of its first convolution's."""
     with torch.device("meta"):
-        own = shapes_of(timm.create_model(name, num_classes=0).state_dict())
-    return own, first_convolution(own)
+        expected = shapes_of(timm.create_model(name, num_classes=0).state_dict())
+    return expected, first_convolution(expected)
 
 
-def first_convolution(own: Mapping[str, Shape]) -> str:
+def first_convolution(expected: Mapping[str, Shape]) -> str:
     """Name of the weight of a network's first convolution."""
-    return next(name for name, shape in own.items() if len(shape) == 4)
+    return next(name for name, shape in expected.items() if len(shape) == 4)
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as it is written.
+    """A shape in words.
 
     >>> shape_text((64, 3, 7, 7))
     '64 x 3 x 7 x 7'

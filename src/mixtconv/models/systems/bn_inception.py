@@ -4,8 +4,8 @@ From "Batch Normalization" (arXiv 1502.03167), as `bn_inception.yaml` of TSN's p
 it. Its modules are named as in those models (`inception_3a_double_3x3_1_bn.weight`), so that their
 weights load as they are. Those take pixels as B, G, R of 0 to 255, less a mean.
 
-Each block begins with a module that does nothing (`inception_3a_input`): a place for a temporal
-operation, since there is no residual branch to put one into. TSM's published code shifts the same
+Each block begins with an identity (`inception_3a_input`): a place for a temporal operation, since
+there is no residual branch to put one into. TSM's published code shifts the same
 inputs. Different here: the last pooling takes maps of any size, and batch normalisation averages
 its statistics at torch's usual rate.
 """
@@ -81,14 +81,14 @@ class BNInception(nn.Module):
     channel_order = "bgr"
     """Order of the colours of a pixel that published weights expect."""
     flow_mean = 128 / 255
-    """No motion, where values are 0 to 1, that published weights for optical flow expect."""
+    """Pixel value of zero flow, in 0 to 1, that published weights for optical flow expect."""
     temporal_stages: ClassVar[dict[str, tuple[str, ...]]] = {
         "conv2": ("conv2_input",),
         "inception_3": ("inception_3a_input", "inception_3b_input", "inception_3c_input"),
         "inception_4": tuple(f"inception_4{letter}_input" for letter in "abcde"),
         "inception_5": ("inception_5a_input", "inception_5b_input"),
     }
-    """Places for a temporal operation: stage -> modules that have one before them."""
+    """Places for a temporal operation: stage -> modules before which it can be inserted."""
 
     def __init__(self, num_classes: int = 1000, in_chans: int = 3) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class BNInception(nn.Module):
         return x
 
     def stem(self, x: Tensor) -> Tensor:
-        """What comes before the first block: (N, C, H, W) -> (N, 192, H / 8, W / 8)."""
+        """The layers before the first block: (N, C, H, W) -> (N, 192, H / 8, W / 8)."""
         x = self.pool1_3x3_s2(self.run_conv("conv1_7x7_s2", x))
         x = self.run_conv("conv2_3x3_reduce", self.conv2_input(x))
         return self.pool2_3x3_s2(self.run_conv("conv2_3x3", x))
@@ -130,8 +130,8 @@ class BNInception(nn.Module):
 
         Args:
             block: one of `BLOCKS`.
-            x: what comes into it.
-            double: what `start_double` gave of `x`, where it was asked before.
+            x: its input.
+            double: the result of `start_double` for `x`, if it was computed before.
         """
         name = block.name
         x = self.get_submodule(f"{name}_input")(x)
@@ -155,7 +155,7 @@ class BNInception(nn.Module):
         return self.get_submodule(self._relus[name])(normed)
 
     def keep_until(self, block: _Block) -> None:
-        """Leave out all modules but those of `stem`, earlier blocks, and `start_double` of one."""
+        """Delete all modules but those of `stem`, earlier blocks, and this `start_double`."""
         later = tuple(other.name for other in BLOCKS[BLOCKS.index(block) + 1 :])
         kept: tuple[str, ...] = (f"{block.name}_double_3x3_reduce", f"{block.name}_double_3x3_1")
         kept += tuple(self._relus[name] for name in kept)
@@ -202,11 +202,11 @@ def read_published(state: StateDict, network: nn.Module) -> dict[str, Tensor]:
 
     Normalisation is stored as (1, C) in some files, and the last layer named `last_linear`.
     """
-    own = network.state_dict()
+    target = network.state_dict()
     renamed = {key.replace("last_linear.", "fc."): value for key, value in state.items()}
     return {
-        key: value.reshape(own[key].shape)
-        if key in own and "_bn." in key and value.numel() == own[key].numel()
+        key: value.reshape(target[key].shape)
+        if key in target and "_bn." in key and value.numel() == target[key].numel()
         else value
         for key, value in renamed.items()
     }

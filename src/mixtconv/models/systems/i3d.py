@@ -13,7 +13,7 @@ From "Quo Vadis, Action Recognition?" (arXiv 1705.07750) and "Non-local Neural N
     layer3 6 blocks, 3x1x1 in 0, 2, 4 1024 x 16 x 14 x 14
     layer4 3 blocks, 3x1x1 in 1       2048 x 16 x 14 x 14
 
-Modules are named as in the 2D ResNet-50 of timm and torchvision, so that its weights are found.
+Modules are named as in the 2D ResNet-50 of timm and torchvision, so that its weights fit.
 """
 
 from collections.abc import Collection, Mapping
@@ -139,24 +139,24 @@ class Bottleneck3d(nn.Module):
 def inflate(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Weights of a 2D network for one that has its modules as 3D ones.
 
-    A filter (O, I, H, W) is repeated K times over time and divided by K: on a clip in which nothing
-    moves, the 3D filter gives what the 2D one gives on a frame, except near the clip's two ends,
-    where zeros stand for what lies outside.
+    A filter (O, I, H, W) is repeated K times over time and divided by K: on a static clip, the 3D
+    filter gives the result of the 2D one on a frame, except near both ends of the clip, which is
+    padded with zeros.
 
     Args:
         state: of the 2D network.
-        network: the 3D network; of what it alone has, nothing is returned.
+        network: the 3D network; weights that it alone has are not returned.
 
     >>> import torch
     >>> kernel = inflate({"weight": torch.ones(1, 1, 3, 3)}, nn.Conv3d(1, 1, (2, 3, 3)))["weight"]
     >>> kernel.shape, kernel.unique()
     (torch.Size([1, 1, 2, 3, 3]), tensor([0.5000]))
     """
-    own = network.state_dict()
+    target = network.state_dict()
     return {
         key: value
         if value.ndim != 4
-        else (value[:, :, None] / own[key].shape[2]).expand_as(own[key]).contiguous()
+        else (value[:, :, None] / target[key].shape[2]).expand_as(target[key]).contiguous()
         for key, value in state.items()
-        if key in own
+        if key in target
     }

@@ -1,7 +1,7 @@
 """The systems that MSTNet is compared with which are not a temporal operation in a 2D network.
 
-Their recipes are those of the papers that the modules name; the tables in "MixTConv" (arXiv
-2001.06769) give what each costs, which `mixtconv zoo` sets beside what is counted here.
+Their recipes are those of the papers that the modules name. The tables in "MixTConv" (arXiv
+2001.06769) give the cost of each, which `mixtconv zoo` compares with the cost counted here.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from mixtconv.models.systems.whole_clip import ClipClassifier, FrameEnsemble, Tw
 System = Callable[[ModelArgs], VideoClassifier]
 
 SYSTEMS: dict[str, System] = {}
-"""Name -> what makes the recognizer."""
+"""Name -> function that makes the recognizer."""
 
 RELATION_DROPOUT = 0.8
 """Of TRN's published code."""
@@ -34,7 +34,7 @@ DENSE = {"num_frames": 32, "sampling": "dense", "frame_stride": 2}
 
 
 def register_system(name: str) -> Callable[[System], System]:
-    """Make a system known to `create_model` by a name."""
+    """Register a function that makes a recognizer under a name for `create_model`."""
 
     def register(system: System) -> System:
         if name in SYSTEMS:
@@ -106,7 +106,7 @@ def _region_graph(args: ModelArgs) -> VideoClassifier:
 
 
 def _inflated(args: ModelArgs, **options: Any) -> tuple[I3D, ModelSpec]:
-    """I3D, from 2D weights where they are asked for, and its spec."""
+    """I3D, inflated from 2D weights if `args.pretrained`, and its spec."""
     spec = args.spec(**DENSE)
     network = I3D(spec.snippet.in_channels, **options)
     if args.pretrained:
@@ -161,6 +161,8 @@ def _eco(args: ModelArgs, *, num_frames: int, lite: bool = False) -> VideoClassi
 
 
 def _refuse_other_length(args: ModelArgs, num_frames: int) -> None:
-    asked = args.settings.get("num_frames", num_frames)
-    if asked != num_frames:
-        raise ValueError(f"num_frames is {asked}; {args.name} takes clips of {num_frames} frames")
+    requested = args.settings.get("num_frames", num_frames)
+    if requested != num_frames:
+        raise ValueError(
+            f"num_frames is {requested}; {args.name} takes clips of {num_frames} frames"
+        )

@@ -1,11 +1,11 @@
-"""Temporal relations: what the frames of a clip have to do with each other, at several scales.
+"""Relations between the frames of a clip, at several temporal scales.
 
 From "Temporal Relational Reasoning in Videos" (TRN, arXiv 1711.08496), the multi-scale network:
 features of every frame, and for each scale s = T, T - 1, ..., 2 a small network over s frames in
-their order; the logits of all scales are summed. Of the many subsets of a size, three are looked at
-(one for s = T). In training they are drawn at random for every batch, as published. Different here:
-for scoring they are always the same ones, evenly spread over the subsets in lexicographic order,
-so that a score can be repeated; the published code draws them then as well.
+their order; the logits of all scales are summed. Of the many subsets of a size, three are used (one
+for s = T). In training they are drawn at random for every batch, as published. Different here: in
+evaluation they are fixed, evenly spread over the subsets in lexicographic order, so that a score
+can be repeated; the published code draws them then as well.
 """
 
 from math import comb
@@ -20,7 +20,7 @@ Subset = tuple[int, ...]
 
 
 def subset_at(rank: int, size: int, num_frames: int) -> Subset:
-    """The subset of frames at a place in the lexicographic order of those of its size.
+    """The subset of frames with a rank in the lexicographic order of those of its size.
 
     >>> [subset_at(rank, 2, 3) for rank in range(3)]
     [(0, 1), (0, 2), (1, 2)]
@@ -28,6 +28,7 @@ def subset_at(rank: int, size: int, num_frames: int) -> Subset:
     chosen: list[int] = []
     for frame in range(num_frames):
         left = size - len(chosen)
+        # The subsets with this frame come first; skip them all, or take the frame.
         with_frame = comb(num_frames - frame - 1, left - 1) if left else 0
         if rank < with_frame:
             chosen.append(frame)
@@ -110,7 +111,7 @@ class RelationHead(nn.Module):
 class RelationClassifier(VideoClassifier):
     """TRN: a 2D network over the frames of a clip, and their relations.
 
-    Its head has a layer for each number of frames, so that it takes clips of one length alone.
+    Its head has layers for one number of frames, which is therefore fixed.
 
     Args:
         backbone, num_features, spec: as in `VideoClassifier`.
