@@ -64,7 +64,8 @@ def open_video(path: str | Path) -> Iterator[Opened]:
         raise UnreadableVideoError(path, "there is no such file or folder")
     if source.stat().st_size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)")
-    # Titles in a broken encoding do not matter; from PyAV 19 on the option is gone.
+    # Ignore titles in a broken encoding, https://github.com/PyAV-Org/PyAV/issues/629; can go with
+    # PyAV 18, since PyAV 19 has no such option.
     lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
         container = av.open(str(source), **lenient)
@@ -212,7 +213,8 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
     # One thread, and not the reformatter that frames share from PyAV 19 on: a forked process would
-    # deadlock, since it has none of the threads of its parent.
+    # deadlock, since it has none of the threads of its parent. The default is one thread per core
+    # since PyAV 17, https://github.com/PyAV-Org/PyAV/pull/2187 and pull/2379.
     width, height = size
     rgb: Any = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
     return _upright(rgb.to_ndarray(), frame)
