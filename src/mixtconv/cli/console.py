@@ -21,6 +21,9 @@ Format = Literal["table", "json"]
 FILE_WIDTH = 160
 """Columns of a table that goes to a file or another program."""
 
+LONGEST_WORD = 20
+"""A word of a table is broken if it is longer than this, or the terminal too narrow for all."""
+
 _QUIET = (
     "lightning",
     "httpx",
@@ -57,12 +60,25 @@ def print_table(
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    texts = [[_text(cell) for cell in row] for row in rows]
+    longest = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
+    fits = sum(longest) + 3 * len(columns) <= console.width  # 3: the gap between columns
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[Text(_text(cell)) for cell in row])  # as text: names may hold [brackets]
-    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=longest[index] if fits else None,  # sentences wrap, names and numbers do not
+        )
+    for cells in texts:
+        table.add_row(*map(Text, cells))  # as text: names may hold [brackets]
+    console.print(table)
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return min(max(map(len, " ".join(cells).split()), default=0), LONGEST_WORD)
 
 
 def _text(cell: object) -> str:
