@@ -49,8 +49,8 @@ def predict(
 ) -> int:
     """Rank the labels of videos.
 
-    A video that cannot be read is named, and the others are still predicted; the exit status is
-    then 1, or 2 if none could be read. With --window every video gets a timeline.
+    An unreadable video is reported and the others are still predicted; the exit status is then 1,
+    or 2 if none could be read. With --window every video gets a timeline.
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def zoo(*, format: Format = "table") -> int:
-    """Set the cost of every system of the paper's tables beside the published one.
+    """Compare the cost of every system of the paper's tables with the published one.
 
     Args:
         format: How the result is printed, table or json.
