@@ -115,6 +115,17 @@ def test_tables_show_names_as_they_are(capsys) -> None:
         assert name in printed
 
 
+def test_a_narrow_table_wraps_sentences_but_neither_names_nor_numbers(capsys, monkeypatch) -> None:
+    from mixtconv.cli import console
+
+    monkeypatch.setattr(console, "FILE_WIDTH", 60)
+    sentence = "which only differ in what they do with the frames of a clip"
+    console.print_table(["model", "G", "note"], [["trn_bninception", 16.256, sentence]])
+    printed = capsys.readouterr().out
+    assert "trn_bninception   16.26   which only" in printed
+    assert sentence not in printed and max(map(len, printed.splitlines())) <= 60
+
+
 def test_an_optional_dataclass_is_none_without_its_positional(tmp_path) -> None:
     assert _taste("soup") == {"dish": "soup", "recipe": None, "spoons": 1}
     assert _taste("soup", "here")["recipe"] == LongRecipe("here")

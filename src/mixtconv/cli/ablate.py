@@ -16,9 +16,9 @@ def ablate(settings: TrainingSettings, axes: AblationAxes, *, format: Format = "
     was trained before is not trained again. Writes ablation.json, ablation.svg and ablation.png.
 
     Args:
-        settings: data, backbone and recipe, alike for all.
-        axes: what is compared.
-        format: how the result is printed, table or json.
+        settings: Data, backbone and recipe, the same for all.
+        axes: What is compared.
+        format: How the result is printed, table or json.
     """
     from mixtconv.reporting.ablation import ablation_drawing, write_charts
     from mixtconv.training.ablation import ablate as run_ablation

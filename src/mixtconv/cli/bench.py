@@ -20,15 +20,14 @@ def bench(
     threads: int | None = None,
     format: Format = "table",
 ) -> int:
-    """Measure speed, each thing beside what it is compared with, in turn in one process.
+    """Measure speed against baselines, interleaved in one process.
 
     Args:
         subject: The temporal operation alone, inference of whole recognizers, a training step, the
             loader of videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
-        rounds: Times that each candidate runs; default as many as take about two minutes on two
-            cores.
-        threads: Threads of torch and of engines on the CPU; default one a core.
+        rounds: Runs of each candidate; default as many as take about two minutes on two cores.
+        threads: CPU threads of torch and of the engines; default one a core.
         format: How the result is printed, table or json.
     """
     from mixtconv.benchmarks.benchmark import run_benchmark

@@ -20,18 +20,18 @@ def check(
     engine: Backend = "local",
     format: Format = "table",
 ) -> int:
-    """List every video and every line of a dataset that cannot be used as it stands.
+    """List every video and every line of a dataset that cannot be used as it is.
 
-    Missing and unreadable videos, damaged and too short ones, labels that cannot be, lines that
-    cannot be read. Nothing is written. The exit status is 1 if there is a fault.
+    Faults are missing, unreadable, damaged and too short videos, invalid labels, and lines that
+    cannot be parsed. Nothing is written. The exit status is 1 if there is a fault.
 
     Args:
         data: The videos.
         min_frames: Videos with fewer frames are too short; one frame shows no motion.
-        modality: What a model sees of the videos; default each may be a video or its optical flow.
+        modality: Input of the model; default each video may be RGB or optical flow.
         quick: Decode the first frame of every video, as training does before it starts, not all.
-        workers: Videos to work on at a time; default one a core.
-        engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
+        workers: Videos that are checked at the same time; default one a core.
+        engine: What checks them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
     from mixtconv._names import first_few

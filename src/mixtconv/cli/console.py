@@ -1,4 +1,4 @@
-"""What commands say: results to standard output, everything else to standard error."""
+"""Output of commands: results to standard output, everything else to standard error."""
 
 import json
 import logging
@@ -19,7 +19,10 @@ from mixtconv._types import Progress
 Format = Literal["table", "json"]
 
 FILE_WIDTH = 160
-"""Columns of a table that goes to a file or another program."""
+"""Width of a table that is written to a file or a pipe, in characters."""
+
+LONGEST_WORD = 20
+"""A word of a table is broken if it is longer than this, or the terminal too narrow for all."""
 
 _QUIET = (
     "lightning",
@@ -34,7 +37,7 @@ _QUIET = (
 
 
 def set_up_logging() -> None:
-    """Send the package's messages to standard error; other packages' only if they are serious."""
+    """Log the package's messages to standard error; of other packages, errors only."""
     level = logging.INFO if is_rank_zero() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     for name in _QUIET:
@@ -57,12 +60,25 @@ def print_table(
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    texts = [[_text(cell) for cell in row] for row in rows]
+    longest = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
+    fits = sum(longest) + 3 * len(columns) <= console.width  # 3: the gap between columns
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[Text(_text(cell)) for cell in row])  # as text: names may hold [brackets]
-    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=longest[index] if fits else None,  # sentences wrap, names and numbers do not
+        )
+    for cells in texts:
+        table.add_row(*map(Text, cells))  # as text: names may hold [brackets]
+    console.print(table)
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return min(max(map(len, " ".join(cells).split()), default=0), LONGEST_WORD)
 
 
 def _text(cell: object) -> str:
@@ -71,9 +87,9 @@ def _text(cell: object) -> str:
 
 @contextmanager
 def progress(description: str) -> Iterator[Progress]:
-    """A bar on standard error, moved by calls with the number done and the number of all.
+    """A bar on standard error; the function it yields takes the number done and the total.
 
-    What libraries print meanwhile goes to standard error as well.
+    Libraries that print inside the block write to standard error as well.
     """
     columns = (
         rich_progress.TextColumn("{task.description}"),
@@ -93,11 +109,11 @@ def progress(description: str) -> Iterator[Progress]:
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
             if done >= total:
-                bar.stop()  # what comes next may draw a bar of its own
+                bar.stop()  # the next step may draw another bar
 
         yield show
 
 
 def is_interactive() -> bool:
-    """Whether somebody watches standard error."""
+    """Whether standard error is a terminal, and this process rank 0."""
     return sys.stderr.isatty() and is_rank_zero()

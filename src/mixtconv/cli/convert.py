@@ -17,13 +17,13 @@ def convert(
     data: str | None = None,
     format: Format = "table",
 ) -> int:
-    """Make a causal model, for streams, of a centred one; it must then be fine-tuned.
+    """Convert a centred model to a causal one, for streams; it must then be fine-tuned.
 
     Args:
         model: Centred model: a file, the folder of one, or hf:owner/name of the Hugging Face hub.
         reading: Which videos of --data are scored, and how they are read.
         out: Model file to write.
-        causal: The conversion: taps of later frames move to the frame itself. Required.
+        causal: The conversion: taps of later frames move to the current frame. Required.
         data: Labelled videos to score before and after, a folder or a CSV.
         format: How the result is printed, table or json.
     """

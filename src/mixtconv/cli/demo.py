@@ -17,11 +17,11 @@ def demo(
     device: str = "auto",
     format: Format = "table",
 ) -> int:
-    """Run the main job on the embedded dataset, start to end: videos, training, scores, report.
+    """Make the synthetic dataset, train TSN, TSM and MSTNet on it, score them and write a report.
 
     Args:
-        out: Folder for everything that is made, new or empty.
-        quick: A few classes and steps, to see that everything works; its scores mean little.
+        out: Folder for all files, new or empty.
+        quick: A few classes and steps, to check that everything works; its scores mean little.
         seed: Seed of the videos and of training.
         workers: Processes that write and read videos; default one a core.
         device: auto, cpu, cuda or mps.

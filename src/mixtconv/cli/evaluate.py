@@ -19,7 +19,7 @@ def evaluate(
 ) -> int:
     """Score a trained recognizer on labelled videos.
 
-    A video that cannot be read is named and counts as wrong; the exit status is then 1.
+    An unreadable video is reported and counts as wrong; the exit status is then 1.
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.

@@ -24,23 +24,23 @@ def export(
     calibration_videos: int = 64,
     format: Format = "table",
 ) -> int:
-    """Write a model for another engine; it is run there and compared with PyTorch first.
+    """Write a model for another engine, after running it there and comparing it with PyTorch.
 
-    The exit status is 1, and nothing is written, where the logits differ by more than rounding.
+    If the logits differ by more than rounding, nothing is written and the exit status is 1.
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml with a .bin beside it) or torch (a program of torch.export).
+        to: onnx, openvino (.xml, and a .bin next to it) or torch (a program of torch.export).
         out: File to write, in .onnx, .xml or .pt2.
-        streaming: One frame at a time, with the past frames as inputs and outputs; of a causal
-            model. Without it, whole clips.
-        pixels: Values that the file takes; normalized, or as they are read (uint8, or float255 for
-            float32 of 0 to 255) with the normalisation in the file.
-        video: File, folder or pattern whose frames it is compared on; default rendered clips.
-        tolerance: Largest difference of a logit that is no fault, as a part of the largest logit.
-        int8: Labelled videos, a folder or a CSV, to make it int8 by; the loss of accuracy is
-            measured on its val split, or on all where it has no splits.
-        calibration_videos: How many of them the ranges of int8 are learnt from.
+        streaming: Export one step of a causal model: a frame, with the past frames as inputs and
+            outputs; else whole clips.
+        pixels: Input of the file: normalized, or with the normalisation in the file, uint8 or
+            float255 (float32 of 0 to 255).
+        video: File, folder or pattern of videos for the comparison; default rendered clips.
+        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit.
+        int8: Quantise to int8, calibrated on these labelled videos (a folder or a CSV); the loss of
+            accuracy is measured on their val split, or on all if there are no splits.
+        calibration_videos: Number of videos that int8 is calibrated on.
         format: How the result is printed, table or json.
     """
     from mixtconv.exporting.export import export_model

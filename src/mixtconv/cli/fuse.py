@@ -16,13 +16,13 @@ def fuse(
     out: str | None = None,
     format: Format = "table",
 ) -> int:
-    """Fuse the scores of several models, such as of pictures and of optical flow.
+    """Fuse the scores of several models, such as one of RGB and one of optical flow.
 
     Args:
         scores: Files that mixtconv evaluate --scores wrote, of the same videos.
         weights: A weight for each file, such as 1,1.5; default 1 for each.
-        average: What the weighted mean is taken of: logits (before softmax, as TSN) or
-            probabilities; default what the files hold.
+        average: Average logits (before softmax, as TSN) or probabilities; default what the files
+            hold.
         out: File for the scores of the fusion.
         format: How the result is printed, table or json.
     """

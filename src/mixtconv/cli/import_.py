@@ -21,23 +21,23 @@ def import_(
     shift_fraction: float = 0.125,
     format: Format = "table",
 ) -> int:
-    """Make a model file of weights that others published.
+    """Make a model file from published weights.
 
     Formats: temporal-shift-module and TSN-style checkpoints, MixTConv, mmaction2 (TSN and TSM), and
-    ImageNet weights of torchvision and timm. What the file does not tell is asked for here.
+    ImageNet weights of torchvision and timm. Flags give what the file does not hold.
 
     Args:
-        file: Torch file or safetensors; nothing in it is run.
+        file: Torch file or safetensors; no code in it is run.
         model: The recognizer that the file holds, such as tsm_resnet50.
         out: Model file to write, usually .safetensors.
         classes: Text file with one class name a line in the order of the logits, or the name of a
             known dataset (something_v1, something_v2, jester, ucf101, hmdb51, kinetics400); default
             0, 1, ...
-        num_frames: Frames of the clips that the weights were trained with.
-        image_size: Height and width of the frames that they were trained with.
+        num_frames: Frames of the clips in training.
+        image_size: Height and width of the frames in training, in pixels.
         sampling: One frame from each of equal segments of the video, or a window at a fixed stride.
         frame_stride: Frames from one to the next in dense sampling.
-        shift_fraction: Part of the channels that a shift moves in each direction.
+        shift_fraction: Fraction of the channels that a shift moves in each direction.
         format: How the result is printed, table or json.
     """
     from pathlib import Path
@@ -82,8 +82,8 @@ def _print_report(report: dict[str, Any]) -> None:
     settings = ("num_classes", "modality", "stages", "block_step", "num_frames", "image_size")
     rows = [["format", report["format"], "the file"], ["model", report["model"], "--model"]]
     for name in (*settings, "sampling"):
-        told = "the file" if name in report["inferred"] else "flag or default"
-        rows.append([name, _text(report[name]), told])
+        origin = "the file" if name in report["inferred"] else "flag or default"
+        rows.append([name, _text(report[name]), origin])
     print_table(["setting", "value", "known from"], rows, title=report["out"])
     rows = [["used", str(report["keys_used"]), ""]]
     for name in ("unused", "not_in_file", "other_entries"):

@@ -16,9 +16,9 @@ from mixtconv._version import __version__
 Command = Callable[..., int]
 
 COMMANDS = {
-    "demo": "the main job on the embedded dataset, start to end, with a report",
+    "demo": "train and compare models on a synthetic dataset, with a report",
     "synthesize": "write the synthetic dataset as video files",
-    "prepare": "write a dataset again in a form that is read fast",
+    "prepare": "rewrite a dataset in a form that is fast to read",
     "check": "list every video of a dataset that cannot be used",
     "train": "train a recognizer on a folder or a CSV of videos",
     "evaluate": "score a trained recognizer on labelled videos",
@@ -26,15 +26,15 @@ COMMANDS = {
     "predict": "rank the labels of videos",
     "stream": "recognize frame by frame, from a camera, a URL, a file or a pipe",
     "serve": "answer over HTTP, with a page for people",
-    "convert": "make a causal model, for streams, of a centred one",
+    "convert": "convert a centred model to a causal one, for streams",
     "export": "write a model for ONNX Runtime, OpenVINO or torch.export",
-    "import": "make a model file of weights that others published",
-    "zoo": "set the cost of every system of the paper's tables beside the published one",
-    "profile": "tell what models cost: parameters, MACs by stage, time, memory",
+    "import": "make a model file from published weights",
+    "zoo": "compare the cost of every system of the paper's tables with the published one",
+    "profile": "measure what models cost: parameters, MACs by stage, time, memory",
     "ablate": "train temporal operations at the same budget and compare them",
-    "visualize": "draw what a model learned, how it sees the videos and where it errs",
-    "report": "write a page about training runs, one or several beside each other",
-    "bench": "measure speed, each thing beside what it is compared with",
+    "visualize": "draw what a model learned, what it attends to and where it errs",
+    "report": "write a page about one training run or several side by side",
+    "bench": "measure speed against baselines",
     "completion": "print a script that completes commands and flags in a shell",
 }
 """Name -> what it does; `find_command` has the function."""

@@ -19,19 +19,19 @@ def prepare(
     engine: Backend = "local",
     format: Format = "table",
 ) -> int:
-    """Write the videos of a dataset again, in a form of which single frames are read fast.
+    """Rewrite the videos of a dataset in a form in which single frames are fast to read.
 
     With --flow their optical flow is written instead, as training with --modality flow takes it.
-    The originals stay as they are. A run that was stopped goes on where it was; a video that is
-    done is not done again, unless its original or a flag has changed. A video that cannot be read
-    is named, the others are still prepared, and the exit status is then 1.
+    The originals stay as they are. A stopped run continues where it was: a finished video is
+    skipped, unless its original or a flag has changed. An unreadable video is reported, the others
+    are still prepared, and the exit status is then 1.
 
     Args:
         data: The videos.
-        form: What the videos shall be like.
+        form: Format of the prepared videos.
         out: Folder to write to, new, empty or of an earlier run.
-        workers: Videos to work on at a time; default one a core.
-        engine: What works on them: local (threads of this process) or ray (see docs/clusters.md).
+        workers: Videos that are prepared at the same time; default one a core.
+        engine: What prepares them: local (threads of this process) or ray (see docs/clusters.md).
         format: How the result is printed, table or json.
     """
     from mixtconv._names import first_few

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def profile(models: list[str], settings: ProfileSettings, *, format: Format = "table") -> int:
-    """Tell what models cost: parameters, multiply-accumulates by stage, time and memory.
+    """Measure what models cost: parameters, multiply-accumulates by stage, time and memory.
 
     Args:
         models: Names of recognizers such as mstnet_resnet50, or model files.

@@ -21,19 +21,19 @@ def report(
     out: str = "report.html",
     format: Format = "table",
 ) -> int:
-    """Write a page about one training run, or several beside each other.
+    """Write a page about one training run or several side by side.
 
     The page holds everything it shows: scores, curves, confusions, maps of features, examples,
-    kernels, settings. A video that cannot be read is named and counts as wrong; the exit status is
-    then 1.
+    kernels, settings. An unreadable video is reported and counts as wrong; the exit status is then
+    1.
 
     Args:
         runs: Folders of training runs, or model files.
         data: The videos; by default those that the runs were trained with.
         reading: Which of them, and how they are read.
-        scale: How much stands on the page.
+        scale: How much the page shows.
         title: Title of the page.
-        seed: Seed of the choice of clips for the maps, and of these.
+        seed: Seed of the choice of clips for the maps, and of the maps.
         out: File of the page, .html; one that is there is replaced.
         format: How the scores are printed, table or json.
     """

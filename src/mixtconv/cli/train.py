@@ -5,11 +5,11 @@ from mixtconv.training.settings import TrainingSettings
 
 
 def train(settings: TrainingSettings, *, format: Format = "table") -> int:
-    """Train a recognizer on videos, as a recipe says or with settings of your own.
+    """Train a recognizer on videos, by a recipe or with settings of your own.
 
     Args:
-        settings: data, model and recipe.
-        format: how the result is printed, table or json.
+        settings: Data, model and recipe.
+        format: How the result is printed, table or json.
     """
     from mixtconv.training.recipes import load_recipe
 

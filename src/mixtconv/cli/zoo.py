@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def zoo(*, format: Format = "table") -> int:
-    """Set the cost of every system of the paper's tables beside the published one.
+    """Compare the cost of every system of the paper's tables with the published one.
 
     Args:
         format: How the result is printed, table or json.
@@ -32,12 +32,10 @@ def zoo(*, format: Format = "table") -> int:
 
 
 def _print_costs(title: str, rows: list["ZooRow"]) -> None:
-    columns = ["system", "model", "T", "M", "published", "G", "less attention", "published"]
     print_table(
-        [*columns, "status", "note"],
+        ["model", "T", "M", "paper", "G", "no att.", "paper", "status"],
         [
             [
-                row.title,
                 row.model,
                 row.num_frames,
                 row.params / 1e6,
@@ -46,12 +44,14 @@ def _print_costs(title: str, rows: list["ZooRow"]) -> None:
                 row.macs_without_attention / 1e9,
                 _in_units(row.published_macs, 1e9),
                 row.status,
-                row.note,
             ]
             for row in rows
         ],
-        title=title,
+        title=f"{title}; T frames, M parameters, G multiply-accumulates, with and without those "
+        "between the activations of attention, beside the numbers of the paper",
     )
+    notes = [[row.title, row.model, row.note] for row in rows if row.note]
+    print_table(["system", "model", "note"], notes)
 
 
 def _in_units(count: int | None, unit: float) -> str:
