@@ -10,7 +10,7 @@ import pytest
 
 import mixtconv
 from mixtconv.cli.arguments import make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, find_command
+from mixtconv.cli.commands import COMMANDS, find_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

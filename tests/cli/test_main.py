@@ -15,7 +15,8 @@ import yaml
 
 import mixtconv
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.main import COMMANDS, find_command, find_subjects, main
+from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
+from mixtconv.cli.main import main
 from mixtconv.training.settings import TrainingSettings
 
 

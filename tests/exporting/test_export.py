@@ -281,7 +281,8 @@ def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
 
 
 def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled: Path) -> float:
-    from mixtconv.data.clips import UnreadableVideoError, read_clip
+    from mixtconv.data.clips import read_clip
+    from mixtconv.video.pictures import UnreadableVideoError
 
     correct = 0
     for path in sorted(labelled.glob("val/*/*.mp4")):

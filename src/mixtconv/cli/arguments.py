@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_pa
 
 from mixtconv._names import unknown_name
 from mixtconv._settings_file import kind_in_words, read_settings
-from mixtconv.cli.main import Command
+from mixtconv.cli.commands import Command
 
 
 class UsageError(ValueError):

@@ -17,7 +17,7 @@ def completion(shell: Literal["bash", "zsh", "tcsh"]) -> int:
     from shtab import FILE
 
     from mixtconv.cli.arguments import make_parser, setting_kinds
-    from mixtconv.cli.main import COMMANDS, find_command, find_subjects
+    from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
 
     def parser_of(name: str, *subject: str) -> ArgumentParser:
         function, program, _ = find_command(name, subject)

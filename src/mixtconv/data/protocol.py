@@ -20,8 +20,8 @@ from typing import Literal
 
 from mixtconv._names import count_of, unknown_name
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.crops import scoring_side
 from mixtconv.video.sampling import ClipPlacement, place_clips
-from mixtconv.video.views import scoring_side
 
 Averaging = Literal["logits", "probabilities"]
 

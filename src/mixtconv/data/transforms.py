@@ -15,7 +15,7 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
 from mixtconv.models.spec import Modality
-from mixtconv.video.views import scoring_side
+from mixtconv.video.crops import scoring_side
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
 """Sides of a training crop as fractions of the frame's short side, as published."""

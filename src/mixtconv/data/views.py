@@ -62,10 +62,6 @@ class TensorViewReader(ViewReader):
         views = self._mirrored(clips.movedim(3, 1).flatten(0, 1))  # (V, T, L, 3, S, S)
         return join_snippets(views if spec.snippet.num_frames > 1 else views.squeeze(2), spec)
 
-    def describe(self) -> str:
-        """The views in words, see `Protocol.describe`."""
-        return self.protocol.describe(self.spec)
-
     def _mirrored(self, views: Tensor) -> Tensor:
         """All views (V, ...), of which those that the protocol says are mirrored."""
         modality, is_mirrored = self.spec.modality, self.protocol.mirrored

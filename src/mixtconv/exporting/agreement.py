@@ -19,9 +19,9 @@ from mixtconv.data.synthetic.clip import MAX_SIZE, render_clip
 from mixtconv.data.views import TensorViewReader
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
 from mixtconv.models import ModelSpec, VideoClassifier
+from mixtconv.video.crops import center_crop_pictures
 from mixtconv.video.find import find_videos
 from mixtconv.video.sampling import place_clips
-from mixtconv.video.views import center_crop_pictures
 
 NUM_SYNTHETIC = 3
 """Clips of the synthetic dataset that are rendered where no video is given."""

@@ -17,7 +17,8 @@ from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.views import PictureViewReader, center_crop_pictures
+from mixtconv.video.crops import center_crop_pictures
+from mixtconv.video.views import PictureViewReader
 
 EXPORTED_PROTOCOL = Protocol(num_clips=1, num_crops=1)
 """One clip and its centre crop, which a file is exported for."""

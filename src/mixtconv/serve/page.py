@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.routes import model_answer
 from mixtconv.serve.service import Service
-from mixtconv.video.views import scoring_side
+from mixtconv.video.crops import scoring_side
 
 if TYPE_CHECKING:
     import gradio

@@ -2,8 +2,6 @@
 
 `ViewReader` is the interface. `PictureViewReader` reads one clip and its centre crop as arrays, for
 exported models; views of any protocol and modality, as tensors, are in `mixtconv.data.views`.
-Pillow resizes as torchvision does, to a difference of at most one of 255 steps: both average over
-the pixels that a new one covers.
 """
 
 from abc import ABC, abstractmethod
@@ -13,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mixtconv._types import Frame
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.crops import center_crop_pictures, scoring_side
 from mixtconv.video.pictures import Clip
 from mixtconv.video.reader import read_pictures
 from mixtconv.video.sampling import place_clips
@@ -51,52 +49,6 @@ class ViewReader(ABC):
     def views_of(self, kept: Sequence[Any]) -> Any:
         """The views of a window from the kept parts of its frames, as of a file of these frames."""
 
-    @abstractmethod
-    def describe(self) -> str:
-        """The views in words."""
-
-
-RESIZE_RATIO = 256 / 224
-"""Short side of a frame before cropping for a test, as a multiple of the crop."""
-
-
-def scoring_side(size: int) -> int:
-    """Short side to which frames are resized before they are cropped for a test.
-
-    >>> scoring_side(224)
-    256
-    """
-    return round(size * RESIZE_RATIO)
-
-
-def center_crop_pictures(pixels: Frame, size: int) -> Frame:
-    """The centre crop of frames: short side to size * 256 / 224, then size x size.
-
-    Args:
-        pixels: RGB (T, H, W, 3).
-        size: S.
-
-    Returns:
-        (T, S, S, 3), the crop of `mixtconv.data.transforms.center_crop`.
-
-    >>> center_crop_pictures(np.zeros((8, 256, 340, 3), dtype=np.uint8), 224).shape
-    (8, 224, 224, 3)
-    """
-    height, width = pixels.shape[1:3]
-    short, side = min(height, width), scoring_side(size)
-    new_height, new_width = (
-        side if length == short else side * length // short for length in (height, width)
-    )
-    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
-    box = (left, top, left + size, top + size)
-    resized = (
-        Image.fromarray(np.ascontiguousarray(picture))
-        .resize((new_width, new_height), Image.Resampling.BILINEAR)
-        .crop(box)
-        for picture in pixels
-    )
-    return np.stack([np.asarray(picture) for picture in resized])  # (T, S, S, 3)
-
 
 @dataclass(frozen=True)
 class PictureViewReader(ViewReader):
@@ -124,14 +76,6 @@ class PictureViewReader(ViewReader):
     def views_of(self, kept: Sequence[Frame]) -> Frame:
         """The clip of a window, uint8 (1, T, 3, S, S)."""
         return _as_views(np.stack([kept[index] for index in self._frame_indices(len(kept))]))
-
-    def describe(self) -> str:
-        """The views in words."""
-        spec = self.spec
-        return (
-            f"1x1: 1 clip of {spec.num_frames} frames ({spec.sampling}) x 1 crop, "
-            f"{spec.image_size} pixels"
-        )
 
     def _frame_indices(self, num_frames: int) -> list[int]:
         [clip] = place_clips("own", self.spec, num_frames, 1)

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mixtconv._types import Frame
+from mixtconv.video.crops import scoring_side
 from mixtconv.video.decoding import TimedFrame, decode_every_timed
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate
-from mixtconv.video.views import ViewReader, scoring_side
+from mixtconv.video.views import ViewReader
 
 DEFAULT_RATE = Fraction(25)
 """Frames per second of a file that does not say."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mixtconv.data.transforms import center_crop
-from mixtconv.video.views import center_crop_pictures
+from mixtconv.video.crops import center_crop_pictures
 
 
 @pytest.mark.parametrize(
