@@ -28,7 +28,7 @@ def convert(
         format: How the result is printed, table or json.
     """
     from mixtconv.evaluation.evaluate import evaluate_model
-    from mixtconv.models.causal import convert_file
+    from mixtconv.models.systems.causal import convert_file
 
     if not causal:
         raise ValueError("say what to convert to: --causal")

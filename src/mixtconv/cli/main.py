@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mixtconv._version import __version__
 from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
 
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -1,12 +1,12 @@
 """Backbones, insertion of temporal operations, the named recognizers, model files.
 
-- `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `factory`: recognizers
-  by name and from files; `systems/`: the comparison's other systems; `backbone`: timm's networks
+- `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `backbone`: timm's
+  networks; `systems/`: recognizers by name and from files, the comparison's other systems
 - `insertion`, `residual_branches`, `wrapping`, `non_local`: operations put into a 2D network
 - `file`, `location`, `sharing`, `model_card`, `checkpoint_file`: model files, where they are found,
   the hub; files of weights by others, which `importing/` makes into recognizers
 - `optimize`, `graph_fusion`, `fused_conv`, `folded_filter`, `device`: fast inference
-- `causal`, `streaming`: recognizers that look back only, and frame by frame
+- `streaming`: recognizers frame by frame
 
 Names are imported on first use: an exported model needs `spec` only, which does not import torch.
 """
@@ -15,26 +15,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixtconv.models.causal import make_causal
     from mixtconv.models.classifier import VideoClassifier
-    from mixtconv.models.factory import FAMILIES, create_model, list_models, load_model
     from mixtconv.models.file import read_metadata, save_model
     from mixtconv.models.insertion import insert_temporal, set_num_frames
     from mixtconv.models.non_local import insert_non_local
     from mixtconv.models.optimize import optimize_for_inference
     from mixtconv.models.spec import ModelSpec
     from mixtconv.models.streaming import StreamingClassifier, StreamState
+    from mixtconv.models.systems.causal import make_causal
+    from mixtconv.models.systems.factory import FAMILIES, create_model, list_models, load_model
     from mixtconv.models.systems.region_graph import detect_boxes
 
 _HOMES = {
-    "create_model": "mixtconv.models.factory",
+    "create_model": "mixtconv.models.systems.factory",
     "detect_boxes": "mixtconv.models.systems.region_graph",
-    "FAMILIES": "mixtconv.models.factory",
+    "FAMILIES": "mixtconv.models.systems.factory",
     "insert_non_local": "mixtconv.models.non_local",
     "insert_temporal": "mixtconv.models.insertion",
-    "list_models": "mixtconv.models.factory",
-    "load_model": "mixtconv.models.factory",
-    "make_causal": "mixtconv.models.causal",
+    "list_models": "mixtconv.models.systems.factory",
+    "load_model": "mixtconv.models.systems.factory",
+    "make_causal": "mixtconv.models.systems.causal",
     "ModelSpec": "mixtconv.models.spec",
     "optimize_for_inference": "mixtconv.models.optimize",
     "read_metadata": "mixtconv.models.file",

@@ -141,9 +141,9 @@ class HubMixin(nn.Module, ModelHubMixin):
         device: str = "cpu",
         **unknown: Any,
     ) -> Self:
-        # The only import loop of this package: `ModelHubMixin` requires a class method that makes
-        # the model, and the factory imports the class.
-        from mixtconv.models.factory import load_model  # noqa: PLC0415
+        # `ModelHubMixin` requires a class method that makes the model, and the factory imports the
+        # class, so that this import closes the one loop of the package
+        from mixtconv.models.systems.factory import load_model  # noqa: PLC0415, closes the one loop
 
         if unknown:
             raise ValueError(

@@ -23,7 +23,7 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import unknown_name
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
-from mixtconv.models.factory import FAMILIES, split_name
+from mixtconv.models.systems.factory import FAMILIES, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.ablation_axes import AblationAxes
 from mixtconv.training.data import training_catalog

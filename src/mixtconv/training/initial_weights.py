@@ -7,9 +7,9 @@ from typing import Any
 
 from mixtconv.models import VideoClassifier, create_model, load_model
 from mixtconv.models.backbone import average_first_layer
-from mixtconv.models.causal import causal_weights
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
+from mixtconv.models.systems.causal import causal_weights
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from mixtconv.models import (
     optimize_for_inference,
     save_model,
 )
-from mixtconv.models.factory import split_name
+from mixtconv.models.systems.factory import split_name
 from mixtconv.models.systems.registry import SYSTEMS, register_system
 
 SYSTEMS_TRIED = {

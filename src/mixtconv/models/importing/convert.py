@@ -15,7 +15,6 @@ from torch import nn
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.factory import FAMILIES, create_model, split_name
 from mixtconv.models.file import is_model_file
 from mixtconv.models.importing.contents import Contents
 from mixtconv.models.importing.matching import (
@@ -28,6 +27,7 @@ from mixtconv.models.importing.matching import (
 )
 from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.spec import SNIPPETS
+from mixtconv.models.systems.factory import FAMILIES, create_model, split_name
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation
 

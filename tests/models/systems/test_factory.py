@@ -8,8 +8,8 @@ from mixtconv.evaluation.complexity import complexity
 from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load_model, save_model
 from mixtconv.models.backbone import create_backbone, read_state_dict
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.factory import split_name
 from mixtconv.models.insertion import temporal_wrappers
+from mixtconv.models.systems.factory import split_name
 from mixtconv.models.systems.registry import SYSTEMS
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
