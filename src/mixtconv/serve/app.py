@@ -1,13 +1,14 @@
 """The application: routes, page and description behind the guard."""
 
-from fastapi import FastAPI, Security
+from fastapi import Security
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from mixtconv._version import __version__
 from mixtconv.serve.errors import answer_faults
 from mixtconv.serve.guard import Gate, Guard
-from mixtconv.serve.page import add_docs
+from mixtconv.serve.page import SWAGGER_PATH, add_docs, add_page
 from mixtconv.serve.routes import (
     health_routes,
     live_routes,
@@ -37,12 +38,13 @@ def make_app(
         hosts: names that requests may call the service by, None for any.
         page: whether there is a page for people.
     """
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url=None,  # its pages hold inline scripts: see `page.add_docs`
+        redoc_url=None,
+        static_url=SWAGGER_PATH,
         title="mixtconv",
         version=__version__,
         description=ABOUT,
-        docs_url=None,  # its scripts lie on a server of others: see `docs_page`
-        redoc_url=None,
     )
     answer_faults(app)
     # The guard checks the token; this is for the description.
@@ -53,7 +55,5 @@ def make_app(
     app.include_router(live_routes(service))
     add_docs(app)
     if page:
-        from mixtconv.serve.page import add_page  # noqa: PLC0415 - Gradio takes seconds
-
         add_page(app, service)
     return Guard(app, gate=Gate(token), limits=service.limits, metrics=service.metrics, hosts=hosts)

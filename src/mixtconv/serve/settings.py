@@ -27,7 +27,7 @@ class Binding:
     allow_private: bool = False
     """Let allowed URLs lead to addresses of private networks and of this machine."""
     no_page: bool = False
-    """Leave the web page out, and with it Gradio."""
+    """Leave the web page out."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import anyio
-import httpcore
+import httpcore2
 
 from mixtconv.serve.errors import ServiceError
 
@@ -134,7 +134,7 @@ class _PrivateAddressError(Exception):
     """The host lies where it must not."""
 
 
-class _CheckedNetwork(httpcore.AnyIOBackend):
+class _CheckedNetwork(httpcore2.AnyIOBackend):
     """Connects to addresses that are allowed, whatever the name."""
 
     def __init__(self, *, allow_private: bool) -> None:
@@ -142,7 +142,7 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
 
     async def connect_tcp(
         self, host: str, port: int, *arguments: Any, **options: Any
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         """Look the host up, check all of its addresses and connect to the first."""
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
@@ -181,23 +181,23 @@ async def fetch(
     network = _CheckedNetwork(allow_private=allow_private)
     try:
         with anyio.fail_after(seconds):
-            async with httpcore.AsyncConnectionPool(network_backend=network) as pool:
+            async with httpcore2.AsyncConnectionPool(network_backend=network) as pool:
                 for _ in range(MOST_REDIRECTS + 1):
                     following = await _fetch_step(pool, allowed.check_url(url), path, max_bytes)
                     if following is None:
                         return
                     url = urljoin(url, following)
-    except (TimeoutError, httpcore.TimeoutException) as error:
+    except (TimeoutError, httpcore2.TimeoutException) as error:
         raise ServiceError("decode_timeout", "fetching the source took too long") from error
     except _PrivateAddressError as error:
         raise ServiceError("forbidden", "the source lies in a private network") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
         raise ServiceError("source_failed", "the source cannot be reached") from error
     raise ServiceError("source_failed", "the source leads on too often")
 
 
 async def _fetch_step(
-    pool: httpcore.AsyncConnectionPool, url: str, path: Path, max_bytes: int
+    pool: httpcore2.AsyncConnectionPool, url: str, path: Path, max_bytes: int
 ) -> str | None:
     """Fetch one URL; where it leads on, give the next."""
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
