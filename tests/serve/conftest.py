@@ -21,11 +21,13 @@ from mixtconv.models import ModelSpec, create_model, save_model
 from mixtconv.serve.app import make_app
 from mixtconv.serve.server import address_of, listen, make_server
 from mixtconv.serve.service import Service, open_service
-from mixtconv.serve.settings import LOOPBACK_NAMES, Batching, Limits
+from mixtconv.serve.settings import LOOPBACK_NAMES, ServeSettings
 
 CLASSES = ["wave", "jump", "run <fast>"]
 
-LIMITS = Limits(
+SETTINGS = ServeSettings(
+    workers=1,
+    device="cpu",
     max_upload_mb=2,
     max_video_seconds=60,
     max_megapixels=1,
@@ -110,7 +112,8 @@ class Running:
 
     def wait_idle(self) -> None:
         """Return when nothing is worked on and no file is left."""
-        wait_until(lambda: self.service.metrics.in_flight._value.get() == 0)
+        metrics = self.service.metrics
+        wait_until(lambda: b"mixtconv_requests_in_flight 0.0" in metrics.text())
         folder = self.service.spool.folder
         wait_until(lambda: not any(f.is_file() for f in folder.iterdir()))
 
@@ -135,7 +138,7 @@ def running(service: Service, **options) -> Iterator[Running]:
     options = {"page": False, "hosts": LOOPBACK_NAMES} | options
     with listen("127.0.0.1", 0) as listening:
         address = address_of(listening)
-        server = make_server(make_app(service, **options), service.limits)
+        server = make_server(make_app(service, **options), service.settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         hooks = {"response": [tells_nothing]}
@@ -149,10 +152,7 @@ def running(service: Service, **options) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def service(causal_file: Path) -> Iterator[Service]:
-    opened = open_service(
-        str(causal_file), limits=LIMITS, batching=Batching(), workers=1, device="cpu"
-    )
-    with opened as service:
+    with open_service(str(causal_file), SETTINGS) as service:
         yield service
     assert not service.spool.folder.exists()
 

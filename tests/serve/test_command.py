@@ -132,6 +132,24 @@ def test_service_and_page_need_neither_torch_nor_gradio_nor_pandas() -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("fcntl", "Linux and macOS only"),
+        ("resource", "Linux and macOS only"),
+        ("uvicorn", "needs uvicorn: pip install 'mixtconv[serve]'"),
+    ],
+)
+def test_what_is_missing_is_said(module: str, words: str) -> None:
+    code = (
+        f"import sys; sys.modules['{module}'] = None; from mixtconv.cli.main import main;"
+        "sys.exit(main(['serve', 'model.safetensors', '--port', '0']))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]  # others warn of it
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2 and words in run.stderr and run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--port", "99999"], "--port is 99999"),

@@ -8,7 +8,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from mixtconv.serve.errors import FAULTS
+from mixtconv.serve.errors import ERRORS
 
 EXAMPLES = 25
 """For each address; ten times as many find nothing more."""
@@ -54,7 +54,7 @@ def test_answers_are_as_described(operations: dict, address: str, mode: Generati
         assert "Traceback" not in response.text
         if response.status_code >= 400:
             error = response.json()["error"]
-            assert FAULTS[error["code"]].status == response.status_code and error["message"]
+            assert ERRORS[error["code"]].status == response.status_code and error["message"]
 
     try:
         holds()
@@ -62,7 +62,7 @@ def test_answers_are_as_described(operations: dict, address: str, mode: Generati
         assert mode is GenerationMode.NEGATIVE  # an address that takes nothing
 
 
-def test_every_fault_of_an_address_is_described(answering) -> None:
+def test_every_error_of_an_address_is_described(answering) -> None:
     paths = httpx.get(f"{answering.address}/openapi.json").json()["paths"]
     assert set(paths) == {address.split()[1] for address in ADDRESSES}
     statuses = set(paths["/v1/predict"]["post"]["responses"])

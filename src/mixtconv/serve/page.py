@@ -53,7 +53,7 @@ def render_page(service: Service) -> str:
     card = model.card.partition("\n---\n")[2]  # without the metadata for the hub
     return environment.get_template("page.html.j2").render(
         model=model,
-        limits=service.limits,
+        limits=service.settings,
         side=scoring_side(model.image_size),
         card=Markup(markdown.render(card)),
     )
