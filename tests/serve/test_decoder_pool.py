@@ -59,7 +59,7 @@ def pool(lost: list[str]) -> Iterator[DecoderPool]:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def fault(pool: DecoderPool, job: Job) -> DecodingError:
+def failure(pool: DecoderPool, job: Job) -> DecodingError:
     with pytest.raises(DecodingError) as caught:
         list(pool.read(job))
     assert str(job.path) not in str(caught.value)
@@ -89,7 +89,7 @@ def test_windows_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> Non
 @pytest.mark.parametrize("stride", ["100ms", "2f"])
 def test_too_many_windows(pool: DecoderPool, clip: Path, stride: str) -> None:
     plan = WindowPlan.parse("1s" if stride.endswith("s") else "25f", stride)
-    assert fault(pool, Job(clip, 10, plan, 5)).code == "too_long"
+    assert failure(pool, Job(clip, 10, plan, 5)).code == "too_long"
 
 
 def test_a_damaged_file_costs_its_job_and_no_decoder(
@@ -98,8 +98,8 @@ def test_a_damaged_file_costs_its_job_and_no_decoder(
     before, pids = list(lost), pool.pids
     half = tmp_path / "half.mp4"
     half.write_bytes(clip.read_bytes()[:-3000])
-    assert fault(pool, Job(half, 10)).code == "not_a_video"
-    assert fault(pool, Job(tmp_path / "missing", 10)).code == "unreadable"
+    assert failure(pool, Job(half, 10)).code == "not_a_video"
+    assert failure(pool, Job(tmp_path / "missing", 10)).code == "unreadable"
     assert lost == before and pool.pids == pids
 
 
@@ -109,7 +109,7 @@ def while_stopped(pool: DecoderPool, job: Job, number: signal.Signals) -> Decodi
     os.kill(pid, signal.SIGSTOP)
     timer = threading.Timer(0.2, os.kill, (pid, number))
     timer.start()
-    error = fault(pool, job)
+    error = failure(pool, job)
     timer.join()
     return error
 
@@ -151,8 +151,8 @@ def test_one_that_cannot_be_started_is_started_later(
     with monkeypatch.context() as broken:
         broken.setattr(decoder_pool, "begin_start", no_descriptor)
         os.kill(pool.pids[0], signal.SIGKILL)
-        assert fault(pool, Job(clip, 10)).code in ("busy", "unreadable")
-        assert fault(pool, Job(clip, 10)).code == "busy"
+        assert failure(pool, Job(clip, 10)).code in ("busy", "unreadable")
+        assert failure(pool, Job(clip, 10)).code == "busy"
         assert not pool.is_alive
     assert len(list(pool.read(Job(clip, 10)))) == 2
 
@@ -246,7 +246,7 @@ def test_nonsense_costs_its_job_and_the_decoder(
         on_lost=lost.append,
     )
     try:
-        assert fault(pool, Job(clip, 20)).code == "unreadable"
+        assert failure(pool, Job(clip, 20)).code == "unreadable"
         assert lost == ["crash"] and pool.is_alive
     finally:
         pool.close()
@@ -279,6 +279,6 @@ def test_memory_is_limited(media, tmp_path: Path) -> None:
     settings = DecoderSettings(READER, SETTINGS.limits, memory_bytes=2 * 10**6)
     pool = DecoderPool(settings, workers=1)
     try:
-        assert fault(pool, Job(path, 10)).code in ("unreadable", "not_a_video")
+        assert failure(pool, Job(path, 10)).code in ("unreadable", "not_a_video")
     finally:
         pool.close()

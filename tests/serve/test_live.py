@@ -119,7 +119,7 @@ def test_a_client_that_is_gone_when_it_is_refused() -> None:
             raise WebSocketDisconnect(1006)
 
     asyncio.run(refuse(Gone(), "busy", "come back later"))  # type: ignore[arg-type]
-    assert told == ["busy"]  # and its leaving is no fault
+    assert told == ["busy"]  # and its leaving is no error
 
 
 def test_a_stream_that_is_open_when_the_service_stops(service, running, media) -> None:

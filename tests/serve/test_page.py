@@ -79,7 +79,7 @@ def test_a_refusal_is_shown(browser, page, tmp_path: Path) -> None:
     browser.wait("!!document.querySelector('#recognize') && document.readyState == 'complete'")
     browser.choose_file("#video-file", garbage)
     browser.run("document.querySelector('#recognize').click()")
-    browser.wait(TEXT.format("#video-status") + ".includes('no video of a known form')")
+    browser.wait(TEXT.format("#video-status") + ".includes('no video of a known format')")
     assert browser.run("document.querySelector('#video-status').classList.contains('error')")
     (refused,) = browser.complaints()  # the browser's own words for a status of 415
     assert "415" in refused

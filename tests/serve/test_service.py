@@ -109,7 +109,7 @@ def test_files_that_are_refused(server, media, tmp_path: Path) -> None:
     assert code(server.predict(bytes(3_000_000))) == (413, "too_large")
 
 
-def test_a_full_disk_is_not_a_fault_of_the_service(
+def test_a_full_disk_is_no_internal_error(
     server, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(upload, path: Path) -> None:

@@ -132,7 +132,7 @@ class DecoderPool:
 
         Args:
             job: the video.
-            cancelled: set by another thread if nobody waits for the result any more.
+            cancelled: set by another thread when the result is no longer needed.
 
         Raises:
             DecodingError: the video is refused or cannot be read, its decoder was lost, or the job

@@ -1,12 +1,12 @@
 """The process that decodes for the service: jobs in, metadata and views out.
 
-It opens files of strangers, so it is built to limit what a malicious one can do:
+It opens untrusted files, so it limits what a malicious one can do:
 
 - FFmpeg also reads lists of other files and addresses (HLS, DASH, concat, SDP) and would follow
   them. `probe` opens known video formats only, identified by content, and only as a file.
 - Answers are JSON and raw bytes, never pickles: a process that a file has taken over can send wrong
   numbers at most. The service checks every field (`receive_message`).
-- Memory is limited, and a process that hears nothing more ends by itself.
+- Memory is limited, and the process ends by itself when the service does.
 """
 
 import json
@@ -44,7 +44,7 @@ FORMATS = (
 """Containers, as FFmpeg calls them: those of the suffixes that the command line takes."""
 
 GRACE_SECONDS = 5
-"""A process that nobody stops works this much longer on one answer than the service waits."""
+"""The process ends itself this long after the service stopped waiting for an answer."""
 
 _MAX_HEADER_BYTES = 10**6
 _MAX_VIEW_BYTES = 2**30
@@ -193,7 +193,7 @@ def receive_message(connection: Connection) -> Message:
     """Read what `send_message` sent, from a process that may be taken over.
 
     Raises:
-        ValueError: what was sent is no message.
+        ValueError: the data is no message; also RecursionError.
         EOFError: the other end is closed; also OSError.
     """
     header = json.loads(connection.recv_bytes(_MAX_HEADER_BYTES))
@@ -333,7 +333,7 @@ def probe(path: Path, limits: VideoLimits) -> VideoMetadata:
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RefusedVideoError(
             "not_a_video",
-            "the file is no video of a known form, or its header is damaged or missing",
+            "the file is no video of a known format, or its header is damaged or missing",
         ) from error
     with container:
         cover = av.stream.Disposition.attached_pic

@@ -38,7 +38,7 @@ ERRORS: dict[str, ErrorCode] = {
     "method_not_allowed": ErrorCode(405, "The address does not take this method."),
     "too_slow": ErrorCode(408, "The request was not sent in time."),
     "too_large": ErrorCode(413, "The file or the request is larger than allowed."),
-    "not_a_video": ErrorCode(415, "The file is no video of a known form."),
+    "not_a_video": ErrorCode(415, "The file is no video of a known format."),
     "wrong_host": ErrorCode(421, "The request names a host that this service is not."),
     "unreadable": ErrorCode(422, "The video is damaged, or its decoder failed on it."),
     "too_long": ErrorCode(422, "The video is longer, or has more windows, than allowed."),

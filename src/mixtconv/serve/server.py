@@ -87,6 +87,10 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=HeadTimeoutProtocol,
+        # "auto" takes the `websockets` implementation before 0.50, which is deprecated
+        # (https://github.com/Kludex/uvicorn/pull/2985). "websockets-sansio" passes our tests with
+        # 0.54; it can replace wsproto once 0.52.1 is required, which completes its closing
+        # handshake and adds write flow control (https://github.com/Kludex/uvicorn/pull/3056).
         ws="wsproto",
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # a message would be unpacked before its size is checked
@@ -125,7 +129,7 @@ class HeadTimeoutProtocol(H11Protocol):
     Uvicorn limits how long a connection is idle between requests only: a client that sends a byte a
     minute would hold one of the connections forever. Time limits are asked for in
     https://github.com/Kludex/uvicorn/issues/157, which was closed without one for the head; this
-    class can go when there is one. It uses `cycle` and `transport` of uvicorn 0.34 to 0.54.
+    class can go when there is one. It relies on `cycle` and `transport`, as of uvicorn 0.54.
     """
 
     _head_timer: asyncio.TimerHandle | None = None

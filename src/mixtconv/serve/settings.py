@@ -15,13 +15,12 @@ class Binding:
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = 8000
-    """Port to listen on; 0 takes a free one and says which."""
+    """Port to listen on; 0 takes a free one, which is printed."""
     host_names: str | None = None
-    """Names that requests call the service by, with commas between them, such as
-    actions.example.org: needed behind a proxy. Default those of this machine alone, or any where
-    --host lets others in."""
+    """Host names that requests may use, with commas between them, such as actions.example.org:
+    needed behind a proxy. Default those of this machine, or any if --host admits other machines."""
     token_file: str | None = None
-    """File with the token that every request must bring; or set MIXTCONV_SERVE_TOKEN. Default
+    """File with the token that every request must send; or set MIXTCONV_SERVE_TOKEN. Default
     none."""
     allow: str | None = None
     """What requests may name instead of sending a file: folders and beginnings of URLs, with commas
@@ -78,7 +77,7 @@ class Limits:
     idle_seconds: float = 30.0
     """A live stream that sends no frame for this long is closed."""
     stop_seconds: float = 30.0
-    """Longest time that requests in flight have to finish when the service is told to stop."""
+    """Longest time for requests in flight to finish after SIGTERM or Ctrl-C."""
 
     def __post_init__(self) -> None:
         for field in fields(Limits):

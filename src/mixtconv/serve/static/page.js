@@ -9,10 +9,10 @@ const clock = (seconds) =>
 // An element with properties and children; text is never read as HTML, and styles are set here
 // because the policy of the page forbids them in attributes.
 function element(name, { style = {}, ...properties } = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  Object.assign(made.style, style);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  Object.assign(node.style, style);
+  node.append(...children);
+  return node;
 }
 
 function showStatus(id, text, isError = false) {
