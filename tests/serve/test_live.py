@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from mixtconv.inference.streaming import StreamingRecognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.serve.live import MAX_SIDE, read_frame, refuse
-from mixtconv.serve.service import open_service
+from mixtconv.serve.service import _without_path, open_service
 
 
 def connect(server, **options) -> websocket.WebSocket:
@@ -161,3 +161,15 @@ def test_a_centred_model_says_why_it_has_no_streams(service, running, tmp_path: 
         error = json.loads(socket.recv())["error"]
         assert error["code"] == "not_live" and "--causal" in error["message"]
         assert server.client.get("/v1/model").json()["live_refused"] == error["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "shown"),
+    [
+        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
+        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
+        ("m", "m may move, me too", "the model may move, me too"),
+    ],
+)
+def test_a_reason_does_not_tell_the_path(model: str, reason: str, shown: str) -> None:
+    assert _without_path(reason, model) == shown

@@ -23,7 +23,8 @@ from mixtconv.models import create_model, save_model
 from mixtconv.serve import requests as uploads
 from mixtconv.serve import server as serving
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.service import _without_path, open_service
+from mixtconv.serve.service import open_service
+from mixtconv.serve.sources import AllowedSources
 from mixtconv.video.windows import WindowPlan
 
 
@@ -159,20 +160,19 @@ def test_requests_that_are_refused(server, clip: Path) -> None:
     assert client.get("/v1/model", headers=own).status_code == 200
 
 
-def test_sources(server, service, clip: Path, recognizer: Recognizer) -> None:
-    def ask(source: str, address: str = "/v1/predict-source") -> httpx.Response:
+def test_sources(service, running, clip: Path, recognizer: Recognizer) -> None:
+    def ask(server, source: str, address: str = "/v1/predict-source") -> httpx.Response:
         return server.client.post(address, json={"source": source})
 
-    assert code(ask(str(clip))) == (403, "forbidden")
-    assert code(ask("http://127.0.0.1/a.mp4")) == (403, "forbidden")
-    service.sources.__dict__["folders"] = (clip.parent.resolve(),)
-    try:
-        answer = ask(str(clip))
+    with running(service) as server:
+        assert code(ask(server, str(clip))) == (403, "forbidden")
+        assert code(ask(server, "http://127.0.0.1/a.mp4")) == (403, "forbidden")
+    allowed = AllowedSources.parse(str(clip.parent))
+    with running(dataclasses.replace(service, sources=allowed)) as server:
+        answer = ask(server, str(clip))
         assert same(answer.json()["predictions"], recognizer.predict(clip))
-        assert len(ask(str(clip), "/v1/timeline-source").json()["windows"]) == 1
-        assert code(ask("/etc/passwd")) == (403, "forbidden")
-    finally:
-        service.sources.__dict__["folders"] = ()
+        assert len(ask(server, str(clip), "/v1/timeline-source").json()["windows"]) == 1
+        assert code(ask(server, "/etc/passwd")) == (403, "forbidden")
     assert clip.exists()
 
 
@@ -360,18 +360,6 @@ def test_a_token(service, running, clip: Path) -> None:
         assert code(answer) == (401, "unauthorized") and "Basic" in answer.headers[
             "WWW-Authenticate"
         ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("model", "reason", "told"),
-    [
-        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
-        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
-        ("m", "m may move, me too", "the model may move, me too"),
-    ],
-)
-def test_a_reason_does_not_tell_the_path(model: str, reason: str, told: str) -> None:
-    assert _without_path(reason, model) == told
 
 
 def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
