@@ -54,3 +54,10 @@ def test_which_names_the_service_has() -> None:
     assert Binding(host="0.0.0.0").names(is_private=False) is None
     named = Binding(host_names="A.example, b.example,").names(is_private=False)
     assert named == own | {"a.example", "b.example"}
+
+
+def test_metrics_of_two_services_are_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.live_frames.inc()
+    assert b"mixtconv_live_frames_total 1.0" in one.text()
+    assert b"mixtconv_live_frames_total 0.0" in other.text()

@@ -22,7 +22,6 @@ from mixtconv.inference.timeline import predict_windows
 from mixtconv.models import create_model, save_model
 from mixtconv.serve import requests as uploads
 from mixtconv.serve import server as serving
-from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.service import open_service
 from mixtconv.serve.sources import AllowedSources
 from mixtconv.video.windows import WindowPlan
@@ -376,13 +375,6 @@ def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
         open_service(str(tmp_path / "flow.safetensors"), service.settings),
     ):
         pass
-
-
-def test_metrics_of_two_services_are_apart() -> None:
-    one, other = Metrics(), Metrics()
-    one.live_frames.inc()
-    assert b"mixtconv_live_frames_total 1.0" in one.text()
-    assert b"mixtconv_live_frames_total 0.0" in other.text()
 
 
 def test_an_exported_model(service, running, onnx_file: Path, media, tmp_path: Path) -> None:
