@@ -1,11 +1,11 @@
-"""The token: where it comes from, and who passes."""
+"""The token: where it is read from, and which requests it allows."""
 
 import base64
 from pathlib import Path
 
 import pytest
 
-from mixtconv.serve.guard import COOKIE, TOKEN_VARIABLE, Gate, read_token
+from mixtconv.serve.guard import COOKIE, TOKEN_VARIABLE, TokenAuth, read_token
 
 TOKEN = "a-token-of-some-length"
 
@@ -48,18 +48,18 @@ def test_a_weak_token_is_refused_without_being_shown(token: str) -> None:
     ],
 )
 def test_who_passes(authorization: str, passes: bool) -> None:
-    assert Gate(TOKEN).lets_in({"authorization": authorization}) is passes
-    assert Gate(None).lets_in({"authorization": authorization})
+    assert TokenAuth(TOKEN).allows({"authorization": authorization}) is passes
+    assert TokenAuth(None).allows({"authorization": authorization})
 
 
 def test_a_browser_gets_a_cookie_that_another_run_does_not_take() -> None:
-    gate = Gate(TOKEN)
-    assert gate.cookie_for({"authorization": f"Bearer {TOKEN}"}) is None
-    cookie = gate.cookie_for({"authorization": basic(TOKEN)})
+    auth = TokenAuth(TOKEN)
+    assert auth.cookie_for({"authorization": f"Bearer {TOKEN}"}) is None
+    cookie = auth.cookie_for({"authorization": basic(TOKEN)})
     assert cookie is not None and "HttpOnly" in cookie and "SameSite=Strict" in cookie
     assert TOKEN not in cookie
     pair = cookie.partition(";")[0]
-    assert gate.lets_in({"cookie": f"other=1; {pair}"})
-    assert not Gate(TOKEN).lets_in({"cookie": pair})
-    assert not gate.lets_in({"cookie": f"{COOKIE}="})
-    assert not gate.lets_in({"cookie": f"{COOKIE}; ="})
+    assert auth.allows({"cookie": f"other=1; {pair}"})
+    assert not TokenAuth(TOKEN).allows({"cookie": pair})
+    assert not auth.allows({"cookie": f"{COOKIE}="})
+    assert not auth.allows({"cookie": f"{COOKIE}; ="})

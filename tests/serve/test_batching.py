@@ -1,4 +1,4 @@
-"""Batching: the same results, never more than allowed, each fault alone."""
+"""Batching: the same results, never more than allowed, an error for its item alone."""
 
 import threading
 import time
@@ -61,7 +61,7 @@ def test_nobody_waits_where_nobody_else_comes() -> None:
         assert batcher.submit("alone").result(5) == "alone"
 
 
-def test_a_fault_is_that_of_its_item_alone() -> None:
+def test_an_error_is_that_of_its_item_alone() -> None:
     batcher, go, batches = held_batcher(batch_size=3)
     with batcher:
         first = batcher.submit("a")

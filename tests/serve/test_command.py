@@ -123,11 +123,30 @@ def test_a_killed_service_leaves_no_process(onnx_file: Path, tmp_path: Path) -> 
             wait_gone(each)
 
 
-def test_service_and_page_need_no_torch() -> None:
+def test_service_and_page_need_neither_torch_nor_gradio_nor_pandas() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; import mixtconv.serve.server, mixtconv.serve.page"
+        "import sys; sys.modules |= dict.fromkeys(['torch', 'gradio', 'pandas']);"
+        "import mixtconv.serve.server, mixtconv.serve.page"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("fcntl", "Linux and macOS only"),
+        ("resource", "Linux and macOS only"),
+        ("uvicorn", "needs uvicorn: pip install 'mixtconv[serve]'"),
+    ],
+)
+def test_what_is_missing_is_said(module: str, words: str) -> None:
+    code = (
+        f"import sys; sys.modules['{module}'] = None; from mixtconv.cli.main import main;"
+        "sys.exit(main(['serve', 'model.safetensors', '--port', '0']))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]  # others warn of it
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2 and words in run.stderr and run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

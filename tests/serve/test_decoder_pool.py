@@ -1,7 +1,10 @@
 """Decoders: the views of reading here, and one request lost for one that dies or hangs."""
 
+import importlib
+import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +19,20 @@ from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.serve import decoder_pool
 from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
-from mixtconv.serve.decoder_process import DecoderSettings, Job, VideoLimits
+from mixtconv.serve.decoder_process import (
+    DecoderSettings,
+    Done,
+    Job,
+    Message,
+    Ready,
+    Refusal,
+    VideoLimits,
+    VideoMetadata,
+    WindowViews,
+    receive_message,
+    send_message,
+)
+from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan, window_views
 
 SPEC = ModelSpec("mstnet_test_resnet", ("a", "b"), num_frames=4, image_size=32)
@@ -43,7 +59,7 @@ def pool(lost: list[str]) -> Iterator[DecoderPool]:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def fault(pool: DecoderPool, job: Job) -> DecodingError:
+def failure(pool: DecoderPool, job: Job) -> DecodingError:
     with pytest.raises(DecodingError) as caught:
         list(pool.read(job))
     assert str(job.path) not in str(caught.value)
@@ -53,9 +69,10 @@ def fault(pool: DecoderPool, job: Job) -> DecodingError:
 def test_views_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
     video, views = pool.read(Job(clip, 10))
     expected = READER.read(clip)
-    assert views.views is not None and np.array_equal(views.views, expected.frames)
-    assert tuple(views.header["indices"]) == expected.indices
-    assert (views.header["num_frames"], video.header["width"]) == (60, 96)
+    assert isinstance(views, Clip) and isinstance(video, VideoMetadata)
+    assert np.array_equal(views.frames, expected.frames)
+    assert views.indices == expected.indices
+    assert (views.num_frames, video.width) == (60, 96)
 
 
 def test_windows_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
@@ -64,15 +81,15 @@ def test_windows_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> Non
     _, *answers = pool.read(Job(clip, 10, plan, 100))
     assert len(answers) == len(expected)
     for answer, (window, views) in zip(answers, expected, strict=True):
-        assert answer.views is not None and np.array_equal(answer.views, views)
-        assert answer.header["start"] == float(window.start)
-        assert answer.header["first_frame"] == window.frames[0].number
+        assert isinstance(answer, WindowViews) and np.array_equal(answer.frames, views)
+        assert answer.start == float(window.start)
+        assert answer.first_frame == window.frames[0].number
 
 
 @pytest.mark.parametrize("stride", ["100ms", "2f"])
 def test_too_many_windows(pool: DecoderPool, clip: Path, stride: str) -> None:
     plan = WindowPlan.parse("1s" if stride.endswith("s") else "25f", stride)
-    assert fault(pool, Job(clip, 10, plan, 5)).code == "too_long"
+    assert failure(pool, Job(clip, 10, plan, 5)).code == "too_long"
 
 
 def test_a_damaged_file_costs_its_job_and_no_decoder(
@@ -81,8 +98,8 @@ def test_a_damaged_file_costs_its_job_and_no_decoder(
     before, pids = list(lost), pool.pids
     half = tmp_path / "half.mp4"
     half.write_bytes(clip.read_bytes()[:-3000])
-    assert fault(pool, Job(half, 10)).code == "not_a_video"
-    assert fault(pool, Job(tmp_path / "missing", 10)).code == "unreadable"
+    assert failure(pool, Job(half, 10)).code == "not_a_video"
+    assert failure(pool, Job(tmp_path / "missing", 10)).code == "unreadable"
     assert lost == before and pool.pids == pids
 
 
@@ -92,7 +109,7 @@ def while_stopped(pool: DecoderPool, job: Job, number: signal.Signals) -> Decodi
     os.kill(pid, signal.SIGSTOP)
     timer = threading.Timer(0.2, os.kill, (pid, number))
     timer.start()
-    error = fault(pool, job)
+    error = failure(pool, job)
     timer.join()
     return error
 
@@ -134,24 +151,117 @@ def test_one_that_cannot_be_started_is_started_later(
     with monkeypatch.context() as broken:
         broken.setattr(decoder_pool, "begin_start", no_descriptor)
         os.kill(pool.pids[0], signal.SIGKILL)
-        assert fault(pool, Job(clip, 10)).code in ("busy", "unreadable")
-        assert fault(pool, Job(clip, 10)).code == "busy"
+        assert failure(pool, Job(clip, 10)).code in ("busy", "unreadable")
+        assert failure(pool, Job(clip, 10)).code == "busy"
         assert not pool.is_alive
     assert len(list(pool.read(Job(clip, 10)))) == 2
 
 
-def test_what_is_no_answer_costs_the_decoder(pool: DecoderPool, clip: Path) -> None:
-    decoder = pool._decoders[0]
-    for content in (b"{", b'{"shape": [3]}'):
-        connection, theirs = Pipe()
-        own, decoder._connection = decoder._connection, connection
-        theirs.send_bytes(content)
-        theirs.send_bytes(b"12")
-        with pytest.raises(decoder_pool._LostError, match="crash"):
-            decoder.answer(1)
-        decoder._connection = own
-        connection.close()
-        theirs.close()
+FRAMES = np.arange(24, dtype=np.uint8).reshape(1, 2, 3, 2, 2)
+
+MESSAGES: list[Message] = [
+    Ready(),
+    Done(),
+    Refusal("too_long", "the video is longer"),
+    VideoMetadata(96, 64, "h264", None),
+    Clip(FRAMES, (0, 5), 9),
+    WindowViews(0.5, 1.5, 12, 25, is_whole=True, frames=FRAMES),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
+    ours, theirs = Pipe()
+    send_message(theirs, message)
+    received = receive_message(ours)
+    assert type(received) is type(message)
+    for name, value in vars(message).items():
+        assert np.array_equal(getattr(received, name), value), name
+
+
+HEADERS = [
+    b"", b"{", b"[]", b"1", b'"ready"', b"[" * 10**5, b"{}", b'{"kind": ["ready"]}',
+    b'{"kind": "refusal", "code": "internal", "message": "x"}',
+    b'{"kind": "refusal", "code": "too_long"}',
+    b'{"kind": "video", "width": "96", "height": 64, "codec": "h264", "seconds": 1}',
+    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": [3]}',
+    b'{"kind": "views", "indices": [0], "num_frames": 1}',
+    b'{"kind": "views", "indices": ["a"], "num_frames": 1, "shape": [1, 1, 1, 1, 2]}',
+    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": [1, 1, 1, -3, 3]}',
+    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": ["a"]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_what_is_no_message_is_refused(header: bytes) -> None:
+    ours, theirs = Pipe()
+    theirs.send_bytes(header)
+    theirs.send_bytes(b"12")
+    with pytest.raises((ValueError, RecursionError)):
+        receive_message(ours)
+
+
+TAKEN_OVER = '''
+import gc, json, time
+from multiprocessing.connection import Connection
+
+class Reader:
+    """A decoder that a file has taken over: it sends what the file says."""
+
+    def __init__(self, contents):
+        self.contents = contents
+
+    def read(self, video, *, num_threads=None):
+        for each in gc.get_objects():
+            if isinstance(each, Connection) and not each.closed and each.writable:
+                for content in self.contents:
+                    each.send_bytes(content)
+        time.sleep(60)
+'''
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [b"{"],
+        [
+            json.dumps({"kind": "views", "indices": [0], "num_frames": 1, "shape": [3]}).encode(),
+            b"1",
+        ],
+        [b'{"kind": "ready"}'],
+        [b'{"kind": "video", "width": 1, "height": 1, "codec": "h264", "seconds": 1}'],
+    ],
+    ids=["no JSON", "no frames", "no job", "twice"],
+)
+def test_nonsense_costs_its_job_and_the_decoder(
+    contents: list[bytes], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken_over.py").write_text(TAKEN_OVER)
+    monkeypatch.syspath_prepend(tmp_path)  # the new processes have the path of this one
+    reader = importlib.import_module("taken_over").Reader(contents)
+    lost: list[str] = []
+    pool = DecoderPool(
+        DecoderSettings(reader, SETTINGS.limits, SETTINGS.memory_bytes),
+        workers=1,
+        on_lost=lost.append,
+    )
+    try:
+        assert failure(pool, Job(clip, 20)).code == "unreadable"
+        assert lost == ["crash"] and pool.is_alive
+    finally:
+        pool.close()
+        sys.modules.pop("taken_over")
+
+
+def test_a_cancelled_job_frees_its_decoder(pool: DecoderPool, clip: Path, lost: list[str]) -> None:
+    (pid,), cancelled = pool.pids, threading.Event()
+    os.kill(pid, signal.SIGSTOP)
+    timer = threading.Timer(0.2, cancelled.set)
+    timer.start()
+    with pytest.raises(DecodingError) as caught:
+        list(pool.read(Job(clip, 600), cancelled=cancelled))
+    assert caught.value.code == "gone" and lost[-1] == "left"
+    assert pool.pids != [pid]
     assert len(list(pool.read(Job(clip, 10)))) == 2
 
 
@@ -169,6 +279,6 @@ def test_memory_is_limited(media, tmp_path: Path) -> None:
     settings = DecoderSettings(READER, SETTINGS.limits, memory_bytes=2 * 10**6)
     pool = DecoderPool(settings, workers=1)
     try:
-        assert fault(pool, Job(path, 10)).code in ("unreadable", "not_a_video")
+        assert failure(pool, Job(path, 10)).code in ("unreadable", "not_a_video")
     finally:
         pool.close()

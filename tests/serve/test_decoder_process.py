@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.serve.decoder_process import UnfitVideoError, VideoLimits, probe
+from mixtconv.serve.decoder_process import RefusedVideoError, VideoLimits, probe
 
 LIMITS = VideoLimits(max_seconds=10, max_pixels=10**6)
 
 
 def refusal(path: Path, limits: VideoLimits = LIMITS) -> str:
-    with pytest.raises(UnfitVideoError) as caught:
+    with pytest.raises(RefusedVideoError) as caught:
         probe(path, limits)
     assert str(path.parent) not in str(caught.value)
     return caught.value.code

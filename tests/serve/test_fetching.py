@@ -59,8 +59,7 @@ def fetched(site: str, name: str, path: Path, *, allow_private: bool = True) -> 
     work = fetch(
         f"{site}/clips/{name}",
         path,
-        allowed=AllowedSources.parse(f"{site}/clips/"),
-        allow_private=allow_private,
+        allowed=AllowedSources.parse(f"{site}/clips/", allow_private=allow_private),
         max_bytes=10_000,
         seconds=1,
     )

@@ -1,10 +1,10 @@
-"""What the guard does that no client of the other tests can show."""
+"""Request limits that the clients of the other tests cannot show."""
 
 import asyncio
 
 import pytest
 
-from mixtconv.serve.guard import Gate, Guard, _host_name
+from mixtconv.serve.guard import RequestLimits, TokenAuth, _host_name
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import Binding, Limits
 
@@ -16,8 +16,8 @@ async def _answers(scope, receive, send) -> None:
 
 def test_a_client_that_does_not_read_is_let_go() -> None:
     metrics = Metrics()
-    guard = Guard(
-        _answers, gate=Gate(None), limits=Limits(send_seconds=0.1), metrics=metrics, hosts=None
+    guard = RequestLimits(
+        _answers, auth=TokenAuth(None), limits=Limits(send_seconds=0.1), metrics=metrics, hosts=None
     )
 
     async def never(message) -> None:
@@ -54,3 +54,10 @@ def test_which_names_the_service_has() -> None:
     assert Binding(host="0.0.0.0").names(is_private=False) is None
     named = Binding(host_names="A.example, b.example,").names(is_private=False)
     assert named == own | {"a.example", "b.example"}
+
+
+def test_metrics_of_two_services_are_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.live_frames.inc()
+    assert b"mixtconv_live_frames_total 1.0" in one.text()
+    assert b"mixtconv_live_frames_total 0.0" in other.text()

@@ -15,9 +15,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from mixtconv.inference.torch_recognizers import StreamingRecognizer
 from mixtconv.models import create_model, save_model
-from mixtconv.serve.live import LARGEST_SIDE, read_frame, refuse
-from mixtconv.serve.service import open_service
-from mixtconv.serve.settings import Batching
+from mixtconv.serve.live import MAX_SIDE, read_frame, refuse
+from mixtconv.serve.service import _without_path, open_service
 
 
 def connect(server, **options) -> websocket.WebSocket:
@@ -77,7 +76,7 @@ def test_places_are_freed_when_a_client_goes(server, media) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"abc", struct.pack("<HH", 2, 2) + bytes(11), struct.pack("<HH", 0, 5),
-     struct.pack("<HH", LARGEST_SIDE + 1, LARGEST_SIDE) + bytes(3 * (LARGEST_SIDE + 1)),
+     struct.pack("<HH", MAX_SIDE + 1, MAX_SIDE) + bytes(3 * (MAX_SIDE + 1)),
      struct.pack("<HH", 9, 1) + bytes(27), struct.pack("<HH", 100, 801) + bytes(3 * 80100)],
 )  # fmt: skip
 def test_what_is_no_frame(server, content: bytes) -> None:
@@ -105,7 +104,7 @@ def test_messages_are_not_unpacked_before_their_size_is_known(server) -> None:
 
 def test_the_largest_and_the_narrowest_frame(server) -> None:
     socket = connect(server)
-    for width, height in ((LARGEST_SIDE, LARGEST_SIDE), (8, 1), (1, 1)):
+    for width, height in ((MAX_SIDE, MAX_SIDE), (8, 1), (1, 1)):
         content = struct.pack("<HH", width, height) + bytes(3 * width * height)
         assert len(ask(socket, content)["predictions"]) == 3
     socket.close()
@@ -120,7 +119,7 @@ def test_a_client_that_is_gone_when_it_is_refused() -> None:
             raise WebSocketDisconnect(1006)
 
     asyncio.run(refuse(Gone(), "busy", "come back later"))  # type: ignore[arg-type]
-    assert told == ["busy"]  # and its leaving is no fault
+    assert told == ["busy"]  # and its leaving is no error
 
 
 def test_a_stream_that_is_open_when_the_service_stops(service, running, media) -> None:
@@ -128,7 +127,7 @@ def test_a_stream_that_is_open_when_the_service_stops(service, running, media) -
         socket = connect(server)
         assert ask(socket, message(media.moving_frames(1)[0]))["frame"] == 0
         started = time.monotonic()
-    assert time.monotonic() - started < service.limits.stop_seconds / 2
+    assert time.monotonic() - started < service.settings.stop_seconds / 2
     assert socket.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
     assert b"mixtconv_live_streams 0.0" in service.metrics.text()
 
@@ -156,15 +155,21 @@ def test_a_centred_model_says_why_it_has_no_streams(service, running, tmp_path: 
     torch.manual_seed(0)
     model = create_model("mstnet_test_resnet", classes=["a", "b"], num_frames=4, image_size=32)
     save_model(model, tmp_path / "model.safetensors")
-    opened = open_service(
-        str(tmp_path / "model.safetensors"),
-        limits=service.limits,
-        batching=Batching(),
-        workers=1,
-        device="cpu",
-    )
+    opened = open_service(str(tmp_path / "model.safetensors"), service.settings)
     with opened as centred, running(centred) as server:
         socket = connect(server)
         error = json.loads(socket.recv())["error"]
         assert error["code"] == "not_live" and "--causal" in error["message"]
         assert server.client.get("/v1/model").json()["live_refused"] == error["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "shown"),
+    [
+        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
+        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
+        ("m", "m may move, me too", "the model may move, me too"),
+    ],
+)
+def test_a_reason_does_not_tell_the_path(model: str, reason: str, shown: str) -> None:
+    assert _without_path(reason, model) == shown

@@ -21,10 +21,9 @@ from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.serve import requests as uploads
-from mixtconv.serve import server as slow_headers
-from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.service import _without_path, open_service
-from mixtconv.serve.settings import Batching
+from mixtconv.serve import server as serving
+from mixtconv.serve.service import open_service
+from mixtconv.serve.sources import AllowedSources
 from mixtconv.video.windows import WindowPlan
 
 
@@ -42,6 +41,12 @@ def same(got: list[dict], wanted: list) -> bool:
     return names and [each["score"] for each in got] == pytest.approx(
         [each.score for each in wanted], abs=1e-5
     )
+
+
+def wait_in_flight(server, number: int) -> None:
+    """Return when so many requests are in work."""
+    while f"mixtconv_requests_in_flight {number}.0" not in server.client.get("/metrics").text:
+        time.sleep(0.01)
 
 
 def test_labels_are_those_of_prediction_here(server, recognizer: Recognizer, clip: Path) -> None:
@@ -64,19 +69,25 @@ def test_a_timeline_is_that_of_prediction_here(server, recognizer: Recognizer, c
 
 
 def test_clients_are_batched_and_get_the_same(
-    server, service, recognizer: Recognizer, media, tmp_path: Path
+    service, running, causal_file: Path, recognizer: Recognizer, media, tmp_path: Path
 ) -> None:
     paths = [media.encode(tmp_path / f"{n}.mp4", media.moving_frames(8, seed=n)) for n in range(6)]
     expected = [recognizer.predict(path, top_k=3) for path in paths]
-    batches = []
-    service.recognition._batcher._on_batch = lambda size, seconds: batches.append(size)
-    service.recognition._batcher._wait_seconds = 1.0  # whole batches, however slow decoding is
-    service.recognition._batcher._batch_size = 3
-    with concurrent.futures.ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(lambda path: server.predict(path, top_k=3).json(), paths))
-    service.recognition._batcher._wait_seconds = 0.005
-    service.recognition._batcher._on_batch = service.metrics.saw_batch
-    assert batches == [3, 3]
+    # Whole batches, however slow decoding is.
+    settings = dataclasses.replace(service.settings, batch_size=3, batch_wait_ms=10_000)
+    with (
+        open_service(str(causal_file), settings) as batching,
+        running(batching) as server,
+        concurrent.futures.ThreadPoolExecutor(6) as threads,
+    ):
+        os.kill(server.decoder, signal.SIGSTOP)
+        asked = [threads.submit(server.predict, path, top_k=3) for path in paths]
+        wait_in_flight(server, 6)
+        os.kill(server.decoder, signal.SIGCONT)
+        answers = [each.result().json() for each in asked]
+        text = server.client.get("/metrics").text
+    assert "mixtconv_batch_size_count 2.0" in text and "mixtconv_batch_size_sum 6.0" in text
+    assert 'mixtconv_batch_size_bucket{le="2.0"} 0.0' in text
     for answer, wanted in zip(answers, expected, strict=True):
         assert same(answer["predictions"], wanted)
 
@@ -98,7 +109,7 @@ def test_files_that_are_refused(server, media, tmp_path: Path) -> None:
     assert code(server.predict(bytes(3_000_000))) == (413, "too_large")
 
 
-def test_a_full_disk_is_not_a_fault_of_the_service(
+def test_a_full_disk_is_no_internal_error(
     server, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(upload, path: Path) -> None:
@@ -148,20 +159,19 @@ def test_requests_that_are_refused(server, clip: Path) -> None:
     assert client.get("/v1/model", headers=own).status_code == 200
 
 
-def test_sources(server, service, clip: Path, recognizer: Recognizer) -> None:
-    def ask(source: str, address: str = "/v1/predict-source") -> httpx.Response:
+def test_sources(service, running, clip: Path, recognizer: Recognizer) -> None:
+    def ask(server, source: str, address: str = "/v1/predict-source") -> httpx.Response:
         return server.client.post(address, json={"source": source})
 
-    assert code(ask(str(clip))) == (403, "forbidden")
-    assert code(ask("http://127.0.0.1/a.mp4")) == (403, "forbidden")
-    service.sources.__dict__["folders"] = (clip.parent.resolve(),)
-    try:
-        answer = ask(str(clip))
+    with running(service) as server:
+        assert code(ask(server, str(clip))) == (403, "forbidden")
+        assert code(ask(server, "http://127.0.0.1/a.mp4")) == (403, "forbidden")
+    allowed = AllowedSources.parse(str(clip.parent))
+    with running(dataclasses.replace(service, sources=allowed)) as server:
+        answer = ask(server, str(clip))
         assert same(answer.json()["predictions"], recognizer.predict(clip))
-        assert len(ask(str(clip), "/v1/timeline-source").json()["windows"]) == 1
-        assert code(ask("/etc/passwd")) == (403, "forbidden")
-    finally:
-        service.sources.__dict__["folders"] = ()
+        assert len(ask(server, str(clip), "/v1/timeline-source").json()["windows"]) == 1
+        assert code(ask(server, "/etc/passwd")) == (403, "forbidden")
     assert clip.exists()
 
 
@@ -214,7 +224,7 @@ def test_slow_senders_are_told(server) -> None:
 
 
 def test_a_head_that_does_not_end(server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_headers, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.5)
     for start in (b"", b"GET /health/live HT"):
         with raw(server, start) as connection:
             connection.settimeout(5)
@@ -231,21 +241,30 @@ def test_a_head_that_does_not_end(server, monkeypatch: pytest.MonkeyPatch) -> No
             connection.sendall(whole)
 
 
+def num_replaced(server, reason: str) -> float:
+    """Decoders that were replaced for a reason."""
+    start = f'mixtconv_decoders_replaced_total{{reason="{reason}"}} '
+    lines = server.client.get("/metrics").text.splitlines()
+    return sum(float(line.removeprefix(start)) for line in lines if line.startswith(start))
+
+
 def test_clients_that_hang_up(server, clip: Path) -> None:
     video = body(clip.read_bytes())
     with raw(server, head(server, len(video)) + video[:1000]):
         time.sleep(0.1)
     server.wait_idle()
-    os.kill(server.decoder, signal.SIGSTOP)
-    try:
-        with raw(server, head(server, len(video)) + video):
-            time.sleep(0.3)
+    decoder = server.decoder
+    before = num_replaced(server, "left"), num_replaced(server, "timeout")
+    os.kill(decoder, signal.SIGSTOP)
+    with raw(server, head(server, len(video)) + video):
+        wait_in_flight(server, 1)
         with raw(server, head(server, len(video)) + video):  # waits for the first
-            time.sleep(0.3)
-        server.wait_idle()
-    finally:
-        os.kill(server.decoder, signal.SIGCONT)
+            wait_in_flight(server, 2)
+    server.wait_idle()
     assert server.predict(clip).status_code == 200
+    assert server.decoder != decoder
+    assert num_replaced(server, "left") == before[0] + 1  # at once, not when its time is up
+    assert num_replaced(server, "timeout") == before[1]
 
 
 def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> None:
@@ -259,29 +278,27 @@ def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> N
 
 
 def test_what_is_not_done_when_the_service_stops_is_told(service, running, clip: Path) -> None:
-    limits = dataclasses.replace(service.limits, stop_seconds=0.5)
+    settings = dataclasses.replace(service.settings, stop_seconds=0.5)
 
     def ask(address: str) -> httpx.Response:
         files = {"file": clip.read_bytes()}
         return httpx.post(f"{address}/v1/predict", files=files, timeout=20)
 
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
-        with running(dataclasses.replace(service, limits=limits)) as server:
+        with running(dataclasses.replace(service, settings=settings)) as server:
             os.kill(server.decoder, signal.SIGSTOP)
             asked = threads.submit(ask, server.address)
-            while service.metrics.in_flight._value.get() < 1:
-                time.sleep(0.01)
+            wait_in_flight(server, 1)
         os.kill(server.decoder, signal.SIGCONT)
         assert code(asked.result()) == (503, "busy")
 
 
 def test_too_much_to_do(server, service, clip: Path) -> None:
-    limit = service.limits.max_requests
+    limit = service.settings.max_requests
     os.kill(server.decoder, signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(limit) as threads:
         waiting = [threads.submit(server.predict, clip) for _ in range(limit)]
-        while service.metrics.in_flight._value.get() < limit:
-            time.sleep(0.01)
+        wait_in_flight(server, limit)
         refused = server.predict(clip)
         assert code(refused) == (503, "busy") and int(refused.headers["Retry-After"]) > 0
         assert server.client.get("/health/live").status_code == 200
@@ -289,18 +306,22 @@ def test_too_much_to_do(server, service, clip: Path) -> None:
         assert {each.result().status_code for each in waiting} == {200}
 
 
-def test_a_fault_of_ours_tells_nothing(server, service, clip: Path, caplog) -> None:
-    batcher, run = service.recognition._batcher, service.recognition._batcher._run
+def test_an_internal_error_tells_nothing(
+    service, running, onnx_file: Path, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dark = media.encode(tmp_path / "dark.mp4", np.zeros((8, 48, 64, 3), dtype=np.uint8))
+    bright = media.encode(tmp_path / "bright.mp4", np.full((8, 48, 64, 3), 250, dtype=np.uint8))
+    compute = EngineRecognizer.batch_logits
 
-    def fails(videos: list) -> list:
-        raise RuntimeError(f"secret {service.spool.folder}")
+    def fails_on_bright(self, views: list) -> list:
+        if any(each.mean() > 128 for each in views):
+            raise RuntimeError(f"secret {tmp_path}")
+        return compute(self, views)
 
-    batcher._run = fails
-    try:
-        assert code(server.predict(clip)) == (500, "internal")
-    finally:
-        batcher._run = run
-    assert server.predict(clip).status_code == 200
+    monkeypatch.setattr(EngineRecognizer, "batch_logits", fails_on_bright)
+    with open_service(str(onnx_file), service.settings) as failing, running(failing) as server:
+        assert code(server.predict(bright)) == (500, "internal")
+        assert server.predict(dark).status_code == 200
 
 
 def test_descriptors_and_threads_are_where_they_were(server, clip: Path) -> None:
@@ -340,23 +361,10 @@ def test_a_token(service, running, clip: Path) -> None:
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("model", "reason", "told"),
-    [
-        ("/srv/a.onnx", "/srv/a.onnx takes whole clips", "the model takes whole clips"),
-        ("a.onnx", "'a.onnx': that of data.onnx", "'the model': that of data.onnx"),
-        ("m", "m may move, me too", "the model may move, me too"),
-    ],
-)
-def test_a_reason_does_not_tell_the_path(model: str, reason: str, told: str) -> None:
-    assert _without_path(reason, model) == told
-
-
 def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
-    settings = {"limits": service.limits, "batching": Batching(), "workers": 1}
     with (
         pytest.raises(ValueError, match="no model file"),
-        open_service(str(tmp_path / "none.safetensors"), **settings),
+        open_service(str(tmp_path / "none.safetensors"), service.settings),
     ):
         pass
     names = ["a", "b"]
@@ -364,24 +372,16 @@ def test_models_that_are_not_for_it(service, tmp_path: Path) -> None:
     save_model(flow, tmp_path / "flow.safetensors")
     with (
         pytest.raises(ValueError, match="optical flow"),
-        open_service(str(tmp_path / "flow.safetensors"), **settings),
+        open_service(str(tmp_path / "flow.safetensors"), service.settings),
     ):
         pass
-
-
-def test_metrics_of_two_services_are_apart() -> None:
-    one, other = Metrics(), Metrics()
-    one.live_frames.inc()
-    assert b"mixtconv_live_frames_total 1.0" in one.text()
-    assert b"mixtconv_live_frames_total 0.0" in other.text()
 
 
 def test_an_exported_model(service, running, onnx_file: Path, media, tmp_path: Path) -> None:
     blue = np.zeros((8, 48, 64, 3), dtype=np.uint8)
     blue[..., 2] = 200
     clip = media.encode(tmp_path / "blue.mp4", blue)
-    opened = open_service(str(onnx_file), limits=service.limits, batching=Batching(), workers=1)
-    with opened as exported, running(exported) as server:
+    with open_service(str(onnx_file), service.settings) as exported, running(exported) as server:
         answer = server.predict(clip, frames=True).json()
         assert same(answer["predictions"], EngineRecognizer(onnx_file).predict(clip))
         assert answer["predictions"][0]["label"] == "blue" and len(answer["frames"]) == 4

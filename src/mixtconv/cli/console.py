@@ -28,6 +28,8 @@ _QUIET = (
     "lightning",
     "httpx",
     "httpcore",
+    "httpx2",
+    "httpcore2",
     "huggingface_hub",
     "matplotlib",
     "timm",

@@ -1,28 +1,28 @@
-"""What the service answers, as schemas of its OpenAPI description."""
+"""Schemas of the answers, for the OpenAPI description."""
 
 from pydantic import BaseModel, Field
 
-Score = Field(ge=0, le=1, description="How sure the model is: softmax of the averaged logits.")
+Score = Field(ge=0, le=1, description="Confidence: softmax of the averaged logits.")
 
 
 class LabelScore(BaseModel):
-    """A class and how sure the model is of it."""
+    """A class and its score."""
 
     label: str
     score: float = Score
 
 
 class VideoFacts(BaseModel):
-    """What was read."""
+    """What the file states about its video."""
 
     width: int = Field(description="Pixels of a picture as it is stored.")
     height: int
     codec: str
-    seconds: float | None = Field(description="Length, null where the file does not say.")
+    seconds: float | None = Field(description="Length, null if the file does not state it.")
 
 
 class SampledFrame(BaseModel):
-    """A frame as the network saw it."""
+    """A frame as the network sees it."""
 
     number: int = Field(description="Number in the video, from 0.")
     jpeg: str = Field(description="The picture, a JPEG file in base64.")
@@ -35,7 +35,7 @@ class VideoAnswer(BaseModel):
     num_frames: int = Field(description="Frames of the whole video.")
     video: VideoFacts
     frames: list[SampledFrame] | None = Field(
-        None, description="The frames of the first clip, where they were asked for."
+        None, description="The frames of the first clip, if requested."
     )
 
 
@@ -46,7 +46,7 @@ class WindowAnswer(BaseModel):
     end: float
     first_frame: int
     num_frames: int
-    whole: bool = Field(description="Whether the video goes on to the end of the window.")
+    whole: bool = Field(description="Whether the video continues to the end of the window.")
     predictions: list[LabelScore]
 
 
@@ -64,12 +64,12 @@ class TimelineAnswer(BaseModel):
     """The labels along a video."""
 
     windows: list[WindowAnswer]
-    segments: list[SegmentAnswer] = Field(description="Which label is shown when, no two at once.")
+    segments: list[SegmentAnswer] = Field(description="Label by time, without overlap.")
     video: VideoFacts
 
 
 class ModelAnswer(BaseModel):
-    """What the model is, what it takes and what is known of it."""
+    """The model: its classes, its input and its card."""
 
     name: str
     classes: list[str]
@@ -79,26 +79,26 @@ class ModelAnswer(BaseModel):
     sampling: str
     causal: bool
     protocol: str = Field(description="The views of every video, in words.")
-    live: bool = Field(description="Whether it takes live streams.")
-    live_refused: str | None = Field(description="Why it does not.")
+    live: bool = Field(description="Whether it recognizes live streams.")
+    live_refused: str | None = Field(description="Why it does not recognize them.")
     card: str = Field(description="Its model card, in Markdown.")
     version: str = Field(description="Version of mixtconv.")
 
 
 class HealthAnswer(BaseModel):
-    """How the service is."""
+    """State of the service."""
 
     status: str
 
 
 class ErrorDetail(BaseModel):
-    """Why there is no result."""
+    """Why a request has no result."""
 
-    code: str = Field(description="For programs; see the table of faults.")
+    code: str = Field(description="For programs; each address lists its codes.")
     message: str = Field(description="For people.")
 
 
 class ErrorAnswer(BaseModel):
-    """An answer without a result."""
+    """The answer to a request without a result."""
 
     error: ErrorDetail

@@ -1,23 +1,19 @@
-"""The application: routes, page and description behind the guard."""
+"""The application: API, live streams and pages, behind the checks of every request."""
 
-from fastapi import FastAPI, Security
+from fastapi import Security
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from mixtconv._version import __version__
-from mixtconv.serve.errors import answer_faults
-from mixtconv.serve.guard import Gate, Guard
-from mixtconv.serve.page import add_docs
-from mixtconv.serve.routes import (
-    health_routes,
-    live_routes,
-    model_routes,
-    video_routes,
-)
+from mixtconv.serve.errors import add_error_handlers
+from mixtconv.serve.guard import RequestLimits, TokenAuth
+from mixtconv.serve.page import SWAGGER_PATH, add_docs, add_page
+from mixtconv.serve.routes import health_routes, live_routes, model_routes, video_routes
 from mixtconv.serve.service import Service
 
 ABOUT = (
-    "Recognizes actions in video. Answers without a result have one form, "
+    "Recognizes actions in video. Errors have one form, "
     '`{"error": {"code": ..., "message": ...}}`, and the codes that each address lists.'
 )
 
@@ -29,23 +25,24 @@ def make_app(
     hosts: frozenset[str] | None = None,
     page: bool = True,
 ) -> ASGIApp:
-    """Put the parts of a service together.
+    """Make the application of a service.
 
     Args:
-        service: what is served, open.
-        token: what requests must bring, None where they need nothing.
-        hosts: names that requests may call the service by, None for any.
+        service: the service, open.
+        token: what requests must send, None if they need no token.
+        hosts: host names that requests may use, None for any.
         page: whether there is a page for people.
     """
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url=None,  # its pages hold inline scripts: see `page.add_docs`
+        redoc_url=None,
+        static_url=SWAGGER_PATH,
         title="mixtconv",
         version=__version__,
         description=ABOUT,
-        docs_url=None,  # its scripts lie on a server of others: see `docs_page`
-        redoc_url=None,
     )
-    answer_faults(app)
-    # The guard checks the token; this is for the description.
+    add_error_handlers(app)
+    # `RequestLimits` checks the token; this is for the OpenAPI description.
     needs_token = [] if token is None else [Security(HTTPBearer(auto_error=False))]
     app.include_router(video_routes(service), dependencies=needs_token)
     app.include_router(model_routes(service), dependencies=needs_token)
@@ -53,7 +50,11 @@ def make_app(
     app.include_router(live_routes(service))
     add_docs(app)
     if page:
-        from mixtconv.serve.page import add_page  # noqa: PLC0415 - Gradio takes seconds
-
         add_page(app, service)
-    return Guard(app, gate=Gate(token), limits=service.limits, metrics=service.metrics, hosts=hosts)
+    return RequestLimits(
+        app,
+        auth=TokenAuth(token),
+        limits=service.settings,
+        metrics=service.metrics,
+        hosts=hosts,
+    )

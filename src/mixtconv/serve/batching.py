@@ -1,11 +1,11 @@
-"""Work of several clients done together, a few milliseconds after the first of them came.
+"""Dynamic batching: items of several clients are run together.
 
     waiting   a----b---c------|      the wait is over, or the batch is full
-    run                       [abc]  meanwhile d and e come
+    run                       [abc]  meanwhile d and e arrive
     run                            [de]   they have waited long enough: at once
 
-Nobody waits where no other is on its way. One thread runs the batches. The queue is bounded: one
-more than it holds is refused at once.
+An item does not wait if no other is expected. One thread runs the batches. The queue is bounded: an
+item that does not fit is refused at once.
 """
 
 import threading
@@ -20,20 +20,20 @@ Result = TypeVar("Result")
 
 
 class QueueFullError(Exception):
-    """There is no room for one more."""
+    """The queue is full."""
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs items together, in the order in which they came.
+    """Runs items in batches, in the order of their arrival.
 
-    Where a batch fails its items are run one by one, so that each fails for itself alone.
+    If a batch fails its items are run one by one, so that an item fails only by itself.
 
     Args:
-        run: the results of items, in their order.
-        batch_size: most items that are run together.
+        run: computes the results of items, in their order.
+        batch_size: largest number of items that are run together.
         wait_seconds: longest time that an item waits for others.
-        max_waiting: most items that wait.
-        others_come: whether there may soon be more items; where not, those that are there go.
+        max_waiting: largest number of waiting items.
+        others_come: whether more items are expected soon; if not, a batch runs at once.
         on_batch: called with the size of every batch and the seconds it took.
 
     >>> with Batcher(lambda items: [item**2 for item in items], batch_size=4) as batcher:
@@ -62,14 +62,14 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def num_waiting(self) -> int:
-        """Items that have not begun."""
+        """Items in the queue."""
         return len(self._waiting)
 
     def submit(self, item: Item) -> "Future[Result]":
-        """Put an item into the queue; a future that is cancelled before its turn is passed over.
+        """Put an item into the queue; it is skipped if its future is cancelled before its turn.
 
         Raises:
-            QueueFullError: the queue is full, or the batcher closed.
+            QueueFullError: the queue is full, or the batcher is closed.
         """
         future: Future[Result] = Future()
         with self._changed:
@@ -80,7 +80,7 @@ class Batcher(Generic[Item, Result]):
         return future
 
     def close(self) -> None:
-        """Run what waits, and end the thread."""
+        """Run the waiting items, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -101,7 +101,7 @@ class Batcher(Generic[Item, Result]):
                 self._on_batch(len(started), time.monotonic() - before)
 
     def _next_batch(self) -> list[tuple[Item, "Future[Result]"]]:
-        """The next items, at the latest when the first of them has waited; none at the end."""
+        """The next items, at the latest when the first one has waited; empty once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             while self._waiting and len(self._waiting) < self._batch_size and not self._closed:
@@ -127,5 +127,5 @@ class Batcher(Generic[Item, Result]):
 
 
 def _begins(future: "Future[Result]") -> bool:
-    """Whether somebody still waits for it; from here on it cannot be cancelled."""
+    """Whether the future is not cancelled; from here on it cannot be."""
     return future.set_running_or_notify_cancel()

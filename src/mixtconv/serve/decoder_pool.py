@@ -1,52 +1,58 @@
-"""Decoding in processes of their own: a file that crashes or hangs a decoder costs one request.
+"""A pool of decoder processes: a file that crashes or hangs its decoder costs one request.
 
-The service asks a decoder and waits as long as the job may take. One that is late is killed; one
-that died is noticed by its end of the pipe. Either way a new one is started in its place.
+The service sends a decoder a job and waits as long as the job may take. A decoder that is late is
+killed; one that died is noticed by its end of the pipe. Either way a new one takes its place.
 
-Decoders come from a server of processes that has imported what they need and done nothing else: a
-new one is there in milliseconds and shares that memory, which a process started from nothing takes
-seconds and hundreds of megabytes for.
+Decoders are forked from a server process that has imported what they need and done nothing else: a
+new one is ready in milliseconds and shares that memory. A process started from nothing takes
+seconds and hundreds of megabytes.
 """
 
-import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mixtconv.serve.decoder_process import DecoderSettings, Job, decode_jobs
+from mixtconv.serve.decoder_process import (
+    DecoderSettings,
+    Done,
+    Job,
+    Message,
+    Ready,
+    Refusal,
+    VideoMetadata,
+    WindowViews,
+    decode_jobs,
+    receive_message,
+)
+from mixtconv.video.pictures import Clip
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 120.0
-"""A process that is not ready by then is taken for broken."""
+"""A process that is not ready by then is considered broken."""
 
-_MOST_HEADER_BYTES = 10**6
-_MOST_VIEW_BYTES = 2**30
+CANCEL_SECONDS = 0.1
+"""How often a job that is waited for is checked for having been cancelled."""
 
 
 def begin_start(*modules: str) -> None:
-    """Let the server of processes begin to import, while this one does other things.
+    """Start the server process, which imports while this one continues.
 
     Args:
-        modules: what is imported besides, such as that of the reader.
+        modules: what is imported besides, such as the module of the reader.
     """
     get_context("forkserver").set_forkserver_preload([decode_jobs.__module__, *modules])
     forkserver.ensure_running()
 
 
 class DecodingError(Exception):
-    """A job without result; `code` is one of `faults.FAULTS`, the text is for the client."""
+    """A job without result; `code` is one of `errors.ERRORS`, the text is for the client."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -54,29 +60,28 @@ class DecodingError(Exception):
 
 
 class _LostError(Exception):
-    """The process does not answer any more."""
+    """The process is no longer usable."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One answer of a decoder."""
-
-    header: dict[str, Any]
-    """Its `kind` and facts."""
-    views: npt.NDArray[np.uint8] | None = None
-    """uint8 (V, T, C, S, S)."""
+_LOST = {
+    "crash": ("unreadable", "the decoder failed on the video"),
+    "timeout": ("decode_timeout", "decoding the video took longer than allowed"),
+    "start": ("busy", "no decoder is ready; come back later"),
+    "left": ("gone", "the job was cancelled"),
+}
+"""Why a decoder was lost -> code and message of the answer."""
 
 
 class DecoderPool:
-    """A number of decoders, each of which works on one job at a time.
+    """A fixed number of decoders, each of which works on one job at a time.
 
     Args:
-        settings: what they are told.
-        workers: how many.
+        settings: settings of each decoder.
+        workers: number of decoders.
         on_lost: called with the reason (`crash`, `timeout`, `left`) when one had to be replaced.
     """
 
@@ -97,12 +102,12 @@ class DecoderPool:
 
     @property
     def pids(self) -> list[int]:
-        """The processes."""
+        """Process ids of the decoders."""
         return [decoder.pid for decoder in self._decoders]
 
     @property
     def is_alive(self) -> bool:
-        """Whether any of them runs."""
+        """Whether any decoder runs."""
         return any(decoder.is_alive for decoder in self._decoders)
 
     def wait_ready(self) -> None:
@@ -117,47 +122,60 @@ class DecoderPool:
             except _LostError as error:
                 raise DecodingError("internal", "the decoders do not start") from error
 
-    def read(self, job: Job) -> Generator[Answer, None, None]:
-        """The answers to a job, each as soon as it is there; for one thread a job.
+    def read(
+        self, job: Job, *, cancelled: threading.Event | None = None
+    ) -> Generator[VideoMetadata | Clip | WindowViews, None, None]:
+        """The answers to a job as they arrive: the metadata, then the views or those of windows.
 
-        `job.seconds` is counted while an answer is waited for. Closing the iterator early ends the
-        decoder, which is in the midst of its work.
+        `job.seconds` counts the time spent waiting for answers. Closing the iterator early replaces
+        the decoder, since it is in the middle of its work.
+
+        Args:
+            job: the video.
+            cancelled: set by another thread when the result is no longer needed.
 
         Raises:
-            DecodingError: the video is refused or cannot be read, or its decoder was lost on it.
+            DecodingError: the video is refused or cannot be read, its decoder was lost, or the job
+                is cancelled.
         """
-        num_given = 0
+        num_yielded = 0
         for is_last in (False, True):
             try:
-                with closing(self._attempt(job)) as answers:
+                with closing(self._attempt(job, cancelled or threading.Event())) as answers:
                     for answer in answers:
-                        num_given += 1
+                        num_yielded += 1
                         yield answer
                 return
             except _LostError as error:
-                # A decoder that somebody killed just before had no quarrel with the file: one more
-                # may try, if nothing has been given yet.
-                if is_last or num_given or error.reason != "crash":
+                # The decoder may have been killed from outside just before, and the file not be the
+                # cause: it gets one retry, unless an answer has been passed on.
+                if is_last or num_yielded or error.reason != "crash":
                     raise DecodingError(*_LOST[error.reason]) from error
 
-    def _attempt(self, job: Job) -> Generator[Answer, None, None]:
+    def _attempt(
+        self, job: Job, cancelled: threading.Event
+    ) -> Generator[VideoMetadata | Clip | WindowViews, None, None]:
         with self._decoder() as decoder:
             left = job.seconds
-            decoder.give(job)
+            expected: type[Message] = VideoMetadata
+            decoder.start_job(job)
             while True:
-                asked = time.monotonic()
-                answer = decoder.answer(left)
-                left -= time.monotonic() - asked
-                if answer.header["kind"] == "refused":
+                started = time.monotonic()
+                answer = decoder.receive(left, cancelled)
+                left -= time.monotonic() - started
+                if isinstance(answer, Refusal):
                     decoder.is_busy = False
-                    raise DecodingError(answer.header["code"], answer.header["message"])
-                if answer.header["kind"] == "done":
+                    raise DecodingError(answer.code, answer.message)
+                if isinstance(answer, Done):
                     decoder.is_busy = False
                     return
+                if isinstance(answer, Ready) or not isinstance(answer, expected):
+                    raise _LostError("crash")  # out of order: the process is taken over
                 yield answer
+                expected = Clip if job.plan is None else WindowViews
 
     def close(self) -> None:
-        """End all decoders for good."""
+        """End all decoders; none is replaced any more."""
         for decoder in self._decoders:
             decoder.close()
 
@@ -186,14 +204,6 @@ class DecoderPool:
         decoder.start()
 
 
-_LOST = {
-    "crash": ("unreadable", "the decoder failed on the video"),
-    "timeout": ("decode_timeout", "decoding the video took longer than allowed"),
-    "start": ("busy", "no decoder is ready; come back later"),
-}
-"""Why a decoder was lost -> code and message of the answer."""
-
-
 class _Decoder:
     """One process and the connection to it."""
 
@@ -207,7 +217,7 @@ class _Decoder:
         self.start()
 
     def start(self) -> None:
-        """Start the process, without waiting until it is ready; if it cannot be, none is alive."""
+        """Start the process, without waiting until it is ready; on failure there is none."""
         self.is_busy = self._ready = False
         self._process = None
         with self._lock:
@@ -223,7 +233,7 @@ class _Decoder:
                         target=decode_jobs, args=(theirs, self._settings), daemon=True
                     )
                     process.start()
-            except (OSError, EOFError):  # no descriptor, no memory or no server of processes
+            except (OSError, EOFError):  # no descriptor, no memory or no server process
                 logger.exception("a decoder cannot be started")
                 return
             self._process = process
@@ -238,7 +248,7 @@ class _Decoder:
 
     @property
     def died_idle(self) -> bool:
-        """Whether it ended while it had nothing to do: then its end of the pipe is closed."""
+        """Whether it ended without a job: then its end of the pipe is closed."""
         return not self.is_alive or (self._ready and self._connection.poll(0))
 
     def wait_ready(self) -> None:
@@ -247,47 +257,46 @@ class _Decoder:
             raise _LostError("start")
         if not self._ready:
             try:
-                self.answer(START_SECONDS)
+                self.receive(START_SECONDS, threading.Event())
             except _LostError as error:
                 raise _LostError("start") from error
             self._ready = True
 
-    def give(self, job: Job) -> None:
-        """Let it work on a job."""
+    def start_job(self, job: Job) -> None:
+        """Send it a job."""
         self.is_busy = True
         try:
             self._connection.send(job)
         except OSError as error:
             raise _LostError("crash") from error
 
-    def answer(self, seconds: float) -> Answer:
-        """Its next answer."""
+    def receive(self, seconds: float, cancelled: threading.Event) -> Message:
+        """Its next message, if it arrives within some seconds."""
         assert self._process is not None
-        watchdog = threading.Timer(max(seconds, 1), self._process.kill)  # it may stop in mid-answer
+        watchdog = threading.Timer(max(seconds, 1), self._process.kill)  # it may stop in a message
+        end = time.monotonic() + seconds
         try:
-            if not self._connection.poll(max(seconds, 0)):
-                raise _LostError("timeout")
+            while not self._connection.poll(max(0, min(CANCEL_SECONDS, end - time.monotonic()))):
+                if cancelled.is_set():
+                    raise _LostError("left")
+                if time.monotonic() >= end:
+                    raise _LostError("timeout")
             watchdog.start()
-            header = json.loads(self._connection.recv_bytes(_MOST_HEADER_BYTES))
-            if "shape" not in header:
-                return Answer(header)
-            values = bytearray(self._connection.recv_bytes(_MOST_VIEW_BYTES))
-            views = np.frombuffer(values, dtype=np.uint8).reshape(header["shape"])
-        except (EOFError, OSError, ValueError) as error:  # it died, or sends what is no answer
+            return receive_message(self._connection)
+        except (EOFError, OSError, ValueError, RecursionError) as error:  # it died or sent nonsense
             raise _LostError("crash") from error
         finally:
             watchdog.cancel()
-        return Answer(header, views)
 
     def end(self) -> None:
-        """Kill it; what it works on is lost."""
+        """Kill it and drop the connection."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self._connection.close()
 
     def close(self) -> None:
-        """Kill it, and let no other take its place."""
+        """Kill it, without another one taking its place."""
         with self._lock:
             self._closed = True
             if self._process is not None:

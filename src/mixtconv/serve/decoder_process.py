@@ -1,13 +1,12 @@
-"""A look at a file that a stranger sent, before anything of it is decoded.
+"""The process that decodes for the service: jobs in, metadata and views out.
 
-FFmpeg knows forms that are not videos but lists of other files and addresses (HLS, DASH, concat,
-SDP): opened, they would read what lies beside the service. Only known forms of video are opened,
-told by the content and not by a name, and only as a file.
+It opens untrusted files, so it limits what a malicious one can do:
 
-The process that decodes for the service: a file in, views out, nothing else of consequence.
-
-A decoder that a file has taken over can at most send wrong numbers: answers are JSON and raw bytes,
-never pickles. Memory is limited, and a process that hears nothing more ends by itself.
+- FFmpeg also reads lists of other files and addresses (HLS, DASH, concat, SDP) and would follow
+  them. `probe` opens known video formats only, identified by content, and only as a file.
+- Answers are JSON and raw bytes, never pickles: a process that a file has taken over can send wrong
+  numbers at most. The service checks every field (`receive_message`).
+- Memory is limited, and the process ends by itself when the service does.
 """
 
 import json
@@ -17,7 +16,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import av  # at the top, so that it is loaded before memory is limited
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
@@ -44,18 +43,21 @@ FORMATS = (
 )
 """Containers, as FFmpeg calls them: those of the suffixes that the command line takes."""
 
+GRACE_SECONDS = 5
+"""The process ends itself this long after the service stopped waiting for an answer."""
 
-class UnfitVideoError(ValueError):
-    """A file that the service does not take; `code` is one of `faults.FAULTS`."""
+_MAX_HEADER_BYTES = 10**6
+_MAX_VIEW_BYTES = 2**30
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+_TOO_MUCH_MEMORY = "decoding the video takes more memory than allowed"
+
+
+# --- Settings and jobs: from the service to the process --------------------------------------
 
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What of a video is taken."""
+    """Which videos are accepted."""
 
     max_seconds: float
     """Longest video."""
@@ -64,8 +66,57 @@ class VideoLimits:
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What a file says of itself."""
+class DecoderSettings:
+    """Settings of a decoder, fixed when it starts."""
+
+    reader: ViewReader
+    """Reads the input of the model."""
+    limits: VideoLimits
+    """Which videos are accepted."""
+    memory_bytes: int
+    """Memory beyond that of the idle process."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video to decode."""
+
+    path: Path
+    """The file."""
+    seconds: float
+    """Time for each answer."""
+    plan: WindowPlan | None = None
+    """Windows of a timeline; None for the views of the whole video."""
+    max_windows: int = 0
+    """Largest number of windows."""
+
+
+# --- Messages: from the process to the service -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The process waits for jobs."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """All answers to a job have been sent."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a job has no result, or no further one."""
+
+    code: str
+    """One of `REFUSAL_CODES`."""
+    message: str
+    """For the client."""
+
+
+@dataclass(frozen=True)
+class VideoMetadata:
+    """What a file states about its video."""
 
     width: int
     """Pixels, as stored."""
@@ -74,108 +125,114 @@ class Probed:
     codec: str
     """Name of the decoder."""
     seconds: float | None
-    """Length by the container or else the packets' times, None where neither says."""
+    """Length by the container or else the packets' times, None if neither states one."""
 
 
-def probe(path: Path, limits: VideoLimits) -> Probed:
-    """Look at a file without decoding its pictures.
+@dataclass(frozen=True)
+class WindowViews:
+    """The views of one window of a timeline."""
+
+    start: float
+    """Seconds from the first frame of the video on."""
+    end: float
+    """Seconds."""
+    first_frame: int
+    """Number of its first frame in the video, from 0."""
+    num_frames: int
+    """Frames in it."""
+    is_whole: bool
+    """Whether the video continues to its end."""
+    frames: npt.NDArray[np.uint8]
+    """uint8 (V, T, C, S, S)."""
+
+
+Message = Ready | Done | Refusal | VideoMetadata | Clip | WindowViews
+
+REFUSAL_CODES = ("not_a_video", "unreadable", "too_long", "too_many_pixels")
+"""Codes of `errors.ERRORS` that a decoder uses."""
+
+_NUMBER, _NONE = (int, float), type(None)
+_KINDS: dict[str, tuple[type[Message], dict[str, Any]]] = {
+    "ready": (Ready, {}),
+    "done": (Done, {}),
+    "refusal": (Refusal, {"code": str, "message": str}),
+    "video": (
+        VideoMetadata,
+        {"width": int, "height": int, "codec": str, "seconds": (*_NUMBER, _NONE)},
+    ),
+    "views": (Clip, {"indices": list, "num_frames": int}),
+    "window": (
+        WindowViews,
+        {
+            "start": _NUMBER,
+            "end": _NUMBER,
+            "first_frame": int,
+            "num_frames": int,
+            "is_whole": bool,
+        },
+    ),
+}
+"""Kind of a message -> its class, and the types of the fields of its header."""
+
+
+def send_message(connection: Connection, message: Message) -> None:
+    """Send a header of JSON and, for a message with frames, their bytes in a second part."""
+    kind, types = next(
+        (kind, types) for kind, (cls, types) in _KINDS.items() if isinstance(message, cls)
+    )
+    header = {"kind": kind, **{name: getattr(message, name) for name in types}}
+    if not isinstance(message, Clip | WindowViews):
+        connection.send_bytes(json.dumps(header).encode())
+        return
+    frames = np.asarray(message.frames)
+    connection.send_bytes(json.dumps({**header, "shape": frames.shape}).encode())
+    connection.send_bytes(frames.tobytes())
+
+
+def receive_message(connection: Connection) -> Message:
+    """Read what `send_message` sent, from a process that may be taken over.
 
     Raises:
-        UnfitVideoError: no video of a known form, or one beyond the limits.
+        ValueError: the data is no message; also RecursionError.
+        EOFError: the other end is closed; also OSError.
     """
-    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
-    if path.stat().st_size == 0:
-        raise UnfitVideoError("not_a_video", "the file is empty")
-    try:
-        container = av.open(str(path), options=options)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UnfitVideoError(
-            "not_a_video",
-            "the file is no video of a known form, or its header is damaged or missing",
-        ) from error
-    with container:
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams or streams[0].codec_context is None:
-            raise UnfitVideoError("not_a_video", "the file has no video that can be decoded")
-        stream = streams[0]
-        pixels = stream.width * stream.height
-        if pixels > limits.max_pixels:
-            raise UnfitVideoError(
-                "too_many_pixels",
-                f"pictures are {stream.width}x{stream.height}; allowed are "
-                f"{limits.max_pixels / 1e6:g} megapixels",
-            )
-        seconds = _seconds(container, stream, limits.max_seconds)
-        if seconds is not None and seconds > limits.max_seconds:
-            raise UnfitVideoError(
-                "too_long",
-                f"the video is longer than {limits.max_seconds:g} seconds; send a part of it",
-            )
-        return Probed(stream.width, stream.height, stream.codec_context.name, seconds)
+    header = json.loads(connection.recv_bytes(_MAX_HEADER_BYTES))
+    if not isinstance(header, dict) or str(header.get("kind")) not in _KINDS:
+        raise ValueError("the header has no known kind")
+    cls, types = _KINDS[header["kind"]]
+    values = {name: header[name] for name in types if isinstance(header.get(name), types[name])}
+    if len(values) < len(types):
+        raise ValueError(f"a field of {header['kind']} is missing or has another type")
+    if cls is Refusal and values["code"] not in REFUSAL_CODES:
+        raise ValueError("the code is unknown")
+    if cls in (Clip, WindowViews):
+        content = bytearray(connection.recv_bytes(_MAX_VIEW_BYTES))
+        shape = _integers(header.get("shape"))
+        values["frames"] = np.frombuffer(content, dtype=np.uint8).reshape(shape)
+        if len(shape) != 5:
+            raise ValueError(f"frames have the shape {shape}; (V, T, C, S, S) is needed")
+    if cls is Clip:
+        values["indices"] = _integers(values["indices"])
+    return cls(**values)
 
 
-def _seconds(container: Any, stream: Any, enough: float) -> float | None:
-    """The length that the header states, or that of the packets as far as `enough` seconds.
-
-    The packets are looked at even where the header states a short length, which it may do wrongly.
-    """
-    stated = float(container.duration / 1_000_000) if container.duration else None
-    if stated is not None and stated > enough:
-        return stated
-    first = last = None
-    for packet in container.demux(stream):
-        time = packet.dts if packet.pts is None else packet.pts  # AVI has no other
-        if time is None:
-            continue
-        now = time * packet.time_base
-        first = now if first is None else min(first, now)
-        last = now if last is None else max(last, now)
-        if last - first > enough:
-            return float(last - first)
-    return stated if stated is not None or first is None or last is None else float(last - first)
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, int) for value in values):
+        raise ValueError("a list of integers is needed")
+    return tuple(values)
 
 
-_TOO_MUCH_MEMORY = "decoding the video takes more memory than allowed"
-
-GRACE_SECONDS = 5
-"""So much longer than the service waits, a process that nobody stops works on one answer."""
-
-
-@dataclass(frozen=True)
-class DecoderSettings:
-    """What a decoder is told at its start."""
-
-    reader: ViewReader
-    """Reads what the model takes."""
-    limits: VideoLimits
-    """What of a video is taken."""
-    memory_bytes: int
-    """Memory beyond that of the idle process."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be decoded."""
-
-    path: Path
-    """The file."""
-    seconds: float
-    """Time for each answer."""
-    plan: WindowPlan | None = None
-    """Windows; without, the views of the whole video."""
-    max_windows: int = 0
-    """Windows that are given at most."""
+# --- The process -----------------------------------------------------------------------------
 
 
 def decode_jobs(connection: Connection, settings: DecoderSettings) -> None:
     """Work on jobs until the other end of the connection is closed."""
-    for name in (signal.SIGINT, signal.SIGTERM):  # they are the service's, which ends us
+    for name in (signal.SIGINT, signal.SIGTERM):  # the service handles them, and ends this process
         signal.signal(name, signal.SIG_IGN)
-    if "torch" in sys.modules:  # only some readers need it; decoders work side by side
+    if "torch" in sys.modules:  # only some readers need it; decoders run in parallel
         sys.modules["torch"].set_num_threads(1)
     _limit_memory(settings.memory_bytes)
-    _send(connection, {"kind": "ready"})
+    _send(connection, Ready())
     while True:
         try:
             job = connection.recv()
@@ -184,87 +241,138 @@ def decode_jobs(connection: Connection, settings: DecoderSettings) -> None:
         _work(connection, settings, job)
 
 
+def _send(connection: Connection, message: Message) -> None:
+    try:
+        send_message(connection, message)
+    except OSError:  # the service has ended
+        os._exit(0)
+
+
 def _work(connection: Connection, settings: DecoderSettings, job: Job) -> None:
-    """Send the answers to one job; the last one says that it was, or why there is none."""
+    """Send the answers to one job; the last message is `Done` or a `Refusal`."""
     limit = math.ceil(job.seconds) + GRACE_SECONDS
     signal.alarm(limit)
     try:
-        for header, views in _answers(settings, job):
-            _send(connection, header, views)
+        for answer in _answers(settings, job):
+            _send(connection, answer)
             signal.alarm(limit)
-        _send(connection, {"kind": "done"})
-    except UnfitVideoError as error:
-        _send(connection, {"kind": "refused", "code": error.code, "message": str(error)})
+        _send(connection, Done())
+    except RefusedVideoError as error:
+        _send(connection, Refusal(error.code, str(error)))
     except UnreadableVideoError as error:
-        _send(connection, {"kind": "refused", "code": "unreadable", "message": error.reason})
+        _send(connection, Refusal("unreadable", error.reason))
     except MemoryError:
-        refusal = {"kind": "refused", "code": "unreadable", "message": _TOO_MUCH_MEMORY}
-        _send(connection, refusal)
+        _send(connection, Refusal("unreadable", _TOO_MUCH_MEMORY))
     except (ValueError, RuntimeError, OSError, ArithmeticError, LookupError) as error:
-        # Whatever a stranger's file makes a library say is that file's matter. The words may name
-        # paths: they stay here.
+        # Any error that a library raises is caused by the file. Its text may hold paths, so it is
+        # not passed on.
         message = _TOO_MUCH_MEMORY if "alloc" in str(error) else "the video cannot be decoded"
-        _send(connection, {"kind": "refused", "code": "unreadable", "message": message})
+        _send(connection, Refusal("unreadable", message))
     finally:
         signal.alarm(0)
 
 
-def _answers(settings: DecoderSettings, job: Job) -> Iterator[tuple[dict[str, Any], Any]]:
-    facts = probe(job.path, settings.limits)
-    yield {"kind": "video", **asdict(facts)}, None
+def _answers(settings: DecoderSettings, job: Job) -> Iterator[Message]:
+    metadata = probe(job.path, settings.limits)
+    yield metadata
     if job.plan is None:
-        read = settings.reader.read(job.path, num_threads=1)
-        yield (
-            {"kind": "views", "indices": read.indices, "num_frames": read.num_frames},
-            read.frames,
-        )
+        yield settings.reader.read(job.path, num_threads=1)
         return
-    _check_number(facts.seconds, job)
-    made = window_views(settings.reader, job.path, job.plan)
-    for number, (window, views) in enumerate(made):
-        if number == job.max_windows:
-            raise _too_many_windows(job)
-        header = {
-            "kind": "window",
-            "start": float(window.start),
-            "end": float(window.end),
-            "first_frame": window.frames[0].number,
-            "num_frames": len(window.frames),
-            "whole": window.is_whole,
-        }
-        yield header, views
+    if metadata.seconds is not None and not job.plan.in_frames:  # known before any is decoded
+        _check_num_windows(metadata.seconds / job.plan.stride, job.max_windows)
+    for number, (window, views) in enumerate(window_views(settings.reader, job.path, job.plan)):
+        _check_num_windows(number + 1, job.max_windows)
+        yield WindowViews(
+            start=float(window.start),
+            end=float(window.end),
+            first_frame=window.frames[0].number,
+            num_frames=len(window.frames),
+            is_whole=window.is_whole,
+            frames=views,
+        )
 
 
-def _check_number(seconds: float | None, job: Job) -> None:
-    """Refuse too many windows before the first is made, where the length is known."""
-    assert job.plan is not None
-    stride = job.plan.stride
-    if seconds is not None and not job.plan.in_frames and seconds / stride > job.max_windows:
-        raise _too_many_windows(job)
-
-
-def _too_many_windows(job: Job) -> UnfitVideoError:
-    message = f"the timeline has more than {job.max_windows} windows; give a larger stride"
-    return UnfitVideoError("too_long", message)
-
-
-def _send(connection: Connection, header: dict[str, Any], views: Any = None) -> None:
-    """One answer: a line of JSON, and behind it the bytes of the views if it has any."""
-    pixels: npt.NDArray[np.uint8] | None = None if views is None else np.asarray(views)
-    if pixels is not None:
-        header = {**header, "shape": pixels.shape}
-    try:
-        connection.send_bytes(json.dumps(header).encode())
-        if pixels is not None:
-            connection.send_bytes(pixels.tobytes())
-    except OSError:  # the service has gone
-        os._exit(0)
+def _check_num_windows(number: float, limit: int) -> None:
+    if number > limit:
+        raise RefusedVideoError(
+            "too_long", f"the timeline has more than {limit} windows; give a larger stride"
+        )
 
 
 def _limit_memory(extra_bytes: int) -> None:
-    """Let the process grow by so much, where the system says how large it is."""
+    """Let the process grow by this much, on systems that report its size."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sizes = Path("/proc/self/statm")
     if sizes.exists():
         now = int(sizes.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + extra_bytes, now + extra_bytes))
+
+
+# --- Probing ---------------------------------------------------------------------------------
+
+
+class RefusedVideoError(ValueError):
+    """A file that the service does not accept; `code` is one of `REFUSAL_CODES`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def probe(path: Path, limits: VideoLimits) -> VideoMetadata:
+    """Read the metadata of a file without decoding its pictures.
+
+    Raises:
+        RefusedVideoError: the file is not a video of a known format, or exceeds a limit.
+    """
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    if path.stat().st_size == 0:
+        raise RefusedVideoError("not_a_video", "the file is empty")
+    try:
+        container = av.open(str(path), options=options)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise RefusedVideoError(
+            "not_a_video",
+            "the file is no video of a known format, or its header is damaged or missing",
+        ) from error
+    with container:
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in container.streams.video if not s.disposition & cover]
+        if not streams or streams[0].codec_context is None:
+            raise RefusedVideoError("not_a_video", "the file has no video that can be decoded")
+        stream = streams[0]
+        pixels = stream.width * stream.height
+        if pixels > limits.max_pixels:
+            raise RefusedVideoError(
+                "too_many_pixels",
+                f"pictures are {stream.width}x{stream.height}; allowed are "
+                f"{limits.max_pixels / 1e6:g} megapixels",
+            )
+        seconds = _seconds(container, stream, limits.max_seconds)
+        if seconds is not None and seconds > limits.max_seconds:
+            raise RefusedVideoError(
+                "too_long",
+                f"the video is longer than {limits.max_seconds:g} seconds; send a part of it",
+            )
+        return VideoMetadata(stream.width, stream.height, stream.codec_context.name, seconds)
+
+
+def _seconds(container: Any, stream: Any, enough: float) -> float | None:
+    """The length in the header, or that of the packets, which are read up to `enough` seconds.
+
+    The packets are read even if the header states a short length, since it may be wrong.
+    """
+    stated = float(container.duration / 1_000_000) if container.duration else None
+    if stated is not None and stated > enough:
+        return stated
+    first = last = None
+    for packet in container.demux(stream):
+        time = packet.dts if packet.pts is None else packet.pts  # AVI has dts only
+        if time is None:
+            continue
+        now = time * packet.time_base
+        first = now if first is None else min(first, now)
+        last = now if last is None else max(last, now)
+        if last - first > enough:
+            return float(last - first)
+    return stated if stated is not None or first is None or last is None else float(last - first)

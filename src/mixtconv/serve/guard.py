@@ -1,10 +1,8 @@
-"""Who may ask: one token, as a bearer, as the password of a browser, or not at all.
+"""Checks that every request passes first: authentication and limits, as an ASGI middleware.
 
-What every request passes before anything is done for it: a plain ASGI middleware.
-
-In this order: the host it names (a page of a stranger could give its own name our address), the
-site that asks, the token, whether there is room for one more, its size, and the time it takes to
-send. Nothing of a body is read before the first four.
+In this order: the host name (a page of another site could point its own name at this machine), the
+origin, the token, the number of requests, the size, and the time it takes to send. No part of a
+body is read before the first four.
 """
 
 import asyncio
@@ -30,19 +28,21 @@ from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import Limits
 
+logger = logging.getLogger(__name__)
+
 TOKEN_VARIABLE = "MIXTCONV_SERVE_TOKEN"
 COOKIE = "mixtconv"
 
-FEWEST_CHARACTERS = 16
+MIN_TOKEN_LENGTH = 16
 
 
 def read_token(token_file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The token of the service, from a file or else the environment; None where there is none.
+    """The token of the service, from a file or else the environment; None if neither has one.
 
-    A flag would show it to everybody who can list processes.
+    There is no flag, which would show it to every user who can list processes.
 
     Raises:
-        ValueError: it is empty, short or has other characters than a header may have.
+        ValueError: it is empty, short or has characters that a header may not have.
         OSError: the file cannot be read.
     """
     if token_file is not None:
@@ -51,51 +51,51 @@ def read_token(token_file: str | None, environment: Mapping[str, str] = os.envir
         token, place = environment[TOKEN_VARIABLE].strip(), f"in {TOKEN_VARIABLE}"
     else:
         return None
-    if len(token) < FEWEST_CHARACTERS or not token.isascii() or not token.isprintable():
+    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable():
         raise ValueError(
-            f"the token {place} is not usable; give {FEWEST_CHARACTERS} or more ASCII characters, "
+            f"the token {place} is not usable; give {MIN_TOKEN_LENGTH} or more ASCII characters, "
             "such as 'openssl rand -hex 32' prints"
         )
     return token
 
 
-class Gate:
-    """Knows the token, and says who may pass.
+class TokenAuth:
+    """Authentication by one token, or none.
 
     Programs send `Authorization: Bearer TOKEN`. A browser asks its user and sends the token as the
-    password of any name; it is then given a cookie, since not every browser sends passwords with a
-    WebSocket. The cookie holds for this run of the service.
+    password of any name; it then gets a cookie, since not every browser sends passwords with a
+    WebSocket. The cookie is valid for this run of the service.
 
-    >>> gate = Gate("0123456789abcdef")
-    >>> gate.lets_in({"authorization": "Bearer 0123456789abcdef"}), gate.lets_in({})
+    >>> auth = TokenAuth("0123456789abcdef")
+    >>> auth.allows({"authorization": "Bearer 0123456789abcdef"}), auth.allows({})
     (True, False)
     """
 
     def __init__(self, token: str | None) -> None:
         self._token = token
-        run = secrets.token_bytes(32)
-        self._pass = hmac.new(run, (token or "").encode(), hashlib.sha256).hexdigest()
+        run_key = secrets.token_bytes(32)
+        self._cookie = hmac.new(run_key, (token or "").encode(), hashlib.sha256).hexdigest()
 
-    def lets_in(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers (names in lower case) may pass."""
+    def allows(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with these headers (names in lower case) is authenticated."""
         if self._token is None:
             return True
         kind, _, value = headers.get("authorization", "").partition(" ")
-        given = {"bearer": value.strip(), "basic": _password(value)}.get(kind.lower(), "")
-        by_token = _same(given, self._token)
-        by_cookie = _same(_cookie(headers.get("cookie", "")), self._pass)
+        token = {"bearer": value.strip(), "basic": _password(value)}.get(kind.lower(), "")
+        by_token = _equal(token, self._token)
+        by_cookie = _equal(_cookie(headers.get("cookie", "")), self._cookie)
         return by_token or by_cookie
 
     def cookie_for(self, headers: Mapping[str, str]) -> str | None:
-        """The Set-Cookie for a browser that has just given the password, else None."""
+        """The Set-Cookie for a browser that has just sent the password, else None."""
         if self._token is None or not headers.get("authorization", "").lower().startswith("basic "):
             return None
-        return f"{COOKIE}={self._pass}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
 
 
-def _same(given: str, wanted: str) -> bool:
-    """Whether two texts are equal, in a time that does not tell how far they are."""
-    return hmac.compare_digest(given.encode(), wanted.encode())
+def _equal(text: str, secret: str) -> bool:
+    """Whether two texts are equal, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(text.encode(), secret.encode())
 
 
 def _password(value: str) -> str:
@@ -113,39 +113,37 @@ def _cookie(header: str) -> str:
     return "" if morsel is None else morsel.value
 
 
-logger = logging.getLogger(__name__)
-
 OPEN_PATHS = ("/health/live", "/health/ready")
-"""Asked by whoever starts services and watches them, without a token."""
+"""For supervisors of the service; they need no token."""
 
 WORK_PREFIX = "/v1/"
 
-MOST_OTHER_BYTES = 64_000
-"""Of a body that is not a file."""
+MAX_OTHER_BYTES = 64_000
+"""Largest body that is not a file."""
 
 MULTIPART_BYTES = 64_000
-"""What the wrapping of a file may add to it."""
+"""What multipart encoding may add to a file."""
 
 DRAIN_SECONDS = 5.0
-"""So long a body that is too large is read: many clients read no answer before its end."""
+"""How long the rest of a body that is too large is read: many clients read no answer before they
+have sent all of it."""
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
-        "font-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; "
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self' blob:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
         "form-action 'self'"
     ),
 }
-"""The page may ask for nothing outside: the browser itself holds it to that."""
+"""The browser lets the pages load nothing from elsewhere and run no inline script or eval."""
 
 
 @dataclass
 class _Body:
-    """How far the body of one request has come."""
+    """The body of one request, as far as it has been received."""
 
     limit: int
     deadline: float
@@ -153,29 +151,29 @@ class _Body:
     is_complete: bool = False
 
 
-class Guard:
-    """Lets requests in, and counts them.
+class RequestLimits:
+    """Refuses requests that are not allowed or exceed a limit, and counts all of them.
 
     Args:
-        app: what is guarded.
-        gate: who may ask.
-        limits: size, time, number.
-        metrics: what is counted.
-        hosts: names that this service has, None for any.
+        app: the application behind it.
+        auth: authentication.
+        limits: size, time and number of requests.
+        metrics: counts requests.
+        hosts: host names that requests may use, None for any.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        gate: Gate,
+        auth: TokenAuth,
         limits: Limits,
         metrics: Metrics,
         hosts: frozenset[str] | None,
     ) -> None:
-        self._app, self._gate, self._limits = app, gate, limits
+        self._app, self._auth, self._limits = app, auth, limits
         self._metrics, self._hosts = metrics, hosts
-        self._num_working = 0
+        self._num_in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -186,41 +184,43 @@ class Guard:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send, headers)
             return
-        cookie = self._gate.cookie_for(headers)
-        answer = _Answer(send, cookie, self._limits.send_seconds)
-        started, works = time.monotonic(), scope["path"].startswith(WORK_PREFIX)
+        cookie = self._auth.cookie_for(headers)
+        answer = _Sender(send, cookie, self._limits.send_seconds)
+        started, is_work = time.monotonic(), scope["path"].startswith(WORK_PREFIX)
         try:
             self._check(scope, headers)
-            if works and self._num_working >= self._limits.max_requests:
-                raise ServiceError("busy", "there is too much to do; come back later", close=True)
-            self._num_working += works
-            self._metrics.in_flight.set(self._num_working)
+            if is_work and self._num_in_flight >= self._limits.max_requests:
+                raise ServiceError("busy", "the service is overloaded; come back later", close=True)
+            self._num_in_flight += is_work
+            self._metrics.in_flight.set(self._num_in_flight)
             try:
                 await self._app(scope, await self._limited(headers, receive), answer)
             finally:
-                self._num_working -= works
-                self._metrics.in_flight.set(self._num_working)
+                self._num_in_flight -= is_work
+                self._metrics.in_flight.set(self._num_in_flight)
         except ClientDisconnect:
             logger.info("a client did not read its answer")
-        except asyncio.CancelledError:  # the server stops and has waited; the task ends here anyway
+        except asyncio.CancelledError:  # the server has stopped waiting; the task ends here anyway
             if answer.status is None:
                 error = ServiceError("busy", "the service is stopping", close=True)
-                await error.answer()(scope, receive, answer)
-        except ServiceError as error:  # of this guard: those of the app are answered by the app
+                await error.response()(scope, receive, answer)
+        except ServiceError as error:  # of this class: the app answers its own
             if answer.status is None:
-                await error.answer()(scope, receive, answer)
+                await error.response()(scope, receive, answer)
         finally:
             self._count(scope, answer.status or 500, time.monotonic() - started)
 
     def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "")
         if self._hosts is not None and _host_name(host) not in self._hosts:
-            raise ServiceError("wrong_host", "this service has another name", close=True)
+            raise ServiceError("wrong_host", "this service has another host name", close=True)
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
-            raise ServiceError("forbidden", "pages of other sites may not ask", close=True)
-        if scope["path"] not in OPEN_PATHS and not self._gate.lets_in(headers):
-            raise ServiceError("unauthorized", "give the token of this service", close=True)
+            raise ServiceError(
+                "forbidden", "pages of other sites may not send requests", close=True
+            )
+        if scope["path"] not in OPEN_PATHS and not self._auth.allows(headers):
+            raise ServiceError("unauthorized", "send the token of this service", close=True)
 
     async def _websocket(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]
@@ -235,18 +235,18 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _limited(self, headers: Mapping[str, str], receive: Receive) -> Receive:
-        """The body as far as it may go; one that says that it is too large is refused at once."""
+        """Receive with limits; a body whose Content-Length is too large is refused at once."""
         is_file = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        limit = self._limits.max_upload_bytes + MULTIPART_BYTES if is_file else MOST_OTHER_BYTES
+        limit = self._limits.max_upload_bytes + MULTIPART_BYTES if is_file else MAX_OTHER_BYTES
         body = _Body(limit, time.monotonic() + self._limits.send_seconds)
         stated = headers.get("content-length", "")
         if stated.isdecimal() and int(stated) > limit:
-            waits = "100-continue" in headers.get("expect", "").lower()  # for us, before it sends
-            await self._refuse_large(body, receive, drain=not waits)
+            is_sending = "100-continue" not in headers.get("expect", "").lower()
+            await self._refuse_large(body, receive, drain=is_sending)
 
         async def limited() -> Message:
             if body.is_complete:
-                return await receive()  # the end of the connection, which may take its time
+                return await receive()  # the disconnect, which has no deadline
             try:
                 with anyio.fail_after(max(0.0, body.deadline - time.monotonic())):
                     message = await receive()
@@ -269,7 +269,7 @@ class Guard:
             while drain and not body.is_complete:
                 message = await receive()
                 body.is_complete = not message.get("more_body", False)
-        allowed = (body.limit - MULTIPART_BYTES) if body.limit > MOST_OTHER_BYTES else body.limit
+        allowed = (body.limit - MULTIPART_BYTES) if body.limit > MAX_OTHER_BYTES else body.limit
         raise ServiceError(
             "too_large", f"the request is larger than {allowed / 1e6:g} MB", close=True
         )
@@ -283,8 +283,8 @@ class Guard:
             logger.debug("%s %s %d %.0f ms", scope["method"], name, status, 1000 * seconds)
 
 
-class _Answer:
-    """Sends an answer with the headers that every answer has, and remembers its status."""
+class _Sender:
+    """Sends an answer with the headers that all answers share, and keeps its status."""
 
     def __init__(self, send: Send, cookie: str | None, seconds: float) -> None:
         self._send, self._cookie, self._seconds = send, cookie, seconds
@@ -293,13 +293,13 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own: dict[str, Any] = dict(SECURITY_HEADERS)
+            common: dict[str, Any] = dict(SECURITY_HEADERS)
             if self._cookie is not None and self.status < 400:
-                own["Set-Cookie"] = self._cookie
-            extra = [(key.lower().encode(), value.encode()) for key, value in own.items()]
+                common["Set-Cookie"] = self._cookie
+            extra = [(key.lower().encode(), value.encode()) for key, value in common.items()]
             message = {**message, "headers": [*message.get("headers", []), *extra]}
         try:
-            with anyio.fail_after(self._seconds):  # a client may read as slowly as it may send
+            with anyio.fail_after(self._seconds):  # reading has the same limit as sending
                 await self._send(message)
         except TimeoutError as error:
             raise ClientDisconnect from error

@@ -1,9 +1,9 @@
-"""Live streams: a WebSocket for each, a place in the streaming recognizer for each.
+"""Live streams: each has a WebSocket and a slot of the streaming recognizer.
 
 A message of the client is one frame: width and height as two little-endian 16-bit numbers, then
-the RGB pixels row by row. Pixels need no decoder, which a stranger could attack. The answer is a
-line of JSON; a client sends its newest frame when it has the answer to the last, so that it never
-falls behind. Frames of several streams pass the network together.
+the RGB pixels row by row. Raw pixels need no decoder, which could be attacked. The answer is JSON;
+a client sends its newest frame when it has the answer to the last, so that it never falls behind.
+Frames of several streams are batched.
 """
 
 import asyncio
@@ -21,61 +21,59 @@ from mixtconv._types import Frame
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.serve.batching import Batcher, QueueFullError
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.settings import Batching, Limits
+from mixtconv.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
 
 _SIZE = struct.Struct("<HH")
 
-LARGEST_SIDE = 1280
-"""Pixels; the page sends far smaller frames, since models see a few hundred."""
+MAX_SIDE = 1280
+"""Pixels; the page sends much smaller frames, since the input of models has a few hundred."""
 
-LARGEST_RATIO = 8
-"""Long side by short side: the network needs the short side enlarged, and the long one with it, so
-that a frame of 1280x1 would become hundreds of megabytes."""
+MAX_RATIO = 8
+"""Long side by short side: frames are resized by their short side, so that one of 1280x1 would
+become hundreds of megabytes."""
 
-MOST_MESSAGE_BYTES = _SIZE.size + 3 * LARGEST_SIDE**2
+MAX_MESSAGE_BYTES = _SIZE.size + 3 * MAX_SIDE**2
 
 _REFUSED, _BUSY, _INVALID, _AWAY = 1008, 1013, 1003, 1001
-"""Codes of closing, of RFC 6455 and its registry."""
+"""Close codes of RFC 6455 and its registry."""
 
 
 class LiveRecognition:
     """Recognizes the streams of many clients.
 
     Args:
-        recognizer: with a place for each stream.
-        limits: how many streams, and when one is idle.
-        batching: what passes the network together.
-        metrics: what is counted.
+        recognizer: with a slot for each stream.
+        settings: number of streams, idle time and batching.
+        metrics: counts streams and frames.
     """
 
     def __init__(
         self,
         recognizer: StreamRecognizer,
         *,
-        limits: Limits,
-        batching: Batching,
+        settings: ServeSettings,
         metrics: Metrics,
     ) -> None:
-        self._recognizer, self._limits, self._metrics = recognizer, limits, metrics
+        self._recognizer, self._settings, self._metrics = recognizer, settings, metrics
         self._lock = threading.Lock()  # a recognizer is for one thread at a time
         self._num_open = 0
         self._batcher: Batcher[tuple[Stream, Frame], FrameLabels] = Batcher(
             self._run,
-            batch_size=batching.batch_size,
-            wait_seconds=batching.batch_wait_ms / 1000,
-            max_waiting=limits.max_streams,
+            batch_size=settings.batch_size,
+            wait_seconds=settings.batch_wait_ms / 1000,
+            max_waiting=settings.max_streams,
             others_come=lambda: self._num_open > self._batcher.num_waiting,
         )
 
     async def serve(self, socket: WebSocket, *, top_k: int) -> None:
-        """Answer the frames of one client until it leaves, errs or falls silent."""
+        """Answer the frames of one client until it disconnects, makes an error or is idle."""
         try:
             stream = await asyncio.to_thread(self._start)
         except ValueError:
-            message = f"all {self._limits.max_streams} live streams are in use; come back later"
+            message = f"all {self._settings.max_streams} live streams are in use; come back later"
             await refuse(socket, "busy", message)
             return
         self._num_open += 1
@@ -83,7 +81,7 @@ class LiveRecognition:
         try:
             await self._answer_frames(socket, stream, top_k)
         except WebSocketDisconnect:
-            logger.debug("a live client has left")
+            logger.debug("a live client has disconnected")
         finally:
             self._num_open -= 1
             self._metrics.live_streams.dec()
@@ -92,9 +90,11 @@ class LiveRecognition:
     async def _answer_frames(self, socket: WebSocket, stream: Stream, top_k: int) -> None:
         while True:
             try:
-                message = await asyncio.wait_for(socket.receive_bytes(), self._limits.idle_seconds)
+                message = await asyncio.wait_for(
+                    socket.receive_bytes(), self._settings.idle_seconds
+                )
             except (asyncio.TimeoutError, TimeoutError):
-                seconds = self._limits.idle_seconds
+                seconds = self._settings.idle_seconds
                 await refuse(socket, "too_slow", f"there was no frame for {seconds:g} seconds")
                 return
             except KeyError:  # a message of text
@@ -122,7 +122,7 @@ class LiveRecognition:
             return self._recognizer.start()
 
     def _end(self, stream: Stream) -> None:
-        """Free the place; a frame of it that is in the network just now is waited for."""
+        """Free the slot, after a frame of the stream that is being recognized."""
         with self._lock:
             stream.end()
 
@@ -133,7 +133,7 @@ class LiveRecognition:
 
 
 async def refuse(socket: WebSocket, code: str, message: str) -> None:
-    """Say why a stream ends, and end it; a client that has gone already misses nothing."""
+    """Send the reason why a stream ends, and close it, unless the client has disconnected."""
     closing: dict[str, int] = {"busy": _BUSY, "invalid": _INVALID, "too_slow": _AWAY}
     content: dict[str, Any] = {"error": {"code": code, "message": message}}
     with suppress(WebSocketDisconnect):
@@ -145,7 +145,7 @@ def read_frame(message: bytes) -> Frame:
     """The frame of a message, (H, W, 3).
 
     Raises:
-        ValueError: it is none.
+        ValueError: the message is not a frame.
 
     >>> read_frame(_SIZE.pack(3, 2) + bytes(18)).shape
     (2, 3, 3)
@@ -153,11 +153,11 @@ def read_frame(message: bytes) -> Frame:
     if len(message) < _SIZE.size:
         raise ValueError("the message is shorter than the width and height of a frame")
     width, height = _SIZE.unpack_from(message)
-    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
-        raise ValueError(f"the frame is {width}x{height}; give 1 to {LARGEST_SIDE} pixels a side")
-    if max(width, height) > LARGEST_RATIO * min(width, height):
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise ValueError(f"the frame is {width}x{height}; give 1 to {MAX_SIDE} pixels a side")
+    if max(width, height) > MAX_RATIO * min(width, height):
         raise ValueError(
-            f"the frame is {width}x{height}; one side may be {LARGEST_RATIO} times the other"
+            f"the frame is {width}x{height}; one side may be {MAX_RATIO} times the other"
         )
     if len(message) != _SIZE.size + 3 * width * height:
         raise ValueError(

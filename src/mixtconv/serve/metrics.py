@@ -1,4 +1,4 @@
-"""What the service counts, in the form that Prometheus reads."""
+"""Metrics of the service, in the format of Prometheus."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,34 +30,36 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        own: dict[str, Any] = {"registry": self._registry, "namespace": "mixtconv"}
-        self.requests = Counter("requests", "Requests answered.", ["route", "status"], **own)
+        common: dict[str, Any] = {"registry": self._registry, "namespace": "mixtconv"}
+        self.requests = Counter("requests", "Requests answered.", ["route", "status"], **common)
         self.request_seconds = Histogram(
-            "request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, **own
+            "request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, **common
         )
-        self.in_flight = Gauge("requests_in_flight", "Requests that are worked on or wait.", **own)
-        self.upload_bytes = Counter("received_bytes", "Bytes of requests received.", **own)
+        self.in_flight = Gauge(
+            "requests_in_flight", "Requests that are worked on or wait.", **common
+        )
+        self.upload_bytes = Counter("received_bytes", "Bytes of requests received.", **common)
         self.decode_seconds = Histogram(
-            "decode_seconds", "Time to read the views of a video.", buckets=_SECONDS, **own
+            "decode_seconds", "Time to read the views of a video.", buckets=_SECONDS, **common
         )
         self.lost_decoders = Counter(
-            "decoders_replaced", "Decoders that were replaced, and why.", ["reason"], **own
+            "decoders_replaced", "Decoders that were replaced, and why.", ["reason"], **common
         )
         self.batch_size = Histogram(
             "batch_size", "Videos and windows that passed the network together.", buckets=_SIZES,
-            **own,
+            **common,
         )  # fmt: skip
         self.batch_seconds = Histogram(
-            "batch_seconds", "Time of the network for a batch.", buckets=_SECONDS, **own
+            "batch_seconds", "Time of the network for a batch.", buckets=_SECONDS, **common
         )
         self._waiting = Gauge(
-            "batch_waiting", "Videos and windows that wait for the network.", **own
+            "batch_waiting", "Videos and windows that wait for the network.", **common
         )
-        self.live_streams = Gauge("live_streams", "Live streams that are open.", **own)
-        self.live_frames = Counter("live_frames", "Frames of live streams recognized.", **own)
+        self.live_streams = Gauge("live_streams", "Live streams that are open.", **common)
+        self.live_frames = Counter("live_frames", "Frames of live streams recognized.", **common)
 
     def watch_waiting(self, count: Callable[[], int]) -> None:
-        """Ask this for what waits whenever the metrics are read."""
+        """Call this for the number of waiting items when the metrics are read."""
         self._waiting.set_function(count)
 
     def saw_batch(self, size: int, seconds: float) -> None:
@@ -66,5 +68,5 @@ class Metrics:
         self.batch_seconds.observe(seconds)
 
     def text(self) -> bytes:
-        """All of them."""
+        """All metrics."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""From a file to labels: decoded in a process of its own, through the network with others."""
+"""From a file to labels: decoded in a process of its own, batched with other clients' videos."""
 
 import asyncio
 import threading
@@ -11,80 +11,76 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._types import Frame
+from mixtconv.data.parallel import usable_cores
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.batching import Batcher, QueueFullError
-from mixtconv.serve.decoder_pool import Answer, DecoderPool, DecodingError
-from mixtconv.serve.decoder_process import DecoderSettings, Job, VideoLimits
+from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
+from mixtconv.serve.decoder_process import (
+    DecoderSettings,
+    Job,
+    VideoLimits,
+    VideoMetadata,
+    WindowViews,
+)
 from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.settings import Batching, Limits
+from mixtconv.serve.settings import ServeSettings
+from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """The labels of a video and what they were made of."""
+class VideoLabels:
+    """The labels of a video and the input of the model."""
 
     predictions: list[Prediction]
-    """The best classes."""
-    num_frames: int
-    """Frames of the video."""
-    facts: dict[str, Any]
-    """What the file says of itself, see `probing.Probed`."""
-    frames: Frame
-    """uint8 (T, 3, S, S): the first view, of a snippet its first picture."""
-    indices: list[int]
-    """Their numbers in the video."""
+    """The best classes, best first."""
+    metadata: VideoMetadata
+    """What the file states."""
+    views: Clip
+    """Input of the model, uint8 (V, T, C, S, S)."""
 
 
 @dataclass(frozen=True)
-class Timed:
+class Timeline:
     """The labels along a video."""
 
     windows: list[WindowPrediction]
     """In order."""
-    facts: dict[str, Any]
-    """What the file says of itself."""
+    metadata: VideoMetadata
+    """What the file states."""
 
 
 class Recognition:
-    """Recognizes files for many at once.
+    """Recognizes files for many clients at once.
 
     Args:
         recognizer: model and protocol.
-        limits: what is taken on.
-        batching: what passes the network together.
-        workers: decoders.
-        metrics: what is counted.
+        settings: limits, batching and the number of decoders.
+        metrics: counts decoding and batches.
 
     Raises:
-        ValueError: a model of optical flow, which videos do not hold.
+        ValueError: the model takes optical flow, which video files do not hold.
     """
 
     def __init__(
-        self,
-        recognizer: VideoRecognizer,
-        *,
-        limits: Limits,
-        batching: Batching,
-        workers: int,
-        metrics: Metrics,
+        self, recognizer: VideoRecognizer, *, settings: ServeSettings, metrics: Metrics
     ) -> None:
         if recognizer.spec.modality in ("flow", "rgbflow"):
             raise ValueError(
                 "the model takes optical flow, which videos do not hold; serve a model of modality "
                 "rgb or rgbdiff"
             )
-        self.recognizer, self._limits, self._metrics = recognizer, limits, metrics
-        self._windows_ahead = 2 * batching.batch_size
-        settings = DecoderSettings(
-            reader=recognizer.reader,
-            limits=VideoLimits(limits.max_video_seconds, limits.max_pixels),
-            memory_bytes=limits.decode_memory_bytes,
-        )
+        self.recognizer, self._settings, self._metrics = recognizer, settings, metrics
+        self._windows_ahead = 2 * settings.batch_size
+        workers = usable_cores() if settings.workers is None else settings.workers
         self.decoders = DecoderPool(
-            settings,
+            DecoderSettings(
+                reader=recognizer.reader,
+                limits=VideoLimits(settings.max_video_seconds, settings.max_pixels),
+                memory_bytes=settings.decode_memory_bytes,
+            ),
             workers=workers,
             on_lost=lambda reason: metrics.lost_decoders.labels(reason).inc(),
         )
@@ -92,9 +88,9 @@ class Recognition:
         self._num_decoding = 0
         self._batcher: Batcher[Frame, Any] = Batcher(
             recognizer.batch_logits,
-            batch_size=batching.batch_size,
-            wait_seconds=batching.batch_wait_ms / 1000,
-            max_waiting=limits.max_requests + workers * (self._windows_ahead + 1),
+            batch_size=settings.batch_size,
+            wait_seconds=settings.batch_wait_ms / 1000,
+            max_waiting=settings.max_requests + workers * (self._windows_ahead + 1),
             others_come=lambda: self._num_decoding > 0,
             on_batch=metrics.saw_batch,
         )
@@ -105,33 +101,22 @@ class Recognition:
         """Whether a decoder runs."""
         return self.decoders.is_alive
 
-    async def label(self, path: Path, *, top_k: int) -> Labelled:
-        """The labels of a video.
+    async def label(self, path: Path, *, top_k: int) -> VideoLabels:
+        """The labels of a video. If the task is cancelled, decoding ends too.
 
         Raises:
-            ServiceError: the video is refused or cannot be read, or there is too much to do.
+            ServiceError: the video is refused or cannot be read, or the service is overloaded.
         """
-        job = Job(path, self._limits.decode_seconds)
-        facts, answer = await self._in_thread(self._read_views, job)
-        assert answer.views is not None
-        logits = await asyncio.wrap_future(self._submit(answer.views))
-        num_frames = answer.views.shape[1]
-        return Labelled(
-            predictions=ranked(logits, self.recognizer.classes, top_k),
-            num_frames=answer.header["num_frames"],
-            facts=facts,
-            frames=answer.views[0, :, :3],
-            indices=answer.header["indices"][:num_frames],
-        )
+        job = Job(path, self._settings.decode_seconds)
+        metadata, views = await self._in_thread(self._read_views, job)
+        logits = await asyncio.wrap_future(self._submit(views.frames))
+        predictions = ranked(logits, self.recognizer.classes, top_k)
+        return VideoLabels(predictions, metadata, views)
 
-    async def timeline(self, path: Path, plan: WindowPlan, *, top_k: int) -> Timed:
+    async def timeline(self, path: Path, plan: WindowPlan, *, top_k: int) -> Timeline:
         """The labels of every window of a video; as `label`."""
-        job = Job(path, self._limits.decode_seconds, plan, self._limits.max_windows)
-        gone = threading.Event()
-        try:
-            return await self._in_thread(self._read_windows, job, top_k, gone)
-        finally:
-            gone.set()
+        job = Job(path, self._settings.decode_seconds, plan, self._settings.max_windows)
+        return await self._in_thread(self._read_windows, job, top_k)
 
     def close(self) -> None:
         """End the decoders and the threads."""
@@ -140,57 +125,59 @@ class Recognition:
         self._batcher.close()
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
-        """Decode, one job a decoder at a time; the others wait."""
-        loop = asyncio.get_running_loop()
+        """Run `work(*arguments, cancelled)`: one job per decoder, the others wait.
+
+        The event `cancelled` is set if the task is cancelled, such as by `cancel_on_disconnect`.
+        """
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
         self._num_decoding += 1
         try:
-            return await loop.run_in_executor(self._threads, work, *arguments)
+            return await loop.run_in_executor(self._threads, work, *arguments, cancelled)
         except DecodingError as error:
             raise ServiceError(error.code, str(error)) from error
         finally:
+            cancelled.set()
             self._num_decoding -= 1
 
-    def _read_views(self, job: Job) -> tuple[dict[str, Any], Answer]:
+    def _read_views(self, job: Job, cancelled: threading.Event) -> tuple[VideoMetadata, Clip]:
         started = time.monotonic()
-        video, views = list(self.decoders.read(job))
+        metadata, views = self.decoders.read(job, cancelled=cancelled)
+        assert isinstance(metadata, VideoMetadata) and isinstance(views, Clip)
         self._metrics.decode_seconds.observe(time.monotonic() - started)
-        return video.header, views
+        return metadata, views
 
-    def _read_windows(self, job: Job, top_k: int, gone: threading.Event) -> Timed:
-        facts: dict[str, Any] = {}
+    def _read_windows(self, job: Job, top_k: int, cancelled: threading.Event) -> Timeline:
         done: list[WindowPrediction] = []
-        ahead: deque[tuple[dict[str, Any], Future[Any]]] = deque()
+        ahead: deque[tuple[WindowViews, Future[Any]]] = deque()
 
         def finish_first() -> None:
-            header, logits = ahead.popleft()
-            done.append(self._window(header, logits.result(), top_k))
+            window, logits = ahead.popleft()
+            done.append(self._window(window, logits.result(), top_k))
 
-        with closing(self.decoders.read(job)) as answers:
-            for answer in answers:
-                if gone.is_set():
-                    break
-                if answer.views is None:
-                    facts = answer.header
-                    continue
-                ahead.append((answer.header, self._submit(answer.views)))
+        with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
+            metadata = next(answers)
+            assert isinstance(metadata, VideoMetadata)
+            for window in answers:
+                assert isinstance(window, WindowViews)
+                ahead.append((window, self._submit(window.frames)))
                 if len(ahead) > self._windows_ahead:
                     finish_first()
         while ahead:
             finish_first()
-        return Timed(done, facts)
+        return Timeline(done, metadata)
 
-    def _window(self, header: dict[str, Any], logits: Any, top_k: int) -> WindowPrediction:
+    def _window(self, window: WindowViews, logits: Any, top_k: int) -> WindowPrediction:
         return WindowPrediction(
-            start=header["start"],
-            end=header["end"],
-            first_frame=header["first_frame"],
-            num_frames=header["num_frames"],
+            start=window.start,
+            end=window.end,
+            first_frame=window.first_frame,
+            num_frames=window.num_frames,
             predictions=tuple(ranked(logits, self.recognizer.classes, top_k)),
-            is_whole=header["whole"],
+            is_whole=window.is_whole,
         )
 
     def _submit(self, views: Frame) -> "Future[Any]":
         try:
             return self._batcher.submit(views)
         except QueueFullError as error:
-            raise ServiceError("busy", "there is too much to do; come back later") from error
+            raise ServiceError("busy", "the service is overloaded; come back later") from error

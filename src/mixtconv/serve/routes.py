@@ -1,4 +1,4 @@
-"""The addresses of the service, and what each takes and answers."""
+"""The routes of the API."""
 
 import base64
 import io
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -29,86 +29,88 @@ from mixtconv.serve.answers import (
     VideoFacts,
     WindowAnswer,
 )
-from mixtconv.serve.errors import ServiceError, documented
+from mixtconv.serve.errors import ServiceError, error_responses
 from mixtconv.serve.live import refuse
-from mixtconv.serve.recognition import Labelled, Timed
 from mixtconv.serve.requests import (
     MULTIPART,
     PredictOptions,
     SourceRequest,
     TimelineOptions,
+    cancel_on_disconnect,
     received_file,
-    unless_gone,
 )
 from mixtconv.serve.service import Service
 from mixtconv.serve.sources import fetch
+from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan
 
 Predict = Annotated[PredictOptions, Query()]
 Timeline = Annotated[TimelineOptions, Query()]
 
-ALWAYS = documented("bad_request", "unauthorized", "forbidden", "wrong_host")
-WORK = documented(
+ALWAYS = error_responses("bad_request", "unauthorized", "forbidden", "wrong_host")
+WORK = error_responses(
     "bad_request", "unauthorized", "forbidden", "too_slow", "too_large", "not_a_video",
     "wrong_host", "unreadable", "too_long", "too_many_pixels", "invalid", "internal", "busy",
     "decode_timeout",
 )  # fmt: skip
-FETCH = WORK | documented("source_failed")
+FETCH = WORK | error_responses("source_failed")
 
 JPEG_QUALITY = 90
 
 
 def video_routes(service: Service) -> APIRouter:
-    """Labels of videos that are sent, or that lie where the service may read them."""
+    """Labels of videos that are sent, or that the service reads itself."""
     router = APIRouter(prefix="/v1", tags=["videos"])
 
     @router.post("/predict", responses=WORK, openapi_extra=MULTIPART)
-    async def predict(request: Request, asked: Predict) -> VideoAnswer:
+    async def predict(request: Request, options: Predict) -> VideoAnswer:
         """Rank the labels of a video that is sent."""
         async with received_file(request, service.spool) as path:
-            return await unless_gone(request, _predict(service, path, asked))
+            return await cancel_on_disconnect(request, _predict(service, path, options))
 
     @router.post("/predict-source", responses=FETCH)
-    async def predict_source(request: Request, named: SourceRequest, asked: Predict) -> VideoAnswer:
+    async def predict_source(
+        request: Request, body: SourceRequest, options: Predict
+    ) -> VideoAnswer:
         """Rank the labels of a video at an allowed URL or path."""
 
         async def work() -> VideoAnswer:
-            async with _source_file(service, named.source) as path:
-                return await _predict(service, path, asked)
+            async with _source_file(service, body.source) as path:
+                return await _predict(service, path, options)
 
-        return await unless_gone(request, work())
+        return await cancel_on_disconnect(request, work())
 
     @router.post("/timeline", responses=WORK, openapi_extra=MULTIPART)
-    async def timeline(request: Request, asked: Timeline) -> TimelineAnswer:
+    async def timeline(request: Request, options: Timeline) -> TimelineAnswer:
         """Labels along a video that is sent."""
-        plan = asked.plan()
+        plan = options.plan()
         async with received_file(request, service.spool) as path:
-            return await unless_gone(request, _timeline(service, path, plan, asked))
+            return await cancel_on_disconnect(request, _timeline(service, path, plan, options))
 
     @router.post("/timeline-source", responses=FETCH)
     async def timeline_source(
-        request: Request, named: SourceRequest, asked: Timeline
+        request: Request, body: SourceRequest, options: Timeline
     ) -> TimelineAnswer:
         """Labels along a video at an allowed URL or path."""
-        plan = asked.plan()
+        plan = options.plan()
 
         async def work() -> TimelineAnswer:
-            async with _source_file(service, named.source) as path:
-                return await _timeline(service, path, plan, asked)
+            async with _source_file(service, body.source) as path:
+                return await _timeline(service, path, plan, options)
 
-        return await unless_gone(request, work())
+        return await cancel_on_disconnect(request, work())
 
     return router
 
 
 def model_routes(service: Service) -> APIRouter:
-    """The model, and what was done with it."""
+    """The model and the metrics."""
     router = APIRouter(tags=["service"])
     about = model_answer(service)
 
     @router.get("/v1/model", responses=ALWAYS)
     async def model() -> ModelAnswer:
-        """Tell what the model is: its card."""
+        """Describe the model: classes, input and card."""
         return about
 
     @router.get(
@@ -117,24 +119,24 @@ def model_routes(service: Service) -> APIRouter:
         responses={**ALWAYS, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
-        """Count what was done, for Prometheus."""
+        """Give the metrics, for Prometheus."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
 def health_routes(service: Service) -> APIRouter:
-    """How the service is, for whoever starts services and watches them."""
+    """State of the service, for its supervisor."""
     router = APIRouter(tags=["service"])
 
     @router.get("/health/live")
     async def health_live() -> HealthAnswer:
-        """Tell that the process runs; needs no token."""
+        """Report that the process runs; needs no token."""
         return HealthAnswer(status="live")
 
-    @router.get("/health/ready", responses=documented("busy"))
+    @router.get("/health/ready", responses=error_responses("busy"))
     async def health_ready() -> HealthAnswer:
-        """Tell whether videos can be recognized now; needs no token."""
+        """Report whether videos can be recognized now; needs no token."""
         if not service.recognition.is_ready:
             raise ServiceError("busy", "no decoder is ready")
         return HealthAnswer(status="ready")
@@ -158,7 +160,7 @@ def live_routes(service: Service) -> APIRouter:
 
 
 def model_answer(service: Service) -> ModelAnswer:
-    """What there is to tell of the model."""
+    """The description of the model."""
     recognizer = service.recognition.recognizer
     spec = recognizer.spec
     return ModelAnswer(
@@ -179,7 +181,7 @@ def model_answer(service: Service) -> ModelAnswer:
 
 @asynccontextmanager
 async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
-    """The file that a source names; one that was fetched is gone at the end of the block."""
+    """The file that a source names; a download is removed at the end of the block."""
     if "://" not in source:
         yield service.sources.check_file(source)
         return
@@ -188,42 +190,39 @@ async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
             source,
             path,
             allowed=service.sources,
-            allow_private=service.allow_private,
-            max_bytes=service.limits.max_upload_bytes,
-            seconds=service.limits.send_seconds,
+            max_bytes=service.settings.max_upload_bytes,
+            seconds=service.settings.send_seconds,
         )
         yield path
 
 
-async def _predict(service: Service, path: Path, asked: PredictOptions) -> VideoAnswer:
-    labelled = await service.recognition.label(path, top_k=asked.top_k)
+async def _predict(service: Service, path: Path, options: PredictOptions) -> VideoAnswer:
+    labels = await service.recognition.label(path, top_k=options.top_k)
     return VideoAnswer(
-        predictions=[LabelScore(**asdict(each)) for each in labelled.predictions],
-        num_frames=labelled.num_frames,
-        video=_facts(labelled.facts),
-        frames=_sampled(labelled) if asked.frames else None,
+        predictions=[LabelScore(**asdict(each)) for each in labels.predictions],
+        num_frames=labels.views.num_frames,
+        video=VideoFacts(**asdict(labels.metadata)),
+        frames=_sampled_frames(labels.views) if options.frames else None,
     )
 
 
 async def _timeline(
-    service: Service, path: Path, plan: WindowPlan, asked: TimelineOptions
+    service: Service, path: Path, plan: WindowPlan, options: TimelineOptions
 ) -> TimelineAnswer:
-    timed: Timed = await service.recognition.timeline(path, plan, top_k=asked.top_k)
-    segments = shown_segments(timed.windows, merge=asked.merge)
+    timeline = await service.recognition.timeline(path, plan, top_k=options.top_k)
+    segments = shown_segments(timeline.windows, merge=options.merge)
     return TimelineAnswer(
-        windows=[WindowAnswer(**each.to_dict()) for each in timed.windows],
+        windows=[WindowAnswer(**each.to_dict()) for each in timeline.windows],
         segments=[SegmentAnswer(**each.to_dict()) for each in segments],
-        video=_facts(timed.facts),
+        video=VideoFacts(**asdict(timeline.metadata)),
     )
 
 
-def _facts(header: dict[str, Any]) -> VideoFacts:
-    return VideoFacts(**{name: header[name] for name in VideoFacts.model_fields})
-
-
-def _sampled(labelled: Labelled) -> list[SampledFrame]:
+def _sampled_frames(views: Clip) -> list[SampledFrame]:
+    """The first clip, as JPEG files; of a snippet its first picture."""
+    clip = views.frames[0, :, :3]  # (T, 3, S, S)
     sampled = []
-    for number, frame in zip(labelled.indices, labelled.frames, strict=True):
+    for number, frame in zip(views.indices, clip, strict=False):  # the indices are of all clips
         file = io.BytesIO()
         picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))  # (S, S, 3)
         picture.save(file, "JPEG", quality=JPEG_QUALITY)

@@ -1,10 +1,9 @@
-"""The files of requests: in one private folder, gone with the request, the service or its heir.
+"""All parts of a running service, opened and closed together, and its temporary files.
 
-A file lives in a `with` block. The folder goes when the service stops. A service holds a lock on
-its folder; one that was killed leaves it behind without, and the next one to start removes it.
-Those who clean temporary folders by age, such as systemd-tmpfiles, leave a locked one alone too.
-
-All that the service holds while it runs, opened and closed together.
+Every file of a request has its own `with` block in one private folder, which is removed when the
+service stops. A service holds a lock on its folder; that of a killed service is not locked, and
+the next service that starts removes it. Programs that clean temporary folders by age, such as
+systemd-tmpfiles, leave a locked one alone too.
 """
 
 import fcntl
@@ -15,27 +14,99 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv._types import Precision
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.models.spec import is_exported
 from mixtconv.serve.decoder_pool import begin_start
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.recognition import Recognition
-from mixtconv.serve.settings import Batching, Limits
+from mixtconv.serve.settings import ServeSettings
 from mixtconv.serve.sources import AllowedSources
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with."""
+
+    recognition: Recognition
+    """Recognizes files."""
+    live: LiveRecognition | None
+    """Recognizes live streams, None if the model cannot."""
+    live_refused: str | None
+    """Why it cannot."""
+    spool: "Spool"
+    """Temporary files of requests."""
+    sources: AllowedSources
+    """What requests may name instead of sending a file."""
+    settings: ServeSettings
+    """Limits and the other settings."""
+    metrics: Metrics
+    """Counters."""
+
+
+@contextmanager
+def open_service(model: str, settings: ServeSettings) -> Iterator[Service]:
+    """Load a model and start the decoders; the end of the block ends and removes everything.
+
+    Raises:
+        ValueError: the model does not exist or cannot be served; an unknown device, protocol or
+            source.
+    """
+    sources = AllowedSources.parse(settings.allow, allow_private=settings.allow_private)
+    begin_start(*(() if is_exported(model) else ("mixtconv.data.views",)))
+    recognizer = load_recognizer(
+        model,
+        device=settings.device,
+        protocol=settings.protocol,
+        precision=settings.precision,
+    )
+    metrics = Metrics()
+    with ExitStack() as opened:
+        spool = opened.enter_context(closing(Spool()))
+        recognition = Recognition(recognizer, settings=settings, metrics=metrics)
+        opened.enter_context(closing(recognition))
+        recognition.decoders.wait_ready()
+        live, refused = _open_live(model, settings, metrics)
+        if live is not None:
+            opened.callback(live.close)
+        yield Service(recognition, live, refused, spool, sources, settings, metrics)
+
+
+def _open_live(
+    model: str, settings: ServeSettings, metrics: Metrics
+) -> tuple[LiveRecognition | None, str | None]:
+    try:
+        recognizer = load_streaming_recognizer(
+            model,
+            max_streams=settings.max_streams,
+            device=settings.device,
+            precision=settings.precision,
+        )
+    except ValueError as error:  # the model has loaded before: it does not support streams
+        logger.info("no live streams: %s", error)
+        return None, _without_path(str(error), model)
+    return LiveRecognition(recognizer, settings=settings, metrics=metrics), None
+
+
+def _without_path(reason: str, model: str) -> str:
+    """A reason for clients, without the path of the model."""
+    for path in (model, str(Path(model))):
+        whole = rf"(?<![\w./-]){re.escape(path)}(?![\w/-])"  # a short path is part of many words
+        reason = re.sub(whole, "the model", reason)
+    return reason
+
 
 PREFIX = "mixtconv-serve-"
 
 
 class Spool:
-    """A folder for files that live as long as their request.
+    """A private folder for temporary files.
 
     >>> spool = Spool()
     >>> with spool.file() as path:
@@ -47,7 +118,7 @@ class Spool:
 
     def __init__(self) -> None:
         remove_abandoned(Path(tempfile.gettempdir()))
-        while True:  # until it is locked before another that starts took it for abandoned
+        while True:  # another service that starts may remove the folder before it is locked
             self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
             with suppress(FileNotFoundError):
                 self._lock = _locked(self.folder, fcntl.LOCK_EX)
@@ -58,7 +129,7 @@ class Spool:
     @contextmanager
     def file(self) -> Iterator[Path]:
         """A new, empty file, which is removed at the end of the block."""
-        path = self.folder / secrets.token_hex(16)  # no suffix: it would be believed
+        path = self.folder / secrets.token_hex(16)  # no suffix, which readers would trust
         try:
             path.touch(mode=0o600, exist_ok=False)
             yield path
@@ -66,19 +137,19 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder and what is in it."""
+        """Remove the folder and its files."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the folders of services of this user that ended without doing it."""
+    """Remove the folders of killed services of this user."""
     for folder in parent.glob(f"{PREFIX}*"):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
             lock = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # held by a service that runs, or just being removed
+        except OSError:  # locked by a running service, or being removed
             continue
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -89,7 +160,7 @@ def _locked(folder: Path, how: int) -> int:
     """A descriptor that holds the lock on a folder.
 
     Raises:
-        OSError: it is held by another, or the folder is gone.
+        OSError: another process holds it, or the folder does not exist.
     """
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -98,100 +169,3 @@ def _locked(folder: Path, how: int) -> int:
         os.close(lock)
         raise
     return lock
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes work with."""
-
-    recognition: Recognition
-    """Recognizes files."""
-    live: LiveRecognition | None
-    """Recognizes live streams, where the model can."""
-    live_refused: str | None
-    """Why it cannot."""
-    spool: Spool
-    """The files of requests."""
-    sources: AllowedSources
-    """What requests may name."""
-    allow_private: bool
-    """Whether URLs may lead into private networks."""
-    limits: Limits
-    """What is taken on."""
-    metrics: Metrics
-    """What is counted."""
-
-
-@contextmanager
-def open_service(
-    model: str,
-    *,
-    limits: Limits,
-    batching: Batching,
-    workers: int,
-    sources: AllowedSources | None = None,
-    allow_private: bool = False,
-    device: str = "auto",
-    protocol: str = "1x1",
-    precision: Precision = "auto",
-) -> Iterator[Service]:
-    """Load a model and start the decoders; at the end of the block all is ended and removed.
-
-    Raises:
-        ValueError: what is no model, or one that the service has no use for; an unknown device or
-            protocol.
-    """
-    begin_start(*(() if is_exported(model) else ("mixtconv.data.views",)))
-    recognizer = load_recognizer(model, device=device, protocol=protocol, precision=precision)
-    metrics = Metrics()
-    recognition = Recognition(
-        recognizer, limits=limits, batching=batching, workers=workers, metrics=metrics
-    )
-    live, spool = None, None
-    try:
-        recognition.decoders.wait_ready()
-        live, refused = _open_live(model, limits, batching, metrics, device, precision)
-        spool = Spool()
-        yield Service(
-            recognition=recognition,
-            live=live,
-            live_refused=refused,
-            spool=spool,
-            sources=sources or AllowedSources(),
-            allow_private=allow_private,
-            limits=limits,
-            metrics=metrics,
-        )
-    finally:
-        recognition.close()
-        if live is not None:
-            live.close()
-        if spool is not None:
-            spool.close()
-
-
-def _open_live(
-    model: str,
-    limits: Limits,
-    batching: Batching,
-    metrics: Metrics,
-    device: str,
-    precision: Precision,
-) -> tuple[LiveRecognition | None, str | None]:
-    try:
-        recognizer = load_streaming_recognizer(
-            model, max_streams=limits.max_streams, device=device, precision=precision
-        )
-    except ValueError as error:  # the model has loaded before: it is not for streams
-        logger.info("no live streams: %s", error)
-        return None, _without_path(str(error), model)
-    live = LiveRecognition(recognizer, limits=limits, batching=batching, metrics=metrics)
-    return live, None
-
-
-def _without_path(reason: str, model: str) -> str:
-    """A reason as clients may read it, which shall not learn where the model lies."""
-    for path in (model, str(Path(model))):
-        whole = rf"(?<![\w./-]){re.escape(path)}(?![\w/-])"  # a short one lies in many words
-        reason = re.sub(whole, "the model", reason)
-    return reason

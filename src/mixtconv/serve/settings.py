@@ -1,25 +1,26 @@
-"""What the service is told: flag, help text and YAML key are one field."""
+"""Settings of the service: flag, help text and YAML key are one field."""
 
 from dataclasses import dataclass, fields
 
+from mixtconv._types import Precision
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""What a machine calls itself."""
+"""Names of the local machine."""
 
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the service listens, and who may ask."""
+    """Where the service listens, and which requests it accepts."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = 8000
-    """Port to listen on; 0 takes a free one and says which."""
+    """Port to listen on; 0 takes a free one, which is printed."""
     host_names: str | None = None
-    """Names that requests call the service by, with commas between them, such as
-    actions.example.org: needed behind a proxy. Default those of this machine alone, or any where
-    --host lets others in."""
+    """Host names that requests may use, with commas between them, such as actions.example.org:
+    needed behind a proxy. Default those of this machine, or any if --host admits other machines."""
     token_file: str | None = None
-    """File with the token that every request must bring; or set MIXTCONV_SERVE_TOKEN. Default
+    """File with the token that every request must send; or set MIXTCONV_SERVE_TOKEN. Default
     none."""
     allow: str | None = None
     """What requests may name instead of sending a file: folders and beginnings of URLs, with commas
@@ -27,17 +28,17 @@ class Binding:
     allow_private: bool = False
     """Let allowed URLs lead to addresses of private networks and of this machine."""
     no_page: bool = False
-    """Leave the web page out, and with it Gradio."""
+    """Leave the web page out."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port is {self.port}; give 0 to 65535")
 
     def names(self, *, is_private: bool) -> frozenset[str] | None:
-        """Names that requests may call the service by, None for any.
+        """Host names that requests may use, None for any.
 
-        A page of a stranger can give its own name the address of this machine; a request that
-        calls the service by that name is refused.
+        A page of another site can point a name of its own at this machine (DNS rebinding); a
+        request that uses such a name is refused.
 
         Args:
             is_private: whether only this machine can reach the service.
@@ -47,16 +48,16 @@ class Binding:
         """
         if self.host_names is None:
             return LOOPBACK_NAMES if is_private else None
-        own = {name.strip().lower() for name in self.host_names.split(",")}
-        return LOOPBACK_NAMES | (own - {""})
+        names = {name.strip().lower() for name in self.host_names.split(",")}
+        return LOOPBACK_NAMES | (names - {""})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service takes on; see docs/serving.md for what it answers beyond."""
+    """Limits of requests; docs/serving.md has the answers to requests beyond them."""
 
     max_upload_mb: float = 100.0
-    """Largest file that is taken, in megabytes."""
+    """Largest file, in megabytes."""
     max_video_seconds: float = 600.0
     """Longest video, in seconds."""
     max_megapixels: float = 9.0
@@ -70,16 +71,16 @@ class Limits:
     send_seconds: float = 60.0
     """Longest time that a client may take to send a request."""
     max_requests: int = 64
-    """Requests that are worked on or wait; one more is told to come back."""
+    """Requests in work or waiting; one more is answered with 503."""
     max_streams: int = 4
-    """Live streams at once."""
+    """Open live streams."""
     idle_seconds: float = 30.0
-    """A live stream that gives no frame for so long is ended."""
+    """A live stream that sends no frame for this long is closed."""
     stop_seconds: float = 30.0
-    """Longest time that requests in flight have to finish when the service is told to stop."""
+    """Longest time for requests in flight to finish after SIGTERM or Ctrl-C."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(Limits):
             value = getattr(self, field.name)
             if not value > 0:
                 flag = "--" + field.name.replace("_", "-")
@@ -115,3 +116,21 @@ class Batching:
             raise ValueError(f"--batch-size is {self.batch_size}; give 1 or more")
         if self.batch_wait_ms < 0:
             raise ValueError(f"--batch-wait-ms is {self.batch_wait_ms:g}; give 0 or more")
+
+
+@dataclass(frozen=True)
+class ServeSettings(Limits, Batching, Binding):
+    """All settings of `mixtconv serve` besides the model."""
+
+    protocol: str = "1x1"
+    """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""
+    workers: int | None = None
+    """Processes that decode; default one per core."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:0 or mps."""
+    precision: Precision = "auto"
+    """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+
+    def __post_init__(self) -> None:
+        for group in (Binding, Batching, Limits):
+            group.__post_init__(self)

@@ -1,10 +1,9 @@
-"""Fetching a file from an allowed URL: no farther, no larger and no longer than allowed.
+"""Videos that a request names instead of sending them: allowed files, and URLs that are fetched.
 
-Every step of a redirect is checked like the first. The host's name is looked up once, its addresses
-are checked and one of them is connected to, so that a name cannot lead to another place a moment
-later. Proxies of the environment are not used.
-
-What a request may name instead of sending it: files below allowed folders, allowed URLs.
+Fetching is limited in size and time and protected against server-side request forgery. Every
+redirect is checked like the first URL. The host name is resolved once, its addresses are checked
+and one of them is connected to, so that a second lookup cannot lead elsewhere (DNS rebinding).
+Proxies of the environment are not used.
 """
 
 import ipaddress
@@ -17,14 +16,14 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import anyio
-import httpcore
+import httpcore2
 
 from mixtconv.serve.errors import ServiceError
 
 _PORTS = {"http": 80, "https": 443}
 
 _REFUSED = "the source is not allowed here"
-"""One answer for all, so that nobody learns what else there is."""
+"""The same answer for every reason, so that it does not tell which files exist."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,14 @@ class AllowedSources:
     """Folders and beginnings of URLs."""
 
     folders: tuple[Path, ...] = ()
-    """Below them files may be read."""
+    """Files in them, at any depth, may be read."""
     urls: tuple[SplitResult, ...] = ()
     """Scheme, host and port must be equal, and the path begin with this one."""
+    allow_private: bool = False
+    """Whether URLs may lead to addresses of private networks and of this machine."""
 
     @classmethod
-    def parse(cls, allow: str | None) -> "AllowedSources":
+    def parse(cls, allow: str | None, *, allow_private: bool = False) -> "AllowedSources":
         """Read `--allow`: folders and URLs with commas between them.
 
         Raises:
@@ -61,13 +62,13 @@ class AllowedSources:
                 folders.append(Path(entry).resolve())
             else:
                 raise ValueError(f"--allow has {entry!r}, which is no folder; give one that exists")
-        return cls(tuple(folders), tuple(urls))
+        return cls(tuple(folders), tuple(urls), allow_private)
 
     def check_file(self, source: str) -> Path:
-        """The file that a source names, with all links followed.
+        """The file that a source names, with all symbolic links resolved.
 
         Raises:
-            ServiceError: it is not below an allowed folder, or is no file.
+            ServiceError: it is not in an allowed folder, or is no file.
         """
         path = Path(source)
         if "\0" in source or not path.is_absolute() or ".." in path.parts:
@@ -81,7 +82,7 @@ class AllowedSources:
         return real
 
     def check_url(self, source: str) -> str:
-        """The URL that a source is, if it is allowed.
+        """The source itself, if it is an allowed URL.
 
         Raises:
             ServiceError: it is not.
@@ -97,7 +98,7 @@ class AllowedSources:
 
 
 def _split(text: str) -> SplitResult | None:
-    """A URL in its parts; None where it is none that the service would fetch."""
+    """The parts of a URL; None if it is not one that the service fetches."""
     try:
         url = urlsplit(text)
         port = url.port
@@ -114,7 +115,7 @@ def _begins(url: SplitResult, allowed: SplitResult) -> bool:
     if _origin(url) != _origin(allowed):
         return False
     path = unquote(url.path or "/")
-    if "\\" in path or "\0" in path or "%" in path:  # written twice over: what it is, who knows
+    if "\\" in path or "\0" in path or "%" in path:  # encoded twice: ambiguous
         return False
     parts = posixpath.normpath(path)
     start = unquote(allowed.path or "/").rstrip("/")
@@ -125,25 +126,25 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int]:
     return url.scheme, url.hostname, url.port or _PORTS[url.scheme]
 
 
-MOST_REDIRECTS = 3
+MAX_REDIRECTS = 3
 STEP_SECONDS = 10.0
-"""Longest wait for a connection or the next piece."""
+"""Longest wait for a connection or the next part."""
 
 
 class _PrivateAddressError(Exception):
-    """The host lies where it must not."""
+    """The host has a private address."""
 
 
-class _CheckedNetwork(httpcore.AnyIOBackend):
-    """Connects to addresses that are allowed, whatever the name."""
+class _CheckedNetwork(httpcore2.AnyIOBackend):
+    """Connects to allowed addresses only, whatever the host name."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
 
     async def connect_tcp(
         self, host: str, port: int, *arguments: Any, **options: Any
-    ) -> httpcore.AsyncNetworkStream:
-        """Look the host up, check all of its addresses and connect to the first."""
+    ) -> httpcore2.AsyncNetworkStream:
+        """Resolve the host, check all of its addresses and connect to the first."""
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         if not self._allow_private and not all(map(is_public, addresses)):
@@ -152,7 +153,7 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet: not this machine, its network or multicast.
+    """Whether an address is public: not of this machine, a private network or multicast.
 
     >>> is_public("9.9.9.9"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
     (True, False, False)
@@ -169,37 +170,36 @@ async def fetch(
     path: Path,
     *,
     allowed: AllowedSources,
-    allow_private: bool,
     max_bytes: int,
     seconds: float,
 ) -> None:
-    """Write what is at a URL to a file.
+    """Download a URL to a file.
 
     Raises:
-        ServiceError: it is not allowed, too large, takes too long, or is not there.
+        ServiceError: it is not allowed, too large, too slow, or not available.
     """
-    network = _CheckedNetwork(allow_private=allow_private)
+    network = _CheckedNetwork(allow_private=allowed.allow_private)
     try:
         with anyio.fail_after(seconds):
-            async with httpcore.AsyncConnectionPool(network_backend=network) as pool:
-                for _ in range(MOST_REDIRECTS + 1):
-                    following = await _fetch_step(pool, allowed.check_url(url), path, max_bytes)
-                    if following is None:
+            async with httpcore2.AsyncConnectionPool(network_backend=network) as pool:
+                for _ in range(MAX_REDIRECTS + 1):
+                    location = await _fetch_step(pool, allowed.check_url(url), path, max_bytes)
+                    if location is None:
                         return
-                    url = urljoin(url, following)
-    except (TimeoutError, httpcore.TimeoutException) as error:
+                    url = urljoin(url, location)
+    except (TimeoutError, httpcore2.TimeoutException) as error:
         raise ServiceError("decode_timeout", "fetching the source took too long") from error
     except _PrivateAddressError as error:
-        raise ServiceError("forbidden", "the source lies in a private network") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        raise ServiceError("forbidden", "the source is in a private network") from error
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
         raise ServiceError("source_failed", "the source cannot be reached") from error
-    raise ServiceError("source_failed", "the source leads on too often")
+    raise ServiceError("source_failed", "the source has too many redirects")
 
 
 async def _fetch_step(
-    pool: httpcore.AsyncConnectionPool, url: str, path: Path, max_bytes: int
+    pool: httpcore2.AsyncConnectionPool, url: str, path: Path, max_bytes: int
 ) -> str | None:
-    """Fetch one URL; where it leads on, give the next."""
+    """Fetch one URL; returns the location of a redirect, else None."""
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
     headers = [("Accept-Encoding", "identity"), ("User-Agent", "mixtconv")]
     async with pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as answer:
@@ -211,13 +211,13 @@ async def _fetch_step(
         size = int(stated) if stated.isdecimal() else 0
         file = await anyio.open_file(path, "r+b")
         async with file:
-            async for piece in answer.aiter_stream():
-                size = max(size, await file.tell() + len(piece))
+            async for part in answer.aiter_stream():
+                size = max(size, await file.tell() + len(part))
                 if size > max_bytes:
                     raise ServiceError(
                         "too_large", f"the source is larger than {max_bytes / 1e6:g} MB"
                     )
-                await file.write(piece)
+                await file.write(part)
     return None
 
 

@@ -1,238 +1,279 @@
-// What the page does: it sends a video or frames to the service and shows what comes back.
-window.mixtconv = (() => {
-  "use strict";
-  const by = (id) => document.getElementById(id);
-  const escaped = (text) =>
-    String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-  const percent = (score) => `${Math.round(100 * score)} %`;
-  const clock = (seconds) =>
-    `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+// The page: sends a video, or frames of the camera, to the service and shows its answers.
+"use strict";
 
-  // --- A video -------------------------------------------------------------------------------
-  const NOTHING = [{}, "", ""]; // Gradio's labels cannot be null
-  let video = null;
+const byId = (id) => document.getElementById(id);
+const percent = (score) => `${Math.round(100 * score)} %`;
+const clock = (seconds) =>
+  `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
-  function say(text, isFault = false) {
-    const status = by("video-status");
-    status.textContent = text;
-    status.classList.toggle("fault", isFault);
+// An element with properties and children; text is never read as HTML, and styles are set here
+// because the policy of the page forbids them in attributes.
+function element(name, { style = {}, ...properties } = {}, ...children) {
+  const node = Object.assign(document.createElement(name), properties);
+  Object.assign(node.style, style);
+  node.append(...children);
+  return node;
+}
+
+function showStatus(id, text, isError = false) {
+  byId(id).textContent = text;
+  byId(id).classList.toggle("error", isError);
+}
+
+// Labels with bars, the best first.
+function scoreItems(predictions) {
+  return predictions.map(({ label, score }) =>
+    element("li", {}, element("span", {}, label), element("b", {}, percent(score)),
+      element("div", { className: "track", ariaHidden: "true" },
+        element("i", { style: { width: `${100 * score}%` } }))));
+}
+
+// --- Tabs ------------------------------------------------------------------------------------
+const tabs = [...document.querySelectorAll("[role=tab]")];
+
+function selectTab(chosen) {
+  for (const tab of tabs) {
+    tab.ariaSelected = String(tab === chosen);
+    tab.tabIndex = tab === chosen ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
   }
+}
 
-  function choose(file) {
-    if (!file) return;
-    video = file;
-    const preview = by("preview");
-    URL.revokeObjectURL(preview.src);
-    preview.src = URL.createObjectURL(file);
-    preview.hidden = false;
-    // What the browser cannot show may still be recognized.
-    preview.onerror = () => { preview.hidden = true; };
-    say(`${file.name}, ${(file.size / 1e6).toFixed(1)} MB`);
+tabs.forEach((tab, index) => {
+  tab.addEventListener("click", () => selectTab(tab));
+  tab.addEventListener("keydown", (event) => {
+    const targets = {
+      ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: tabs.length - 1,
+    };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    const target = tabs[(targets[event.key] + tabs.length) % tabs.length];
+    selectTab(target);
+    target.focus();
+  });
+});
+
+// --- A video ---------------------------------------------------------------------------------
+let video = null;
+
+function chooseFile(file) {
+  if (!file) return;
+  video = file;
+  const preview = byId("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(file);
+  preview.hidden = false;
+  // A video that the browser cannot play may still be recognized.
+  preview.onerror = () => { preview.hidden = true; };
+  showStatus("video-status", `${file.name}, ${(file.size / 1e6).toFixed(1)} MB`);
+}
+
+async function post(address, parameters) {
+  const body = new FormData();
+  body.append("file", video, "video");
+  let answer;
+  try {
+    answer = await fetch(`${address}?${new URLSearchParams(parameters)}`, { method: "POST", body });
+  } catch {
+    throw new Error("the service cannot be reached, or closed the connection");
   }
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(content.error.message);
+  return content;
+}
 
-  async function ask(address, parameters) {
-    const body = new FormData();
-    body.append("file", video, "video");
-    const query = new URLSearchParams(parameters);
-    let answer;
-    try {
-      answer = await fetch(`${address}?${query}`, { method: "POST", body });
-    } catch {
-      throw new Error("the service cannot be reached, or ended the connection");
-    }
-    const content = await answer.json();
-    if (!answer.ok) throw new Error(content.error.message);
-    return content;
+function timelineElements({ segments }) {
+  if (!segments.length) return [];
+  const end = segments[segments.length - 1].end;
+  const order = [...new Set(segments.map((segment) => segment.label))];
+  const background = (label) => `var(--label-${order.indexOf(label) % 8})`;
+  const bar = element("div", { className: "bar", role: "img", ariaLabel: "Labels along the video" },
+    ...segments.map(({ start, end: stop, label, score }) => element("span", {
+      title: `${clock(start)} to ${clock(stop)}: ${label}, ${percent(score)}`,
+      style: {
+        left: `${(100 * start) / end}%`, width: `${(100 * (stop - start)) / end}%`,
+        background: background(label),
+      },
+    })));
+  const rows = segments.map(({ start, end: stop, label, score }) => element("tr", {},
+    element("td", {}, clock(start)), element("td", {}, clock(stop)),
+    element("td", {}, element("i", { style: { background: background(label) } }), label),
+    element("td", {}, percent(score))));
+  const head = ["from", "to", "label", "score"].map((name) => element("th", { scope: "col" }, name));
+  return [
+    element("h2", {}, "Timeline"), bar,
+    element("p", { className: "ends" },
+      element("span", {}, clock(0)), element("span", {}, clock(end))),
+    element("table", {},
+      element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+  ];
+}
+
+function frameElements({ frames, num_frames: numFrames }) {
+  const pictures = frames.map(({ number, jpeg }) => element("figure", {},
+    element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `frame ${number}` }),
+    element("figcaption", {}, String(number))));
+  return [
+    element("h2", {}, `Input of the model: ${frames.length} of ${numFrames} frames`),
+    element("div", { className: "sheet" }, ...pictures),
+  ];
+}
+
+async function recognize() {
+  if (!video) {
+    showStatus("video-status", "choose a video first", true);
+    return;
   }
-
-  function timelineOf(answer) {
-    const segments = answer.segments;
-    if (!segments.length) return "";
-    const end = segments[segments.length - 1].end;
-    const order = [...new Set(segments.map((segment) => segment.label))];
-    const colour = (label) => `var(--label-${order.indexOf(label) % 8})`;
-    const bars = segments.map((segment) => {
-      const times = `${clock(segment.start)} to ${clock(segment.end)}`;
-      return `<span style="left:${(100 * segment.start) / end}%;` +
-        `width:${(100 * (segment.end - segment.start)) / end}%;` +
-        `background:${colour(segment.label)}" ` +
-        `title="${times}: ${escaped(segment.label)}, ${percent(segment.score)}"></span>`;
-    });
-    const rows = segments.map((segment) =>
-      `<tr><td>${clock(segment.start)}</td><td>${clock(segment.end)}</td>` +
-      `<td><i style="background:${colour(segment.label)}"></i>${escaped(segment.label)}</td>` +
-      `<td>${percent(segment.score)}</td></tr>`);
-    return "<h3>Timeline</h3>" +
-      `<div class="bar" role="img" aria-label="Labels along the video">${bars.join("")}</div>` +
-      `<p class="ends"><span>0:00.0</span><span>${clock(end)}</span></p>` +
-      "<table><thead><tr><th>from</th><th>to</th><th>label</th><th>score</th></tr></thead>" +
-      `<tbody>${rows.join("")}</tbody></table>`;
+  const name = video.name;
+  byId("recognize").disabled = true;
+  byId("result").hidden = true;
+  byId("timeline").replaceChildren();
+  try {
+    showStatus("video-status", "recognizing ...");
+    const answer = await post("v1/predict", { top_k: 5, frames: true });
+    byId("labels").replaceChildren(...scoreItems(answer.predictions));
+    byId("frames").replaceChildren(...frameElements(answer));
+    byId("result").hidden = false;
+    showStatus("video-status", "recognizing along the video ...");
+    await showTimeline(name);
+  } catch (error) {
+    showStatus("video-status", error.message, true);
+  } finally {
+    byId("recognize").disabled = false;
   }
+}
 
-  function framesOf(answer) {
-    const pictures = answer.frames.map((frame) =>
-      `<figure><img src="data:image/jpeg;base64,${frame.jpeg}" alt="frame ${frame.number}">` +
-      `<figcaption>${frame.number}</figcaption></figure>`);
-    return `<h3>Frames that the model saw, of ${answer.num_frames}</h3>` +
-      `<div class="sheet">${pictures.join("")}</div>`;
+// The labels of the whole video stay even if the timeline fails.
+async function showTimeline(name) {
+  const parameters = { window: byId("window").value, merge: true, top_k: 1 };
+  if (byId("stride").value) parameters.stride = byId("stride").value;
+  try {
+    byId("timeline").replaceChildren(...timelineElements(await post("v1/timeline", parameters)));
+    showStatus("video-status", `${name}: done`);
+  } catch (error) {
+    showStatus("video-status", `no timeline: ${error.message}`, true);
   }
+}
 
-  // The labels of the video stand even where there is no timeline.
-  async function timeline(length, stride) {
-    const parameters = { window: length, merge: true, top_k: 1 };
-    if (stride) parameters.stride = stride;
-    try {
-      const along = timelineOf(await ask("v1/timeline", parameters));
-      say(`${video.name}: done`);
-      return along;
-    } catch (error) {
-      say(`no timeline: ${error.message}`, true);
-      return "";
-    }
+byId("video-file").addEventListener("change", (event) => chooseFile(event.target.files[0]));
+byId("video-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  recognize();
+});
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault(); // a file dropped beside the field would replace the page
+    const isOver = event.target.closest?.("#drop") != null;
+    byId("drop").classList.toggle("over", isOver && kind === "dragover");
+    if (isOver && kind === "drop") chooseFile(event.dataTransfer.files[0]);
+  });
+}
+
+// --- The camera ------------------------------------------------------------------------------
+let live = null;
+
+function stopLive(text = "stopped", isError = false) {
+  if (!live) return;
+  const { socket, media, timer } = live;
+  live = null;
+  clearTimeout(timer);
+  media.getTracks().forEach((track) => track.stop());
+  socket.close();
+  byId("camera").srcObject = null;
+  byId("camera").classList.remove("on");
+  byId("live-frame").textContent = "";
+  byId("live-start").textContent = "Start the camera";
+  showStatus("live-status", text, isError);
+}
+
+// One frame as the service takes it: width and height (16 bits each), then RGB.
+function frameMessage(camera, side) {
+  const scale = side / Math.min(camera.videoWidth, camera.videoHeight);
+  const width = Math.round(camera.videoWidth * scale);
+  const height = Math.round(camera.videoHeight * scale);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(camera, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height); // RGBA
+  const message = new Uint8Array(4 + 3 * width * height);
+  const sizes = new DataView(message.buffer);
+  sizes.setUint16(0, width, true);
+  sizes.setUint16(2, height, true);
+  for (let from = 0, to = 4; from < data.length; from += 4) {
+    message[to++] = data[from];
+    message[to++] = data[from + 1];
+    message[to++] = data[from + 2];
   }
+  return message;
+}
 
-  async function recognize(length, stride) {
-    if (!video) {
-      say("choose a video first", true);
-      return NOTHING;
-    }
-    const button = by("recognize");
-    button.disabled = true;
-    try {
-      say("recognizing ...");
-      const labels = await ask("v1/predict", { top_k: 5, frames: true });
-      const confidences = labels.predictions.map(
-        (each) => ({ label: each.label, confidence: each.score }));
-      say("recognizing along the video ...");
-      const along = await timeline(length, stride);
-      return [{ label: confidences[0].label, confidences }, along, framesOf(labels)];
-    } catch (error) {
-      say(error.message, true);
-      return NOTHING;
-    } finally {
-      button.disabled = false;
-    }
-  }
+// The newest frame is sent once the last one is answered, and no faster than the rate.
+function sendFrame() {
+  if (!live) return;
+  live.sent = performance.now();
+  live.socket.send(frameMessage(byId("camera"), Number(byId("live").dataset.side)));
+}
 
-  // --- The camera ----------------------------------------------------------------------------
-  let live = null;
-
-  function sayLive(text, isFault = false) {
-    by("live-status").textContent = text;
-    by("live-status").classList.toggle("fault", isFault);
-  }
-
-  function stopLive(text = "stopped", isFault = false) {
-    if (!live) return;
-    const { socket, media, timer } = live;
-    live = null;
-    clearTimeout(timer);
+async function openCamera() {
+  const media = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
+  try {
+    byId("camera").srcObject = media;
+    byId("camera").classList.add("on");
+    await byId("camera").play();
+  } catch (error) {
     media.getTracks().forEach((track) => track.stop());
-    socket.close();
-    by("camera").srcObject = null;
-    by("live-frame").textContent = "";
-    by("live-start").textContent = "Start the camera";
-    sayLive(text, isFault);
+    throw error;
   }
+  return media;
+}
 
-  // One frame as the service takes it: width, height, RGB.
-  function pixels(camera, side) {
-    const scale = side / Math.min(camera.videoWidth, camera.videoHeight);
-    const width = Math.round(camera.videoWidth * scale);
-    const height = Math.round(camera.videoHeight * scale);
-    const canvas = Object.assign(document.createElement("canvas"), { width, height });
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(camera, 0, 0, width, height);
-    const { data } = context.getImageData(0, 0, width, height);
-    const message = new Uint8Array(4 + 3 * width * height);
-    new DataView(message.buffer).setUint16(0, width, true);
-    new DataView(message.buffer).setUint16(2, height, true);
-    for (let from = 0, to = 4; from < data.length; from += 4) {
-      message[to++] = data[from];
-      message[to++] = data[from + 1];
-      message[to++] = data[from + 2];
-    }
-    return message;
+async function startLive() {
+  if (!navigator.mediaDevices) {
+    showStatus("live-status", "browsers allow cameras on this machine or over https only", true);
+    return;
   }
-
-  // The newest frame is sent when the answer to the last is there, and not before its time.
-  function sendFrame() {
-    if (!live) return;
-    live.sent = performance.now();
-    live.socket.send(pixels(by("camera"), Number(by("live").dataset.side)));
-  }
-
-  function showLabels(answer) {
-    by("live-labels").innerHTML = answer.predictions.map((each) =>
-      `<li><span>${escaped(each.label)}</span><b>${percent(each.score)}</b>` +
-      `<meter value="${each.score}" aria-hidden="true"></meter></li>`).join("");
-    by("live-frame").textContent = `frame ${answer.frame}`; // not a status, which is read aloud
-  }
-
-  async function startLive() {
-    if (!navigator.mediaDevices) {
-      sayLive("browsers give cameras to pages of this machine or of https only", true);
-      return;
-    }
-    sayLive("asking for the camera ...");
-    const button = by("live-start");
-    button.disabled = true; // a second click meanwhile would start a second stream
-    let media;
-    try {
-      media = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
-      by("camera").srcObject = media;
-      await by("camera").play();
-    } catch (error) {
-      if (media) media.getTracks().forEach((track) => track.stop());
-      sayLive(`there is no camera: ${error.message}`, true);
-      return;
-    } finally {
-      button.disabled = false;
-    }
-    const address = new URL("v1/live?top_k=5", document.baseURI);
-    address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
-    live = { socket, media, timer: 0, sent: 0 };
+  const button = byId("live-start");
+  button.disabled = true; // a second click would start a second stream
+  showStatus("live-status", "waiting for the camera ...");
+  try {
+    connectLive(await openCamera());
     button.textContent = "Stop the camera";
-    const isNow = () => live !== null && live.socket === socket; // one stopped before may linger
-    socket.onopen = () => {
-      if (!isNow()) return;
-      sayLive("the model looks");
-      sendFrame();
-    };
-    socket.onmessage = (message) => {
-      if (!isNow()) return;
-      const answer = JSON.parse(message.data);
-      if (answer.error) {
-        stopLive(answer.error.message, true);
-        return;
-      }
-      showLabels(answer);
-      const rate = Math.min(60, Math.max(1, Number(by("live-rate").value) || 8));
-      live.timer = setTimeout(sendFrame, live.sent + 1000 / rate - performance.now());
-    };
-    socket.onclose = () => {
-      if (isNow()) stopLive("the service ended the stream", true);
-    };
+  } catch (error) {
+    byId("camera").classList.remove("on");
+    showStatus("live-status", `no camera: ${error.message}`, true);
+  } finally {
+    button.disabled = false;
   }
+}
 
-  // The parts of the page come and go: what they do is told to the document.
-  document.addEventListener("change", (event) => {
-    if (event.target.id === "video-file") choose(event.target.files[0]);
-  });
-  document.addEventListener("click", (event) => {
-    if (event.target.id === "live-start") live ? stopLive() : startLive();
-  });
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    document.addEventListener(kind, (event) => {
-      const place = event.target.closest && event.target.closest("#drop");
-      event.preventDefault();
-      if (!place) return;
-      place.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") choose(event.dataTransfer.files[0]);
-    });
-  }
-  window.addEventListener("pagehide", () => stopLive());
+function connectLive(media) {
+  const address = new URL("v1/live?top_k=5", document.baseURI);
+  address.protocol = address.protocol.replace("http", "ws");
+  const socket = new WebSocket(address);
+  live = { socket, media, timer: 0, sent: 0 };
+  const isCurrent = () => live !== null && live.socket === socket; // events of a stopped one may come late
+  socket.onopen = () => {
+    if (!isCurrent()) return;
+    showStatus("live-status", "live");
+    sendFrame();
+  };
+  socket.onmessage = (message) => {
+    if (!isCurrent()) return;
+    const answer = JSON.parse(message.data);
+    if (answer.error) {
+      stopLive(answer.error.message, true);
+      return;
+    }
+    byId("live-labels").replaceChildren(...scoreItems(answer.predictions));
+    byId("live-frame").textContent = `frame ${answer.frame}`; // no status: those are read aloud
+    const rate = Math.min(60, Math.max(1, Number(byId("live-rate").value) || 8));
+    live.timer = setTimeout(sendFrame, live.sent + 1000 / rate - performance.now());
+  };
+  socket.onclose = () => {
+    if (isCurrent()) stopLive("the service closed the stream", true);
+  };
+}
 
-  return { recognize };
-})();
+// A model that is not causal has no camera.
+byId("live-start")?.addEventListener("click", () => (live ? stopLive() : startLive()));
+window.addEventListener("pagehide", () => stopLive());
