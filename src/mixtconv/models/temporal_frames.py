@@ -52,16 +52,15 @@ class TemporalFrames(nn.Module):
 
     def __init__(self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None) -> None:
         super().__init__()
-        self.register_buffer("weights", taps.taps.float())
-        self.channels, self.num_taps, self.offsets = taps.channels, taps.num_taps, taps.offsets
+        self.register_buffer("weights", taps.weights.float())
+        self.channels, self.num_taps, self.offsets = self.groups = taps.groups
         self.num_frames = num_frames
         self.scratch = scratch
 
     @property
     def taps(self) -> DepthwiseTaps:
         """The operation."""
-        weights = self.get_buffer("weights")
-        return DepthwiseTaps(weights, self.channels, self.num_taps, self.offsets)
+        return DepthwiseTaps(self.get_buffer("weights"), self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         clip = unfold_time(x, self.num_frames)  # (B, T, C, H, W)

@@ -6,8 +6,8 @@
      LANES     float32 numbers in a vector register
    Elements are float32 or bfloat16 (`half`); products and sums are float32.
 
-   A vector of numbers is followed through all frames of a clip: each frame of it is loaded once, and
-   stays in a register for all taps that meet it.
+   A vector of numbers is filtered through all frames of a clip before the next one: each frame of it
+   is loaded once, and stays in a register for all taps that meet it.
 */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -90,8 +90,8 @@ INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int
     }
 }
 
-/* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0 where
-   the taps lie elsewhere or the clip is too short: nothing is done then. */
+/* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0, with
+   nothing done, for other offsets or a clip that is too short. */
 INLINE int NAME(filter_eights)(const Run *run, const NAME(floats) * weights, int64_t at, int before,
                                int count, int half) {
     int64_t after = count - 1 - before, last = run->num_frames - EIGHT;
@@ -194,7 +194,7 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
     }
 }
 
-/* Channels-last: a row is the channels of a group, the weights lie along it. */
+/* Channels-last: a row is the channels of a group, each number with its own weights. */
 INLINE void NAME(position)(const Run *run, int count, int half) {
     NAME(words) mask;
     const char *data = run->target.data ? run->target.data : run->x.data;

@@ -1,5 +1,5 @@
-/* What a temporal filter is to compute, the tiles that it is cut into, and the plainest way to
-   compute one, number by number. */
+/* The job of a temporal filter, the tiles that it is cut into, and the fallback that computes a tile
+   number by number. */
 
 /* Clips (B, T, frame); strides in numbers, the frames themselves are dense. */
 typedef struct {
@@ -9,7 +9,7 @@ typedef struct {
 
 typedef struct {
     Clips source, target; /* target = filtered source, unless target.data is null */
-    Clips x, grad;        /* what the gradient of the taps is made of, unless sums is null */
+    Clips x, grad;        /* inputs of the gradient of the taps, unless sums is null */
     int64_t direction;    /* 1: frames at t + offset are met, -1: at t - offset */
     const float *taps;    /* a group's are (channels, taps); (taps, channels) in channels-last */
     int64_t num_clips, num_frames, num_channels, num_positions;
@@ -20,8 +20,8 @@ typedef struct {
     /* The library's own: */
     double *sums;         /* gradient of the taps; one row of them a strip in channels-last */
     int64_t num_weights;  /* in all groups */
-    int64_t num_strips;   /* pieces of work, shared out among the threads */
-    int64_t length, rows; /* most that a tile holds of them; see Run */
+    int64_t num_strips;   /* pieces of work, distributed over the threads */
+    int64_t length, rows; /* upper limits of a tile; see Run */
 } Job;
 
 /* All frames of a clip, from a place in them on. */
@@ -36,9 +36,9 @@ typedef struct {
     Frames source, target, x, grad;
     int64_t num_frames, length, rows, row_stride;
     const int64_t *offsets;
-    int64_t num_taps, first, step; /* tap j lies at first + j * step; step 0 if no rule is in them */
-    int64_t source_first;          /* `first` of what is filtered, whose taps may be turned round */
-    int reversed;                  /* whether the weights then come last first */
+    int64_t num_taps, first, step; /* tap j is at first + j * step; step 0 if not evenly spaced */
+    int64_t source_first;          /* `first` of what is filtered, whose offsets may be negated */
+    int reversed;                  /* whether the weights are then in reverse order */
     const float *weights;          /* of the first row */
     double *sums;
 } Run;
@@ -59,7 +59,7 @@ INLINE Frames frames_at(const Clips *clips, int64_t clip, int64_t at, int half) 
     return frames;
 }
 
-/* Evenly spaced taps, rising or falling, are walked through in rising order. */
+/* Evenly spaced taps, ascending or descending, are visited in ascending order. */
 INLINE void find_rule(const Job *job, Run *run) {
     int64_t last = run->num_taps - 1;
     int64_t step = last ? run->offsets[1] - run->offsets[0] : 1;
@@ -70,7 +70,7 @@ INLINE void find_rule(const Job *job, Run *run) {
     run->first = run->offsets[0];
     run->source_first = job->direction > 0 ? run->offsets[0] : -run->offsets[last];
     run->reversed = job->direction < 0;
-    if (step < 0 && !job->sums) { /* a filter alone may have its taps turned round */
+    if (step < 0 && !job->sums) { /* a filter alone may visit its taps in reverse order */
         run->step = -step;
         run->source_first = job->direction > 0 ? run->offsets[last] : -run->offsets[0];
         run->reversed = !run->reversed;
@@ -110,7 +110,7 @@ INLINE void step_forward(Run *run, int64_t bytes) {
             all[i]->data += bytes;
 }
 
-/* NCHW: the channels from `channel` on that lie in its group and before `last`, from position `at`
+/* NCHW: the channels from `channel` on that are in its group and before `last`, from position `at`
    on. */
 INLINE Run run_of_channels(const Job *job, int64_t clip, int64_t channel, int64_t last, int64_t at,
                            int half) {
