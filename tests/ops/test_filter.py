@@ -254,7 +254,7 @@ def test_views_of_any_strides(view, channels_last: bool) -> None:
     _check(leaf, _clips(x.shape, channels_last=False, dtype=torch.float32, seed=1), groups)
 
 
-def test_memory_that_is_given_is_written_to() -> None:
+def test_the_result_is_written_to_preallocated_memory() -> None:
     groups = GROUPS["mixed"]
     for dtype in (torch.float32, torch.bfloat16, torch.float64, torch.float16):
         for channels_last in (False, True):
@@ -279,9 +279,9 @@ def test_only_the_gradient_asked_for_is_computed_and_x_is_kept_only_for_the_taps
         y = temporal_filter(x.clone().requires_grad_(), taps, groups)
     assert x.shape not in kept
     y.sum().backward()
-    own = taps.clone().requires_grad_()
-    temporal_filter(x, own, groups).sum().backward()
-    assert own.grad is not None
+    leaf = taps.clone().requires_grad_()
+    temporal_filter(x, leaf, groups).sum().backward()
+    assert leaf.grad is not None
 
 
 @pytest.mark.parametrize("name", ["mixed", "dilated", "shift"])

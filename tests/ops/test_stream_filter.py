@@ -76,7 +76,7 @@ def test_every_frame_is_that_of_a_filter_over_the_whole_clip(name, layout, kerne
         np.testing.assert_allclose(y.numpy(), expected[:, t], atol=1e-5)
 
 
-def test_streams_begin_and_go_on_by_themselves(kernel, randn):
+def test_streams_start_and_continue_independently(kernel, randn):
     groups = GROUPS["mixed"]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(2, 12, 19, 4, 4)
@@ -93,7 +93,7 @@ def test_streams_begin_and_go_on_by_themselves(kernel, randn):
         np.testing.assert_allclose(y[0].numpy(), expected[1, t], atol=1e-5)
 
 
-def test_double_precision_and_given_memory(randn):
+def test_double_precision_and_preallocated_memory(randn):
     taps = _taps(GROUPS["mixed"], randn)
     stream_filter = StreamFilter(DepthwiseTaps(taps.weights.double(), taps.groups))
     x = randn(1, 19, 4, 4, dtype=torch.float64)
@@ -179,17 +179,17 @@ def test_a_call_is_repeated_for_frames_and_streams_that_are_alike_and_no_others(
     assert past.step.again(frames[1], Streams((0,), (1,))) is None  # there is no room
     past.step.repeat_into(first, frames[0])
     for t in (1, 2, 3):
-        own = Streams((0,), (t,))
+        streams = Streams((0,), (t,))
         for other in (
             frames[t].double(),
             frames[t].to(memory_format=torch.channels_last),
             frames[t][..., :2].contiguous(),
             frames[t].expand(2, -1, -1, -1),
         ):
-            assert past.step.again(other, own) is None
-        for streams in (Streams((2,), (t,)), Streams((0, 1), (t, 0))):
-            assert past.step.again(frames[t], streams) is None
-        assert past.step.again(frames[t], own) is first
+            assert past.step.again(other, streams) is None
+        for others in (Streams((2,), (t,)), Streams((0, 1), (t, 0))):
+            assert past.step.again(frames[t], others) is None
+        assert past.step.again(frames[t], streams) is first
         np.testing.assert_allclose(first.numpy(), expected[:, t], atol=1e-5)
 
 
@@ -205,7 +205,7 @@ def test_two_filters_may_take_turns_with_one_past(kernel, randn):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_goes_on(randn):
+def test_a_forked_process_continues_a_stream(randn):
     groups = [(64, [2, 1, 0])]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(1, 3, 64, 40, 41)
@@ -222,7 +222,7 @@ def test_a_forked_process_goes_on(randn):
     child.join()
 
 
-def test_a_copied_past_goes_its_own_way(kernel, randn):
+def test_a_copied_past_is_independent(kernel, randn):
     stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
     clip = randn(1, 6, 19, 5, 3)
     expected = _reference(clip, stream_filter.taps.weights, GROUPS["mixed"])

@@ -1,4 +1,4 @@
-"""Where taps lie and what they start from, against DESIGN.md's values written out."""
+"""Offsets of taps, their groups and initial values, against the values of DESIGN.md written out."""
 
 import pytest
 import torch

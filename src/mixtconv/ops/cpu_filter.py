@@ -81,7 +81,7 @@ class _Clips(ctypes.Structure):
 
 
 class _Job(ctypes.Structure):
-    """`Job` of temporal_filter.c; the fields after `machine` are the library's own."""
+    """`Job` of temporal_filter.c; the library sets the fields after `machine`."""
 
     _fields_ = (
         ("source", _Clips),

@@ -44,7 +44,8 @@ class StepStreams(ctypes.Structure):
 
 def step_streams(places: Sequence[int], counts: Sequence[int]) -> Any:
     """Streams as the library takes them: places in the pool, and numbers of earlier frames."""
-    arrays = integers(places), integers(counts)
+    kind = ctypes.c_int64 * len(places)  # looked up once: every frame of a stream comes here
+    arrays = kind(*places), kind(*counts)
     streams = StepStreams(len(places), *map(ctypes.addressof, arrays))
     streams.arrays = arrays  # keeps the memory at these addresses alive
     return ctypes.byref(streams)

@@ -140,7 +140,7 @@ INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) ma
 /* How a row is cut into vectors: whole ones that begin where a vector should in memory, and before
    and behind them, as vectors -2 and -1, what is left over, each overlapping its neighbour. These
    two go first: done last, their loads would wait for the stores just before, where the frames of
-   source and target lie a multiple of 4096 bytes apart. */
+   source and target are a multiple of 4096 bytes apart. */
 typedef struct {
     int64_t length, before, behind, whole;
 } NAME(Cut);
@@ -152,7 +152,7 @@ INLINE NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
     return (NAME(Cut)){length, before, length - before - whole * LANES, whole};
 }
 
-/* Where a vector starts, and which of its numbers are its own. */
+/* Where a vector starts; `mask` has ones for the numbers that no other vector counts. */
 INLINE int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words) * mask) {
     *mask = ~(NAME(words)){0};
     if (number >= 0)
@@ -176,10 +176,10 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
         const char *data = run->target.data ? run->target.data : run->x.data;
         NAME(Cut) cut = NAME(cut)(data + start * (half ? 2 : 4), run->length, half);
         if (run->target.data) {
-            const float *own = run->weights + row * count;
+            const float *row_weights = run->weights + row * count;
             NAME(floats) weights[MOST_UNROLLED];
             for (int j = 0; j < count; j++)
-                weights[j] = (NAME(floats)){0} + own[run->reversed ? count - 1 - j : j];
+                weights[j] = (NAME(floats)){0} + row_weights[run->reversed ? count - 1 - j : j];
             FOR_EACH_VECTOR(cut)
                 NAME(filter_frames)(run, weights, start + i, count, half);
         }

@@ -73,17 +73,17 @@ INLINE TARGET void NAME(weights_at)(const StepRows *rows, const float *from, int
 /* A vector, or the first `some` of one, from `at` on in the frame and `past` in those of the ring. */
 INLINE TARGET void NAME(step_vector)(const StepRows *rows, int64_t at, int64_t past, int64_t some,
                                      const NAME(floats) * weights, int count) {
-    NAME(floats) own = NAME(load_row)(rows->source + at, some), sum = {0};
+    NAME(floats) newest = NAME(load_row)(rows->source + at, some), sum = {0};
     for (int j = 0; j < count; j++) {
         /* not worth caching: the next use is a frame later, after the rest of the network */
         __builtin_prefetch(rows->past[j] + past + PREFETCH_BYTES / sizeof(float), 0, 0);
         sum += weights[j] * NAME(load_row)(rows->past[j] + past, some);
     }
     if (rows->meets_new)
-        sum += weights[count] * own;
+        sum += weights[count] * newest;
     NAME(stream_row)(rows->target + at, sum, some);
     if (count)
-        NAME(store_row)(rows->oldest + past, own, some);
+        NAME(store_row)(rows->oldest + past, newest, some);
 }
 
 INLINE TARGET void NAME(step)(const StepRows *first, int count, int along, int meets_new) {

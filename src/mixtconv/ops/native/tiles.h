@@ -17,7 +17,7 @@ typedef struct {
     const int64_t *channels, *num_taps, *offsets; /* by group; the offsets of all, one by one */
     int64_t channels_last, half; /* layout and precision: bfloat16 instead of float32 */
     int64_t machine;             /* number of the instruction set; see mixtconv_instruction_set */
-    /* The library's own: */
+    /* Set by the library: */
     double *sums;         /* gradient of the taps; one row of them a strip in channels-last */
     int64_t num_weights;  /* in all groups */
     int64_t num_strips;   /* pieces of work, distributed over the threads */
@@ -119,14 +119,14 @@ INLINE Run run_of_channels(const Job *job, int64_t clip, int64_t channel, int64_
         end += job->channels[++group];
     Run run = run_of_group(job, clip, 0, group, 0, half);
     int64_t first = end - job->channels[group]; /* also where the run is at, as in channels-last */
-    int64_t own = (channel - first) * run.num_taps;
+    int64_t weight = (channel - first) * run.num_taps;
     at += channel * job->num_positions;
     step_forward(&run, (at - first) * (half ? 2 : 4));
     run.length = least(job->length, (channel + 1) * job->num_positions - at);
     run.rows = least(end, last) - channel;
     run.row_stride = job->num_positions;
-    run.weights += own;
-    run.sums = run.sums ? run.sums + own : NULL;
+    run.weights += weight;
+    run.sums = run.sums ? run.sums + weight : NULL;
     return run;
 }
 
@@ -166,7 +166,7 @@ static void run_any(const Job *job, const Run *run, int half) {
             for (int64_t t = 0; t < run->num_frames; t++) {
                 int64_t width = least(PIECE, run->length - start);
                 int64_t at = size * (row * run->row_stride + start);
-                int64_t own = job->channels_last ? start : row * run->num_taps;
+                int64_t weight = job->channels_last ? start : row * run->num_taps;
                 int64_t next = job->channels_last ? 1 : 0; /* from a number's weight to the next */
                 float sums[PIECE] = {0};
                 for (int64_t j = 0; j < run->num_taps && run->target.data; j++) {
@@ -175,7 +175,7 @@ static void run_any(const Job *job, const Run *run, int half) {
                         continue;
                     const char *source = run->source.data + frame * run->source.bytes + at;
                     for (int64_t i = 0; i < width; i++)
-                        sums[i] += run->weights[own + j * tap_stride + i * next] *
+                        sums[i] += run->weights[weight + j * tap_stride + i * next] *
                                    load_one(source, i, half);
                 }
                 for (int64_t i = 0; i < width && run->target.data; i++)
@@ -187,7 +187,7 @@ static void run_any(const Job *job, const Run *run, int half) {
                     const char *x = run->x.data + frame * run->x.bytes + at;
                     const char *grad = run->grad.data + t * run->grad.bytes + at;
                     for (int64_t i = 0; i < width; i++)
-                        run->sums[own + j * tap_stride + i * next] +=
+                        run->sums[weight + j * tap_stride + i * next] +=
                             (double)load_one(grad, i, half) * load_one(x, i, half);
                 }
             }
