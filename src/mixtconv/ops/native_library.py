@@ -113,7 +113,7 @@ def threads() -> Threads:
         function = getattr(torch_library, name, None)
         return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
 
-    threads = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
+    torch_threads = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
     functions = [
         address(name)
         for name in (
@@ -124,9 +124,10 @@ def threads() -> Threads:
         )
     ]
     # torch before 2.10 lacks the first; there the loop opens an OpenMP region of its own.
-    if threads.parallel_for is None and all(functions):
-        threads.region, threads.thread_number, threads.num_threads, threads.most_threads = functions
-    return threads
+    if torch_threads.parallel_for is None and all(functions):
+        region, thread_number, num_threads, most_threads = functions
+        torch_threads = Threads(None, region, thread_number, num_threads, most_threads, _PROCESS)
+    return torch_threads
 
 
 def threads_name() -> str:
