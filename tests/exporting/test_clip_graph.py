@@ -62,15 +62,15 @@ def _changes(network: nn.Module) -> list[nn.Module]:
 def test_in_bottlenecks_a_third_is_moved_of_what_the_temporal_operations_see() -> None:
     model = _model("mstnet_resnet50")
     network = rewrite(model.backbone, "stacked", torch.rand(4, 3, 64, 64))
-    moved, seen = [], []
+    moved, filtered = [], []
     for change in _changes(network):
         change.register_forward_pre_hook(lambda _, inputs: moved.append(inputs[0].numel()))
     for module in network.modules():
         if isinstance(module, StackedFilter):
-            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+            module.register_forward_pre_hook(lambda _, inputs: filtered.append(inputs[0].numel()))
     network(torch.rand(4, 3, 64, 64))
-    assert len(seen) == 16
-    assert sum(moved) < 2 * sum(seen) / 3  # there and back would be twice what they see
+    assert len(filtered) == 16
+    assert sum(moved) < 2 * sum(filtered) / 3  # there and back would be twice what they see
 
 
 def test_a_network_of_convolutions_is_volumes_from_the_first_to_the_last() -> None:
@@ -81,8 +81,8 @@ def test_a_network_of_convolutions_is_volumes_from_the_first_to_the_last() -> No
     assert not any(isinstance(m, nn.Conv2d | nn.BatchNorm2d) for m in network.modules())
 
 
-class _Unfollowable(nn.Module):
-    """A network whose way depends on its input, around one that has temporal operations."""
+class _Untraceable(nn.Module):
+    """Control flow that depends on the input, around a network with temporal operations."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class _Unfollowable(nn.Module):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_of_a_network_that_cannot_be_followed_the_operations_alone_change(
+def test_of_a_network_that_cannot_be_traced_the_operations_alone_change(
     layout: LayoutName,
 ) -> None:
     model = _model("mstnet_test_resnet")
     frames = torch.rand(8, 3, 64, 64)
     with torch.inference_mode():
         expected = model.backbone(frames)
-        network = rewrite(_Unfollowable(model.backbone), layout, frames[:4])
+        network = rewrite(_Untraceable(model.backbone), layout, frames[:4])
         torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)

@@ -7,6 +7,7 @@ from torch import Tensor
 from mixtconv.exporting.clip_layout import LAYOUTS, LayoutName, TimeKernel
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
+from mixtconv.ops.taps import TapGroups
 
 GROUPS = {
     "mixed": ([2, 3, 1], [1, 3, 5], [0, -1, 0, 1, -2, -1, 0, 1, 2]),
@@ -22,13 +23,14 @@ def _by_loops(x: Tensor, taps: DepthwiseTaps) -> Tensor:
     """Frame by frame, channel by channel, tap by tap: (B, T, C, H, W) -> same."""
     y = torch.zeros_like(x)
     channel = tap = offset = 0
-    for channels, count in zip(taps.channels, taps.num_taps, strict=True):
+    groups = taps.groups
+    for channels, count in zip(groups.channels, groups.num_taps, strict=True):
         for c in range(channel, channel + channels):
             for index in range(count):
                 for t in range(x.shape[1]):
-                    met = t + taps.offsets[offset + index]
+                    met = t + groups.offsets[offset + index]
                     if 0 <= met < x.shape[1]:
-                        y[:, t, c] += taps.taps[tap + index] * x[:, met, c]
+                        y[:, t, c] += taps.weights[tap + index] * x[:, met, c]
             tap += count
         channel, offset = channel + channels, offset + count
     return y
@@ -39,11 +41,10 @@ def _by_loops(x: Tensor, taps: DepthwiseTaps) -> Tensor:
 def test_a_depthwise_operation_is_the_convolution_of_its_kernel(
     groups: str, layout: LayoutName
 ) -> None:
-    channels, num_taps, offsets = GROUPS[groups]
+    tap_groups = TapGroups(*map(tuple, GROUPS[groups]))
     random = torch.Generator().manual_seed(0)
-    count = sum(c * k for c, k in zip(channels, num_taps, strict=True))
-    taps = DepthwiseTaps(torch.randn(count, generator=random), channels, num_taps, offsets)
-    clip = torch.randn(2, NUM_FRAMES, sum(channels), 4, 5, generator=random)
+    taps = DepthwiseTaps(torch.randn(tap_groups.num_weights, generator=random), tap_groups)
+    clip = torch.randn(2, NUM_FRAMES, sum(tap_groups.channels), 4, 5, generator=random)
     got = _through(layout, TimeKernel.depthwise(taps), clip)
     torch.testing.assert_close(got, _by_loops(clip, taps))
 

@@ -84,11 +84,11 @@ def test_a_file_of_streams_gives_the_logits_of_the_streaming_model(
     streaming, state = StreamingClassifier(causal_model, optimize=False), StreamState(batch)
     states = engine.description.states
     assert states
-    given = {each.name: np.zeros((batch, *each.shape), np.float32) for each in states}
+    past = {state.name: np.zeros((batch, *state.shape), np.float32) for state in states}
     for frame in torch.rand(11, batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)):
-        results = engine.run({"frame": frame.numpy(), **given})
+        results = engine.run({"frame": frame.numpy(), **past})
         np.testing.assert_allclose(results["logits"], streaming(frame, state), rtol=1e-4, atol=1e-4)
-        given = {each.name: results[each.next_name] for each in states}
+        past = {state.name: results[state.next_name] for state in states}
 
 
 def test_a_file_says_what_it_is(clip_file: Path, model: VideoClassifier) -> None:
@@ -180,13 +180,13 @@ def test_the_command_compares_on_the_videos_given(
 ) -> None:
     save_model(model, tmp_path / "model.safetensors")
     video = media.encode(tmp_path / "clip.mp4", media.moving_frames(9))
-    seen = []
+    compared = []
     compare = export_module.compare
     monkeypatch.setattr(
         export_module,
         "compare",
         lambda model, engine, clips, **rest: (
-            seen.append(clips) or compare(model, engine, clips, **rest)
+            compared.append(clips) or compare(model, engine, clips, **rest)
         ),
     )
     words = ["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]
@@ -199,7 +199,7 @@ def test_the_command_compares_on_the_videos_given(
     from mixtconv.data.protocol import Protocol
     from mixtconv.data.views import TensorViewReader
 
-    assert torch.equal(seen[0], TensorViewReader(model.spec, Protocol(1, 1)).read(video).frames)
+    assert torch.equal(compared[0], TensorViewReader(model.spec, Protocol(1, 1)).read(video).frames)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_missing_package_is_named_with_how_to_install_it(
         export_model(model, tmp_path / "model.onnx", target="onnx")
 
 
-def test_a_model_that_looks_at_its_clips_one_by_one_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_loops_over_its_clips_is_refused(tmp_path: Path) -> None:
     model = create_model("i3d_nl_gcn_resnet50", 3, num_frames=4, image_size=64).eval()
     with pytest.raises(ValueError, match=r"i3d_nl_gcn_resnet50 cannot be exported: torch\.export"):
         export_model(model, tmp_path / "model.pt2", target="torch")
@@ -282,6 +282,7 @@ def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
 
 def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled: Path) -> float:
     from mixtconv.data.clips import read_clip
+    from mixtconv.data.transforms import center_crop
     from mixtconv.video.pictures import UnreadableVideoError
 
     correct = 0
@@ -290,8 +291,6 @@ def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled
             clip = read_clip(path, lambda count: [(2 * t + 1) * count // 8 for t in range(4)])
         except UnreadableVideoError:
             continue
-        from mixtconv.data.transforms import center_crop
-
         [crop] = center_crop(clip.frames, SIZE)
         video = model.normalize(crop[None])
         with torch.inference_mode():

@@ -106,7 +106,7 @@ def test_a_centred_recognizer_is_refused_with_what_to_do(name: str) -> None:
             StreamingClassifier(each)
 
 
-@pytest.mark.skipif(cpu_stream_filter._most_lags() == 0, reason="the loop is not there")
+@pytest.mark.skipif(cpu_stream_filter.most_lags() == 0, reason="the loop is not there")
 def test_from_the_second_frame_on_the_call_is_only_repeated(monkeypatch) -> None:
     model = _trained("mstnet_resnet18", image_size=32)
     streaming, video = StreamingClassifier(model), torch.randn(2, 6, 3, 32, 32)

@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 from mixtconv.ops import cpu_filter, native_library, plain_filter
 from mixtconv.ops import filter as filter_module
 from mixtconv.ops.filter import kernel_in_use, temporal_filter
+from mixtconv.ops.taps import TapGroups
 
 COMPILED = kernel_in_use(torch.device("cpu")) != plain_filter.NAME
 needs_compiled = pytest.mark.skipif(
@@ -71,11 +70,11 @@ def _reference_taps_gradient(x: Tensor, grad: Tensor, groups: list) -> np.ndarra
     return np.array(gradient, dtype=float)
 
 
-def _arguments(groups: list[tuple[int, list[int]]]) -> tuple[list[int], list[int], list[int]]:
-    return (
-        [count for count, _ in groups],
-        [len(offsets) for _, offsets in groups],
-        [offset for _, offsets in groups for offset in offsets],
+def _groups(groups: list[tuple[int, list[int]]]) -> TapGroups:
+    return TapGroups(
+        tuple(count for count, _ in groups),
+        tuple(len(offsets) for _, offsets in groups),
+        tuple(offset for _, offsets in groups for offset in offsets),
     )
 
 
@@ -94,22 +93,22 @@ def _taps(groups: list[tuple[int, list[int]]]) -> Tensor:
 def _check(x: Tensor, grad: Tensor, groups: list[tuple[int, list[int]]]) -> None:
     taps = _taps(groups)
     x, taps = x.requires_grad_(), taps.requires_grad_()
-    y = temporal_filter(x, taps, *_arguments(groups))
+    y = temporal_filter(x, taps, _groups(groups))
     assert y.dtype == x.dtype and y.shape == x.shape
     y.backward(grad)
     assert x.grad is not None and taps.grad is not None
-    turned = [(count, [-offset for offset in offsets]) for count, offsets in groups]
+    negated = [(count, [-offset for offset in offsets]) for count, offsets in groups]
     # Sums of n products, each rounded to relative precision eps, are off by about n eps of them.
     eps = torch.finfo(x.dtype).eps
     got = (y, x.grad, taps.grad)
     expected = (
         _reference(x, taps, groups),
-        _reference(grad, taps, turned),
+        _reference(grad, taps, negated),
         _reference_taps_gradient(x, grad, groups),
     )
     bounds = (
         _reference(x.abs(), taps.abs(), groups),
-        _reference(grad.abs(), taps.abs(), turned),
+        _reference(grad.abs(), taps.abs(), negated),
         _reference_taps_gradient(x.abs(), grad.abs(), groups),
     )
     for result, value, bound, precision in zip(
@@ -149,8 +148,8 @@ def test_bfloat16_is_the_float32_result_rounded_as_torch_rounds(
     x = _clips((2, 8, 17, 9, 9), channels_last=channels_last, dtype=torch.bfloat16, seed=0)
     x[0, 0, :, 0, 0] = torch.tensor(float("inf"))
     x[1, 4, :, 2, 3] = torch.tensor(float("nan"))
-    narrow = temporal_filter(x, _taps(groups), *_arguments(groups))
-    wide = temporal_filter(x.float(), _taps(groups), *_arguments(groups))
+    narrow = temporal_filter(x, _taps(groups), _groups(groups))
+    wide = temporal_filter(x.float(), _taps(groups), _groups(groups))
     torch.testing.assert_close(narrow, wide.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
@@ -180,7 +179,7 @@ def test_blocks_of_frames_fit_together_in_clips_of_any_length(
     for num_frames in range(1, 36):
         shape = (1, num_frames, 80, 2, 9)
         x = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=num_frames)
-        arguments = (x, _taps(groups), *_arguments(groups))
+        arguments = (x, _taps(groups), _groups(groups))
         expected = plain_filter.temporal_filter(*arguments)
         torch.testing.assert_close(temporal_filter(*arguments), expected, rtol=0, atol=1e-4)
 
@@ -196,7 +195,7 @@ def test_plain_torch_is_the_definition(monkeypatch: pytest.MonkeyPatch, name: st
 
 @needs_compiled
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
-def test_large_clips_are_shared_out_among_threads(num_threads: int) -> None:
+def test_large_clips_are_split_among_threads(num_threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
@@ -216,7 +215,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
         torch.set_num_threads(num_threads)
         for channels_last in (False, True):
             x = _clips((2, 8, 17, 40, 41), channels_last=channels_last, dtype=torch.float32, seed=0)
-            results.append(cpu_filter.taps_gradient(x, x, *_arguments(GROUPS["mixed"])))
+            results.append(cpu_filter.taps_gradient(x, x, _groups(GROUPS["mixed"])))
     torch.set_num_threads(before)
     assert torch.equal(results[0], results[2]) and torch.equal(results[1], results[3])
 
@@ -224,7 +223,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
 @pytest.mark.parametrize("shape", [(0, 8, 17, 4, 4), (2, 8, 17, 0, 4), (2, 0, 17, 4, 4)])
 def test_clips_of_size_zero(shape: tuple[int, ...]) -> None:
     x, taps = torch.zeros(shape, requires_grad=True), _taps(GROUPS["mixed"]).requires_grad_()
-    y = temporal_filter(x, taps, *_arguments(GROUPS["mixed"]))
+    y = temporal_filter(x, taps, _groups(GROUPS["mixed"]))
     y.sum().backward()
     assert y.shape == shape and x.grad is not None and x.grad.shape == shape
     assert taps.grad is not None and not taps.grad.any()
@@ -248,28 +247,28 @@ def test_views_of_any_strides(view, channels_last: bool) -> None:
     base = _clips((3, 6, 23, 6, 8), channels_last=channels_last, dtype=torch.float32, seed=0)
     x = view(base)
     groups = [(x.shape[2], [-1, 0, 1])]
-    y = temporal_filter(x, _taps(groups), *_arguments(groups))
+    y = temporal_filter(x, _taps(groups), _groups(groups))
     np.testing.assert_allclose(y.numpy(), _reference(x, _taps(groups), groups), atol=1e-5)
     assert y.stride() == torch.empty_like(x).stride()
     leaf = x.detach()
     _check(leaf, _clips(x.shape, channels_last=False, dtype=torch.float32, seed=1), groups)
 
 
-def test_memory_that_is_given_is_written_to() -> None:
+def test_the_result_is_written_to_preallocated_memory() -> None:
     groups = GROUPS["mixed"]
     for dtype in (torch.float32, torch.bfloat16, torch.float64, torch.float16):
         for channels_last in (False, True):
             x = _clips((1, 4, 17, 3, 3), channels_last=channels_last, dtype=dtype, seed=0)
             out = torch.full_like(x, float("nan"))
-            result = temporal_filter(x, _taps(groups), *_arguments(groups), out=out)
+            result = temporal_filter(x, _taps(groups), _groups(groups), out=out)
             assert result.data_ptr() == out.data_ptr()
-            assert torch.equal(out, temporal_filter(x, _taps(groups), *_arguments(groups)))
+            assert torch.equal(out, temporal_filter(x, _taps(groups), _groups(groups)))
 
 
 def test_only_the_gradient_asked_for_is_computed_and_x_is_kept_only_for_the_taps() -> None:
-    arguments = _arguments(GROUPS["mixed"])
+    groups = _groups(GROUPS["mixed"])
     x, taps = torch.randn(1, 4, 17, 3, 3), _taps(GROUPS["mixed"])
-    assert temporal_filter(x, taps, *arguments).grad_fn is None
+    assert temporal_filter(x, taps, groups).grad_fn is None
     kept: list[tuple[int, ...]] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -277,12 +276,12 @@ def test_only_the_gradient_asked_for_is_computed_and_x_is_kept_only_for_the_taps
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        y = temporal_filter(x.clone().requires_grad_(), taps, *arguments)
+        y = temporal_filter(x.clone().requires_grad_(), taps, groups)
     assert x.shape not in kept
     y.sum().backward()
-    own = taps.clone().requires_grad_()
-    temporal_filter(x, own, *arguments).sum().backward()
-    assert own.grad is not None
+    leaf = taps.clone().requires_grad_()
+    temporal_filter(x, leaf, groups).sum().backward()
+    assert leaf.grad is not None
 
 
 @pytest.mark.parametrize("name", ["mixed", "dilated", "shift"])
@@ -293,7 +292,7 @@ def test_second_derivatives(name: str) -> None:
     taps = _taps(groups).double().requires_grad_()
 
     def function(x: Tensor, taps: Tensor) -> Tensor:
-        return temporal_filter(x, taps, *_arguments(groups))
+        return temporal_filter(x, taps, _groups(groups))
 
     assert torch.autograd.gradcheck(function, (x, taps))
     assert torch.autograd.gradgradcheck(function, (x, taps))
@@ -303,14 +302,14 @@ def test_the_operator_is_sound_for_torch() -> None:
     groups = GROUPS["mixed"]
     for channels_last in (False, True):
         x = _clips((1, 4, 17, 2, 3), channels_last=channels_last, dtype=torch.float32, seed=0)
-        arguments = (x.requires_grad_(), _taps(groups).requires_grad_(), *_arguments(groups))
+        arguments = (x.requires_grad_(), _taps(groups).requires_grad_(), *_groups(groups))
         torch.library.opcheck(torch.ops.mixtconv.temporal_filter.default, arguments)
 
 
 def test_export_carries_it() -> None:
     class Layer(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return temporal_filter(x, _taps(GROUPS["mixed"]), *_arguments(GROUPS["mixed"])) * 2
+            return temporal_filter(x, _taps(GROUPS["mixed"]), _groups(GROUPS["mixed"])) * 2
 
     x = torch.randn(2, 4, 17, 3, 3)
     batch = torch.export.Dim("batch", min=1, max=64)
@@ -324,7 +323,7 @@ def test_a_compiled_function_gives_the_same_and_its_gradients() -> None:
     groups = GROUPS["mixed"]
 
     def function(x: Tensor, taps: Tensor) -> Tensor:
-        return temporal_filter(torch.relu(x), taps, *_arguments(groups)).square()
+        return temporal_filter(torch.relu(x), taps, _groups(groups)).square()
 
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
     results = []
@@ -343,10 +342,10 @@ def test_a_compiled_function_gives_the_same_and_its_gradients() -> None:
 def test_a_forked_worker_computes_the_same() -> None:
     groups = GROUPS["mixed"]
     x = _clips((2, 8, 17, 40, 40), channels_last=False, dtype=torch.float32, seed=0)
-    expected = temporal_filter(x, _taps(groups), *_arguments(groups))  # threads have started
+    expected = temporal_filter(x, _taps(groups), _groups(groups))  # threads have started
 
     def work(queue) -> None:
-        queue.put(torch.equal(temporal_filter(x, _taps(groups), *_arguments(groups)), expected))
+        queue.put(torch.equal(temporal_filter(x, _taps(groups), _groups(groups)), expected))
 
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -355,69 +354,3 @@ def test_a_forked_worker_computes_the_same() -> None:
     is_equal = queue.get(timeout=300)
     process.join()
     assert is_equal
-
-
-SCRIPT = """
-import torch
-from mixtconv.ops import MixTConv
-from mixtconv.ops.filter import kernel_in_use
-torch.manual_seed(0)
-x = torch.randn(1, 8, 16, 20, 20)
-layer = MixTConv(16)
-y = layer(x)
-y.sum().backward()
-print(kernel_in_use(x.device), "|", y.abs().sum().item(), layer.weights[3].grad.sum().item())
-"""
-
-
-def _run(**environment: str) -> tuple[str, list[float]]:
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    kernel, numbers = result.stdout.split("|")
-    return kernel, [float(number) for number in numbers.split()]
-
-
-def test_a_machine_without_the_compiled_loop_and_one_thread_compute_the_same() -> None:
-    plain, expected = _run(MIXTCONV_KERNEL="plain")
-    assert plain_filter.NAME in plain
-    kernel, got = _run(OMP_NUM_THREADS="1")
-    assert (
-        kernel.strip()
-        == kernel_in_use(torch.device("cpu")).split(",")[0] + ", 1 of torch's threads)"
-        or not COMPILED
-    )
-    assert got == pytest.approx(expected, rel=1e-5)
-
-
-def test_what_is_said_to_compute_on_a_gpu_is_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("triton")
-    monkeypatch.delenv(filter_module.KERNEL_VARIABLE, raising=False)
-    monkeypatch.setattr(torch.version, "hip", None)
-    find = filter_module._kernel.__wrapped__
-    for capability, name in (((7, 5), None), ((8, 0), "triton_filter"), ((9, 0), "triton_filter")):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        kernel = find(torch.device("cuda", 0))
-        assert (kernel and kernel.__name__.rpartition(".")[2]) == name
-
-
-def test_a_kernel_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(filter_module.KERNEL_VARIABLE, "Plain")
-    with pytest.raises(ValueError, match=r"MIXTCONV_KERNEL is 'Plain' .* give plain or auto"):
-        filter_module._kernel.__wrapped__(torch.device("cpu"))
-
-
-@needs_compiled
-def test_a_library_that_cannot_be_loaded_counts_as_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path
-) -> None:
-    broken = tmp_path / "broken.so"
-    broken.write_bytes(b"not a library")
-    monkeypatch.setattr(
-        native_library, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)})
-    )
-    assert native_library.library.__wrapped__() is None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixtconv.ops import cpu_filter, native_library, plain_filter
+from mixtconv.ops.taps import TapGroups
 
 SETS = list(native_library.instruction_sets()) if cpu_filter.is_available() else []
 NUM_PAGES = 32
@@ -47,14 +48,15 @@ def test_no_frame_outside_the_clip_is_read(
     taps = torch.randn(channels * size, generator=torch.Generator().manual_seed(0))
     for num_frames in range(1, 27):
         for earlier in (size // 2, size - 1, 0):
-            groups = ([channels], [size], [tap - earlier for tap in range(size)])
+            offsets = tuple(tap - earlier for tap in range(size))
+            groups = TapGroups((channels,), (size,), offsets)
             shape = (1, num_frames, channels, 1, width)
             values = torch.randn(shape, generator=torch.Generator().manual_seed(num_frames))
-            expected = plain_filter.temporal_filter(values, taps, *groups)
+            expected = plain_filter.temporal_filter(values, taps, groups)
             for place in (memory[: values.numel()], memory[-values.numel() :]):
                 if channels_last:
                     x = place.view(1, num_frames, 1, width, channels).permute(0, 1, 4, 2, 3)
                 else:
                     x = place.view(shape)
-                y = cpu_filter.temporal_filter(x.copy_(values), taps, *groups)
+                y = cpu_filter.temporal_filter(x.copy_(values), taps, groups)
                 torch.testing.assert_close(y, expected, rtol=0, atol=1e-4)

@@ -278,3 +278,10 @@ def test_a_layer_that_cannot_be_is_refused(options, message):
 def test_clips_and_weights_that_do_not_fit_are_refused(shape, kernel_size, dilation, message):
     with pytest.raises(ValueError, match=message):
         depthwise_temporal_conv(torch.zeros(shape), torch.ones(4, kernel_size), dilation=dilation)
+
+
+def test_the_filter_of_a_layer_is_for_its_channels_and_no_others():
+    layer = MixTConv(8)
+    assert layer.depthwise_taps(8).groups.channels == tuple(layer.group_channels)
+    with pytest.raises(ValueError, match="for 8 channels, got 16; make it with MixTConv"):
+        layer.depthwise_taps(16)

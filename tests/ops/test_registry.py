@@ -179,6 +179,6 @@ def test_an_unknown_name_names_the_near_ones():
         create_operation("zzz", 16)
 
 
-def test_a_name_is_given_once():
+def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="'shift' exists already"):
         register_operation("shift")(TemporalShift)

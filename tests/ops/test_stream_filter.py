@@ -12,9 +12,11 @@ from torch import Tensor
 
 from mixtconv.ops import TemporalConv, cpu_stream_filter, native_library
 from mixtconv.ops.filter import DepthwiseTaps
-from mixtconv.ops.stream_filter import StreamConv, StreamFilter, Streams
+from mixtconv.ops.stream_filter import StreamConv, StreamFilter
+from mixtconv.ops.stream_state import Streams
+from mixtconv.ops.taps import TapGroups
 
-SETS = list(native_library.instruction_sets()) if cpu_stream_filter._most_lags() else []
+SETS = list(native_library.instruction_sets()) if cpu_stream_filter.most_lags() else []
 PLAIN = "plain"
 
 # channels and lags (frames back) of every group
@@ -32,9 +34,10 @@ GROUPS = {
 
 def _taps(groups: list, randn) -> DepthwiseTaps:
     numbers = sum(count * len(lags) for count, lags in groups)
-    offsets = [-lag for _, lags in groups for lag in lags]
-    sizes = ([count for count, _ in groups], [len(lags) for _, lags in groups])
-    return DepthwiseTaps(randn(numbers), *sizes, offsets)
+    channels = tuple(count for count, _ in groups)
+    num_taps = tuple(len(lags) for _, lags in groups)
+    offsets = tuple(-lag for _, lags in groups for lag in lags)
+    return DepthwiseTaps(randn(numbers), TapGroups(channels, num_taps, offsets))
 
 
 def _reference(clip: Tensor, taps: Tensor, groups: list) -> np.ndarray:
@@ -65,7 +68,7 @@ def test_every_frame_is_that_of_a_filter_over_the_whole_clip(name, layout, kerne
     groups = GROUPS[name]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(2, 30, sum(count for count, _ in groups), 5, 3)
-    expected = _reference(clip, stream_filter.taps.taps, groups)
+    expected = _reference(clip, stream_filter.taps.weights, groups)
     past = stream_filter.no_past(clip[:, 0].contiguous(memory_format=layout), num_streams=4)
     for t in range(30):
         x = clip[:, t].contiguous(memory_format=layout)
@@ -73,11 +76,11 @@ def test_every_frame_is_that_of_a_filter_over_the_whole_clip(name, layout, kerne
         np.testing.assert_allclose(y.numpy(), expected[:, t], atol=1e-5)
 
 
-def test_streams_begin_and_go_on_by_themselves(kernel, randn):
+def test_streams_start_and_continue_independently(kernel, randn):
     groups = GROUPS["mixed"]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(2, 12, 19, 4, 4)
-    expected = _reference(clip, stream_filter.taps.taps, groups)
+    expected = _reference(clip, stream_filter.taps.weights, groups)
     past = stream_filter.no_past(clip[:, 0], num_streams=2)
     for t in range(12):  # the second stream has a frame every other time
         stream_filter(clip[:1, t], past, Streams((0,), (t,)))
@@ -90,16 +93,14 @@ def test_streams_begin_and_go_on_by_themselves(kernel, randn):
         np.testing.assert_allclose(y[0].numpy(), expected[1, t], atol=1e-5)
 
 
-def test_double_precision_and_given_memory(randn):
+def test_double_precision_and_preallocated_memory(randn):
     taps = _taps(GROUPS["mixed"], randn)
-    stream_filter = StreamFilter(
-        DepthwiseTaps(taps.taps.double(), taps.channels, taps.num_taps, taps.offsets)
-    )
+    stream_filter = StreamFilter(DepthwiseTaps(taps.weights.double(), taps.groups))
     x = randn(1, 19, 4, 4, dtype=torch.float64)
     out = torch.empty_like(x)
     past = stream_filter.no_past(x, num_streams=1)
     assert stream_filter(x, past, Streams((0,), (0,)), out=out) is out
-    expected = _reference(x[:, None], taps.taps, GROUPS["mixed"])[:, 0]
+    expected = _reference(x[:, None], taps.weights, GROUPS["mixed"])[:, 0]
     np.testing.assert_allclose(out.numpy(), expected, atol=1e-12)
 
 
@@ -131,7 +132,7 @@ def test_any_number_of_taps_on_large_frames(num_lags, meets_new, layout, kernel,
     groups = [(21, lags), (64, lags)]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(1, 12, 85, 20, 21)  # more numbers than one thread takes
-    expected = _reference(clip, stream_filter.taps.taps, groups)
+    expected = _reference(clip, stream_filter.taps.weights, groups)
     past = stream_filter.no_past(clip[:, 0].contiguous(memory_format=layout), num_streams=1)
     for t in range(12):
         x = clip[:, t].contiguous(memory_format=layout)
@@ -144,7 +145,7 @@ def test_taps_that_meet_the_same_frame(lags, kernel, randn):
     groups = [(7, lags), (20, [1])]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(1, 8, 27, 5, 3)
-    expected = _reference(clip, stream_filter.taps.taps, groups)
+    expected = _reference(clip, stream_filter.taps.weights, groups)
     past = stream_filter.no_past(clip[:, 0], num_streams=1)
     for t in range(8):
         y = stream_filter(clip[:, t], past, Streams((0,), (t,)))
@@ -162,7 +163,7 @@ def test_memory_for_the_result_may_be_any(form, kernel, randn):
     }[form]
     past = stream_filter.no_past(x, num_streams=1)
     assert stream_filter(x, past, Streams((0,), (0,)), out=out) is out
-    expected = _reference(x[:, None], stream_filter.taps.taps, GROUPS["mixed"])[:, 0]
+    expected = _reference(x[:, None], stream_filter.taps.weights, GROUPS["mixed"])[:, 0]
     np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
 
 
@@ -170,7 +171,7 @@ def test_memory_for_the_result_may_be_any(form, kernel, randn):
 def test_a_call_is_repeated_for_frames_and_streams_that_are_alike_and_no_others(randn):
     stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
     clip = randn(1, 4, 19, 5, 3)
-    expected = _reference(clip, stream_filter.taps.taps, GROUPS["mixed"])
+    expected = _reference(clip, stream_filter.taps.weights, GROUPS["mixed"])
     past, frames = stream_filter.no_past(clip[:, 0], num_streams=2), clip[0].unsqueeze(1)
     first = stream_filter(frames[0], past, Streams((0,), (0,)))
     assert past.step.again(frames[1], Streams((0,), (1,))) is None  # it was not said where to
@@ -178,17 +179,17 @@ def test_a_call_is_repeated_for_frames_and_streams_that_are_alike_and_no_others(
     assert past.step.again(frames[1], Streams((0,), (1,))) is None  # there is no room
     past.step.repeat_into(first, frames[0])
     for t in (1, 2, 3):
-        own = Streams((0,), (t,))
+        streams = Streams((0,), (t,))
         for other in (
             frames[t].double(),
             frames[t].to(memory_format=torch.channels_last),
             frames[t][..., :2].contiguous(),
             frames[t].expand(2, -1, -1, -1),
         ):
-            assert past.step.again(other, own) is None
-        for streams in (Streams((2,), (t,)), Streams((0, 1), (t, 0))):
-            assert past.step.again(frames[t], streams) is None
-        assert past.step.again(frames[t], own) is first
+            assert past.step.again(other, streams) is None
+        for others in (Streams((2,), (t,)), Streams((0, 1), (t, 0))):
+            assert past.step.again(frames[t], others) is None
+        assert past.step.again(frames[t], streams) is first
         np.testing.assert_allclose(first.numpy(), expected[:, t], atol=1e-5)
 
 
@@ -199,16 +200,16 @@ def test_two_filters_may_take_turns_with_one_past(kernel, randn):
     for t in range(6):
         chosen = (one, other)[t % 2]
         y = chosen(clip[:, t], past, Streams((0,), (t,)))
-        expected = _reference(clip, chosen.taps.taps, [(4, [1, 0])])[:, t]
+        expected = _reference(clip, chosen.taps.weights, [(4, [1, 0])])[:, t]
         np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_goes_on(randn):
+def test_a_forked_process_continues_a_stream(randn):
     groups = [(64, [2, 1, 0])]
     stream_filter = StreamFilter(_taps(groups, randn))
     clip = randn(1, 3, 64, 40, 41)
-    expected = _reference(clip, stream_filter.taps.taps, groups)
+    expected = _reference(clip, stream_filter.taps.weights, groups)
     past = stream_filter.no_past(clip[:, 0], num_streams=1)
     for t in range(2):
         stream_filter(clip[:, t], past, Streams((0,), (t,)))
@@ -221,10 +222,10 @@ def test_a_forked_process_goes_on(randn):
     child.join()
 
 
-def test_a_copied_past_goes_its_own_way(kernel, randn):
+def test_a_copied_past_is_independent(kernel, randn):
     stream_filter = StreamFilter(_taps(GROUPS["mixed"], randn))
     clip = randn(1, 6, 19, 5, 3)
-    expected = _reference(clip, stream_filter.taps.taps, GROUPS["mixed"])
+    expected = _reference(clip, stream_filter.taps.weights, GROUPS["mixed"])
     past = stream_filter.no_past(clip[:, 0], num_streams=1)
     for t in range(3):
         stream_filter(clip[:, t], past, Streams((0,), (t,)))
@@ -237,7 +238,7 @@ def test_a_copied_past_goes_its_own_way(kernel, randn):
 
 def test_what_does_not_fit_is_refused(randn):
     with pytest.raises(ValueError, match="1 frames ahead"):
-        StreamFilter(DepthwiseTaps(torch.ones(6), [2], [3], [-1, 0, 1]))
+        StreamFilter(DepthwiseTaps(torch.ones(6), TapGroups((2,), (3,), (-1, 0, 1))))
     with pytest.raises(ValueError, match="1 frames ahead"):
         StreamConv(TemporalConv(4))
     stream_filter = StreamFilter(_taps(GROUPS["shift"], randn))

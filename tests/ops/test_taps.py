@@ -1,10 +1,10 @@
-"""Where taps lie and what they start from, against DESIGN.md's values written out."""
+"""Offsets of taps, their groups and initial values, against the values of DESIGN.md written out."""
 
 import pytest
 import torch
 
 from mixtconv.ops import MixTConv, TemporalConv
-from mixtconv.ops.taps import group_channels, initial_taps, tap_offsets
+from mixtconv.ops.taps import TapGroups, group_channels, initial_taps, tap_offsets
 
 # (frames before, frames after, the frame itself), tap 0 first
 CENTRED = {
@@ -100,3 +100,24 @@ def test_starting_values_do_not_touch_the_random_state():
     state = torch.random.get_rng_state()
     MixTConv(16)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_groups_cut_channels_weights_and_offsets_where_each_group_ends() -> None:
+    groups = TapGroups(channels=(2, 1, 3), num_taps=(1, 3, 2), offsets=(0, -1, 0, 1, -4, 4))
+    weights = torch.arange(groups.num_weights)
+    matrices = [(group.channels, group.matrix(weights).tolist()) for group in groups.split()]
+    assert matrices == [
+        (slice(0, 2), [[0], [1]]),
+        (slice(2, 3), [[2, 3, 4]]),
+        (slice(3, 6), [[5, 6], [7, 8], [9, 10]]),
+    ]
+    assert [group.offsets for group in groups.split()] == [(0,), (-1, 0, 1), (-4, 4)]
+    assert groups.negated().offsets == (0, 1, 0, -1, 4, -4)
+    assert groups.negated().negated() == groups
+
+
+def test_a_groups_matrix_shows_the_weights_that_it_is_cut_from() -> None:
+    weights = torch.ones(5)
+    [_, group] = TapGroups((2, 1), (1, 3), (0, -1, 0, 1)).split()
+    group.matrix(weights).fill_(7)
+    assert weights.tolist() == [1, 1, 7, 7, 7]

@@ -8,9 +8,9 @@ GPU rounds, which is the whole of eps instead of half).
 
 import math
 import multiprocessing
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ import torch
 
 triton = pytest.importorskip("triton")
 from mixtconv.ops import triton_filter  # noqa: E402
+from mixtconv.ops.taps import TapGroups  # noqa: E402
 
 RELEASE, NUMPY = (tuple(int(n) for n in m.__version__.split(".")[:2]) for m in (triton, np))
 
@@ -43,12 +44,21 @@ def on_gpu(function, *args):
             numbers = len(value.untyped_storage()) // value.element_size()
             memory = value.as_strided((numbers,), (1,), 0).to(device)
             return memory.as_strided(value.shape, value.stride(), value.storage_offset())
-        return tuple(moved(v, device) for v in value) if isinstance(value, tuple) else value
+        is_pair = isinstance(value, tuple) and not isinstance(value, TapGroups)
+        return tuple(moved(v, device) for v in value) if is_pair else value
 
     return moved(function(*(moved(arg, "cuda") for arg in args)), "cpu")
 
 
-Case = namedtuple("Case", "shape channels num_taps offsets")
+class Case(NamedTuple):
+    shape: tuple[int, ...]
+    channels: list[int]
+    num_taps: list[int]
+    offsets: list[int]
+
+    @property
+    def groups(self) -> TapGroups:
+        return TapGroups(*map(tuple, self[1:]))
 
 
 def centred(*sizes, dilations=None):
@@ -145,8 +155,8 @@ def assert_near(case, x, grad, taps, *, y=None, grad_x=None, grad_taps=None):
 def test_the_filter_and_its_gradients_are_those_of_loops(call, name, dtype, channels_last):
     case = CASES[name]
     x, grad, taps = draw(case, dtype, channels_last)
-    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
+    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
     assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
     assert (y.dtype, grad_x.dtype, grad_taps.dtype) == (dtype, dtype, torch.float32)
     assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
@@ -156,11 +166,11 @@ def test_the_filter_and_its_gradients_are_those_of_loops(call, name, dtype, chan
 def test_the_gradients_one_by_one_are_those_of_the_backward_pass(call, name):
     case = CASES[name]
     x, grad, taps = draw(case, torch.float32, channels_last=True)
-    _, both = call(triton_filter.backward, x, grad, taps, *case[1:])
-    alone = call(triton_filter.taps_gradient, x, grad, *case[1:])
+    _, both = call(triton_filter.backward, x, grad, taps, case.groups)
+    alone = call(triton_filter.taps_gradient, x, grad, case.groups)
     assert torch.equal(alone, both)  # to the bit: there is one order of adding up
-    negated = [-offset for offset in case.offsets]
-    grad_x = call(triton_filter.temporal_filter, grad, taps, case.channels, case.num_taps, negated)
+    negated = case._replace(offsets=[-offset for offset in case.offsets]).groups
+    grad_x = call(triton_filter.temporal_filter, grad, taps, negated)
     assert_near(case, x, grad, taps, grad_x=grad_x)
 
 
@@ -179,13 +189,13 @@ def test_any_strides_are_taken(call, view, channels_last):
     case = CASES["mixed"]
     x, grad, taps = draw(case, torch.float32, channels_last)
     x = VIEWS[view](x)
-    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
+    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
     assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
     assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
 
     expanded = grad.mean((0, 1, 3, 4), keepdim=True).expand(case.shape)
-    _, grad_taps = call(triton_filter.backward, x, expanded, taps, *case[1:])
+    _, grad_taps = call(triton_filter.backward, x, expanded, taps, case.groups)
     assert_near(case, x, expanded, taps, grad_taps=grad_taps)
 
 
@@ -193,7 +203,7 @@ def test_taps_may_be_of_another_type_and_with_gaps(call):
     case = CASES["mixed"]
     x, grad, taps = draw(case, torch.float32, channels_last=False)
     taps = taps.bfloat16()
-    y = call(triton_filter.temporal_filter, x, torch.stack([taps, -taps], 1)[:, 0], *case[1:])
+    y = call(triton_filter.temporal_filter, x, torch.stack([taps, -taps], 1)[:, 0], case.groups)
     assert_near(case, x, grad, taps, y=y)
 
 
@@ -201,20 +211,20 @@ def test_a_result_may_be_written_to_clips_of_other_strides(call):
     case = CASES["mixed"]
     x, grad, taps = draw(case, torch.float32, channels_last=True)
     out = torch.full(case.shape, math.nan)
-    y = call(triton_filter.temporal_filter_into, out, x, taps, *case[1:])
+    y = call(triton_filter.temporal_filter_into, out, x, taps, case.groups)
     assert_near(case, x, grad, taps, y=y)
     assert y.is_contiguous()
 
 
 def test_whole_numbers_are_left_to_others():
-    assert not triton_filter.takes(torch.zeros(1, 2, 3, 4, 4, dtype=torch.int64), [1])
+    assert not triton_filter.takes(torch.zeros(1, 2, 3, 4, 4, dtype=torch.int64))
 
 
 def test_double_precision_is_kept(call):
     case = CASES["mixed"]
     x, grad, taps = (t.double() for t in draw(case, torch.float32, channels_last=True))
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, *case[1:])
-    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
+    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
+    y = call(triton_filter.temporal_filter, x, taps, case.groups)
     for got, want in zip(
         (y, grad_x, grad_taps), reference(case, x.numpy(), grad.numpy(), taps.numpy()), strict=True
     ):
@@ -225,10 +235,10 @@ def test_double_precision_is_kept(call):
 def test_empty_clips_give_empty_clips_and_no_gradient(call, axis):
     shape = [2, 4, 4, 3, 3]
     shape[axis] = 0
-    channels = [shape[2] // 2] * 2
-    x, taps = torch.empty(shape), torch.ones(sum(channels) * 2)
-    grad_x, grad_taps = call(triton_filter.backward, x, x, taps, channels, [1, 3], centred(1, 3))
-    y = call(triton_filter.temporal_filter, x, taps, channels, [1, 3], centred(1, 3))
+    case = Case(tuple(shape), [shape[2] // 2] * 2, [1, 3], centred(1, 3))
+    x, taps = torch.empty(shape), torch.ones(case.groups.num_weights)
+    grad_x, grad_taps = call(triton_filter.backward, x, x, taps, case.groups)
+    y = call(triton_filter.temporal_filter, x, taps, case.groups)
     assert y.shape == grad_x.shape == x.shape
     assert torch.equal(grad_taps, torch.zeros_like(taps))
 
@@ -239,11 +249,11 @@ def test_a_frame_that_is_not_a_number_reaches_only_those_that_see_it(call, chann
     case = CASES["mixed"]
     x, _, taps = draw(case, torch.float32, channels_last)
     x[0, 4] = math.nan
-    y = call(triton_filter.temporal_filter, x, taps, *case[1:])
-    seen = torch.zeros(case.shape, dtype=torch.bool)
+    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    reached = torch.zeros(case.shape, dtype=torch.bool)
     for _, channel, t, s in meetings(case):
-        seen[0, t, channel] |= s == 4
-    assert torch.equal(y.isnan(), seen)
+        reached[0, t, channel] |= s == 4
+    assert torch.equal(y.isnan(), reached)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="takes 16 GiB of a GPU")
@@ -255,7 +265,7 @@ def test_clips_of_more_values_than_32_bits_count(channels_last):
         x = x.permute(0, 1, 4, 2, 3)  # (5, 8, 1024, 64, 1024), the channels last in memory
     C = x.shape[2]
     taps = torch.tensor([2.0], device="cuda").expand(C)
-    y = triton_filter.temporal_filter(x, taps, [C], [1], [1])
+    y = triton_filter.temporal_filter(x, taps, TapGroups((C,), (1,), (1,)))
     for clip in range(5):
         assert torch.equal(y[clip, :-1], 2 * x[clip, 1:])
         assert not y[clip, -1].any()

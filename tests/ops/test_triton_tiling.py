@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from mixtconv.ops.taps import TapGroups
 from mixtconv.ops.triton_tiling import choose_tiling, tap_tables
 
 SHAPES = [  # frames, channels, positions
@@ -123,7 +124,7 @@ def test_each_tile_has_the_taps_of_its_channels(groups):
     for channels, _, tiling in tilings():
         if channels != sum(groups[0]):
             continue
-        tables = tap_tables(tiling, *map(tuple, groups), device=torch.device("cpu"))
+        tables = tap_tables(tiling, TapGroups(*map(tuple, groups)), torch.device("cpu"))
         wanted = list(taps_of_channels(*groups, tiling.num_frames))
         lacking = False
         for tile, (start, stop) in enumerate(tiling.channel_spans):

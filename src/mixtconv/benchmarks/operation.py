@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,6 @@ from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.residual_branches import evaluating, find_residual_sites
 from mixtconv.models.systems.factory import split_name
 from mixtconv.ops import MixTConv, TemporalShift, unfold_time
-from mixtconv.ops.filter import temporal_filter
-from mixtconv.ops.taps import tap_offsets
 
 Layout = Literal["NCHW", "channels-last"]
 Direction = Literal["forward", "forward and backward"]
@@ -169,7 +167,7 @@ def _forward(x: Tensor, layers: Mapping[str, nn.Module]) -> Candidates:
     assert isinstance(operation, MixTConv)
     return {
         COPY: partial(out.copy_, x),
-        REUSED: partial(temporal_filter, x, **_filter_arguments(operation), out=out),
+        REUSED: partial(operation.depthwise_taps(x.shape[2]).apply, x, out=out),
         **{name: partial(layer, x) for name, layer in layers.items()},
     }
 
@@ -200,16 +198,6 @@ _CANDIDATES: dict[Direction, Callable[[Tensor, Mapping[str, nn.Module]], Candida
 
 def _gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(layer(x), (x, *layer.parameters()), grad)
-
-
-def _filter_arguments(layer: MixTConv) -> dict[str, Any]:
-    """A layer as the kernel takes it: taps and offsets of all groups one after the other."""
-    return {
-        "taps": torch.cat([weight.detach().flatten() for weight in layer.weights]),
-        "channels": list(layer.group_channels),
-        "num_taps": list(layer.kernel_sizes),
-        "offsets": [offset for size in layer.kernel_sizes for offset in tap_offsets(size)],
-    }
 
 
 def _weighted_sum(measured: Sequence[Sequence[Timing]], counts: Sequence[int]) -> list[Timing]:

@@ -1,14 +1,12 @@
-"""Which part of a network works on frames and which on clips, so that least is moved between them.
+"""A network of frames rewritten for an engine: folded, each part in the layout that suits it.
 
-Every step of a followed network (`torch.fx`) either must see frames (a 3x3 convolution, say), must
-see clips (a temporal operation), or may do either. A feature map that one makes and another in the
-other layout takes is moved, which costs as much as it is large, once however many take it. The
-cheapest choice is a minimum cut between those that must see frames and those that must see clips
-(Ford and Fulkerson, 1956).
+Every step of a traced network (`torch.fx`) must see frames (a 3x3 convolution, say), must see clips
+(a temporal operation), or works on either. A feature map that one step makes in one layout and
+another takes in the other is moved, which costs as much as the map is large, once for all its
+users. The cheapest choice of layouts is a minimum cut between the steps that must see frames and
+those that must see clips (Ford and Fulkerson, 1956).
 
-    frames side --- c ---> [map]  --- no price ---> users on the clip side
-
-A network of frames written anew for an engine: folded, each part in the layout that suits.
+    frames side --- price of a map ---> [map] --- no limit ---> its users on the clip side
 """
 
 import operator
@@ -36,83 +34,7 @@ from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
 
-_NO_PRICE = 2**30
-_UNIT = 256
-"""Values that count as 1, so that flows stay small whole numbers."""
-
-
-def choose_clip_steps(
-    nodes: Sequence[fx.Node],
-    sizes: Mapping[fx.Node, int],
-    *,
-    must_be_clips: AbstractSet[fx.Node],
-    may_be_clips: AbstractSet[fx.Node],
-    joined: AbstractSet[fx.Node] = frozenset(),
-) -> set[fx.Node]:
-    """The steps that work on clips, so that least is moved.
-
-    Args:
-        nodes: the steps of a network, in their order.
-        sizes: of every step, how many values it makes.
-        must_be_clips: steps that see clips.
-        may_be_clips: steps that can; the others see frames.
-        joined: steps that engines compute together with the step before them, as an activation with
-            its convolution; moving between the two costs twice.
-    """
-    edges = _Edges()
-    number = {node: edges.new_place() for node in nodes}
-    for node in nodes:
-        if node in must_be_clips:
-            edges.add(number[node], edges.sink, _NO_PRICE)
-        elif node not in may_be_clips:
-            edges.add(edges.source, number[node], _NO_PRICE)
-        users = [number[user] for user in node.users]
-        if users:
-            price = 1 + sizes.get(node, 0) // _UNIT
-            is_joined = len(users) == 1 and set(node.users) <= joined
-            edges.add_move(number[node], users, price * (2 if is_joined else 1))
-    before_cut = edges.reachable_from_source()
-    return {node for node in nodes if number[node] not in before_cut}
-
-
-class _Edges:
-    """A network of flows."""
-
-    source, sink = 0, 1
-
-    def __init__(self) -> None:
-        self._count = 2
-        self._edges: list[tuple[int, int, int]] = []
-
-    def new_place(self) -> int:
-        self._count += 1
-        return self._count - 1
-
-    def add(self, start: int, end: int, capacity: int) -> None:
-        self._edges.append((start, end, capacity))
-
-    def add_move(self, maker: int, users: Iterable[int], price: int) -> None:
-        """Moving what `maker` makes is paid once, in whichever direction it goes."""
-        to_clips, to_frames = self.new_place(), self.new_place()
-        self.add(maker, to_clips, price)
-        self.add(to_frames, maker, price)
-        for user in users:
-            self.add(to_clips, user, _NO_PRICE)
-            self.add(user, to_frames, _NO_PRICE)
-
-    def reachable_from_source(self) -> set[int]:
-        """The places before a minimum cut."""
-        starts, ends, capacities = (
-            np.array(each, dtype=np.int32) for each in zip(*self._edges, strict=True)
-        )
-        shape = (self._count, self._count)
-        graph = csr_matrix((capacities, (starts, ends)), shape=shape)
-        flow = maximum_flow(graph, self.source, self.sink).flow
-        left = (graph - flow).tocsr()
-        left.data = left.data > 0
-        left.eliminate_zeros()
-        return set(breadth_first_order(left, self.source, return_predecessors=False).tolist())
-
+_TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
 
 _ELEMENTWISE = {
     operator.add,
@@ -131,22 +53,20 @@ _ELEMENTWISE = {
     "relu",
     "relu_",
 }
-"""Functions and methods that treat every value alike."""
-
-_TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
+"""Functions and methods that compute every value from those at its place."""
 
 
 def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
     """The same network in the operations of an engine.
 
     Args:
-        network: frames (B * T, C, H, W) in; it is used up.
-        layout: where its frames see each other.
+        network: frames (B * T, C, H, W) in; it is modified in place.
+        layout: of clips, where frames meet.
         trial: its input for one clip, (T, C, H, W), or of a network of clips (1, ...).
 
     Returns:
-        A network for inference of equal results, without operators of this package. One that cannot
-        be followed has its temporal operations alone rewritten.
+        A network for inference of equal results, without operators of this package. If it cannot be
+        traced, only its temporal operations are rewritten.
     """
     network.eval().requires_grad_(False)
     separate_temporal_operations(network)
@@ -154,7 +74,7 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
     try:
         graph = follow(network, leaves=(FoldedTemporalConv,))
     except ValueError:
-        _rewrite_alone(network, LAYOUTS[layout])
+        _rewrite_operations_only(network, LAYOUTS[layout])
         return network
     fold(graph)
     if any(isinstance(module, _TEMPORAL) for module in graph.modules()):
@@ -162,8 +82,8 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
     return graph
 
 
-def _rewrite_alone(network: nn.Module, layout: ClipLayout) -> None:
-    """Each temporal operation between the steps to the clip's layout and back."""
+def _rewrite_operations_only(network: nn.Module, layout: ClipLayout) -> None:
+    """Put each temporal operation between a move to the clip's layout and one back."""
     for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter | FoldedTemporalConv):
             there, back = layout.to_clip(module.num_frames), layout.to_frames(module.num_frames)
@@ -171,6 +91,7 @@ def _rewrite_alone(network: nn.Module, layout: ClipLayout) -> None:
 
 
 def _filter(module: nn.Module, layout: ClipLayout) -> nn.Module:
+    """A temporal operation as a convolution in the clip's layout."""
     assert isinstance(module, FoldedTemporalFilter | FoldedTemporalConv)
     if isinstance(module, FoldedTemporalFilter):
         return layout.filter(TimeKernel.depthwise(module.taps), module.num_frames)
@@ -178,7 +99,7 @@ def _filter(module: nn.Module, layout: ClipLayout) -> nn.Module:
 
 
 def _lay_out(graph: fx.GraphModule, layout: ClipLayout, trial: Tensor) -> None:
-    """Put every step into the layout that suits, and what changes layouts in between."""
+    """Choose a layout for every step, and insert the moves between layouts."""
     shapes = _shapes(graph, trial)
     num_frames = next(m.num_frames for m in graph.modules() if isinstance(m, _TEMPORAL))
     nodes = [*graph.graph.nodes]
@@ -190,20 +111,21 @@ def _lay_out(graph: fx.GraphModule, layout: ClipLayout, trial: Tensor) -> None:
         may_be_clips={node for node, form in forms.items() if form is not None},
         joined={node for node in nodes if _is_elementwise(graph, node)},
     )
-    moved: dict[fx.Node, fx.Node] = {}
     for number, node in enumerate(nodes):
-        differing = [user for user in node.users if (user in clips) != (node in clips)]
+        # A step on clips becomes its form on clips; a function stays as it is.
         form = forms[node] if node in clips else None
         if isinstance(form, nn.Module):
             graph.set_submodule(str(node.target), form)
-        if differing:
+        # One move serves all users in the other layout.
+        users = [user for user in node.users if (user in clips) != (node in clips)]
+        if users:
             change = layout.to_frames if node in clips else layout.to_clip
             name = f"change_{number}"
             graph.add_submodule(name, change(num_frames))
             with graph.graph.inserting_after(node):
-                moved[node] = graph.graph.call_module(name, (node,))
-            for user in differing:
-                user.replace_input_with(node, moved[node])
+                moved = graph.graph.call_module(name, (node,))
+            for user in users:
+                user.replace_input_with(node, moved)
     graph.delete_all_unused_submodules()
     graph.recompile()
 
@@ -211,19 +133,22 @@ def _lay_out(graph: fx.GraphModule, layout: ClipLayout, trial: Tensor) -> None:
 def _clip_form(
     graph: fx.GraphModule, node: fx.Node, layout: ClipLayout, shapes: dict[fx.Node, torch.Size]
 ) -> nn.Module | fx.Node | None:
-    """What a step is on clips: a module, itself where it is a function, or None."""
+    """A step's form on clips: a module, the node itself if it is a function, None without one."""
     inputs = node.all_input_nodes
-    if any(len(shapes.get(each, ())) != 4 for each in (node, *inputs)):
+    # Only steps from feature maps (B * T, C, H, W) to such.
+    if any(len(shapes.get(value, ())) != 4 for value in (node, *inputs)):
         return None
     temporal = _temporal(graph, node)
     if temporal is not None:
         return _filter(temporal, layout)
     if node.op == "call_module":
-        called = graph.graph.find_nodes(op="call_module", target=node.target)
+        # A module that is called twice could be in two layouts.
+        calls = graph.graph.find_nodes(op="call_module", target=node.target)
         module, height = graph.get_submodule(str(node.target)), shapes[inputs[0]][2]
-        return layout.rewrite(module, height) if len(called) == 1 else None
-    same_size = len({shapes[each] for each in inputs}) == 1
-    return node if _is_elementwise(graph, node) and same_size else None
+        return layout.rewrite(module, height) if len(calls) == 1 else None
+    # A sum that broadcasts would pair other values once frames are stacked.
+    is_same_size = len({shapes[value] for value in inputs}) == 1
+    return node if _is_elementwise(graph, node) and is_same_size else None
 
 
 def _is_elementwise(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -233,13 +158,98 @@ def _is_elementwise(graph: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _temporal(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The temporal operation that a node calls, if any."""
     module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     return module if isinstance(module, _TEMPORAL) else None
 
 
 def _shapes(graph: fx.GraphModule, trial: Tensor) -> dict[fx.Node, torch.Size]:
-    """Shapes of what the steps make of one clip, where that is a tensor."""
+    """Shapes of the steps' results for one clip, where they are tensors."""
     with torch.inference_mode():
         ShapeProp(graph).propagate(trial)
-    facts = {node: node.meta.get("tensor_meta") for node in graph.graph.nodes}
-    return {node: fact.shape for node, fact in facts.items() if isinstance(fact, TensorMetadata)}
+    results = {node: node.meta.get("tensor_meta") for node in graph.graph.nodes}
+    return {node: meta.shape for node, meta in results.items() if isinstance(meta, TensorMetadata)}
+
+
+_NO_LIMIT = 2**30
+"""Capacity of an edge that no cut crosses."""
+_PRICE_UNIT = 256
+"""Values per unit of price, so that flows stay small integers."""
+
+
+def choose_clip_steps(
+    nodes: Sequence[fx.Node],
+    sizes: Mapping[fx.Node, int],
+    *,
+    must_be_clips: AbstractSet[fx.Node],
+    may_be_clips: AbstractSet[fx.Node],
+    joined: AbstractSet[fx.Node] = frozenset(),
+) -> set[fx.Node]:
+    """The steps that work on clips in the choice of layouts that moves least.
+
+    Args:
+        nodes: the steps of a network, in their order.
+        sizes: number of values of every step's result.
+        must_be_clips: steps that see clips.
+        may_be_clips: steps that can; the others see frames.
+        joined: steps that engines compute together with the step before them, as an activation with
+            its convolution; a move between the two costs twice.
+    """
+    flow = _FlowNetwork()
+    number = {node: flow.new_vertex() for node in nodes}
+    for node in nodes:
+        # The source side of the cut is frames, the sink side clips.
+        if node in must_be_clips:
+            flow.add(number[node], flow.sink, _NO_LIMIT)
+        elif node not in may_be_clips:
+            flow.add(flow.source, number[node], _NO_LIMIT)
+        users = [number[user] for user in node.users]
+        if users:
+            price = 1 + sizes.get(node, 0) // _PRICE_UNIT
+            is_joined = len(users) == 1 and set(node.users) <= joined
+            flow.add_move(number[node], users, price * (2 if is_joined else 1))
+    frames_side = flow.source_side_of_minimum_cut()
+    return {node for node in nodes if number[node] not in frames_side}
+
+
+class _FlowNetwork:
+    """Vertices and edges with capacities, between a source and a sink."""
+
+    source, sink = 0, 1
+
+    def __init__(self) -> None:
+        self._num_vertices = 2
+        self._edges: list[tuple[int, int, int]] = []
+
+    def new_vertex(self) -> int:
+        self._num_vertices += 1
+        return self._num_vertices - 1
+
+    def add(self, start: int, end: int, capacity: int) -> None:
+        self._edges.append((start, end, capacity))
+
+    def add_move(self, maker: int, users: Iterable[int], price: int) -> None:
+        """Moving the maker's result costs `price` once, in either direction, for any users.
+
+        Two more vertices see to "once": `to_clips` is cut off from a maker of frames if any user is
+        on the clip side, `to_frames` leads from any user of frames to a maker of clips.
+        """
+        to_clips, to_frames = self.new_vertex(), self.new_vertex()
+        self.add(maker, to_clips, price)
+        self.add(to_frames, maker, price)
+        for user in users:
+            self.add(to_clips, user, _NO_LIMIT)
+            self.add(user, to_frames, _NO_LIMIT)
+
+    def source_side_of_minimum_cut(self) -> set[int]:
+        """The vertices that the source reaches in the residual graph of a maximum flow."""
+        starts, ends, capacities = (
+            np.array(column, dtype=np.int32) for column in zip(*self._edges, strict=True)
+        )
+        shape = (self._num_vertices, self._num_vertices)
+        graph = csr_matrix((capacities, (starts, ends)), shape=shape)
+        flow = maximum_flow(graph, self.source, self.sink).flow
+        residual = (graph - flow).tocsr()
+        residual.data = residual.data > 0
+        residual.eliminate_zeros()
+        return set(breadth_first_order(residual, self.source, return_predecessors=False).tolist())

@@ -1,15 +1,15 @@
-"""A temporal operation as one convolution over time, which every engine has.
+"""Layouts of clips in which a temporal operation is one convolution that every engine has.
 
-Two ways in which the feature maps of a clip lie, and the modules that work on each.
-
-A 2D network works on frames, (B * T, C, H, W). A temporal operation there needs time next to the
-pixels, and engines pay for every change between the two. What sees single pixels, or may be written
-with another axis, can stay in the clip's layout instead:
+A 2D network works on frames, (B * T, C, H, W). A temporal operation needs the frames of a clip in
+one map, and engines pay for every change between the two. A module that reads single pixels, or has
+a form with one more axis, can work in the clip's layout instead:
 
     stacked  (B, C, T * H, W): the frames below each other. A temporal operation is an ordinary 2D
-             convolution whose taps lie H rows apart; 1x1 convolutions and sums do not notice.
+             convolution whose taps are H rows apart; 1x1 convolutions and sums stay as they are.
              ONNX Runtime has fast 2D convolutions only.
     volume   (B, C, T, H, W): a k x k convolution is one of 1 x k x k. OpenVINO runs these as fast.
+
+`TimeKernel` is a temporal operation as the kernel of a convolution, in either layout.
 """
 
 import math
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.ops import TemporalConv, fold_time, unfold_time
 from mixtconv.ops.filter import DepthwiseTaps
+from mixtconv.ops.taps import TapGroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +33,15 @@ class TimeKernel:
     weight: Tensor
     """(C_out, C / groups, K); tap 0 meets the earliest frame."""
     first: int
-    """Offset in frames of tap 0, at most 0."""
+    """Offset of tap 0 in frames, at most 0."""
     step: int
     """Frames from one tap to the next."""
     groups: int
-    """1, or C where every channel is by itself."""
+    """1, or C for a depthwise convolution."""
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Frames of zeros that the convolution needs before a clip, and behind it."""
+        """Frames of zeros that the convolution needs before and after a clip."""
         return -self.first, self.first + self.step * (self.weight.shape[2] - 1)
 
     @classmethod
@@ -48,49 +49,47 @@ class TimeKernel:
         """One kernel for all groups of channels, zeros where a group has no tap.
 
         >>> import torch
-        >>> taps = DepthwiseTaps(torch.tensor([1.0, 2.0, 3.0, 4.0]), [1, 1], [1, 3], [0, -1, 0, 1])
+        >>> groups = TapGroups(channels=(1, 1), num_taps=(1, 3), offsets=(0, -1, 0, 1))
+        >>> taps = DepthwiseTaps(torch.tensor([1.0, 2.0, 3.0, 4.0]), groups)
         >>> TimeKernel.depthwise(taps).weight.squeeze(1).tolist()
         [[0.0, 1.0, 0.0], [2.0, 3.0, 4.0]]
         """
-        offsets = [0, *taps.offsets]
-        step = math.gcd(*offsets) or 1
-        first = min(offsets)
+        # The coarsest grid of frames that has the taps of all groups and the frame itself.
+        offsets = [0, *taps.groups.offsets]
+        first, step = min(offsets), math.gcd(*offsets) or 1
         num_taps = (max(offsets) - first) // step + 1
-        weight = taps.taps.new_zeros(sum(taps.channels), 1, num_taps)
-        channel = tap = offset = 0
-        for channels, count in zip(taps.channels, taps.num_taps, strict=True):
-            own = taps.taps[tap : tap + channels * count].view(channels, count)
-            for index, place in enumerate(taps.offsets[offset : offset + count]):
-                weight[channel : channel + channels, 0, (place - first) // step] += own[:, index]
-            channel, tap, offset = channel + channels, tap + channels * count, offset + count
+        weight = taps.weights.new_zeros(sum(taps.groups.channels), 1, num_taps)
+        for group in taps.groups.split():
+            matrix = group.matrix(taps.weights)  # (C_m, K_m)
+            for tap, offset in enumerate(group.offsets):
+                # A sum, since two taps of a group may have the same offset.
+                weight[group.channels, 0, (offset - first) // step] += matrix[:, tap]
         return cls(weight, first, step, groups=len(weight))
 
     @classmethod
     def by_group(cls, taps: DepthwiseTaps) -> list["TimeKernel"]:
         """One kernel for every group of channels."""
         kernels = []
-        tap = offset = 0
-        for channels, count in zip(taps.channels, taps.num_taps, strict=True):
-            own = taps.taps[tap : tap + channels * count]
-            group = DepthwiseTaps(own, [channels], [count], taps.offsets[offset : offset + count])
-            kernels.append(cls.depthwise(group))
-            tap, offset = tap + channels * count, offset + count
+        for group in taps.groups.split():
+            num_channels, num_taps = group.matrix(taps.weights).shape
+            groups = TapGroups((num_channels,), (num_taps,), group.offsets)
+            kernels.append(cls.depthwise(DepthwiseTaps(taps.weights[group.weights], groups)))
         return kernels
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether every frame stays as it is."""
-        is_one = self.groups == len(self.weight) and self.weight.shape[2] == 1
-        return is_one and bool((self.weight == 1).all())
 
     @classmethod
     def ordinary(cls, layer: TemporalConv) -> "TimeKernel":
-        """That of an ordinary temporal convolution."""
+        """The kernel of an ordinary temporal convolution."""
         return cls(layer.weight.detach(), layer.offsets[0], layer.dilation, groups=1)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the convolution leaves every frame unchanged."""
+        is_one = self.groups == len(self.weight) and self.weight.shape[2] == 1
+        return is_one and bool((self.weight == 1).all())
 
 
 class FoldedTemporalConv(nn.Module):
-    """An ordinary temporal convolution as a step of its own: frames (B * T, C, H, W) -> same."""
+    """An ordinary temporal convolution as a separate module: frames (B * T, C, H, W) -> same."""
 
     def __init__(self, layer: TemporalConv, num_frames: int) -> None:
         super().__init__()
@@ -101,7 +100,7 @@ class FoldedTemporalConv(nn.Module):
 
 
 def separate_ordinary_convolutions(network: nn.Module) -> None:
-    """Let ordinary temporal convolutions stand as steps of their own before their modules."""
+    """Make ordinary temporal convolutions separate modules before their modules, in place."""
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalWrapper) and isinstance(site.temporal, TemporalConv):
             frames = FoldedTemporalConv(site.temporal, site.num_frames)
@@ -111,28 +110,27 @@ def separate_ordinary_convolutions(network: nn.Module) -> None:
 LayoutName = Literal["stacked", "volume"]
 
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid)
-"""Modules that treat every value alike."""
+"""Modules that compute every value from the one at its place."""
 
 
 @dataclass(frozen=True)
 class ClipLayout:
-    """How a clip lies where its frames see each other."""
+    """One layout of clips: factories of the modules that work on it."""
 
     to_clip: Callable[[int], nn.Module]
-    """For T frames, makes what turns frames (B * T, C, H, W) into it."""
+    """T -> the module from frames (B * T, C, H, W) to the layout."""
     to_frames: Callable[[int], nn.Module]
-    """Makes what undoes that."""
+    """T -> the inverse of that module."""
     filter: Callable[[TimeKernel, int], nn.Module]
-    """Makes the convolution over time of clips of T frames."""
+    """Kernel, T -> the convolution over time of clips in the layout."""
     rewrite: Callable[[nn.Module, int], nn.Module | None]
-    """A module that takes frames of height H as one that takes clips of them; None if there is
-    none."""
+    """Module of frames, their height H -> its form for clips in the layout, None without one."""
 
 
 class Stack(nn.Module):
     """Frames (B * T, C, H, W) below each other: (B, C, T * H, W).
 
-    By way of channels-last, where the change is one of names and engines save themselves a copy.
+    Through channels-last, where the change is a reshape, so that engines need no copy.
     """
 
     def __init__(self, num_frames: int) -> None:
@@ -146,7 +144,7 @@ class Stack(nn.Module):
 
 
 class Unstack(Stack):
-    """Undoes `Stack`."""
+    """The inverse of `Stack`."""
 
     def forward(self, x: Tensor) -> Tensor:
         _, C, rows, W = x.shape
@@ -164,10 +162,10 @@ class StackedFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height = x.shape[2] // self.num_frames
-        before, behind = (frames * height for frames in self.kernel.padding)
+        before, after = (frames * height for frames in self.kernel.padding)
         padding = (before, 0)
-        if before != behind:
-            x, padding = F.pad(x, (0, 0, before, behind)), (0, 0)
+        if before != after:  # causal: a convolution's own padding is the same at both ends
+            x, padding = F.pad(x, (0, 0, before, after)), (0, 0)
         dilation = (self.kernel.step * height, 1)
         return F.conv2d(
             x, self.weight, padding=padding, dilation=dilation, groups=self.kernel.groups
@@ -175,7 +173,7 @@ class StackedFilter(nn.Module):
 
 
 class ToVolume(nn.Module):
-    """Frames (B * T, C, H, W) behind each other: (B, C, T, H, W)."""
+    """Frames (B * T, C, H, W) along an axis of time: (B, C, T, H, W)."""
 
     def __init__(self, num_frames: int) -> None:
         super().__init__()
@@ -186,7 +184,7 @@ class ToVolume(nn.Module):
 
 
 class FromVolume(ToVolume):
-    """Undoes `ToVolume`."""
+    """The inverse of `ToVolume`."""
 
     def forward(self, x: Tensor) -> Tensor:
         _, C, _, H, W = x.shape
@@ -202,10 +200,10 @@ class VolumeFilter(nn.Module):
         self.weight = nn.Parameter(kernel.weight[..., None, None].clone(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        before, behind = self.kernel.padding
+        before, after = self.kernel.padding
         padding = (before, 0, 0)
-        if before != behind:
-            x, padding = F.pad(x, (0, 0, 0, 0, before, behind)), (0, 0, 0)
+        if before != after:  # causal
+            x, padding = F.pad(x, (0, 0, 0, 0, before, after)), (0, 0, 0)
         dilation = (self.kernel.step, 1, 1)
         return F.conv3d(
             x, self.weight, padding=padding, dilation=dilation, groups=self.kernel.groups
@@ -213,17 +211,19 @@ class VolumeFilter(nn.Module):
 
 
 def _stacked_module(module: nn.Module, height: int) -> nn.Module | None:
-    """What sees single pixels works on stacked frames as it is, if it takes the same of each."""
+    """Modules that read single pixels work on stacked frames unchanged."""
     if type(module) is nn.Conv2d:
-        sees_pixels = module.kernel_size == (1, 1) and module.padding in ((0, 0), "valid")
-        return module if sees_pixels and height % module.stride[0] == 0 else None
+        is_pointwise = module.kernel_size == (1, 1) and module.padding in ((0, 0), "valid")
+        # A stride has to start at the same row of every frame.
+        return module if is_pointwise and height % module.stride[0] == 0 else None
     return module if isinstance(module, (*POINTWISE, nn.BatchNorm2d)) else None
 
 
 def _volume_module(module: nn.Module, height: int) -> nn.Module | None:
+    """2D convolutions and poolings get an axis of time of size 1."""
     if type(module) is nn.Conv2d:
-        can = module.padding_mode == "zeros" and not isinstance(module.padding, str)
-        return _conv3d(module) if can else None
+        is_supported = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        return _conv3d(module) if is_supported else None
     if type(module) is nn.MaxPool2d and not module.return_indices:
         kernel, stride, padding, dilation = (
             _pair(value)

@@ -1,4 +1,4 @@
-"""A recognizer written for another engine, run there and compared with PyTorch before it counts."""
+"""Exporting a recognizer to another engine; the file is kept only if it agrees with PyTorch."""
 
 import copy
 from collections.abc import Sequence
@@ -24,22 +24,22 @@ from mixtconv.models import VideoClassifier
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, or was not because it differs."""
+    """An exported file, which is kept only if it agrees with PyTorch."""
 
     target: TargetName
     path: Path
-    """The file; beside an `.xml` lies a `.bin`."""
+    """The file; an `.xml` has a `.bin` beside it."""
     num_bytes: int
-    """Size, of both files where there are two."""
+    """Size, of both files if there are two."""
     is_streaming: bool
     pixels: Pixels
     agreement: Agreement
     """Of the float32 file with PyTorch."""
     int8: Int8Result | None = None
-    """What int8 changed, where it was asked for."""
+    """The comparison with int8, if requested."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Plain values for JSON."""
         agreement = self.agreement
         return {
             "target": self.target,
@@ -68,18 +68,18 @@ def export_model(
     """Write a recognizer for an engine; an earlier file is replaced only by one that agrees.
 
     Args:
-        model: the recognizer; it is left as it is.
+        model: the recognizer; it is not changed.
         path: file to write, with the suffix of the target.
         target: `onnx`, `openvino` or `torch`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
-        pixels: values that the file shall take.
+        pixels: the values that the file takes.
         videos: files, folders and patterns whose frames it is compared on; by default rendered
             clips of the synthetic dataset.
-        tolerance: largest difference that is no fault, as a part of the largest logit.
-        calibration: labelled videos to make it int8 by.
+        tolerance: largest difference that is allowed, relative to the largest logit.
+        calibration: labelled videos to quantize it to int8 with; None keeps float32.
 
     Returns:
-        What was written, or would have been: nothing is where `agreement` does not hold.
+        The export; nothing was written if its `agreement` does not hold.
 
     Raises:
         ValueError: another suffix, a package that is not installed, a model that cannot be
@@ -96,7 +96,7 @@ def export_model(
     form, path = TARGETS[target], Path(path)
     _check(model, form, path, target, tolerance)
     if calibration is not None:
-        calibration.refuse_what_cannot_be(target, model, streaming)
+        calibration.refuse_unsupported(target, model, streaming)
     form.refuse_missing_packages()
     refuse_unwritable(path)
     model = copy.deepcopy(model).eval().cpu()

@@ -1,10 +1,10 @@
-"""Int8 arithmetic: an exported file quantised after training, and what that costs and saves.
+"""Quantizing an exported file to int8 after training, and measuring what that costs and saves.
 
-ONNX Runtime's static quantisation or NNCF for OpenVINO learn the ranges of all feature maps from
-some videos; other labelled videos, where the data have splits, say what became of the accuracy.
+ONNX Runtime's static quantization, or NNCF for OpenVINO, calibrates the ranges of all feature maps
+on some videos. The accuracy before and after is measured on others if the data have splits, and so
+are file size and time per clip.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -34,29 +34,29 @@ from mixtconv.models.spec import METADATA_KEY
 from mixtconv.video.pictures import UnreadableVideoError
 
 ROUNDS = 10
-"""Times that both files run for their speed, in turn."""
+"""Timed runs of each file, interleaved."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Labelled videos to make a file int8 by."""
+    """Labelled videos for quantizing a file to int8."""
 
     data: str | Path | DataSource
-    """A folder or a CSV, as for training. The ranges are learnt from its `train` split and the
-    accuracy is measured on its `val` split; where it has no splits, all videos serve both."""
+    """A folder or a CSV, as for training. Its `train` split calibrates the ranges, its `val` split
+    measures the accuracy; without splits, all videos serve both."""
     num_videos: int = 64
-    """Videos that the ranges are learnt from, spread over all."""
+    """Videos that calibrate the ranges, spread evenly over all."""
     progress: Progress = lambda *numbers: None
-    """Called with the videos that were scored and all of them."""
+    """Called with the number of scored videos and of all of them."""
 
     def __post_init__(self) -> None:
         if self.num_videos < 1:
             raise ValueError(f"--calibration-videos is {self.num_videos}; give 1 or more")
 
-    def refuse_what_cannot_be(
+    def refuse_unsupported(
         self, target: TargetName, model: VideoClassifier, streaming: bool
     ) -> None:
-        """Raise ValueError where there is no int8, before long work."""
+        """Raise ValueError if int8 is not supported, before long work."""
         if target not in _QUANTIZE:
             raise ValueError(
                 f"--to {target} has no int8 here; give --to {' or '.join(_QUANTIZE)} with --int8"
@@ -70,78 +70,80 @@ class Calibration:
         self.samples(model)
 
     def samples(self, model: VideoClassifier) -> tuple[list[VideoSample], list[VideoSample]]:
-        """Videos to learn the ranges from, and labelled ones to measure the accuracy on."""
+        """The videos that calibrate the ranges, and those that measure the accuracy."""
         classes = model.spec.classes
         scored = load_labelled_videos(self.data, classes=classes)
-        everything = load_labelled_videos(self.data, classes=classes, split="all")
-        if len(scored) < len(everything):
-            everything = load_labelled_videos(self.data, classes=classes, split="train")
-        step = max(1, len(everything) // self.num_videos)
-        return list(everything[::step][: self.num_videos]), list(scored)
+        candidates = load_labelled_videos(self.data, classes=classes, split="all")
+        if len(scored) < len(candidates):  # there are splits
+            candidates = load_labelled_videos(self.data, classes=classes, split="train")
+        step = max(1, len(candidates) // self.num_videos)
+        return list(candidates[::step][: self.num_videos]), list(scored)
 
 
 @dataclass(frozen=True)
 class Int8Result:
-    """A float32 file beside the int8 one that was made of it."""
+    """A float32 file compared with the int8 one that was made from it."""
 
     num_calibration_videos: int
-    """Videos that the ranges were learnt from."""
+    """Videos that calibrated the ranges."""
     num_scored_videos: int
-    """Videos of the accuracies."""
+    """Videos that measured the accuracies."""
     num_unreadable: int
-    """Of all of them, those that could not be read; of the scored ones they count as wrong."""
+    """Unreadable ones among both; scored ones count as wrong."""
     top1_before: float
-    """Per cent."""
+    """Per cent, of the float32 file."""
     top1_after: float
-    """Per cent."""
+    """Per cent, of the int8 file."""
     bytes_before: int
     bytes_after: int
     milliseconds_before: float
-    """Of one clip."""
+    """Per clip."""
     milliseconds_after: float
 
     @property
     def drop(self) -> float:
-        """Points of top-1 that were lost."""
+        """Percentage points of top-1 that int8 loses."""
         return self.top1_before - self.top1_after
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Plain values for JSON."""
         return {**asdict(self), "top1_drop": self.drop}
 
 
 def quantize(
     path: Path, target: TargetName, model: VideoClassifier, calibration: Calibration
 ) -> Int8Result:
-    """Make a file int8, in place, and measure what that did.
+    """Replace a file by its int8 form, and compare the two.
 
     Args:
         path: a float32 file of whole clips, in a folder of its own.
-        target: what it is for.
-        model: what it was made from.
+        target: its format.
+        model: the recognizer that it was exported from.
         calibration: the videos.
 
     Raises:
-        ValueError: not one video for the ranges can be read.
+        ValueError: none of the calibration videos can be read.
     """
-    learnt_from, scored = calibration.samples(model)
+    calibrating, scored = calibration.samples(model)
     before = open_engine(path)
-    inputs = [clip for _, clip in _clips(learnt_from, before, model)]
+    inputs = [clip for _, clip in _clips(calibrating, before, model)]
     if not inputs:
         raise ValueError(f"{calibration.data}: not one of its videos can be read to calibrate with")
+    # Beside the float32 file, which both measurements still need.
     quantized = path.with_name(f"int8-{path.name}")
     _QUANTIZE[target](path, quantized, inputs)
     after = open_engine(quantized)
     correct, num_read = _correct(scored, [before, after], model, calibration.progress)
     seconds = _seconds([before, after], inputs[0])
-    sizes = [_size(each) for each in (path, quantized)]
+    sizes = [_size(file) for file in (path, quantized)]
+    # Then it takes the float32 file's name, its `.bin` that of the float32 one.
     for part in _parts(quantized):
-        shutil.move(part, path.with_suffix(part.suffix))
-    top1 = [100 * each / len(scored) for each in correct]
+        part.replace(path.with_suffix(part.suffix))
+    top1 = [100 * count / len(scored) for count in correct]
     return Int8Result(
         num_calibration_videos=len(inputs),
         num_scored_videos=len(scored),
-        num_unreadable=len(learnt_from) - len(inputs) + len(scored) - num_read,
+        num_unreadable=len(calibrating) - len(inputs) + len(scored) - num_read,
         top1_before=top1[0],
         top1_after=top1[1],
         bytes_before=sizes[0],
@@ -154,7 +156,7 @@ def quantize(
 def _clips(
     samples: list[VideoSample], engine: Engine, model: VideoClassifier
 ) -> Iterator[tuple[VideoSample, Array]]:
-    """The videos that can be read, each as the file's input of one clip."""
+    """The readable videos, each with the file's input of its one clip."""
     for sample in samples:
         try:
             clip = TensorViewReader(model.spec, Protocol(1, 1)).read(sample.path).frames
@@ -166,7 +168,7 @@ def _clips(
 def _correct(
     samples: list[VideoSample], engines: list[Engine], model: VideoClassifier, progress: Progress
 ) -> tuple[list[int], int]:
-    """Of each file how many videos it is right about, and how many could be read."""
+    """The number of videos that each file classifies correctly, and of those that were readable."""
     correct, num_read = [0] * len(engines), 0
     for num_read, (sample, clip) in enumerate(_clips(samples, engines[0], model), 1):
         for index, engine in enumerate(engines):
@@ -176,14 +178,14 @@ def _correct(
 
 
 def _seconds(engines: list[Engine], clip: Array) -> list[float]:
-    """Median time of a clip in each file, in turn."""
-    taken: list[list[float]] = [[] for _ in engines]
+    """Median time of a clip in each file, runs interleaved."""
+    seconds: list[list[float]] = [[] for _ in engines]
     for _ in range(ROUNDS):
         for index, engine in enumerate(engines):
             start = time.perf_counter()
             engine.run({VIDEO: clip})
-            taken[index].append(time.perf_counter() - start)
-    return [median(each) for each in taken]
+            seconds[index].append(time.perf_counter() - start)
+    return [median(runs) for runs in seconds]
 
 
 def _quantize_onnx(source: Path, result: Path, inputs: list[Array]) -> None:
@@ -193,12 +195,13 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array]) -> None:
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            self._left = iter(inputs)
+            self._inputs = iter(inputs)
 
         def get_next(self) -> dict[str, Array] | None:
-            clip = next(self._left, None)
+            clip = next(self._inputs, None)
             return None if clip is None else {VIDEO: clip}
 
+    # Shape inference and graph optimization, which ONNX Runtime expects before quantization.
     prepared = result.with_name(f"prepared-{result.name}")
     quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
     quantization.quantize_static(
@@ -210,9 +213,10 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array]) -> None:
         op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool"],
     )
     prepared.unlink()
-    about = {each.key: each.value for each in onnx.load(str(source)).metadata_props}
+    # The description of the float32 file, marked as quantized.
+    metadata = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
     model = onnx.load(str(result))
-    onnx.helper.set_model_props(model, {METADATA_KEY: _as_int8(about[METADATA_KEY], source)})
+    onnx.helper.set_model_props(model, {METADATA_KEY: _as_int8(metadata[METADATA_KEY], source)})
     onnx.save(model, str(result))
 
 
@@ -221,20 +225,20 @@ def _quantize_openvino(source: Path, result: Path, inputs: list[Array]) -> None:
     import openvino  # noqa: PLC0415
 
     model = openvino.Core().read_model(source)
-    about = model.get_rt_info([METADATA_KEY]).astype(str)
+    metadata = model.get_rt_info([METADATA_KEY]).astype(str)
     with kept_signal_stack():
         quantized = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
-    quantized.set_rt_info(_as_int8(about, source), [METADATA_KEY])
+    quantized.set_rt_info(_as_int8(metadata, source), [METADATA_KEY])
     openvino.save_model(quantized, str(result), compress_to_fp16=False)
 
 
-def _as_int8(about: str, path: Path) -> str:
-    """What a file says of itself, once it is int8."""
-    return replace(Description.from_json(about, path), quantized=True).to_json()
+def _as_int8(description: str, path: Path) -> str:
+    """The description of a file as JSON, for its int8 form."""
+    return replace(Description.from_json(description, path), quantized=True).to_json()
 
 
 def _parts(path: Path) -> list[Path]:
-    """A file, and what lies beside it."""
+    """A file, and the weights beside it."""
     return [part for part in (path, path.with_suffix(".bin")) if part.exists()]
 
 

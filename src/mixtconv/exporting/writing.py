@@ -1,4 +1,4 @@
-"""Writing a network of plain torch in the form of an engine."""
+"""File formats of the engines: the packages of each, and how a plain network is written to it."""
 
 import logging
 import warnings
@@ -17,35 +17,34 @@ from mixtconv.models.spec import METADATA_KEY
 
 TargetName = Literal["onnx", "openvino", "torch"]
 
-_MOST_IN_A_BATCH = 4096
-_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+_LARGEST_BATCH = 4096
+_EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A form of file."""
+    """A file format."""
 
     suffix: str
-    """Of the file."""
     packages: tuple[str, ...]
-    """What writing and running it needs besides torch."""
+    """Packages that writing and running it needs besides torch."""
     layout: LayoutName
-    """In which its engine runs temporal operations fastest."""
+    """The layout of clips in which its engine runs temporal operations fastest."""
     write: Callable[[torch.export.ExportedProgram, PortableNetwork, Path], None]
 
     def refuse_missing_packages(self) -> None:
-        """Raise ValueError where something is not installed, with how to install it."""
+        """Raise ValueError if a package is not installed, with the command that installs it."""
         for package in self.packages:
             import_engine(package, f"a {self.suffix} file")
 
 
 def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:
-    """The network as torch.export has it, for any batch.
+    """The network as a program of torch.export, for any batch size.
 
     Raises:
-        ValueError: it does what torch.export cannot follow.
+        ValueError: torch.export cannot trace it.
     """
-    batch = torch.export.Dim("batch", min=1, max=_MOST_IN_A_BATCH)
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     first, *states = portable.inputs.values()
     axes: tuple[Any, ...] = ({0: batch},)
     if states:
@@ -91,11 +90,11 @@ def _write_openvino(
     try:
         with _quietly():
             model = openvino.convert_model(program)
-            sizes = portable.description.inputs.values()  # only the batch may be any
+            sizes = portable.description.inputs.values()  # all but the batch is fixed
             model.reshape(
                 {
-                    port: openvino.PartialShape([-1, *own])
-                    for port, own in zip(model.inputs, sizes, strict=True)
+                    port: openvino.PartialShape([-1, *size])
+                    for port, size in zip(model.inputs, sizes, strict=True)
                 }
             )
     except RuntimeError as error:
@@ -111,7 +110,7 @@ def _write_openvino(
 def _write_torch(
     program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
 ) -> None:
-    program.example_inputs = None  # the states of streams are larger than the weights
+    program.example_inputs = None  # not saved: the states of streams are larger than the weights
     torch.export.save(
         program, str(path), extra_files={METADATA_KEY: portable.description.to_json()}
     )
@@ -119,8 +118,8 @@ def _write_torch(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what exporters say to their developers away from the user."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    """Hide warnings and logs of the exporters that concern their developers."""
+    loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -138,4 +137,4 @@ TARGETS: dict[TargetName, Target] = {
     "openvino": Target(".xml", ("openvino",), "volume", _write_openvino),
     "torch": Target(".pt2", (), "stacked", _write_torch),
 }
-"""Forms of files by name."""
+"""File formats by name."""

@@ -53,16 +53,15 @@ class FoldedTemporalFilter(nn.Module):
         self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None = None
     ) -> None:
         super().__init__()
-        self.register_buffer("weights", taps.taps.float())
-        self.channels, self.num_taps, self.offsets = taps.channels, taps.num_taps, taps.offsets
+        self.register_buffer("weights", taps.weights.float())
+        self.groups = taps.groups
         self.num_frames = num_frames
         self.scratch = scratch
 
     @property
     def taps(self) -> DepthwiseTaps:
         """The operation."""
-        weights = self.get_buffer("weights")
-        return DepthwiseTaps(weights, self.channels, self.num_taps, self.offsets)
+        return DepthwiseTaps(self.get_buffer("weights"), self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         clip = unfold_time(x, self.num_frames)  # (B, T, C, H, W)
@@ -78,4 +77,5 @@ class FoldedTemporalFilter(nn.Module):
         return self.scratch.like(clip) if is_dense else None
 
     def extra_repr(self) -> str:
-        return f"{sum(self.channels)}, kernel_sizes={self.num_taps}, num_frames={self.num_frames}"
+        channels, kernel_sizes = sum(self.groups.channels), self.groups.num_taps
+        return f"{channels}, kernel_sizes={kernel_sizes}, num_frames={self.num_frames}"

@@ -79,15 +79,12 @@ def _fold_single_taps(network: fx.GraphModule) -> None:
         if type(conv) is not nn.Conv2d or conv.groups != 1:
             continue
         weights = temporal.get_buffer("weights")
-        first = first_tap = first_offset = 0
-        for channels, taps in zip(temporal.channels, temporal.num_taps, strict=True):
-            if taps == 1 and temporal.offsets[first_offset] == 0:
-                group = slice(first_tap, first_tap + channels)
+        for group in temporal.groups.split():
+            if group.offsets == (0,):
+                single = group.matrix(weights)  # (C_m, 1), a view
                 with torch.no_grad():
-                    conv.weight[:, first : first + channels] *= weights[group, None, None]
-                    weights[group] = 1
-            first, first_tap = first + channels, first_tap + channels * taps
-            first_offset += taps
+                    conv.weight[:, group.channels] *= single[:, :, None]
+                    single.fill_(1)
 
 
 def _fuse_residual_sums(network: fx.GraphModule) -> None:

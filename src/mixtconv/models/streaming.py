@@ -22,7 +22,8 @@ from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
-from mixtconv.ops.stream_filter import PastFrames, StreamConv, StreamFilter, Streams
+from mixtconv.ops.stream_filter import StreamConv, StreamFilter
+from mixtconv.ops.stream_state import PastFrames, Streams
 
 
 @dataclass
@@ -147,7 +148,7 @@ def _reach_ahead(module: nn.Module) -> int:
             f"the operation {type(temporal).__name__} has no frame-by-frame form; streams need one "
             "of mixtconv.ops.OPERATIONS"
         )
-    return max(temporal.depthwise_taps(module.channels).offsets)  # type: ignore[operator]
+    return max(temporal.depthwise_taps(module.channels).groups.offsets)  # type: ignore[operator]
 
 
 class _Now:
@@ -186,7 +187,7 @@ class _StreamSite(nn.Module):
         # The compiled step of the last call is repeated if the frames have the same form; it keeps
         # its arguments, which take longer to prepare than small feature maps to filter.
         step = past.step
-        if step is not None and step.stream_filter is self.operation:
+        if step is not None and step.groups is self.operation.groups:
             y = step.again(x, streams)
             if y is not None:
                 return y
@@ -212,6 +213,4 @@ def _stream_form(site: TemporalWrapper) -> StreamFilter | StreamConv:
         return StreamConv(site.temporal)
     taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
     parameter = next(site.module.parameters())
-    return StreamFilter(
-        DepthwiseTaps(taps.taps.to(parameter.device), taps.channels, taps.num_taps, taps.offsets)
-    )
+    return StreamFilter(DepthwiseTaps(taps.weights.to(parameter.device), taps.groups))

@@ -1,12 +1,14 @@
 """The temporal filter on the CPU by the compiled loop of `native/temporal_filter.c`."""
 
 import ctypes
-from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixtconv.ops import native_library
+from mixtconv.ops.taps import TapGroups
 
 _TYPES = (torch.float32, torch.bfloat16)
 
@@ -16,8 +18,8 @@ def is_available() -> bool:
     return native_library.library() is not None
 
 
-def takes(x: Tensor, num_taps: Sequence[int]) -> bool:
-    """Whether the loop is made for such clips and filters."""
+def takes(x: Tensor) -> bool:
+    """Whether the loop supports such clips."""
     return x.dtype in _TYPES and x.numel() > 0
 
 
@@ -27,74 +29,37 @@ def describe() -> str:
     return f"compiled loop ({instructions}, {native_library.threads_name()})"
 
 
-def temporal_filter(
-    x: Tensor,
-    taps: Tensor,
-    channels: Sequence[int],
-    num_taps: Sequence[int],
-    offsets: Sequence[int],
-) -> Tensor:
+def temporal_filter(x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
     """See `mixtconv.ops.filter.temporal_filter`."""
-    return temporal_filter_into(torch.empty_like(x), x, taps, channels, num_taps, offsets)
+    return temporal_filter_into(torch.empty_like(x), x, weights, groups)
 
 
-def temporal_filter_into(
-    out: Tensor,
-    x: Tensor,
-    taps: Tensor,
-    channels: Sequence[int],
-    num_taps: Sequence[int],
-    offsets: Sequence[int],
-) -> Tensor:
-    """Filter into clips that are there already, shaped like `x`; returns them."""
+def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
+    """Filter into existing clips shaped like `x`; returns them."""
     channels_last = _common_layout(x, out)
     if channels_last is None:
         dense = torch.empty_like(x, memory_format=torch.contiguous_format)
-        return out.copy_(
-            temporal_filter_into(dense, x.contiguous(), taps, channels, num_taps, offsets)
-        )
-    _run(
-        x,
-        _Job(source=_clips(x), target=_clips(out), direction=1, channels_last=channels_last),
-        taps,
-        (tuple(channels), tuple(num_taps), tuple(offsets)),
-    )
+        return out.copy_(temporal_filter_into(dense, x.contiguous(), weights, groups))
+    job = _Job(source=_clips(x), target=_clips(out), direction=1, channels_last=channels_last)
+    _run(x, job, weights, groups)
     return out
 
 
-def taps_gradient(
-    x: Tensor,
-    grad: Tensor,
-    channels: Sequence[int],
-    num_taps: Sequence[int],
-    offsets: Sequence[int],
-) -> Tensor:
-    """Gradient of the taps, flattened like them, float32."""
+def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
+    """Gradient of the weights, flattened like them, float32."""
     x, grad, channels_last = _in_one_layout(x, grad)
-    gradient = _gradient(channels, num_taps)
-    _run(
-        x,
-        _Job(x=_clips(x), grad=_clips(grad), channels_last=channels_last),
-        gradient,
-        (tuple(channels), tuple(num_taps), tuple(offsets)),
-        gradient,
-    )
+    gradient = torch.zeros(groups.num_weights)
+    job = _Job(x=_clips(x), grad=_clips(grad), channels_last=channels_last)
+    _run(x, job, gradient, groups, gradient)
     return gradient
 
 
-def backward(
-    x: Tensor,
-    grad: Tensor,
-    taps: Tensor,
-    channels: Sequence[int],
-    num_taps: Sequence[int],
-    offsets: Sequence[int],
-) -> tuple[Tensor, Tensor]:
-    """Gradients of `x`, in its memory format, and of the taps, in one pass."""
+def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
+    """Gradients of `x`, in its memory format, and of the weights, in one pass."""
     grad_x = torch.empty_like(x)
     x, grad, channels_last = _in_one_layout(x, grad)
     target = grad_x if _common_layout(x, grad_x) is not None else torch.empty_like(x)
-    gradient = _gradient(channels, num_taps)
+    gradient = torch.zeros(groups.num_weights)
     job = _Job(
         source=_clips(grad),
         target=_clips(target),
@@ -103,8 +68,7 @@ def backward(
         direction=-1,
         channels_last=channels_last,
     )
-    groups = (tuple(channels), tuple(num_taps), tuple(offsets))
-    _run(x, job, taps, groups, gradient)
+    _run(x, job, weights, groups, gradient)
     return grad_x if target is grad_x else grad_x.copy_(target), gradient
 
 
@@ -117,7 +81,7 @@ class _Clips(ctypes.Structure):
 
 
 class _Job(ctypes.Structure):
-    """`Job` of temporal_filter.c; the fields after `machine` are the library's own."""
+    """`Job` of temporal_filter.c; the library sets the fields after `machine`."""
 
     _fields_ = (
         ("source", _Clips),
@@ -146,22 +110,18 @@ class _Job(ctypes.Structure):
 
 
 def _run(
-    x: Tensor,
-    job: _Job,
-    taps: Tensor,
-    groups: tuple[tuple[int, ...], ...],
-    gradient: Tensor | None = None,
+    x: Tensor, job: _Job, weights: Tensor, groups: TapGroups, gradient: Tensor | None = None
 ) -> None:
+    """Run a job on clips of the size of `x`; the weights' gradient is written to `gradient`."""
     if x.numel() == 0:
         return
-    taps = taps.detach().to(torch.float32).contiguous()
-    channels, num_taps, offsets = map(native_library.integers, groups)
+    weights = weights.detach().to(torch.float32).contiguous()
+    arrays = _native(groups)
     num_clips, num_frames, num_channels, height, width = x.shape
-    job.taps = taps.data_ptr()
+    job.taps = weights.data_ptr()
     job.num_clips, job.num_frames, job.num_channels = num_clips, num_frames, num_channels
-    job.num_positions, job.num_groups = height * width, len(groups[0])
-    job.channels, job.num_taps = ctypes.addressof(channels), ctypes.addressof(num_taps)
-    job.offsets = ctypes.addressof(offsets)
+    job.num_positions, job.num_groups = height * width, len(groups.channels)
+    job.channels, job.num_taps, job.offsets = map(ctypes.addressof, arrays)
     job.half, job.machine = x.dtype == torch.bfloat16, native_library.best()
     loaded = native_library.library()
     assert loaded is not None
@@ -174,12 +134,14 @@ def _run(
         raise MemoryError("no memory for the sums of a temporal filter's gradient")
 
 
+@lru_cache(maxsize=512)
+def _native(groups: TapGroups) -> "tuple[ctypes.Array[Any], ...]":
+    """The three lists of a layer as the library takes them."""
+    return tuple(map(native_library.integers, groups))
+
+
 def _clips(x: Tensor) -> _Clips:
     return _Clips(x.data_ptr(), x.stride(0), x.stride(1))
-
-
-def _gradient(channels: Sequence[int], num_taps: Sequence[int]) -> Tensor:
-    return torch.zeros(sum(c * k for c, k in zip(channels, num_taps, strict=True)))
 
 
 def _in_one_layout(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, bool]:
@@ -201,12 +163,14 @@ def _common_layout(x: Tensor, other: Tensor) -> bool | None:
         True: (1, width * num_channels, num_channels),
         False: (height * width, width, 1),
     }
-    # One channel is both: as rows its positions lie side by side.
+    # One channel is dense in both layouts; NCHW has the longer rows.
     for channels_last in (True, False) if num_channels > 1 else (False,):
         if all(
             size == 1 or stride == dense
-            for own in strides
-            for size, stride, dense in zip(shape, own, layouts[channels_last], strict=True)
+            for frame_strides in strides
+            for size, stride, dense in zip(
+                shape, frame_strides, layouts[channels_last], strict=True
+            )
         ):
             return channels_last
     return None

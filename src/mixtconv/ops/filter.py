@@ -1,20 +1,19 @@
-"""The temporal filter: one depthwise filter over time a channel, as an operator of torch.
+"""The temporal filter: one depthwise filter over time per channel, as an operator of torch.
 
-All depthwise operations of this package are this one: mixed temporal convolution, one kernel size,
-dilated, causal, and temporal shift (one tap of weight 1 at the offset of the shift). A group of
-channels has its own taps, each at an offset in frames:
+Every depthwise operation of this package is this filter: mixed temporal convolution, one kernel
+size, dilated, causal, and temporal shift (one tap of weight 1 at the offset of the shift). A group
+of channels has its own taps, each at an offset in frames:
 
-    y[b, t, c] = sum over the taps j of c of  taps[c, j] * x[b, t + offset[c, j], c]
+    y[b, t, c] = sum over the taps j of c of  weights[c, j] * x[b, t + offset[c, j], c]
 
-Frames outside the clip count as zeros. The gradient of x is the same filter with the offsets turned
-round. On the CPU a compiled loop computes it (`cpu_filter.py`), on CUDA a Triton kernel
-(`triton_filter.py`), elsewhere, and where these are not to be had, plain torch (`plain_filter.py`),
-which is also their definition. Registered with `torch.library` as `mixtconv::temporal_filter`, so
-that `torch.compile` and `torch.export` carry it.
+Frames outside the clip count as zeros. The gradient of x is the same filter with negated offsets.
+On the CPU a compiled loop computes it (`cpu_filter.py`), on CUDA a Triton kernel
+(`triton_filter.py`); where neither is available, plain PyTorch does (`plain_filter.py`), the
+reference implementation. Registered with `torch.library` as `mixtconv::temporal_filter`, so that
+`torch.compile` and `torch.export` support it.
 """
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -25,11 +24,12 @@ import torch
 from torch import Tensor
 
 from mixtconv.ops import plain_filter
+from mixtconv.ops.taps import TapGroups
 
 KERNEL_VARIABLE = "MIXTCONV_KERNEL"
-"""Environment variable; `plain` leaves compiled kernels alone, as on a machine without them, and
-`auto` is as without it."""
+"""Environment variable: `plain` disables the compiled kernels, `auto` is the default."""
 
+# Operators of torch take flat lists; everywhere else these three are one `TapGroups`.
 _GROUPS = "int[] channels, int[] num_taps, int[] offsets"
 _library = torch.library.Library("mixtconv", "DEF")
 _library.define(f"temporal_filter(Tensor x, Tensor taps, {_GROUPS}) -> Tensor")
@@ -41,60 +41,47 @@ _library.define(
 
 @dataclass(frozen=True)
 class DepthwiseTaps:
-    """The taps of a depthwise temporal operation, as `temporal_filter` takes them."""
+    """A depthwise temporal operation: the weights of its taps, and their groups of channels."""
 
-    taps: Tensor
-    """Weights of all groups in order, each group's (C_m, K_m) flattened."""
-    channels: list[int]
-    """C_m of every group."""
-    num_taps: list[int]
-    """K_m of every group."""
-    offsets: list[int]
-    """Frames from the output frame to the one that a tap meets, K_m for every group."""
+    weights: Tensor
+    """Of all groups in order, each group's (C_m, K_m) flattened."""
+    groups: TapGroups
 
     def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Filter clips (B, T, C, H, W); see `temporal_filter`."""
-        return temporal_filter(x, self.taps, self.channels, self.num_taps, self.offsets, out=out)
+        return temporal_filter(x, self.weights, self.groups, out=out)
 
 
 def temporal_filter(
-    x: Tensor,
-    taps: Tensor,
-    channels: Sequence[int],
-    num_taps: Sequence[int],
-    offsets: Sequence[int],
-    *,
-    out: Tensor | None = None,
+    x: Tensor, weights: Tensor, groups: TapGroups, *, out: Tensor | None = None
 ) -> Tensor:
     """Filter groups of channels over time, each with its own taps.
 
     Args:
         x: clips (B, T, C, H, W), in any memory format.
-        taps: the weights of all groups in order, each group's (C_m, K_m) flattened. Multiplied and
-            added in float32 at least, whatever the precision of `x`.
-        channels: C_m of every group; they add up to C.
-        num_taps: K_m of every group.
-        offsets: frames from the output frame to the one that a tap meets; K_m for every group.
+        weights: of all groups in order, each group's (C_m, K_m) flattened. Multiplied and added in
+            float32 at least, whatever the precision of `x`.
+        groups: the channels and tap offsets of every group; the channels add up to C.
         out: clips like `x` that the result is written to; no gradient flows then.
 
     Returns:
         (B, T, C, H, W) in the memory format and precision of `x`.
 
     >>> x = torch.arange(3.0).reshape(1, 3, 1, 1, 1)
-    >>> temporal_filter(x, torch.tensor([1.0, 10.0]), [1], [2], [0, 1]).flatten().tolist()
+    >>> groups = TapGroups(channels=(1,), num_taps=(2,), offsets=(0, 1))
+    >>> temporal_filter(x, torch.tensor([1.0, 10.0]), groups).flatten().tolist()
     [10.0, 21.0, 2.0]
     """
-    groups = (list(channels), list(num_taps), list(offsets))
     if out is None:
-        return torch.ops.mixtconv.temporal_filter(x, taps, *groups)
-    return _kernel_for(x, groups[1]).temporal_filter_into(out, x, taps, *groups)
+        return torch.ops.mixtconv.temporal_filter(x, weights, *groups)
+    return _kernel_for(x).temporal_filter_into(out, x, weights, groups)
 
 
 def kernel_in_use(device: torch.device) -> str:
-    """What computes temporal filters on a device, in words.
+    """Name of the implementation that computes temporal filters on a device.
 
     Raises:
-        ValueError: the environment asks for a kernel that is none.
+        ValueError: the environment variable has an unknown value.
 
     >>> kernel_in_use(torch.device("meta"))
     'plain torch'
@@ -107,17 +94,17 @@ def uses_compiled_kernels() -> bool:
     """Whether compiled kernels may be used, see `KERNEL_VARIABLE`.
 
     Raises:
-        ValueError: the environment asks for a kernel that is none.
+        ValueError: the environment variable has an unknown value.
     """
-    asked = os.environ.get(KERNEL_VARIABLE, "auto")
-    if asked not in ("auto", "plain"):
-        raise ValueError(f"{KERNEL_VARIABLE} is {asked!r} in the environment; give plain or auto")
-    return asked != "plain"
+    value = os.environ.get(KERNEL_VARIABLE, "auto")
+    if value not in ("auto", "plain"):
+        raise ValueError(f"{KERNEL_VARIABLE} is {value!r} in the environment; give plain or auto")
+    return value != "plain"
 
 
 @cache
 def _kernel(device: torch.device) -> ModuleType | None:
-    """The module that computes on this device, or None for plain torch."""
+    """The module with this device's compiled kernel, or None for plain torch."""
     if not uses_compiled_kernels():
         return None
     if device.type == "cpu":
@@ -131,23 +118,28 @@ def _kernel(device: torch.device) -> ModuleType | None:
     return None
 
 
-def _kernel_for(x: Tensor, num_taps: list[int]) -> ModuleType:
+def _kernel_for(x: Tensor) -> ModuleType:
     kernel = _kernel(x.device)
-    return kernel if kernel is not None and kernel.takes(x, num_taps) else plain_filter
+    return kernel if kernel is not None and kernel.takes(x) else plain_filter
+
+
+def _groups(channels: list[int], num_taps: list[int], offsets: list[int]) -> TapGroups:
+    """The lists of an operator's arguments as one object, hashable for the kernels' caches."""
+    return TapGroups(tuple(channels), tuple(num_taps), tuple(offsets))
 
 
 def _filter(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
-    return _kernel_for(x, groups[1]).temporal_filter(x, taps, *groups)
+    return _kernel_for(x).temporal_filter(x, taps, _groups(*groups))
 
 
 def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
-    return _kernel_for(x, groups[1]).taps_gradient(x, grad, *groups)
+    return _kernel_for(x).taps_gradient(x, grad, _groups(*groups))
 
 
 def _both_gradients(
     x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
 ) -> tuple[Tensor, Tensor]:
-    return _kernel_for(x, groups[1]).backward(x, grad, taps, *groups)
+    return _kernel_for(x).backward(x, grad, taps, _groups(*groups))
 
 
 for _name, _function in {
@@ -165,71 +157,64 @@ def _(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
 
 @torch.library.register_fake("mixtconv::temporal_filter_taps_gradient", lib=_library)
 def _(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
-    return _gradient_like(x, *groups)
+    return _empty_taps_gradient(x, _groups(*groups))
 
 
 @torch.library.register_fake("mixtconv::temporal_filter_backward", lib=_library)
 def _(x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), _gradient_like(x, *groups)
+    return torch.empty_like(x), _empty_taps_gradient(x, _groups(*groups))
 
 
-def _gradient_like(x: Tensor, channels: list[int], num_taps: list[int], offsets: Any) -> Tensor:
-    size = sum(c * k for c, k in zip(channels, num_taps, strict=True))
-    return x.new_empty(size, dtype=torch.promote_types(x.dtype, torch.float32))
+def _empty_taps_gradient(x: Tensor, groups: TapGroups) -> Tensor:
+    return x.new_empty(groups.num_weights, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
-def _remember_filter(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, taps, *ctx.groups = inputs
+def _save_for_filter_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, taps, *groups = inputs
+    ctx.groups = _groups(*groups)
     # Without a gradient of the taps the filter is linear in x, and x need not be kept.
     ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, taps)
 
 
-def _filter_gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+def _filter_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     x, taps = ctx.saved_tensors
-    channels, num_taps, offsets = ctx.groups
-    of_x, of_taps, *_ = ctx.needs_input_grad
+    needs_x, needs_taps, *_ = ctx.needs_input_grad
     grad_x = grad_taps = None
-    if of_x and of_taps and not torch.is_grad_enabled():  # one pass for both
+    # One pass for both, unless second derivatives are recorded: the joint operator has none.
+    if needs_x and needs_taps and not torch.is_grad_enabled():
         grad_x, grad_taps = torch.ops.mixtconv.temporal_filter_backward(x, grad, taps, *ctx.groups)
     else:
-        if of_x:
-            grad_x = temporal_filter(grad, taps, channels, num_taps, _turned_round(offsets))
-        if of_taps:
+        if needs_x:
+            grad_x = temporal_filter(grad, taps, ctx.groups.negated())
+        if needs_taps:
             grad_taps = torch.ops.mixtconv.temporal_filter_taps_gradient(x, grad, *ctx.groups)
     return grad_x, None if grad_taps is None else grad_taps.to(taps.dtype), None, None, None
 
 
-def _remember_taps_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, grad, *ctx.groups = inputs
+def _save_for_taps_gradient_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, grad, *groups = inputs
+    ctx.groups = _groups(*groups)
     ctx.save_for_backward(x, grad)
 
 
-def _taps_gradient_gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+def _taps_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     """The taps' gradient is linear in x and in that of y; `grad` is shaped like the taps."""
     x, grad_y = ctx.saved_tensors
-    channels, num_taps, offsets = ctx.groups
-    of_x, of_grad_y, *_ = ctx.needs_input_grad
-    grad_x = grad_grad_y = None
-    if of_x:
-        grad_x = temporal_filter(grad_y, grad, channels, num_taps, _turned_round(offsets))
-    if of_grad_y:
-        grad_grad_y = temporal_filter(x, grad, channels, num_taps, offsets)
+    needs_x, needs_grad_y, *_ = ctx.needs_input_grad
+    grad_x = temporal_filter(grad_y, grad, ctx.groups.negated()) if needs_x else None
+    grad_grad_y = temporal_filter(x, grad, ctx.groups) if needs_grad_y else None
     return grad_x, grad_grad_y, None, None, None
 
 
 torch.library.register_autograd(
     "mixtconv::temporal_filter",
-    _filter_gradients,
-    setup_context=_remember_filter,
+    _filter_backward,
+    setup_context=_save_for_filter_backward,
     lib=_library,
 )
 torch.library.register_autograd(
     "mixtconv::temporal_filter_taps_gradient",
-    _taps_gradient_gradients,
-    setup_context=_remember_taps_gradient,
+    _taps_gradient_backward,
+    setup_context=_save_for_taps_gradient_backward,
     lib=_library,
 )
-
-
-def _turned_round(offsets: Sequence[int]) -> list[int]:
-    return [-offset for offset in offsets]

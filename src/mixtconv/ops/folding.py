@@ -1,4 +1,4 @@
-"""Folding time into the batch and back: the one place where a 2D network meets a clip.
+"""Folding time into the batch and back: the only place where a 2D network meets a clip.
 
 Shape letters everywhere in this package: B batch, T frames, C channels, H height, W width, K kernel
 size. A 2D backbone sees (B * T, C, H, W); a temporal operation sees (B, T, C, H, W).
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def fold_time(x: Tensor) -> Tensor:
-    """Make frames of a batch of clips into a batch of frames: (B, T, ...) -> (B * T, ...).
+    """Turn a batch of clips into a batch of frames: (B, T, ...) -> (B * T, ...).
 
     A view wherever the strides permit, also in channels-last memory format.
 
@@ -20,7 +20,7 @@ def fold_time(x: Tensor) -> Tensor:
 
 
 def unfold_time(x: Tensor, num_frames: int) -> Tensor:
-    """Undo `fold_time`: (B * T, ...) -> (B, T, ...), always a view.
+    """The inverse of `fold_time`: (B * T, ...) -> (B, T, ...), always a view.
 
     Raises:
         ValueError: the batch is not a whole number of clips of `num_frames` frames.

@@ -6,7 +6,7 @@ with its own kernel size:
 
     channels   | group 0 | group 1 | group 2   | group 3       |
     kernel     |    1    |    3    |     5     |       7       |
-    frames seen|    t    | t-1..t+1| t-2 .. t+2|  t-3 .. t+3   |
+    frames met |    t    | t-1..t+1| t-2 .. t+2|  t-3 .. t+3   |
 
 Different here: the published code permutes the tensor, runs one depthwise 3D convolution a group,
 permutes back and concatenates. Here all groups are one pass over the tensor (see `filter.py`),
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import (
+    TapGroups,
     TapInit,
     check_kernel_sizes,
     check_shift_fraction,
@@ -45,7 +46,7 @@ def mixed_temporal_conv(
         weights: one (C_m, K_m) tensor a group, in channel order, K_m odd; tap 0 meets the earliest
             frame. Multiplied and added in float32 at least; gradients keep the weights' precision.
         dilations: frames between neighbouring taps, one for all groups or one a group.
-        causal: look back only, (K_m - 1) * dilation frames; else half of them lie ahead.
+        causal: look back only, (K_m - 1) * dilation frames; else half of them are ahead.
 
     Returns:
         (B, T, C, H, W) in the memory format of `x`. Frames outside the clip count as zeros.
@@ -74,8 +75,8 @@ def mixed_taps(
 ) -> DepthwiseTaps:
     """The taps of `mixed_temporal_conv`, from its arguments.
 
-    >>> mixed_taps([torch.ones(2, 1), torch.ones(2, 3)]).offsets
-    [0, -1, 0, 1]
+    >>> mixed_taps([torch.ones(2, 1), torch.ones(2, 3)]).groups
+    TapGroups(channels=(2, 2), num_taps=(1, 3), offsets=(0, -1, 0, 1))
     """
     sizes = [weight.shape[-1] for weight in weights]
     offsets = [
@@ -83,8 +84,8 @@ def mixed_taps(
         for size, dilation in zip(sizes, per_group(dilations, len(weights)), strict=True)
         for offset in tap_offsets(size, dilation=dilation, causal=causal)
     ]
-    taps = torch.cat([weight.flatten() for weight in weights])
-    return DepthwiseTaps(taps, [len(weight) for weight in weights], sizes, offsets)
+    groups = TapGroups(tuple(len(weight) for weight in weights), tuple(sizes), tuple(offsets))
+    return DepthwiseTaps(torch.cat([weight.flatten() for weight in weights]), groups)
 
 
 def depthwise_temporal_conv(
@@ -171,7 +172,16 @@ class MixTConv(nn.Module):
         )
 
     def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
-        """What the layer is as a filter, detached."""
+        """The layer as a depthwise filter of `num_channels` channels, its weights detached.
+
+        Raises:
+            ValueError: the layer has another number of channels.
+        """
+        if num_channels != self.channels:
+            raise ValueError(
+                f"the layer is for {self.channels} channels, got {num_channels}; make it with "
+                f"MixTConv({num_channels})"
+            )
         weights = [weight.detach() for weight in self.weights]
         return mixed_taps(weights, dilations=self.dilations, causal=self.causal)
 
@@ -183,5 +193,5 @@ class MixTConv(nn.Module):
 
 
 def per_group(value: int | Sequence[int], num_groups: int) -> tuple[int, ...]:
-    """One number for every group: a single number is repeated, a sequence is taken as it is."""
+    """One number for every group: a single number is repeated, a sequence is used as given."""
     return (value,) * num_groups if isinstance(value, int) else tuple(value)

@@ -1,13 +1,14 @@
-"""The compiled loops of `native/`, loaded: instruction sets, and torch's threads to run them on.
+"""The compiled loops of `native/`: the library, its instruction sets, and torch's threads for it.
 
-The library is compiled when the package is built. It knows neither Python nor torch, so any version
-of both can load it; the threads it runs on are torch's own, through the function that torch keeps
-for extensions (`torch_parallel_for`, from torch 2.10 on) or through torch's OpenMP before.
+The library is compiled when the package is built. It links neither Python nor torch, so any version
+of both can load it; it runs on torch's own threads, through the function that torch exports for
+extensions (`torch_parallel_for`, from torch 2.10 on) or, in earlier versions, torch's OpenMP.
 """
 
 import ctypes
 import os
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ _PROCESS = os.getpid()
 
 
 class Threads(ctypes.Structure):
-    """`Threads` of temporal_filter.c: how the caller's threads are given work."""
+    """`Threads` of temporal_filter.c: how loops run on the caller's threads."""
 
     _fields_ = (
         ("parallel_for", ctypes.c_void_p),
@@ -31,9 +32,27 @@ class Threads(ctypes.Structure):
     )
 
 
-@lru_cache(maxsize=512)
-def integers(values: tuple[int, ...]) -> "ctypes.Array[ctypes.c_int64]":
-    """Numbers as the library takes them; those of a layer are made once."""
+class StepStreams(ctypes.Structure):
+    """`StepStreams` of steps.h: the streams that have one new frame each."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("places", ctypes.c_void_p),
+        ("counts", ctypes.c_void_p),
+    )
+
+
+def step_streams(places: Sequence[int], counts: Sequence[int]) -> Any:
+    """Streams as the library takes them: places in the pool, and numbers of earlier frames."""
+    kind = ctypes.c_int64 * len(places)  # looked up once: every frame of a stream comes here
+    arrays = kind(*places), kind(*counts)
+    streams = StepStreams(len(places), *map(ctypes.addressof, arrays))
+    streams.arrays = arrays  # keeps the memory at these addresses alive
+    return ctypes.byref(streams)
+
+
+def integers(values: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
+    """Integers as the library takes them."""
     return (ctypes.c_int64 * len(values))(*values)
 
 
@@ -54,14 +73,14 @@ def library() -> Any:
         loaded.mixtconv_step.argtypes = (ctypes.c_void_p,) * 5
         loaded.mixtconv_step.restype = None
         loaded.mixtconv_most_step_lags.restype = ctypes.c_int64
-    except (OSError, AttributeError):  # built for another system, or an older version
+    except (OSError, AttributeError):  # built for another system, or from an older version
         return None
     return loaded
 
 
 @cache
 def instruction_sets() -> dict[int, str]:
-    """Numbers and names of the instruction sets that this processor has, the best one first."""
+    """Numbers and names of the instruction sets of this processor, the best one first."""
     loaded, names = library(), {}
     number = 0
     while (name := loaded.mixtconv_instruction_set(number)) is not None:
@@ -78,9 +97,9 @@ def best() -> int:
 
 @cache
 def threads() -> Threads:
-    """torch's functions that run a loop on its threads; all null where it shows none.
+    """torch's functions that run a loop on its threads; all null where it exports none.
 
-    They use as many threads as torch may at the time, and none in a process that was forked.
+    They use as many threads as torch does at the time, and one in a forked process.
     """
     for suffix in ("so", "dylib"):
         path = Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{suffix}"
@@ -88,13 +107,13 @@ def threads() -> Threads:
             break
     else:
         return Threads()
-    torch_library = ctypes.CDLL(str(path))  # loaded already: this finds it
+    torch_library = ctypes.CDLL(str(path))  # a handle to the library that is loaded already
 
     def address(name: str) -> int | None:
         function = getattr(torch_library, name, None)
         return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
 
-    found = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
+    torch_threads = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
     functions = [
         address(name)
         for name in (
@@ -104,14 +123,16 @@ def threads() -> Threads:
             "_ZN2at15get_num_threadsEv",  # at::get_num_threads
         )
     ]
-    if found.parallel_for is None and all(functions):
-        found.region, found.thread_number, found.num_threads, found.most_threads = functions
-    return found
+    # torch before 2.10 lacks the first; there the loop opens an OpenMP region of its own.
+    if torch_threads.parallel_for is None and all(functions):
+        region, thread_number, num_threads, most_threads = functions
+        torch_threads = Threads(None, region, thread_number, num_threads, most_threads, _PROCESS)
+    return torch_threads
 
 
 def threads_name() -> str:
-    """Whose threads the loops run on, in words."""
-    found = threads()
-    if (found.parallel_for or found.region) and found.process == os.getpid():
+    """Number and owner of the threads that the loops run on, for display."""
+    shared = threads()
+    if (shared.parallel_for or shared.region) and shared.process == os.getpid():
         return f"{torch.get_num_threads()} of torch's threads"
     return "1 thread"

@@ -1,4 +1,4 @@
-"""Ordinary temporal convolution: every output channel sees every input channel over time.
+"""Ordinary temporal convolution: every output channel reads every input channel over time.
 
 The full-channel "Ordinary 1D" row of the ablation in "MixTConv" (arXiv 2001.06769): C * C * K
 weights where a depthwise kernel has C * K. The paper does not say how its weights start; here
@@ -28,7 +28,7 @@ def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool 
         x: clips (B, T, C, H, W).
         weight: (C_out, C, K), K odd; tap 0 meets the earliest frame.
         dilation: frames between neighbouring taps.
-        causal: look back only, (K - 1) * dilation frames; else half of them lie ahead.
+        causal: look back only, (K - 1) * dilation frames; else half of them are ahead.
 
     Returns:
         (B, T, C_out, H, W) in the memory format of `x`. Frames outside the clip count as zeros.
@@ -49,6 +49,7 @@ def temporal_conv(x: Tensor, weight: Tensor, *, dilation: int = 1, causal: bool 
     frames, num_frames = fold_time(x), x.shape[1]
     offsets = tap_offsets(kernel_size, dilation=dilation, causal=causal)
 
+    # One 1x1 convolution of all frames per tap, added where the frame that it meets is in the clip.
     def one_tap(tap: int) -> Tensor:
         kernel = weight[:, :, tap, None, None].to(x.dtype)  # (C_out, C, 1, 1)
         return unfold_time(F.conv2d(frames, kernel), num_frames)  # (B, T, C_out, H, W)

@@ -1,4 +1,4 @@
-"""The named temporal operations: a name, and a function of the number of channels that makes it.
+"""The named temporal operations: for each name, a factory from the number of channels to a layer.
 
 The names are the rows of the ablation in "MixTConv" (arXiv 2001.06769, kernel sizes compared).
 """
@@ -20,7 +20,11 @@ OPERATIONS: dict[str, OperationFactory] = {}
 
 
 def register_operation(name: str) -> Callable[[OperationFactory], OperationFactory]:
-    """Make `factory(channels, **options)` known as `name` to `create_operation` and its callers."""
+    """Register `factory(channels, **options)` under a name for `create_operation`, as a decorator.
+
+    Raises:
+        ValueError: the name is registered already.
+    """
 
     def register(factory: OperationFactory) -> OperationFactory:
         if name in OPERATIONS:
@@ -37,7 +41,7 @@ def create_operation(name: str, channels: int, **options: Any) -> nn.Module:
     Args:
         name: one of `OPERATIONS`.
         channels: C.
-        options: what the operation takes, such as `causal`, `init`, `shift_fraction`.
+        options: keyword arguments of the operation, such as `causal`, `init`, `shift_fraction`.
 
     Raises:
         ValueError: an unknown name; the message lists near ones.

@@ -2,7 +2,7 @@
 
 From "TSM: Temporal Shift Module for Efficient Video Understanding" (arXiv 1811.08383). Here it is a
 temporal filter of three groups with one tap each (see `filter.py`): one pass, in any memory format,
-instead of a zero-filled copy that tracing can fold into a constant.
+instead of a copy into zeros that tracing can fold into a constant.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
-from mixtconv.ops.taps import check_shift_fraction, shifted_channels
+from mixtconv.ops.taps import TapGroups, check_shift_fraction, shifted_channels
 
 
 def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = False) -> Tensor:
@@ -42,15 +42,15 @@ def shift_taps(
 ) -> DepthwiseTaps:
     """The shift of that many channels as a filter of ones, with the precision and device of `like`.
 
-    >>> shift_taps(16, like=torch.zeros(1)).channels
-    [2, 2, 12]
+    >>> shift_taps(16, like=torch.zeros(1)).groups.channels
+    (2, 2, 12)
     """
     count = shifted_channels(num_channels, shift_fraction)
     parts = [(count, -1)] if causal else [(count, 1), (count, -1)]
     parts.append((num_channels - count * len(parts), 0))
     channels, offsets = zip(*[part for part in parts if part[0]], strict=True)
-    ones = like.new_ones(num_channels)
-    return DepthwiseTaps(ones, list(channels), [1] * len(channels), list(offsets))
+    groups = TapGroups(channels, num_taps=(1,) * len(channels), offsets=offsets)
+    return DepthwiseTaps(like.new_ones(num_channels), groups)
 
 
 class TemporalShift(nn.Module):
@@ -70,7 +70,7 @@ class TemporalShift(nn.Module):
         return temporal_shift(x, shift_fraction=self.shift_fraction, causal=self.causal)
 
     def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
-        """What the layer is as a filter."""
+        """The layer as a depthwise filter of `num_channels` channels."""
         return shift_taps(
             num_channels,
             like=torch.empty(0),

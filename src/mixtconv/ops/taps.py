@@ -1,18 +1,78 @@
-"""Where the taps of a temporal kernel lie in time, and the values they start from.
+"""Taps of temporal kernels: their offsets in time, their initial values, their groups of channels.
 
-A kernel of size K with dilation d reaches (K - 1) * d frames. Centred, half of them lie before the
+A kernel of size K with dilation d reaches (K - 1) * d frames. Centred, half of them come before the
 frame itself; causal, all of them do. Tap 0 meets the earliest frame (cross-correlation):
 
     centred K = 3:  t-1  t  t+1        causal K = 3:  t-2  t-1  t
+
+A depthwise filter has one group of channels for each kernel size (`TapGroups`); its weights are one
+flat tensor, each group's (C_m, K_m) matrix after the other.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 TapInit = Literal["shift", "identity"]
+
+
+class TapGroup(NamedTuple):
+    """One group of channels of a depthwise temporal filter, all with the same offsets."""
+
+    channels: slice
+    """C_m of the filter's channels."""
+    weights: slice
+    """C_m * K_m of the filter's flat weights."""
+    offsets: tuple[int, ...]
+    """K_m: frames from the output frame to the frame that a tap meets."""
+
+    def matrix(self, weights: Tensor) -> Tensor:
+        """The group's weights (C_m, K_m), a view of the filter's flat ones."""
+        num_channels = self.channels.stop - self.channels.start
+        return weights[self.weights].view(num_channels, len(self.offsets))
+
+
+class TapGroups(NamedTuple):
+    """The groups of channels of a depthwise temporal filter, without its weights.
+
+    Three lists of integers, as the operators of torch and the compiled loops take them (`*groups`);
+    `split` is the one place that walks through them.
+
+    >>> groups = TapGroups(channels=(2, 1), num_taps=(1, 3), offsets=(0, -1, 0, 1))
+    >>> [group.offsets for group in groups.split()]
+    [(0,), (-1, 0, 1)]
+    >>> groups.num_weights
+    5
+    """
+
+    channels: tuple[int, ...]
+    """C_m of every group; they add up to C."""
+    num_taps: tuple[int, ...]
+    """K_m of every group."""
+    offsets: tuple[int, ...]
+    """Frames from the output frame to the frame that a tap meets, K_m for every group."""
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of all groups together."""
+        return sum(c * k for c, k in zip(self.channels, self.num_taps, strict=True))
+
+    def negated(self) -> "TapGroups":
+        """The same groups with negated offsets: those of the filter's gradient."""
+        return self._replace(offsets=tuple(-offset for offset in self.offsets))
+
+    def split(self) -> Iterator[TapGroup]:
+        """The groups one by one, in the order of their channels."""
+        channel = weight = tap = 0
+        for num_channels, num_taps in zip(self.channels, self.num_taps, strict=True):
+            next_channel, next_tap = channel + num_channels, tap + num_taps
+            next_weight = weight + num_channels * num_taps
+            yield TapGroup(
+                slice(channel, next_channel), slice(weight, next_weight), self.offsets[tap:next_tap]
+            )
+            channel, weight, tap = next_channel, next_weight, next_tap
 
 
 def tap_offsets(kernel_size: int, *, dilation: int = 1, causal: bool = False) -> list[int]:
@@ -28,7 +88,7 @@ def tap_offsets(kernel_size: int, *, dilation: int = 1, causal: bool = False) ->
 
 
 def overlap(num_frames: int, offset: int) -> tuple[slice, slice]:
-    """Output frames t for which t + offset lies in the clip, and the input frames they meet.
+    """Output frames t for which t + offset is in the clip, and the input frames they meet.
 
     >>> overlap(8, -2)
     (slice(2, 8, None), slice(0, 6, None))
@@ -108,6 +168,6 @@ def check_shift_fraction(shift_fraction: float) -> None:
     """Raise ValueError unless both shifted parts fit: 0 <= shift_fraction <= 0.5."""
     if not 0 <= shift_fraction <= 0.5:
         raise ValueError(
-            f"shift_fraction is {shift_fraction}; it must lie in 0 to 0.5, for as many channels "
+            f"shift_fraction is {shift_fraction}; it must be in 0 to 0.5, since as many channels "
             "look back as look ahead (0.125 is published)"
         )

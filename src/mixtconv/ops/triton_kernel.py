@@ -1,22 +1,22 @@
 """The GPU kernel of the temporal filter, in Triton: one kernel for the filter and its gradients.
 
-It reads shifted tiles of a source, multiplies them by taps and adds them up, or multiplies them by
-a resident tile of a partner and sums, or both. What it is after is the memory's bandwidth:
+It reads shifted tiles of a source, multiplies them by weights and adds them up, or multiplies them
+by a resident tile of a partner and sums, or both. It is bound by memory bandwidth:
 
 - One launch for all groups of channels. A program owns a tile of one clip (see `triton_tiling`) and
-  goes through the list of the taps that this tile has, so that a group with one tap costs the work
-  of one. Offsets, taps, T and all sizes are run-time values: no kernel size is compiled anew.
-- Every frame comes from device memory once and every result goes there once. The tile of the next
+  loops over the taps of this tile, so that a group with one tap costs the work of one. Offsets,
+  weights, T and all sizes are run-time values: no kernel size is compiled separately.
+- Every frame is read from device memory once and every result is written once. The tile of the next
   tap is the last one moved by a few frames, at most 16 KiB that the same program has just read and
-  that lie in the L1 cache. Clips of more than 8 frames are cut in time; the frames that
+  that are in the L1 cache. Clips of more than 8 frames are cut in time; the frames that
   neighbouring tiles share are read by neighbouring programs, which run together, and come from the
-  L2 cache. A window of frames in registers would save the reads from L1 but not a byte of device
-  memory's traffic, and in Triton it needs a name for every frame and twice the registers.
+  L2 cache. A window of frames in registers would save the reads from L1 but no traffic of device
+  memory, and in Triton it needs a variable for every frame and twice the registers.
 - Accesses are as wide as the alignment of the rows permits, 16 bytes in the common shapes of both
-  memory formats, and several of them are under way at once: a thread asks for all 8 frames of its
-  values before it needs the first.
-- Each tile writes one partial sum a tap, and these are added up afterwards: no atomics, equal
-  inputs give equal bits.
+  memory formats, and several are in flight at once: a thread requests all 8 frames of its values
+  before it needs the first.
+- Each tile writes one partial sum per tap, and these are added up afterwards: no atomics, and the
+  same bits for the same inputs.
 """
 
 import torch
@@ -42,20 +42,20 @@ def launch(
 
     Args:
         tiling: for the shape and memory format of the clips.
-        tables: the taps.
+        tables: the taps of every tile.
         sign: of the offsets, 1 or -1.
         source: clips (B, T, C, H, W) that are shifted.
-        taps, filtered: where given, the sum of taps times shifted frames is written to `filtered`,
-            clips too.
-        partner, partial: where given, the sums of the clips `partner` times shifted frames are
-            written to `partial`, (B * tiles that share a channel, taps).
+        taps, filtered: the flat weights, and the clips to which the sum of weights times shifted
+            frames is written; both or neither.
+        partner, partial: clips, and the tensor (B * tiles that share a channel, weights) to which
+            the sums of `partner` times shifted frames are written; both or neither.
     """
     num_clips, num_frames, num_channels = source.shape[:3]
     programs = num_clips * tiling.row_tiles * tiling.column_tiles * tiling.time_tiles
     with torch.cuda.device_of(source):
         filter_tile[(programs,)](
             source,
-            # A pointer that is not used has to point somewhere.
+            # An unused pointer needs some tensor all the same.
             source if taps is None else taps,
             source if filtered is None else filtered,
             source if partner is None else partner,
@@ -137,8 +137,8 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
     row_tile = program // time_tiles // column_tiles % row_tiles
     clip = program // time_tiles // column_tiles // row_tiles
 
-    # One 64-bit address a program and 32-bit distances from it take half the registers. Written as
-    # a product, the length of a row tells the compiler how rows are aligned.
+    # The tile's corner: one 64-bit address per program and 32-bit distances from it take half the
+    # registers. Written as a product, the length of a row shows the compiler how rows are aligned.
     num_columns = column_vectors * VECTOR
     frame_size = num_rows.to(tl.int64) * num_columns
     first_frame = time_tile * TILE_FRAMES
@@ -147,9 +147,9 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
     corner = (clip.to(tl.int64) * num_frames + first_frame) * frame_size
     corner += first_row.to(tl.int64) * num_columns + first_column
 
-    # Loads and stores see frames and rows as one axis: of three axes, releases of Triton differ in
-    # which one threads are laid along after the columns. Here it is the rows; a thread has all
-    # frames of its values, and adds them up without the others.
+    # Distances and masks. Loads and stores have frames and rows as one axis: with three axes, the
+    # releases of Triton differ in the one that threads are laid along after the columns. With two
+    # it is the rows, so that a thread has all frames of its values, and sums over them by itself.
     line = tl.arange(0, TILE_FRAMES * TILE_ROWS)[:, None]
     column = tl.arange(0, TILE_COLUMNS)[None, :]
     local = (line // TILE_ROWS).to(LOCAL) * frame_size.to(LOCAL)
@@ -160,6 +160,7 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
     lines: tl.constexpr = [TILE_FRAMES * TILE_ROWS, TILE_COLUMNS]
     tile: tl.constexpr = [TILE_FRAMES, TILE_ROWS, TILE_COLUMNS]
 
+    # The channel of every value, and which tables and partial sums are this tile's.
     if CHANNEL_AXIS == "rows":
         channel = first_row + tl.arange(0, TILE_ROWS)[None, :, None]
         channel_tile = row_tile
@@ -175,6 +176,7 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
     position_axis: tl.constexpr = 2 if CHANNEL_AXIS == "rows" else 1
     is_channel = channel < num_channels
 
+    # What stays in registers over all taps: the result, and the tile of the partner.
     if FILTER:
         total = tl.zeros(tile, WIDE)
     if GRADIENT:
@@ -182,6 +184,7 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
         partner = tl.reshape(partner, tile).to(WIDE)
         partial_ptr += (part.to(tl.int64) * time_tiles + time_tile) * num_slots
 
+    # One step per tap of the tile: load the shifted tile, then use it for one result or both.
     first_step = tl.load(first_step_ptr + channel_tile)
     last_step = tl.load(first_step_ptr + channel_tile + 1)
     for step in range(first_step, last_step):
@@ -189,7 +192,7 @@ def filter_tile(  # type: ignore[no-untyped-def]  # noqa: PLR0915
         slots_row = tl.load(steps_ptr + 2 * step + 1) * num_channels
         slot = tl.load(slots_ptr + slots_row + channel, mask=is_channel, other=-1)
         has_tap = slot >= 0 if MIXED else is_channel
-        # As unsigned numbers, frames before the clip lie beyond its end.
+        # As unsigned numbers, frames before the clip are beyond its end.
         met = (frame + offset).to(tl.uint32) < num_frames.to(tl.uint32)
         shifted = source_ptr + (corner + offset * frame_size) + local
         value = tl.load(shifted, mask=inside & met, other=0.0)

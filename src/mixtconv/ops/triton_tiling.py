@@ -1,20 +1,20 @@
-"""How the GPU kernel cuts clips into tiles, and the tables that say which taps a tile has.
+"""The tiles into which the GPU kernel cuts clips, and the tables of the taps of each tile.
 
-A frame is a matrix whose rows lie one after the other in memory. Which of its axes the channels are
-follows from the memory format:
+A frame is a matrix whose rows follow each other in memory. The memory format determines which of
+its axes are the channels:
 
     channels-last          rows: positions (H * W)    columns: channels
     contiguous (NCHW)      rows: channels             columns: positions
     the same, flattened    one row                    columns: channels x positions
 
 The flattened view is for frames such as 7x7, whose rows of 49 values start at odd addresses: as one
-row of C * 49 values they can still be read 16 bytes at a time. It costs a division and a tap for
-every value instead of one for every row, and its tiles cut channels in two, so that it serves the
-filter alone and not the gradient of the taps.
+row of C * 49 values they can still be read 16 bytes at a time. It costs a division and a weight for
+every value instead of one for every row, and its tiles cut channels in two, so that it is used for
+the filter alone and not for the gradient of the weights.
 
 A tile is some rows and columns of up to eight consecutive frames of one clip. Its borders ignore
 those of the groups of channels, so that its addresses are aligned however the channels are split:
-each tile has a list of the taps that any of its channels has.
+each tile has a list of the taps of all groups that it overlaps.
 """
 
 from collections import Counter
@@ -25,19 +25,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mixtconv.ops.taps import TapGroups
+
 ChannelAxis = Literal["rows", "columns", "flat"]
 
 FRAMES_PER_TILE = 8
 _VECTOR_BYTES = 16  # the widest access of one thread
-_WORD_BYTES = 4  # a thread reads this much of a frame at least, value by value if need be
+_WORD_BYTES = 4  # least that a thread reads of a frame, if necessary value by value
 _CHANNEL_ROW_BYTES = 128  # of channels-last: a cache line, and few groups of channels a tile
 _POSITION_ROW_BYTES = 512  # of NCHW: rows start anywhere, so longer ones share fewer cache lines
-_INT32_VALUES = 2**31 - 1
+_LARGEST_INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """The cut of clips, `num_frames` x `num_rows` x `num_columns`, into tiles, and who does one."""
+    """Clips of `num_frames` x `num_rows` x `num_columns` cut into tiles, one a block of threads."""
 
     channel_axis: ChannelAxis
     num_frames: int
@@ -54,7 +56,7 @@ class Tiling:
     max_registers: int
     """Of one thread."""
     wide_offsets: bool
-    """Values of one tile lie further apart than a 32-bit integer counts."""
+    """Distances within one tile exceed a 32-bit integer."""
 
     @property
     def time_tiles(self) -> int:
@@ -70,7 +72,7 @@ class Tiling:
 
     @property
     def tiles_of_a_channel(self) -> int:
-        """How many tiles of a clip share a channel, where no tile cuts one in two."""
+        """Number of tiles of a clip that share a channel, where no tile cuts one in two."""
         other_tiles = self.row_tiles if self.channel_axis == "columns" else self.column_tiles
         return other_tiles * self.time_tiles
 
@@ -101,15 +103,15 @@ def choose_tiling(
     """The tiles for clips of T = `num_frames`, C = `num_channels` and H * W = `num_positions`.
 
     Threads, vectors and registers are chosen together: a thread holds 8 frames of one vector (with
-    the gradient of the taps, of half a vector, for it holds two tensors; with one row, 2 frames),
-    which leaves room for 16 warps or more on a multiprocessor of 65,536 registers, in 2 blocks or
-    more, so that some read while others wait.
+    the gradient of the weights, of half a vector, since it holds two tensors; flattened, 2 frames),
+    so that 16 warps or more, in 2 blocks or more, fit on a multiprocessor of 65,536 registers: some
+    read while others wait.
 
     Args:
         num_frames, num_channels, num_positions: at least 1 each.
         itemsize: bytes of a value, 2, 4 or 8.
-        channels_last: the memory format. H * W = 1 is the same in both, and best seen as this one.
-        taps_gradient: the gradient of the taps is wanted.
+        channels_last: the memory format. H * W = 1 is the same in both, and treated as this one.
+        taps_gradient: whether the gradient of the weights is computed.
 
     >>> options = {"itemsize": 2, "channels_last": True, "taps_gradient": False}
     >>> tiling = choose_tiling(8, 256, 56 * 56, **options)
@@ -117,6 +119,8 @@ def choose_tiling(
     ('columns', 16, 64, 8)
     """
     widest = _VECTOR_BYTES // itemsize
+    # The view of a frame as a matrix. It is flattened where rows cannot be read in vectors of half
+    # the full width but the whole frame can be read in full vectors.
     axis: ChannelAxis = "rows"
     rows, columns, longest = num_channels, num_positions, _POSITION_ROW_BYTES // itemsize
     if channels_last or num_positions == 1:
@@ -126,16 +130,18 @@ def choose_tiling(
         not taps_gradient
         and _vector(columns, widest) < widest // 2
         and _vector(rows * columns, widest) == widest
-        and rows * columns < _INT32_VALUES // 2
+        and rows * columns < _LARGEST_INT32 // 2
     ):
         axis, rows, columns = "flat", 1, rows * columns
+    # Values per thread and warps per block, chosen so that the registers of all blocks fit.
     vector = _vector(columns, widest // 2 if taps_gradient else widest)
     bytes_per_thread = max(_WORD_BYTES, vector * itemsize)  # of a frame
     num_warps = 4 if bytes_per_thread == _VECTOR_BYTES else 8
     warps_resident = 24 if bytes_per_thread == 8 and not taps_gradient else 16
     if axis == "flat":
         bytes_per_thread, num_warps, warps_resident = 4, 8, 32
-    values = 32 * num_warps * bytes_per_thread // itemsize  # of a frame in a tile
+    # The shape of a tile: as many values of a frame as the block's threads hold.
+    values = 32 * num_warps * bytes_per_thread // itemsize
     tile_columns = values if axis == "flat" else _tile_columns(columns, longest)
     tile_frames = min(FRAMES_PER_TILE, _power_of_two_above(num_frames))
     return Tiling(
@@ -149,60 +155,58 @@ def choose_tiling(
         tile_rows=values // tile_columns,
         tile_columns=tile_columns,
         num_warps=num_warps,
-        # In the code compiled for sm_90 this spills a handful of registers at most.
+        # Compiled for sm_90, the kernel then spills a handful of registers at most.
         max_registers=65536 // (32 * warps_resident) // 8 * 8,
-        wide_offsets=tile_frames * rows * columns > _INT32_VALUES,
+        wide_offsets=tile_frames * rows * columns > _LARGEST_INT32,
     )
 
 
 @dataclass(frozen=True)
 class TapTables:
-    """Which taps the tiles have, as int32 tensors on the device that runs the kernel."""
+    """The taps of every tile, as int32 tensors on the device that runs the kernel."""
 
     first_step: Tensor
     """(tiles + 1,): the steps of tile i are first_step[i] up to first_step[i + 1]."""
     steps: Tensor
     """(steps, 2): the frame offset of a tap, and its row of `slots`."""
     slots: Tensor
-    """(different taps, C): where in the flat tensor of taps a channel has this one, -1 if not."""
+    """(different taps, C): index of a channel's weight for this tap in the flat weights, or -1."""
     mixed: bool
-    """Some tile has a channel that lacks one of the tile's taps."""
+    """Whether some tile has a channel that lacks one of the tile's taps."""
 
 
-def tap_tables(
-    tiling: Tiling,
-    channels: tuple[int, ...],
-    num_taps: tuple[int, ...],
-    offsets: tuple[int, ...],
-    device: torch.device,
-) -> TapTables:
-    """Tables for groups of `channels[m]` channels with `num_taps[m]` taps at `offsets`."""
-    groups = []  # (first channel, last channel, first slot, taps)
-    first_channel = first_slot = first_offset = 0
-    for group_channels, group_taps in zip(channels, num_taps, strict=True):
-        taps = _identified(
-            # An offset of T meets no frame, as any larger one.
-            max(-tiling.num_frames, min(offset, tiling.num_frames))
-            for offset in offsets[first_offset : first_offset + group_taps]
-        )
-        groups.append((first_channel, first_channel + group_channels, first_slot, taps))
-        first_channel += group_channels
-        first_slot += group_channels * group_taps
-        first_offset += group_taps
+def tap_tables(tiling: Tiling, groups: TapGroups, device: torch.device) -> TapTables:
+    """The tables for a filter's groups of channels.
 
-    different = sorted({tap for *_, taps in groups for tap in taps})
-    slots = torch.full((len(different), first_channel), -1, dtype=torch.int32)
-    for first, last, slot, taps in groups:
-        for index, tap in enumerate(taps):
-            row = slots[different.index(tap), first:last]
-            row.copy_(slot + index + len(taps) * torch.arange(last - first))
+    Example: 2 channels with offset 0 and 2 with offsets -1, 0, 1, in one tile or two. There are
+    three different taps, and the weights are numbered as they are stored, group by group:
 
+        tap -1   slots  -1 -1  2  5      one tile:   steps -1, 0, 1     mixed
+        tap  0   slots   0  1  3  6      two tiles:  steps 0 | -1, 0, 1
+        tap +1   slots  -1 -1  4  7
+    """
+    split = [(group, _numbered(group.offsets, tiling.num_frames)) for group in groups.split()]
+
+    # One row of slots for each different tap: where each channel's weight for it is stored.
+    different = sorted({tap for _, taps in split for tap in taps})
+    slots = torch.full((len(different), sum(groups.channels)), -1, dtype=torch.int32)
+    for group, taps in split:
+        # A channel's weights follow each other; those of one tap are len(taps) apart.
+        for first, tap in enumerate(taps, start=group.weights.start):
+            row = slots[different.index(tap), group.channels]
+            row.copy_(first + len(taps) * torch.arange(len(row)))
+
+    # The steps of a tile: the taps of all groups that it overlaps.
     first_step, steps, mixed = [0], [], False
     for start, stop in tiling.channel_spans:
-        present = [taps for first, last, _, taps in groups if max(first, start) < min(last, stop)]
-        met = sorted({tap for taps in present for tap in taps})
-        mixed |= any(len(taps) < len(met) for taps in present)
-        steps += [(tap[0], different.index(tap)) for tap in met]
+        present = [
+            taps
+            for group, taps in split
+            if max(group.channels.start, start) < min(group.channels.stop, stop)
+        ]
+        tile_taps = sorted({tap for taps in present for tap in taps})
+        mixed |= any(len(taps) < len(tile_taps) for taps in present)
+        steps += [(tap[0], different.index(tap)) for tap in tile_taps]
         first_step.append(len(steps))
     return TapTables(
         first_step=torch.tensor(first_step, dtype=torch.int32, device=device),
@@ -212,18 +216,23 @@ def tap_tables(
     )
 
 
-def _identified(offsets: Iterable[int]) -> list[tuple[int, int]]:
-    """The offset of each tap, and how many taps before it have the same one."""
-    seen: Counter[int] = Counter()
+def _numbered(offsets: Iterable[int], num_frames: int) -> list[tuple[int, int]]:
+    """Each tap as its offset and the number of taps before it at the same offset.
+
+    A group may have two taps at one offset; the pair makes them different taps. Offsets of T or
+    more meet no frame and are all cut to T, so that they fit 32 bits.
+    """
+    counts: Counter[int] = Counter()
     taps = []
     for offset in offsets:
-        taps.append((offset, seen[offset]))
-        seen[offset] += 1
+        clipped = max(-num_frames, min(offset, num_frames))
+        taps.append((clipped, counts[clipped]))
+        counts[clipped] += 1
     return taps
 
 
 def _tile_columns(num_columns: int, longest: int) -> int:
-    """The longest power of two that pads the columns by at most a quarter more than the best."""
+    """The longest power of two whose padding of the columns is within a quarter of the least."""
     longest = min(longest, _power_of_two_above(num_columns))
     widths = [longest >> halvings for halvings in range(4) if longest >> halvings >= 32]
     padded = {width: -(-num_columns // width) * width for width in widths or [longest]}

@@ -6,8 +6,8 @@
      LANES     float32 numbers in a vector register
    Elements are float32 or bfloat16 (`half`); products and sums are float32.
 
-   A vector of numbers is followed through all frames of a clip: each frame of it is loaded once, and
-   stays in a register for all taps that meet it.
+   A vector of numbers is filtered through all frames of a clip before the next one: each frame of it
+   is loaded once, and stays in a register for all taps that meet it.
 */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -90,8 +90,8 @@ INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int
     }
 }
 
-/* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0 where
-   the taps lie elsewhere or the clip is too short: nothing is done then. */
+/* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0, with
+   nothing done, for other offsets or a clip that is too short. */
 INLINE int NAME(filter_eights)(const Run *run, const NAME(floats) * weights, int64_t at, int before,
                                int count, int half) {
     int64_t after = count - 1 - before, last = run->num_frames - EIGHT;
@@ -140,7 +140,7 @@ INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) ma
 /* How a row is cut into vectors: whole ones that begin where a vector should in memory, and before
    and behind them, as vectors -2 and -1, what is left over, each overlapping its neighbour. These
    two go first: done last, their loads would wait for the stores just before, where the frames of
-   source and target lie a multiple of 4096 bytes apart. */
+   source and target are a multiple of 4096 bytes apart. */
 typedef struct {
     int64_t length, before, behind, whole;
 } NAME(Cut);
@@ -152,7 +152,7 @@ INLINE NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
     return (NAME(Cut)){length, before, length - before - whole * LANES, whole};
 }
 
-/* Where a vector starts, and which of its numbers are its own. */
+/* Where a vector starts; `mask` has ones for the numbers that no other vector counts. */
 INLINE int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words) * mask) {
     *mask = ~(NAME(words)){0};
     if (number >= 0)
@@ -176,10 +176,10 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
         const char *data = run->target.data ? run->target.data : run->x.data;
         NAME(Cut) cut = NAME(cut)(data + start * (half ? 2 : 4), run->length, half);
         if (run->target.data) {
-            const float *own = run->weights + row * count;
+            const float *row_weights = run->weights + row * count;
             NAME(floats) weights[MOST_UNROLLED];
             for (int j = 0; j < count; j++)
-                weights[j] = (NAME(floats)){0} + own[run->reversed ? count - 1 - j : j];
+                weights[j] = (NAME(floats)){0} + row_weights[run->reversed ? count - 1 - j : j];
             FOR_EACH_VECTOR(cut)
                 NAME(filter_frames)(run, weights, start + i, count, half);
         }
@@ -194,7 +194,7 @@ INLINE void NAME(channels)(const Run *run, int count, int half) {
     }
 }
 
-/* Channels-last: a row is the channels of a group, the weights lie along it. */
+/* Channels-last: a row is the channels of a group, each number with its own weights. */
 INLINE void NAME(position)(const Run *run, int count, int half) {
     NAME(words) mask;
     const char *data = run->target.data ? run->target.data : run->x.data;

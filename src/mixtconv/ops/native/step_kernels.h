@@ -44,9 +44,9 @@ INLINE TARGET void NAME(store_row)(float *row, NAME(floats) value, int64_t some)
         memcpy(row, &value, sizeof value);
 }
 
-/* Stores past the caches, where the processor has that. What is written is read next by all cores, in
-   whose caches its lines still are: to take them back takes longer than memory does, most of all
-   between cores that share no cache. `step_strips` ends with a fence. */
+/* Non-temporal stores, if the processor has them. All cores read the result next, and their caches
+   still hold its lines from the frame before: to invalidate them takes longer than to go through
+   memory, most of all between cores that share no cache. `step_strips` ends with a fence. */
 INLINE TARGET void NAME(stream_row)(float *row, NAME(floats) value, int64_t some) {
 #if defined(__x86_64__)
     if (some == LANES && (uintptr_t)row % sizeof value == 0) {
@@ -73,21 +73,21 @@ INLINE TARGET void NAME(weights_at)(const StepRows *rows, const float *from, int
 /* A vector, or the first `some` of one, from `at` on in the frame and `past` in those of the ring. */
 INLINE TARGET void NAME(step_vector)(const StepRows *rows, int64_t at, int64_t past, int64_t some,
                                      const NAME(floats) * weights, int count) {
-    NAME(floats) own = NAME(load_row)(rows->source + at, some), sum = {0};
+    NAME(floats) newest = NAME(load_row)(rows->source + at, some), sum = {0};
     for (int j = 0; j < count; j++) {
-        /* not to be kept: it is met again a frame later, when the network has been through memory */
+        /* not worth caching: the next use is a frame later, after the rest of the network */
         __builtin_prefetch(rows->past[j] + past + PREFETCH_BYTES / sizeof(float), 0, 0);
         sum += weights[j] * NAME(load_row)(rows->past[j] + past, some);
     }
     if (rows->meets_new)
-        sum += weights[count] * own;
+        sum += weights[count] * newest;
     NAME(stream_row)(rows->target + at, sum, some);
     if (count)
-        NAME(store_row)(rows->oldest + past, own, some);
+        NAME(store_row)(rows->oldest + past, newest, some);
 }
 
-INLINE TARGET void NAME(step)(const StepRows *given, int count, int along, int meets_new) {
-    StepRows rows = *given;
+INLINE TARGET void NAME(step)(const StepRows *first, int count, int along, int meets_new) {
+    StepRows rows = *first;
     int64_t at = 0, past = 0, length = rows.length, left = length % LANES;
     NAME(floats) weights[MOST_UNROLLED];
     rows.meets_new = meets_new;

@@ -1,16 +1,16 @@
 /* One frame of many streams through a causal filter, and the ring buffers of the frames before it.
 
        y[s, c, p] = sum over the taps j of c of
-                    weight[c, j] * (the frame of s that lies lag[c, j] frames back)[c, p]
+                    weight[c, j] * (the frame of s from lag[c, j] frames back)[c, p]
 
    A group of channels that looks back `depth` frames has a ring of as many for every stream: frame t
-   lies in place t % depth. The new frame takes the place of the oldest one, the one that is `depth`
-   back, as soon as that has been read. */
+   is in slot t % depth. The new frame replaces the oldest one, the one that is `depth` back, as soon
+   as that has been read. */
 
-/* The streams that a new frame each has come of. */
+/* The streams that have one new frame each. */
 typedef struct {
     int64_t count;
-    const int64_t *places, *counts; /* places in the pool, frames that they had before */
+    const int64_t *places, *counts; /* places in the pool, numbers of earlier frames */
 } StepStreams;
 
 typedef struct {

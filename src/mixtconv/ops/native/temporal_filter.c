@@ -4,12 +4,16 @@
 
    Groups of channels have their own taps; frames outside the clip count as zeros. A frame is
    stored as (C, H * W), NCHW, or as (H * W, C), channels-last. The gradient of x is the same sum
-   with the offsets turned round, and that of a weight is the sum over b, t, p of
+   with negated offsets, and that of a weight is the sum over b, t, p of
    gradient[b, t, c, p] * x[b, t + offset, c, p].
 
-   Plain C with the vector extensions of GCC and Clang, of no version of Python and of torch: it is
-   loaded with ctypes, and gets the function that runs a loop on the caller's threads from there.
-   Which instructions are used is decided when it runs. */
+   Plain C with the vector extensions of GCC and Clang, independent of the versions of Python and
+   torch: it is loaded with ctypes, and is passed the function that runs a loop on the caller's
+   threads. The instruction set is chosen at run time.
+
+   This file cuts the work into strips, runs them on threads and has the entry points; `tiles.h` cuts
+   a strip into tiles, `kernels.h` computes a tile. `steps.h` and `step_kernels.h` are the same for
+   one new frame of many streams. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,7 +36,7 @@ enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 25
 #include "tiles.h"
 #include "steps.h"
 
-/* ---------------------------------------------------------------- one set of loops a machine */
+/* ---------------------------------------------------------------- one set of loops per instruction set */
 
 #define PASTE(a, b) a##_##b
 
@@ -102,7 +106,7 @@ EXPORT const char *mixtconv_instruction_set(int number) {
     return runs_here(number) ? machines[number].name : "";
 }
 
-/* The widest vectors that fit into a row; rows shorter than any go number by number. */
+/* The widest vectors that fit into a row; shorter rows are filtered number by number. */
 static void run_tile(const Job *job, const Run *run, int half) {
     if (run->step && run->num_taps <= MOST_UNROLLED && run->num_taps % 2)
         for (int number = job->machine; number < NUM_MACHINES; number++)
@@ -113,7 +117,8 @@ static void run_tile(const Job *job, const Run *run, int half) {
     run_any(job, run, half);
 }
 
-/* NCHW: a strip is some channels of one clip, or of all clips where the taps get a gradient. */
+/* NCHW: a strip is some channels of one clip, or of all clips if the taps get a gradient, so that
+   only one strip adds to the sums of a channel. */
 static void strip_of_channels(const Job *job, int64_t strip, int half) {
     int64_t blocks = (job->num_channels + job->rows - 1) / job->rows;
     int64_t first_clip = job->sums ? 0 : strip / blocks;
@@ -131,7 +136,7 @@ static void strip_of_channels(const Job *job, int64_t strip, int half) {
 
 /* Channels-last: a strip is a range of positions, counted over all clips. */
 static void strip_of_positions(const Job *job, int64_t strip, int half) {
-    enum { AT_ONCE = 8 }; /* groups that are walked side by side, so that memory is read in order */
+    enum { AT_ONCE = 8 }; /* groups that alternate by position, so that memory is read in order */
     Run runs[AT_ONCE];
     int64_t all = job->num_clips * job->num_positions;
     int64_t end = all * (strip + 1) / job->num_strips, bytes = job->num_channels * (half ? 2 : 4);
@@ -171,13 +176,13 @@ typedef int (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Strips str
 typedef void (*Region)(void (*body)(void *), void *data, unsigned num_threads, unsigned flags);
 typedef int (*ThreadNumber)(void);
 
-/* How loops are run. The library keeps no threads and no state of its own: the caller names the
+/* How loops are run. The library has no threads and no state of its own: the caller passes the
    functions in each call, all null to run on the calling thread alone. */
 typedef struct {
     ParallelFor parallel_for;
     Region region;
     ThreadNumber thread_number, num_threads, most_threads;
-    int64_t process; /* whose threads they are; a fork of it has none of them */
+    int64_t process; /* that has the threads; a fork of it has none */
 } Threads;
 
 typedef struct {
@@ -201,7 +206,7 @@ static void run_all_strips(const Threads *threads, Strips strips, void *job, int
         most = 1;
     if (most > 1 && threads->parallel_for) {
         int failed = threads->parallel_for(0, count, grain, strips, job);
-        (void)failed; /* it passes on what the strips throw, and they throw nothing */
+        (void)failed; /* it reports exceptions of the strips, which throw none */
     } else if (most > 1 && threads->region && threads->most_threads() > 1) {
         Shared shared = {strips, job, count, threads};
         threads->region(run_share, &shared, least(most, threads->most_threads()), 0);
@@ -212,7 +217,8 @@ static void run_all_strips(const Threads *threads, Strips strips, void *job, int
 
 /* ---------------------------------------------------------------- the entry */
 
-static void turn(const Job *job, const float *from, float *to) {
+/* Weights of every group from (channels, taps) to (taps, channels). */
+static void transpose_weights(const Job *job, const float *from, float *to) {
     for (int64_t m = 0; m < job->num_groups; m++) {
         int64_t channels = job->channels[m], taps = job->num_taps[m];
         for (int64_t c = 0; c < channels; c++)
@@ -247,25 +253,27 @@ static int64_t between(int64_t value, int64_t lowest, int64_t highest) {
 }
 
 /* Filter `job->source` into `job->target`, and sum the gradient of the taps, as (channels, taps)
-   of each group, into `tap_gradient`; either may be null. Returns 0, or 1 where memory is out. */
+   of each group, into `tap_gradient`; either may be null. Returns 0, or 1 if an allocation fails. */
 EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
     enum { NUMBERS_OF_A_TILE = 1 << 14 };
     const float *taps = job->taps;
-    float *turned = NULL;
+    float *transposed = NULL;
     int64_t rows = 1;
     int64_t frames = job->num_frames, channels = job->num_channels;
     int64_t positions = job->num_clips * job->num_positions;
     job->num_weights = 0;
     for (int64_t m = 0; m < job->num_groups; m++)
         job->num_weights += job->channels[m] * job->num_taps[m];
+    /* Channels-last: strips of positions, each with sums of its own. NCHW: strips of channels, whose
+       tiles hold about NUMBERS_OF_A_TILE in all frames together. */
     if (job->channels_last) {
         job->num_strips = between(positions / 8, 1, MOST_STRIPS);
         rows = job->num_strips;
-        turned = malloc((size_t)(job->num_weights + 1) * sizeof *turned);
-        if (!turned)
+        transposed = malloc((size_t)(job->num_weights + 1) * sizeof *transposed);
+        if (!transposed)
             return 1;
-        turn(job, taps, turned);
-        job->taps = turned;
+        transpose_weights(job, taps, transposed);
+        job->taps = transposed;
     } else {
         job->length = between(NUMBERS_OF_A_TILE / frames / 64 * 64, 64, job->num_positions);
         job->rows = between(NUMBERS_OF_A_TILE / frames / job->num_positions, 1, channels);
@@ -276,7 +284,7 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
     if (tap_gradient) {
         job->sums = calloc((size_t)(rows * job->num_weights + 1), sizeof *job->sums);
         if (!job->sums) {
-            free(turned);
+            free(transposed);
             job->taps = taps;
             return 1;
         }
@@ -287,7 +295,7 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
     if (tap_gradient)
         add_up(job, rows, tap_gradient);
     free(job->sums);
-    free(turned);
+    free(transposed);
     job->sums = NULL;
     job->taps = taps;
     return 0;
@@ -351,15 +359,15 @@ static void step_strips(int64_t begin, int64_t end, void *data) {
         }
     }
 #if defined(__x86_64__)
-    _mm_sfence(); /* what went past the caches is there before another thread reads it */
+    _mm_sfence(); /* non-temporal stores are visible before another thread reads them */
 #endif
 }
 
-/* Filter the new frames, one of every stream and all dense, and put them into the rings. No group may
+/* Filter the new frames, one of every stream and all dense, and store them in the rings. No group may
    have more taps in its ring than `mixtconv_most_step_lags`; no stream may occur twice. */
 EXPORT void mixtconv_step(const Step *step, const float *source, float *target,
                           const StepStreams *streams, const Threads *threads) {
-    enum { MOST_STRIPS_OF_A_STREAM = 16 }; /* short ones would leave the order of memory too often */
+    enum { MOST_STRIPS_OF_A_STREAM = 16 }; /* more would break up sequential access too often */
     int64_t rows = rows_of_a_frame(step);
     int64_t numbers = streams->count * step->num_channels * step->num_positions;
     int64_t strips = streams->count * between(rows / 8, 1, MOST_STRIPS_OF_A_STREAM);

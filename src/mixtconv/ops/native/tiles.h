@@ -1,5 +1,5 @@
-/* What a temporal filter is to compute, the tiles that it is cut into, and the plainest way to
-   compute one, number by number. */
+/* The job of a temporal filter, the tiles that it is cut into, and the fallback that computes a tile
+   number by number. */
 
 /* Clips (B, T, frame); strides in numbers, the frames themselves are dense. */
 typedef struct {
@@ -9,7 +9,7 @@ typedef struct {
 
 typedef struct {
     Clips source, target; /* target = filtered source, unless target.data is null */
-    Clips x, grad;        /* what the gradient of the taps is made of, unless sums is null */
+    Clips x, grad;        /* inputs of the gradient of the taps, unless sums is null */
     int64_t direction;    /* 1: frames at t + offset are met, -1: at t - offset */
     const float *taps;    /* a group's are (channels, taps); (taps, channels) in channels-last */
     int64_t num_clips, num_frames, num_channels, num_positions;
@@ -17,11 +17,11 @@ typedef struct {
     const int64_t *channels, *num_taps, *offsets; /* by group; the offsets of all, one by one */
     int64_t channels_last, half; /* layout and precision: bfloat16 instead of float32 */
     int64_t machine;             /* number of the instruction set; see mixtconv_instruction_set */
-    /* The library's own: */
+    /* Set by the library: */
     double *sums;         /* gradient of the taps; one row of them a strip in channels-last */
     int64_t num_weights;  /* in all groups */
-    int64_t num_strips;   /* pieces of work, shared out among the threads */
-    int64_t length, rows; /* most that a tile holds of them; see Run */
+    int64_t num_strips;   /* pieces of work, distributed over the threads */
+    int64_t length, rows; /* upper limits of a tile; see Run */
 } Job;
 
 /* All frames of a clip, from a place in them on. */
@@ -36,9 +36,9 @@ typedef struct {
     Frames source, target, x, grad;
     int64_t num_frames, length, rows, row_stride;
     const int64_t *offsets;
-    int64_t num_taps, first, step; /* tap j lies at first + j * step; step 0 if no rule is in them */
-    int64_t source_first;          /* `first` of what is filtered, whose taps may be turned round */
-    int reversed;                  /* whether the weights then come last first */
+    int64_t num_taps, first, step; /* tap j is at first + j * step; step 0 if not evenly spaced */
+    int64_t source_first;          /* `first` of what is filtered, whose offsets may be negated */
+    int reversed;                  /* whether the weights are then in reverse order */
     const float *weights;          /* of the first row */
     double *sums;
 } Run;
@@ -59,7 +59,7 @@ INLINE Frames frames_at(const Clips *clips, int64_t clip, int64_t at, int half) 
     return frames;
 }
 
-/* Evenly spaced taps, rising or falling, are walked through in rising order. */
+/* Evenly spaced taps, ascending or descending, are visited in ascending order. */
 INLINE void find_rule(const Job *job, Run *run) {
     int64_t last = run->num_taps - 1;
     int64_t step = last ? run->offsets[1] - run->offsets[0] : 1;
@@ -70,7 +70,7 @@ INLINE void find_rule(const Job *job, Run *run) {
     run->first = run->offsets[0];
     run->source_first = job->direction > 0 ? run->offsets[0] : -run->offsets[last];
     run->reversed = job->direction < 0;
-    if (step < 0 && !job->sums) { /* a filter alone may have its taps turned round */
+    if (step < 0 && !job->sums) { /* a filter alone may visit its taps in reverse order */
         run->step = -step;
         run->source_first = job->direction > 0 ? run->offsets[last] : -run->offsets[0];
         run->reversed = !run->reversed;
@@ -110,7 +110,7 @@ INLINE void step_forward(Run *run, int64_t bytes) {
             all[i]->data += bytes;
 }
 
-/* NCHW: the channels from `channel` on that lie in its group and before `last`, from position `at`
+/* NCHW: the channels from `channel` on that are in its group and before `last`, from position `at`
    on. */
 INLINE Run run_of_channels(const Job *job, int64_t clip, int64_t channel, int64_t last, int64_t at,
                            int half) {
@@ -119,14 +119,14 @@ INLINE Run run_of_channels(const Job *job, int64_t clip, int64_t channel, int64_
         end += job->channels[++group];
     Run run = run_of_group(job, clip, 0, group, 0, half);
     int64_t first = end - job->channels[group]; /* also where the run is at, as in channels-last */
-    int64_t own = (channel - first) * run.num_taps;
+    int64_t weight = (channel - first) * run.num_taps;
     at += channel * job->num_positions;
     step_forward(&run, (at - first) * (half ? 2 : 4));
     run.length = least(job->length, (channel + 1) * job->num_positions - at);
     run.rows = least(end, last) - channel;
     run.row_stride = job->num_positions;
-    run.weights += own;
-    run.sums = run.sums ? run.sums + own : NULL;
+    run.weights += weight;
+    run.sums = run.sums ? run.sums + weight : NULL;
     return run;
 }
 
@@ -166,7 +166,7 @@ static void run_any(const Job *job, const Run *run, int half) {
             for (int64_t t = 0; t < run->num_frames; t++) {
                 int64_t width = least(PIECE, run->length - start);
                 int64_t at = size * (row * run->row_stride + start);
-                int64_t own = job->channels_last ? start : row * run->num_taps;
+                int64_t weight = job->channels_last ? start : row * run->num_taps;
                 int64_t next = job->channels_last ? 1 : 0; /* from a number's weight to the next */
                 float sums[PIECE] = {0};
                 for (int64_t j = 0; j < run->num_taps && run->target.data; j++) {
@@ -175,7 +175,7 @@ static void run_any(const Job *job, const Run *run, int half) {
                         continue;
                     const char *source = run->source.data + frame * run->source.bytes + at;
                     for (int64_t i = 0; i < width; i++)
-                        sums[i] += run->weights[own + j * tap_stride + i * next] *
+                        sums[i] += run->weights[weight + j * tap_stride + i * next] *
                                    load_one(source, i, half);
                 }
                 for (int64_t i = 0; i < width && run->target.data; i++)
@@ -187,7 +187,7 @@ static void run_any(const Job *job, const Run *run, int half) {
                     const char *x = run->x.data + frame * run->x.bytes + at;
                     const char *grad = run->grad.data + t * run->grad.bytes + at;
                     for (int64_t i = 0; i < width; i++)
-                        run->sums[own + j * tap_stride + i * next] +=
+                        run->sums[weight + j * tap_stride + i * next] +=
                             (double)load_one(grad, i, half) * load_one(x, i, half);
                 }
             }

@@ -1,0 +1,119 @@
+"""The state of temporal operations on streams: the frames that they still need of the past.
+
+A group of channels whose taps reach `depth` frames back keeps a ring of as many frames for every
+stream; frame t of a stream is in slot t % depth, so that nothing is ever moved:
+
+    depth 2:   | frame 4 | frame 3 |   the new frame 5 replaces frame 3, the oldest one that
+                                       the taps meet
+
+A new stream's rings hold zeros, as frames before a clip count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from mixtconv.ops import native_library
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams that have one new frame each.
+
+    Raises:
+        ValueError: no stream, a stream named twice, or a negative place or count.
+    """
+
+    places: tuple[int, ...]
+    """Place of each in the pool of states."""
+    counts: tuple[int, ...]
+    """Number of earlier frames of each."""
+
+    def __post_init__(self) -> None:
+        is_one_of_each = 0 < len(set(self.places)) == len(self.places) == len(self.counts)
+        if not is_one_of_each or min(*self.places, *self.counts) < 0:
+            raise ValueError(
+                f"got frames of streams {self.places}, which have had {self.counts} frames; give "
+                "one frame of each stream at most, and a count of 0 or more for each"
+            )
+
+    @cached_property
+    def highest(self) -> int:
+        """The highest place."""
+        return max(self.places)
+
+    @cached_property
+    def native(self) -> Any:
+        """The argument of the compiled loop."""
+        return native_library.step_streams(self.places, self.counts)
+
+
+class StreamGroup(NamedTuple):
+    """One group of channels of a causal filter, as a stream meets its taps."""
+
+    channels: slice
+    weights: Tensor
+    """(C_m, K_m)."""
+    lags: Sequence[int]
+    """Frames back, K_m, the largest first."""
+    depth: int
+    """The largest lag."""
+
+
+class FrameStep(Protocol):
+    """A compiled loop for the groups of one filter over the rings of one pool of streams."""
+
+    groups: tuple[StreamGroup, ...]
+
+    def is_of(self, groups: tuple[StreamGroup, ...], past: "PastFrames") -> bool:
+        """Whether it was made for them."""
+
+    def __call__(self, x: Tensor, streams: Streams, out: Tensor) -> bool:
+        """Filter into `out`; False, with nothing done, for frames that it does not support."""
+
+    def repeat_into(self, out: Tensor, x: Tensor) -> None:
+        """Let `again` filter frames that are like `x` into `out`."""
+
+    def again(self, x: Tensor, streams: Streams) -> Tensor | None:
+        """Filter as `repeat_into` set up; None, with nothing done, for other frames or streams."""
+
+
+@dataclass(eq=False)
+class PastFrames:
+    """The frames that a filter needs of the past, for a pool of streams."""
+
+    rings: tuple[Tensor | None, ...]
+    """By group of channels: (S, depth, C_m, H, W), None where no tap looks back."""
+    frame_shape: torch.Size
+    """(C, H, W) of the frames, of all groups together."""
+    num_streams: int
+    """S, places for streams."""
+    channels_last: bool
+    """Whether the channels of a pixel are contiguous in memory."""
+    step: FrameStep | None = field(default=None, init=False, repr=False)
+    """The compiled loop over these rings, set by the first call if there is one."""
+
+    @torch.inference_mode()  # the rings may have been made in it
+    def forget(self, place: int) -> None:
+        """Restart a stream: frames before its first count as zeros."""
+        for ring in self.rings:
+            if ring is not None:
+                ring[place].zero_()
+
+    def check(self, x: Tensor, streams: Streams) -> None:
+        """Raise ValueError unless `x` holds one frame of each of the streams, and fits."""
+        num_streams = len(streams.places)
+        if x.shape[1:] != self.frame_shape or len(x) != num_streams:
+            raise ValueError(
+                f"got frames of shape {tuple(x.shape)} for {num_streams} streams, whose frames so "
+                f"far were {tuple(self.frame_shape)}; give each stream one of its size"
+            )
+        if streams.highest >= self.num_streams:
+            raise ValueError(
+                f"got frames of streams {streams.places}; there are places 0 to "
+                f"{self.num_streams - 1}"
+            )
