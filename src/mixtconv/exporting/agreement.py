@@ -13,6 +13,7 @@ from mixtconv.data.clips import as_frames
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.synthetic.classes import classes
 from mixtconv.data.synthetic.clip import MAX_SIZE, render_clip
+from mixtconv.data.views import TensorViewReader
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
 from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.video.crops import center_crop_pictures

@@ -137,7 +137,7 @@ def check_looks_back_only(model: VideoClassifier) -> None:
 def _reach_ahead(module: nn.Module) -> int:
     """How many frames ahead a temporal operation looks; 0 for everything else."""
     if isinstance(module, FoldedTemporalFilter):
-        return max(module.offsets)
+        return max(module.groups.offsets)
     if not isinstance(module, TemporalWrapper):
         return 0
     temporal = module.temporal
