@@ -1,7 +1,6 @@
 """What holds for every network that a temporal operation was put into."""
 
 import copy
-import io
 
 import pytest
 import timm
@@ -10,7 +9,7 @@ import torchvision
 from torch import nn
 
 from mixtconv.models import create_model
-from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_wrappers
+from mixtconv.models.insertion import insert_temporal, temporal_wrappers
 from mixtconv.models.residual_branches import find_residual_sites
 
 IMAGE_SIZE = 32
@@ -381,84 +380,6 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_changed(name, options, me
     assert not list(temporal_wrappers(network))
 
 
-def test_a_second_insertion_is_refused(resnet):
-    network = temporal(resnet, stages=[0])
-    before = list(network.state_dict())
-    with pytest.raises(ValueError, match="has temporal operations already"):
-        insert_temporal(network, num_frames=4, stages=[1], image_size=IMAGE_SIZE)
-    assert list(network.state_dict()) == before
-
-
-@torch.no_grad()
-def test_a_deep_copy_is_equal_and_apart(resnet):
-    network = randomised(temporal(resnet))
-    frames = images(4)
-    expected = network(frames)
-    twin = copy.deepcopy(network)
-    assert torch.equal(twin(frames), expected)
-    for tensor in twin.state_dict().values():
-        tensor.zero_()
-    assert torch.equal(network(frames), expected)
-    twin.load_state_dict(network.state_dict())
-    assert torch.equal(twin(frames), expected)
-
-
-@torch.no_grad()
-def test_state_dict_goes_through_a_file(resnet):
-    network, fresh = randomised(temporal(resnet)), temporal(build("test_resnet"))
-    file = io.BytesIO()
-    torch.save(network.state_dict(), file)
-    file.seek(0)
-    fresh.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(fresh(images(4)), network(images(4)))
-
-
-@torch.no_grad()
-def test_the_whole_network_can_be_pickled(resnet):
-    network = randomised(temporal(resnet))
-    file = io.BytesIO()
-    torch.save(network, file)
-    file.seek(0)
-    again = torch.load(file, weights_only=False)
-    assert torch.equal(again(images(4)), network(images(4)))
-    assert list(again.state_dict()) == list(network.state_dict())
-
-
-def test_names_hold_inside_a_larger_module(resnet):
-    model = nn.ModuleDict({"backbone": temporal(resnet)})
-    state = model.state_dict()
-    assert {key.removeprefix("backbone.") for key in state} >= set(resnet.state_dict())
-    model.load_state_dict(state)
-
-
-def test_the_wrapped_modules_attributes_are_reached_through_the_wrapper(resnet):
-    network = temporal(resnet)
-    wrapped, conv = network.layer1[0].conv1, resnet.layer1[0].conv1
-    assert torch.equal(wrapped.weight, conv.weight)
-    assert wrapped.weight is wrapped.module.weight
-    assert (wrapped.kernel_size, wrapped.stride) == (conv.kernel_size, conv.stride)
-    with pytest.raises(AttributeError, match="nothing_like_it"):
-        _ = wrapped.nothing_like_it
-
-
-@torch.no_grad()
-def test_set_num_frames(resnet):
-    network = randomised(temporal(resnet, num_frames=4))
-    frames = images(12)
-    with pytest.raises(ValueError, match="6 frames is not a whole number of clips of 4"):
-        network(frames[:6])
-    set_num_frames(network, 6)
-    assert {site.num_frames for site in temporal_wrappers(network)} == {6}
-    torch.testing.assert_close(network(frames)[:6], network(frames[:6]))
-    expected = randomised(temporal(resnet, num_frames=6))(frames)
-    assert torch.equal(network(frames), expected)
-
-
-def test_set_num_frames_refuses_what_insertion_refuses(resnet):
-    with pytest.raises(ValueError, match="num_frames is 0"):
-        set_num_frames(temporal(resnet), 0)
-
-
 def test_options_go_to_the_operation_and_functions_make_their_own(resnet):
     network = temporal(resnet, kernel_sizes=(3, 9), causal=True, shift_fraction=0.25)
     for site in temporal_wrappers(network):
@@ -468,24 +389,7 @@ def test_options_go_to_the_operation_and_functions_make_their_own(resnet):
     assert all(isinstance(site.temporal, Nothing) for site in temporal_wrappers(network))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@torch.no_grad()
-def test_a_network_in_another_precision_stays_in_it(resnet, dtype):
-    network = temporal(copy.deepcopy(resnet).to(dtype))
-    assert network(images(4).to(dtype)).dtype == dtype
-
-
 def test_branches_without_the_place_are_logged(caplog):
     with caplog.at_level("INFO", logger="mixtconv"):
         temporal(timm.create_model("mixnet_s", num_classes=0), position="inner")
     assert "blocks.0.0" in caplog.text  # a depthwise-separable block: conv_dw is its head
-
-
-@pytest.mark.parametrize("architecture", ["test_resnet", "convnext_atto"])
-@torch.no_grad()
-def test_compiled_it_gives_the_same(architecture):
-    network = randomised(temporal(build(architecture), stages=[0]))
-    frames = images(4)
-    compiled = torch.compile(network, backend="eager", fullgraph=True)
-    assert_same(compiled(frames), network(frames))
-    torch._dynamo.reset()
