@@ -37,6 +37,15 @@ from mixtconv.video.find import (
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 
+_HEADERS = {
+    "path": ("path", "file", "filename", "video"),
+    "label": ("label", "class"),
+    "split": ("split",),
+    "key": ("prepared_from",),
+}
+
+_FORMAT = "expected lines of path,label or path,label,split"
+
 
 def list_folder(root: str | Path) -> VideoListing:
     """List the videos of a folder of class folders.
@@ -133,15 +142,6 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
         f"{root}: no videos in it; {layouts}, where a video is a folder of pictures or a file "
         f"ending in one of {suffixes}"
     )
-
-
-_HEADERS = {
-    "path": ("path", "file", "filename", "video"),
-    "label": ("label", "class"),
-    "split": ("split",),
-    "key": ("prepared_from",),
-}
-_FORMAT = "expected lines of path,label or path,label,split"
 
 
 def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:

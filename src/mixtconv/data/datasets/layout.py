@@ -17,6 +17,14 @@ from pathlib import Path
 from mixtconv._names import first_few
 from mixtconv.video.find import VIDEO_SUFFIXES, natural_order
 
+MAX_SUBFOLDERS = 64
+"""A folder with more folders than this holds videos, so these are not searched for lists."""
+
+_LIST_SUFFIXES = (".csv", ".json", ".txt")
+
+Patterns = Mapping[str, Sequence[str]]
+"""Role of a list (`train`) -> patterns of its name, the more common first."""
+
 
 class VideoIndex:
     """Videos by name without suffix; folders count as videos, whatever is in them.
@@ -75,15 +83,6 @@ def strip_suffix(name: str) -> str:
 
 def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-MAX_SUBFOLDERS = 64
-"""A folder with more folders than this holds videos, so these are not searched for lists."""
-
-_LIST_SUFFIXES = (".csv", ".json", ".txt")
-
-Patterns = Mapping[str, Sequence[str]]
-"""Role of a list (`train`) -> patterns of its name, the more common first."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,13 @@ from mixtconv.data.listing import (
 )
 from mixtconv.data.text_tables import read_text
 
+_FIX = "save it in UTF-8, or take the file as it is distributed"
+
+EMPTY = "an empty column"
+"""Fault of a row in which a column that is read is empty."""
+
+_VIDEO_AND_WORDS = re.compile(r"(\S.*?\.\w+)((?:\s+\S+)*)")
+
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
@@ -138,7 +145,7 @@ def match_videos(
         else:
             videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
     if missing and not videos:
-        raise ValueError(_none_there(missing, looked_in))
+        raise ValueError(_no_videos(missing, looked_in))
     notes = tuple(parsed.notes)
     if repeated:
         notes += (f"{count_of(repeated, 'line')} repeated an earlier one and counted once",)
@@ -156,7 +163,7 @@ def _conflict(entry: ListEntry, earlier: ListEntry) -> str | None:
     return None
 
 
-def _none_there(missing: Sequence[Fault], looked_in: Sequence[Path]) -> str:
+def _no_videos(missing: Sequence[Fault], looked_in: Sequence[Path]) -> str:
     names = first_few([fault.video for fault in missing])
     folders = first_few(looked_in, count=4) or "no folder of videos, none was found"
     return (
@@ -164,15 +171,6 @@ def _none_there(missing: Sequence[Fault], looked_in: Sequence[Path]) -> str:
         "put the videos beside the lists as they are distributed, or give the folder that holds "
         "both"
     )
-
-
-_FIX = "save it in UTF-8, or take the file as it is distributed"
-
-
-EMPTY = "an empty column"
-"""Fault of a row in which a column that is read is empty."""
-
-_VIDEO_AND_WORDS = re.compile(r"(\S.*?\.\w+)((?:\s+\S+)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
     Raises:
         ValueError: the file is not text in UTF-8 or UTF-16.
     """
-    # Not splitlines: it also cuts at characters that may stand in a name.
+    # Not splitlines: it also splits at characters that may be in a name.
     for number, line in enumerate(re.split(r"\r\n|\n|\r", read_text(path, fix=_FIX)), 1):
         text = line.strip()
         if text:

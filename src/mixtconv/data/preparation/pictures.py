@@ -32,6 +32,18 @@ from mixtconv.data.preparation.encoding import (
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
 from mixtconv.video.pictures import UnreadableVideoError
 
+MAX_MOTION = 20.0
+"""Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
+
+JPEG_QUALITY = 95
+
+Flow = npt.NDArray[np.float32]
+
+_INSTALL = (
+    "--flow computes with OpenCV's contributed modules, which are not installed: "
+    "pip install 'mixtconv[flow]' (in place of another OpenCV package, if there is one)"
+)
+
 
 def write_jpeg(
     source: Path,
@@ -61,12 +73,6 @@ def write_jpeg(
         num_bytes = write_pictures(folder, pictures, is_stopped=is_stopped)
         num_frames = len(list(folder.iterdir()))
     return WrittenVideo(num_frames, num_bytes)
-
-
-MAX_MOTION = 20.0
-"""Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
-
-Flow = npt.NDArray[np.float32]
 
 
 def write_flow(
@@ -149,15 +155,6 @@ def _import_opencv() -> Any:
     if not hasattr(cv2, "optflow"):  # another of its packages, without the contributed modules
         raise ValueError(_INSTALL)
     return cv2
-
-
-_INSTALL = (
-    "--flow computes with OpenCV's contributed modules, which are not installed: "
-    "pip install 'mixtconv[flow]' (in place of another OpenCV package, if there is one)"
-)
-
-
-JPEG_QUALITY = 95
 
 
 def write_pictures(
