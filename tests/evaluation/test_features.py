@@ -8,8 +8,7 @@ import torch
 from mixtconv import create_model
 from mixtconv.data.catalog import load_labelled_videos
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.metrics import video_features
-from mixtconv.evaluation.scoring import score_videos
+from mixtconv.evaluation.scoring import score_videos, video_features
 
 
 @pytest.mark.parametrize("protocol", ["1x1", "2x3"])

@@ -15,6 +15,7 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.training import fit
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.fit import train
+from mixtconv.training.plan import plan_run
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -25,7 +26,7 @@ def _labels_seen(settings: TrainingSettings) -> dict[int, set[int]]:
     """Of each true label, the labels that its clips train with over a few epochs."""
     catalog = load_catalog(settings)
     spec = ModelSpec("x", catalog.classes, num_frames=2, image_size=32)
-    data = VideoDataModule(catalog, spec, settings)
+    data = VideoDataModule(plan_run(settings), spec)
     seen: dict[int, set[int]] = {label: set() for label in range(len(catalog.classes))}
     for epoch in range(EPOCHS):
         data.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)  # type: ignore[assignment]

@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 
 from mixtconv.data.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.training import fit
-from mixtconv.training.fit import check_videos, train
+from mixtconv.training.fit import train
+from mixtconv.training.plan import check_videos
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -66,9 +68,11 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
 ) -> None:
     video = sorted((damaged_dataset / "val").rglob("*.mp4"))[0]
     model = train(tiny_settings("whole", epochs=1)).files.model
-    whole = evaluate_model(model, damaged_dataset, workers=0)
+    whole = evaluate_model(model, damaged_dataset, settings=EvaluationSettings(workers=0))
     video.write_text("no video")
-    broken = evaluate_model(model, damaged_dataset, workers=0, batch_size=1)
+    broken = evaluate_model(
+        model, damaged_dataset, settings=EvaluationSettings(workers=0, batch_size=1)
+    )
     assert whole.num_videos == broken.num_videos == 4
     assert [item.path for item in broken.unreadable] == [str(video)]
     recognizer = Recognizer(model)

@@ -1,9 +1,9 @@
 """`mixtconv fuse SCORES...`."""
 
 import logging
-from typing import Literal
 
 from mixtconv.cli.console import Format, print_json, print_table
+from mixtconv.data.protocol import ScoreKind
 
 logger = logging.getLogger(__name__)
 
@@ -12,7 +12,7 @@ def fuse(
     scores: list[str],
     *,
     weights: str | None = None,
-    average: Literal["logits", "probabilities"] | None = None,
+    average: ScoreKind | None = None,
     out: str | None = None,
     format: Format = "table",
 ) -> int:

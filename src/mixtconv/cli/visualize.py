@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.listing import ClassOrder, DataSource
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.reporting.settings import SampleSettings
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def cam(
 def tsne(
     models: list[str],
     data: DataSource,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     perplexity: float = 30.0,
     max_clips: int = 5000,
@@ -136,7 +136,7 @@ def confusion(
     source: str,
     data: str | None = None,
     *,
-    reading: Reading,
+    reading: EvaluationSettings,
     root: str | None = None,
     official_split: int = 1,
     class_order: ClassOrder = "published",
@@ -183,7 +183,7 @@ def sample(settings: SampleSettings, *, epoch: int = 0, format: Format = "table"
 def predictions(
     model: str,
     data: DataSource,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     num_wrong: int = 6,
     num_right: int = 4,

@@ -23,7 +23,8 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.video.sampling import ClipPlacement, place_clips
 from mixtconv.video.views import scoring_side
 
-Averaging = Literal["logits", "probabilities"]
+ScoreKind = Literal["logits", "probabilities"]
+"""What the scores of a video are, and what is averaged over its views."""
 
 USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
 """Clips and crops that were published with another placement than the model's own sampling."""
@@ -43,7 +44,7 @@ class Protocol:
     centre) or 10 (those and their mirror images)."""
     placement: ClipPlacement | None = None
     """Which frames the clips have; None is as published for such clips and crops."""
-    averaging: Averaging = "logits"
+    averaging: ScoreKind = "logits"
     """Whether logits are averaged, or probabilities after softmax."""
 
     def __post_init__(self) -> None:
