@@ -7,7 +7,7 @@ from torch import nn
 
 from mixtconv.models import create_model, load_model, optimize_for_inference, save_model
 from mixtconv.models.causal import causal_kernel, make_causal
-from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.streaming import StreamingClassifier
 
 
@@ -28,7 +28,7 @@ def test_a_kernel_keeps_its_past_and_gives_its_future_to_the_present() -> None:
 def test_on_a_scene_that_stands_still_nothing_changes(family: str) -> None:
     torch.manual_seed(0)
     centred = create_model(f"{family}_test_resnet", num_classes=5, num_frames=41, image_size=32)
-    for site in temporal_inputs(centred.eval().backbone):
+    for site in temporal_wrappers(centred.eval().backbone):
         for parameter in site.temporal.parameters():
             nn.init.normal_(parameter, mean=0.2, std=0.2)
     causal = make_causal(centred)
@@ -45,7 +45,7 @@ def test_it_is_saved_as_causal(tmp_path) -> None:
     save_model(causal, tmp_path / "model.safetensors")
     loaded = load_model(tmp_path / "model.safetensors")
     assert loaded.spec.causal
-    assert all(site.temporal.causal for site in temporal_inputs(loaded.backbone))
+    assert all(site.temporal.causal for site in temporal_wrappers(loaded.backbone))
 
 
 def test_what_cannot_be_converted_is_refused() -> None:

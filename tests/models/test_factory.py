@@ -9,7 +9,7 @@ from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load
 from mixtconv.models.backbone import create_backbone, read_state_dict
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.factory import split_name
-from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.insertion import temporal_wrappers
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
 
@@ -27,7 +27,7 @@ def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_pat
     name = f"{family}_{backbone}"
     model = create_model(name, classes=["a", "b", "c"], num_frames=4, image_size=32)
     assert name in list_models(f"{family}_*")
-    assert bool(list(temporal_inputs(model))) == (family != "tsn")
+    assert bool(list(temporal_wrappers(model))) == (family != "tsn")
     clips = _clips()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loss = torch.nn.functional.cross_entropy(model(clips), torch.tensor([0, 2]))

@@ -10,8 +10,8 @@ import torchvision
 from torch import nn
 
 from mixtconv.models import create_model
-from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_inputs
-from mixtconv.models.sites import find_residual_sites
+from mixtconv.models.insertion import insert_temporal, set_num_frames, temporal_wrappers
+from mixtconv.models.residual_branches import find_residual_sites
 
 IMAGE_SIZE = 32
 ARCHITECTURES = [
@@ -85,7 +85,7 @@ def temporal(plain, num_frames=4, operation="mixtconv", **options):
 
 def randomised(network):
     generator = torch.Generator().manual_seed(1)
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         for parameter in site.temporal.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator)
     return network
@@ -129,7 +129,7 @@ def test_as_identity_it_is_the_2d_network_frame_by_frame(plain, position):
     insert_temporal(
         network, num_frames=3, position=position, init="identity", image_size=IMAGE_SIZE
     )
-    assert next(temporal_inputs(network), None)
+    assert next(temporal_wrappers(network), None)
     assert_same(network(frames), expected)
 
 
@@ -137,7 +137,7 @@ def test_2d_weights_keep_their_names_and_load_unchanged(plain):
     network = temporal(plain)
     state, temporal_state = plain.state_dict(), network.state_dict()
     own = {key for key in temporal_state if ".temporal." in key}
-    assert len(own) == 4 * len(list(temporal_inputs(network)))  # mixtconv has four groups
+    assert len(own) == 4 * len(list(temporal_wrappers(network)))  # mixtconv has four groups
     assert set(temporal_state) == set(state) | own
     for key, value in state.items():
         assert torch.equal(temporal_state[key], value), key
@@ -160,7 +160,7 @@ def test_causal_reaches_later_frames_only(plain):
     network = randomised(temporal(plain, 3, causal=True))
     changed = frames_that_change(network, 2, 3, clip=1, frame=1)
     assert changed.tolist() == [[False] * 3, [False, True, True]]
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         site.temporal.causal = False
     changed = frames_that_change(network, 2, 3, clip=1, frame=1)
     assert changed.tolist() == [[False] * 3, [True] * 3]
@@ -179,7 +179,7 @@ def test_modes_and_statistics_stay_as_they_were(plain):
     modes = {module: module.training for module in network.modules()}
     insert_temporal(network, num_frames=4, image_size=IMAGE_SIZE)
     assert all(module.training == mode for module, mode in modes.items())
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         assert site.training == site.temporal.training == site.module.training
     state = network.state_dict()
     assert all(torch.equal(state[name], buffer) for name, buffer in plain.named_buffers())
@@ -188,7 +188,7 @@ def test_modes_and_statistics_stay_as_they_were(plain):
 def test_gradients_reach_every_weight_of_the_operation(plain):
     network = randomised(temporal(plain))
     network(images(4)).square().sum().backward()
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         for parameter in site.temporal.parameters():
             assert parameter.grad.abs().max() > 0
             assert parameter.grad.isfinite().all()
@@ -296,7 +296,7 @@ def test_every_nth_block_of_a_stage_gets_the_operation_from_the_first(stages, bl
 )
 def test_non_local_blocks_leave_the_placement_as_it_is(settings, expected):
     model = create_model("tsm_nl_resnet50", 2, num_frames=2, image_size=IMAGE_SIZE, **settings)
-    assert len(list(temporal_inputs(model.backbone))) == expected
+    assert len(list(temporal_wrappers(model.backbone))) == expected
 
 
 @torch.no_grad()
@@ -313,7 +313,7 @@ def test_any_network_takes_it_at_named_modules():
                 nn.init.uniform_(norm.running_mean, -0.1, 0.1)
         frames = images(4)
         network = temporal(plain, at=at, init="identity")
-        assert len(list(temporal_inputs(network))) == 2
+        assert len(list(temporal_wrappers(network))) == 2
         assert_same(network(frames), plain(frames))
         missing, unexpected = network.load_state_dict(plain.state_dict(), strict=False)
         assert all(key.startswith(tuple(f"{module}.temporal." for module in at)) for key in missing)
@@ -340,7 +340,7 @@ def test_names_beat_residual_branches(resnet):
 def test_a_named_module_may_lie_inside_another(resnet, at):
     network = temporal(resnet, at=at, init="identity")
     calls = []
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         site.temporal.register_forward_hook(lambda *args: calls.append(1))
     assert_same(network(images(4)), resnet(images(4)))
     assert len(calls) == 2
@@ -354,7 +354,7 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
     except ValueError as error:
         assert "layer1.0.conv1" in str(error)
     else:
-        assert len(list(temporal_inputs(network))) == 1
+        assert len(list(temporal_wrappers(network))) == 1
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_changed(name, options, me
     network = timm.create_model(name, num_classes=0, **small.get(name, {}))
     with pytest.raises(ValueError, match=message):
         insert_temporal(network, **{"num_frames": 4, "image_size": IMAGE_SIZE, **options})
-    assert not list(temporal_inputs(network))
+    assert not list(temporal_wrappers(network))
 
 
 def test_a_second_insertion_is_refused(resnet):
@@ -448,7 +448,7 @@ def test_set_num_frames(resnet):
     with pytest.raises(ValueError, match="6 frames is not a whole number of clips of 4"):
         network(frames[:6])
     set_num_frames(network, 6)
-    assert {site.num_frames for site in temporal_inputs(network)} == {6}
+    assert {site.num_frames for site in temporal_wrappers(network)} == {6}
     torch.testing.assert_close(network(frames)[:6], network(frames[:6]))
     expected = randomised(temporal(resnet, num_frames=6))(frames)
     assert torch.equal(network(frames), expected)
@@ -461,11 +461,11 @@ def test_set_num_frames_refuses_what_insertion_refuses(resnet):
 
 def test_options_go_to_the_operation_and_functions_make_their_own(resnet):
     network = temporal(resnet, kernel_sizes=(3, 9), causal=True, shift_fraction=0.25)
-    for site in temporal_inputs(network):
+    for site in temporal_wrappers(network):
         assert site.temporal.kernel_sizes == (3, 9)
         assert site.temporal.causal
     network = temporal(resnet, operation=Nothing)
-    assert all(isinstance(site.temporal, Nothing) for site in temporal_inputs(network))
+    assert all(isinstance(site.temporal, Nothing) for site in temporal_wrappers(network))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+from collections.abc import Callable, Iterator
 from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import timm
@@ -11,8 +14,8 @@ from torch import Tensor, nn
 
 from mixtconv.models import create_model, insert_temporal, optimize_for_inference, save_model
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.fused_conv import FusedConv2d
-from mixtconv.models.temporal_frames import TemporalFrames
+from mixtconv.models.folded_filter import FoldedTemporalFilter
+from mixtconv.models.fused_conv import FusedConv2d, fusion_fault, fusion_in_use
 
 NAMES = [
     "mstnet_resnet18",
@@ -90,13 +93,13 @@ def test_every_norm_of_a_resnet_is_folded_and_every_sum_fused() -> None:
     convs = [module for module in fast.modules() if isinstance(module, FusedConv2d)]
     assert len(convs) == 53
     assert sum(conv.overwrites for conv in convs) == 16
-    assert kinds.count(TemporalFrames) == 16
+    assert kinds.count(FoldedTemporalFilter) == 16
 
 
 def test_groups_of_one_tap_are_folded_into_the_next_convolution() -> None:
     fast = optimize_for_inference(_trained("mstnet_resnet18"))
     for module in fast.modules():
-        if isinstance(module, TemporalFrames):
+        if isinstance(module, FoldedTemporalFilter):
             assert (module.weights[: module.channels[0]] == 1).all()
             assert not (module.weights[module.channels[0] :] == 1).all()
 
@@ -176,3 +179,123 @@ def test_a_network_that_cannot_be_followed_keeps_its_logits(
     assert "cannot be followed" in caplog.text
     with torch.inference_mode():
         assert _difference(fast(video), model(video)) < 1e-4
+
+
+CPU = torch.device("cpu")
+ONEDNN = torch.ops.mkldnn
+
+
+def _without(name: str) -> Any:
+    """Stands for `torch.ops.mkldnn` of a torch that lacks one of the operators."""
+    names = {"_convolution_pointwise", "_convolution_pointwise_"} - {name}
+    return SimpleNamespace(**{kept: getattr(ONEDNN, kept) for kept in names})
+
+
+class _Changed:
+    """Stands for an operator whose result or arguments another version of torch has changed."""
+
+    def __init__(self, operator: Any, change: Callable[..., Any]) -> None:
+        self._operator, self._change = operator, change
+
+    def __call__(self, *args: Any) -> Tensor:
+        return self._change(self._operator, *args)
+
+    def binary(self, *args: Any) -> Tensor:
+        return self._change(self._operator.binary, *args)
+
+
+def _with_another(name: str, change: Callable[..., Any]) -> Any:
+    operators = _without(name)
+    setattr(operators, name, _Changed(getattr(ONEDNN, name), change))
+    return operators
+
+
+def _scaled(operator: Any, *args: Any) -> Tensor:
+    return operator(*args) * 1.01
+
+
+def _geometry_swapped(operator: Any, *args: Any) -> Tensor:
+    """Stride before padding, as other convolutions of torch have it."""
+    place = next(index for index, value in enumerate(args) if isinstance(value, list))
+    return operator(*args[:place], args[place + 1], args[place], *args[place + 2 :])
+
+
+def _one_more_argument(operator: Any, *args: Any) -> Tensor:
+    raise TypeError("missing 1 required positional argument: 'alpha'")
+
+
+@pytest.fixture
+def _probed_anew() -> Iterator[None]:
+    fusion_fault.cache_clear()
+    yield
+    fusion_fault.cache_clear()
+
+
+@pytest.mark.usefixtures("_probed_anew")
+@pytest.mark.parametrize(
+    "operators",
+    [
+        SimpleNamespace(),
+        _without("_convolution_pointwise"),
+        _without("_convolution_pointwise_"),
+        _with_another("_convolution_pointwise", _scaled),
+        _with_another("_convolution_pointwise_", _scaled),
+        _with_another("_convolution_pointwise", _geometry_swapped),
+        _with_another("_convolution_pointwise_", _one_more_argument),
+    ],
+)
+def test_a_torch_with_other_operators_predicts_the_same(
+    operators: Any, video: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops, "mkldnn", operators)
+    model = _trained("mstnet_resnet18")
+    fast = optimize_for_inference(model)
+    with torch.inference_mode():
+        assert _difference(fast(video), model(video)) < 1e-4
+    assert fusion_in_use(CPU).startswith("plain torch, which is slower (torch ")
+    assert "\n" not in fusion_in_use(CPU)
+
+
+@pytest.mark.usefixtures("_probed_anew")
+def test_a_torch_without_packing_predicts_the_same(
+    video: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops, "aten", SimpleNamespace())
+    assert fusion_in_use(CPU).startswith("plain torch, which is slower")
+    monkeypatch.undo()  # the network itself needs others of these; the answer is remembered
+    model = _trained("mstnet_resnet18")
+    with torch.inference_mode():
+        assert _difference(optimize_for_inference(model)(video), model(video)) < 1e-4
+
+
+@pytest.mark.usefixtures("_probed_anew")
+def test_the_operators_of_this_torch_are_used_and_trying_them_draws_no_random_numbers() -> None:
+    before = torch.random.get_rng_state()
+    assert fusion_in_use(CPU) == "oneDNN, fused"
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        return self.activation(self.conv2(x.relu()) + x)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU])
+def test_any_activation_may_follow_a_sum(activation: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = create_model("tsn_resnet18", num_classes=3, num_frames=4)
+    model.backbone = nn.Sequential(
+        nn.Conv2d(3, 8, 1), _ResidualBlock(activation()), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    model.head = nn.Linear(8, 3)
+    clips = 5 * torch.randn(2, 4, 3, 16, 16)
+    with torch.inference_mode():
+        fast = optimize_for_inference(model.eval())
+        assert any(isinstance(module, FusedConv2d) for module in fast.modules())
+        assert _difference(fast(clips), model(clips)) < 1e-4

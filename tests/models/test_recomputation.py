@@ -8,14 +8,14 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models import insertion as insertion_module
-from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.ops import MixTConv, TemporalShift
 
 
 @pytest.mark.parametrize("make", [MixTConv, lambda channels: TemporalShift()])
 def test_gradients_are_those_of_keeping_everything(make) -> None:
     torch.manual_seed(0)
-    site = TemporalInput(make(16), nn.Conv2d(16, 8, 3, padding=1), num_frames=4)
+    site = TemporalWrapper(make(16), nn.Conv2d(16, 8, 3, padding=1), num_frames=4)
     results = []
     for keeps in (False, True):
         twin = copy.deepcopy(site)
@@ -30,7 +30,7 @@ def test_gradients_are_those_of_keeping_everything(make) -> None:
 
 def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     kept_calls = []
-    original = insertion_module.recomputed
+    original = insertion_module.recompute_in_backward
 
     def watch(result, compute, source):
         def count():
@@ -39,7 +39,7 @@ def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch
 
         return original(result, count, source)
 
-    monkeypatch.setattr(insertion_module, "recomputed", watch)
+    monkeypatch.setattr(insertion_module, "recompute_in_backward", watch)
     model = create_model("mstnet_resnet18", num_classes=3, num_frames=2)
     model(torch.randn(1, 2, 3, 32, 32)).sum().backward()
     assert len(kept_calls) == 8, "once a block: its convolution did not keep its input"
@@ -47,13 +47,13 @@ def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch
 
 def test_second_derivatives_pass_through_what_is_computed_again() -> None:
     torch.manual_seed(0)
-    site = TemporalInput(MixTConv(4), nn.Conv2d(4, 2, 1), num_frames=3).double()
+    site = TemporalWrapper(MixTConv(4), nn.Conv2d(4, 2, 1), num_frames=3).double()
     x = torch.randn(3, 4, 1, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: site(x).pow(2), (x,))
 
 
 def test_writing_over_the_input_is_refused_and_not_wrong() -> None:
-    site = TemporalInput(TemporalShift(), nn.Conv2d(8, 2, 1), num_frames=2)
+    site = TemporalWrapper(TemporalShift(), nn.Conv2d(8, 2, 1), num_frames=2)
     x = torch.randn(2, 8, 3, 3) * 1.0
     y = site(x)
     x.add_(1)

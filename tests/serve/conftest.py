@@ -16,8 +16,9 @@ import onnx
 import pytest
 import torch
 
-from mixtconv.inference.engines.base import LOGITS, METADATA_KEY, VIDEO, Description
+from mixtconv.inference.engines.base import LOGITS, VIDEO, Description
 from mixtconv.models import ModelSpec, create_model, save_model
+from mixtconv.models.spec import METADATA_KEY
 from mixtconv.serve.app import make_app
 from mixtconv.serve.server import address_of, listen, make_server
 from mixtconv.serve.service import Service, open_service

@@ -11,6 +11,7 @@ import torch
 
 from mixtconv._version import __version__
 from mixtconv.data.parallel import usable_cores
+from mixtconv.models.fused_conv import fusion_in_use
 from mixtconv.ops.filter import kernel_in_use
 
 
@@ -30,6 +31,8 @@ class Environment:
     """Threads of torch's CPU operations."""
     kernel: str
     """What computes the temporal operation there."""
+    fusion: str
+    """How optimised recognizers run convolutions there in float32, see `fusion_in_use`."""
     python: str
     torch: str
     timm: str
@@ -53,6 +56,7 @@ def describe_environment(device: torch.device) -> Environment:
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
         kernel=kernel_in_use(device),
+        fusion=fusion_in_use(device),
         python=platform.python_version(),
         torch=torch.__version__,
         timm=timm.__version__,

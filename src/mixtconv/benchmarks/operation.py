@@ -20,7 +20,7 @@ from mixtconv.benchmarks.timing import Comparison, Timing, interleave
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.factory import split_name
-from mixtconv.models.sites import evaluating, find_residual_sites
+from mixtconv.models.residual_branches import evaluating, find_residual_sites
 from mixtconv.ops import MixTConv, TemporalShift, unfold_time
 from mixtconv.ops.filter import temporal_filter
 from mixtconv.ops.taps import tap_offsets

@@ -27,14 +27,14 @@ from mixtconv.exporting.clip_layout import (
     LAYOUTS,
     POINTWISE,
     ClipLayout,
+    FoldedTemporalConv,
     LayoutName,
-    OrdinaryFrames,
     TimeKernel,
     separate_ordinary_convolutions,
 )
+from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
-from mixtconv.models.temporal_frames import TemporalFrames
 
 _NO_PRICE = 2**30
 _UNIT = 256
@@ -133,7 +133,7 @@ _ELEMENTWISE = {
 }
 """Functions and methods that treat every value alike."""
 
-_TEMPORAL = (TemporalFrames, OrdinaryFrames)
+_TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
 
 
 def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
@@ -152,7 +152,7 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
     separate_temporal_operations(network)
     separate_ordinary_convolutions(network)
     try:
-        graph = follow(network, leaves=(OrdinaryFrames,))
+        graph = follow(network, leaves=(FoldedTemporalConv,))
     except ValueError:
         _rewrite_alone(network, LAYOUTS[layout])
         return network
@@ -165,14 +165,14 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
 def _rewrite_alone(network: nn.Module, layout: ClipLayout) -> None:
     """Each temporal operation between the steps to the clip's layout and back."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, TemporalFrames | OrdinaryFrames):
+        if isinstance(module, FoldedTemporalFilter | FoldedTemporalConv):
             there, back = layout.to_clip(module.num_frames), layout.to_frames(module.num_frames)
             network.set_submodule(name, nn.Sequential(there, _filter(module, layout), back))
 
 
 def _filter(module: nn.Module, layout: ClipLayout) -> nn.Module:
-    assert isinstance(module, TemporalFrames | OrdinaryFrames)
-    if isinstance(module, TemporalFrames):
+    assert isinstance(module, FoldedTemporalFilter | FoldedTemporalConv)
+    if isinstance(module, FoldedTemporalFilter):
         return layout.filter(TimeKernel.depthwise(module.taps), module.num_frames)
     return layout.filter(TimeKernel.ordinary(module.layer), module.num_frames)
 

@@ -20,7 +20,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.ops import TemporalConv, fold_time, unfold_time
 from mixtconv.ops.filter import DepthwiseTaps
 
@@ -89,7 +89,7 @@ class TimeKernel:
         return cls(layer.weight.detach(), layer.offsets[0], layer.dilation, groups=1)
 
 
-class OrdinaryFrames(nn.Module):
+class FoldedTemporalConv(nn.Module):
     """An ordinary temporal convolution as a step of its own: frames (B * T, C, H, W) -> same."""
 
     def __init__(self, layer: TemporalConv, num_frames: int) -> None:
@@ -103,8 +103,8 @@ class OrdinaryFrames(nn.Module):
 def separate_ordinary_convolutions(network: nn.Module) -> None:
     """Let ordinary temporal convolutions stand as steps of their own before their modules."""
     for name, site in list(network.named_modules()):
-        if isinstance(site, TemporalInput) and isinstance(site.temporal, TemporalConv):
-            frames = OrdinaryFrames(site.temporal, site.num_frames)
+        if isinstance(site, TemporalWrapper) and isinstance(site.temporal, TemporalConv):
+            frames = FoldedTemporalConv(site.temporal, site.num_frames)
             network.set_submodule(name, nn.Sequential(frames, site.module))
 
 

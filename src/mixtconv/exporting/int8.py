@@ -21,7 +21,6 @@ from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
 from mixtconv.inference.engines.base import (
     LOGITS,
-    METADATA_KEY,
     VIDEO,
     Array,
     Description,
@@ -31,6 +30,7 @@ from mixtconv.inference.engines.base import (
 )
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
+from mixtconv.models.spec import METADATA_KEY
 from mixtconv.video.pictures import UnreadableVideoError
 
 ROUNDS = 10

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite
 from mixtconv.exporting.clip_layout import (
+    FoldedTemporalConv,
     LayoutName,
-    OrdinaryFrames,
     TimeKernel,
     separate_ordinary_convolutions,
 )
@@ -36,10 +36,10 @@ from mixtconv.inference.engines.base import (
     picture_shape,
 )
 from mixtconv.models import VideoClassifier
+from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
 from mixtconv.models.streaming import check_looks_back_only
-from mixtconv.models.temporal_frames import TemporalFrames
 
 
 class PastContext:
@@ -82,7 +82,7 @@ class PastContext:
 class StepFilter(nn.Module):
     """A depthwise temporal operation, frame by frame: (B, C, H, W) -> same."""
 
-    def __init__(self, name: str, layer: TemporalFrames, past: PastContext) -> None:
+    def __init__(self, name: str, layer: FoldedTemporalFilter, past: PastContext) -> None:
         super().__init__()
         self.name, self.past = name, past
         self.kernels = TimeKernel.by_group(layer.taps)
@@ -102,7 +102,7 @@ class StepFilter(nn.Module):
 class StepConv(nn.Module):
     """An ordinary temporal convolution, frame by frame: (B, C, H, W) -> same."""
 
-    def __init__(self, name: str, layer: OrdinaryFrames, past: PastContext) -> None:
+    def __init__(self, name: str, layer: FoldedTemporalConv, past: PastContext) -> None:
         super().__init__()
         self.name, self.past = name, past
         self.kernel = TimeKernel.ordinary(layer.layer)
@@ -136,7 +136,7 @@ def step_through_time(network: nn.Module, past: PastContext) -> nn.Module:
     separate_temporal_operations(network)
     separate_ordinary_convolutions(network)
     try:
-        graph = follow(network, leaves=(OrdinaryFrames,))
+        graph = follow(network, leaves=(FoldedTemporalConv,))
     except ValueError:
         pass
     else:
@@ -144,9 +144,9 @@ def step_through_time(network: nn.Module, past: PastContext) -> nn.Module:
         network = graph
     for name, module in list(network.named_modules()):
         short = name.replace(".", "_")
-        if isinstance(module, TemporalFrames):
+        if isinstance(module, FoldedTemporalFilter):
             network.set_submodule(name, StepFilter(short, module, past))
-        elif isinstance(module, OrdinaryFrames):
+        elif isinstance(module, FoldedTemporalConv):
             network.set_submodule(name, StepConv(short, module, past))
     return network
 

@@ -12,7 +12,8 @@ import torch
 
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.network import PortableNetwork
-from mixtconv.inference.engines.base import METADATA_KEY, import_engine
+from mixtconv.inference.engines.base import import_engine
+from mixtconv.models.spec import METADATA_KEY
 
 TargetName = Literal["onnx", "openvino", "torch"]
 

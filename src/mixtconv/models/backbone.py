@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
-from mixtconv.models.sites import clip_length, evaluating
+from mixtconv.models.residual_branches import clip_length, evaluating
 from mixtconv.models.spec import ModelSpec
 
 
@@ -91,7 +91,7 @@ def create_backbone(
         settings["img_size"] = image_size
     if not pretrained:
         backbone = _create(name, settings, in_channels)
-        _wake_residual_branches(backbone)
+        reset_zero_init_norms(backbone)
         return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
     overlay = {"state_dict": read_state_dict(path)}
@@ -179,7 +179,7 @@ def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: st
         )
 
 
-def _wake_residual_branches(backbone: nn.Module) -> None:
+def reset_zero_init_norms(backbone: nn.Module) -> None:
     """Let norms that begin at zero begin at one.
 
     Some networks begin with residual branches that give nothing, which helps training of images. A

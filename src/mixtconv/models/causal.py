@@ -23,7 +23,7 @@ from torch import Tensor
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.file import load_model, save_model
-from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.location import find_model_file
 
 _KEPT_NOTES = ("data", "val_fraction", "flip_pairs")
@@ -63,7 +63,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
         )
     if model.spec.causal:
         raise ValueError(f"this {model.spec.name} is causal already; use it as it is")
-    if not any(True for _ in temporal_inputs(model.backbone)):
+    if not any(True for _ in temporal_wrappers(model.backbone)):
         raise ValueError(f"{model.spec.name} has no temporal operation, it takes streams as it is")
     causal = create_from_spec(replace(model.spec, causal=True))
     causal.load_state_dict(causal_weights(model))

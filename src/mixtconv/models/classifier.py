@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
-from mixtconv.models.sharing import SharedModel
+from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
@@ -65,7 +65,7 @@ deviations (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
 _WITH_ANOTHER_AXIS = {torch.channels_last: torch.channels_last_3d}
 
 
-class VideoClassifier(SharedModel):
+class VideoClassifier(HubMixin):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
     C is 3 for pictures, 15 for their differences, 10 for optical flow and 13 for pictures and flow

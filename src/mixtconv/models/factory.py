@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mixtconv.models.backbone import count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.non_local import insert_non_local
-from mixtconv.models.spec import ModelRequest, ModelSpec
+from mixtconv.models.spec import ModelArgs, ModelSpec, TemporalSettings
 from mixtconv.models.systems.registry import (
     SYSTEMS,
     backbone_for,
@@ -70,15 +71,16 @@ def create_model(
     if (num_classes is None) == (classes is None):
         raise ValueError("give the number of classes as num_classes, or their names as classes")
     names = classes if classes is not None else [str(index) for index in range(num_classes or 0)]
-    unknown = sorted(set(settings) - set(ModelSpec.__dataclass_fields__))
+    known = [field.name for field in fields(ModelSpec)]
+    unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise unknown_name("setting of a model", unknown[0], ModelSpec.__dataclass_fields__)
-    request = ModelRequest(name, tuple(names), settings, pretrained)
+        raise unknown_name("setting of a model", unknown[0], known)
+    args = ModelArgs(name, tuple(names), settings, pretrained)
     if name in SYSTEMS:
-        model = SYSTEMS[name](request)
+        model = SYSTEMS[name](args)
     else:
         family, backbone_name = split_name(name)
-        model = _MAKERS[family](request, backbone_name)
+        model = _MAKERS[family](args, backbone_name)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
         for layer in _last_layers(model):
             nn.init.normal_(layer.weight, std=0.001)
@@ -88,8 +90,7 @@ def create_model(
 
 def create_from_spec(spec: ModelSpec) -> VideoClassifier:
     """Make the recognizer that a model file describes, without its weights."""
-    settings = {key: value for key, value in vars(spec).items() if key not in ("name", "classes")}
-    return create_model(spec.name, classes=spec.classes, **settings)
+    return create_model(**vars(spec))
 
 
 def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> VideoClassifier:
@@ -107,23 +108,19 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
             backbone,
             operation,
             num_frames=spec.num_frames,
-            position=spec.position,
-            stages=spec.stages,
-            block_step=spec.block_step,
             image_size=spec.image_size,
             in_channels=spec.snippet.in_channels,
-            causal=spec.causal,
-            shift_fraction=spec.shift_fraction,
+            **spec.fields_of(TemporalSettings),
         )
     return VideoClassifier(backbone, num_features, spec)
 
 
 def _with_operation(
-    request: ModelRequest, backbone_name: str, *, family: str, non_local: bool = False
+    args: ModelArgs, backbone_name: str, *, family: str, non_local: bool = False
 ) -> VideoClassifier:
     """A 2D backbone with the operation of a family, and perhaps non-local blocks."""
-    backbone = backbone_for(request, request.spec(), backbone_name)
-    spec = request.spec(**pixel_facts(backbone))
+    backbone = backbone_for(args, args.spec(), backbone_name)
+    spec = args.spec(**pixel_facts(backbone))
     model = build_classifier(backbone, family, spec)
     if non_local:  # last, since a wrapped block would count as a stage of its own
         insert_non_local(
@@ -135,7 +132,7 @@ def _with_operation(
     return model
 
 
-_MAKERS: dict[str, Callable[[ModelRequest, str], VideoClassifier]] = {
+_MAKERS: dict[str, Callable[[ModelArgs, str], VideoClassifier]] = {
     **{family: partial(_with_operation, family=family) for family in FAMILIES},
     "tsm_nl": partial(_with_operation, family="tsm", non_local=True),
     "trn": relation_classifier,

@@ -17,9 +17,7 @@ from mixtconv._version import __version__
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.factory import create_from_spec
 from mixtconv.models.location import find_model_file
-from mixtconv.models.spec import ModelSpec, is_exported
-
-METADATA_KEY = "mixtconv"
+from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported
 
 
 def save_model(

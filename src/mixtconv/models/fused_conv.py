@@ -1,16 +1,23 @@
 """A convolution with what follows it, for inference: activation, or addition and activation.
 
 On the CPU oneDNN applies both while the result is still in registers, through the operators that
-torch's compiler uses; elsewhere, and where a gradient or another precision is asked for, plain
-torch does the same in several passes.
+torch's compiler uses. They are private to torch (pytorch/pytorch#86581 and #86583 added them), so
+they are tried before their first use (`fusion_fault`). Where one is missing or computes something
+else, and on other devices, in other precisions and where a gradient is needed, plain torch does the
+same in several passes.
 """
 
+import logging
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,10 @@ _ACTIVATIONS: dict[type, _Activation] = {
     nn.SiLU: _Activation("swish"),
     nn.Hardswish: _Activation("hardswish"),
 }
-"""What oneDNN calls an activation."""
+"""Module -> oneDNN's name of the activation."""
+
+_AFTER_SUM = (type(None), nn.Identity, nn.ReLU)
+"""Activations that oneDNN applies after an addition as well."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +47,20 @@ class _PackedWeight:
     values: Tensor
 
 
-def can_fuse(conv: nn.Module, activation: nn.Module | None = None) -> bool:
-    """Whether `FusedConv2d` can be made of them."""
+def can_fuse(
+    conv: nn.Module, activation: nn.Module | None = None, *, after_sum: bool = False
+) -> bool:
+    """Whether `FusedConv2d` supports the pair, with an addition between them if `after_sum`."""
     return (
         type(conv) is nn.Conv2d
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str)
-        and type(activation) in _ACTIVATIONS
+        and type(activation) in (_AFTER_SUM if after_sum else _ACTIVATIONS)
     )
 
 
 class FusedConv2d(nn.Module):
-    """activation(conv(x)), or activation(conv(x) + other).
+    """activation(conv(x)), or activation(conv(x) + other) if `can_fuse` with `after_sum`.
 
     Args:
         conv: the convolution; its parameters become this module's.
@@ -56,7 +68,7 @@ class FusedConv2d(nn.Module):
     """
 
     overwrites = False
-    """Put the sum where `other` lies, which must then not be needed any more."""
+    """Write the sum into `other`, whose values must not be needed afterwards."""
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
         super().__init__()
@@ -69,11 +81,17 @@ class FusedConv2d(nn.Module):
         self._packed: _PackedWeight | None = None
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        if not self._fuses(x) or (other is not None and not self._adds(x, other)):
-            geometry = (self.stride, self.padding, self.dilation, self.groups)
-            y = F.conv2d(x, self.weight, self.bias, *geometry)
-            y = y if other is None else y + other
-            return y if self.activation is None else self.activation(y)
+        if self._can_use_onednn(x, other) and fusion_fault() is None:
+            return self._fused(x, other)
+        return self._plain(x, other)
+
+    def _plain(self, x: Tensor, other: Tensor | None) -> Tensor:
+        geometry = (self.stride, self.padding, self.dilation, self.groups)
+        y = F.conv2d(x, self.weight, self.bias, *geometry)
+        y = y if other is None else y + other
+        return y if self.activation is None else self.activation(y)
+
+    def _fused(self, x: Tensor, other: Tensor | None) -> Tensor:
         geometry = (self.padding, self.stride, self.dilation, self.groups)
         conv = (self._packed_weight(x), self.bias, *geometry)
         fused = _ACTIVATIONS[type(self.activation)]
@@ -86,7 +104,7 @@ class FusedConv2d(nn.Module):
             return operators._convolution_pointwise_.binary(other, x, *conv, "add", 1.0, *after)
         return operators._convolution_pointwise.binary(x, other, *conv, "add", 1.0, *after)
 
-    def _fuses(self, x: Tensor) -> bool:
+    def _can_use_onednn(self, x: Tensor, other: Tensor | None) -> bool:
         return (
             x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
@@ -95,10 +113,11 @@ class FusedConv2d(nn.Module):
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()
             and torch.backends.mkldnn.is_available()
+            and (other is None or self._can_add(x, other))
         )
 
-    def _adds(self, x: Tensor, other: Tensor) -> bool:
-        """Whether `other` has the shape of the result, and the memory format that is asked for."""
+    def _can_add(self, x: Tensor, other: Tensor) -> bool:
+        """Whether `other` has the shape of the result, and is channels-last as oneDNN needs it."""
         reach = [
             d * (kernel - 1) for d, kernel in zip(self.dilation, self.weight.shape[2:], strict=True)
         ]
@@ -110,9 +129,9 @@ class FusedConv2d(nn.Module):
         return fits and other.is_contiguous(memory_format=torch.channels_last)
 
     def _packed_weight(self, x: Tensor) -> Tensor:
-        """The weight in the order that oneDNN wants for feature maps of this size.
+        """The weight in oneDNN's memory layout for feature maps of this size.
 
-        Without the size it guesses, and where it guesses wrong a convolution takes twice the time.
+        Without the size oneDNN guesses, and a convolution in the wrong layout takes twice the time.
         """
         packed, size = self._packed, tuple(x.shape[2:])
         if packed is None or packed.origin is not self.weight or packed.size != size:
@@ -133,3 +152,59 @@ class FusedConv2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, {_ACTIVATIONS[type(self.activation)].name}"
+
+
+def fusion_in_use(device: torch.device) -> str:
+    """How the convolutions of optimised recognizers run in float32 on a device, in words.
+
+    >>> fusion_in_use(torch.device("meta"))
+    'plain torch'
+    """
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return "plain torch"
+    fault = fusion_fault()
+    return "oneDNN, fused" if fault is None else f"plain torch, which is slower ({fault})"
+
+
+@cache
+def fusion_fault() -> str | None:
+    """Why oneDNN's operators cannot be used with this torch; None if they can.
+
+    Tried once per process: every operator with every activation on a small feature map, against
+    plain torch. Padding, stride and dilation differ, so that another order of arguments is noticed.
+    """
+    # Random values of the module are not used, so the user's generator keeps its state.
+    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        conv = nn.Conv2d(4, 4, 3, padding=(2, 1), stride=(1, 2), dilation=(2, 2), groups=2)
+        conv.to("cpu", torch.float32)
+        for parameter in conv.parameters():
+            parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view(parameter.shape))
+        fault = next(filter(None, (_try_out(conv, *form) for form in _FORMS)), None)
+    if fault is not None:
+        logger.info("%s: optimised recognizers use plain torch, which is slower", fault)
+    return fault
+
+
+_FORMS = (
+    *((activation, False, False) for activation in _ACTIVATIONS),
+    *product(_AFTER_SUM, (True,), (False, True)),
+)
+"""Activation, whether another tensor is added before it, and whether the sum overwrites that."""
+
+
+def _try_out(conv: nn.Conv2d, activation: type, adds: bool, overwrites: bool) -> str | None:
+    """What is wrong with one operator with one activation, if anything."""
+    fused = FusedConv2d(conv, None if activation is type(None) else activation())
+    fused.overwrites = overwrites
+    x = torch.linspace(-3, 6, 100, dtype=torch.float32, device="cpu").view(1, 4, 5, 5)
+    x = x.contiguous(memory_format=torch.channels_last)
+    other = FusedConv2d(conv)._plain(x, None).sin() if adds else None
+    expected = fused._plain(x, other)
+    steps = ("add, " if adds else "") + _ACTIVATIONS[activation].name
+    title = f"torch {torch.__version__}, oneDNN convolution ({steps})"
+    try:
+        result = fused._fused(x, other)
+        is_right = torch.allclose(result, expected, rtol=1e-4, atol=1e-4)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        return f"{title}: {' '.join(str(error).split())[:120]}"
+    return None if is_right else f"{title}: other values than plain torch"

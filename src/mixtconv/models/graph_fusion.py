@@ -18,8 +18,8 @@ from timm.layers import BatchNormAct2d
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.fused_conv import FusedConv2d, can_fuse
-from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -71,7 +71,7 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
 
 
 def _fold_single_taps(network: fx.GraphModule) -> None:
-    for node, temporal in _calls(network, TemporalFrames):
+    for node, temporal in _calls(network, FoldedTemporalFilter):
         conv = _module_called_once(network, _only_user(node))
         if type(conv) is not nn.Conv2d or conv.groups != 1:
             continue
@@ -95,7 +95,7 @@ def _fuse_residual_sums(network: fx.GraphModule) -> None:
             if conv is None or not can_fuse(conv) or list(conv_node.users) != [node]:
                 continue
             assert isinstance(conv, nn.Conv2d)
-            last, activation = _activation_after(network, node, conv)
+            last, activation = _activation_after(network, node, conv, after_sum=True)
             network.set_submodule(str(conv_node.target), FusedConv2d(conv, activation))
             with network.graph.inserting_before(node):
                 fused = network.graph.call_module(str(conv_node.target), (conv_node.args[0], other))
@@ -117,7 +117,7 @@ def _fuse_activations(network: fx.GraphModule) -> None:
 def _overwrite_summands(network: fx.GraphModule) -> None:
     """Let a sum take the place of a summand that nothing looks at afterwards."""
     order = {node: number for number, node in enumerate(network.graph.nodes)}
-    makes_new = (nn.Conv2d, FusedConv2d, TemporalFrames)
+    makes_new = (nn.Conv2d, FusedConv2d, FoldedTemporalFilter)
     for node, fused in _calls(network, FusedConv2d):
         other = node.args[1] if len(node.args) > 1 else None
         if not isinstance(other, fx.Node):
@@ -134,7 +134,7 @@ def _overwrite_summands(network: fx.GraphModule) -> None:
 def _share_scratch(network: fx.GraphModule) -> None:
     """Give temporal operations one memory, where a convolution reads it before the next writes."""
     scratch = Scratch()
-    calls = [*_calls(network, TemporalFrames)]
+    calls = [*_calls(network, FoldedTemporalFilter)]
     order = {node: number for number, node in enumerate(network.graph.nodes)}
     writes = [order[node] for node, _ in calls]
     for node, temporal in calls:
@@ -181,12 +181,14 @@ def _only_user(node: fx.Node | None) -> fx.Node | None:
 
 
 def _activation_after(
-    network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d
+    network: fx.GraphModule, node: fx.Node, conv: nn.Conv2d, *, after_sum: bool = False
 ) -> tuple[fx.Node, nn.Module | None]:
     """The activation that alone reads a node, and its node; the node itself if there is none."""
     following = _only_user(node)
     activation = _module_called_once(network, following)
-    if following is None or activation is None or not can_fuse(conv, activation):
+    if following is None or activation is None:
+        return node, None
+    if not can_fuse(conv, activation, after_sum=after_sum):
         return node, None
     return following, activation
 

@@ -1,15 +1,13 @@
-"""Memory of training: a cheap intermediate result is computed again instead of being kept.
+"""Inserting a temporal operation into a 2D network.
 
-The convolution behind a temporal operation keeps its input for the gradient of its weights. That
-input is one cheap pass away from the feature map before the operation, which the network keeps
-anyway; to keep both would cost a copy of the feature map a block.
+The network still takes frames (B * T, 3, H, W); at every chosen place the operation relates the
+frames of a clip. Residual placement after "TSM" (arXiv 1811.08383) and "MixTConv" (arXiv
+2001.06769). Different here: the places are found in any network (see `residual_branches.py`), and
+the 2D network's weights keep their names, so that pretrained ones load unchanged.
 
-Putting a temporal operation into a 2D network.
-
-The network goes on taking frames (B * T, 3, H, W); at every chosen place the frames of a clip see
-each other through the operation. Residual placement after "TSM" (arXiv 1811.08383) and "MixTConv"
-(arXiv 2001.06769). Different here: the places are found in any network (see `sites.py`), and the
-2D network's weights keep their names, so that pretrained ones load unchanged.
+In training, the result of the operation is recomputed in the backward pass instead of being kept:
+it is one cheap pass away from the feature map before it, which the network keeps anyway, and would
+cost a copy of the feature map per block.
 """
 
 import logging
@@ -22,106 +20,20 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.non_local import NonLocalFrames
-from mixtconv.models.sites import (
+from mixtconv.models.residual_branches import (
     TemporalSite,
     find_named_sites,
     find_residual_sites,
 )
-from mixtconv.models.spec import Position
-from mixtconv.models.temporal_frames import TemporalFrames
+from mixtconv.models.spec import Placement, Position
 from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import create_operation, fold_time, unfold_time
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    compute: Callable[[], Tensor]
-    source: Tensor
-    version: int
-
-
-@contextmanager
-def recomputed(result: Tensor, compute: Callable[[], Tensor], source: Tensor) -> Iterator[None]:
-    """Within this context, what autograd would keep of `result` it computes again when needed.
-
-    Args:
-        result: a tensor that operations in the context read.
-        compute: makes it again.
-        source: what it is made from; it must not have been written to in between.
-
-    >>> import torch
-    >>> x = torch.tensor([2.0], requires_grad=True)
-    >>> doubled = 2 * x
-    >>> with recomputed(doubled, lambda: 2 * x, x):
-    ...     y = doubled**2
-    >>> y.backward()
-    >>> x.grad
-    tensor([16.])
-    """
-    address, shape, strides = result.data_ptr(), result.shape, result.stride()
-    recipe = _Recipe(compute, source, source._version)
-
-    def pack(tensor: Tensor) -> Tensor | _Recipe:
-        is_result = tensor.data_ptr() == address and tensor.shape == shape
-        return recipe if is_result and tensor.stride() == strides else tensor
-
-    def unpack(kept: Tensor | _Recipe) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
-        if kept.source._version != kept.version:
-            raise RuntimeError(
-                "the input of a temporal operation was written to in place before the backward "
-                "pass, which computes the operation again; make that write a new tensor"
-            )
-        return kept.compute()  # recorded by autograd where second derivatives are asked for
-
-    with saved_tensors_hooks(pack, unpack):
-        yield
-
 
 logger = logging.getLogger(__name__)
 
 Operation = str | Callable[[int], nn.Module]
-
-
-class TemporalInput(WrappedModule):
-    """A module of a 2D network with a temporal operation before it: frames in, frames out.
-
-    In state dictionaries the module's own weights keep the names that they had without the
-    operation (`conv1.weight`); the operation's lie beside them (`conv1.temporal.weights.0`).
-
-    Args:
-        temporal: the operation, (B, T, C, H, W) -> same.
-        module: what takes its result, folded to (B * T, C, H, W).
-        num_frames: T.
-        channels: C; by default those of the first convolution in `module`.
-    """
-
-    def __init__(
-        self,
-        temporal: nn.Module,
-        module: nn.Module,
-        num_frames: int,
-        channels: int | None = None,
-    ) -> None:
-        super().__init__(module)
-        if channels is None:
-            channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
-        self.channels = channels
-        self.temporal = temporal
-        self.num_frames = num_frames
-
-    def forward(self, x: Tensor) -> Any:
-        frames = self._mix(x)  # (B * T, C, H, W)
-        is_cheap = hasattr(self.temporal, "depthwise_taps")
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
-            return self.module(frames)
-        with recomputed(frames, lambda: self._mix(x), x):
-            return self.module(frames)
-
-    def _mix(self, x: Tensor) -> Tensor:
-        return fold_time(self.temporal(unfold_time(x, self.num_frames)))
 
 
 def insert_temporal(
@@ -153,17 +65,18 @@ def insert_temporal(
         block_step: blocks of a stage from one with the operation to the next, from the first: 2
             leaves out every second, as the published TSM does in ResNet-101.
         at: dotted names of modules to put the operation before, instead of residual branches;
-            `position`, `stages` and `block_step` then mean nothing.
-        image_size: image that the network is tried on; by default what it says it is made for.
-        in_channels: channels of that image, as `image_size`.
-        options: given to the named operation, such as `causal=True` or `init="identity"`.
+            `position` then has no effect, and `stages` and `block_step` are refused.
+        image_size: height and width of the image that the network is run on to find its residual
+            branches; by default what the network declares (timm's `default_cfg`), else 224.
+        in_channels: channels of that image; by default what the network declares, else 3.
+        options: passed to the named operation, such as `causal=True` or `init="identity"`.
 
     Returns:
         The same network; it now takes (B * num_frames, 3, H, W).
 
     Raises:
-        ValueError: no residual branch with the position, a stage or module that is not there, or
-            an operation that already lies there.
+        ValueError: no residual branch with the position, a stage or module that does not exist, or
+            a network that has temporal operations already.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -171,9 +84,9 @@ def insert_temporal(
     torch.Size([16, 512])
     """
     _check_num_frames(num_frames)
-    if position not in ("head", "inner"):
-        raise ValueError(f"position is {position!r}; allowed are 'head' and 'inner'")
-    if any(isinstance(module, TemporalInput) for module in network.modules()):
+    chosen = tuple(stages) if stages is not None else None
+    placement = Placement(position=position, stages=chosen, block_step=block_step)
+    if any(isinstance(module, TemporalWrapper) for module in network.modules()):
         raise ValueError("the network has temporal operations already; start from the 2D network")
     if at is not None:
         if stages is not None or block_step != 1:
@@ -183,35 +96,97 @@ def insert_temporal(
         sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
         sites = _residual_sites(network, position, image_size, in_channels)
-        sites = choose_sites(sites, stages=stages, block_step=block_step)
-    # Whatever can fail has failed before the first module is replaced; inner modules go first.
-    made = [(site, _make(operation, site.channels, options)) for site in sites]
-    for site, temporal in sorted(made, key=lambda pair: -pair[0].module.count(".")):
+        sites = choose_sites(sites, placement)
+    # All operations are made before the first module is replaced, so that an error changes nothing.
+    operations = [(site, _make(operation, site.channels, options)) for site in sites]
+    # Inner modules first: the name of a module inside a wrapper is no longer valid.
+    for site, temporal in sorted(operations, key=lambda pair: -pair[0].module.count(".")):
         _wrap(network, site, temporal, num_frames)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
 
 
 def set_num_frames(network: nn.Module, num_frames: int) -> None:
-    """Tell every temporal operation in the network the number T of frames in a clip.
+    """Set the number T of frames of a clip in every temporal operation of the network.
 
     Raises:
         ValueError: fewer than 1.
     """
     _check_num_frames(num_frames)
     for module in network.modules():
-        if isinstance(module, TemporalInput | TemporalFrames | NonLocalFrames):
+        if isinstance(module, TemporalWrapper | FoldedTemporalFilter | NonLocalFrames):
             module.num_frames = num_frames
 
 
-def temporal_inputs(network: nn.Module) -> Iterator[TemporalInput]:
-    """The places with a temporal operation, in the order of the network's modules."""
-    return (module for module in network.modules() if isinstance(module, TemporalInput))
+def temporal_wrappers(network: nn.Module) -> "Iterator[TemporalWrapper]":
+    """The modules with a temporal operation before them, in the order of the network's modules."""
+    return (module for module in network.modules() if isinstance(module, TemporalWrapper))
 
 
-def _check_num_frames(num_frames: int) -> None:
-    if num_frames < 1:
-        raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
+def choose_sites(sites: Sequence[TemporalSite], placement: Placement) -> list[TemporalSite]:
+    """The places in the stages of a placement, every `block_step`-th of each from the first.
+
+    Args:
+        sites: places with the placement's position, in the order of execution.
+        placement: `stages` count from 0 in the order of execution.
+
+    Raises:
+        ValueError: a stage that the network does not have, or no stage at all.
+
+    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(3)]
+    >>> [site.module for site in choose_sites(sites, Placement(block_step=2))]
+    ['layer1.0.conv1', 'layer1.2.conv1']
+    """
+    names = list(dict.fromkeys(site.stage for site in sites))
+    stages = range(len(names)) if placement.stages is None else placement.stages
+    unknown = sorted(set(stages) - set(range(len(names))))
+    if unknown or not stages:
+        raise ValueError(
+            f"stages are {list(stages)}; the network's are "
+            + ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        )
+    by_stage = {name: [site for site in sites if site.stage == name] for name in names}
+    chosen = {site for index in stages for site in by_stage[names[index]][:: placement.block_step]}
+    return [site for site in sites if site in chosen]
+
+
+class TemporalWrapper(WrappedModule):
+    """A module of a 2D network with a temporal operation before it: frames in, frames out.
+
+    In state dictionaries the module's weights keep the names that they had without the operation
+    (`conv1.weight`); the operation's are beside them (`conv1.temporal.weights.0`).
+
+    Args:
+        temporal: the operation, (B, T, C, H, W) -> same.
+        module: takes the operation's result, folded to (B * T, C, H, W).
+        num_frames: T.
+        channels: C; by default those of the first convolution in `module`.
+    """
+
+    def __init__(
+        self,
+        temporal: nn.Module,
+        module: nn.Module,
+        num_frames: int,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__(module)
+        if channels is None:
+            channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
+        self.channels = channels
+        self.temporal = temporal
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Any:
+        frames = self._mix(x)  # (B * T, C, H, W)
+        is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
+            return self.module(frames)
+        with recompute_in_backward(frames, lambda: self._mix(x), x):
+            return self.module(frames)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return fold_time(self.temporal(unfold_time(x, self.num_frames)))
 
 
 def _residual_sites(
@@ -237,41 +212,13 @@ def _residual_sites(
     raise ValueError(
         f"found no residual branch in {name}: looked for sums of two feature maps (N, C, H, W) of "
         "which one passed more layers than the other, beginning with a convolution; name the "
-        "modules that shall see the operation with at=['...'] (see network.named_modules())"
+        "modules to put the operation before with at=['...'] (see network.named_modules())"
     )
 
 
-def choose_sites(
-    sites: Sequence[TemporalSite], *, stages: Sequence[int] | None = None, block_step: int = 1
-) -> list[TemporalSite]:
-    """The places in some stages alone, and of each stage the first and every `block_step`-th then.
-
-    Args:
-        sites: places in the order of execution.
-        stages: numbers of stages, from 0 in the order in which they run; None for all.
-        block_step: 1 or more.
-
-    Raises:
-        ValueError: a stage that is not there, no stage at all, or a step below 1.
-
-    >>> sites = [TemporalSite(f"layer1.{i}.conv1", 64, f"layer1.{i}", "layer1") for i in range(3)]
-    >>> [site.module for site in choose_sites(sites, block_step=2)]
-    ['layer1.0.conv1', 'layer1.2.conv1']
-    """
-    if block_step < 1:
-        raise ValueError(f"block_step is {block_step}; give 1 for every block, 2 for every second")
-    names = list(dict.fromkeys(site.stage for site in sites))
-    if stages is None:
-        stages = range(len(names))
-    unknown = sorted(set(stages) - set(range(len(names))))
-    if unknown or not stages:
-        raise ValueError(
-            f"stages are {list(stages)}; the network's are "
-            + ", ".join(f"{index} ({name})" for index, name in enumerate(names))
-        )
-    by_stage = {name: [site for site in sites if site.stage == name] for name in names}
-    chosen = {site for index in stages for site in by_stage[names[index]][::block_step]}
-    return [site for site in sites if site in chosen]
+def _check_num_frames(num_frames: int) -> None:
+    if num_frames < 1:
+        raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
 
 
 def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Module:
@@ -285,5 +232,59 @@ def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frame
     parameter = next(network.parameters(), None)
     if parameter is not None:
         temporal.to(parameter.device)
-    wrapped = TemporalInput(temporal, module, num_frames, site.channels)
+    wrapped = TemporalWrapper(temporal, module, num_frames, site.channels)
     replace_module(network, site.module, wrapped)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Kept by autograd in place of a tensor."""
+
+    compute: Callable[[], Tensor]
+    source: Tensor
+    version: int
+
+
+@contextmanager
+def recompute_in_backward(
+    result: Tensor, compute: Callable[[], Tensor], source: Tensor
+) -> Iterator[None]:
+    """Within this context, autograd does not keep `result` but recomputes it in the backward pass.
+
+    Args:
+        result: a tensor that operations in the context read.
+        compute: makes it again.
+        source: the tensor that `result` is computed from.
+
+    Raises:
+        RuntimeError: in the backward pass, if `source` was modified in place before.
+
+    >>> import torch
+    >>> x = torch.tensor([2.0], requires_grad=True)
+    >>> doubled = 2 * x
+    >>> with recompute_in_backward(doubled, lambda: 2 * x, x):
+    ...     y = doubled**2
+    >>> y.backward()
+    >>> x.grad
+    tensor([16.])
+    """
+    address, shape, strides = result.data_ptr(), result.shape, result.stride()
+    recipe = _Recipe(compute, source, source._version)
+
+    def pack(tensor: Tensor) -> Tensor | _Recipe:
+        # autograd may pass an alias of `result`, so it is recognized by its memory
+        is_result = tensor.data_ptr() == address and tensor.shape == shape
+        return recipe if is_result and tensor.stride() == strides else tensor
+
+    def unpack(kept: Tensor | _Recipe) -> Tensor:
+        if isinstance(kept, Tensor):
+            return kept
+        if kept.source._version != kept.version:
+            raise RuntimeError(
+                "the input of a temporal operation was written to in place before the backward "
+                "pass, which computes the operation again; make that write a new tensor"
+            )
+        return kept.compute()  # autograd records this if second derivatives are requested
+
+    with saved_tensors_hooks(pack, unpack):
+        yield

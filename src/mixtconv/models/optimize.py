@@ -21,10 +21,10 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, fx, nn
 
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fuse
-from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
-from mixtconv.models.temporal_frames import TemporalFrames
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +112,13 @@ class _Tracer(fx.Tracer):
         return known or super().is_leaf_module(module, name)
 
 
-_LEAVES = (TemporalFrames, TemporalInput, NonLocalFrames, NonLocalBlock, BatchNormAct2d)
+_LEAVES = (FoldedTemporalFilter, TemporalWrapper, NonLocalFrames, NonLocalBlock, BatchNormAct2d)
 
 
 def separate_temporal_operations(network: nn.Module) -> None:
     """Let depthwise temporal operations stand as modules of their own before their convolutions."""
     for name, site in list(network.named_modules()):
-        if isinstance(site, TemporalInput) and hasattr(site.temporal, "depthwise_taps"):
+        if isinstance(site, TemporalWrapper) and hasattr(site.temporal, "depthwise_taps"):
             taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
-            frames = TemporalFrames(taps, site.num_frames, None)
+            frames = FoldedTemporalFilter(taps, site.num_frames, None)
             network.set_submodule(name, nn.Sequential(frames, site.module))

@@ -26,7 +26,7 @@ from mixtconv.models.model_card import make_model_card
 from mixtconv.models.spec import ModelSpec
 
 
-class SharedModel(nn.Module, ModelHubMixin):
+class HubMixin(nn.Module, ModelHubMixin):
     """What a recognizer has for being shared."""
 
     spec: ModelSpec

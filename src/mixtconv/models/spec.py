@@ -1,16 +1,9 @@
-"""What a network takes at each of the T places of a clip: a picture, differences, optical flow.
+"""What a recognizer is and what clips it takes: everything but its weights. Loads without torch.
 
-From "Temporal Segment Networks" (TSN, arXiv 1608.00859): five differences of consecutive pictures,
-or five fields of optical flow, x and y in turn, are the channels of one input. What is done to the
-values is in `normalization.py`.
-
-What a recognizer is and what clips it takes: everything but its weights.
-
-It is stored in the model file, so that whoever loads the file needs nothing else.
-
-What is asked for when a recognizer is made.
-
-How exported models are named; `inference/engines` runs them, and no model file is one.
+`ModelSpec` is stored in every model file and exported file, so that loading one needs nothing else.
+Its fields that belong together are dataclasses of their own: `TemporalSettings` (the temporal
+operation and its `Placement`) and `PixelSettings`. `Snippet` is what the network takes at each of
+the T places of a clip, by modality, and `ModelArgs` what `create_model` was asked for.
 """
 
 from collections.abc import Mapping
@@ -19,16 +12,32 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 Modality = Literal["rgb", "rgbdiff", "flow", "rgbflow"]
+Sampling = Literal["segment", "dense"]
+ChannelOrder = Literal["rgb", "bgr"]
+Position = Literal["head", "inner"]
+
+METADATA_KEY = "mixtconv"
+"""Key of our JSON in the metadata of model files and exported files."""
+
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
+"""Files of ONNX Runtime, OpenVINO and torch.export, which `inference/engines` runs."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """A short run of consecutive frames as one input of the network."""
+    """A short run of consecutive frames as one input of the network.
+
+    From "Temporal Segment Networks" (TSN, arXiv 1608.00859): five differences of consecutive
+    pictures, or five fields of optical flow, x and y in turn, are the channels of one input.
+    """
 
     num_frames: int
-    """Consecutive frames of the video, or fields of flow, that it is made of."""
+    """Consecutive frames of the video, or fields of flow, in one input."""
     frame_channels: int
-    """Channels of each of them as they are read."""
+    """Channels of each frame as it is read."""
     in_channels: int
     """Channels that the network takes."""
     picture_channels: int
@@ -48,20 +57,67 @@ SNIPPETS: dict[Modality, Snippet] = {
 }
 
 
-Sampling = Literal["segment", "dense"]
-ChannelOrder = Literal["rgb", "bgr"]
-Position = Literal["head", "inner"]
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where in a 2D network the temporal operation is inserted."""
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+    position: Position = "head"
+    """Where in a residual branch: before its first convolution (`head`), or before its first
+    spatial convolution that follows another one (`inner`)."""
+    stages: tuple[int, ...] | None = None
+    """Stages with the operation, counted from 0; all if None."""
+    block_step: int = 1
+    """Blocks from one with the operation to the next in a stage, from the first: 1 is every block,
+    2 every second, as in the published TSM of ResNet-101."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.position in get_args(Position),
+            f"position is {self.position!r}; allowed are 'head' and 'inner'",
+        )
+        _require(
+            self.block_step >= 1,
+            f"block_step is {self.block_step}; give 1 for every block, 2 for every second",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalSettings(Placement):
+    """The temporal operation of a recognizer: settings without which its weights mean another one.
+
+    The names are those of the keyword arguments of `create_model` and `insert_temporal`.
+    """
+
+    causal: bool = False
+    """Whether temporal operations look back only."""
+    shift_fraction: float = 0.125
+    """Fraction of the channels that the operation shifts at initialisation, in each direction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelSettings:
+    """How the network expects the values of pixels, which depends on the weights it starts from."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    """Mean of the channels R, G, B, of values in 0 to 1; see `Snippet` for other modalities."""
+    std: tuple[float, ...] = IMAGENET_STD
+    """Standard deviation of the channels R, G, B."""
+    channel_order: ChannelOrder = "rgb"
+    """Order in which the network takes the colours of a pixel."""
+    flow_mean: float = 0.5
+    """Pixel value of zero flow, in 0 to 1."""
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """Architecture, classes and clips of a recognizer."""
+class ModelSpec(TemporalSettings, PixelSettings):
+    """Architecture, classes and clips of a recognizer.
+
+    Raises:
+        ValueError: a value out of range, or classes that are not distinct.
+    """
 
     name: str
-    """`{family}_{backbone}`, such as `mstnet_resnet50`."""
+    """`{family}_{backbone}`, such as `mstnet_resnet50`, or the name of a system."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
     num_frames: int = 8
@@ -75,39 +131,20 @@ class ModelSpec:
     modality: Modality = "rgb"
     """What the network sees: pictures, differences of pictures, optical flow, or (two networks)
     pictures and flow."""
-    position: Position = "head"
-    """Where in a residual branch the temporal operation stands."""
-    stages: tuple[int, ...] | None = None
-    """Stages with the temporal operation, counted from 0; all if None."""
-    block_step: int = 1
-    """Blocks from one with the temporal operation to the next in a stage, from the first: 1 is
-    every block, 2 every second, as in the published TSM of ResNet-101."""
-    causal: bool = False
-    """Whether temporal operations look back only."""
-    shift_fraction: float = 0.125
-    """The part of the channels that the operation moves at the start, in each direction."""
     dropout: float = 0.5
     """Probability of dropping a feature before the last layer, in training."""
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    """Mean of the channels R, G, B, of values in 0 to 1; see `snippet` for other modalities."""
-    std: tuple[float, ...] = IMAGENET_STD
-    """Standard deviation of the channels R, G, B."""
-    channel_order: ChannelOrder = "rgb"
-    """Order in which the network takes the colours of a pixel."""
-    flow_mean: float = 0.5
-    """What stands for no motion in optical flow, of values in 0 to 1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
         _require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
         _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
         _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
         _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
-        _require(self.block_step >= 1, f"block_step is {self.block_step}; give at least 1")
         _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         _require(
-            self.sampling in ("segment", "dense"),
+            self.sampling in get_args(Sampling),
             f"sampling is {self.sampling!r}; allowed are 'segment' and 'dense'",
         )
         _require(
@@ -137,9 +174,17 @@ class ModelSpec:
         """What the network takes at each of the T places of a clip."""
         return SNIPPETS[self.modality]
 
+    def fields_of(self, part: type[TemporalSettings] | type[PixelSettings]) -> dict[str, Any]:
+        """The fields that belong to one of the dataclasses above, with their values.
+
+        >>> ModelSpec("eco_8", ("a",)).fields_of(PixelSettings)["channel_order"]
+        'rgb'
+        """
+        return {field.name: getattr(self, field.name) for field in fields(part)}
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and YAML hold them."""
-        return asdict(self)
+        """All fields in one flat dictionary of plain values, as JSON and YAML hold them."""
+        return {"name": self.name, "classes": self.classes} | asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -161,41 +206,38 @@ class ModelSpec:
         return cls(**restored)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
 @dataclass(frozen=True)
-class ModelRequest:
-    """A name, its classes and what was said about the rest; a system fills in what was not."""
+class ModelArgs:
+    """Arguments of `create_model`: settings that were not passed get a system's own defaults."""
 
     name: str
     """Name of the recognizer."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Other fields of `ModelSpec` that were given."""
+    """Other fields of `ModelSpec` that were passed."""
     pretrained: bool | str | Path = False
     """2D weights to start from, as in `create_model`."""
 
     def spec(self, **defaults: Any) -> ModelSpec:
-        """The description of the recognizer, with a system's own defaults where nothing was said.
+        """The spec of the recognizer; `defaults` hold for settings that were not passed.
 
-        >>> ModelRequest("eco_8", ("a",), {"image_size": 64}).spec(image_size=224, dropout=0.2)
-        ModelSpec(name='eco_8', classes=('a',), num_frames=8, image_size=64, ..., dropout=0.2, ...)
+        >>> spec = ModelArgs("eco_8", ("a",), {"image_size": 64}).spec(image_size=224, dropout=0.2)
+        >>> spec.image_size, spec.dropout
+        (64, 0.2)
         """
         return ModelSpec(name=self.name, classes=self.classes, **{**defaults, **self.settings})
 
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
-"""Of ONNX Runtime, OpenVINO and torch.export."""
-
-
 def is_exported(model: object) -> bool:
-    """Whether a model is named as an exported file is, by its suffix.
+    """Whether a model is the path of an exported file, by its suffix.
 
     >>> is_exported("model.onnx"), is_exported("model.safetensors")
     (True, False)
     """
     return isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

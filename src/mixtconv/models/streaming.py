@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.insertion import TemporalInput
+from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
+from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
-from mixtconv.models.temporal_frames import Scratch, TemporalFrames
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.stream_filter import PastFrames, StreamConv, StreamFilter, Streams
@@ -135,9 +135,9 @@ def check_looks_back_only(model: VideoClassifier) -> None:
 
 def _reach_ahead(module: nn.Module) -> int:
     """How many frames ahead a temporal operation looks; 0 for everything else."""
-    if isinstance(module, TemporalFrames):
+    if isinstance(module, FoldedTemporalFilter):
         return max(module.offsets)
-    if not isinstance(module, TemporalInput):
+    if not isinstance(module, TemporalWrapper):
         return 0
     temporal = module.temporal
     if isinstance(temporal, TemporalConv):
@@ -197,15 +197,15 @@ class _StreamSite(nn.Module):
 def _step_through_time(network: nn.Module, now: _Now) -> None:
     """Put the frame-by-frame form in the place of every temporal operation."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, TemporalFrames):
+        if isinstance(module, FoldedTemporalFilter):
             site = _StreamSite(name, StreamFilter(module.taps), now, module.scratch)
             network.set_submodule(name, site)
-        elif isinstance(module, TemporalInput):
+        elif isinstance(module, TemporalWrapper):
             site = _StreamSite(name, _stream_form(module), now, None)
             network.set_submodule(name, nn.Sequential(site, module.module))
 
 
-def _stream_form(site: TemporalInput) -> StreamFilter | StreamConv:
+def _stream_form(site: TemporalWrapper) -> StreamFilter | StreamConv:
     if isinstance(site.temporal, TemporalConv):
         return StreamConv(site.temporal)
     taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
-from mixtconv.models.insertion import temporal_inputs
+from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.systems.bn_inception import BLOCKS, BNInception
 
 # Block -> channels and side of what it gives, for a picture of 224 pixels.
@@ -129,7 +129,7 @@ def test_tsm_shifts_before_every_block_but_the_first() -> None:
         expected = x.mean(dim=(2, 3))
         network = insert_temporal(plain, "shift", num_frames=3, image_size=32)
         torch.testing.assert_close(network(frames), expected)
-    assert len(list(temporal_inputs(network))) == 11
+    assert len(list(temporal_wrappers(network))) == 11
 
 
 def test_stages_and_positions() -> None:

@@ -19,8 +19,6 @@ import numpy.typing as npt
 
 from mixtconv.models.spec import ModelSpec, is_exported
 
-METADATA_KEY = "mixtconv"
-
 Pixels = Literal["normalized", "uint8", "float255"]
 """Values that a file takes: normalised float32; or as they are read, uint8 or float32 of 0 to 255,
 the normalisation being in the file."""

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixtconv.inference.engines.base import (
-    METADATA_KEY,
     Array,
     Description,
     Engine,
     Sizes,
     import_engine,
 )
+from mixtconv.models.spec import METADATA_KEY
 
 
 class OnnxEngine(Engine):

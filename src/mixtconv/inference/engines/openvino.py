@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from mixtconv.inference.engines.base import (
-    METADATA_KEY,
     Array,
     Description,
     Engine,
     Sizes,
     import_engine,
 )
+from mixtconv.models.spec import METADATA_KEY
 
 
 class _Stack(ctypes.Structure):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.inference.engines.base import (
-    METADATA_KEY,
     Array,
     Description,
     Engine,
     Sizes,
     import_engine,
 )
+from mixtconv.models.spec import METADATA_KEY
 
 
 class TorchEngine(Engine):

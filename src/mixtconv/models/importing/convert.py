@@ -26,7 +26,7 @@ from mixtconv.models.importing.matching import (
     first_convolution,
     shapes_of,
 )
-from mixtconv.models.sites import find_residual_sites
+from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.spec import SNIPPETS
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation
@@ -238,7 +238,7 @@ def _placement_settings(
             f"({', '.join(contents.wrapped[:3])}, ...), which is neither every n-th block of "
             f"{backbone_name} nor of some of its stages, from the first"
         )
-    return {"position": "head", **vars(placement)}
+    return vars(placement)
 
 
 def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from mixtconv.models.backbone import count_features, create_backbone, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.spec import ModelRequest, ModelSpec
+from mixtconv.models.spec import ModelArgs, ModelSpec, PixelSettings
 from mixtconv.models.systems.bn_inception import BNInception
 from mixtconv.models.systems.eco import FRAMES_MULTIPLE, EcoNetwork
 from mixtconv.models.systems.i3d import I3D, NON_LOCAL_AFTER, NUM_FEATURES, inflate
@@ -20,7 +20,7 @@ from mixtconv.models.systems.region_graph import FRAMES_PER_MAP, RegionGraphClas
 from mixtconv.models.systems.relation import RelationClassifier
 from mixtconv.models.systems.whole_clip import ClipClassifier, FrameEnsemble, TwoStream
 
-System = Callable[[ModelRequest], VideoClassifier]
+System = Callable[[ModelArgs], VideoClassifier]
 
 SYSTEMS: dict[str, System] = {}
 """Name -> what makes the recognizer."""
@@ -45,17 +45,17 @@ def register_system(name: str) -> Callable[[System], System]:
     return register
 
 
-def relation_classifier(request: ModelRequest, backbone_name: str) -> VideoClassifier:
+def relation_classifier(args: ModelArgs, backbone_name: str) -> VideoClassifier:
     """TRN over a 2D backbone."""
-    spec = request.spec(dropout=RELATION_DROPOUT)
-    backbone = backbone_for(request, spec, backbone_name)
-    spec = request.spec(dropout=RELATION_DROPOUT, **pixel_facts(backbone))
+    spec = args.spec(dropout=RELATION_DROPOUT)
+    backbone = backbone_for(args, spec, backbone_name)
+    spec = args.spec(dropout=RELATION_DROPOUT, **pixel_facts(backbone))
     return RelationClassifier(backbone, count_features(backbone, spec), spec)
 
 
-def two_stream_relations(request: ModelRequest, backbone_name: str) -> VideoClassifier:
+def two_stream_relations(args: ModelArgs, backbone_name: str) -> VideoClassifier:
     """TRN over pictures and TRN over optical flow; both start from the same 2D weights."""
-    spec = request.spec(dropout=RELATION_DROPOUT, modality="rgbflow")
+    spec = args.spec(dropout=RELATION_DROPOUT, modality="rgbflow")
     if spec.modality != "rgbflow":
         raise ValueError(
             f"{spec.name} sees pictures and optical flow; modality is {spec.modality!r}, give "
@@ -64,97 +64,92 @@ def two_stream_relations(request: ModelRequest, backbone_name: str) -> VideoClas
     streams = [
         relation_classifier(
             replace(
-                request,
+                args,
                 name=f"trn_{backbone_name}",
-                settings={**request.settings, "modality": modality},
+                settings={**args.settings, "modality": modality},
             ),
             backbone_name,
         )
         for modality in ("rgb", "flow")
     ]
-    pixels = _pixels(streams[0].spec)
-    spec = request.spec(dropout=RELATION_DROPOUT, modality="rgbflow", **pixels)
+    pixels = streams[0].spec.fields_of(PixelSettings)
+    spec = args.spec(dropout=RELATION_DROPOUT, modality="rgbflow", **pixels)
     return TwoStream(streams, spec)
 
 
-def _pixels(spec: ModelSpec) -> dict[str, Any]:
-    """What a spec says of pixels, for the spec of a whole that its recognizer is part of."""
-    return {name: getattr(spec, name) for name in ("mean", "std", "channel_order", "flow_mean")}
-
-
-def backbone_for(request: ModelRequest, spec: ModelSpec, name: str) -> nn.Module:
+def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
     """A timm backbone with pooled features, for what the spec says the network sees."""
     return create_backbone(
         name,
-        pretrained=request.pretrained,
+        pretrained=args.pretrained,
         image_size=spec.image_size,
         in_channels=spec.snippet.in_channels,
     )
 
 
 @register_system("i3d_resnet50")
-def _i3d(request: ModelRequest) -> VideoClassifier:
-    network, spec = _inflated(request)
+def _i3d(args: ModelArgs) -> VideoClassifier:
+    network, spec = _inflated(args)
     return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
 
 
 @register_system("i3d_nl_resnet50")
-def _non_local_i3d(request: ModelRequest) -> VideoClassifier:
-    network, spec = _inflated(request, non_local_after=NON_LOCAL_AFTER)
+def _non_local_i3d(args: ModelArgs) -> VideoClassifier:
+    network, spec = _inflated(args, non_local_after=NON_LOCAL_AFTER)
     return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
 
 
 @register_system("i3d_nl_gcn_resnet50")
-def _region_graph(request: ModelRequest) -> VideoClassifier:
-    network, spec = _inflated(request, non_local_after=NON_LOCAL_AFTER)
+def _region_graph(args: ModelArgs) -> VideoClassifier:
+    network, spec = _inflated(args, non_local_after=NON_LOCAL_AFTER)
     return RegionGraphClassifier(network, spec)
 
 
-def _inflated(request: ModelRequest, **options: Any) -> tuple[I3D, ModelSpec]:
+def _inflated(args: ModelArgs, **options: Any) -> tuple[I3D, ModelSpec]:
     """I3D, from 2D weights where they are asked for, and its spec."""
-    spec = request.spec(**DENSE)
+    spec = args.spec(**DENSE)
     network = I3D(spec.snippet.in_channels, **options)
-    if request.pretrained:
-        flat = backbone_for(request, spec, "resnet50")
-        spec = request.spec(**DENSE, **pixel_facts(flat))
+    if args.pretrained:
+        flat = backbone_for(args, spec, "resnet50")
+        spec = args.spec(**DENSE, **pixel_facts(flat))
         network.load_state_dict(inflate(flat.state_dict(), network), strict=False)
     return network, spec
 
 
 @register_system("eco_8")
-def _eco_8(request: ModelRequest) -> VideoClassifier:
-    return _eco(request, num_frames=8)
+def _eco_8(args: ModelArgs) -> VideoClassifier:
+    return _eco(args, num_frames=8)
 
 
 @register_system("eco_16")
-def _eco_16(request: ModelRequest) -> VideoClassifier:
-    return _eco(request, num_frames=16)
+def _eco_16(args: ModelArgs) -> VideoClassifier:
+    return _eco(args, num_frames=16)
 
 
 @register_system("eco_en_lite_92")
-def _eco_en_lite(request: ModelRequest) -> VideoClassifier:
-    _refuse_other_length(request, sum(LITE_FRAMES))
+def _eco_en_lite(args: ModelArgs) -> VideoClassifier:
+    _refuse_other_length(args, sum(LITE_FRAMES))
     members = [
         _eco(
             replace(
-                request,
+                args,
                 name=f"eco_lite_{num_frames}",
-                settings={**request.settings, "num_frames": num_frames},
+                settings={**args.settings, "num_frames": num_frames},
             ),
             num_frames=num_frames,
             lite=True,
         )
         for num_frames in LITE_FRAMES
     ]
-    spec = request.spec(num_frames=sum(LITE_FRAMES), **_pixels(members[0].spec))
+    spec = args.spec(num_frames=sum(LITE_FRAMES), **members[0].spec.fields_of(PixelSettings))
     return FrameEnsemble(members, spec)
 
 
-def _eco(request: ModelRequest, *, num_frames: int, lite: bool = False) -> VideoClassifier:
-    _refuse_other_length(request, num_frames)
-    frames = backbone_for(request, request.spec(num_frames=num_frames), "bninception")
+def _eco(args: ModelArgs, *, num_frames: int, lite: bool = False) -> VideoClassifier:
+    _refuse_other_length(args, num_frames)
+    frames = backbone_for(args, args.spec(num_frames=num_frames), "bninception")
     assert isinstance(frames, BNInception)
-    spec = request.spec(num_frames=num_frames, **pixel_facts(frames))
+    spec = args.spec(num_frames=num_frames, **pixel_facts(frames))
     network = EcoNetwork(frames, lite=lite)
     return ClipClassifier(
         network,
@@ -165,9 +160,7 @@ def _eco(request: ModelRequest, *, num_frames: int, lite: bool = False) -> Video
     )
 
 
-def _refuse_other_length(request: ModelRequest, num_frames: int) -> None:
-    asked = request.settings.get("num_frames", num_frames)
+def _refuse_other_length(args: ModelArgs, num_frames: int) -> None:
+    asked = args.settings.get("num_frames", num_frames)
     if asked != num_frames:
-        raise ValueError(
-            f"num_frames is {asked}; {request.name} takes clips of {num_frames} frames"
-        )
+        raise ValueError(f"num_frames is {asked}; {args.name} takes clips of {num_frames} frames")

@@ -9,12 +9,13 @@ flow, as those of TRN (arXiv 1711.08496).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
 
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.spec import SNIPPETS, ModelSpec
+from mixtconv.models.spec import SNIPPETS, ModelSpec, TemporalSettings
 
 
 class ClipClassifier(VideoClassifier):
@@ -44,7 +45,7 @@ class ClipClassifier(VideoClassifier):
         length_is_fixed: bool = False,
         head: nn.Module | None = None,
     ) -> None:
-        refuse_placement(spec)
+        _refuse_temporal_settings(spec)
         _check_multiple(spec.name, spec.num_frames, frames_multiple)
         super().__init__(backbone, num_features, spec, head=head)
         self.frames_multiple = frames_multiple
@@ -70,14 +71,14 @@ class ClipClassifier(VideoClassifier):
         super().set_num_frames(num_frames)
 
 
-def refuse_placement(spec: ModelSpec) -> None:
+def _refuse_temporal_settings(spec: ModelSpec) -> None:
     """Raise ValueError for settings of a temporal operation, of a recognizer that has none."""
-    plain = ModelSpec(spec.name, spec.classes)
-    for setting in ("position", "stages", "block_step", "causal", "shift_fraction"):
-        if getattr(spec, setting) != getattr(plain, setting):
+    for setting in fields(TemporalSettings):
+        value = getattr(spec, setting.name)
+        if value != setting.default:
             raise ValueError(
-                f"{spec.name} has no temporal operation that {setting}={getattr(spec, setting)!r} "
-                "could mean; leave it out"
+                f"{spec.name} has no temporal operation that {setting.name}={value!r} could mean; "
+                "leave it out"
             )
 
 

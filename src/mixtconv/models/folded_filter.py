@@ -40,7 +40,7 @@ class Scratch(threading.local):
         return Scratch, ()
 
 
-class TemporalFrames(nn.Module):
+class FoldedTemporalFilter(nn.Module):
     """Frames (B * T, C, H, W) to the same, each having met its neighbours in time.
 
     Args:
