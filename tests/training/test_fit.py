@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.recognizer import Recognizer
-from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models import ModelSpec, create_model, load_model, read_metadata, save_model
 from mixtconv.training import fit
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
@@ -338,6 +338,26 @@ def test_a_file_of_2d_weights_is_loaded_into_the_backbone(
     initial = fit.make_initial_model(tiny_settings(weights=str(tmp_path / "2d.pth")), ("a", "b"))
     loaded = initial.model.backbone.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in backbone.state_dict().items())
+
+
+def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSettings) -> None:
+    changes = {
+        "num_frames": 2,
+        "image_size": 48,
+        "sampling": "dense",
+        "frame_stride": 3,
+        "modality": "rgbdiff",
+        "position": "inner",
+        "stages": [0, 1],
+        "block_step": 2,
+        "causal": True,
+        "shift_fraction": 0.25,
+        "dropout": 0.1,
+    }
+    shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
+    assert shared == set(changes)
+    spec = fit.make_initial_model(tiny_settings(**changes), ("a", "b")).model.spec
+    assert {name: getattr(spec, name) for name in changes} == changes | {"stages": (0, 1)}
 
 
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(

@@ -25,10 +25,9 @@ from mixtconv.ops import fold_time
 
 
 def model_mirroring(model: VideoClassifier) -> MirrorLabels:
-    """The pairs of classes that the model's training took for mirror images of each other.
+    """The flip pairs of the model's training.
 
-    For a model file without them, such as one of imported weights, they are found by the class
-    names.
+    For a model file without them, such as one of imported weights, the class names give them.
     """
     return choose_pairs(model.spec.classes, model.notes.get("flip_pairs", "auto"))
 

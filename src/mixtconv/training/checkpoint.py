@@ -24,9 +24,9 @@ STEPS_BETWEEN_BROADCASTS = 20
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Replaces the earlier checkpoint only by a complete one.
 
-    Lightning's own writer (2.6) is less than that on a local disk: fsspec's transaction writes into
-    the system's temporary folder and moves the file, which between file systems copies over the
-    earlier checkpoint; nothing is synced to the disk, and an error does not name the file.
+    On a local disk Lightning's writer (2.6.6, with fsspec 2026.9) does not: fsspec's transaction
+    writes into the system's temporary folder and moves the file, which between file systems copies
+    over the earlier checkpoint; nothing is synced to the disk, and an error does not name the file.
     """
 
     def save_checkpoint(

@@ -160,13 +160,13 @@ def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
+    levels = [item.level for item in loggers]
+    for item in loggers:
+        item.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning|torch")
         try:
             yield
         finally:
-            for each, level in zip(loggers, levels, strict=True):
-                each.setLevel(level)
+            for item, level in zip(loggers, levels, strict=True):
+                item.setLevel(level)

@@ -10,12 +10,10 @@ from mixtconv.models.backbone import average_first_layer
 from mixtconv.models.causal import causal_weights
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
+from mixtconv.models.spec import TemporalSettings
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
-
-_OPERATION_FIELDS = ("position", "stages", "block_step", "causal", "shift_fraction")
-"""Fields of a spec with which the same weights are another model."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,10 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     of a centred one a causal one, see `causal_weights`.
     """
     trained = load_model(path)
-    for name in _OPERATION_FIELDS:
-        before, now = getattr(trained.spec, name), getattr(model.spec, name)
-        if before != now:
-            logger.warning("%s has %s %s, this run has %s", path, name, before, now)
+    operation = model.spec.fields_of(TemporalSettings)
+    for name, before in trained.spec.fields_of(TemporalSettings).items():
+        if before != operation[name]:
+            logger.warning("%s has %s %s, this run has %s", path, name, before, operation[name])
     state = trained.state_dict()
     if trained.spec.causal and not model.spec.causal:
         raise ValueError(f"{path} is causal; train it with --causal, or start from other weights")
