@@ -15,7 +15,6 @@ from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.training import fit
 from mixtconv.training.fit import train
-from mixtconv.training.plan import check_videos
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -53,10 +52,7 @@ def test_unreadable_videos_are_left_out_and_listed_on_request(
 def test_a_video_that_breaks_during_training_is_named(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, **_):
-        return catalog, check_videos(catalog, skip_unreadable=True)[1]
-
-    monkeypatch.setattr(fit, "check_videos", overlook)
+    monkeypatch.setattr(fit, "check_videos", lambda plan, **_: plan)
     with pytest.raises(ValueError, match=r"^[^:]*\d\.mp4: [^/]*--skip-unreadable"):
         train(tiny_settings("stops", data=str(damaged_dataset)))
     skipping = tiny_settings("goes on", data=str(damaged_dataset), skip_unreadable=True)
@@ -87,10 +83,7 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
 def test_a_batch_of_which_nothing_can_be_read_is_left_out(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, **_):
-        return catalog, check_videos(catalog, skip_unreadable=True)[1]
-
-    monkeypatch.setattr(fit, "check_videos", overlook)
+    monkeypatch.setattr(fit, "check_videos", lambda plan, **_: plan)
     settings = tiny_settings(
         data=str(damaged_dataset), skip_unreadable=True, batch_size=1, epochs=1
     )

@@ -2,8 +2,8 @@
 
 import logging
 
+from mixtconv._types import ScoreKind
 from mixtconv.cli.console import Format, print_json, print_table
-from mixtconv.data.protocol import ScoreKind
 
 logger = logging.getLogger(__name__)
 

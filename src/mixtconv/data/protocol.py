@@ -16,15 +16,12 @@ from which TSM's may stay up to 3 pixels away.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from mixtconv._names import count_of, unknown_name
+from mixtconv._types import ScoreKind
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.sampling import ClipPlacement, place_clips
 from mixtconv.video.views import scoring_side
-
-ScoreKind = Literal["logits", "probabilities"]
-"""What the scores of a video are, and what is averaged over its views."""
 
 USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
 """Clips and crops that were published with another placement than the model's own sampling."""

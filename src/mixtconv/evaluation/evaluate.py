@@ -8,12 +8,12 @@ from typing import Any
 
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
-from mixtconv._types import Progress
+from mixtconv._types import Progress, ScoreKind
 from mixtconv.data.catalog import VideoSample, load_labelled_videos
 from mixtconv.data.dataset import Unreadable, default_workers
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource
-from mixtconv.data.protocol import Protocol, ScoreKind
+from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import local_device, process_group
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scores_file import (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mixtconv._names import count_of, first_few
-from mixtconv.data.protocol import ScoreKind
+from mixtconv._types import ScoreKind
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,

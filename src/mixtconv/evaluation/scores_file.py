@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._names import first_few
+from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
-from mixtconv.data.protocol import ScoreKind
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
 from mixtconv.models.file import what_it_is
 

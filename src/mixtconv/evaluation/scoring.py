@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from mixtconv._processes import Launch
-from mixtconv._types import Progress
+from mixtconv._types import Progress, ScoreKind
 from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import Unreadable, VideoBatch, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
-from mixtconv.data.protocol import Protocol, ScoreKind
+from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
 from mixtconv.models import VideoClassifier

@@ -19,7 +19,7 @@ from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.plan import RunPlan, announce, check_videos, plan_run
+from mixtconv.training.plan import RunPlan, check_videos, plan_run
 from mixtconv.training.record import EpochRecord, RunRecord
 from mixtconv.training.run_folder import RunFiles, begin_run, find_checkpoint
 from mixtconv.training.settings import TrainingSettings
@@ -68,14 +68,7 @@ def train(
     start = settings if checkpoint is None else replace(settings, weights="none")
     initial = make_initial_model(start, plan.catalog.classes)
     spec = initial.model.spec
-    catalog, report = check_videos(
-        plan.catalog,
-        modality=spec.modality,
-        skip_unreadable=settings.skip_unreadable,
-        progress=check_progress,
-    )
-    plan = replace(plan, catalog=catalog)
-    announce(plan, report)
+    plan = check_videos(plan, modality=spec.modality, progress=check_progress)
     views = plan.protocol.describe(spec)
     logger.info("validation protocol: %s", views)
 
@@ -83,13 +76,7 @@ def train(
         initial.model.to(memory_format=torch.channels_last)
     module = ClassifierModule(initial.model, plan)
     data = VideoDataModule(plan, spec)
-    record = RunRecord(
-        plan,
-        files,
-        views=views,
-        initial_weights=initial.weights,
-        unreadable={str(video.path): video.reason for video in report.unreadable},
-    )
+    record = RunRecord(plan, files, views=views, initial_weights=initial.weights)
     with _quiet_lightning():
         trainer = _make_trainer(plan, files, record, progress_bar)
         begin_run(settings, files)

@@ -1,12 +1,13 @@
 """What a training run works out of its settings once, before its first step.
 
-`plan_run` parses and validates the settings, `check_videos` opens every video, `announce` logs what
-the run trains on. The data module, the Lightning module and the record take the `RunPlan`.
+`plan_run` parses and validates the settings, `check_videos` opens every video and logs what the run
+trains on. The data module, the Lightning module and the record take the `RunPlan`.
 """
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,8 @@ class RunPlan:
     """Arithmetic of the steps."""
     launch: Launch | None
     """The processes that torchrun or Slurm started; None if this one was started alone."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Path -> reason, of the videos that `check_videos` could not read."""
 
     @property
     def clips_per_process(self) -> int:
@@ -112,35 +115,27 @@ def training_catalog(settings: TrainingSettings) -> VideoCatalog:
 
 
 def check_videos(
-    catalog: VideoCatalog,
-    *,
-    modality: Modality = "rgb",
-    skip_unreadable: bool,
-    progress: Progress | None = None,
-) -> tuple[VideoCatalog, CatalogReport]:
-    """Open every video once before the first step.
+    plan: RunPlan, *, modality: Modality = "rgb", progress: Progress | None = None
+) -> RunPlan:
+    """Open every video once before the first step, and log what the run trains on.
+
+    Args:
+        plan: the run; its videos.
+        modality: what is read of a video: frames, optical flow or both.
+        progress: called with the number of checked videos and of all.
 
     Returns:
-        The catalog, without the unreadable training videos where they are skipped, and the report.
+        The plan with the unreadable videos, which its catalog has no more among those for training.
 
     Raises:
         ValueError: videos that cannot be read and are not to be skipped, or fewer than two classes
             have training videos.
     """
+    catalog = plan.catalog
     report = check_catalog(catalog, modality=modality, progress=progress)
+    if report.unreadable and not plan.settings.skip_unreadable:
+        raise _unreadable_videos(report, num_videos=len(catalog.train) + len(catalog.val))
     bad = {video.path for video in report.unreadable}
-    if bad and not skip_unreadable:
-        # One reason for all (another modality, say) is given once, different ones video by video.
-        if len({video.reason for video in report.unreadable}) == 1:
-            paths = [video.path for video in report.unreadable]
-            listed, more = f"{first_few(paths)}: {report.unreadable[0].reason}", ""
-        else:
-            listed = "; ".join(f"{video.path}: {video.reason}" for video in report.unreadable[:5])
-            more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise ValueError(
-            f"{len(bad)} of {len(catalog.train) + len(catalog.val)} videos cannot be read: {listed}"
-            f"{more}; repair or remove them, or train without them with --skip-unreadable"
-        )
     train = tuple(sample for sample in catalog.train if sample.path not in bad)
     num_trained = len({sample.label for sample in train})
     if num_trained < 2:
@@ -148,24 +143,40 @@ def check_videos(
             f"{catalog.source}: of {len(catalog.classes)} classes {num_trained} have a readable "
             "training video; training takes two or more"
         )
-    return replace(catalog, train=train), report
-
-
-def announce(plan: RunPlan, report: CatalogReport) -> None:
-    """Log what the run trains on."""
-    catalog, settings, mirroring = plan.catalog, plan.settings, plan.mirroring
     logger.info(
         "%s: %d classes, %d videos to train on, %d to validate (%s)",
         catalog.source,
         len(catalog.classes),
-        len(catalog.train),
+        len(train),
         len(catalog.val),
         catalog.split_rule,
     )
     for warning in report.warnings():
         logger.warning("%s", warning)
-    if not settings.flip:
-        return
+    if plan.settings.flip:
+        _log_mirroring(plan.mirroring, plan.settings)
+    return replace(
+        plan,
+        catalog=replace(catalog, train=train),
+        unreadable={str(video.path): video.reason for video in report.unreadable},
+    )
+
+
+def _unreadable_videos(report: CatalogReport, *, num_videos: int) -> ValueError:
+    videos = report.unreadable
+    # One reason for all (another modality, say) is given once, different ones video by video.
+    if len({video.reason for video in videos}) == 1:
+        listed = f"{first_few([video.path for video in videos])}: {videos[0].reason}"
+    else:
+        listed = "; ".join(f"{video.path}: {video.reason}" for video in videos[:5])
+        listed += f" and {len(videos) - 5} more" if len(videos) > 5 else ""
+    return ValueError(
+        f"{len(videos)} of {num_videos} videos cannot be read: {listed}; repair or remove them, or "
+        "train without them with --skip-unreadable"
+    )
+
+
+def _log_mirroring(mirroring: MirrorLabels, settings: TrainingSettings) -> None:
     for first, second in mirroring.pairs:
         logger.info(
             "a mirrored clip exchanges %r and %r (--flip-pairs FILE gives other pairs, "

@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -52,19 +51,10 @@ class RunRecord(Callback):
         plan: the run.
         files: its files.
         views: the protocol of validation in words.
-        initial_weights: where the weights came from.
-        unreadable: path -> reason, of the videos found unreadable before training.
+        initial_weights: origin of the weights.
     """
 
-    def __init__(
-        self,
-        plan: RunPlan,
-        files: RunFiles,
-        *,
-        views: str,
-        initial_weights: str,
-        unreadable: Mapping[str, str],
-    ) -> None:
+    def __init__(self, plan: RunPlan, files: RunFiles, *, views: str, initial_weights: str) -> None:
         settings, catalog = plan.settings, plan.catalog
         self.files = files
         self.samples = catalog.val
@@ -83,7 +73,7 @@ class RunRecord(Callback):
             "data_fingerprint": fingerprint(catalog),
         }
         self.epochs: list[EpochRecord] = []
-        self.unreadable = dict(unreadable)
+        self.unreadable = dict(plan.unreadable)
         # Of the steps of this epoch, in this process.
         self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
         self._clock = _Clock()
