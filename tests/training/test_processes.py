@@ -169,16 +169,16 @@ def test_a_launcher_decides_on_devices_and_machines(
     assert _as_launched(tiny_settings()).num_processes == 1
     sizes = {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4"}
     _launch(monkeypatch, {**launchers.SLURM, **sizes})
-    found = _as_launched(tiny_settings())
-    assert (found.devices, found.nodes, found.clips_per_step) == (4, 2, 32)
-    assert _as_launched(found) == found
+    resolved = _as_launched(tiny_settings())
+    assert (resolved.devices, resolved.nodes, resolved.clips_per_step) == (4, 2, 32)
+    assert _as_launched(resolved) == resolved
     with pytest.raises(ValueError, match="Slurm started 4 on 2; leave both out, and start one"):
         _as_launched(tiny_settings(devices=8))
     # torchrun inside a Slurm job, one task a machine
     torchrun = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "3"}
     _launch(monkeypatch, torchrun)
-    found = _as_launched(tiny_settings())
-    assert (found.devices, found.nodes) == (3, 2)
+    resolved = _as_launched(tiny_settings())
+    assert (resolved.devices, resolved.nodes) == (3, 2)
     monkeypatch.setenv("WORLD_SIZE", "7")
     with pytest.raises(ValueError, match="torchrun started 7 processes, which are not 2 x 3"):
         _as_launched(tiny_settings())

@@ -114,7 +114,7 @@ class RunRecord(Callback):
         batch_idx: int,
     ) -> None:
         if outputs:  # empty if no video of the batch could be read
-            loss = outputs["mean_loss"].double().cpu()
+            loss = outputs["mean_loss"].cpu().double()  # MPS has no float64
             self._loss.update(loss * len(batch.labels))
             self._clips.update(len(batch.labels))
             if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
