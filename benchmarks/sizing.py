@@ -26,8 +26,8 @@ from PIL import Image
 
 from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.benchmarks.timing import interleave
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import SampleKey, TrainingClips
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
@@ -113,7 +113,6 @@ def make_video(folder: Path, dataset: Dataset) -> Path:
 
 
 def as_pictures(folder: Path, frames: Sequence[np.ndarray]) -> Path:
-    folder.mkdir()
     write_pictures(folder, ((f"{n:05d}.jpg", frame) for n, frame in enumerate(frames, 1)))
     return folder
 

@@ -1,12 +1,21 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that appear under their name whole or not at all.
+
+All are written under a hidden name beside the target, on the same file system, and renamed, which
+is one step. `write_atomically` takes the bytes of a file; `written_whole` gives a path to whatever
+writes a file or a folder itself; `hidden_folder` and `put_in_place` do the same for several files,
+and leave it to the caller whether they appear.
+"""
 
 import errno
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside `path`, then put it in place in one step.
+    """Write a file; its folder is made. Several processes may write the same one.
 
     Whatever happens in between, `path` holds either what it held before or all of `content`.
 
@@ -14,7 +23,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         OSError: the file cannot be written, for instance for lack of space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _hidden_file(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -28,15 +37,78 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a hidden path to write a file or a folder to; it becomes `path` after the block.
+
+    If the block raises, `path` stays as it was and what was written is removed. The hidden name
+    depends on that of `path` only: what a killed process left there is removed first.
+
+    Args:
+        path: the file or folder, in a folder that exists. One process at a time may write it.
+        durable: wait until a file is on the disk before it gets its name, so that not even a power
+            failure leaves a name without its content. The files of a folder are not waited for:
+            see `flush_to_disk`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with written_whole(Path(folder, "a.txt")) as unfinished:
+    ...         _ = unfinished.write_text("all of it")
+    ...     [(path.name, path.read_text()) for path in Path(folder).iterdir()]
+    [('a.txt', 'all of it')]
+    """
+    unfinished = path.with_name(f".{path.name}.part")
+    outdated = path.with_name(f".{path.name}.old")
+    _remove(unfinished, outdated)
+    try:
+        yield unfinished
+        if durable and unfinished.is_file():
+            flush_to_disk(unfinished)
+        if unfinished.is_dir() and path.exists():  # a folder is not replaced in one step
+            path.replace(outdated)
+        unfinished.replace(path)
+    except BaseException:
+        _remove(unfinished)
+        raise
+    _remove(outdated)
+
+
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `path` to write to; it is removed with all that is left in it.
+
+    For several files, or a writer that needs the true name or suffix: see `put_in_place`.
+    """
+    folder = path.with_name(f".{path.name}.part")
+    _remove(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def put_in_place(folder: Path, path: Path) -> None:
+    """Move the files of a hidden folder beside `path`; `path`, which may name the others, last."""
+    for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
+        part.replace(path.with_name(part.name))
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def refuse_unwritable(path: Path) -> None:
-    """Say before long work if `write_atomically` could not write a file; makes its folder.
+    """Say before long work if a file could not be written; makes its folder.
 
     Raises:
         OSError: nothing can be written there.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder, name a file in it", str(path))
-    trial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    trial = _hidden_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         trial.touch()
@@ -46,3 +118,16 @@ def refuse_unwritable(path: Path) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     trial.unlink()
+
+
+def _hidden_file(path: Path) -> Path:
+    """The name under which this process writes `path`; still one dot in front of a hidden one."""
+    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}.part")
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""Words of messages: names near an unknown one, the first few of many, numbers of things."""
+"""Parts of messages: suggestions for an unknown name, the first few of many, counted nouns."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that no registry holds, with the known names nearest to it.
+    """The error for an unknown name, with the most similar known names.
 
     >>> unknown_name("operation", "mixconv", ["mixtconv", "shift"])
     ValueError("unknown operation 'mixconv'; did you mean 'mixtconv'?")
@@ -20,7 +20,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
 
 
 def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ") -> str:
-    """Write the first few items, and how many more there are.
+    """The first few items, and the number of the others.
 
     >>> first_few(["a", "b", "c", "d"], count=2)
     'a, b and 2 more'
@@ -31,7 +31,7 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
 
 
 def count_of(number: int, thing: str) -> str:
-    """Write a number of things.
+    """A number with its noun, in the plural unless it is 1.
 
     >>> count_of(1, "line"), count_of(2, "class"), count_of(3, "entry")
     ('1 line', '2 classes', '3 entries')

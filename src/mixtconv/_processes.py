@@ -1,4 +1,4 @@
-"""The processes that work together: which of them this one is, and how many a launcher started."""
+"""Processes that a launcher started together: their number, and the rank of this one."""
 
 import os
 from dataclasses import dataclass
@@ -6,20 +6,21 @@ from dataclasses import dataclass
 _RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
 
 _SHELLS = ("bash", "interactive")
-"""Names of Slurm jobs that are shells for a person: Lightning starts the processes there."""
+"""Names of interactive Slurm jobs, in which Lightning starts the processes."""
 
 
 def is_rank_zero() -> bool:
-    """Whether this process speaks and writes for all: the first one of the first machine.
+    """Whether this process is the one that prints and writes: the first of the first machine.
 
-    Known before the processes have met, from what the launchers of torch, Lightning and Slurm set.
+    From the variables of torch's, Lightning's and Slurm's launchers, so that it is known before the
+    process group is initialized.
     """
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Processes that were started for us, all with the same command."""
+    """Processes that a launcher started, all with the same command."""
 
     launcher: str
     """`torchrun` or `Slurm`."""
@@ -28,9 +29,9 @@ class Launch:
     nodes: int
     """Machines."""
     rank: int = 0
-    """Number of this process among all, from 0."""
+    """Rank of this process among all, from 0."""
     local_rank: int = 0
-    """Its number on its machine."""
+    """Its rank on its machine."""
 
     @property
     def num_processes(self) -> int:
@@ -39,10 +40,10 @@ class Launch:
 
 
 def find_launch() -> Launch | None:
-    """What torchrun or Slurm started, from the environment; None if this process is alone.
+    """The launch by torchrun or Slurm, from the environment; None if this process is alone.
 
     Raises:
-        ValueError: machines with different numbers of processes, or too little said of them.
+        ValueError: machines with different numbers of processes, or numbers that are missing.
     """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:

@@ -66,7 +66,7 @@ def test_training_takes_what_was_prepared(data: Path, tmp_path: Path, capsys) ->
     ("words", "says"),
     [
         (["nowhere", "--out", "out"], "neither a folder nor a file"),
-        (["data", "--out", "data/out"], "lies in data"),
+        (["data", "--out", "data/out"], "is in data"),
         (["data", "--out", "out", "--short-side", "33"], "--short-side is 33; give an even number"),
         (["data", "--out", "out", "--keyframe-distance", "0"], "--keyframe-distance is 0"),
         (["data", "--out", "out", "--workers", "0"], "--workers is 0; give 1 or more"),

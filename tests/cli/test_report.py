@@ -228,8 +228,8 @@ def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
     page = tmp_path / "page.html"
     for words, number, says in (
         ([], held_out, "those held out for validation"),
-        (["--split", "all"], every, "also any that a model was trained on"),
-        (["--data", str(data)], every, "also any that a model was trained on"),
+        (["--split", "all"], every, "including any that a model was trained on"),
+        (["--data", str(data)], every, "including any that a model was trained on"),
     ):
         told = ["report", str(tmp_path / "run"), *words, "--out", str(page), *HERE]
         assert main([*told, "--format", "json"]) == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mixtconv.cli.main import main
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.models import create_model, load_model, read_metadata, save_model
 from mixtconv.video import sources as source_module
 

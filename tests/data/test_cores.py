@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.checking import preflight as catalog_report
 from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
+from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic import dataset as synthetic
 

@@ -13,14 +13,12 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mixtconv.data import modality as modality_module
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.clips import Clip, read_clip
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
     ScoringViews,
     TrainingClips,
-    Unreadable,
+    UnreadableItem,
     VideoBatch,
     VideoItem,
     collate,
@@ -28,9 +26,12 @@ from mixtconv.data.dataset import (
     training_loader,
 )
 from mixtconv.data.labels import mirror_labels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
+from mixtconv.video.pictures import Clip
+from mixtconv.video.reader import read_pictures
 from mixtconv.video.writer import write_video
 
 CLASSES = ("move left", "move right", "jump")
@@ -126,7 +127,7 @@ def test_batches_are_laid_out_as_their_shape_says(samples: list[VideoSample], wo
             assert batch.frames.is_contiguous()
 
 
-def _shared_at_once(items: Sequence[VideoItem | Unreadable]) -> VideoBatch:
+def _shared_at_once(items: Sequence[VideoItem | UnreadableItem]) -> VideoBatch:
     batch = collate(items)
     assert batch.frames.is_shared()
     return batch
@@ -137,7 +138,8 @@ def test_a_worker_writes_frames_into_shared_memory(samples: list[VideoSample]) -
     loader: DataLoader = DataLoader(dataset, 4, num_workers=1, collate_fn=_shared_at_once)
     batches = list(loader)
     assert [len(batch.labels) for batch in batches] == [4, 2]
-    assert torch.equal(batches[1].frames[1], read_views(samples[5].path, SPEC, Protocol()))
+    views = TensorViewReader(SPEC, Protocol()).read(samples[5].path).frames
+    assert torch.equal(batches[1].frames[1], views)
 
 
 def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None:
@@ -148,17 +150,17 @@ def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None
         Image.fromarray(array).save(folder / f"{number}.jpg")
     sizes = []
 
-    def reading(*args: Any, **options: Any) -> Clip:
-        clip = read_clip(*args, **options)
-        sizes.append(clip.frames.shape[2:])
+    def reading(*args: Any, **options: Any) -> Clip[Any]:
+        clip = read_pictures(*args, **options)
+        sizes.append(clip.frames.shape[1:3])
         return clip
 
     sample = VideoSample(folder, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(modality_module, "read_clip", reading)
+        patch.setattr(modality_module, "read_pictures", reading)
         item = _item(TrainingClips([sample], SPEC), 0, 0)  # crops of 0.66 of 50 would be enlarged
         _item(TrainingClips([sample], SPEC, crop_scales=(1.0, 0.5)), 0, 0)
-        read_views(folder, SPEC, Protocol())  # 32 of a short side of 37
+        TensorViewReader(SPEC, Protocol()).read(folder)  # 32 of a short side of 37
     assert item.frames.shape == (4, 3, 32, 32)
     assert sizes == [(50, 75), (100, 150), (50, 75)]
 
@@ -212,10 +214,11 @@ def test_every_test_video_comes_once_over_all_processes(
 
 
 def test_views_are_clips_times_crops(samples: list[VideoSample]) -> None:
-    views = read_views(samples[0].path, SPEC, Protocol(2, 3))
+    views = TensorViewReader(SPEC, Protocol(2, 3)).read(samples[0].path).frames
     assert views.is_contiguous()
     assert views.shape == (6, 4, 3, 37, 37)  # three crops at full resolution: 32 * 256 / 224
-    assert read_views(samples[0].path, SPEC, Protocol(1, 1)).shape == (1, 4, 3, 32, 32)
+    centre = TensorViewReader(SPEC, Protocol(1, 1)).read(samples[0].path).frames
+    assert centre.shape == (1, 4, 3, 32, 32)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_stays(
@@ -226,13 +229,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_stays(
     mixed = [samples[0], VideoSample(bad, 1), samples[1]]
     batch = collate([ScoringViews(mixed, SPEC, Protocol())[number] for number in range(3)])
     assert batch.indices.tolist() == [0, 2]
-    (item,) = batch.unreadable
-    assert isinstance(item, Unreadable)
-    assert item.number == 1
-    assert str(bad) in item.path
+    assert list(batch.unreadable) == [1] and batch.unreadable[1].path == bad
     training = collate([TrainingClips(mixed, SPEC)[SampleKey(0, 1)]])
     assert len(training.labels) == 0
-    assert training.unreadable[0].path == str(bad)
+    assert training.unreadable[1].path == bad
 
 
 @pytest.mark.parametrize("name", ["", "2", "2x", "x3", "0x1", "1x2", "one"])
@@ -249,10 +249,12 @@ import av, torch
 import subprocess
 import sys
 from pathlib import Path
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
+from mixtconv.video.pictures import Clip
+from mixtconv.video.reader import read_pictures
 
 class Reading(list):
     def __getitem__(self, number):

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import list_videos, load_catalog
 from mixtconv.data.checking.preflight import check_catalog
 from mixtconv.data.clips import read_frames
+from mixtconv.data.datasets.catalog import list_videos, load_catalog
 from mixtconv.data.modality import list_flow, probe_for, read_flow
-from mixtconv.video.find import find_videos
-from mixtconv.video.folder import sort_names
+from mixtconv.video.find import find_videos, sort_names
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import probe_video
 

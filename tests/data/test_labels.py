@@ -132,8 +132,8 @@ def test_given_pairs_take_the_place_of_those_found() -> None:
     [
         ([["turn left", "turn rihgt"]], "unknown class in a flip pair 'turn rihgt'; did you mean"),
         ([["turn left"]], "has 1 names; give two"),
-        ([["a", "b"], ["b", "turn left"]], "'b' stands in the flip pairs more than once"),
-        ([["a", "a"]], "'a' stands in the flip pairs more than once"),
+        ([["a", "b"], ["b", "turn left"]], "'b' is in the flip pairs more than once"),
+        ([["a", "a"]], "'a' is in the flip pairs more than once"),
     ],
 )
 def test_pairs_that_cannot_be_are_refused(pairs: list[list[str]], says: str) -> None:
@@ -156,10 +156,10 @@ def test_pairs_are_read_from_yaml(tmp_path: Path) -> None:
     assert choose_pairs(classes, str(path)).target == (1, 0, 3, 2)
     for wrong in ("left: right\n", "- left\n- right\n", "3\n", ""):
         path.write_text(wrong)
-        with pytest.raises(ValueError, match="holds no list of pairs"):
+        with pytest.raises(ValueError, match="does not hold a list of pairs"):
             read_pairs(str(path))
     path.write_text("[")
-    with pytest.raises(ValueError, match="is no YAML"):
+    with pytest.raises(ValueError, match="is not YAML"):
         read_pairs(str(path))
     with pytest.raises(ValueError, match="give auto, none, or a YAML file"):
         read_pairs(str(tmp_path / "nowhere.yaml"))

@@ -1,5 +1,8 @@
 """The same video has the same name in all its forms, and every video one of its own."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,21 @@ def test_names(names: list[tuple[Split | None, str]], expected: list[str]) -> No
     keys = video_keys(_listed(*names))
     assert list(keys) == expected
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [
+        ("mixtconv.data.layouts.list_folder", 10),
+        ("mixtconv.data.layouts.list_csv", 10),
+        ("mixtconv.data.datasets.catalog.load_catalog", 20),
+        ("mixtconv.data.preparation.output.copy_lists", 12),
+    ],
+)
+def test_listing_loads_little_and_neither_torch_nor_numpy(function: str, most: int) -> None:
+    module, _, name = function.rpartition(".")
+    code = f"import json, sys; from {module} import {name}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout)
+    assert not {"torch", "numpy", "av", "PIL"} & set(modules)
+    assert sum(module.partition(".")[0] == "mixtconv" for module in modules) <= most

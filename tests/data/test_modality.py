@@ -10,14 +10,14 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.dataset import SampleKey, ScoringViews, TrainingClips, VideoItem
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.preparation.pictures import as_pictures, flow_method
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import mirror, multi_scale_crop
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models.classifier import NORMALIZE
 from mixtconv.models.spec import ModelSpec
 
@@ -104,7 +104,7 @@ def test_crops_of_every_channel_are_those_of_it_alone(
     spec = make_spec(modality)
     write = flow_pictures if modality == "flow" else pictures
     write(tmp_path / "a", **{"num_fields" if modality == "flow" else "num_frames": 14})
-    views = read_views(tmp_path / "a", spec, Protocol.parse(protocol))
+    views = TensorViewReader(spec, Protocol.parse(protocol)).read(tmp_path / "a").frames
     num_clips, num_crops = map(int, protocol.split("x"))
     side = views.shape[-1]
     assert views.shape == (num_clips * num_crops, 2, spec.snippet.channels, side, side)

@@ -17,13 +17,20 @@ def test_every_item_comes_once_with_its_outcome(workers: int) -> None:
     ]
 
 
-def test_an_error_is_that_of_its_item() -> None:
-    outcomes = dict(in_parallel([1, 0, 2], lambda number: 1 / number, workers=2))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_is_that_of_its_item(workers: int) -> None:
+    outcomes = dict(in_parallel([1, 0, 2], lambda number: 1 / number, workers=workers))
     assert isinstance(outcomes[0].exception(), ZeroDivisionError)
     assert outcomes[2].result() == 0.5
 
 
-def test_items_are_taken_as_workers_come_free() -> None:
+def test_a_single_worker_is_the_calling_thread() -> None:
+    outcomes = in_parallel(range(3), lambda number: threading.get_ident(), workers=1)
+    assert {outcome.result() for _, outcome in outcomes} == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_items_are_taken_as_workers_come_free(workers: int) -> None:
     taken = 0
 
     def items():
@@ -32,7 +39,7 @@ def test_items_are_taken_as_workers_come_free() -> None:
             taken += 1
             yield number
 
-    with closing(in_parallel(items(), str, workers=2)) as outcomes:
+    with closing(in_parallel(items(), str, workers=workers)) as outcomes:
         next(outcomes)
         assert taken <= 6
 

@@ -11,7 +11,7 @@ import torch
 from mixtconv.data.modality import join_snippets
 from mixtconv.data.protocol import PROTOCOLS, Protocol
 from mixtconv.data.transforms import CROPS, mirror
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 
 NAMES = ["1x1", "2x1", "2x3", "10x3", "1x5", "1x10", "25x10", *PROTOCOLS]
@@ -108,7 +108,7 @@ def test_views_of_a_video_of_any_length(
 ) -> None:
     path = media.encode(tmp_path / "v.mp4", media.moving_frames(num_frames, height=40, width=52))
     protocol, model = Protocol.parse(name), spec(num_frames=4, image_size=32)
-    views = read_views(path, model, protocol)
+    views = TensorViewReader(model, protocol).read(path).frames
     size = 37 if protocol.num_crops == 3 else 32
     assert views.shape == (protocol.num_views, protocol.clip_frames(model), 3, size, size)
     assert views.dtype == torch.uint8
@@ -125,7 +125,7 @@ def test_mirrored_views_of_flow_have_x_turned_round(tmp_path: Path) -> None:
             grey = rng.integers(0, 256, (40, 52), np.uint8)
             cv2.imwrite(str(tmp_path / f"flow_{axis}_{number:05d}.jpg"), grey)
     model = spec(num_frames=2, image_size=32, modality="flow")
-    views = read_views(tmp_path, model, Protocol.parse("1x10"))
+    views = TensorViewReader(model, Protocol.parse("1x10")).read(tmp_path).frames
     assert views.shape == (10, 2, 10, 32, 32)
     plain, mirrored = views[:5], views[5:]
     assert torch.equal(mirrored[:, :, 0::2], 255 - plain[:, :, 0::2].flip(-1))

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mixtconv.data.catalog import load_catalog
 from mixtconv.data.clips import read_frames
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.preparation.pictures import flow_method
 
 CHANNELS = {"red": 0, "blue": 2}

@@ -13,7 +13,7 @@ from mixtconv.cli.main import main
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.workers import StopFlag, on_engine
+from mixtconv.data.workers import StopFlag, map_videos
 from mixtconv.inference.collection import predict_collection
 from mixtconv.models import create_model, save_model
 
@@ -106,7 +106,7 @@ def test_an_item_at_which_workers_die_is_given_up_alone(ray: None) -> None:
             raise ValueError("six")
         return number**2
 
-    outcomes = dict(on_engine("ray", range(12), work, workers=2))
+    outcomes = dict(map_videos(work, range(12), backend="ray", workers=2))
     assert sorted(outcomes) == list(range(12))
     with pytest.raises(WorkersDiedError, match="3 workers of Ray died at it"):
         outcomes.pop(5).result()
@@ -138,6 +138,6 @@ def test_without_ray_the_install_command_is_given_and_nothing_is_written(
         ({"engine": "ray", "device": "cuda:1"}, "with --engine ray give cuda"),
     ],
 )
-def test_what_does_not_go_with_an_engine_is_refused(settings: dict, says: str) -> None:
+def test_what_does_not_fit_the_backend_is_refused(settings: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         predict_collection("model.safetensors", ["a.mp4"], **settings)

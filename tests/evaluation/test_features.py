@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixtconv import create_model
-from mixtconv.data.catalog import load_labelled_videos
+from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import score_videos, video_features
 

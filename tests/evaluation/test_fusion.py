@@ -14,7 +14,6 @@ from mixtconv.evaluation.fusion import fuse, fuse_files, parse_weights
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
-    UnreadableKey,
     load_scores,
     save_scores,
 )
@@ -71,14 +70,14 @@ def test_probabilities_are_averaged_after_softmax() -> None:
 
 
 def test_a_video_that_one_model_could_not_read_has_the_scores_of_the_others() -> None:
-    bad = [UnreadableKey(f"video {n}", "broken") for n in (2, 5)]
-    first = made_up(0, unreadable=tuple(bad))
+    bad = {f"video {n}": "broken" for n in (2, 5)}
+    first = made_up(0, unreadable=bad)
     first.scores[[first.keys.index("video 2"), first.keys.index("video 5")]] = 0
-    second = made_up(1, unreadable=(bad[1],))
+    second = made_up(1, unreadable={"video 5": "broken"})
     fusion = fuse({"a": first, "b": second}, [1, 1.5])
     fused = by_video(fusion.fused)
     np.testing.assert_allclose(fused["video 2"], by_video(second)["video 2"], rtol=1e-5)
-    assert fusion.fused.unreadable == (bad[1],)
+    assert fusion.fused.unreadable == {"video 5": "broken"}
     assert not fused["video 5"].any()
     assert fusion.num_partly_read == 1
 

@@ -11,13 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from mixtconv.cli.main import main
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import (
     METADATA_KEY,
     SavedScores,
     ScoreSource,
-    UnreadableKey,
     load_scores,
     refuse_scores_path,
     save_scores,
@@ -38,7 +37,7 @@ def some_scores(num_videos: int = 6, num_classes: int = 4) -> SavedScores:
         scores=torch.tensor(rng.normal(size=(num_videos, num_classes)), dtype=torch.float32),
         kind="logits",
         sources=(SOURCE,),
-        unreadable=(UnreadableKey("a b/1", "it is empty"),),
+        unreadable={"a b/1": "it is empty"},
     )
 
 
@@ -86,7 +85,7 @@ def test_a_video_that_could_not_be_read_counts_as_wrong_even_with_the_best_score
     right = replace(scores, scores=torch.eye(4)[scores.labels])
     assert right.accuracy().top1 == pytest.approx(100 * 5 / 6)
     assert right.class_accuracies().tolist()[:3] == pytest.approx([100, 50, 100])
-    assert replace(right, unreadable=()).accuracy().top1 == 100
+    assert replace(right, unreadable={}).accuracy().top1 == 100
 
 
 def test_probabilities_are_those_of_either_kind() -> None:
@@ -108,7 +107,7 @@ def test_probabilities_are_those_of_either_kind() -> None:
         ({"labels": torch.zeros(6, dtype=torch.int32)}, "not float32 and int64"),
         ({"scores": torch.full((6, 4), torch.nan)}, "no finite numbers"),
         ({"kind": "guesses"}, "guesses"),
-        ({"unreadable": (UnreadableKey("z", ""),)}, "without scores: z"),
+        ({"unreadable": {"z": ""}}, "without scores: z"),
     ],
 )
 def test_scores_that_contradict_themselves_are_refused(change: dict, message: str) -> None:
@@ -175,8 +174,8 @@ def test_an_unreadable_video_is_in_the_file_as_such(
         scores_path=tmp_path / "s.safetensors",
     )
     saved = load_scores(tmp_path / "s.safetensors")
-    assert [video.key for video in saved.unreadable] == [f"{folder.name}/bad"]
-    assert saved.unreadable[0].reason == result.unreadable[0].reason
+    assert list(saved.unreadable) == [f"{folder.name}/bad"]
+    assert list(saved.unreadable.values()) == [result.unreadable[0].reason]
     assert saved.accuracy().top1 == result.accuracy.top1 == 0
     assert saved.confusion().sum() == 0
 

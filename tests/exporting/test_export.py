@@ -196,9 +196,9 @@ def test_the_command_compares_on_the_videos_given(
     assert result["bytes"] == out.stat().st_size
     assert result["difference"] <= result["allowed_difference"]
     from mixtconv.data.protocol import Protocol
-    from mixtconv.data.views import read_views
+    from mixtconv.data.views import TensorViewReader
 
-    assert torch.equal(seen[0], read_views(video, model.spec, Protocol(1, 1)))
+    assert torch.equal(seen[0], TensorViewReader(model.spec, Protocol(1, 1)).read(video).frames)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixtconv.cli.main import main
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import score_videos
 from mixtconv.inference.recognizer import Recognizer

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.reporting.samples import draw_samples
 from mixtconv.reporting.settings import SampleSettings
 from mixtconv.training.data import VideoDataModule

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import TensorViewReader, read_indexed_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.serve import decoder_pool
 from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
@@ -52,7 +52,7 @@ def fault(pool: DecoderPool, job: Job) -> DecodingError:
 
 def test_views_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
     video, views = pool.read(Job(clip, 10))
-    expected = read_indexed_views(clip, SPEC, READER.protocol)
+    expected = READER.read(clip)
     assert views.views is not None and np.array_equal(views.views, expected.frames)
     assert tuple(views.header["indices"]) == expected.indices
     assert (views.header["num_frames"], video.header["width"]) == (60, 96)

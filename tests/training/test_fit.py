@@ -18,7 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from mixtconv.data import labels
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings

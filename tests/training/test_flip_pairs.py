@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.labels import mirror_labels
 from mixtconv.models.spec import ModelSpec
 from mixtconv.training import fit

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.recognizer import Recognizer
@@ -70,7 +70,7 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
         model, damaged_dataset, settings=EvaluationSettings(workers=0, batch_size=1)
     )
     assert whole.num_videos == broken.num_videos == 4
-    assert [item.path for item in broken.unreadable] == [str(video)]
+    assert [item.path for item in broken.unreadable] == [video]
     recognizer = Recognizer(model)
     hits = [
         sample.path != video

@@ -8,10 +8,9 @@ import pytest
 
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video import decoding, packet_table
-from mixtconv.video import packet_table as table_memory
-from mixtconv.video import reader as picture_reader
+from mixtconv.video import reader as reader_module
 from mixtconv.video.packet_kinds import kind_reader
-from mixtconv.video.packet_table import TableMemory, read_packet_table, reordering
+from mixtconv.video.packet_table import PacketTableCache, read_packet_table, reordering_depth
 from mixtconv.video.pictures import UnreadableVideoError
 
 B_FRAMES = {
@@ -129,7 +128,7 @@ def test_reordering_is_the_most_pictures_held_back():
     for _ in range(50):
         times = rng.permutation(12)
         held = [sum(times[:i] > times[i]) for i in range(12)]
-        assert reordering(times) == max(held)
+        assert reordering_depth(times) == max(held)
 
 
 def test_short_runs_are_decoded_with_one_thread(media, tmp_path, monkeypatch):
@@ -151,7 +150,7 @@ def test_short_runs_are_decoded_with_one_thread(media, tmp_path, monkeypatch):
 def test_a_file_is_opened_once(media, tmp_path, monkeypatch):
     path = media.encode(tmp_path / "a.mp4", media.moving_frames(30), options={"bf": "0"})
     opened = []
-    for module in (decoding, picture_reader):
+    for module in (decoding, reader_module):
         given = module.open_video
         monkeypatch.setattr(
             module, "open_video", lambda path, given=given: opened.append(path) or given(path)
@@ -170,10 +169,10 @@ def lists(monkeypatch):
 
     def read(container, stream):
         listed.append(container.name)
-        return packet_table.read_packet_table(container, stream)
+        return read_packet_table(container, stream)
 
-    monkeypatch.setattr(table_memory, "read_packet_table", read)
-    monkeypatch.setattr(table_memory, "SETTLED_SECONDS", -1)
+    monkeypatch.setattr(packet_table, "read_packet_table", read)
+    monkeypatch.setattr(packet_table, "SETTLED_SECONDS", -1)
     return listed
 
 
@@ -188,7 +187,7 @@ def read(memory, path):
 
 
 def test_packets_are_listed_once(media, tmp_path, lists):
-    memory = TableMemory()
+    memory = PacketTableCache()
     paths = [write(media, tmp_path / f"{number}.mp4") for number in range(3)]
     tables = [read(memory, path) for path in paths]
     assert all(read(memory, path) is table for path, table in zip(paths, tables, strict=True))
@@ -196,7 +195,7 @@ def test_packets_are_listed_once(media, tmp_path, lists):
 
 
 def test_a_changed_file_is_listed_again(media, tmp_path, lists):
-    memory = TableMemory()
+    memory = PacketTableCache()
     path = write(media, tmp_path / "a.mp4")
     first = read(memory, path)
     for change in (
@@ -217,22 +216,22 @@ def test_a_changed_file_is_listed_again(media, tmp_path, lists):
 
 def test_a_file_that_was_just_written_is_listed_every_time(media, tmp_path, lists, monkeypatch):
     monkeypatch.undo()
-    memory = TableMemory()
+    memory = PacketTableCache()
     path = write(media, tmp_path / "a.mp4")
     assert read(memory, path) is not read(memory, path)
 
 
 def test_no_table_is_kept_for_which_there_is_no_room(media, tmp_path, lists):
     paths = [write(media, tmp_path / f"{number}.mp4") for number in range(3)]
-    one = read(TableMemory(), paths[0]).num_bytes
-    memory = TableMemory(most_bytes=int(2.5 * one))
+    one = read(PacketTableCache(), paths[0]).num_bytes
+    memory = PacketTableCache(max_bytes=int(2.5 * one))
     tables = [read(memory, path) for path in paths]
     assert [read(memory, p) is t for p, t in zip(paths, tables, strict=True)] == [True, True, False]
-    assert memory.num_bytes <= memory.most_bytes
+    assert memory.num_bytes <= memory.max_bytes
 
 
 def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
-    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(reader_module, "PACKET_TABLES", PacketTableCache())
     path = write(media, tmp_path / "a.mp4")
     reference = media.decode_all(path)
     for wanted in ([3, 9], [11], [0, 5]):
@@ -242,7 +241,7 @@ def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
 
 
 def test_a_file_that_is_gone_is_named(media, tmp_path, lists, monkeypatch):
-    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(reader_module, "PACKET_TABLES", PacketTableCache())
     path = write(media, tmp_path / "a.mp4")
     read_frames(path, [0])
     path.unlink()
@@ -254,7 +253,7 @@ def test_a_file_that_is_gone_is_named(media, tmp_path, lists, monkeypatch):
 def test_pictures_of_a_file_whose_packets_do_not_tell_are_counted_once(
     num_threads, media, tmp_path, lists, monkeypatch
 ):
-    monkeypatch.setattr(picture_reader, "KNOWN_TABLES", TableMemory())
+    monkeypatch.setattr(reader_module, "PACKET_TABLES", PacketTableCache())
     path = media.encode(
         tmp_path / "a.avi", media.moving_frames(40), codec="mpeg4", options={"bf": "2"}
     )

@@ -13,10 +13,10 @@ from PIL import Image
 from mixtconv.data import clips as video
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video import decoding
+from mixtconv.video.find import is_video
 from mixtconv.video.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import frame_rate, is_video, iterate_frames, probe_video
-from mixtconv.video.writer import write_video
+from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}
@@ -369,10 +369,10 @@ def test_runs_start_where_that_saves_decoding():
 
 
 def test_one_decoder_thread_inside_a_worker(monkeypatch):
-    assert video._threads(None) == 0
+    assert video.decoder_threads(None) == 0
     monkeypatch.setattr(video, "get_worker_info", object)
-    assert video._threads(None) == 1
-    assert video._threads(3) == 3
+    assert video.decoder_threads(None) == 1
+    assert video.decoder_threads(3) == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see open files")
@@ -585,35 +585,6 @@ def test_going_through_a_bad_file_names_it(reason, media, tmp_path):
 
 
 # Writing
-
-
-def test_written_files_read_back_and_are_always_the_same(media, tmp_path):
-    frames = media.moving_frames(30)
-    write_video(tmp_path / "a.mp4", frames, frames_per_second=24)
-    write_video(tmp_path / "b.mp4", map(torch.from_numpy, frames), frames_per_second=24)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-    info = probe_video(tmp_path / "a.mp4")
-    assert (info.num_frames, info.frames_per_second, info.codec) == (30, 24.0, "h264")
-    assert info.duration_seconds == 30 / 24
-    reference = media.decode_all(tmp_path / "a.mp4")
-    assert_as_decoded(tmp_path / "a.mp4", reference)
-    assert np.abs(np.stack(reference).astype(float) - frames).mean() < 12
-
-
-@pytest.mark.parametrize(
-    ("frames", "message"),
-    [
-        ([], "got no frames"),
-        ([np.zeros((31, 32, 3), np.uint8)], "32x31; both must be even"),
-        ([np.zeros((32, 32, 3), np.float32)], "float32"),
-        ([np.zeros((3, 32, 32), np.uint8)], r"\(3, 32, 32\)"),
-        ([*np.zeros((90, 32, 32, 3), np.uint8), np.zeros((32, 16, 3), np.uint8)], "of one size"),
-    ],
-)
-def test_frames_that_cannot_be_written(frames, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        write_video(tmp_path / "a.mp4", frames, frames_per_second=25)
-    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_videos_are_known_by_their_suffix():

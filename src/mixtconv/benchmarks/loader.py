@@ -29,9 +29,9 @@ from torch import Tensor
 from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Timing, interleave
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.clips import read_clip
 from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, training_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.models import ModelSpec

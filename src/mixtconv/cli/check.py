@@ -4,7 +4,7 @@ import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.listing import DataSource
-from mixtconv.data.workers import Engine
+from mixtconv.data.workers import Backend
 from mixtconv.models.spec import Modality
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     format: Format = "table",
 ) -> int:
     """List every video and every line of a dataset that cannot be used as it stands.

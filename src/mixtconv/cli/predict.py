@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtconv._types import Precision
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.data.workers import Engine
+from mixtconv.data.workers import Backend
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
@@ -25,7 +25,7 @@ def predict(
     out: str | None = None,
     device: str = "auto",
     precision: Precision = "auto",
-    engine: Engine = "local",
+    engine: Backend = "local",
     workers: int | None = None,
     format: Format = "table",
 ) -> int:

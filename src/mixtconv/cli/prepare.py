@@ -5,7 +5,7 @@ import logging
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.workers import Engine
+from mixtconv.data.workers import Backend
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ def prepare(
     *,
     out: str,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     format: Format = "table",
 ) -> int:
     """Write the videos of a dataset again, in a form of which single frames are read fast.

@@ -33,7 +33,7 @@ def _finish(drawing: "Drawing", path: Path, *, format: Format) -> int:
     for video in drawing.unreadable:
         logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
     if format == "json":
-        unreadable = [{"path": item.path, "reason": item.reason} for item in drawing.unreadable]
+        unreadable = [video.to_dict() for video in drawing.unreadable]
         print_json({"files": [str(path)], **drawing.numbers, "unreadable": unreadable})
     elif drawing.rows:
         print_table(drawing.columns, drawing.rows, title=drawing.title)

@@ -10,7 +10,6 @@ neither replaced nor dropped: it travels to the main process as `Unreadable`, wh
 import gc
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from mixtconv.data.catalog import VideoSample
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
@@ -29,9 +28,9 @@ from mixtconv.data.transforms import (
     mirror,
     multi_scale_crop,
 )
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
-from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.sampling import training_clip
 
 MIRROR_PROBABILITY = 0.5
@@ -44,14 +43,6 @@ class SampleKey(NamedTuple):
     number: int
 
 
-class Unreadable(NamedTuple):
-    """A video that gave no usable frame."""
-
-    number: int
-    path: str
-    reason: str
-
-
 class VideoItem(NamedTuple):
     """A video as one sample: frames uint8 (T, C, S, S), or (V, T, C, S, S) for views."""
 
@@ -60,6 +51,10 @@ class VideoItem(NamedTuple):
     number: int
     mirrored: bool = False
     """Whether left and right were exchanged, and the label with them."""
+
+
+UnreadableItem = tuple[int, Unreadable]
+"""A video that gave no usable frame, after its place in the dataset."""
 
 
 class VideoBatch(NamedTuple):
@@ -71,8 +66,8 @@ class VideoBatch(NamedTuple):
     """int64 (B,)."""
     indices: Tensor
     """int64 (B,), places of the samples in the dataset."""
-    unreadable: tuple[Unreadable, ...]
-    """The samples that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The samples that could not be read, by their places in the dataset."""
 
 
 class TrainingClips(Dataset):
@@ -108,7 +103,7 @@ class TrainingClips(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: SampleKey) -> VideoItem | Unreadable:
+    def __getitem__(self, key: SampleKey) -> VideoItem | UnreadableItem:
         epoch, index = key
         sample = self.samples[index]
 
@@ -123,7 +118,7 @@ class TrainingClips(Dataset):
                 least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
             )
         except UnreadableVideoError as error:
-            return Unreadable(index, str(sample.path), error.reason)
+            return index, Unreadable(sample.path, error.reason_in(sample.path))
         chance = rng(1)
         frames = multi_scale_crop(
             clip.frames, self.spec.image_size, chance, scales=self.crop_scales
@@ -150,18 +145,17 @@ class ScoringViews(Dataset):
 
     def __init__(self, samples: Sequence[VideoSample], spec: ModelSpec, protocol: Protocol) -> None:
         self.samples = samples
-        self.spec = spec
-        self.protocol = protocol
+        self.reader = TensorViewReader(spec, protocol)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> VideoItem | Unreadable:
+    def __getitem__(self, index: int) -> VideoItem | UnreadableItem:
         sample = self.samples[index]
         try:
-            views = read_views(Path(sample.path), self.spec, self.protocol)
+            views = self.reader.read(sample.path).frames
         except UnreadableVideoError as error:
-            return Unreadable(index, str(sample.path), error.reason)
+            return index, Unreadable(sample.path, error.reason_in(sample.path))
         return VideoItem(views, sample.label, index)
 
 
@@ -204,19 +198,18 @@ class EpochSampler(Sampler[SampleKey]):
         return math.ceil(self.num_samples / self.world_size)
 
 
-def collate(items: Sequence[VideoItem | Unreadable]) -> VideoBatch:
+def collate(items: Sequence[VideoItem | UnreadableItem]) -> VideoBatch:
     """Make a batch of samples; those that could not be read are listed beside it.
 
     In a worker the frames are written into memory that is shared with the main process at once.
     """
     read = [item for item in items if isinstance(item, VideoItem)]
-    unreadable = tuple(item for item in items if isinstance(item, Unreadable))
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
         labels=torch.tensor([item.label for item in read], dtype=torch.long),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
-        unreadable=unreadable,
+        unreadable=dict(item for item in items if not isinstance(item, VideoItem)),
     )
 
 

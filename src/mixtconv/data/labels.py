@@ -1,9 +1,9 @@
-"""What mirroring a video does to its label, read from the class names.
+"""How a horizontal flip of a video changes its label, derived from the class names.
 
 A mirrored clip of "Pushing something from left to right" shows "Pushing something from right to
 left", and a hand that turned clockwise turns counterclockwise. Names are compared word by word,
-case, punctuation and the way words are joined aside: `turn_left`, `TurnLeft` and "Turn left" are
-the same words.
+regardless of case, punctuation and how words are joined: `turn_left`, `TurnLeft` and "Turn left"
+are the same words.
 """
 
 import re
@@ -33,14 +33,14 @@ _MIRRORED |= {right: left for left, right in _MIRRORED.items()}
 
 @dataclass(frozen=True)
 class MirrorLabels:
-    """What a horizontal flip does to the labels of a list of classes."""
+    """The effect of a horizontal flip on the labels of a list of classes."""
 
     target: tuple[int, ...]
-    """Of each label, the label after a flip; itself where a flip changes nothing."""
+    """The label after a flip, for each label; the label itself if a flip does not change it."""
     pairs: tuple[tuple[str, str], ...]
     """The classes that a flip exchanges, in the order of the classes."""
     unpaired: tuple[str, ...]
-    """Classes that name a side but whose mirror image is no class: do not flip their clips."""
+    """Classes that name a side but whose mirror image is not a class: do not flip their clips."""
 
 
 def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
@@ -48,8 +48,8 @@ def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
 
     The words left and right, leftward(s) and rightward(s), clockwise and counterclockwise (also
     anticlockwise, counter-clockwise) are exchanged, and the class of that name is the partner. A
-    class without a partner, or with several, is `unpaired`, also where "right" means something else
-    ("pulling it right out"): to leave a clip unflipped does no harm.
+    class without a partner, or with several, is `unpaired`, even if "right" means something else
+    ("pulling it right out"): not flipping a clip does no harm.
 
     >>> mirror_labels(["turn_left", "jump", "turn_right", "pull right out"])
     MirrorLabels(target=(2, 1, 0, 3), pairs=(('turn_left', 'turn_right'),),
@@ -58,11 +58,11 @@ def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
     words = [_words(name) for name in classes]
     target = list(range(len(classes)))
     unpaired = []
-    for label, own in enumerate(words):
-        mirrored = tuple(_MIRRORED.get(word, word) for word in own)
-        if mirrored == own:
+    for label, name in enumerate(words):
+        mirrored = tuple(_MIRRORED.get(word, word) for word in name)
+        if mirrored == name:
             continue
-        if words.count(own) == words.count(mirrored) == 1:
+        if words.count(name) == words.count(mirrored) == 1:
             target[label] = words.index(mirrored)
         else:
             unpaired.append(classes[label])
@@ -71,13 +71,13 @@ def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
 
 
 def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> MirrorLabels:
-    """Let a horizontal flip exchange these classes and no others.
+    """A horizontal flip that exchanges these classes and no others.
 
     A class that names a side and is in no pair is `unpaired`.
 
     Raises:
-        ValueError: a pair that is not of two classes, a class in two pairs, or a name that is no
-            class (the message has the near ones).
+        ValueError: a pair that is not of two classes, a class in two pairs, or a name that is not a
+            class (the message suggests near ones).
 
     >>> given_pairs(["open", "jump", "shut"], [("open", "shut")])
     MirrorLabels(target=(2, 1, 0), pairs=(('open', 'shut'),), unpaired=())
@@ -90,7 +90,7 @@ def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> Mirro
         if name not in classes:
             raise unknown_name("class in a flip pair", name, classes)
         if named.count(name) > 1:
-            raise ValueError(f"{name!r} stands in the flip pairs more than once; name it once")
+            raise ValueError(f"{name!r} is in the flip pairs more than once; name it once")
     target = list(range(len(classes)))
     for first, second in pairs:
         a, b = classes.index(first), classes.index(second)
@@ -102,7 +102,7 @@ def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> Mirro
 
 
 def choose_pairs(classes: Sequence[str], pairs: FlipPairs) -> MirrorLabels:
-    """What a flip does to labels: found by the names, nothing, or as the user says.
+    """The effect of a flip on labels: by the class names, none, or by the user's pairs.
 
     >>> choose_pairs(["turn_left", "turn_right"], "none").target
     (0, 1)
@@ -115,10 +115,10 @@ def choose_pairs(classes: Sequence[str], pairs: FlipPairs) -> MirrorLabels:
 
 
 def read_pairs(pairs: FlipPairs) -> list[list[str]]:
-    """The pairs of class names in a YAML file, a list of lists of two; pairs themselves as given.
+    """The pairs of class names in a YAML file, a list of lists of two; pairs are returned as lists.
 
     Raises:
-        ValueError: a file that is not there or holds something else.
+        ValueError: a file that does not exist or holds something else.
     """
     if not isinstance(pairs, str):
         return [list(pair) for pair in pairs]
@@ -130,10 +130,10 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, list) or not all(isinstance(pair, list) for pair in content):
         raise ValueError(
-            f"{path} holds no list of pairs; write each as a line - [turn left, turn right]"
+            f"{path} does not hold a list of pairs; write each as a line - [turn left, turn right]"
         )
     return [[str(name) for name in pair] for pair in content]
 
@@ -143,7 +143,7 @@ def _names_a_side(name: str) -> bool:
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """Words of a class name in lower case, those for a direction of turning in one spelling.
+    """Words of a class name in lower case, directions of rotation in one spelling.
 
     >>> _words("Turning_Hand Anti-Clockwise"), _words("TurnLeft2x")
     (('turning', 'hand', 'counterclockwise'), ('turn', 'left', '2', 'x'))

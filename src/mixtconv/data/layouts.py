@@ -1,14 +1,13 @@
-"""Videos listed in a CSV: `path,label` or `path,label,split`, with or without a header.
+"""The two layouts of a user's own data: class folders, and a CSV.
 
-All lines are read before anything is refused, so that one run shows all that is wrong. A column
-`prepared_from` holds the path of the video from which a prepared one was made: the split rule goes
-by it.
+Class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`. A video is a
+file with a video's suffix or a folder of pictures. Where `ROOT` holds two trees of optical flow,
+`u` and `v`, its videos are those of `ROOT/u`. Deeper folders are not searched: a video there is
+reported as ignored, not taken under a class that nobody meant.
 
-Videos in class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`.
-
-A video is a file with a video's suffix or a folder of pictures. Where `ROOT` holds two trees of
-optical flow, `u` and `v`, its videos are those of `ROOT/u`. Folders are not searched deeper
-than that: a video elsewhere is named as ignored and not taken under a class that nobody meant.
+CSV: lines of `path,label` or `path,label,split`, with or without a header. All lines are read
+before any is refused, so that one run reports all faults. A column `prepared_from` holds the path
+of the video from which a prepared one was made, by which the split rule goes.
 """
 
 import re
@@ -17,19 +16,124 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv.data.journal import Journal, read_journal
 from mixtconv.data.listing import (
     SPLIT_NAMES,
-    ListedFault,
+    Fault,
+    FaultKind,
     ListedVideo,
-    ListFaultKind,
     ListPlace,
     Split,
     VideoListing,
 )
-from mixtconv.data.preparation.journal import Journal, read_journal
 from mixtconv.data.text_tables import TableRow, read_table
-from mixtconv.video.folder import has_flow_trees, list_pictures, natural_order
-from mixtconv.video.reader import VIDEO_SUFFIXES, is_video
+from mixtconv.video.find import (
+    VIDEO_SUFFIXES,
+    has_flow_trees,
+    is_video,
+    list_pictures,
+    natural_order,
+)
+
+_LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
+
+
+def list_folder(root: str | Path) -> VideoListing:
+    """List the videos of a folder of class folders.
+
+    The folders of `root` are splits if one of them is `train`, or if all are named for splits
+    (`train`, `val`, `valid`, `validation`, `test`, in any case). A folder `train` that itself holds
+    videos, beside folders of other names, is a class.
+
+    Raises:
+        ValueError: no class folder holds a video; the message says where videos were found.
+    """
+    root = Path(root)
+    journal = read_journal(root)
+    top = root / "u" if has_flow_trees(root) else root
+    splits = _split_folders(top)
+    videos: list[ListedVideo] = []
+    ignored: list[Path] = []
+    if splits:
+        ignored += [entry for entry in _entries(top) if entry not in splits.values()]
+    for split, folder in splits.items() or [(None, top)]:
+        for entry in _entries(folder):
+            class_videos, others = _class_videos(entry) if entry.is_dir() else ([], [])
+            ignored += others if class_videos else [entry]
+            videos += [
+                ListedVideo(video, entry.name, split, f"{entry.name}/{video.name}")
+                for video in class_videos
+            ]
+    if not videos:
+        raise ValueError(_no_videos(root, ignored))
+    if journal is None:
+        return VideoListing(root, tuple(videos), tuple(ignored))
+    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), journal.notes)
+
+
+def _with_keys(
+    videos: Sequence[ListedVideo], root: Path, journal: Journal
+) -> tuple[ListedVideo, ...]:
+    """Give prepared videos the keys of their originals, so that the same ones are held out."""
+    entries = [journal.videos.get(video.path.relative_to(root).as_posix()) for video in videos]
+    return tuple(
+        video if entry is None else replace(video, key=entry.key)
+        for video, entry in zip(videos, entries, strict=True)
+    )
+
+
+def _split_folders(root: Path) -> dict[Split, Path]:
+    """The folder of each split, the first of `SPLIT_NAMES`; empty if `root` holds classes."""
+    folders = {entry.name.lower(): entry for entry in _entries(root) if entry.is_dir()}
+    only_splits = set(folders) <= set(SPLIT_NAMES)
+    if not only_splits and ("train" not in folders or _class_videos(folders["train"])[0]):
+        return {}
+    splits: dict[Split, Path] = {}
+    for name, split in SPLIT_NAMES.items():
+        if name in folders:
+            splits.setdefault(split, folders[name])
+    return splits
+
+
+def _class_videos(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The videos directly in a class folder, and its other entries.
+
+    A folder with pictures and no video files is itself a video, so it has none.
+    """
+    entries = _entries(folder)
+    videos = [entry for entry in entries if is_video(entry)]
+    if all(video.is_dir() for video in videos) and list_pictures(folder):
+        return [], entries
+    chosen = set(videos)
+    return videos, [entry for entry in entries if entry not in chosen]
+
+
+def _entries(folder: Path) -> list[Path]:
+    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    return [folder / name for name in natural_order(names)]
+
+
+def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
+    layouts = _LAYOUTS.format(root=root)
+    loose = [entry for entry in ignored if is_video(entry)]
+    if loose:
+        names = first_few([entry.relative_to(root) for entry in loose])
+        return (
+            f"{root}: its videos ({names}) are not in class folders; {layouts}: put each into "
+            "a folder named for its class, or give a CSV with the columns path,label"
+        )
+    deeper = next(filter(is_video, root.rglob("*")), None)
+    if deeper is not None:
+        return (
+            f"{root}: no videos in class folders, but there is {deeper.relative_to(root)} deeper; "
+            f"{layouts}: give the folder that holds the class folders"
+        )
+    suffixes = " ".join(VIDEO_SUFFIXES)
+    return (
+        f"{root}: no videos in it; {layouts}, where a video is a folder of pictures or a file "
+        f"ending in one of {suffixes}"
+    )
+
 
 _HEADERS = {
     "path": ("path", "file", "filename", "video"),
@@ -49,11 +153,11 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
             Without them every label is a name.
 
     Returns:
-        The videos, and beside them the lines that cannot be used: a missing file, a label or split
-        that is not known, one video under two labels or in two splits.
+        The videos, and as `faults` the lines that cannot be used: a missing file, an unknown label
+        or split, one video under two labels or in two splits.
 
     Raises:
-        ValueError: the file is no such CSV.
+        ValueError: the file is not such a CSV.
     """
     path = Path(path)
     rows = read_table(path, is_header=_is_header)
@@ -85,21 +189,21 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
 class _LineError(ValueError):
     """A line that cannot be used."""
 
-    def __init__(self, kind: ListFaultKind, reason: str) -> None:
+    def __init__(self, kind: FaultKind, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
 
 
 @dataclass
 class _LineReader:
-    """Reads the lines of one CSV and keeps the videos and the faults."""
+    """Reads the lines of one CSV and collects the videos and the faults."""
 
     file: Path
     columns: Mapping[str, int]
     width: int
     classes: Sequence[str] | None
     videos: dict[Path, ListedVideo] = field(default_factory=dict)
-    faults: list[ListedFault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     real_folders: dict[Path, Path] = field(default_factory=dict)
     repeated: int = 0
 
@@ -112,7 +216,7 @@ class _LineReader:
         except _LineError as error:
             video, label = values.get("path", str(place)), values.get("label")
             split = SPLIT_NAMES.get(values.get("split", "").lower())
-            fault = ListedFault(video, str(error), error.kind, label, split, place)
+            fault = Fault(error.kind, video, str(error), label=label, split=split, place=place)
             self.faults.append(fault)
 
     def _values(self, cells: tuple[str, ...]) -> dict[str, str]:
@@ -159,18 +263,18 @@ class _LineReader:
             return
         assert earlier.place is not None
         for name in ("class_name", "split"):
-            now, before = getattr(video, name), getattr(earlier, name)
-            if now != before:
+            here, before = getattr(video, name), getattr(earlier, name)
+            if here != before:
                 raise _LineError(
                     "mislabelled",
-                    f"{video.path.name} is in {name.split('_', maxsplit=1)[0]} {now!r} here and "
+                    f"{video.path.name} is in {name.split('_', maxsplit=1)[0]} {here!r} here and "
                     f"in {before!r} on line {earlier.place.line}",
                 )
         self.repeated += 1
 
 
 def _class_name(label: str, classes: Sequence[str] | None) -> str:
-    """The class that a label means: a name, or a number where the classes are known."""
+    """The class of a label: a name, or a number if the classes are known."""
     if classes is None or label in classes:
         return label
     if not _is_number(label):
@@ -194,13 +298,13 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _columns(cells: Sequence[str]) -> dict[str, int]:
-    """Where the columns named in a header are."""
-    found: dict[str, int] = {}
+    """The index of each column that a header names."""
+    columns: dict[str, int] = {}
     for index, cell in enumerate(cells):
         for name, spellings in _HEADERS.items():
             if cell.lower() in spellings:
-                found.setdefault(name, index)
-    return found
+                columns.setdefault(name, index)
+    return columns
 
 
 def _is_split(cells: Sequence[str]) -> bool:
@@ -219,7 +323,7 @@ def _is_number(label: str) -> bool:
 
 
 def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
-    """Refuse a file in which no line begins with anything like a video."""
+    """Refuse a file of which no line starts with the name of a video."""
     names = [Path(row.cells[0]) for row in rows]
     if rows and not any(
         name.suffix.lower() in VIDEO_SUFFIXES or _exists(path.parent / name) for name in names
@@ -234,109 +338,8 @@ def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
 def bad_lines(listing: VideoListing) -> ValueError:
     """The error for a CSV with lines that cannot be used; the first few are named."""
     faults = [(fault.place.line, fault.reason) for fault in listing.faults if fault.place]
-    named = first_few([f"line {line}: {reason}" for line, reason in faults], separator="; ")
-    number = count_of(len(faults), "bad line")
-    text = f"{listing.source}: {number}: {named}; correct or remove them"
+    lines = first_few([f"line {line}: {reason}" for line, reason in faults], separator="; ")
+    text = f"{listing.source}: {count_of(len(faults), 'bad line')}: {lines}; correct or remove them"
     if faults[0][0] == 1:
         text += " (a header must name the columns path and label)"
     return ValueError(text)
-
-
-_LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
-
-
-def list_folder(root: str | Path) -> VideoListing:
-    """List the videos of a folder of class folders.
-
-    `ROOT` is taken as split where it holds a folder `train`, or nothing but folders named for
-    splits (`train`, `val`, `valid`, `validation`, `test`, in any case). A folder `train` that
-    holds videos itself, beside folders of other names, is a class.
-
-    Raises:
-        ValueError: no class folder holds a video; the message says where videos were seen.
-    """
-    root = Path(root)
-    journal = read_journal(root)
-    top = root / "u" if has_flow_trees(root) else root
-    splits = _split_folders(top)
-    videos: list[ListedVideo] = []
-    ignored: list[Path] = []
-    if splits:
-        ignored += [entry for entry in _entries(top) if entry not in splits.values()]
-    for split, folder in splits.items() or [(None, top)]:
-        for entry in _entries(folder):
-            taken, left = _class_videos(entry) if entry.is_dir() else ([], [])
-            ignored += left if taken else [entry]
-            videos += [
-                ListedVideo(video, entry.name, split, f"{entry.name}/{video.name}")
-                for video in taken
-            ]
-    if not videos:
-        raise ValueError(_no_videos(root, ignored))
-    if journal is None:
-        return VideoListing(root, tuple(videos), tuple(ignored))
-    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), journal.notes)
-
-
-def _with_keys(
-    videos: Sequence[ListedVideo], root: Path, journal: Journal
-) -> tuple[ListedVideo, ...]:
-    """Prepared videos with the keys of their originals, so that the same ones are held out."""
-    made = [journal.videos.get(video.path.relative_to(root).as_posix()) for video in videos]
-    return tuple(
-        video if origin is None else replace(video, key=origin.key)
-        for video, origin in zip(videos, made, strict=True)
-    )
-
-
-def _split_folders(root: Path) -> dict[Split, Path]:
-    """The folder of each split, the first of `SPLIT_NAMES`; empty if `root` holds classes."""
-    folders = {entry.name.lower(): entry for entry in _entries(root) if entry.is_dir()}
-    only_splits = set(folders) <= set(SPLIT_NAMES)
-    if not only_splits and ("train" not in folders or _class_videos(folders["train"])[0]):
-        return {}
-    splits: dict[Split, Path] = {}
-    for name, split in SPLIT_NAMES.items():
-        if name in folders:
-            splits.setdefault(split, folders[name])
-    return splits
-
-
-def _class_videos(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The videos directly in a class folder, and what else is there.
-
-    A folder with pictures and no video files is itself a video, so it has none.
-    """
-    entries = _entries(folder)
-    videos = [entry for entry in entries if is_video(entry)]
-    if all(video.is_dir() for video in videos) and list_pictures(folder):
-        return [], entries
-    taken = set(videos)
-    return videos, [entry for entry in entries if entry not in taken]
-
-
-def _entries(folder: Path) -> list[Path]:
-    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return [folder / name for name in natural_order(names)]
-
-
-def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
-    layouts = _LAYOUTS.format(root=root)
-    loose = [entry for entry in ignored if is_video(entry)]
-    if loose:
-        names = first_few([entry.relative_to(root) for entry in loose])
-        return (
-            f"{root}: its videos ({names}) do not lie in class folders; {layouts}: put each into "
-            "a folder named for its class, or give a CSV with the columns path,label"
-        )
-    deeper = next(filter(is_video, root.rglob("*")), None)
-    if deeper is not None:
-        return (
-            f"{root}: no videos in class folders, but there is {deeper.relative_to(root)} deeper; "
-            f"{layouts}: give the folder that holds the class folders"
-        )
-    suffixes = " ".join(VIDEO_SUFFIXES)
-    return (
-        f"{root}: no videos in it; {layouts}, where a video is a folder of pictures or a file "
-        f"ending in one of {suffixes}"
-    )

@@ -1,21 +1,20 @@
-"""What a layout of videos on disk says: which videos, of which class, in which split.
+"""What data say about videos, before any is opened: which there are, with which class and split.
 
-What the user names as data: a folder, a CSV, or a known dataset by its name.
-
-Which videos are held out for validation where the data do not say.
-
-Names by which a video is the same one as a file, as pictures and as optical flow.
+`DataSource` is what the user names, `VideoListing` what is found there: `ListedVideo`s, and a
+`Fault` for each entry that cannot be used. `VideoSample` is a video of which the label is known.
+`hold_out` chooses the videos to validate on where the data do not say, and `video_keys` names
+videos such that a video file, its pictures and its optical flow have the same name.
 """
 
 import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES
 
 Split = Literal["train", "val", "test"]
 
@@ -26,89 +25,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-"""Names of folders, and words in a CSV, that mean a split; earlier ones win."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListPlace:
-    """Where a list says something.
-
-    >>> str(ListPlace("train.csv", 12)), str(ListPlace("train.json", 3, "entry"))
-    ('train.csv:12', 'train.json, entry 3')
-    """
-
-    file: str
-    """Name of the list."""
-    line: int
-    """Number of the line, or of the entry, from 1."""
-    unit: Literal["line", "entry"] = "line"
-    """What is counted: a JSON file has entries."""
-
-    def __str__(self) -> str:
-        if self.unit == "line":
-            return f"{self.file}:{self.line}"
-        return f"{self.file}, {self.unit} {self.line}"
-
-
-@dataclass(frozen=True)
-class ListedVideo:
-    """One video as the layout gives it."""
-
-    path: Path
-    """The video: a file or a folder of pictures."""
-    class_name: str
-    """Name of its class."""
-    split: Split | None
-    """Split that the layout puts it in; None where it says nothing of splits."""
-    key: str
-    """Its name inside the data, the same on every machine; the split rule hashes it."""
-    place: ListPlace | None = None
-    """Where a list names it; None in a folder of class folders."""
-
-
-ListFaultKind = Literal["missing", "mislabelled", "malformed"]
-"""A video that is not there, a label that cannot be, or a line that says neither."""
-
-
-@dataclass(frozen=True)
-class ListedFault:
-    """An entry of the data that cannot be used as it stands."""
-
-    video: str
-    """The entry: a path, or a video's name in a list."""
-    reason: str
-    """What is wrong with it, and where it says so."""
-    kind: ListFaultKind
-    """What sort of fault it is."""
-    class_name: str | None = None
-    """The label that the entry gives."""
-    split: Split | None = None
-    """The split that the entry is of."""
-    place: ListPlace | None = None
-    """Where the entry stands."""
-
-
-@dataclass(frozen=True)
-class VideoListing:
-    """All videos of a folder, a CSV or a known dataset."""
-
-    source: Path
-    """The folder, the CSV, or the folder of the known dataset."""
-    videos: tuple[ListedVideo, ...]
-    """The videos, in an order that does not depend on the machine."""
-    ignored: tuple[Path, ...] = ()
-    """Files and folders in the source that were not taken, hidden ones left out."""
-    notes: tuple[str, ...] = ()
-    """Sentences that the user should read."""
-    classes: tuple[str, ...] | None = None
-    """All class names in the order of labels, where the data say so; they may lack videos."""
-    faults: tuple[ListedFault, ...] = ()
-    """Entries for which nobody may train or score before they are mended."""
-    absent: tuple[ListedFault, ...] = ()
-    """Entries whose video is not there, where that is to be expected (Kinetics)."""
-    lists: tuple[Path, ...] = ()
-    """The files of labels and of all splits that lie beside those read."""
-
+"""Names of a split, as a folder or in a CSV -> the split; earlier ones win."""
 
 ClassOrder = Literal["published", "distributed", "alphabetical"]
 
@@ -134,39 +51,161 @@ class DataSource:
             raise ValueError(f"--official-split is {self.official_split}; give 1, 2 or 3")
 
 
+@dataclass(frozen=True, slots=True)
+class ListPlace:
+    """A line or an entry of a list of videos.
+
+    >>> str(ListPlace("train.csv", 12)), str(ListPlace("train.json", 3, "entry"))
+    ('train.csv:12', 'train.json, entry 3')
+    """
+
+    file: str
+    """Name of the list."""
+    line: int
+    """Number of the line, or of the entry, from 1."""
+    unit: Literal["line", "entry"] = "line"
+    """What is counted: a JSON file has entries."""
+
+    def __str__(self) -> str:
+        if self.unit == "line":
+            return f"{self.file}:{self.line}"
+        return f"{self.file}, {self.unit} {self.line}"
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """One video as the data list it."""
+
+    path: Path
+    """The video: a file or a folder of pictures."""
+    class_name: str
+    """Name of its class."""
+    split: Split | None
+    """Its split; None where the data name no splits."""
+    key: str
+    """Its name inside the data, the same on every machine; the split rule hashes it."""
+    place: ListPlace | None = None
+    """Where a list names it; None in a folder of class folders."""
+
+
+FaultKind = Literal["missing", "mislabelled", "malformed", "unreadable", "damaged", "short"]
+"""A video that does not exist, an impossible label, an invalid line; a video of which no frame can
+be decoded (training leaves it out), or not all frames, or that has too few."""
+
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+"""All kinds, in the order in which they are reported."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A video or an entry of a list that cannot be used as it is."""
+
+    kind: FaultKind
+    """The kind of fault."""
+    video: str
+    """The video's name in the data, or the line that names none."""
+    reason: str
+    """What was found, in words."""
+    path: str | None = None
+    """The file or folder; None if it was not found."""
+    label: str | None = None
+    """The class that the data give it."""
+    split: Split | None = None
+    """Its split; None where the data name no splits."""
+    place: ListPlace | None = None
+    """Where a list names it; None in a folder of class folders."""
+
+    @property
+    def file(self) -> str | None:
+        """The list that names it."""
+        return None if self.place is None else self.place.file
+
+    @property
+    def line(self) -> int | None:
+        """Its line there, or the number of its entry in JSON, from 1."""
+        return None if self.place is None else self.place.line
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "kind": self.kind,
+            "video": self.video,
+            "path": self.path,
+            "split": self.split,
+            "label": self.label,
+            "reason": self.reason,
+            "file": self.file,
+            "line": self.line,
+        }
+
+
+@dataclass(frozen=True)
+class VideoListing:
+    """All videos of a folder, a CSV or a known dataset."""
+
+    source: Path
+    """The folder, the CSV, or the folder of the known dataset."""
+    videos: tuple[ListedVideo, ...]
+    """The videos, in an order that does not depend on the machine."""
+    ignored: tuple[Path, ...] = ()
+    """Files and folders in the source that are not used, without hidden ones."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should read."""
+    classes: tuple[str, ...] | None = None
+    """All class names in the order of labels, if the data define it; some may have no videos."""
+    faults: tuple[Fault, ...] = ()
+    """Entries to correct before training or scoring."""
+    absent: tuple[Fault, ...] = ()
+    """Entries whose video does not exist, where that is expected (Kinetics)."""
+    lists: tuple[Path, ...] = ()
+    """The lists of all splits and the file of labels, beside those that were read too."""
+
+
+@dataclass(frozen=True)
+class VideoSample:
+    """One video and its label."""
+
+    path: Path
+    """The video: a file or a folder of pictures."""
+    label: int
+    """Index of its class."""
+    key: str = field(default="", compare=False)
+    """Its name among the videos chosen with it, the same for all forms and modalities of it."""
+
+
 def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:
     """Choose about `fraction` of the names by a hash of each name.
 
-    A name is chosen or not by itself alone, so adding or removing others moves none, and neither
-    the machine nor the order matters. One exception: of two names or more at least one is chosen
-    and one is not; where the hash would not have it so, the lowest or the highest hash gives way.
+    Whether a name is chosen depends on the name alone, not on the others, the machine or the order.
+    One exception: of two or more names at least one is chosen and one is not. If the hashes decide
+    otherwise, the name with the lowest hash is added or the one with the highest removed.
 
     >>> sorted(hold_out(["a.mp4", "b.mp4", "c.mp4"], 0.3))
     ['c.mp4']
     """
-    places = {name: _place(name) for name in names}
-    chosen = {name for name, place in places.items() if place < fraction}
-    if len(places) < 2:
+    hashes = {name: _unit_hash(name) for name in names}
+    if len(hashes) < 2:
         return frozenset()
+    chosen = {name for name, number in hashes.items() if number < fraction}
     if not chosen:
-        chosen = {min(places, key=places.__getitem__)}
-    if len(chosen) == len(places):
-        chosen.remove(max(places, key=places.__getitem__))
+        chosen = {min(hashes, key=hashes.__getitem__)}
+    if len(chosen) == len(hashes):
+        chosen.remove(max(hashes, key=hashes.__getitem__))
     return frozenset(chosen)
 
 
-def _place(name: str) -> float:
-    """A number in [0, 1) from a name; file systems differ in how they compose accents."""
+def _unit_hash(name: str) -> float:
+    """A hash in [0, 1); of the composed form, since file systems differ in composing accents."""
     text = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
 
 
 def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
-    """Give each of some videos a name of its own.
+    """Unique names of videos, in their order.
 
-    It is the name inside the data, without a video's suffix, since a folder of pictures has none.
-    Where several videos come to the same name, theirs keep the suffix, then get the split in front,
-    then a number behind.
+    A name is the key without the suffix of a video, since a folder of pictures has none. Where
+    several videos have the same name, theirs keep the suffix; if that is not enough, the split is
+    put in front, then a number behind.
 
     >>> from pathlib import Path
     >>> names = ["jump/a.mp4", "jump/b.mp4", "jump/b.avi"]
@@ -181,8 +220,8 @@ def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
         numbered.append(f"{name}#{numbers[name]}")
     keys = [_without_suffix(video.key) for video in videos]
     for longer in ([video.key for video in videos], [_with_split(v) for v in videos], numbered):
-        times = Counter(keys)
-        keys = [key if times[key] == 1 else more for key, more in zip(keys, longer, strict=True)]
+        counts = Counter(keys)
+        keys = [key if counts[key] == 1 else more for key, more in zip(keys, longer, strict=True)]
     return tuple(keys)
 
 

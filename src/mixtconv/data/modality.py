@@ -1,18 +1,16 @@
-"""Reading optical flow from folders of pictures, one field for every two consecutive frames.
+"""What a network sees of a video: frames, differences of frames, or optical flow.
 
-The layouts are those of `flow_names.py`. A field is grey pictures of x and y: 0 is the largest
-motion to the left (up) that was kept, 255 the largest to the right (down), and no motion lies
-halfway. As with pictures of a video, a gap is an error that names what is missing.
-
-What a network sees of a video: pictures, differences of pictures, or optical flow.
-
-A clip has T snippets, each of L consecutive frames: 1 picture, 6 pictures for their 5 differences,
-or 5 fields of optical flow, with or without the picture where they begin, as in "Temporal Segment
-Networks" (arXiv 1608.00859). Where a snippet starts is chosen among the frames from which L are
-left. Of a video with n < L frames there is one snippet, its frame i is frame floor(i * n / L) of
-the video:
+A clip has T snippets, each of L consecutive frames: 1 frame, 6 frames for their 5 differences, or
+5 fields of optical flow, with or without the frame where they begin, as in "Temporal Segment
+Networks" (arXiv 1608.00859). A snippet starts at a frame that has L - 1 frames after it. A video
+with n < L frames has one snippet; its frame i is frame floor(i * n / L) of the video:
 
     L = 6, n = 4:   0 0 1 2 2 3
+
+Optical flow is read from folders of pictures, one field for every two consecutive frames, in the
+layouts of `mixtconv.video.folder`. A field is two grey pictures, x and y: 0 is the largest stored
+motion to the left (up), 255 the largest to the right (down), and zero flow is in the middle. As
+with frames, a gap in the numbers is an error that names what is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,34 +21,156 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv.data.clips import Clip, as_frames, read_clip, rows_together
+from mixtconv.data.clips import as_frames, decoder_threads, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
-from mixtconv.video.folder import (
-    check_numbers,
-    flow_twins,
-    list_numbered,
-    load_pictures,
-    picture_names,
-    sort_names,
-)
-from mixtconv.video.pictures import UnreadableVideoError, VideoInfo
-from mixtconv.video.reader import probe_video
+from mixtconv.video.find import flow_twins, picture_names, sort_names
+from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
+from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
+from mixtconv.video.reader import probe_video, read_pictures
+
+ChooseIndices = Callable[[int], Sequence[int]]
+"""Gets the number of frames of a video and returns the wanted ones, see `clips.read_clip`."""
 
 _COMPUTE = "mixtconv prepare DATA --out DIR --flow tvl1 computes it"
 
 
+def read_model_clip(
+    path: str | Path,
+    choose_indices: ChooseIndices,
+    spec: ModelSpec,
+    *,
+    least_short_side: int | None = None,
+    num_threads: int | None = None,
+) -> Clip[Tensor]:
+    """Read the snippets of a clip in the model's modality.
+
+    Args:
+        path: a video file or a folder of pictures; for flow a folder of flow pictures, for rgbflow
+            a folder of both.
+        choose_indices: gets the number of possible first frames of a snippet and returns the
+            wanted ones, as for `clips.read_clip`.
+        spec: the model.
+        least_short_side, num_threads: as for `clips.read_clip`.
+
+    Returns:
+        Frames uint8 (T, 3, H, W) for rgb; else (T, L, C / L, H, W), which can be cropped likewise,
+        and from which `join_snippets` makes (T, C, H, W): three channels are resized several times
+        as fast as 18. The channels of a pixel may be adjacent in memory. The indices are those of
+        the snippets' first frames.
+
+    Raises:
+        UnreadableVideoError: the video has no readable frame, or does not fit the modality.
+    """
+    read, length = _READ[spec.modality], spec.snippet.num_frames
+    if length == 1:
+        return read(path, choose_indices, least_short_side, num_threads)
+
+    def choose(num_frames: int) -> list[int]:
+        return snippet_frames(num_frames, choose_indices, length)
+
+    clip = read(path, choose, least_short_side, num_threads)
+    frames = clip.frames.unflatten(0, (-1, length))  # (T, L, C / L, H, W)
+    return Clip(frames, clip.indices[::length], clip.num_frames)
+
+
+def join_snippets(frames: Tensor, spec: ModelSpec) -> Tensor:
+    """Move the frames of every snippet into its channels.
+
+    Args:
+        frames: uint8 (..., T, L, C / L, H, W), or (..., T, 3, H, W) for rgb.
+        spec: the model.
+
+    Returns:
+        uint8 (..., T, C, H, W), contiguous.
+    """
+    rows = rows_together(frames)
+    return rows if spec.snippet.num_frames == 1 else rows.flatten(-4, -3)
+
+
+def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) -> list[int]:
+    """Frame indices of all snippets, one snippet after the other.
+
+    >>> snippet_frames(10, lambda num_places: [0, num_places - 1], 3)
+    [0, 1, 2, 7, 8, 9]
+    >>> snippet_frames(4, lambda num_places: range(num_places), 6)
+    [0, 0, 1, 2, 2, 3]
+    """
+    starts = choose_indices(max(1, num_frames - length + 1))
+    offsets = [i * min(num_frames, length) // length for i in range(length)]
+    return [start + offset for start in starts for offset in offsets]
+
+
+def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
+    """Read the facts about a video in a modality; by default in that of its content.
+
+    Raises:
+        UnreadableVideoError: it has no readable frame, or does not fit the modality.
+    """
+    if modality == "rgbflow":
+        probe_video(path)
+        return probe_flow(path)
+    is_flow = holds_flow_alone(path) if modality is None else modality == "flow"
+    return probe_flow(path) if is_flow else probe_video(path)
+
+
+def _read_rgb(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip[Tensor]:
+    """Frames (N, 3, H, W), in memory with the channels of a pixel adjacent."""
+    clip = read_pictures(
+        path,
+        choose,
+        num_threads=decoder_threads(num_threads),
+        least_short_side=least_short_side,
+    )
+    return Clip(as_frames(clip.frames), clip.indices, clip.num_frames)
+
+
+def _read_rgb_and_flow(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip[Tensor]:
+    """The first frame of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
+    flow = read_flow(path, choose, least_short_side=least_short_side)
+    length = SNIPPETS["rgbflow"].num_frames
+    starts = [flow.indices[place - place % length] for place in range(len(flow.indices))]
+    rgb = _read_rgb(path, lambda num_frames: starts, least_short_side, num_threads)
+    if rgb.frames.shape[2:] != flow.frames.shape[2:]:
+        sizes = [f"{x.frames.shape[3]}x{x.frames.shape[2]}" for x in (rgb, flow)]
+        raise UnreadableVideoError(
+            path, f"pictures are {sizes[0]} and flow {sizes[1]}; both must be of one size"
+        )
+    frames = torch.cat([rgb.frames, flow.frames], dim=1)  # (N, 5, H, W)
+    return Clip(frames, flow.indices, flow.num_frames)
+
+
+def _read_flow(
+    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+) -> Clip[Tensor]:
+    return read_flow(path, choose, least_short_side=least_short_side)  # pictures need no decoder
+
+
+_READ: dict[
+    Modality, Callable[[str | Path, ChooseIndices, int | None, int | None], Clip[Tensor]]
+] = {
+    "rgb": _read_rgb,
+    "rgbdiff": _read_rgb,
+    "flow": _read_flow,
+    "rgbflow": _read_rgb_and_flow,
+}
+
+
 @dataclass(frozen=True)
 class FlowPictures:
-    """The pictures of a video's optical flow, by name in the order of time."""
+    """The pictures of a video's optical flow, in temporal order."""
 
     x_folder: Path
     """Folder of the pictures of x."""
     x_names: tuple[str, ...]
-    """Flow to the right."""
+    """Names of the pictures of x, positive to the right."""
     y_folder: Path
     """Folder of the pictures of y."""
     y_names: tuple[str, ...]
-    """Flow downwards, as many."""
+    """Names of the pictures of y, positive downwards, as many as of x."""
 
     def __len__(self) -> int:
         return len(self.x_names)
@@ -60,7 +180,7 @@ def list_flow(path: str | Path) -> FlowPictures:
     """List the optical flow of a video.
 
     Raises:
-        UnreadableVideoError: there is none, or some of it is missing; what, is named.
+        UnreadableVideoError: there is none, or some is missing; the message names it.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -85,11 +205,11 @@ def read_flow(
     choose_indices: Callable[[int], Sequence[int]],
     *,
     least_short_side: int | None = None,
-) -> Clip:
-    """Read the fields of flow that a function of their number chooses, as `video.read_clip`.
+) -> Clip[Tensor]:
+    """Read the fields of flow that a function of their number chooses, as `clips.read_clip`.
 
     Returns:
-        uint8 (T, 2, H, W), x and y, which lie beside each other in memory.
+        uint8 (T, 2, H, W), x and y, adjacent in memory.
 
     Raises:
         UnreadableVideoError: there is no flow, some is missing, or pictures differ in size.
@@ -109,7 +229,7 @@ def read_flow(
 
 
 def holds_flow_alone(path: str | Path) -> bool:
-    """Whether a path is a folder of flow pictures without pictures of the video itself."""
+    """Whether a path is a folder of flow pictures without frames of the video itself."""
     folder = Path(path)
     if not folder.is_dir():
         return False
@@ -138,7 +258,7 @@ def _in_trees(x_folder: Path, y_folder: Path) -> FlowPictures:
 def _refuse_difference(
     folder: Path, x: Sequence[int | str], y: Sequence[int | str], what: str
 ) -> None:
-    """Refuse flow of which only one component is there for some frames."""
+    """Refuse flow that lacks one component for some frames."""
     if list(x) != list(y):
         lone = next(one for one in [*x, *y] if (one in x) != (one in y))
         other = "y" if lone in x else "x"
@@ -147,129 +267,3 @@ def _refuse_difference(
             f"{len(x)} pictures of x and {len(y)} of y: {what} {lone} has no {other}; make the "
             "flow of this video again",
         )
-
-
-ChooseIndices = Callable[[int], Sequence[int]]
-
-
-def read_model_clip(
-    path: str | Path,
-    choose_indices: ChooseIndices,
-    spec: ModelSpec,
-    *,
-    least_short_side: int | None = None,
-    num_threads: int | None = None,
-) -> Clip:
-    """Read the snippets of a clip as a model takes them, by its modality.
-
-    Args:
-        path: a video file or a folder of pictures; for flow a folder of flow pictures, for rgbflow
-            one of both.
-        choose_indices: gets the number of places where a snippet may start and returns the wanted
-            ones, as for `video.read_clip`.
-        spec: the clips that the model takes.
-        least_short_side: how large frames must be, as for `video.read_clip`.
-        num_threads: the decoder's, as for `video.read_clip`.
-
-    Returns:
-        Pictures uint8 (T, 3, H, W); else (T, L, C / L, H, W), which crops take as well and
-        `join_snippets` makes (T, C, H, W) of: three channels are resized several times as fast as
-        18. The channels of a pixel may lie beside each other in memory. The indices are those of
-        the snippets' first frames.
-
-    Raises:
-        UnreadableVideoError: the video gives no usable frame, or does not fit the modality.
-    """
-    length = spec.snippet.num_frames
-
-    def choose(num_frames: int) -> list[int]:
-        return snippet_frames(num_frames, choose_indices, length)
-
-    clip = _READ[spec.modality](path, choose, least_short_side, num_threads)
-    if length == 1:
-        return clip
-    frames = clip.frames.unflatten(0, (-1, length))  # (T, L, C / L, H, W)
-    return Clip(frames, clip.indices[::length], clip.num_frames)
-
-
-def join_snippets(frames: Tensor, spec: ModelSpec) -> Tensor:
-    """Lay the frames of every snippet into its channels.
-
-    Args:
-        frames: uint8 (..., T, L, C / L, H, W); pictures (..., T, 3, H, W) stay as they are.
-        spec: the clips that the model takes.
-
-    Returns:
-        uint8 (..., T, C, H, W), in memory with rows together.
-    """
-    rows = rows_together(frames)
-    return rows if spec.snippet.num_frames == 1 else rows.flatten(-4, -3)
-
-
-def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) -> list[int]:
-    """The frames of all snippets, one snippet after the other.
-
-    >>> snippet_frames(10, lambda num_places: [0, num_places - 1], 3)
-    [0, 1, 2, 7, 8, 9]
-    >>> snippet_frames(4, lambda num_places: range(num_places), 6)
-    [0, 0, 1, 2, 2, 3]
-    """
-    starts = choose_indices(max(1, num_frames - length + 1))
-    offsets = [i * min(num_frames, length) // length for i in range(length)]
-    return [start + offset for start in starts for offset in offsets]
-
-
-def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
-    """Read the facts about a video as a model of the modality sees it; by default, as what it is.
-
-    Raises:
-        UnreadableVideoError: it gives no usable frame, or does not fit the modality.
-    """
-    if modality == "rgbflow":
-        probe_video(path)
-        return probe_flow(path)
-    is_flow = holds_flow_alone(path) if modality is None else modality == "flow"
-    return probe_flow(path) if is_flow else probe_video(path)
-
-
-def _read_pictures(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
-) -> Clip:
-    return read_clip(
-        path,
-        choose,
-        num_threads=num_threads,
-        channels_last=True,
-        least_short_side=least_short_side,
-    )
-
-
-def _read_flow(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
-) -> Clip:
-    return read_flow(path, choose, least_short_side=least_short_side)
-
-
-def _read_both(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
-) -> Clip:
-    """The first picture of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
-    flow = read_flow(path, choose, least_short_side=least_short_side)
-    length = SNIPPETS["rgbflow"].num_frames
-    starts = [flow.indices[place - place % length] for place in range(len(flow.indices))]
-    pictures = _read_pictures(path, lambda num_frames: starts, least_short_side, num_threads)
-    if pictures.frames.shape[2:] != flow.frames.shape[2:]:
-        sizes = [f"{x.frames.shape[3]}x{x.frames.shape[2]}" for x in (pictures, flow)]
-        raise UnreadableVideoError(
-            path, f"pictures are {sizes[0]} and flow {sizes[1]}; both must be of one size"
-        )
-    both = torch.cat([pictures.frames, flow.frames], dim=1)  # (N, 5, H, W)
-    return Clip(both, flow.indices, flow.num_frames)
-
-
-_READ: dict[Modality, Callable[[str | Path, ChooseIndices, int | None, int | None], Clip]] = {
-    "rgb": _read_pictures,
-    "rgbdiff": _read_pictures,
-    "flow": _read_flow,
-    "rgbflow": _read_both,
-}

@@ -1,8 +1,7 @@
-"""How many things can be done at once on this machine.
+"""The usable processor cores, and working on many items in threads.
 
-Working on many things in threads, few of them waiting at a time.
-
-Threads serve where the work is done in FFmpeg, Pillow or OpenCV, which let them run side by side.
+Threads suffice, since the work is done in FFmpeg, Pillow or OpenCV, which release the lock of the
+interpreter.
 """
 
 import os
@@ -11,19 +10,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
-
-def usable_cores() -> int:
-    """Processor cores that this process may use: a container may have fewer than the machine."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
-
-
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
 class WorkersDiedError(Exception):
-    """An item was given up since the processes that worked on it died again and again."""
+    """An item was given up because processes died repeatedly while working on it."""
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use: in a container perhaps not all."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
 def in_parallel(
@@ -33,21 +31,24 @@ def in_parallel(
     workers: int,
     on_stop: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
-    """Work on all items and give each with its outcome, in the order in which they are done.
+    """Work on all items in threads and yield each with its outcome, in the order of completion.
 
-    Where the generator is closed early (as by Ctrl-C), nothing more is begun.
+    If the generator is closed early (as by Ctrl-C), no further item is begun.
 
     Args:
-        items: what to work on, taken as workers come free.
-        work: the work on one.
-        workers: threads.
-        on_stop: called at the end and before waiting for what is still being worked on, so that it
-            can be told to stop.
+        items: the items, taken as workers become free.
+        work: the work on one item.
+        workers: threads; a single one is the calling thread itself.
+        on_stop: called at the end, before running work is waited for, so that it can be stopped.
 
     >>> outcomes = in_parallel([1, 2, 3], lambda number: number**2, workers=2)
     >>> sorted((item, outcome.result()) for item, outcome in outcomes)
     [(1, 1), (2, 4), (3, 9)]
     """
+    if workers == 1:
+        for item in items:
+            yield item, run(work, item)
+        return
     todo = iter(items)
     running: dict[Future[Outcome], Item] = {}
     pool = ThreadPoolExecutor(workers)
@@ -62,3 +63,13 @@ def in_parallel(
     finally:
         on_stop()
         pool.shutdown(cancel_futures=True)
+
+
+def run(work: Callable[[Item], Outcome], item: Item) -> "Future[Outcome]":
+    """The outcome of the work on one item, done now: its value or what it raised."""
+    outcome: Future[Outcome] = Future()
+    try:
+        outcome.set_result(work(item))
+    except Exception as error:  # raised when the outcome is asked for
+        outcome.set_exception(error)
+    return outcome

@@ -105,6 +105,10 @@ class Protocol:
         assert self.placement is not None
         return place_clips(self.placement, spec, num_video_frames, self.num_clips)
 
+    def frame_indices(self, spec: ModelSpec, num_video_frames: int) -> list[int]:
+        """Frame indices of all clips of a video, clip by clip."""
+        return [index for clip in self.clips(spec, num_video_frames) for index in clip]
+
     def check_model(self, spec: ModelSpec) -> None:
         """Refuse a model that the protocol has no clips for.
 

@@ -1,8 +1,8 @@
-"""Working on many things through Ray Data: in processes of this machine or of a whole cluster.
+"""Working on many items through Ray Data: in processes of this machine or of a whole cluster.
 
-Ray's workers do what the threads of `parallel.in_parallel` do, with the same function. Items go to
-them in small groups. A worker that dies is started again and its group is done again; whoever
-writes files must do so whole or not at all. An item at which workers die again and again, such as a
+Ray's workers do the same as the threads of `parallel.in_parallel`, with the same function. They get
+the items in small groups. A worker that dies is restarted and its group is repeated, so that work
+which writes files must write them atomically. An item at which workers die repeatedly, such as a
 file that crashes its reader, is given up with an error of its own.
 """
 
@@ -21,17 +21,17 @@ from mixtconv.data.parallel import WorkersDiedError, usable_cores
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-MOST_ITEMS_OF_A_GROUP = 16
-"""Items that one task of Ray works on: more cost less to hand out, and more to do again."""
+MAX_GROUP_ITEMS = 16
+"""Items of one task of Ray: more are cheaper to schedule and more expensive to repeat."""
 
-GROUPS_OF_A_WORKER = 4
-"""Groups of every worker, at least, so that all are done at about the same time."""
+MIN_GROUPS_PER_WORKER = 4
+"""Enough for all workers to finish at about the same time."""
 
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 """Workers that may die at an item before it is given up."""
 
 _STORE_BYTES = 256 * 2**20
-"""Shared memory of a Ray of our own: items and outcomes are small."""
+"""Shared memory of a Ray that is started here: items and outcomes are small."""
 
 
 def in_ray(
@@ -41,17 +41,17 @@ def in_ray(
     workers: int | None,
     device: str = "cpu",
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
-    """Work on all items and give each with its outcome, in the order in which they are done.
+    """Work on all items and yield each with its outcome, in the order of completion.
 
-    The Ray at `RAY_ADDRESS` is used; without that variable one is started on this machine for the
-    while. Where the generator is closed early, the workers are ended. The outcome of an item raises
-    `WorkersDiedError` where workers keep dying at it.
+    The Ray at `RAY_ADDRESS` is used; without that variable one is started on this machine and shut
+    down at the end. If the generator is closed early, the workers are ended. The outcome of an item
+    raises `WorkersDiedError` if workers keep dying at it.
 
     Args:
-        items: what to work on; they, the work and its outcomes are pickled.
-        work: the work on one; every worker has one copy, for all its items.
-        workers: processes; by default one a core of Ray's, or one a GPU where the work takes one.
-        device: `cpu`, `cuda` (each worker gets a GPU), or `auto` (where Ray has GPUs).
+        items: the items; they, the work and its outcomes are pickled.
+        work: the work on one item; every worker has one copy, for all its items.
+        workers: processes; by default one per core of Ray's, or per GPU if the work takes one.
+        device: `cpu`, `cuda` (each worker gets a GPU), or `auto` (the same if Ray has GPUs).
 
     Raises:
         ValueError: Ray is not installed.
@@ -66,8 +66,8 @@ def in_ray(
         num_gpus = int(device == "cuda" or (device == "auto" and resources.get("GPU", 0) >= 1))
         most = int(resources.get("GPU" if num_gpus else "CPU", 1))
         size = min(workers or max(most, 1), len(todo))
-        per_group = len(todo) // (GROUPS_OF_A_WORKER * size)
-        num_groups = -(-len(todo) // min(max(per_group, 1), MOST_ITEMS_OF_A_GROUP))
+        per_group = len(todo) // (MIN_GROUPS_PER_WORKER * size)
+        num_groups = -(-len(todo) // min(max(per_group, 1), MAX_GROUP_ITEMS))
         rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(todo)]
         attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
         outcomes = ray.data.from_items(rows, override_num_blocks=num_groups).map_batches(
@@ -87,32 +87,32 @@ def in_ray(
 
 
 class _Attempts:
-    """Counts for all workers how often an item was begun without coming to an end."""
+    """Counts over all workers how often each item was begun and not ended."""
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
 
     def begin(self, number: int) -> int:
-        """Note that an item is begun, and return how often it was begun before in vain."""
+        """Note that an item is begun; returns how often it was begun and not ended before."""
         self._begun[number] += 1
         return self._begun[number] - 1
 
     def end(self, number: int) -> None:
-        """Note that an item has come to an end."""
+        """Note that the work on an item has ended."""
         del self._begun[number]
 
 
 class _Worker:
-    """A process of Ray's with its copy of the work."""
+    """The state of one of Ray's processes: its copy of the work."""
 
     def __init__(self, work: Callable[[Any], Any], attempts: Any, folder: Path) -> None:
-        with suppress(OSError):  # not there on this machine: then full paths alone are found
+        with suppress(OSError):  # absent on another machine: then only absolute paths work
             os.chdir(folder)
         self.work = work
         self.attempts = attempts
 
     def __call__(self, group: Any) -> Any:
-        """A table of numbers and items becomes one of numbers and outcomes."""
+        """Turn a table of numbers and items into one of numbers and outcomes."""
         import pyarrow  # noqa: PLC0415
 
         outcomes = [
@@ -127,11 +127,11 @@ class _Worker:
         import ray  # noqa: PLC0415
 
         num_deaths = ray.get(self.attempts.begin.remote(number))
-        if num_deaths >= MOST_DEATHS:
+        if num_deaths >= MAX_DEATHS:
             return None, WorkersDiedError(f"{num_deaths} workers of Ray died at it")
         try:
             return self.work(pickle.loads(item)), None
-        except Exception as error:  # raised where the outcome is asked for
+        except Exception as error:  # raised when the outcome is asked for
             return None, error
         finally:
             self.attempts.end.remote(number)
@@ -148,7 +148,7 @@ def _as_future(value: Any, error: Exception | None) -> "Future[Any]":
 
 @contextmanager
 def _running(ray: Any, workers: int | None) -> Iterator[None]:
-    """Ray, started or joined for the while; one that the caller has joined stays joined."""
+    """Start or join Ray for the block; if the caller has joined it already, it stays joined."""
     _quiet(ray)
     if ray.is_initialized():
         yield
@@ -174,7 +174,7 @@ def _running(ray: Any, workers: int | None) -> Iterator[None]:
 
 
 def _quiet(ray: Any) -> None:
-    """Keep Ray Data's bars and notes out of what the commands say."""
+    """Keep Ray Data's progress bars and notes out of the commands' output."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -183,7 +183,7 @@ def _quiet(ray: Any) -> None:
 
 
 def import_ray() -> Any:
-    """Ray with Ray Data.
+    """The module `ray`, with Ray Data imported.
 
     Raises:
         ValueError: it is not installed.

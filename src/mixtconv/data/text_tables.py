@@ -1,4 +1,4 @@
-"""Rows of a text table whose delimiter nobody stated: comma, semicolon, tab or spaces."""
+"""Rows of a text table of unknown delimiter: comma, semicolon, tab or spaces."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_DELIMITERS = (",", ";", "\t")  # of equals the last is taken: commas stand in names too
+_DELIMITERS = (",", ";", "\t")  # the last of equally good ones: names may contain commas
 
 
 @dataclass(frozen=True)
@@ -20,24 +20,25 @@ class TableRow:
 
 
 def read_table(path: Path, *, is_header: Callable[[Sequence[str]], bool]) -> list[TableRow]:
-    """Read the rows of a text table, empty lines left out.
+    """Read the rows of a text table, without empty lines.
 
-    The delimiter is the one that makes a header of the first row, else the one that cuts most
-    rows into two or three cells. Spaces delimit only where none of the others does, and then only
-    the last cells are cut off, so that the first may hold spaces.
+    The delimiter is the one with which the first row is a header, else the one that splits most
+    rows into two or three cells. Spaces are the delimiter only if none of the others is, and then
+    rows are split from the right, so that the first cell may contain spaces.
 
     Raises:
-        ValueError: the file is not text in UTF-8 (or UTF-16 with a mark), or its quotes are uneven.
+        ValueError: the file is not text in UTF-8 (or UTF-16 with a byte order mark), or a quote is
+            not closed.
     """
     text = read_text(path, fix="give a CSV with path,label lines")
     tables: list[list[TableRow]] = []
     faults: list[tuple[int, str]] = []
     for delimiter in _DELIMITERS:
         try:
-            tables.append(_cut_delimited(text, delimiter))
+            tables.append(_split_delimited(text, delimiter))
         except csv.Error as error:
             faults.append((text.count(delimiter), str(error)))
-    spaced = _cut_spaces(text, is_header)
+    spaced = _split_spaces(text, is_header)
     for rows in (*tables, spaced):
         if rows and is_header(rows[0].cells):
             return rows
@@ -50,10 +51,10 @@ def read_table(path: Path, *, is_header: Callable[[Sequence[str]], bool]) -> lis
 
 
 def read_text(path: Path, *, fix: str) -> str:
-    """Read a text in UTF-8, with or without a mark, or in UTF-16 with one.
+    """Read a text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
-        ValueError: it is none of these; the message ends in `fix`, what the user may do.
+        ValueError: it is none of these; the message ends in `fix`, the advice to the user.
     """
     data = path.read_bytes()
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -66,8 +67,8 @@ def read_text(path: Path, *, fix: str) -> str:
     return text
 
 
-def _cut_delimited(text: str, delimiter: str) -> list[TableRow]:
-    # strict: a quote that is never closed would take the rest of the file into one cell
+def _split_delimited(text: str, delimiter: str) -> list[TableRow]:
+    # strict: a quote that is never closed would put the rest of the file into one cell
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     rows: list[TableRow] = []
@@ -79,7 +80,7 @@ def _cut_delimited(text: str, delimiter: str) -> list[TableRow]:
     return [row for row in rows if any(row.cells)]
 
 
-def _cut_spaces(text: str, is_header: Callable[[Sequence[str]], bool]) -> list[TableRow]:
+def _split_spaces(text: str, is_header: Callable[[Sequence[str]], bool]) -> list[TableRow]:
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, words) for number, words in lines if words]
     width = len(lines[0][1]) if lines and is_header(lines[0][1]) else 2

@@ -1,7 +1,4 @@
-"""Engines: what works on the many videos of a collection, each with the same function.
-
-`local` is threads of this process, `ray` is processes of Ray, on one machine or a cluster.
-"""
+"""Applying a function to the videos of a collection: in threads, or in processes of Ray."""
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -13,13 +10,14 @@ from mixtconv.data.ray_workers import import_ray, in_ray
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-Engine = Literal["local", "ray"]
+Backend = Literal["local", "ray"]
+"""`local` is threads of this process, `ray` is processes of Ray, on one machine or a cluster."""
 
 
 class StopFlag:
-    """Says whether to stop, to threads that ask it.
+    """Tells threads to stop.
 
-    In the processes of Ray, which are ended instead of asked, it arrives as a copy that never does.
+    Processes of Ray, which are ended instead, get a copy that is never set.
 
     >>> import pickle
     >>> flag = StopFlag()
@@ -39,48 +37,48 @@ class StopFlag:
         return self._is_set
 
 
-def refuse_engine(engine: Engine, workers: int | None) -> None:
-    """Refuse an engine that cannot work, before anything is begun.
+def check_backend(backend: Backend, workers: int | None) -> None:
+    """Check that a backend can work, before anything is begun.
 
     Raises:
-        ValueError: fewer workers than one, or Ray is not installed.
+        ValueError: `workers` is below 1, or Ray is not installed.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers is {workers}; give 1 or more")
-    if engine == "ray":
+    if backend == "ray":
         import_ray()
 
 
-def on_engine(
-    engine: Engine,
-    items: Iterable[Item],
+def map_videos(
     work: Callable[[Item], Outcome],
+    items: Iterable[Item],
     *,
+    backend: Backend = "local",
     workers: int | None = None,
-    stop: StopFlag | None = None,
+    on_stop: Callable[[], None] = lambda: None,
     device: str = "cpu",
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
-    """Work on all items and give each with its outcome, in the order in which they are done.
+    """Work on all items and yield each with its outcome, in the order of completion.
 
     Args:
-        engine: `local` or `ray`.
-        items: what to work on; for Ray they, the work and its outcomes are pickled.
         work: the work on one item.
-        workers: threads, by default one a core of this machine; or processes of Ray, by default
-            one a core, or a GPU, of all that it has.
-        stop: set where the generator is closed early, before waiting for the threads.
-        device: what the work of a worker of Ray runs on: `cpu`, `cuda`, or `auto`.
+        items: the items; for Ray they, the work and its outcomes are pickled.
+        backend: `local` or `ray`.
+        workers: threads, by default one per core of this machine; or processes of Ray, by default
+            one per core, or per GPU, of the cluster.
+        on_stop: called at the end, before running threads are waited for, so that they can be
+            stopped; processes of Ray are ended.
+        device: device of the work in a process of Ray: `cpu`, `cuda`, or `auto`.
 
     Raises:
-        ValueError: fewer workers than one, or Ray is not installed.
+        ValueError: `workers` is below 1, or Ray is not installed.
         OSError: Ray cannot be reached.
 
-    >>> outcomes = on_engine("local", [1, 2, 3], lambda number: number**2, workers=2)
+    >>> outcomes = map_videos(lambda number: number**2, [1, 2, 3], workers=2)
     >>> sorted((item, outcome.result()) for item, outcome in outcomes)
     [(1, 1), (2, 4), (3, 9)]
     """
-    refuse_engine(engine, workers)
-    if engine == "ray":
+    check_backend(backend, workers)
+    if backend == "ray":
         return in_ray(items, work, workers=workers, device=device)
-    stop = stop or StopFlag()
-    return in_parallel(items, work, workers=workers or usable_cores(), on_stop=stop.set)
+    return in_parallel(items, work, workers=workers or usable_cores(), on_stop=on_stop)

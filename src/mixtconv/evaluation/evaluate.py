@@ -9,17 +9,16 @@ from typing import Any
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress, ScoreKind
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.dataset import Unreadable, default_workers
+from mixtconv.data.dataset import default_workers
+from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import local_device, process_group
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
-    UnreadableKey,
     refuse_scores_path,
     save_scores,
 )
@@ -27,6 +26,7 @@ from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_vide
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import autocast, resolve_device
+from mixtconv.video.pictures import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +72,7 @@ class Evaluation:
             "top5": self.accuracy.top5,
             "mean_class_accuracy": self.accuracy.mean_class_accuracy,
             "scores": self.scores_path,
-            "unreadable": [
-                {"path": video.path, "reason": video.reason} for video in self.unreadable
-            ],
+            "unreadable": [video.to_dict() for video in self.unreadable],
         }
 
 
@@ -149,7 +147,7 @@ def evaluate_model(
         protocol_description=source.protocol_description,
         num_videos=len(samples),
         accuracy=scores.accuracy(),
-        unreadable=scores.unreadable,
+        unreadable=tuple(scores.unreadable.values()),
         samples=samples,
         scores=saved,
         scores_path=None if scores_path is None else str(scores_path),
@@ -220,9 +218,7 @@ def _scores_to_save(
         scores=values,
         kind=kind,
         sources=(source,),
-        unreadable=tuple(
-            UnreadableKey(samples[video.number].key, video.reason) for video in scores.unreadable
-        ),
+        unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
     )
 
 

@@ -150,7 +150,7 @@ def fuse(
             for item, weight in zip(aligned, weights, strict=True)
             for source in _weighted(item.sources, weight)
         ),
-        unreadable=tuple(video for video in first.unreadable if video.key in unread),
+        unreadable={key: why for key, why in first.unreadable.items() if key in unread},
     )
     inputs = map(FusedInput, scores, map(float, weights), aligned)
     return Fusion(tuple(inputs), fused, out=None)

@@ -7,7 +7,8 @@ of the scores. Reading one cannot run code.
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,16 +46,6 @@ class ScoreSource:
 
 
 @dataclass(frozen=True)
-class UnreadableKey:
-    """A video that could not be read."""
-
-    key: str
-    """Its name inside the data."""
-    reason: str
-    """Why it could not be read."""
-
-
-@dataclass(frozen=True)
 class SavedScores:
     """Scores of videos with labels, classes and sources.
 
@@ -74,8 +65,8 @@ class SavedScores:
     """Whether they are logits or probabilities."""
     sources: tuple[ScoreSource, ...]
     """The evaluation that they come from, or those that were fused."""
-    unreadable: tuple[UnreadableKey, ...] = ()
-    """The videos that could not be read; they count as wrong."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Key -> reason, of the videos that could not be read; they count as wrong."""
 
     def __post_init__(self) -> None:
         num_videos, num_classes = len(self.keys), len(self.classes)
@@ -97,14 +88,13 @@ class SavedScores:
         _require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
         twice = [key for key, times in Counter(self.keys).items() if times > 1]
         _require(not twice, f"videos named twice: {first_few(twice)}")
-        unscored = sorted({video.key for video in self.unreadable} - set(self.keys))
+        unscored = sorted(set(self.unreadable) - set(self.keys))
         _require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
 
     @property
     def readable(self) -> Tensor:
         """bool (N,)."""
-        bad = {video.key for video in self.unreadable}
-        return torch.tensor([key not in bad for key in self.keys])
+        return torch.tensor([key not in self.unreadable for key in self.keys])
 
     @property
     def modality(self) -> str:
@@ -146,7 +136,7 @@ def save_scores(scores: SavedScores, path: str | Path) -> None:
         "keys": scores.keys,
         "kind": scores.kind,
         "sources": [asdict(source) for source in scores.sources],
-        "unreadable": [asdict(video) for video in scores.unreadable],
+        "unreadable": [{"key": key, "reason": reason} for key, reason in scores.unreadable.items()],
     }
     tensors = {"scores": scores.scores.contiguous(), "labels": scores.labels.contiguous()}
     write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: json.dumps(about)}))
@@ -210,7 +200,7 @@ def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedS
         scores=scores,
         kind=about["kind"],
         sources=tuple(ScoreSource(**source) for source in about["sources"]),
-        unreadable=tuple(UnreadableKey(**video) for video in about["unreadable"]),
+        unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
     )
 
 

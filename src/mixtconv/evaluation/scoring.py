@@ -14,14 +14,15 @@ from torch import Tensor
 
 from mixtconv._processes import Launch
 from mixtconv._types import Progress, ScoreKind
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.dataset import Unreadable, VideoBatch, scoring_loader
+from mixtconv.data.dataset import VideoBatch, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
+from mixtconv.video.pictures import Unreadable
 
 
 def model_mirroring(model: VideoClassifier) -> MirrorLabels:
@@ -95,8 +96,8 @@ class ScoredBatch(NamedTuple):
     """int64 (B,), places of the videos among all."""
     logits: Tensor
     """float32 (B, K)."""
-    unreadable: tuple[Unreadable, ...]
-    """The videos of the batch that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The videos of the batch that could not be read, by their places."""
 
 
 def score_batch(
@@ -125,14 +126,14 @@ class VideoScores:
     video."""
     labels: Tensor
     """int64 (N,)."""
-    unreadable: tuple[Unreadable, ...]
-    """The videos that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
 
     @property
     def readable(self) -> Tensor:
         """bool (N,)."""
         mask = torch.ones_like(self.labels, dtype=torch.bool)
-        mask[[item.number for item in self.unreadable]] = False
+        mask[list(self.unreadable)] = False
         return mask
 
     def accuracy(self) -> Accuracy:
@@ -195,12 +196,12 @@ def join_scores(
 ) -> VideoScores:
     """Put the scores of batches in the order of the videos."""
     logits = torch.zeros(len(samples), num_classes)
-    unreadable: list[Unreadable] = []
+    unreadable: dict[int, Unreadable] = {}
     for batch in batches:
         logits[batch.indices] = batch.logits
-        unreadable += batch.unreadable
+        unreadable |= batch.unreadable
     labels = torch.tensor([sample.label for sample in samples])
-    return VideoScores(logits, labels, tuple(sorted(unreadable)))
+    return VideoScores(logits, labels, dict(sorted(unreadable.items())))
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,8 @@ class VideoFeatures:
     `score_videos`."""
     indices: Tensor
     """int64 (N,), places of the videos among all."""
-    unreadable: tuple[Unreadable, ...]
-    """The videos that could not be read."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
 
 
 def video_features(
@@ -236,10 +237,10 @@ def video_features(
     upright = [not mirrored for mirrored in protocol.mirrored]
     features: list[Tensor] = []
     indices = [torch.empty(0, dtype=torch.long)]
-    unreadable: list[Unreadable] = []
+    unreadable: dict[int, Unreadable] = {}
     with torch.inference_mode(), autocast or nullcontext():
         for batch in _with_progress(loader, len(samples), progress):
-            unreadable += batch.unreadable
+            unreadable |= batch.unreadable
             if len(batch.indices):
                 views = batch.frames[:, upright]  # (B, V, T, C, S, S)
                 clips = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
@@ -247,7 +248,7 @@ def video_features(
                 features.append(rows.unflatten(0, views.shape[:2]).mean(dim=1).cpu())  # (B, D)
                 indices.append(batch.indices)
     values = torch.cat(features) if features else torch.empty(0, 0)
-    return VideoFeatures(values, torch.cat(indices), tuple(sorted(unreadable)))
+    return VideoFeatures(values, torch.cat(indices), dict(sorted(unreadable.items())))
 
 
 def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor
 from mixtconv.data.clips import as_frames
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.synthetic.classes import classes
-from mixtconv.data.synthetic.clip import LARGEST_SIZE, render_clip
-from mixtconv.data.views import read_views
+from mixtconv.data.synthetic.clip import MAX_SIZE, render_clip
+from mixtconv.data.views import TensorViewReader
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
 from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.video.find import find_videos
@@ -41,13 +41,14 @@ def frames_to_compare(spec: ModelSpec, videos: Sequence[str | Path], num_frames:
     spec = replace(spec, num_frames=num_frames)
     if not videos:
         return torch.stack([_synthetic(spec, number) for number in range(NUM_SYNTHETIC)])
-    return torch.cat([read_views(path, spec, Protocol(1, 1)) for path in find_videos(videos)])
+    reader = TensorViewReader(spec, Protocol(1, 1))
+    return torch.cat([reader.read(path).frames for path in find_videos(videos)])
 
 
 def _synthetic(spec: ModelSpec, number: int) -> Tensor:
     """One clip (T, C, S, S); for motion, pictures that follow each other stand in as channels."""
     name = classes()[number].name
-    size = min(max(spec.image_size, 32), LARGEST_SIZE)
+    size = min(max(spec.image_size, 32), MAX_SIZE)
     pictures = render_clip(name, seed=number, size=size).frames  # (N, H, W, 3)
     frames = as_frames(center_crop_pictures(pictures, spec.image_size))  # (N, 3, S, S)
     length = -(-spec.snippet.channels // 3)

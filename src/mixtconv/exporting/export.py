@@ -1,15 +1,12 @@
 """A recognizer written for another engine, run there and compared with PyTorch before it counts."""
 
 import copy
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtconv._atomic_write import refuse_unwritable
+from mixtconv._atomic_write import hidden_folder, put_in_place, refuse_unwritable
 from mixtconv.exporting.agreement import (
     FRAMES_OF_A_STREAM,
     TOLERANCE,
@@ -87,9 +84,10 @@ def export_model(
         ValueError: another suffix, a package that is not installed, a model that cannot be
             exported or looks ahead, videos that cannot be read.
 
+    >>> from tempfile import TemporaryDirectory
     >>> from mixtconv import create_model
     >>> model = create_model("mstnet_test_resnet", num_classes=5, num_frames=2, image_size=32)
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> with TemporaryDirectory() as folder:
     ...     exported = export_model(model, Path(folder, "model.pt2"), target="torch")
     >>> exported.agreement.holds
     True
@@ -108,7 +106,7 @@ def export_model(
     else:
         portable = clip_network(model, layout=form.layout, pixels=pixels)
     program = as_program(portable)
-    with _folder_beside(path) as folder:
+    with hidden_folder(path) as folder:
         written = folder / path.name
         form.write(program, portable, written)
         agreement = compare(model, open_engine(written), clips, tolerance=tolerance)
@@ -117,7 +115,7 @@ def export_model(
             int8 = quantize(written, target, model, calibration)
         num_bytes = _size(folder)
         if agreement.holds:
-            _put_in_place(folder, path)
+            put_in_place(folder, path)
     return Exported(target, path, num_bytes, streaming, pixels, agreement, int8)
 
 
@@ -134,23 +132,6 @@ def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolera
             "a recognizer from optimize_for_inference cannot be exported; export the one that it "
             "was made from"
         )
-
-
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder on the same disk as a file, for what shall take its place."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, path: Path) -> None:
-    """Move the files of an export to where they belong, that which names the others last."""
-    parts = sorted(folder.iterdir(), key=lambda part: part.name == path.name)
-    for part in parts:
-        part.replace(path.with_name(part.name))
 
 
 def _size(folder: Path) -> int:

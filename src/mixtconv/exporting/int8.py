@@ -13,10 +13,10 @@ from statistics import median
 from typing import Any
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample, load_labelled_videos
-from mixtconv.data.listing import DataSource
+from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
 from mixtconv.inference.engines.base import (
@@ -157,7 +157,7 @@ def _clips(
     """The videos that can be read, each as the file's input of one clip."""
     for sample in samples:
         try:
-            clip = read_views(sample.path, model.spec, Protocol(1, 1))
+            clip = TensorViewReader(model.spec, Protocol(1, 1)).read(sample.path).frames
         except UnreadableVideoError:
             continue
         yield sample, engine_input(engine, model, clip)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtconv._types import Progress
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.workers import Engine, on_engine, refuse_engine
+from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.inference.loading import load_recognizer
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
 from mixtconv.video.find import find_videos
@@ -26,7 +26,7 @@ def predict_collection(
     protocol: str = "1x1",
     device: str = "auto",
     precision: "Precision" = "auto",
-    engine: Engine = "local",
+    engine: Backend = "local",
     workers: int | None = None,
     progress: Progress = lambda *numbers: None,
 ) -> list[VideoPrediction]:
@@ -45,7 +45,7 @@ def predict_collection(
         ValueError: what `load_recognizer` refuses, a name or pattern that no video answers to, or a
             device or a number of workers that does not go with the engine.
     """
-    refuse_engine(engine, workers)
+    check_backend(engine, workers)
     if engine == "local" and workers is not None:
         raise ValueError(f"--workers is {workers}; it belongs to --engine ray: leave it out")
     if engine == "ray" and ":" in device:
@@ -55,7 +55,7 @@ def predict_collection(
         workers, _ = 1, predict.recognizer  # which is loaded before anything is looked for
     sources = find_videos(videos)
     found: dict[Path, VideoPrediction] = {}
-    runs = on_engine(engine, sources, predict, workers=workers, device=device)
+    runs = map_videos(predict, sources, backend=engine, workers=workers, device=device)
     with closing(runs) as outcomes:
         for number, (video, outcome) in enumerate(outcomes, 1):
             try:

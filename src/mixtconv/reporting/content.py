@@ -6,7 +6,6 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from mixtconv._names import first_few
 from mixtconv._version import __version__
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import Evaluation
 from mixtconv.reporting.scored_runs import ScoredRun, ScoredRuns
 from mixtconv.visualization.frame_sheet import shown_frames
@@ -111,7 +110,7 @@ def _protocol_score(evaluation: Evaluation) -> ProtocolScore:
 def _unreadable_remark(evaluation: Evaluation) -> tuple[str, ...]:
     if not evaluation.unreadable:
         return ()
-    names = [Path(video.path).name for video in evaluation.unreadable]
+    names = [video.path.name for video in evaluation.unreadable]
     return (
         f"{len(evaluation.unreadable)} of {evaluation.num_videos} videos cannot be read; they "
         f"count as wrong, and are left out of the confusions: {first_few(names)}",
@@ -164,7 +163,8 @@ def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
     """The frames of one clip in the first model's input, with the predictions of all models."""
     first = runs[0]
     sample = first.evaluation.samples[index]
-    views = read_views(sample.path, first.spec, Protocol.parse(first.evaluation.protocol))
+    reader = TensorViewReader(first.spec, Protocol.parse(first.evaluation.protocol))
+    views = reader.read(sample.path).frames
     predictions = []
     for run in runs:
         probabilities = run.evaluation.scores.probabilities()[index]

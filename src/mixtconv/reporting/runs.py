@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._names import count_of
-from mixtconv.data.catalog import default_split
-from mixtconv.data.dataset import Unreadable
+from mixtconv.data.datasets.catalog import default_split
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.inputs import find_data, find_runs
 from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage, score_runs
 from mixtconv.reporting.settings import ReportData, ReportScale
+from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.drawing import check_picture_path
 from mixtconv.visualization.number_text import joined
 from mixtconv.visualization.report.page import write_report
@@ -108,9 +108,7 @@ class RunsReport:
                 for run in self.scored.runs
             ],
             "remarks": self.remarks,
-            "unreadable": [
-                {"path": video.path, "reason": video.reason} for video in self.unreadable
-            ],
+            "unreadable": [video.to_dict() for video in self.unreadable],
         }
 
     def _neighbourhood_accuracies(self) -> dict[str, float]:

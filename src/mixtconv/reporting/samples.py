@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.dataset import EpochSampler, SampleKey, Unreadable, VideoItem
+from mixtconv.data.dataset import EpochSampler, SampleKey, VideoItem
 from mixtconv.data.labels import choose_pairs
 from mixtconv.evaluation.complexity import abstract_model
 from mixtconv.training.data import training_clips
@@ -36,12 +36,9 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
     keys: list[SampleKey] = list(sampler)[: settings.batch_size]
     items = [dataset[key] for key in keys]
     clips = [item for item in items if isinstance(item, VideoItem)]
-    unreadable = tuple(item for item in items if isinstance(item, Unreadable))
+    unreadable = tuple(item[1] for item in items if not isinstance(item, VideoItem))
     if not clips:
-        raise ValueError(
-            f"none of the {len(items)} clips can be read: {unreadable[0].path}: "
-            f"{unreadable[0].reason}"
-        )
+        raise ValueError(f"none of the {len(items)} clips can be read: {unreadable[0]}")
     rows = [
         {
             "path": str(catalog.train[item.number].path),

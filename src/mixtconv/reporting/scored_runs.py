@@ -112,7 +112,7 @@ def _score(
             evaluations.append(evaluate_model(run.model, data, settings=by_protocol, progress=show))
     if not evaluations[0].scores.readable.any():
         first = evaluations[0].unreadable[0]
-        raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
+        raise ValueError(f"none of the videos can be read: {first}")
     return ScoredRun(
         name, run, model.spec, learned_kernels(model), complexity(model), tuple(evaluations)
     )

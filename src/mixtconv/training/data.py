@@ -4,7 +4,6 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
-from mixtconv.data.catalog import VideoCatalog
 from mixtconv.data.dataset import (
     EpochSampler,
     TrainingClips,
@@ -12,6 +11,7 @@ from mixtconv.data.dataset import (
     scoring_loader,
     training_loader,
 )
+from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.models import ModelSpec

@@ -16,8 +16,8 @@ import torch
 from mixtconv._names import first_few
 from mixtconv._processes import Launch, find_launch
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoCatalog, load_catalog
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.device import resolve_device, resolve_precision
@@ -168,7 +168,7 @@ def _unreadable_videos(report: CatalogReport, *, num_videos: int) -> ValueError:
     if len({video.reason for video in videos}) == 1:
         listed = f"{first_few([video.path for video in videos])}: {videos[0].reason}"
     else:
-        listed = "; ".join(f"{video.path}: {video.reason}" for video in videos[:5])
+        listed = "; ".join(str(video) for video in videos[:5])
         listed += f" and {len(videos) - 5} more" if len(videos) > 5 else ""
     return ValueError(
         f"{len(videos)} of {num_videos} videos cannot be read: {listed}; repair or remove them, or "

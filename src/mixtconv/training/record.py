@@ -95,15 +95,15 @@ class RunRecord(Callback):
     ) -> None:
         self._clock.data_arrived()
         self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
-        for item in batch.unreadable:
+        for video in batch.unreadable.values():
             if not self.skip_unreadable:
                 raise UnreadableVideoError(
-                    item.path, f"{item.reason} (--skip-unreadable trains without such videos)"
+                    video.path, f"{video.reason} (--skip-unreadable trains without such videos)"
                 )
             self._skipped.update(1)
-            if item.path not in self.unreadable:
-                logger.warning("left out, cannot be read: %s (%s)", item.path, item.reason)
-                self.unreadable[item.path] = item.reason
+            if str(video.path) not in self.unreadable:
+                logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
+                self.unreadable[str(video.path)] = video.reason
 
     def on_train_batch_end(
         self,
@@ -154,7 +154,7 @@ class RunRecord(Callback):
     def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> EpochRecord:
         readable = scores.readable
         val_loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
-        self.unreadable |= {item.path: item.reason for item in scores.unreadable}
+        self.unreadable |= {str(video.path): video.reason for video in scores.unreadable.values()}
         self.unreadable = self._all_unreadable()
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,

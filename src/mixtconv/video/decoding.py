@@ -23,7 +23,7 @@ from mixtconv.video.packet_table import (
     PacketTable,
     Run,
     demux_readable,
-    packets_a_run,
+    mean_run_length,
     plan_runs,
 )
 from mixtconv.video.pictures import UnreadableVideoError
@@ -34,7 +34,7 @@ THREADED_CODECS = {"h264", "hevc", "mpeg4", "vp9"}
 
 # Each thread holds a picture back, at the end of every run: decoding eight runs of 2 to 8 packets
 # takes 1.3 to 2.5 times as long with two threads as with one.
-FEWEST_THREADED = 16
+MIN_PACKETS_THREADED = 16
 
 Opened = tuple[Any, Any]
 """A PyAV container and its video stream."""
@@ -106,7 +106,7 @@ def decode_pictures(
     if table.codec not in THREADED_CODECS:
         num_threads = 1
     runs = plan_runs(table, order)
-    if num_threads == 0 and table.trusted and packets_a_run(table, runs) < FEWEST_THREADED:
+    if num_threads == 0 and table.trusted and mean_run_length(table, runs) < MIN_PACKETS_THREADED:
         num_threads = 1
     jumps = any(entry != (0, 0) for entry, _ in runs)
     try:

@@ -1,11 +1,49 @@
-"""The videos that the user names for prediction: files, folders, patterns."""
+"""Videos by their names: which paths are videos, and which ones sources and patterns name.
 
-from collections.abc import Iterator, Sequence
+No file is opened here, so that listing data loads neither PyAV nor Pillow nor NumPy. A video is a
+file with one of `VIDEO_SUFFIXES`, or a folder of pictures (JPEG, PNG).
+
+A field of optical flow is two grey pictures, x and y, in one of these layouts:
+
+- beside each other: `flow_x_00001.jpg` and `flow_y_00001.jpg` in the video's folder (TSN,
+  denseflow), also `x_00001.jpg` and `y_00001.jpg`, or with the video's number in front
+  (`000012-x_00001.jpg`). Pictures of the video may be in the same folder under other names;
+- in two trees: `u/<...>/<video>/frame000001.jpg` is x, the same below `v/` is y. The folder that
+  holds `u` and `v` holds no other folder, so that classes of these names are not taken for flow.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._names import first_few
-from mixtconv.video.folder import flow_twins, list_pictures, natural_order
-from mixtconv.video.reader import is_video
+
+VIDEO_SUFFIXES = (
+    ".3gp",
+    ".avi",
+    ".flv",
+    ".gif",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".ogv",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+)
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_DIGITS = re.compile(r"(\d+)")
+_FLOW_NAME = re.compile(r"(flow_|\d+-|)([xy])_(\d+)\.[^.]*", re.IGNORECASE)
 
 
 def find_videos(sources: Sequence[str | Path]) -> list[Path]:
@@ -78,3 +116,97 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 def _naturally(paths: Iterator[Path] | Sequence[Path]) -> list[Path]:
     return [Path(name) for name in natural_order({str(path) for path in paths})]
+
+
+def is_video(path: str | Path) -> bool:
+    """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
+
+    The content is not looked at. A folder counts if pictures (JPEG, PNG) lie directly in it.
+
+    >>> is_video("clips/0001.MP4"), is_video("labels.csv")
+    (True, False)
+    """
+    if Path(path).is_dir():
+        return bool(list_pictures(path))
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorts names so that numbers inside them count as numbers.
+
+    >>> natural_order(["10.jpg", "9.jpg", "00001.jpg"])
+    ['00001.jpg', '9.jpg', '10.jpg']
+    """
+
+    def key(name: str) -> tuple[list[tuple[int, str]], str]:
+        parts = _DIGITS.split(name)
+        return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
+
+    return sorted(names, key=key)
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """Lists the pictures of a folder in the order of the frames; empty if it holds none."""
+    return [Path(folder, name) for name in picture_names(folder)]
+
+
+def picture_names(folder: str | Path) -> list[str]:
+    """Names of the pictures of a folder in the order of the frames."""
+    # Names and not paths: this is done for every clip, and a path takes as long as ten names.
+    names = (entry.name for entry in os.scandir(folder))
+    return natural_order(
+        name
+        for name in names
+        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    )
+
+
+@dataclass(frozen=True)
+class SortedNames:
+    """The pictures of a folder, those of flow apart; each in the order given."""
+
+    pictures: tuple[str, ...]
+    """Pictures of the video itself."""
+    x: dict[int, str]
+    """Flow to the right, by number."""
+    y: dict[int, str]
+    """Flow downwards, by number."""
+
+
+def sort_names(names: Sequence[str]) -> SortedNames:
+    """Tell pictures of flow by their names; `x_` alone, without a `y_`, means nothing.
+
+    >>> sort_names(["flow_x_1.jpg", "flow_y_1.jpg", "img_1.jpg"])
+    SortedNames(pictures=('img_1.jpg',), x={1: 'flow_x_1.jpg'}, y={1: 'flow_y_1.jpg'})
+    >>> sort_names(["x_1.jpg", "x_2.jpg"]).pictures
+    ('x_1.jpg', 'x_2.jpg')
+    """
+    matches = {name: match for name in names if (match := _FLOW_NAME.fullmatch(name)) is not None}
+    components = {match[2].lower() for match in matches.values()}
+    flow = {
+        name: match
+        for name, match in matches.items()
+        if len(components) == 2 or match[1].lower() == "flow_"
+    }
+    x = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "x"}
+    y = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "y"}
+    return SortedNames(tuple(name for name in names if name not in flow), x, y)
+
+
+def has_flow_trees(folder: Path) -> bool:
+    """Whether a folder is that of two trees: of folders it holds `u` and `v` alone."""
+    if not (folder / "u").is_dir() or not (folder / "v").is_dir():
+        return False
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return {entry.name for entry in entries if entry.is_dir()} == {"u", "v"}
+
+
+def flow_twins(folder: str | Path) -> tuple[Path, Path] | None:
+    """The folders of x and y if the given one is a video's in either of two trees."""
+    path = Path(folder)
+    parts = path.parts
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] in ("u", "v") and has_flow_trees(Path(*parts[:place])):
+            twins = [Path(*parts[:place], side, *parts[place + 1 :]) for side in ("u", "v")]
+            return twins[0], twins[1]
+    return None

@@ -1,25 +1,13 @@
-"""How pictures of optical flow are named and where they lie, told from names alone.
-
-A field of flow is two grey pictures, x and y, in one of these layouts:
-
-- beside each other: `flow_x_00001.jpg` and `flow_y_00001.jpg` in the video's folder (TSN,
-  denseflow), also `x_00001.jpg` and `y_00001.jpg`, or with the video's number in front
-  (`000012-x_00001.jpg`). Pictures of the video may lie in the same folder under other names;
-- in two trees: `u/<...>/<video>/frame000001.jpg` is x, the same below `v/` is y. The folder that
-  holds `u` and `v` holds no other folder, so that classes of these names are not taken for flow.
-
-A folder of pictures, one a frame, read as a video.
+"""A folder of pictures, one per frame, read as a video.
 
 Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`).
 Where all names are numbers with a common beginning (`img_00001.jpg`), numbering may start
 anywhere but must have no gap: a missing frame is an error that names it, never replaced by a
-neighbour. Pictures of optical flow in the folder are not frames of the video; see `flow_names.py`.
+neighbour. Pictures of optical flow in the folder are not frames of the video; see `find.py`.
 """
 
-import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -28,89 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from mixtconv.video.find import PICTURE_SUFFIXES, flow_twins, picture_names, sort_names
 from mixtconv.video.pictures import UnreadableVideoError
-
-_NAME = re.compile(r"(flow_|\d+-|)([xy])_(\d+)\.[^.]*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class SortedNames:
-    """The pictures of a folder, those of flow apart; each in the order given."""
-
-    pictures: tuple[str, ...]
-    """Pictures of the video itself."""
-    x: dict[int, str]
-    """Flow to the right, by number."""
-    y: dict[int, str]
-    """Flow downwards, by number."""
-
-
-def sort_names(names: Sequence[str]) -> SortedNames:
-    """Tell pictures of flow by their names; `x_` alone, without a `y_`, means nothing.
-
-    >>> sort_names(["flow_x_1.jpg", "flow_y_1.jpg", "img_1.jpg"])
-    SortedNames(pictures=('img_1.jpg',), x={1: 'flow_x_1.jpg'}, y={1: 'flow_y_1.jpg'})
-    >>> sort_names(["x_1.jpg", "x_2.jpg"]).pictures
-    ('x_1.jpg', 'x_2.jpg')
-    """
-    matches = {name: match for name in names if (match := _NAME.fullmatch(name)) is not None}
-    components = {match[2].lower() for match in matches.values()}
-    flow = {
-        name: match
-        for name, match in matches.items()
-        if len(components) == 2 or match[1].lower() == "flow_"
-    }
-    x = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "x"}
-    y = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "y"}
-    return SortedNames(tuple(name for name in names if name not in flow), x, y)
-
-
-def has_flow_trees(folder: Path) -> bool:
-    """Whether a folder is that of two trees: of folders it holds `u` and `v` alone."""
-    if not (folder / "u").is_dir() or not (folder / "v").is_dir():
-        return False
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return {entry.name for entry in entries if entry.is_dir()} == {"u", "v"}
-
-
-def flow_twins(folder: str | Path) -> tuple[Path, Path] | None:
-    """The folders of x and y if the given one is a video's in either of two trees."""
-    path = Path(folder)
-    parts = path.parts
-    for place in reversed(range(len(parts) - 1)):
-        if parts[place] in ("u", "v") and has_flow_trees(Path(*parts[:place])):
-            twins = [Path(*parts[:place], side, *parts[place + 1 :]) for side in ("u", "v")]
-            return twins[0], twins[1]
-    return None
-
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _FLOW = (
     "it holds optical flow, not pictures of the video; give the videos themselves, or train with "
     "--modality flow"
 )
-_DIGITS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
-
-
-def natural_order(names: Iterable[str]) -> list[str]:
-    """Sorts names so that numbers inside them count as numbers.
-
-    >>> natural_order(["10.jpg", "9.jpg", "00001.jpg"])
-    ['00001.jpg', '9.jpg', '10.jpg']
-    """
-
-    def key(name: str) -> tuple[list[tuple[int, str]], str]:
-        parts = _DIGITS.split(name)
-        return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
-
-    return sorted(names, key=key)
-
-
-def list_pictures(folder: str | Path) -> list[Path]:
-    """Lists the pictures of a folder in the order of the frames; empty if it holds none."""
-    return [Path(folder, name) for name in picture_names(folder)]
 
 
 def list_frames(folder: str | Path) -> list[str]:
@@ -164,17 +77,6 @@ def check_numbers(folder: str | Path, numbers: Sequence[int], things: str) -> No
             f"{len(missing)} of {things} {numbers[0]} to {numbers[-1]} missing: {named}; "
             "extract them again or number them without gaps",
         )
-
-
-def picture_names(folder: str | Path) -> list[str]:
-    """Names of the pictures of a folder in the order of the frames."""
-    # Names and not paths: this is done for every clip, and a path takes as long as ten names.
-    names = (entry.name for entry in os.scandir(folder))
-    return natural_order(
-        name
-        for name in names
-        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
-    )
 
 
 def load_pictures(

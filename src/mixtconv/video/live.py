@@ -35,7 +35,7 @@ class SourceSettings:
             raise ValueError(f"--stall-seconds is {self.stall_seconds}; give more than 0")
 
 
-MOST_SECONDS_BETWEEN = 1.0
+MAX_JUMP_SECONDS = 1.0
 """A time this much before or after the one expected is a jump of the clock."""
 
 
@@ -81,7 +81,7 @@ def at_rate(
 
 
 def _jumps(late: float, period: float) -> bool:
-    return not -period - 1e-6 <= late <= period + MOST_SECONDS_BETWEEN
+    return not -period - 1e-6 <= late <= period + MAX_JUMP_SECONDS
 
 
 Item = TypeVar("Item")

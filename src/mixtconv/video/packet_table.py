@@ -1,32 +1,28 @@
 """The list of a video file's packets, read without decoding, and which of them must be decoded.
 
-Three things are drawn from it: how many pictures the file should give (headers are often wrong),
-at which packets a decoder may start, and which packets it may leave out, and still give the very
-pictures, under the very numbers, that decoding the file from its first packet gives. A start
-holds only where all of this does:
+It says how many frames the file should give (headers are often wrong), at which packets a decoder
+may start, and which packets it may leave out, while the frames and their numbers stay exactly those
+of decoding the file from its first packet. Decoding may start at a packet (an entry) only if:
 
-- each packet carries its own presentation time, no time occurs twice, and the times were stored
-  by the container (AVI stores none; where pictures are reordered the times are guesses);
-- the start is a picture behind which nothing refers back. A container's keyframe mark is not
-  enough: H.264 and HEVC files mark open-GOP entries too, so the packet itself is looked at;
-- every packet that is jumped over looks whole, because a packet so damaged that it gives no
-  picture shifts the number of all pictures after it.
+- each packet carries its own presentation time, no time occurs twice, and the container stored the
+  times (AVI does not; if frames are reordered its times are guesses);
+- no later frame refers to one before the entry. The container's keyframe mark does not guarantee
+  this: H.264 and HEVC files mark open-GOP entries too, so the packet itself is inspected;
+- every packet that is jumped over looks whole, since a packet so damaged that it gives no frame
+  shifts the numbers of all later frames.
 
-A packet of H.264 may be left out (`spare`) where it says that no other picture refers to it, which
-is so for about half the packets of a usual file, and where the decoder knows from the start how
-far pictures are reordered: one that has to learn it may lose a picture meanwhile.
+An H.264 packet may be left out (`spare`) if it says that no other frame refers to it, which holds
+for about half the packets of a typical file, and if the decoder knows the reordering depth from the
+start: a decoder that has to learn the depth may lose a frame meanwhile.
 
-The look at a packet reads its first bytes (and for H.264 and HEVC the lengths of its units), not
-its compressed content. This is the limit of it: a picture that a decoder drops for damage behind
-intact first bytes, in a packet that is jumped over or left out, is counted, and the frames read
-after it are each one picture early. Decoding every packet notices.
+Inspecting a packet reads its first bytes (and for H.264 and HEVC the lengths of its units), not its
+compressed content. The limit of this: a frame that a decoder drops for damage after intact first
+bytes, in a packet that is jumped over or left out, is still counted, and the frames after it are
+each one frame early. Decoding every packet would notice.
 
-Packet tables of the files that a process has read, so that an epoch need not list them again.
-
-A worker of a DataLoader reads the same files every epoch, and for sparse frames of a well prepared
-file the list of its packets is a good part of the work. Tables are kept until their room is full,
-and then no more are added: files come in a new random order every epoch, for which the table of
-any file is as good to keep as that of any other, and throwing one out for another gains nothing.
+Tables are cached, since a DataLoader worker reads the same files every epoch, and listing packets
+is a good part of the work for sparse frames of a well prepared file. The cache is never evicted:
+files come in a new random order every epoch, so that no table is worth more than another.
 """
 
 import time
@@ -41,11 +37,11 @@ import numpy.typing as npt
 
 from mixtconv.video.packet_kinds import PacketKind, kind_reader
 
-# A jump costs the search in the file and, where pictures are reordered, those that a decoder holds
-# back. Without reordering it pays at once: eight frames of a prepared video of 40 to 64 frames take
-# 1.3 to 1.4 times as long when only jumps over eight packets or more are made.
-FEWEST_PACKETS_JUMPED = 2
-FEWEST_REORDERED_PACKETS_JUMPED = 8
+# A jump costs the seek in the file and, if frames are reordered, those that a decoder holds back.
+# Without reordering it pays at once: eight frames of a prepared video of 40 to 64 frames take 1.3
+# to 1.4 times as long if only jumps over eight packets or more are made.
+MIN_PACKETS_JUMPED = 2
+MIN_REORDERED_PACKETS_JUMPED = 8
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class PacketTable:
     codec: str
     """Name of the decoder."""
     num_pictures: int
-    """Packets that should give a picture."""
+    """Packets that should give a frame."""
     times: npt.NDArray[np.int64]
     """Presentation time of each packet, `(packets,)`; empty when `trusted` is false."""
     seek_times: npt.NDArray[np.int64]
@@ -63,20 +59,20 @@ class PacketTable:
     sizes: npt.NDArray[np.integer]
     """Bytes of each packet, `(packets,)`; empty when `trusted` is false."""
     picture_times: npt.NDArray[np.int64]
-    """Presentation times of the pictures in the order of showing, `(num_pictures,)`."""
+    """Presentation times of the frames in display order, `(num_pictures,)`."""
     picture_packets: npt.NDArray[np.integer]
-    """Number of the packet of each picture in the order of showing, `(num_pictures,)`."""
+    """Number of the packet of each frame in display order, `(num_pictures,)`."""
     trusted: bool
-    """Whether the packets' times say which picture is which."""
+    """Whether the packets' times identify the frames."""
     entries: tuple[tuple[int, int], ...]
-    """Where decoding may start: (packet, picture), ascending; the first packet is always one."""
+    """Where decoding may start: (packet, frame), ascending; the first packet is always one."""
     spare: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
-    """Whether each packet's picture is needed by no other, `(packets,)`; perhaps empty."""
+    """Whether no other frame needs that of each packet, `(packets,)`; may be empty."""
     counted: bool = False
-    """Whether `num_pictures` was found by decoding all of them, not by counting packets."""
+    """Whether `num_pictures` was found by decoding all frames, not by counting packets."""
 
     def needed(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """Which packets a decoder must have to give the wanted pictures, `(packets,)`."""
+        """Whether a decoder must get each packet to give the wanted frames, `(packets,)`."""
         needed = np.ones(len(self.times), dtype=np.bool_)
         needed[: len(self.spare)] = ~self.spare
         needed[self.picture_packets[list(wanted)]] = True
@@ -84,43 +80,43 @@ class PacketTable:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that the table takes, about."""
+        """Approximate size in memory."""
         columns = {id(column): column for column in vars(self).values()}.values()  # some are shared
         arrays = sum(column.nbytes for column in columns if isinstance(column, np.ndarray))
         return 1000 + arrays + 120 * len(self.entries)
 
 
 Run = tuple[tuple[int, int], tuple[int, ...]]
-"""An entry (packet, picture) and the pictures to take from there, ascending."""
+"""An entry (packet, frame) and the frames to decode from there, ascending."""
 
 
 def plan_runs(table: PacketTable, wanted: Sequence[int]) -> list[Run]:
-    """Splits the wanted pictures (ascending) into runs, each decoded from one entry."""
-    runs: list[tuple[tuple[int, int], list[int]]] = [((0, 0), [])]
+    """Split the wanted frames (ascending) into runs, each decoded from one entry."""
     if not table.trusted:
         return [((0, 0), tuple(wanted))]
     first_pictures = [picture for _, picture in table.entries]
     in_order = bool((np.diff(table.times) > 0).all())
-    fewest = FEWEST_PACKETS_JUMPED if in_order else FEWEST_REORDERED_PACKETS_JUMPED
-    reached = 0
+    min_jump = MIN_PACKETS_JUMPED if in_order else MIN_REORDERED_PACKETS_JUMPED
+    runs: list[tuple[tuple[int, int], list[int]]] = [((0, 0), [])]
+    reached = 0  # last packet that the current run must decode
     for picture in wanted:
         entry = table.entries[bisect_right(first_pictures, picture) - 1]
-        if entry[0] - reached >= fewest:
+        if entry[0] - reached >= min_jump:
             runs.append((entry, []))
         runs[-1][1].append(picture)
         reached = max(reached, int(table.picture_packets[picture]))
     return [(entry, tuple(pictures)) for entry, pictures in runs if pictures]
 
 
-def packets_a_run(table: PacketTable, runs: Sequence[Run]) -> float:
-    """How many packets a run goes through, on average."""
+def mean_run_length(table: PacketTable, runs: Sequence[Run]) -> float:
+    """Packets of a run, on average."""
     lasts = [table.picture_packets[list(pictures)].max() for _, pictures in runs]
     entries = [entry for (entry, _), _ in runs]
     return 1 + float(np.mean(lasts) - np.mean(entries))
 
 
 def read_packet_table(container: Any, stream: Any) -> PacketTable:
-    """Reads the packets of an open PyAV container to its end, decoding nothing."""
+    """Read the packets of an open PyAV container to its end without decoding."""
     times: list[int | None] = []
     seek_times: list[int | None] = []
     sizes: list[int] = []
@@ -139,26 +135,35 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
         seek_times.append(time if seek_time is None else seek_time)
         sizes.append(packet.size)
         discarded.append(packet.is_discard)
+
+    # Packets that an edit list discards are decoded but give no frame.
     shown = np.flatnonzero(~np.array(discarded, dtype=bool))
     nothing = np.empty(0, dtype=np.int64)
-    if not _times_tell_pictures(container, times, seek_times):
+    if not _times_identify_frames(container, times, seek_times):
         return PacketTable(
             codec, len(shown), nothing, nothing, nothing, nothing, nothing, False, ()
         )
-    num_whole = kinds.index("doubtful") if "doubtful" in kinds else len(kinds)
+
+    # Display order: frame i is the packet with the i-th smallest presentation time.
     presentation = np.array(times, dtype=np.int64)
     order = shown[np.argsort(presentation[shown], kind="stable")]
     all_in_order = np.array_equal(order, np.arange(len(times)))
     picture_times = presentation if all_in_order else presentation[order]
+
+    # Entries and spare packets behind the first doubtful packet are not used: if that gives no
+    # frame, all numbers behind it are one too high.
+    num_whole = kinds.index("doubtful") if "doubtful" in kinds else len(kinds)
     usable = [
         packet for packet in entry_packets if 0 < packet <= num_whole and not discarded[packet]
     ]
     entries = [(k, int(np.searchsorted(picture_times, presentation[k]))) for k in usable]
     spare = np.array([kind == "spare" for kind in kinds]) & ~np.array(discarded, dtype=bool)
     spare[num_whole:] = False
-    if spare.any() and reordering(presentation) > stream.codec_context.reorder_depth:
+    # A decoder that must first learn the reordering depth could lose a frame at a missing packet.
+    if spare.any() and reordering_depth(presentation) > stream.codec_context.reorder_depth:
         spare[:] = False
-    # Tables are kept for every file that a worker reads: equal columns share their memory.
+
+    # Equal columns share their memory, since the table of every file is cached.
     return PacketTable(
         codec=codec,
         num_pictures=len(shown),
@@ -173,24 +178,24 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
     )
 
 
-def reordering(times: npt.NDArray[np.int64]) -> int:
-    """How many pictures a decoder must hold back to show all in order.
+def reordering_depth(times: npt.NDArray[np.int64]) -> int:
+    """Frames that a decoder must hold back to output all in display order.
 
-    That is the most packets that stand before another one and are shown after it.
+    This is the maximum, over the packets, of the number of earlier packets that are shown later.
 
-    >>> reordering(np.array([0, 1, 2])), reordering(np.array([0, 4, 2, 1, 3]))
+    >>> reordering_depth(np.array([0, 1, 2])), reordering_depth(np.array([0, 4, 2, 1, 3]))
     (0, 2)
     """
-    most, earlier = 0, list[int]()
+    depth, earlier = 0, list[int]()
     for shown in times.tolist():
         place = bisect_right(earlier, shown)
-        most = max(most, len(earlier) - place)
+        depth = max(depth, len(earlier) - place)
         earlier.insert(place, shown)
-    return most
+    return depth
 
 
 def demux_readable(container: Any, stream: Any) -> Any:
-    """Yields the stream's packets up to the end of the file or to where it cannot be read on."""
+    """Yield the stream's packets up to the end of the file or its first unreadable place."""
     import av  # noqa: PLC0415
 
     try:
@@ -202,7 +207,7 @@ def demux_readable(container: Any, stream: Any) -> Any:
 
 
 def _ascending(entries: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Keeps the entries whose pictures ascend with their packets (they do in a sound file)."""
+    """The entries whose frames ascend with their packets (all of them in a sound file)."""
     kept: list[tuple[int, int]] = []
     for entry in entries:
         if not kept or entry[1] > kept[-1][1]:
@@ -210,73 +215,73 @@ def _ascending(entries: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-def _times_tell_pictures(
+def _times_identify_frames(
     container: Any, times: Sequence[int | None], seek_times: Sequence[int | None]
 ) -> bool:
     if not times or None in times or None in seek_times or len(set(times)) != len(times):
         return False
+    # Other containers do not store presentation times; they are right only without reordering.
     stored = {"mp4", "mov", "matroska", "webm"} & set(container.format.name.split(","))
     return bool(stored) or list(times) == list(seek_times)
 
 
-MOST_BYTES = 64 * 2**20
-"""Room for tables in one process: some ten thousand videos of ten seconds."""
+MAX_CACHE_BYTES = 64 * 2**20
+"""Budget of a process for tables: some ten thousand videos of ten seconds."""
 
 SETTLED_SECONDS = 2
-"""Age from which the table of a file is kept, since the times of change of a younger one may not
-tell when it changes again."""
+"""Files younger than this are not cached: times of change are too coarse to show another change."""
 
 _Stamp = tuple[int, int, int, int]
 
 
-class TableMemory:
-    """Packet tables by file, as long as the file stays as it was.
+class PacketTableCache:
+    """Packet tables by file, valid while the file does not change.
 
     Args:
-        most_bytes: room for tables.
+        max_bytes: budget; once it is used up no table is added.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self.max_bytes = max_bytes
         self.num_bytes = 0
         self._tables: dict[str, tuple[_Stamp, PacketTable]] = {}
 
     def get(self, path: str | Path) -> PacketTable | None:
-        """The packet table of a file, if it is kept and the file is as it was."""
+        """The packet table of a file, if it is cached and the file has not changed."""
         if str(path) not in self._tables:
             return None
         stamp, table = self._tables[str(path)]
         try:
             return table if stamp == _stamp(path) else None
-        except OSError:  # opening the file says what is the matter
+        except OSError:  # opening the file raises an error with the reason
             return None
 
     def read(self, path: str | Path, container: Any, stream: Any) -> PacketTable:
-        """Read the packet table of an open file, and keep it if there is room."""
+        """Read the packet table of an open file, and cache it if the budget allows."""
         stamp = _stamp(path)
         table = read_packet_table(container, stream)
-        _, before = self._tables.pop(str(path), (None, None))
-        if before is not None:
-            self.num_bytes -= before.num_bytes
-        settled = time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
-        if settled and self.num_bytes + table.num_bytes <= self.most_bytes:
+        _, outdated = self._tables.pop(str(path), (None, None))
+        if outdated is not None:
+            self.num_bytes -= outdated.num_bytes
+        is_settled = time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
+        if is_settled and self.num_bytes + table.num_bytes <= self.max_bytes:
             self.num_bytes += table.num_bytes
             self._tables[str(path)] = (stamp, table)
         return table
 
-    def count(self, path: str | Path, table: PacketTable, num_pictures: int) -> None:
-        """Say how many pictures there are where packets do not tell, so that none counts again."""
-        stamp, kept = self._tables.get(str(path), (None, None))
-        if stamp is not None and kept is table and not table.trusted:
+    def set_count(self, path: str | Path, table: PacketTable, num_pictures: int) -> None:
+        """Store the number of frames that decoding found, if packets do not tell it reliably."""
+        stamp, cached = self._tables.get(str(path), (None, None))
+        if stamp is not None and cached is table and not table.trusted:
             counted = replace(table, num_pictures=num_pictures, counted=True)
             self._tables[str(path)] = (stamp, counted)
 
 
 def _stamp(path: str | Path) -> _Stamp:
-    """What changes with a file: its identity, its size and its times of change."""
+    """Identity, size and times of change of a file."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-KNOWN_TABLES = TableMemory()
-"""The tables of this process."""
+PACKET_TABLES = PacketTableCache()
+"""The packet tables of this process."""

@@ -1,18 +1,14 @@
-"""What reading a video gives: its pictures, the facts about a file, the error.
-
-Here and in what reads videos nothing imports torch, so that an exported model runs without it; what
-makes tensors of pictures is `tensor_clip.py`.
-"""
+"""The results of reading a video: its frames, facts about the file, the error."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+Pixels = TypeVar("Pixels")
 
 
 class UnreadableVideoError(ValueError):
-    """A video from which no frame can be had; the message names the file and says why.
+    """A video of which no frame can be read; the message names the file and the reason.
 
     >>> raise UnreadableVideoError("clips/a.mp4", "the file is empty")
     Traceback (most recent call last):
@@ -29,7 +25,7 @@ class UnreadableVideoError(ValueError):
         return f"{self.path}: {self.reason}"
 
     def reason_in(self, video: Path) -> str:
-        """The reason, with the name of the picture where it is that of one in a folder.
+        """The reason, after the name of the picture if a single one in the folder is at fault.
 
         >>> UnreadableVideoError("clips/a/00002.jpg", "damaged").reason_in(Path("clips/a"))
         '00002.jpg: damaged'
@@ -38,18 +34,40 @@ class UnreadableVideoError(ValueError):
         return self.reason if path == video else f"{path.name}: {self.reason}"
 
 
+class Unreadable(NamedTuple):
+    """A video that could not be read.
+
+    A named tuple, because it travels in batches, and Lightning moves no frozen dataclass in one.
+
+    >>> print(Unreadable(Path("clips/a.mp4"), "the file is empty"))
+    clips/a.mp4: the file is empty
+    """
+
+    path: Path
+    """The file, or the folder of pictures."""
+    reason: str
+    """Why it could not be read."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values, as commands print them with `--format json`."""
+        return {"path": str(self.path), "reason": self.reason}
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """Facts about one video, a file or a folder of pictures."""
 
     num_frames: int
-    """Pictures announced by the file's packets; decoding may find fewer in a damaged file."""
+    """Frames announced by the file's packets; decoding may give fewer if the file is damaged."""
     width: int
-    """Width in pixels of a frame as it is read, that is after the file's rotation is applied."""
+    """Width of a frame in pixels, after the file's rotation is applied."""
     height: int
-    """Height in pixels of a frame as it is read."""
+    """Height of a frame in pixels, after the file's rotation is applied."""
     frames_per_second: float | None
-    """Average rate, or None where the source does not say (a folder of pictures never does)."""
+    """Average rate; None if unknown, as for every folder of pictures."""
     codec: str
     """Name of the codec, or `pictures` for a folder."""
 
@@ -61,12 +79,14 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures taken from one video, in the order in which they were asked for."""
+class Clip(Generic[Pixels]):
+    """Frames of one video, in the requested order."""
 
-    pixels: npt.NDArray[np.uint8]
-    """RGB, `(T, H, W, 3)`."""
+    frames: Pixels
+    """uint8: an array (T, H, W, 3) as decoded, a tensor (T, C, H, W), or the views (V, T, C, S, S)
+    made of them."""
     indices: tuple[int, ...]
-    """Of each picture, its number in a decoding of the whole video from its start."""
+    """Number of each frame, counted from the start of the video; of views clip by clip, and of
+    snippets of several frames that of the first."""
     num_frames: int
-    """Frames in the whole video."""
+    """Frames of the whole video."""

@@ -11,50 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mixtconv._types import Frame
 from mixtconv.video.decoding import (
     decode_every,
     decode_pictures,
     decode_plain,
     open_video,
 )
-from mixtconv.video.folder import list_frames, list_pictures, load_pictures
-from mixtconv.video.packet_table import KNOWN_TABLES, read_packet_table
-from mixtconv.video.pictures import Pictures, UnreadableVideoError, VideoInfo
-
-VIDEO_SUFFIXES = (
-    ".3gp",
-    ".avi",
-    ".flv",
-    ".gif",
-    ".m2ts",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".mts",
-    ".ogv",
-    ".ts",
-    ".vob",
-    ".webm",
-    ".wmv",
-)
-
-
-def is_video(path: str | Path) -> bool:
-    """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
-
-    The content is not looked at. A folder counts if pictures (JPEG, PNG) lie directly in it.
-
-    >>> is_video("clips/0001.MP4"), is_video("labels.csv")
-    (True, False)
-    """
-    if Path(path).is_dir():
-        return bool(list_pictures(path))
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.packet_table import PACKET_TABLES, read_packet_table
+from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 
 
 def probe_video(path: str | Path) -> VideoInfo:
@@ -68,7 +35,7 @@ def probe_video(path: str | Path) -> VideoInfo:
         rate = _average_rate(stream)
         codec = stream.codec_context.name
     first = _read_file(path, lambda num_frames: (0,), num_threads=1)
-    height, width = first.pixels.shape[1:3]
+    height, width = first.frames.shape[1:3]
     frames_per_second = float(rate) if rate else None
     return VideoInfo(table.num_pictures, width, height, frames_per_second, codec)
 
@@ -79,7 +46,7 @@ def read_pictures(
     *,
     num_threads: int = 0,
     least_short_side: int | None = None,
-) -> Pictures:
+) -> Clip[Frame]:
     """Reads the frames that a function of the number of frames chooses, upright.
 
     `choose_indices` and `least_short_side` are as for `video.read_clip`; `num_threads` is the
@@ -89,11 +56,11 @@ def read_pictures(
         names = list_frames(path)
         indices = _checked(path, choose_indices(len(names)), len(names))
         pixels = load_pictures(path, names, indices, least_short_side=least_short_side)
-        return Pictures(pixels, indices, len(names))
+        return Clip(pixels, indices, len(names))
     return _read_file(path, choose_indices, num_threads=num_threads)
 
 
-def iterate_frames(path: str | Path) -> Iterator[npt.NDArray[np.uint8]]:
+def iterate_frames(path: str | Path) -> Iterator[Frame]:
     """Reads all frames in order, one at a time, each uint8 RGB `(H, W, 3)`.
 
     Raises:
@@ -124,10 +91,10 @@ def _average_rate(stream: Any) -> Fraction | None:
 
 def _read_file(
     path: str | Path, choose_indices: Callable[[int], Sequence[int]], *, num_threads: int
-) -> Pictures:
-    known = KNOWN_TABLES.get(path)
+) -> Clip[Frame]:
+    known = PACKET_TABLES.get(path)
     with open_video(path) as opened:
-        table = known or KNOWN_TABLES.read(path, *opened)
+        table = known or PACKET_TABLES.read(path, *opened)
         num_frames = table.num_pictures
         _refuse_no_picture(path, num_frames)
         indices = tuple(int(index) for index in choose_indices(num_frames))
@@ -145,7 +112,7 @@ def _read_file(
             at_start=known is not None,
         )
     if decoded.num_pictures is not None:
-        KNOWN_TABLES.count(path, table, decoded.num_pictures)
+        PACKET_TABLES.set_count(path, table, decoded.num_pictures)
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
         _refuse_no_picture(path, num_frames)
@@ -153,7 +120,7 @@ def _read_file(
         if not set(indices) <= set(decoded.pictures):
             decoded = decode_plain(path, table, indices)
     pixels = np.stack([decoded.pictures[index] for index in indices])  # (T, H, W, 3)
-    return Pictures(pixels, indices, num_frames)
+    return Clip(pixels, indices, num_frames)
 
 
 def _refuse_no_picture(path: str | Path, num_frames: int) -> None:

@@ -1,24 +1,51 @@
 """Writing H.264 files through PyAV: the same frames always give the same bytes.
 
-x264's look-ahead does not always decide the same for the same small pictures, even with one
-thread. Whatever rests on it (adaptive B-frames, weighted prediction, scene cuts, rate control
-over many frames) is therefore turned off or fixed.
+x264 uses one thread, since several would make the bytes depend on the machine. Its look-ahead does
+not always decide the same for the same small pictures, even with one thread: whatever rests on it
+(adaptive B-frames, weighted prediction, scene cuts, rate control over many frames) is off or fixed.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mixtconv._types import FrameLike
-
-if TYPE_CHECKING:
-    pass
+from mixtconv._types import Frame, FrameLike
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How x264 compresses frames."""
+
+    quality: int = 18
+    """Constant rate factor, 0 (largest file) to 51."""
+    keyframe_distance: int = 12
+    """Most frames from one keyframe to the next; single frames are read fast if they are close."""
+    preset: str = "veryfast"
+    """x264's name for how much time it takes; slower ones make smaller files."""
+    parameters: str = WITHOUT_LOOK_AHEAD
+    """Other parameters, as x264 writes them."""
+    constant_quantizer: bool = False
+    """Whether `quality` is the quantizer of every picture, not the constant rate factor."""
+
+    def as_options(self) -> dict[str, str]:
+        """What FFmpeg's encoder libx264 is given."""
+        options = {
+            "qp" if self.constant_quantizer else "crf": str(self.quality),
+            "preset": self.preset,
+            "g": str(self.keyframe_distance),
+        }
+        return options | ({"x264-params": self.parameters} if self.parameters else {})
+
+
+class EncodingError(ValueError):
+    """The encoder failed on a frame; the message says why."""
 
 
 def write_video(
@@ -26,20 +53,34 @@ def write_video(
     frames: Iterable[FrameLike],
     *,
     frames_per_second: float | Fraction,
-    quality: int = 18,
-    frames_between_keyframes: int = 12,
-    preset: str = "veryfast",
-) -> None:
-    """Writes frames, each uint8 RGB `(H, W, 3)`, as H.264 in the container of the path's suffix.
+    encoding: Encoding | None = None,
+    container: str | None = None,
+) -> int:
+    """Write frames as H.264, each as soon as it comes.
 
     Height and width must be even, since the colour format (yuv420p, the one that everything
-    plays) halves both; odd sizes are an error rather than a silent crop. `quality` is x264's
-    constant rate factor, 0 (largest) to 51; keyframes are close enough together for reading
-    single frames fast. A file that was begun and not finished is removed.
+    plays) halves both; odd sizes are an error rather than a silent crop.
+
+    Args:
+        path: the file; one that was begun and not finished is removed.
+        frames: uint8 RGB `(H, W, 3)` each, all of one size, at least one.
+        frames_per_second: the rate, kept as a fraction with a denominator of 1001 at most.
+        encoding: quality, keyframes and speed.
+        container: FFmpeg's name of the container, by default that of the path's suffix.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: no frames, or frames or a rate that cannot be written.
+        EncodingError: the encoder failed.
+        OSError: the file cannot be written.
     """
     import av  # noqa: PLC0415
 
-    target = Path(path)
+    rate = Fraction(frames_per_second).limit_denominator(1001)
+    if rate <= 0:
+        raise ValueError(f"{path}: got {frames_per_second} frames per second; it must be above 0")
     iterator = iter(frames)
     try:
         first = _as_array(next(iterator))
@@ -51,26 +92,24 @@ def write_video(
             f"{path}: got frames of {width}x{height}; both must be even for H.264 (yuv420p); "
             "crop or pad the frames by one pixel"
         )
-    rate = Fraction(frames_per_second).limit_denominator(1001)
-    if rate <= 0:
-        raise ValueError(f"{path}: got {frames_per_second} frames per second; it must be above 0")
-    options = {"crf": str(quality), "preset": preset, "x264-params": WITHOUT_LOOK_AHEAD}
+    options = (encoding or Encoding()).as_options()
+    num_frames = 0
     try:
-        with av.open(str(target), "w") as container:
-            stream: Any = container.add_stream("libx264", rate=rate, options=options)
+        with av.open(str(path), "w", format=container) as output:
+            stream: Any = output.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.thread_count = 1  # several threads would make the bytes depend on the machine
-            stream.codec_context.gop_size = frames_between_keyframes
-            container.mux(stream.encode(_as_picture(first, first.shape)))
-            for frame in iterator:
-                container.mux(stream.encode(_as_picture(_as_array(frame), first.shape)))
-            container.mux(stream.encode())
+            stream.thread_count = 1
+            for frame in chain([first], iterator):
+                output.mux(_encode(stream, _as_picture(_as_array(frame), first.shape)))
+                num_frames += 1
+            output.mux(_encode(stream, None))
     except BaseException:
-        target.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
         raise
+    return num_frames
 
 
-def _as_array(frame: FrameLike) -> npt.NDArray[np.uint8]:
+def _as_array(frame: FrameLike) -> Frame:
     array = np.asarray(frame.numpy(force=True) if hasattr(frame, "numpy") else frame)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(
@@ -80,10 +119,24 @@ def _as_array(frame: FrameLike) -> npt.NDArray[np.uint8]:
     return array
 
 
-def _as_picture(array: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Any:
+def _as_picture(array: Frame, shape: tuple[int, ...]) -> Any:
     import av  # noqa: PLC0415
+    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
     if array.shape != shape:
         raise ValueError(f"got frames of shapes {shape} and {array.shape}; all must be of one size")
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
-    return picture.reformat(format="yuv420p", threads=1)  # as in `decoding.to_rgb`
+    # A view of the frame: a copy would hold up other threads.
+    picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(array), format="rgb24")
+    # One thread and a reformatter of its own, as in `decoding.to_rgb`.
+    return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
+
+
+def _encode(stream: Any, picture: Any) -> Any:
+    """The packets that are complete with a picture; with None, all that are left."""
+    import av  # noqa: PLC0415
+
+    try:
+        return stream.encode(picture)
+    except av.FFmpegError as error:
+        size = f"{stream.width}x{stream.height}"
+        raise EncodingError(f"frames of {size} cannot be encoded ({error.strerror})") from error

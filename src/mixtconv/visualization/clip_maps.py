@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.dataset import Unreadable, default_workers
-from mixtconv.data.listing import DataSource
+from mixtconv.data.dataset import default_workers
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import common_videos
 from mixtconv.evaluation.scoring import VideoFeatures, video_features
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model
 from mixtconv.models.device import autocast, resolve_device
+from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.embedding import (
     MAX_CLIPS,
     PERPLEXITY,
@@ -79,12 +79,10 @@ def clip_features(
     ]
     common = sorted(set.intersection(*(set(item.indices.tolist()) for item in found)))
     if not common:
-        first = next(video for item in found for video in item.unreadable)
-        raise ValueError(
-            f"none of the {len(own)} videos can be read by all models: {first.path}: {first.reason}"
-        )
+        first = next(video for item in found for video in item.unreadable.values())
+        raise ValueError(f"none of the {len(own)} videos can be read by all models: {first}")
     matrices = [item.features[np.isin(item.indices, common)].numpy() for item in found]
-    unreadable = {video.path: video for item in found for video in item.unreadable}
+    unreadable = {video.path: video for item in found for video in item.unreadable.values()}
     return ClipFeatures(
         features=dict(zip(models, matrices, strict=True)),
         labels=np.array([own[index].label for index in common]),

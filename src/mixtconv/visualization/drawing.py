@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically
-from mixtconv.data.dataset import Unreadable
+from mixtconv._atomic_write import refuse_unwritable, write_atomically, written_whole
+from mixtconv.video.pictures import Unreadable
 from mixtconv.video.writer import write_video
 from mixtconv.visualization.inline_svg import Spot, hover_page
 from mixtconv.visualization.style import chart_style
@@ -119,9 +119,11 @@ def _write_html(drawing: Drawing, path: Path) -> None:
 
 def _write_film(drawing: Drawing, path: Path) -> None:
     assert drawing.film is not None
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    write_video(part, drawing.film.frames, frames_per_second=drawing.film.frames_per_second)
-    part.replace(path)
+    film = drawing.film
+    with written_whole(path) as unfinished:
+        write_video(
+            unfinished, film.frames, frames_per_second=film.frames_per_second, container="mp4"
+        )
 
 
 _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {

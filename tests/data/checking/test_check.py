@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.checking.report import CheckReport, FoundFault
+from mixtconv.data.checking.report import CheckReport
 from mixtconv.data.checking.run import check
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, Fault
 
 NAMES = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
 OF_PICTURES = ("something_v1", "jester")
@@ -29,7 +29,7 @@ def write_pictures(
     return folder
 
 
-def only(faults: Sequence[FoundFault]) -> FoundFault:
+def only(faults: Sequence[Fault]) -> Fault:
     assert len(faults) == 1, faults
     return faults[0]
 
@@ -248,7 +248,7 @@ def test_a_missing_and_a_broken_video_are_found_by_list_and_line(
     name: str, originals: Path, tmp_path: Path
 ) -> None:
     root = shutil.copytree(originals / name, tmp_path / name)
-    videos = sorted(look_through_paths(name, root))
+    videos = sorted(listed_paths(name, root))
     gone, broken = videos[0], videos[1]
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     if name in OF_PICTURES:
@@ -271,10 +271,10 @@ def test_a_missing_and_a_broken_video_are_found_by_list_and_line(
             assert (start[:11] if name == "kinetics400" else start) in line
 
 
-def look_through_paths(name: str, root: Path) -> list[Path]:
-    from mixtconv.data.catalog import look_through
+def listed_paths(name: str, root: Path) -> list[Path]:
+    from mixtconv.data.datasets.catalog import scan_videos
 
-    return [video.path for video in look_through(DataSource(name, root=str(root))).videos]
+    return [video.path for video in scan_videos(DataSource(name, root=str(root))).videos]
 
 
 @pytest.mark.parametrize("name", OF_PICTURES)

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.catalog import load_catalog, look_through
 from mixtconv.data.datasets import published_classes
+from mixtconv.data.datasets.catalog import load_catalog, scan_videos
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import ClassOrder, DataSource
 
@@ -23,7 +23,7 @@ ORDERS: tuple[ClassOrder, ...] = ("published", "distributed", "alphabetical")
 
 
 def order(name: str, root: Path, class_order: ClassOrder) -> tuple[str, ...]:
-    classes = look_through(DataSource(name, root=str(root), class_order=class_order)).classes
+    classes = scan_videos(DataSource(name, root=str(root), class_order=class_order)).classes
     assert classes is not None
     return classes
 
@@ -158,7 +158,7 @@ def test_other_classes_than_the_published_are_a_note_and_no_fault(
     root = miniature.make_miniature(
         "jester", tmp_path, classes=["Waving", "Swiping Left"], num_frames=2
     )
-    result = look_through(DataSource("jester", root=str(root)))
+    result = scan_videos(DataSource("jester", root=str(root)))
     assert result.faults == ()
     (note,) = [note for note in result.notes if "published" in note]
     assert "26 of the 27" in note and "'Waving'" in note
@@ -169,5 +169,5 @@ def test_another_order_than_the_published_is_a_note(tmp_path: Path, miniature: M
     root = miniature.make_miniature(
         "jester", tmp_path, classes=names[::-1], videos_per_class=2, num_frames=1
     )
-    notes = look_through(DataSource("jester", root=str(root))).notes
+    notes = scan_videos(DataSource("jester", root=str(root))).notes
     assert any("another order" in note for note in notes)

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.catalog import load_catalog, load_labelled_videos, look_through
 from mixtconv.data.datasets import DATASETS
+from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos, scan_videos
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.video.reader import probe_video
 
@@ -36,7 +36,7 @@ def copy(originals: Path, tmp_path: Path):
 
 
 def listing(name: str, root: Path, **options: object) -> VideoListing:
-    return look_through(DataSource(name, root=str(root), **options))  # type: ignore[arg-type]
+    return scan_videos(DataSource(name, root=str(root), **options))  # type: ignore[arg-type]
 
 
 def of_numbered(root: Path, stem: str) -> dict[str, tuple[str, str]]:
@@ -133,7 +133,7 @@ def test_the_held_out_videos_are_the_official_ones(name: str, originals: Path) -
     catalog = load_catalog(source)
     listed = expected(name, originals / name)
     official = {key for key, (_, split) in listed.items() if split != "train"}
-    keys = {video.path: video.key for video in look_through(source).videos}
+    keys = {video.path: video.key for video in scan_videos(source).videos}
     assert {keys[sample.path] for sample in catalog.val} == official
     scored = load_labelled_videos(source, classes=catalog.classes)
     assert {keys[sample.path] for sample in scored} == official

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.catalog import load_catalog, look_through
-from mixtconv.data.listing import DataSource, ListedFault, VideoListing
+from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.listing import DataSource, Fault, VideoListing
 
 TEXT_LISTS = {
     "something_v1": "something-something-v1-train.csv",
@@ -36,10 +36,10 @@ def copy(copies: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def listing(name: str, root: Path) -> VideoListing:
-    return look_through(DataSource(name, root=str(root)))
+    return scan_videos(DataSource(name, root=str(root)))
 
 
-def only_fault(name: str, root: Path) -> ListedFault:
+def only_fault(name: str, root: Path) -> Fault:
     faults = listing(name, root).faults
     assert len(faults) == 1
     with pytest.raises(ValueError, match="1 entry cannot be used"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import load_catalog, look_through
 from mixtconv.data.checking.run import check
+from mixtconv.data.datasets.catalog import load_catalog, scan_videos
 from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare
@@ -49,8 +49,8 @@ def test_classes_splits_keys_and_labels_are_those_of_the_original(
     report = prepare(source(name, root), out=out, form=FORMS[form], workers=2)
     assert files_of(root) == before and report.data == out
     for split in (1, 2, 3) if name == "ucf101" else (1,):
-        original = look_through(source(name, root, split))
-        prepared = look_through(source(name, out, split))
+        original = scan_videos(source(name, root, split))
+        prepared = scan_videos(source(name, out, split))
         assert prepared.classes == original.classes and not prepared.faults
         assert prepared.absent == original.absent
         assert [(v.key, v.class_name, v.split, v.place) for v in prepared.videos] == [
@@ -107,7 +107,7 @@ def test_a_run_that_stopped_is_noted_under_the_name_of_the_dataset(
     assert any("prepared in part only" in note for note in report.notes)
     prepare(source("jester", root), out=out, form=FORMS["h264"], workers=1)
     assert (
-        check(source("jester", out), workers=1).notes == look_through(source("jester", root)).notes
+        check(source("jester", out), workers=1).notes == scan_videos(source("jester", root)).notes
     )
 
 
@@ -115,7 +115,10 @@ def test_a_run_that_stopped_is_noted_under_the_name_of_the_dataset(
 def test_neither_folder_may_hold_the_other(name: str, originals: Path, tmp_path: Path) -> None:
     root = shutil.copytree(originals / name, tmp_path / "outer" / name)
     before = files_of(tmp_path)
-    for out, says in ((root / "out", "lies in"), (tmp_path / "outer", "holds something else")):
+    for out, says in (
+        (root / "out", "would count as more"),
+        (tmp_path / "outer", "holds something else"),
+    ):
         with pytest.raises(ValueError, match=says):
             prepare(source(name, root), out=out, form=FORMS["h264"])
     assert files_of(tmp_path) == before

@@ -10,13 +10,13 @@ from PIL import Image
 
 from mixtconv.data.clips import read_frames
 from mixtconv.data.preparation import encoding
-from mixtconv.data.preparation import encoding as frames_module
 from mixtconv.data.preparation.encoding import StoppedError, encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video.decoding import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
+from mixtconv.video.writer import write_video
 
 FORM = PreparedForm(short_side=64, crf=10)
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
@@ -181,7 +181,7 @@ def names_in(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def fail(*args):
+def fail(*args, **options):
     raise RuntimeError("stopped in the middle")
 
 
@@ -190,24 +190,19 @@ def truncate(path):
     path.write_bytes(content[: len(content) * 9 // 10])
 
 
+def rewrite(path, frames, form):
+    options = {"encoding": encoding.form_encoding(form), "container": "mp4"}
+    write_video(path, frames, frames_per_second=25, **options)
+
+
 def drop_a_frame(path):
     """A file that is whole but one frame short."""
-    frames = list(iterate_frames(path))
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = encoding._add_stream(container, Fraction(25), *frames[0].shape[:2], FORM)
-        for frame in frames[:-1]:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    rewrite(path, list(iterate_frames(path))[:-1], FORM)
 
 
 def fewer_keyframes(path):
-    frames = list(iterate_frames(path))
     form = PreparedForm(keyframe_distance=FORM.keyframe_distance + 1)
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = encoding._add_stream(container, Fraction(25), *frames[0].shape[:2], form)
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    rewrite(path, list(iterate_frames(path)), form)
 
 
 @pytest.mark.parametrize("fault", [truncate, drop_a_frame, fewer_keyframes])
@@ -215,13 +210,19 @@ def test_a_file_that_reads_back_otherwise_does_not_get_its_name(
     fault, media, tmp_path, monkeypatch
 ):
     source = media.encode(tmp_path / "a.mkv", media.moving_frames(20))
-    monkeypatch.setattr(encoding, "flush", fault)
+    check = encoding._check
+
+    def check_later(path, form, num_frames):
+        fault(path)
+        check(path, form, num_frames)
+
+    monkeypatch.setattr(encoding, "_check", check_later)
     with pytest.raises((OSError, UnreadableVideoError)):
         encode_video(source, tmp_path / "b.mp4", FORM)
     assert names_in(tmp_path) == ["a.mkv"]
 
 
-@pytest.mark.parametrize("where", ["_add_stream", "_as_picture", "flush", "_check"])
+@pytest.mark.parametrize("where", ["write_video", "fitted", "_check"])
 def test_what_was_begun_is_removed(where, media, tmp_path, monkeypatch):
     source = media.encode(tmp_path / "a.mkv", media.moving_frames(20))
     target = tmp_path / "b.mp4"
@@ -252,7 +253,7 @@ def test_faults_of_the_source_are_told_from_those_of_the_disk(media, tmp_path, m
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(frames_module, "iterate_frames", unreadable)
+        patch.setattr(encoding, "iterate_frames", unreadable)
         with pytest.raises(UnreadableVideoError, match=r"a\.mkv: Permission denied"):
             encode_video(source, tmp_path / "b.mp4", FORM)
     with pytest.raises(OSError, match="No such file"):

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.catalog import load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.journal import read_journal
 from mixtconv.data.modality import list_flow, probe_for, read_flow
 from mixtconv.data.preparation import pictures, run
 from mixtconv.data.preparation.encoding import StoppedError
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
-from mixtconv.data.preparation.journal import read_journal
 from mixtconv.data.preparation.pictures import as_pictures, write_flow
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import iterate_frames
@@ -165,7 +165,7 @@ def test_what_has_no_flow_is_named(data: Path, tmp_path: Path) -> None:
 def test_a_fault_in_writing_leaves_whole_folders_only(
     fault: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = pictures.flush
+    given = pictures.flush_to_disk
     count = 0
 
     def faulty(path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_fault_in_writing_leaves_whole_folders_only(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "flush", faulty)
+        patch.setattr(pictures, "flush_to_disk", faulty)
         with pytest.raises(OSError, match=r"No space left|not 72x48|47 pictures are there"):
             prepare(data, out=out, form=DIS, workers=1)
     assert hidden(out) == []

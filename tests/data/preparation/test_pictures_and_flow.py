@@ -10,7 +10,7 @@ from PIL import Image
 
 from mixtconv.data.modality import join_snippets, probe_for, read_model_clip
 from mixtconv.data.transforms import mirror
-from mixtconv.data.views import Protocol, read_views
+from mixtconv.data.views import Protocol, TensorViewReader
 from mixtconv.inference.recognizer import Recognizer
 from mixtconv.models import load_model
 from mixtconv.models.spec import ModelSpec
@@ -49,7 +49,7 @@ def test_each_place_has_its_first_picture_and_five_fields(num_frames: int, tmp_p
         assert np.array_equal(snippet[0, :3], frames[start][..., :3].transpose(2, 0, 1))
     joined = join_snippets(clip.frames, SPEC)
     assert joined.shape == (2, SPEC.snippet.channels, 40, 56)
-    views = read_views(tmp_path / "a", SPEC, Protocol(2, 3))
+    views = TensorViewReader(SPEC, Protocol(2, 3)).read(tmp_path / "a").frames
     assert views.shape[:3] == (6, 2, 25)
 
 

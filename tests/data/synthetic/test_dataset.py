@@ -375,6 +375,20 @@ def test_any_even_size_gives_the_same_scene(size):
 
 
 def test_workers_start_without_heavy_imports():
-    code = "import sys, mixtconv.data.synthetic.dataset; print('lightning' in sys.modules)"
+    code = "import sys, mixtconv.data.synthetic.dataset; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_script_without_a_guard_is_told_of_it(guarded, tmp_path):
+    call = "synthesize('out', size=32, train_clips=1, val_clips=1, workers=2)"
+    guard = 'if __name__ == "__main__": ' if guarded else ""
+    script = tmp_path / "script.py"
+    script.write_text(f"from mixtconv.data.synthetic import synthesize\n{guard}{call}\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    last = done.stderr.strip().rpartition("\n")[2]
+    assert (done.returncode == 0) == guarded
+    assert guarded or 'synthesize below if __name__ == "__main__":' in last

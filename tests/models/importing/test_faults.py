@@ -334,10 +334,13 @@ def test_a_file_without_weights_says_so(content: object, tmp_path: Path) -> None
     ("text", "says"),
     [
         ("a\nb\nc\nd\n", "5 classes, but 4 are named"),
-        ("a\nb\n\nd\ne\n", "line 3 is empty; write one class name a line"),
-        ("a\nb\nc\na\ne\n", "line 4: 'a' stands there for the second time"),
+        ("a\nb\n\nd\ne\n", "line 3 is empty; write one class name per line"),
+        ("a\nb\nc\na\ne\n", "line 4: 'a' is there for the second time"),
         ("", "it is empty"),
-        (None, "which is no file; give a text file with one name a line, or one of something_v1"),
+        (
+            None,
+            "which is not a file; give a text file with one name per line, or one of something_v1",
+        ),
     ],
 )
 def test_class_names_come_from_a_file_with_one_a_line(

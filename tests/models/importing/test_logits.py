@@ -230,7 +230,7 @@ def test_a_kernel_of_size_one_is_a_learned_scale_that_optimising_keeps(
 def test_from_the_command_to_a_real_clip(
     published: ModuleType, tmp_path: Path, shared_videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mixtconv.data.views import Protocol, read_views
+    from mixtconv.data.views import Protocol, TensorViewReader
 
     original = published.randomised(_wrapped(18, "Shift")(published))
     path = published.save(original, tmp_path / "a.pth.tar")
@@ -239,7 +239,8 @@ def test_from_the_command_to_a_real_clip(
     assert main([*words, "--num-frames", str(FRAMES), "--image-size", "64"]) == 0
     model: VideoClassifier = load_model(out)
     for video in sorted(shared_videos.glob("*.mp4"))[:2]:
-        frames = read_views(video, model.spec, Protocol.parse("1x1"))  # (V, T, 3, H, W)
+        reader = TensorViewReader(model.spec, Protocol.parse("1x1"))
+        frames = reader.read(video).frames  # (V, T, 3, H, W)
         mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
         std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
         with torch.no_grad():

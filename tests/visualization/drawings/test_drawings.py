@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixtconv.data.catalog import load_labelled_videos
+from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import save_scores
 from mixtconv.evaluation.settings import EvaluationSettings

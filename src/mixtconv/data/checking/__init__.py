@@ -1,1 +1,6 @@
-"""Finding every video and every entry of a dataset that cannot be used as it stands."""
+"""Finding what is wrong with a dataset before a long run does.
+
+- `run.py`: `check`, every entry and every frame; `report.py`: its result;
+- `preflight.py`: a quick look at every video before the first training step;
+- `video.py`: the work on one video, which both share.
+"""

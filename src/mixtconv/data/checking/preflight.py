@@ -1,4 +1,4 @@
-"""A look at every video of a catalog before the first training step."""
+"""A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,12 @@ from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoCatalog, VideoSample
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
+from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
+from mixtconv.video.pictures import Unreadable
 
 _MUCH_MORE = 10.0
 
@@ -29,25 +31,15 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
-class UnreadableVideo:
-    """A video from which no frame can be had."""
-
-    path: Path
-    """The file or folder of pictures."""
-    reason: str
-    """Why it cannot be read."""
-
-
-@dataclass(frozen=True)
 class CatalogReport:
-    """What the videos of a catalog are, found by opening each."""
+    """What opening every video of a catalog found."""
 
     counts: tuple[ClassCount, ...]
     """Readable videos of each class, in the order of labels."""
-    unreadable: tuple[UnreadableVideo, ...]
+    unreadable: tuple[Unreadable, ...]
     """Videos that cannot be read, in the order of the catalog."""
     ignored: tuple[Path, ...]
-    """Files and folders in the source that are none of its videos."""
+    """Files and folders in the source that are not used."""
     notes: tuple[str, ...]
     """The catalog's notes."""
 
@@ -98,9 +90,9 @@ def check_catalog(
 
     Args:
         catalog: from `load_catalog`.
-        modality: what a model sees of them, that other videos count as unreadable; by default each
-            may be a video or its optical flow.
-        workers: threads; by default one a processor.
+        modality: what a model sees of them; those of another modality are unreadable. By default
+            each may be a video or its optical flow.
+        workers: threads; by default one per core.
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
@@ -113,7 +105,7 @@ def check_catalog(
         tuple(
             ClassCount(name, train[label], val[label]) for label, name in enumerate(catalog.classes)
         ),
-        tuple(UnreadableVideo(path, reasons[path]) for path in paths if path in reasons),
+        tuple(Unreadable(path, reasons[path]) for path in paths if path in reasons),
         catalog.ignored,
         catalog.notes,
     )

@@ -1,16 +1,21 @@
-"""Checking all of a dataset, in parallel: its lists, its labels and every video."""
+"""Checking a whole dataset, in parallel: its lists, its labels and every video."""
 
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import look_through
 from mixtconv.data.checking.report import CheckReport, sum_up
-from mixtconv.data.checking.video import CheckedVideo, VideoFault, VideoToCheck, check_video
+from mixtconv.data.checking.video import (
+    CheckedVideo,
+    VideoToCheck,
+    check_video,
+    unreadable_video,
+)
+from mixtconv.data.datasets.catalog import scan_videos
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
-from mixtconv.data.workers import Engine, on_engine, refuse_engine
+from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
 
 
@@ -21,19 +26,19 @@ def check(
     modality: Modality | None = None,
     quick: bool = False,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Find everything in a dataset that cannot be used as it stands; nothing is written.
+    """Find everything in a dataset that cannot be used as it is; nothing is written.
 
     Args:
         data: as for `catalog.load_catalog`.
         min_frames: videos with fewer frames are too short.
-        modality: what a model sees of the videos, that others count as unreadable; by default each
-            may be a video or its optical flow.
+        modality: what a model sees of the videos; those of another modality are unreadable. By
+            default each may be a video or its optical flow.
         quick: count packets and decode the first frame, as before training, instead of every frame.
-        workers: videos to work on at a time; by default one a core.
-        engine: what works on them: threads, or processes of Ray.
+        workers: videos checked at a time; by default one per core.
+        engine: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
@@ -46,7 +51,7 @@ def check(
     ...     clips = Path(folder, "jump")
     ...     clips.mkdir()
     ...     frames = [np.zeros((48, 64, 3), np.uint8)] * 3
-    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     _ = write_video(clips / "a.mkv", frames, frames_per_second=25)
     ...     (clips / "b.mkv").touch()
     ...     report = check(folder, workers=1)
     >>> [(fault.kind, fault.video, fault.reason) for fault in report.faults]
@@ -54,18 +59,18 @@ def check(
     """
     if min_frames < 1:
         raise ValueError(f"--min-frames is {min_frames}; give 1 or more")
-    refuse_engine(engine, workers)
-    listing = look_through(data)
+    check_backend(engine, workers)
+    listing = scan_videos(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
     videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
     checked: dict[Path, CheckedVideo] = {}
-    with closing(on_engine(engine, videos, check_video, workers=workers)) as outcomes:
+    with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
         for video, outcome in outcomes:
             try:
                 checked[video.path] = outcome.result()
             except WorkersDiedError as error:
-                checked[video.path] = CheckedVideo(0, (VideoFault("unreadable", str(error)),))
+                checked[video.path] = unreadable_video(video.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
     return sum_up(listing, checked)
@@ -74,6 +79,6 @@ def check(
 def videos_to_check(
     listing: VideoListing, *, min_frames: int, modality: Modality | None, quick: bool
 ) -> Sequence[VideoToCheck]:
-    """The work of a check, one value a video; each is independent of the others."""
+    """The work of a check, one value per video."""
     paths = dict.fromkeys(video.path for video in listing.videos)
     return [VideoToCheck(path, min_frames, modality, quick) for path in paths]

@@ -1,80 +1,75 @@
 """Checking one video: a plain function of a small value, for any engine to map over many.
 
-It reads with the very code that training, scoring and preparation read with, so what passes here
-is read there.
+It reads with the code that training, scoring and preparation use, so they can read what passes.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mixtconv._names import count_of, first_few
+from mixtconv.data.listing import Fault, FaultKind
 from mixtconv.data.modality import list_flow, probe_for
-from mixtconv.data.preparation.encoding import reading
+from mixtconv.data.preparation.encoding import as_unreadable
 from mixtconv.models.spec import Modality
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.survey import survey_file
 
-VideoFaultKind = Literal["unreadable", "damaged", "short"]
-"""Nothing can be had of a video (training leaves it out), or not all of it, or it is too short."""
-
 
 @dataclass(frozen=True)
 class VideoToCheck:
-    """A video, and what is asked of it."""
+    """A video, and what it has to satisfy."""
 
     path: Path
     """A file, or a folder of pictures."""
     min_frames: int = 2
     """Fewer frames than this are too short."""
     modality: Modality | None = None
-    """What a model sees of it; by default, whatever it is."""
+    """What a model sees of it; by default video or optical flow, whichever it is."""
     quick: bool = False
     """Whether only its packets are counted and its first frame is decoded, not all."""
 
 
 @dataclass(frozen=True)
-class VideoFault:
-    """Something that is wrong with a video."""
-
-    kind: VideoFaultKind
-    """What sort of fault it is."""
-    reason: str
-    """What was found, in words."""
-
-
-@dataclass(frozen=True)
 class CheckedVideo:
-    """What was found of a video."""
+    """The result of checking a video."""
 
     num_frames: int
     """Frames that can be read; of optical flow, the frames that it was computed from."""
-    faults: tuple[VideoFault, ...] = ()
-    """What is wrong with it; empty if it is as it should be."""
+    faults: tuple[Fault, ...] = ()
+    """What is wrong with it; empty if nothing is."""
 
 
 def check_video(video: VideoToCheck) -> CheckedVideo:
-    """Read a video to its end and say what is wrong with it.
+    """Read a video to its end and report what is wrong with it.
 
     >>> from mixtconv.data.checking.video import VideoToCheck, check_video
-    >>> check_video(VideoToCheck(Path("nowhere.mp4"))).faults
-    (VideoFault(kind='unreadable', reason='there is no such file or folder'),)
+    >>> [(f.kind, f.reason) for f in check_video(VideoToCheck(Path("nowhere.mp4"))).faults]
+    [('unreadable', 'there is no such file or folder')]
     """
     try:
-        with reading(video.path):
+        with as_unreadable(video.path):
             num_frames, damage = _read(video)
     except UnreadableVideoError as error:
-        return CheckedVideo(0, (VideoFault("unreadable", error.reason_in(video.path)),))
-    faults = [] if damage is None else [VideoFault("damaged", damage)]
+        return unreadable_video(video.path, error.reason_in(video.path))
+    faults = [] if damage is None else [_fault(video.path, "damaged", damage)]
     if num_frames < video.min_frames:
         reason = f"{count_of(num_frames, 'frame')}, less than {video.min_frames}"
-        faults.append(VideoFault("short", reason))
+        faults.append(_fault(video.path, "short", reason))
     return CheckedVideo(num_frames, tuple(faults))
 
 
+def unreadable_video(path: Path, reason: str) -> CheckedVideo:
+    """The result for a video of which no frame can be decoded."""
+    return CheckedVideo(0, (_fault(path, "unreadable", reason),))
+
+
+def _fault(path: Path, kind: FaultKind, reason: str) -> Fault:
+    return Fault(kind, path.name, reason, path=str(path))
+
+
 def _read(video: VideoToCheck) -> tuple[int, str | None]:
-    """The frames of a video, and how it is damaged in part."""
+    """The number of frames of a video, and its damage in words, None if there is none."""
     info = probe_for(video.path, video.modality)
     is_flow = info.codec == "flow"
     num_frames = info.num_frames + is_flow

@@ -1,4 +1,13 @@
-"""The datasets of the field, in the layouts in which they are distributed."""
+"""The videos that the user names as data, and the known datasets as they are distributed.
+
+- `catalog.py`: a folder, a CSV or a known dataset -> its videos with labels and splits;
+- `registry.py`: the known datasets by name; one file per dataset or family: `kinetics400.py`,
+  `something_v2.py`, `twentybn.py` (Jester, Something-Something v1), `ucf_hmdb.py`;
+- what these share: `layout.py` (where lists and videos are), `lists.py` (from lines to videos and
+  faults), `classes.py` (class names, with the published ones in `class_names/`).
+
+These import `data/listing.py` and other files of `data/`, none of which imports from here.
+"""
 
 from mixtconv.data.datasets import kinetics400, something_v2, twentybn, ucf_hmdb
 from mixtconv.data.datasets.classes import published_classes

@@ -1,7 +1,4 @@
-"""The classes of the known datasets as published, in the order of published weights.
-
-Which classes a copy of a dataset has, in the order that the user asked for.
-"""
+"""Class names: the published ones of the known datasets, and those of a copy in a chosen order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.listing import ClassOrder
 
 PUBLISHED = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
-"""Datasets whose list of classes comes with the package."""
+"""Datasets whose class names are in the package, in the order of published weights."""
 
 
 @cache
@@ -24,7 +21,7 @@ def published_classes(name: str) -> tuple[str, ...]:
     (('Swiping Left', 'Swiping Right'), 174)
 
     Raises:
-        ValueError: a dataset whose classes are not known.
+        ValueError: the name of another dataset.
     """
     if name not in PUBLISHED:
         raise unknown_name("dataset", name, PUBLISHED)
@@ -33,39 +30,39 @@ def published_classes(name: str) -> tuple[str, ...]:
 
 
 def read_classes(source: str) -> tuple[str, ...]:
-    """Class names from a text file with one a line, or of a known dataset.
+    """Class names from a text file with one per line, or of a known dataset.
 
     >>> len(read_classes("hmdb51"))
     51
 
     Raises:
-        ValueError: neither a file nor a known dataset, a file that is no text, an empty line, or a
-            name that stands there twice.
+        ValueError: neither a file nor a known dataset, a file that is not text, an empty line, or a
+            repeated name.
     """
     path = Path(source)
     if not path.is_file():
         if source in PUBLISHED:
             return published_classes(source)
         raise ValueError(
-            f"classes are {source!r}, which is no file; give a text file with one name a line, or "
-            f"one of {', '.join(PUBLISHED)}"
+            f"classes are {source!r}, which is not a file; give a text file with one name per "
+            f"line, or one of {', '.join(PUBLISHED)}"
         )
     try:
         names = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}") from error
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
     names = [name.strip() for name in names]
     if not names or "" in names:
         place = f"line {names.index('') + 1} is empty" if names else "it is empty"
-        raise ValueError(f"{path}: {place}; write one class name a line")
+        raise ValueError(f"{path}: {place}; write one class name per line")
     for number, name in enumerate(names, start=1):
         if names.index(name) + 1 < number:
-            raise ValueError(f"{path}, line {number}: {name!r} stands there for the second time")
+            raise ValueError(f"{path}, line {number}: {name!r} is there for the second time")
     return tuple(names)
 
 
 def datasets_with(num_classes: int) -> list[str]:
-    """The known datasets that have so many classes.
+    """The known datasets with this number of classes.
 
     >>> datasets_with(174)
     ['something_v1', 'something_v2']
@@ -74,11 +71,11 @@ def datasets_with(num_classes: int) -> list[str]:
 
 
 def differences(name: str, classes: Sequence[str]) -> tuple[str, ...]:
-    """What the user should know of classes that are not those of published weights, at most one.
+    """A note on how the classes differ from those of published weights; empty if they do not.
 
     Args:
         name: a known dataset.
-        classes: the classes of a copy, in what is called the published order.
+        classes: the classes of a copy, in the published order.
     """
     known = published_classes(name)
     if tuple(classes) == known:
@@ -89,10 +86,10 @@ def differences(name: str, classes: Sequence[str]) -> tuple[str, ...]:
     if missing:
         parts.append(f"{missing} of the {len(known)} published classes are not in it")
     if unknown:
-        named = first_few([repr(cls) for cls in unknown])
-        parts.append(f"{count_of(len(unknown), 'class')} not among the published: {named}")
+        names = first_few([repr(cls) for cls in unknown])
+        parts.append(f"{count_of(len(unknown), 'class')} not among the published: {names}")
     if not parts:
-        parts.append("they stand in another order")
+        parts.append("they are in another order")
     return (f"the classes are not those of published {name} weights: {'; '.join(parts)}",)
 
 
@@ -109,13 +106,13 @@ class OrderedClasses:
 def from_labels_file(
     name: str, labels: Sequence[str], order: ClassOrder, *, published_sorted: bool = False
 ) -> OrderedClasses:
-    """The classes where a file of labels is there.
+    """The classes of a copy that has a file of labels.
 
     Args:
         name: the dataset.
         labels: the names in the order of the file.
-        order: the order asked for.
-        published_sorted: whether published weights have them sorted, not in the file's order.
+        order: the wanted order.
+        published_sorted: whether published weights count them sorted, not in the file's order.
     """
     names = tuple(dict.fromkeys(labels))
     published = tuple(sorted(names)) if published_sorted else names
@@ -126,26 +123,25 @@ def from_labels_file(
 def from_lists(
     name: str, labels: Iterable[str], order: ClassOrder, *, labels_file: str | None = None
 ) -> OrderedClasses:
-    """The classes where no file of labels is there: those that the lists name.
+    """The classes of a copy without a file of labels: those that its lists name.
 
-    Where more than half of them are published ones, the others are taken for mistakes and left out.
+    If more than half of them are published ones, the others count as mistakes and are left out.
 
     Args:
         name: the dataset.
         labels: the labels in the lists.
-        order: the order asked for.
+        order: the wanted order.
         labels_file: the name of the file of labels, if the dataset is distributed with one.
 
     Raises:
-        ValueError: the order of the file of labels was asked for, and published weights do not tell
-            it.
+        ValueError: the order of the file of labels is wanted, and the published one differs.
     """
-    found = set(labels)
-    known = [cls for cls in published_classes(name) if cls in found]
-    published = tuple(known) if 2 * len(known) > len(found) else tuple(sorted(found))
+    present = set(labels)
+    known = [cls for cls in published_classes(name) if cls in present]
+    published = tuple(known) if 2 * len(known) > len(present) else tuple(sorted(present))
     if order == "distributed" and name == "something_v1":
         raise ValueError(
-            f"--class-order distributed is the order of {labels_file}, which is not there; put it "
+            f"--class-order distributed is the order of {labels_file}, which is missing; put it "
             "beside the other lists, or choose published or alphabetical"
         )
     notes = differences(name, published)

@@ -5,15 +5,15 @@ youtube_id, time_start, time_end and split, under several names (`kinetics-400_t
 `annotations/train.csv`). A video is `<id>_%06d_%06d.mp4`, from its start to its end in seconds, in
 `train/`, `val/`, `test/` (`train_256/` for one scaled down), in class folders or not.
 
-- The lists are links to YouTube. No two copies hold the same videos, so one that is not there is
-  reported and no fault.
+- The lists are links to YouTube. No two copies hold the same videos, so a missing one is reported
+  but is not a fault.
 - About 1400 videos of the common copy (CVDF) are damaged; it has a folder
-  `replacement/replacement_for_corrupted_k400/`, which is looked into first.
+  `replacement/replacement_for_corrupted_k400/`, which is searched first.
 - Ids may begin with `-` or `_`. Some copies name videos by the id alone.
 - Names of class folders are not read (they have spaces or underscores, with brackets and
   apostrophes or without); the lists give the labels.
-- Published weights count the labels sorted. In some copies the test list has no label; it is
-  then left out.
+- Published weights count the labels sorted. A test list without labels, as some copies have it,
+  is left out.
 """
 
 import re
@@ -33,9 +33,9 @@ from mixtconv.data.datasets.layout import (
 from mixtconv.data.datasets.lists import (
     EMPTY,
     ListEntry,
-    Reading,
-    find_videos,
+    ParsedLists,
     has_columns,
+    match_videos,
     read_columns,
 )
 from mixtconv.data.datasets.registry import register
@@ -68,48 +68,48 @@ def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
             videos="the folders train and val",
             outer=find_beside(root, _PATTERNS, needed=_NEEDED, inner=_LIST_FOLDERS),
         )
-    reading = Reading()
+    parsed = ParsedLists()
     for role, split in _SPLITS.items():
         if role in lists.files:
-            _read_list(lists.files[role], split, reading)
+            _read_list(lists.files[role], split, parsed)
         elif role in _NEEDED:
-            reading.notes.append(f"no {role}.csv: its videos are left out")
-    labels = (entry.class_name for entry in reading.entries)
+            parsed.notes.append(f"no {role}.csv: its videos are left out")
+    labels = (entry.class_name for entry in parsed.entries)
     classes = from_lists(_NAME, labels, source.class_order)
     folders, index = _index(root, lists)
 
-    def find(key: str) -> Path | None:
+    def find(key: str) -> Path | None:  # some copies name videos by the id alone
         return index.find(key) or index.find(key[: -len("_000000_000000")])
 
-    found = find_videos(
-        reading, find, classes=set(classes.names), looked_in=folders, may_lack_videos=True
+    matched = match_videos(
+        parsed, find, classes=set(classes.names), looked_in=folders, may_lack_videos=True
     )
-    return found.listing(root, classes, lists=tuple(lists.files.values()))
+    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
-def _read_list(path: Path, split: Split, reading: Reading) -> None:
+def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
     unlabelled = split == "test" and not has_columns(path, _COLUMNS)
     rows = [] if unlabelled else list(read_columns(path, _COLUMNS))
     if split == "test" and all(row.fault == EMPTY for row in rows):
-        reading.notes.append(f"{path.name} has no labels: its videos are left out")
+        parsed.notes.append(f"{path.name} has no labels: its videos are left out")
         return
     for row in rows:
         if row.fault is not None:
-            reading.malformed(row.place, row.fault, split=split)
+            parsed.malformed(row.place, row.fault, split=split)
             continue
         label, code, *times = row.cells
         if all(_SECONDS.fullmatch(time) for time in times):
             start, end = (int(float(time)) for time in times)
-            reading.entries.append(
+            parsed.entries.append(
                 ListEntry(f"{code}_{start:06d}_{end:06d}", label, split, row.place)
             )
         else:
-            reason = f"times {times[0]!r} and {times[1]!r} are no seconds"
-            reading.malformed(row.place, reason, split=split)
+            reason = f"times {times[0]!r} and {times[1]!r} are not seconds"
+            parsed.malformed(row.place, reason, split=split)
 
 
 def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:
-    """The videos of all splits, and the folders that were looked into."""
+    """The folders that are searched, and the videos in them."""
     around = folders_near(root, lists, _OUTER_FOLDERS)
     folders = [folder / _REPLACEMENTS for folder in around if (folder / _REPLACEMENTS).is_dir()]
     for folder in around:
@@ -122,5 +122,5 @@ def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """The folders in a folder that are not themselves videos."""
+    """The folders in a folder that are not videos themselves."""
     return [inner for inner in subfolders(folder) if not _CLIP_TIMES.fullmatch(inner.name)]

@@ -1,10 +1,10 @@
-"""The videos in folders by name, found by listing each folder once.
+"""The folders of a known dataset: where its lists are, and its videos by name.
 
-The lists of a dataset name a video with the suffix in which it was distributed, or with none. A
-copy may hold another form of it (prepared, or as a folder of pictures), so names are compared
-without the suffix of a video, and accents however they are composed.
-
-Where the lists and the videos of a dataset lie below the folder that the user gave.
+`find_lists` finds the folder of the lists below the one that the user gave, `folders_near` the
+folders that may hold the videos. `VideoIndex` finds a video by its name, from one listing of each
+folder. The lists name a video with the suffix in which it was distributed, or with none. A copy may
+hold another form of it (prepared, or as a folder of pictures), so names are compared without the
+suffix of a video, and in composed form (NFC), whichever way their accents are encoded.
 """
 
 import os
@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._names import first_few
-from mixtconv.video.folder import natural_order
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES, natural_order
 
 
 class VideoIndex:
     """Videos by name without suffix; folders count as videos, whatever is in them.
 
     Args:
-        any_case: whether letters in another case count as the same, where no name is the same.
+        any_case: whether a name that is not found is looked up regardless of case.
     """
 
     def __init__(self, *, any_case: bool = False) -> None:
@@ -32,8 +31,8 @@ class VideoIndex:
         self._any_case = any_case
 
     def add_folder(self, folder: Path, *, prefix: str = "") -> None:
-        """Take the videos in a folder as `prefix` + name, where no such name is known yet."""
-        for entry in scan(folder):
+        """Add the videos in a folder as `prefix` + name; names that are known already stay."""
+        for entry in visible_entries(folder):
             stem = strip_suffix(entry.name)
             if is_folder(entry):
                 self._paths.setdefault(_composed(prefix + entry.name), entry.path)
@@ -41,23 +40,23 @@ class VideoIndex:
                 self._paths.setdefault(_composed(prefix + stem), entry.path)
 
     def add_class_folders(self, folder: Path) -> None:
-        """Take the videos in the folders of a folder as `folder/name`."""
+        """Add the videos in the folders of a folder as `folder/name`."""
         for inner in subfolders(folder):
             self.add_folder(inner, prefix=f"{inner.name}/")
 
     def find(self, name: str) -> Path | None:
         """The video of a name, with or without suffix."""
         key = _composed(strip_suffix(name))
-        found = self._paths.get(key)
-        if found is None and self._any_case:
+        path = self._paths.get(key)
+        if path is None and self._any_case:
             if self._in_any_case is None:
                 self._in_any_case = {known.casefold(): path for known, path in self._paths.items()}
-            found = self._in_any_case.get(key.casefold())
-        return None if found is None else Path(found)
+            path = self._in_any_case.get(key.casefold())
+        return None if path is None else Path(path)
 
 
 def index_of(folders: Iterable[Path]) -> VideoIndex:
-    """The videos that lie directly in folders; the first folder wins."""
+    """The videos directly in folders; of equal names the first wins."""
     index = VideoIndex()
     for folder in folders:
         index.add_folder(folder)
@@ -65,7 +64,7 @@ def index_of(folders: Iterable[Path]) -> VideoIndex:
 
 
 def strip_suffix(name: str) -> str:
-    """A name without the suffix of a video, and otherwise whole.
+    """A name without the suffix of a video; other suffixes stay.
 
     >>> strip_suffix("v_Archery_g01_c01.AVI"), strip_suffix("mr.bean")
     ('v_Archery_g01_c01', 'mr.bean')
@@ -78,13 +77,13 @@ def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-MOST_SUBFOLDERS = 64
-"""A folder with more folders than this holds videos, and no lists are looked for in them."""
+MAX_SUBFOLDERS = 64
+"""A folder with more folders than this holds videos, so these are not searched for lists."""
 
 _LIST_SUFFIXES = (".csv", ".json", ".txt")
 
 Patterns = Mapping[str, Sequence[str]]
-"""What a list is for (`train`) -> patterns of its name, the better known first."""
+"""Role of a list (`train`) -> patterns of its name, the more common first."""
 
 
 @dataclass(frozen=True)
@@ -94,21 +93,21 @@ class FoundLists:
     folder: Path
     """The folder."""
     files: Mapping[str, Path]
-    """What a list is for -> the file; only those that are there."""
+    """Role of a list -> the file; only those that exist."""
 
 
-def scan(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, hidden entries left out, by name; nothing if it is no folder."""
+def visible_entries(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder by name, without hidden ones; none if it is not a folder."""
     try:
         with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(seen, key=lambda entry: entry.name)
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Says whether an entry is a folder or a link to one; a link to itself is none."""
+    """Whether an entry is a folder or a link to one; a link to itself is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -117,7 +116,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder."""
-    return [Path(entry.path) for entry in scan(folder) if is_folder(entry)]
+    return [Path(entry.path) for entry in visible_entries(folder) if is_folder(entry)]
 
 
 def find_lists(
@@ -125,16 +124,16 @@ def find_lists(
 ) -> FoundLists | None:
     """Find the folder with most of the needed lists: `root`, one in it, or an `inner` of these.
 
-    Names count in any case of letters.
+    The case of names does not matter.
 
     Args:
         root: the folder that the user gave.
         patterns: the names of the lists.
-        needed: the lists of which at least one must be there.
+        needed: the lists of which at least one must exist.
         inner: names of folders in which lists are distributed.
     """
     below = subfolders(root)
-    below = below if len(below) <= MOST_SUBFOLDERS else [root / name for name in inner]
+    below = below if len(below) <= MAX_SUBFOLDERS else [root / name for name in inner]
     deeper = [folder / name for folder in below for name in inner]
     best: FoundLists | None = None
     most = 0
@@ -147,8 +146,12 @@ def find_lists(
 
 
 def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
-    """The lists in a folder whose whole name, in any case, fits a pattern; by name."""
-    names = [entry.name for entry in scan(folder) if entry.name.lower().endswith(_LIST_SUFFIXES)]
+    """The lists in a folder whose whole name matches a pattern, in any case; by name."""
+    names = [
+        entry.name
+        for entry in visible_entries(folder)
+        if entry.name.lower().endswith(_LIST_SUFFIXES)
+    ]
     return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
 
 
@@ -162,9 +165,9 @@ def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
     files = {}
     for role, choices in patterns.items():
         for choice in choices:
-            fitting = [name for name in names if re.fullmatch(choice, name, re.IGNORECASE)]
-            if fitting:
-                files[role] = folder / fitting[0]
+            matching = [name for name in names if re.fullmatch(choice, name, re.IGNORECASE)]
+            if matching:
+                files[role] = folder / matching[0]
                 break
     return files
 
@@ -178,7 +181,7 @@ def lists_not_found(
         root: the folder that the user gave.
         title: the dataset's name.
         lists: the names that were looked for.
-        videos: where the videos are expected beside them.
+        videos: the folder of videos expected beside them.
         outer: the lists, if they are beside the folder that the user gave.
     """
     advice = f"give the folder that holds {lists} beside {videos}"
@@ -193,7 +196,7 @@ def lists_not_found(
 def find_beside(
     root: Path, patterns: Patterns, *, needed: Sequence[str], inner: Sequence[str] = ()
 ) -> FoundLists | None:
-    """Find the lists in the folder that `root` is in, where the user gave that of the videos."""
+    """Find the lists in the parent of `root`, in case the user gave the folder of the videos."""
     parent = root.absolute().parent
     for folder in (parent, *(parent / name for name in inner)):
         files = _match(folder, patterns)
@@ -203,15 +206,15 @@ def find_beside(
 
 
 def describe(folder: Path) -> str:
-    """The first few entries of a folder, in words."""
-    names = [entry.name + ("/" if is_folder(entry) else "") for entry in scan(folder)]
+    """The first few entries of a folder, for a message."""
+    names = [entry.name + ("/" if is_folder(entry) else "") for entry in visible_entries(folder)]
     return first_few(natural_order(names), count=5) if names else "nothing"
 
 
 def folders_near(root: Path, lists: FoundLists, names: Sequence[str]) -> list[Path]:
-    """The folders in which videos may lie: those of `names`, then whatever the lists are in.
+    """The folders that may hold videos: those of `names`, then those that contain the lists.
 
-    Looked at are the folder of the lists and those that it is in, up to `root`.
+    Searched are the folder of the lists and its parents, up to `root`.
     """
     around = [lists.folder]
     while around[-1] != root:

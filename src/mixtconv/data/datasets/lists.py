@@ -1,6 +1,8 @@
-"""From the entries of a dataset's lists to videos, and to what is wrong with them.
+"""The lists of a known dataset: their lines and cells, and the video of each entry.
 
-Lines and cells of the text files in which datasets list their videos.
+A dataset reads its files with `read_lines` or `read_columns` into `ParsedLists`. `match_videos`
+then looks up the video of each entry, compares the entries with each other and with the classes,
+and returns the videos and the faults.
 """
 
 import csv
@@ -12,9 +14,9 @@ from pathlib import Path
 from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.datasets.classes import OrderedClasses
 from mixtconv.data.listing import (
-    ListedFault,
+    Fault,
+    FaultKind,
     ListedVideo,
-    ListFaultKind,
     ListPlace,
     Split,
     VideoListing,
@@ -35,49 +37,51 @@ class ListEntry:
     place: ListPlace
     """File and line that say so."""
 
-    def fault(self, kind: ListFaultKind, reason: str) -> ListedFault:
+    def fault(self, kind: FaultKind, reason: str) -> Fault:
         """A fault of this entry."""
-        return ListedFault(self.key, reason, kind, self.class_name, self.split, self.place)
+        return Fault(
+            kind, self.key, reason, label=self.class_name, split=self.split, place=self.place
+        )
 
 
 @dataclass
-class Reading:
-    """What was read from the lists of a dataset."""
+class ParsedLists:
+    """The content of the lists of a dataset."""
 
     entries: list[ListEntry] = field(default_factory=list)
     """The entries in the order of the lists."""
-    faults: list[ListedFault] = field(default_factory=list)
-    """Lines that say no video or no label."""
+    faults: list[Fault] = field(default_factory=list)
+    """Lines that cannot be used."""
     notes: list[str] = field(default_factory=list)
     """Sentences that the user should read."""
 
     def malformed(self, place: ListPlace, reason: str, *, split: Split | None = None) -> None:
-        """Keep a line that cannot be used."""
+        """Report a line that cannot be used."""
         reason = f"{reason}; correct or remove it"
-        self.faults.append(ListedFault(str(place), reason, "malformed", None, split, place))
+        self.faults.append(Fault("malformed", str(place), reason, split=split, place=place))
 
     def mislabelled(self, entry: ListEntry, reason: str) -> None:
-        """Keep a video whose label cannot be."""
+        """Report a video with an impossible label."""
         self.faults.append(entry.fault("mislabelled", f"{entry.place}: {reason}"))
 
 
 @dataclass(frozen=True)
-class FoundVideos:
-    """The videos of a dataset, and what is wrong with others."""
+class MatchedVideos:
+    """The videos of the entries of a dataset's lists."""
 
     videos: tuple[ListedVideo, ...]
-    """Those that are there."""
-    faults: tuple[ListedFault, ...]
-    """Labels that cannot be, and videos that are not there."""
-    absent: tuple[ListedFault, ...]
-    """Videos that are not there, where that is to be expected."""
+    """Those that exist."""
+    faults: tuple[Fault, ...]
+    """Lines that cannot be used, impossible labels, and missing videos."""
+    absent: tuple[Fault, ...]
+    """Missing videos, where these are expected."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
     def listing(
         self, root: Path, classes: OrderedClasses, *, lists: Sequence[Path]
     ) -> VideoListing:
-        """The listing of the dataset below `root` that lists these videos in these files."""
+        """The listing of the dataset in `root`, of which `lists` are the files of lists."""
         return VideoListing(
             root,
             self.videos,
@@ -89,33 +93,33 @@ class FoundVideos:
         )
 
 
-def find_videos(
-    reading: Reading,
+def match_videos(
+    parsed: ParsedLists,
     find: Callable[[str], Path | None],
     *,
     classes: Collection[str],
     looked_in: Sequence[Path],
     may_lack_videos: bool = False,
-) -> FoundVideos:
-    """Find the video of every entry, and hold the entries against each other and the classes.
+) -> MatchedVideos:
+    """Find the video of every entry; compare the entries with each other and with the classes.
 
     Args:
-        reading: the entries; its faults are those of the result, too.
-        find: gives the video of a key, None if it is not there.
+        parsed: the entries, and faults that the result takes over.
+        find: returns the video of a key, None if it does not exist.
         classes: the labels allowed.
-        looked_in: the folders in which `find` looks, for the message.
-        may_lack_videos: whether videos that are not there are `absent` and no faults.
+        looked_in: the folders that `find` searches, for the message.
+        may_lack_videos: whether missing videos are `absent` instead of faults.
 
     Raises:
-        ValueError: not one video is there.
+        ValueError: none of the videos exists.
     """
     videos: list[ListedVideo] = []
-    faults, missing = list(reading.faults), []
+    faults, missing = list(parsed.faults), []
     reasons: dict[str, str] = {}
-    seen: dict[str, ListEntry] = {}
+    first: dict[str, ListEntry] = {}
     repeated = 0
-    for entry in reading.entries:
-        earlier = seen.setdefault(entry.key, entry)
+    for entry in parsed.entries:
+        earlier = first.setdefault(entry.key, entry)
         if earlier is not entry:
             reason = _conflict(entry, earlier)
             repeated += reason is None
@@ -135,28 +139,28 @@ def find_videos(
             videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
     if missing and not videos:
         raise ValueError(_none_there(missing, looked_in))
-    notes = tuple(reading.notes)
+    notes = tuple(parsed.notes)
     if repeated:
         notes += (f"{count_of(repeated, 'line')} repeated an earlier one and counted once",)
     if may_lack_videos:
-        return FoundVideos(tuple(videos), tuple(faults), tuple(missing), notes)
-    return FoundVideos(tuple(videos), (*faults, *missing), (), notes)
+        return MatchedVideos(tuple(videos), tuple(faults), tuple(missing), notes)
+    return MatchedVideos(tuple(videos), (*faults, *missing), (), notes)
 
 
 def _conflict(entry: ListEntry, earlier: ListEntry) -> str | None:
-    """What two entries of one video say against each other."""
+    """How two entries of one video contradict each other, None if they do not."""
     for name, word in (("class_name", "class"), ("split", "split")):
-        now, before = getattr(entry, name), getattr(earlier, name)
-        if now != before:
-            return f"in {word} {now!r} at {entry.place} and in {before!r} at {earlier.place}"
+        here, before = getattr(entry, name), getattr(earlier, name)
+        if here != before:
+            return f"in {word} {here!r} at {entry.place} and in {before!r} at {earlier.place}"
     return None
 
 
-def _none_there(missing: Sequence[ListedFault], looked_in: Sequence[Path]) -> str:
-    named = first_few([fault.video for fault in missing])
+def _none_there(missing: Sequence[Fault], looked_in: Sequence[Path]) -> str:
+    names = first_few([fault.video for fault in missing])
     folders = first_few(looked_in, count=4) or "no folder of videos, none was found"
     return (
-        f"none of the {len(missing)} videos of the lists is there ({named}); looked in {folders}; "
+        f"none of the {len(missing)} videos of the lists is there ({names}); looked in {folders}; "
         "put the videos beside the lists as they are distributed, or give the folder that holds "
         "both"
     )
@@ -166,28 +170,28 @@ _FIX = "save it in UTF-8, or take the file as it is distributed"
 
 
 EMPTY = "an empty column"
-"""Fault of a row in which a wanted column is empty."""
+"""Fault of a row in which a column that is read is empty."""
 
 _VIDEO_AND_WORDS = re.compile(r"(\S.*?\.\w+)((?:\s+\S+)*)")
 
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """The wanted columns of a line."""
+    """The columns of a line that are read."""
 
     place: ListPlace
     """File and line."""
     cells: tuple[str, ...]
-    """The columns, if the line has them."""
+    """The columns; empty if the line lacks one."""
     fault: str | None
     """Why the line cannot be used."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
-    """The lines of a file with their places, empty ones left out.
+    """The lines of a file with their places, without empty ones.
 
     Raises:
-        ValueError: the file is no text in UTF-8 or UTF-16.
+        ValueError: the file is not text in UTF-8 or UTF-16.
     """
     # Not splitlines: it also cuts at characters that may stand in a name.
     for number, line in enumerate(re.split(r"\r\n|\n|\r", read_text(path, fix=_FIX)), 1):
@@ -199,16 +203,16 @@ def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
 def read_columns(
     path: Path, wanted: Sequence[Sequence[str]], *, without_header: str | None = None
 ) -> Iterator[ListRow]:
-    """The wanted columns of a file with commas and a header that names them.
+    """Some columns of a file with commas and a header that names them.
 
     Args:
         path: the file.
-        wanted: of each column, the names that it may have.
-        without_header: what separates the columns where there is no header; then there are no
-            others than the wanted ones, in this order.
+        wanted: the names that each of the columns may have.
+        without_header: separator of the columns if the file has no header; then its columns are
+            exactly the wanted ones, in this order. By default a header is required.
 
     Raises:
-        ValueError: there is no header and none may be missing.
+        ValueError: the header is missing, and it is required.
     """
     columns: list[int] = []
     width = 0
@@ -229,7 +233,7 @@ def read_columns(
 
 
 def has_columns(path: Path, wanted: Sequence[Sequence[str]]) -> bool:
-    """Says whether a file has a header that names the wanted columns."""
+    """Whether a file has a header that names the wanted columns."""
     line = next((line for _, line in read_lines(path)), "")
     return bool(_places([name.lower() for name in split_commas(line) or ()], wanted))
 
@@ -246,9 +250,9 @@ def _row(
 
 
 def _places(names: Sequence[str], wanted: Sequence[Sequence[str]]) -> list[int]:
-    """Where the wanted columns stand in a header; empty if it lacks one."""
-    found = [next((name for name in choices if name in names), None) for choices in wanted]
-    return [] if None in found else [names.index(name) for name in found if name is not None]
+    """The indices of the wanted columns in a header; empty if it lacks one."""
+    chosen = [next((name for name in choices if name in names), None) for choices in wanted]
+    return [] if None in chosen else [names.index(name) for name in chosen if name is not None]
 
 
 def _no_header(path: Path, line: str, wanted: Sequence[Sequence[str]]) -> str:
@@ -257,7 +261,7 @@ def _no_header(path: Path, line: str, wanted: Sequence[Sequence[str]]) -> str:
 
 
 def split_video(line: str) -> tuple[str, list[str]]:
-    """The name of a video file, which may hold spaces, and the words behind it.
+    """The name of a video file, which may contain spaces, and the words behind it.
 
     >>> split_video("Apply Make up/v 1.avi 1"), split_video("nothing")
     (('Apply Make up/v 1.avi', ['1']), ('', []))
@@ -267,7 +271,7 @@ def split_video(line: str) -> tuple[str, list[str]]:
 
 
 def split_commas(line: str) -> tuple[str, ...] | None:
-    """The cells of a line with commas and perhaps quotes; None where a quote is not closed.
+    """The cells of a line with commas and perhaps quotes; None if a quote is not closed.
 
     >>> split_commas('7,"a, b",c')
     ('7', 'a, b', 'c')

@@ -3,7 +3,7 @@
 As first distributed: `something-something-v2-{train,validation,test,labels}.json` and the videos
 `20bn-something-something-v2/<id>.webm`; today `labels/{train,validation,test,labels}.json`.
 
-- An entry's `label` has the things filled in ("pulling a pen from left to right"). The class is its
+- An entry's `label` names the objects ("pulling a pen from left to right"). The class is its
   `template` without the square brackets ("Pulling [something] from left to right").
 - `labels.json` maps the class to its number, written as a string; published weights count by it.
 - The test list has no labels (its answers came later, as `test-answers.csv`, and are not read):
@@ -23,7 +23,7 @@ from mixtconv.data.datasets.layout import (
     index_of,
     lists_not_found,
 )
-from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos
+from mixtconv.data.datasets.lists import ListEntry, ParsedLists, match_videos
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.datasets.twentybn import LIST_FOLDERS, SPLITS
 from mixtconv.data.listing import DataSource, ListPlace, Split, VideoListing
@@ -48,21 +48,21 @@ def list_something_v2(root: Path, source: DataSource) -> VideoListing:
             videos=f"the folder {_FOLDER}",
             outer=find_beside(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS),
         )
-    reading = Reading()
+    parsed = ParsedLists()
     for word, split in SPLITS.items():
         if word in lists.files:
-            _read_list(lists.files[word], split, reading)
+            _read_list(lists.files[word], split, parsed)
         else:
-            reading.notes.append(f"no {_STEM}-{word}.json: its videos are left out")
-    classes = _classes(lists, reading, source)
+            parsed.notes.append(f"no {_STEM}-{word}.json: its videos are left out")
+    classes = _classes(lists, parsed, source)
     folders = folders_near(root, lists, (_FOLDER,))
-    found = find_videos(
-        reading, index_of(folders).find, classes=set(classes.names), looked_in=folders
+    matched = match_videos(
+        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
     )
-    return found.listing(root, classes, lists=tuple(lists.files.values()))
+    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
-def _read_list(path: Path, split: Split, reading: Reading) -> None:
+def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
     content = _read_json(path)
     if not isinstance(content, list):
         raise ValueError(f"{path}: it holds no list of videos; take the file as distributed")
@@ -72,18 +72,18 @@ def _read_list(path: Path, split: Split, reading: Reading) -> None:
         template = entry.get("template") if isinstance(entry, dict) else None
         if isinstance(name, str | int) and isinstance(template, str) and str(name) and template:
             class_name = template.translate(_BRACKETS)
-            reading.entries.append(ListEntry(str(name), class_name, split, place))
+            parsed.entries.append(ListEntry(str(name), class_name, split, place))
         else:
-            reading.malformed(place, 'an entry has texts "id" and "template"', split=split)
+            parsed.malformed(place, 'an entry has texts "id" and "template"', split=split)
 
 
-def _classes(lists: FoundLists, reading: Reading, source: DataSource) -> OrderedClasses:
+def _classes(lists: FoundLists, parsed: ParsedLists, source: DataSource) -> OrderedClasses:
     if "labels" in lists.files:
         labels = _read_labels(lists.files["labels"])
         return from_labels_file(_NAME, labels, source.class_order)
     return from_lists(
         _NAME,
-        (entry.class_name for entry in reading.entries),
+        (entry.class_name for entry in parsed.entries),
         source.class_order,
         labels_file=f"{_STEM}-labels.json",
     )

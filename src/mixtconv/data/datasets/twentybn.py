@@ -1,33 +1,30 @@
-"""The lists of Something-Something v1 and Jester, which are of one kind.
+"""Jester and Something-Something v1, whose lists have one format.
 
-`STEM-train.csv` and `STEM-validation.csv` have lines `id;label` and no header, `STEM-labels.csv`
-one label a line, `STEM-test.csv` ids alone, which are not read. Later copies name them `train.csv`
-and so on, some in a folder `labels/`; others have commas, more columns and a header that names
-`video_id` (or `id`) and `label`.
+Jester (Materzynska et al., "The Jester Dataset", ICCV 2019 workshops); Something-Something v1
+(Goyal et al., "something something", arXiv 1706.04261). STEM below is `jester-v1` or
+`something-something-v1`.
 
-Jester (Materzynska et al., "The Jester Dataset", ICCV 2019 workshops).
+As first distributed: `STEM-train.csv` and `STEM-validation.csv` have lines `id;label` and no
+header, `STEM-labels.csv` has one label per line, and the folder `20bn-STEM/` has a folder of
+pictures `%05d.jpg` per video. Later copies name the lists `train.csv` and so on, some in a folder
+`labels/`; others have commas, more columns and a header that names `video_id` (or `id`) and
+`label`. `STEM-test.csv` has ids alone and is not read (nor are the answers of later copies): scores
+are those on the validation list.
 
-As first distributed: `jester-v1-{train,validation,test,labels}.csv` and a folder of pictures
-`%05d.jpg` a video in `20bn-jester-v1/`. Two other layouts are in use: the lists as
-`labels/{train,validation,test,labels}.csv`, and `Train.csv`, `Validation.csv`, `Test.csv` with a
-header and more columns (one of them, the shape, has a comma in quotes) beside the folders `Train/`,
-`Validation/` and `Test/`, without a file of labels.
+Jester:
 
-- Published weights count the labels in the order of the labels file. Where that is missing, the
-  list in this package gives the order; the numbers in a column `label_id` are those of a sorted
-  list and are not used.
-- The test list has no labels (later copies have answers, which are not read either): scores are
-  those on the validation list.
-- "Turning Hand Clockwise" and "Counterclockwise" change places in a mirror, as the sides do.
+- Another layout has `Train.csv`, `Validation.csv` and `Test.csv` with a header and more columns
+  (one of them, the shape, has a comma in quotes) beside the folders `Train/`, `Validation/` and
+  `Test/`, without a file of labels.
+- Published weights count the labels in the order of the labels file. If it is missing, the list in
+  this package gives the order; the numbers in a column `label_id` are those of a sorted list and
+  are not used.
+- A mirror exchanges "Turning Hand Clockwise" and "Counterclockwise", as it does the sides.
 
-Something-Something v1 (Goyal et al., "something something", arXiv 1706.04261).
+Something-Something v1:
 
-As distributed: `something-something-v1-{train,validation,test,labels}.csv` and a folder of
-pictures `%05d.jpg` a video in `20bn-something-something-v1/`.
-
-- The labels file is in no order. Published weights (those of TSM and of what came after) count the
-  labels sorted, which is the order `published` here; `distributed` is that of the file.
-- The test list has no labels and is not read: scores are those on the validation list.
+- The labels file is not sorted. Published weights (those of TSM and its successors) count the
+  labels sorted, which is the order `published`; `distributed` is that of the file.
 """
 
 from dataclasses import dataclass
@@ -42,28 +39,34 @@ from mixtconv.data.datasets.layout import (
     index_of,
     lists_not_found,
 )
-from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos, read_columns, read_lines
+from mixtconv.data.datasets.lists import (
+    ListEntry,
+    ParsedLists,
+    match_videos,
+    read_columns,
+    read_lines,
+)
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.listing import DataSource, Split, VideoListing
 
 SPLITS: dict[str, Split] = {"train": "train", "validation": "val"}
-"""Word in the name of a list -> the split."""
+"""Word in the name of a list -> its split."""
 LIST_FOLDERS = ("labels", "annotations")
-"""Folders in which the lists may lie."""
+"""Folders that may hold the lists."""
 
 _COLUMNS = (("video_id", "id"), ("label",))
 
 
 @dataclass(frozen=True)
 class NumberedDataset:
-    """A dataset of videos that are named by numbers."""
+    """A dataset whose videos are named by numbers."""
 
     name: str
     """Its name on the command line."""
     title: str
     """Its name in papers."""
     stem: str
-    """What the names of its lists begin with."""
+    """Beginning of the names of its lists."""
     video_folders: tuple[str, ...]
     """Folders of videos as distributed, beside the lists or beside the folder of the lists."""
     published_sorted: bool
@@ -71,20 +74,20 @@ class NumberedDataset:
 
 
 def list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> VideoListing:
-    """List the videos of a dataset of this kind; see `registry.list_dataset`."""
+    """List the videos of such a dataset; see `registry.list_dataset`."""
     lists = _find_lists(dataset, root)
-    reading = Reading()
+    parsed = ParsedLists()
     for word, split in SPLITS.items():
         if word in lists.files:
-            _read_list(lists.files[word], split, reading)
+            _read_list(lists.files[word], split, parsed)
         else:
-            reading.notes.append(f"no {dataset.stem}-{word}.csv: its videos are left out")
-    classes = _classes(dataset, lists, reading, source)
+            parsed.notes.append(f"no {dataset.stem}-{word}.csv: its videos are left out")
+    classes = _classes(dataset, lists, parsed, source)
     folders = folders_near(root, lists, dataset.video_folders)
-    found = find_videos(
-        reading, index_of(folders).find, classes=set(classes.names), looked_in=folders
+    matched = match_videos(
+        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
     )
-    return found.listing(root, classes, lists=tuple(lists.files.values()))
+    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:
@@ -103,17 +106,17 @@ def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:
     )
 
 
-def _read_list(path: Path, split: Split, reading: Reading) -> None:
+def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
     for row in read_columns(path, _COLUMNS, without_header=";"):
         if row.fault is not None:
-            reading.malformed(row.place, row.fault, split=split)
+            parsed.malformed(row.place, row.fault, split=split)
         else:
             key, class_name = row.cells
-            reading.entries.append(ListEntry(key, class_name, split, row.place))
+            parsed.entries.append(ListEntry(key, class_name, split, row.place))
 
 
 def _classes(
-    dataset: NumberedDataset, lists: FoundLists, reading: Reading, source: DataSource
+    dataset: NumberedDataset, lists: FoundLists, parsed: ParsedLists, source: DataSource
 ) -> OrderedClasses:
     if "labels" in lists.files:
         labels = [line for _, line in read_lines(lists.files["labels"])]
@@ -122,7 +125,7 @@ def _classes(
         )
     return from_lists(
         dataset.name,
-        (entry.class_name for entry in reading.entries),
+        (entry.class_name for entry in parsed.entries),
         source.class_order,
         labels_file=f"{dataset.stem}-labels.csv",
     )

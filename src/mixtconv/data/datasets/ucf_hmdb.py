@@ -1,29 +1,28 @@
-"""UCF-101 (Soomro et al., arXiv 1212.0402).
+"""UCF-101 and HMDB-51, which have three official splits into train and test.
 
-As distributed: `UCF-101/<Class>/v_<Class>_g01_c01.avi` from one archive and
-`ucfTrainTestlist/{classInd,trainlist01,testlist01,...}.txt` from another ("recognition task").
+There is no validation list: the test list of the chosen split is what is scored, and what training
+validates on. A paper's figure is often the mean of the three splits.
 
-- Lines of `trainlist` are `Class/v_x.avi 1`, numbers from 1 as in `classInd.txt`; those of
+UCF-101 (Soomro et al., arXiv 1212.0402), as distributed: `UCF-101/<Class>/v_<Class>_g01_c01.avi`
+from one archive and `ucfTrainTestlist/{classInd,trainlist01,testlist01,...}.txt` from another
+("recognition task").
+
+- Lines of `trainlist` are `Class/v_x.avi 1`, with the numbers of `classInd.txt`, from 1; those of
   `testlist` have no number.
 - The files of the class HandstandPushups are called `v_HandStandPushups_...`; lists and copies
-  differ in how they spell the folder. Names that differ in case only are therefore taken as one.
-- There are three splits, and no validation list: the test list of the chosen split is what is
-  scored, and what training validates on. A paper's figure is often the mean of the three.
+  differ in how they spell the folder. So names that differ in case only count as equal.
 - The clips of a group (`g01`) are cut from one recording; the official splits keep groups together.
 
-HMDB-51 (Kuehne et al., "HMDB: A Large Video Database for Human Motion Recognition", ICCV 2011).
-
-As distributed: an archive of one archive a class, `<class>/<video>.avi`, and
+HMDB-51 (Kuehne et al., "HMDB: A Large Video Database for Human Motion Recognition", ICCV 2011), as
+distributed: an archive of one archive per class, `<class>/<video>.avi`, and
 `testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt` (in another archive
 `test_train_splits/`).
 
-- A line is `<video>.avi FLAG`, a space behind it: 1 trains, 2 tests, 0 is not used in this split.
-  Every split has 70 videos a class to train on and 30 to test.
-- Names of videos hold `#`, `&`, `!`, `[`, `(`, and letters that are not ASCII.
+- A line is `<video>.avi FLAG` and a space: 1 is train, 2 is test, 0 is not used in this split.
+  Every split has 70 videos per class to train on and 30 to test.
+- Names of videos contain `#`, `&`, `!`, `[`, `(`, and letters that are not ASCII.
 - No file lists the labels; they are the names of the split files, and published weights count
   them sorted.
-- There is no validation list: the test videos of the chosen split are what is scored, and what
-  training validates on. A paper's figure is often the mean of the three splits.
 """
 
 import re
@@ -38,9 +37,15 @@ from mixtconv.data.datasets.layout import (
     folders_near,
     lists_not_found,
     named_like,
-    scan,
+    visible_entries,
 )
-from mixtconv.data.datasets.lists import ListEntry, Reading, find_videos, read_lines, split_video
+from mixtconv.data.datasets.lists import (
+    ListEntry,
+    ParsedLists,
+    match_videos,
+    read_lines,
+    split_video,
+)
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.listing import DataSource, Split, VideoListing
 
@@ -68,62 +73,64 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
                 root, patterns, needed=tuple(_UCF101_SPLITS), inner=_UCF101_LIST_FOLDERS
             ),
         )
-    reading = Reading()
-    numbered = _read_class_numbers(lists, reading)
+    parsed = ParsedLists()
+    numbered = _read_class_numbers(lists, parsed)
     for word, split in _UCF101_SPLITS.items():
         if word in lists.files:
-            _read_ucf101_list(lists.files[word], split, numbered, reading)
+            _read_ucf101_list(lists.files[word], split, numbered, parsed)
         else:
-            reading.notes.append(f"no {word}list0{split_number}.txt: its videos are left out")
-    classes = _ucf101_classes(numbered, reading, source)
+            parsed.notes.append(f"no {word}list0{split_number}.txt: its videos are left out")
+    classes = _ucf101_classes(numbered, parsed, source)
     folders = folders_near(root, lists, _UCF101_VIDEO_FOLDERS)
     index = VideoIndex(any_case=True)
     for folder in folders:
         index.add_class_folders(folder)
-    found = find_videos(reading, index.find, classes=set(classes.names), looked_in=folders)
-    return found.listing(root, classes, lists=named_like(lists.folder, _UCF101_LISTS))
+    matched = match_videos(parsed, index.find, classes=set(classes.names), looked_in=folders)
+    return matched.listing(root, classes, lists=named_like(lists.folder, _UCF101_LISTS))
 
 
-def _read_class_numbers(lists: FoundLists, reading: Reading) -> dict[int, str]:
+def _read_class_numbers(lists: FoundLists, parsed: ParsedLists) -> dict[int, str]:
     numbered: dict[int, str] = {}
     if "classes" not in lists.files:
         return numbered
     for place, line in read_lines(lists.files["classes"]):
         number, _, name = line.partition(" ")
         if not number.isdecimal() or not name.strip():
-            reading.malformed(place, f"{line!r} is no number and class")
+            parsed.malformed(place, f"{line!r} is no number and class")
         elif numbered.setdefault(int(number), name.strip()) != name.strip():
-            reading.malformed(place, f"number {number} is also {numbered[int(number)]!r}")
+            parsed.malformed(place, f"number {number} is also {numbered[int(number)]!r}")
     return numbered
 
 
-def _read_ucf101_list(path: Path, split: Split, numbered: dict[int, str], reading: Reading) -> None:
+def _read_ucf101_list(
+    path: Path, split: Split, numbered: dict[int, str], parsed: ParsedLists
+) -> None:
     spelled = {name.casefold(): name for name in numbered.values()}
     for place, line in read_lines(path):
         name, more = split_video(line)
         if name.count("/") != 1 or len(more) > 1 or not all(word.isdecimal() for word in more):
             reason = f"{line!r} is not Class/video.avi and a number at most"
-            reading.malformed(place, reason, split=split)
+            parsed.malformed(place, reason, split=split)
             continue
         folder = name.split("/")[0]
         class_name = spelled.get(folder.casefold(), folder)
         entry = ListEntry(name, class_name, split, place)
         if more and numbered and numbered.get(int(more[0])) != class_name:
             given = numbered.get(int(more[0]), "no class")
-            reading.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
+            parsed.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
             continue
-        reading.entries.append(entry)
+        parsed.entries.append(entry)
 
 
 def _ucf101_classes(
-    numbered: dict[int, str], reading: Reading, source: DataSource
+    numbered: dict[int, str], parsed: ParsedLists, source: DataSource
 ) -> OrderedClasses:
     if numbered:
         labels = [numbered[number] for number in sorted(numbered)]
         return from_labels_file(_UCF101_NAME, labels, source.class_order)
     return from_lists(
         _UCF101_NAME,
-        (entry.class_name for entry in reading.entries),
+        (entry.class_name for entry in parsed.entries),
         source.class_order,
         labels_file="classInd.txt",
     )
@@ -154,31 +161,33 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
             videos="the class folders (or hmdb51_org)",
             outer=find_beside(root, patterns, needed=("any",), inner=_HMDB51_LIST_FOLDERS),
         )
-    reading, files = Reading(), _lists_of_classes(lists.folder, name)
+    parsed, files = ParsedLists(), _lists_of_classes(lists.folder, name)
     for class_name, path in files.items():
-        _read_hmdb51_list(path, class_name, reading)
+        _read_hmdb51_list(path, class_name, parsed)
     classes = tuple(sorted(files))
     folders = folders_near(root, lists, _HMDB51_VIDEO_FOLDERS)
     index = VideoIndex()
     for folder in folders:
         index.add_class_folders(folder)
-    found = find_videos(reading, index.find, classes=set(classes), looked_in=folders)
+    matched = match_videos(parsed, index.find, classes=set(classes), looked_in=folders)
     ordered = OrderedClasses(classes, differences(_HMDB51_NAME, classes))
-    return found.listing(root, ordered, lists=named_like(lists.folder, r".+_test_split[123]\.txt"))
+    return matched.listing(
+        root, ordered, lists=named_like(lists.folder, r".+_test_split[123]\.txt")
+    )
 
 
 def _lists_of_classes(folder: Path, pattern: str) -> dict[str, Path]:
-    matches = [(re.fullmatch(pattern, entry.name), entry) for entry in scan(folder)]
+    matches = [(re.fullmatch(pattern, entry.name), entry) for entry in visible_entries(folder)]
     return {match[1]: Path(entry.path) for match, entry in matches if match is not None}
 
 
-def _read_hmdb51_list(path: Path, class_name: str, reading: Reading) -> None:
+def _read_hmdb51_list(path: Path, class_name: str, parsed: ParsedLists) -> None:
     for place, line in read_lines(path):
         name, flags = split_video(line)
         if len(flags) != 1 or flags[0] not in _HMDB51_FLAGS:
-            reading.malformed(place, f"{line!r} is not a video and 0, 1 or 2")
+            parsed.malformed(place, f"{line!r} is not a video and 0, 1 or 2")
             continue
         split = _HMDB51_FLAGS[flags[0]]
         if split is not None:
             key = f"{class_name}/{name}"
-            reading.entries.append(ListEntry(key, class_name, split, place))
+            parsed.entries.append(ListEntry(key, class_name, split, place))

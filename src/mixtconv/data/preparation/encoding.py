@@ -1,35 +1,32 @@
-"""What every form of a video is made from: the frames of the original, and what is said of it.
+"""Writing one video again as H.264, of which single frames are read fast; it is read again first.
 
-The frames are as the reader gives them: upright, in RGB, in number and order those of decoding the
-whole source. A smaller size is reached with the filter that clips are resized with when a model is
-scored.
-
-Writing one video again as H.264, of which single frames are read fast; it is checked first.
+`original_frames` and `fitted` are what every form is made from: the frames as the reader gives
+them, upright, in RGB, in the number and order of decoding the whole source. A smaller size is
+reached with the filter that resizes clips for scoring.
 """
 
 import errno
-import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video.decoding import decode_plain, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames
+from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
 class StoppedError(Exception):
-    """Writing was told to stop."""
+    """Writing was stopped by its caller."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +41,15 @@ def original_frames(source: Path) -> Generator[Frame, None, None]:
     """All frames of a video, RGB (H, W, 3).
 
     Raises:
-        UnreadableVideoError: whatever is wrong in reading.
+        UnreadableVideoError: any error in reading.
     """
-    with reading(source):
+    with as_unreadable(source):
         yield from iterate_frames(source)
 
 
 @contextmanager
-def reading(source: Path) -> Iterator[None]:
-    """Says of every error in reading that it is the source's."""
+def as_unreadable(source: Path) -> Iterator[None]:
+    """Raise every error of the block, in reading, as an `UnreadableVideoError` of the source."""
     import av  # noqa: PLC0415
 
     try:
@@ -62,7 +59,7 @@ def reading(source: Path) -> Iterator[None]:
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
-    """A frame in the given size: cut where it is larger by one pixel, else resized."""
+    """The frame at a given size: cropped if it is one pixel larger, else resized."""
     if frame.shape[0] - height in (0, 1) and frame.shape[1] - width in (0, 1):
         return frame[:height, :width]
     # As clips are resized for scoring; Pillow, unlike torch, starts no threads of its own.
@@ -70,21 +67,14 @@ def fitted(frame: Frame, height: int, width: int) -> Frame:
     return np.asarray(image)
 
 
-def flush(path: Path) -> None:
-    """Wait until a file is on the disk, so that no power failure leaves a name without it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-# Every keyframe is an entry of the packet table (IDR, closed), and a decoder has least to do.
-# Without what looks ahead, the same frames give the same bytes, see `video_writer`.
+# Every keyframe is an entry of the packet table (IDR, closed), and a decoder has the least to do.
+# What looks ahead is off, so that the same frames give the same bytes, see `video/writer.py`.
 _X264 = (
-    "keyint={distance}:min-keyint={distance}:scenecut=0:open-gop=0:bframes=0:cabac=0:no-deblock=1:"
-    "weightp=0:rc-lookahead=0:mbtree=0"
+    "min-keyint={distance}:scenecut=0:open-gop=0:bframes=0:cabac=0:no-deblock=1:weightp=0:"
+    "rc-lookahead=0:mbtree=0"
 )
-_PRESET = "veryfast"  # "medium" takes 2.5 times as long for files as large
+_PRESET = "veryfast"  # "medium" takes 2.5 times as long for files of the same size
 _PICTURES_RATE = Fraction(25)
-_LARGEST_DENOMINATOR = 1001  # as in 30000/1001 frames per second
 
 
 def encode_video(
@@ -99,90 +89,64 @@ def encode_video(
     Args:
         source: a video file or a folder of pictures.
         target: an MP4 file in a folder that exists; one that is there is replaced.
-        form: what it shall be like.
+        form: size, keyframes and quality.
         is_stopped: asked before every frame.
 
     Raises:
-        UnreadableVideoError: the source gives no frame, or not all that it should.
+        UnreadableVideoError: no frame of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
+    with written_whole(target) as unfinished:
         num_frames = _encode(source, unfinished, form, is_stopped)
-        flush(unfinished)
         _check(unfinished, form, num_frames)
         num_bytes = unfinished.stat().st_size
-        unfinished.replace(target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     return WrittenVideo(num_frames, num_bytes)
 
 
 def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
     """Write the file and return its number of frames."""
-    import av  # noqa: PLC0415
-
-    rate = _frame_rate(source)
+    with as_unreadable(source):
+        rate = frame_rate(source) or _PICTURES_RATE
     with closing(original_frames(source)) as frames:
-        first = next(frames)
-        height, width = form.size(*first.shape[:2])
-        num_frames = 0
         try:
-            with av.open(str(target), "w", format="mp4") as container:
-                stream = _add_stream(container, rate, height, width, form)
-                for frame in chain([first], frames):
-                    if is_stopped():
-                        raise StoppedError
-                    container.mux(stream.encode(_as_picture(frame, height, width)))
-                    num_frames += 1
-                container.mux(stream.encode())
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):  # of the disk, not of this video
-                raise
-            reason = f"its frames of {width}x{height} cannot be encoded ({error.strerror})"
-            raise UnreadableVideoError(source, reason) from error
-    return num_frames
+            return write_video(
+                target,
+                _prepared(frames, form, is_stopped),
+                frames_per_second=rate,
+                encoding=form_encoding(form),
+                container="mp4",
+            )
+        except EncodingError as error:
+            raise UnreadableVideoError(source, f"its {error}") from error
 
 
-def _frame_rate(source: Path) -> Fraction:
-    with reading(source):
-        rate = frame_rate(source)
-    return rate.limit_denominator(_LARGEST_DENOMINATOR) if rate else _PICTURES_RATE
+def _prepared(
+    frames: Iterator[Frame], form: PreparedForm, is_stopped: Callable[[], bool]
+) -> Iterator[Frame]:
+    for frame in frames:
+        if is_stopped():
+            raise StoppedError
+        yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
-def _add_stream(container: Any, rate: Fraction, height: int, width: int, form: PreparedForm) -> Any:
-    options = {
-        "crf": str(form.crf),
-        "preset": _PRESET,
-        "x264-params": _X264.format(distance=form.keyframe_distance),
-    }
-    stream = container.add_stream("libx264", rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.thread_count = 1  # several would make the bytes depend on the machine
-    return stream
-
-
-def _as_picture(frame: Frame, height: int, width: int) -> Any:
-    """An RGB frame as PyAV has it, of the given size."""
-    import av  # noqa: PLC0415
-    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
-
-    pixels = np.ascontiguousarray(fitted(frame, height, width))
-    # A view of the frame, not a copy, which would hold up the other threads.
-    picture = av.VideoFrame.from_numpy_buffer(pixels, format="rgb24")
-    # Not the reformatter that threads would share from PyAV 19 on.
-    return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
+def form_encoding(form: PreparedForm) -> Encoding:
+    """How x264 compresses videos of a form."""
+    return Encoding(
+        quality=form.crf,
+        keyframe_distance=form.keyframe_distance,
+        preset=_PRESET,
+        parameters=_X264.format(distance=form.keyframe_distance),
+    )
 
 
 def _check(path: Path, form: PreparedForm, num_frames: int) -> None:
-    """Read a written file again and compare it with what was to be written."""
+    """Read the written file and compare its frames and keyframes with the intended ones."""
     with open_video(path) as (container, stream):
         table = read_packet_table(container, stream)
     entries = tuple((frame, frame) for frame in range(0, num_frames, form.keyframe_distance))
     counts = (table.num_pictures, decode_plain(path, table, ()).num_pictures)
     if counts != (num_frames, num_frames) or table.entries != entries:
-        found = f"{counts[1]} frames and {len(table.entries)} keyframes"
-        meant = f"{num_frames} and {len(entries)}"
-        raise OSError(errno.EIO, f"the written file has {found}, not {meant}", str(path))
+        actual = f"{counts[1]} frames and {len(table.entries)} keyframes"
+        intended = f"{num_frames} and {len(entries)}"
+        raise OSError(errno.EIO, f"the written file has {actual}, not {intended}", str(path))

@@ -1,12 +1,11 @@
-"""What a prepared video is like: its size, its keyframes, its quality; or pictures, or flow.
+"""What a prepared video is like, and where it goes: decided before any is opened.
 
-A clip takes few frames, far from each other, and each is reached from the keyframe before it. So
-keyframes stand close, all else that a decoder can be spared is left out (pictures out of order, the
-arithmetic entropy coder, the deblocking filter), and the price is a larger file.
+A clip takes few frames, far from each other, and each is decoded from the keyframe before it. So
+`PreparedForm` has short distances between keyframes and leaves out all that costs a decoder time
+(B-frames, the arithmetic entropy coder, the deblocking filter), at the price of larger files.
 
-Where each video of the data goes: the same folders, and names that do not collide.
-
-What an original was when it was prepared, to tell whether it has changed since.
+`plan_videos` gives each video of the data a place in the new folder, and `stat_original` a stamp of
+an original that shows whether it has changed since.
 """
 
 import hashlib
@@ -16,8 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mixtconv.data.listing import ListedVideo, VideoListing
-from mixtconv.video.folder import list_pictures
-from mixtconv.video.reader import VIDEO_SUFFIXES
+from mixtconv.video.find import VIDEO_SUFFIXES, list_pictures
 
 FlowMethod = Literal["tvl1", "dis"]
 PreparedKind = Literal["h264", "jpeg", "flow"]
@@ -28,16 +26,16 @@ class PreparedForm:
     """Size, keyframes and quality of prepared videos."""
 
     short_side: int = 256
-    """Height or width, whichever is less, in pixels, even; smaller videos stay as they are."""
+    """Height or width, whichever is less, in pixels, even; smaller videos keep their size."""
     keyframe_distance: int = 4
-    """Frames from one keyframe to the next: fewer are read faster and take more room."""
+    """Frames from one keyframe to the next: fewer are read faster and take more space."""
     crf: int = 20
-    """Quality, x264's constant rate factor: 0 is without loss, 18 to 23 looks like the original."""
+    """Quality, x264's constant rate factor: 0 is lossless, 18 to 23 looks like the original."""
     jpeg: bool = False
-    """Write a folder of JPEG pictures a video instead, one a frame, as other programs take it."""
+    """Write a folder of JPEG pictures per video instead, one per frame, as other programs do."""
     flow: FlowMethod | None = None
-    """Write optical flow instead, a folder of JPEGs a video: tvl1 (as published), or dis, which is
-    many times as fast; takes pip install 'mixtconv[flow]'."""
+    """Write optical flow instead, a folder of JPEGs per video: tvl1 (as published), or dis, which
+    is many times as fast; requires pip install 'mixtconv[flow]'."""
 
     def __post_init__(self) -> None:
         if self.jpeg and self.flow is not None:
@@ -55,7 +53,7 @@ class PreparedForm:
 
     @property
     def kind(self) -> PreparedKind:
-        """What is written for a video."""
+        """The kind of file or folder that is written for a video."""
         if self.flow is not None:
             return "flow"
         return "jpeg" if self.jpeg else "h264"
@@ -67,7 +65,7 @@ class PreparedForm:
 
     @property
     def name(self) -> str:
-        """The form in a word that begins with its kind, for telling whether a file has it."""
+        """Identifier of the form, which starts with its kind; the journal holds it."""
         if self.kind == "flow":
             return f"flow-{self.short_side}-{self.flow}"
         if self.kind == "jpeg":
@@ -89,28 +87,27 @@ class PreparedForm:
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """A video and the place of its prepared form."""
+    """A video and the path of its prepared form."""
 
     video: ListedVideo
     name: str
-    """The original, from the folder that all originals are in."""
+    """The original, relative to the folder of all originals."""
     target: str
-    """The prepared file or folder, from the folder that all of them go to."""
+    """The prepared file or folder, relative to the output folder."""
 
 
 def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[PlannedVideo, ...]:
-    """Give every video of a listing a place, below the folder of its original's place.
+    """Assign a path to every video of a listing, in the same folders as the originals.
 
-    A file of another suffix, or a folder of pictures, takes the name with `.mp4` if that is free,
-    else `.mp4` behind its whole name: `a.mp4` and `a.avi` become `a.mp4` and `a.avi.mp4`. With an
-    empty suffix, for folders, `a` and `a.avi`. Names that differ in case only count as one, since
-    some file systems do not tell them apart.
+    The suffix is replaced by `.mp4` if that name is free, else `.mp4` is appended: `a.mp4` and
+    `a.avi` become `a.mp4` and `a.avi.mp4`. With an empty suffix, for folders, they become `a` and
+    `a.avi`. Names that differ in case only count as equal, as they are on some file systems.
     """
     names = _names(listing)
     wanted = [_with_suffix(name, suffix) for name in names]
     targets: dict[str, str] = {}
     taken: set[str] = set()
-    # Those that keep their name choose first, so that adding others later moves none of them.
+    # Those that keep their name come first, so that videos added later do not change it.
     pairs = sorted(zip(names, wanted, strict=True), key=lambda pair: pair[0] != pair[1])
     for name, target in pairs:
         number, choice = 1, target
@@ -129,13 +126,13 @@ def _with_suffix(name: str, suffix: str) -> str:
     path = PurePosixPath(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return str(path.with_suffix(suffix))
-    return name + suffix  # a folder of pictures: what follows a dot there is no suffix
+    return name + suffix  # a folder of pictures: its name has no suffix
 
 
 def _names(listing: VideoListing) -> list[str]:
-    """Paths of the videos from the folder that all are in.
+    """Paths of the videos relative to the folder of the data, or of the CSV.
 
-    That is the folder given or the one of the CSV, else the deepest one that holds all of them.
+    If that does not contain all of them, relative to the deepest folder that does.
     """
     paths = [os.path.normpath(video.path.absolute()) for video in listing.videos]
     source = listing.source.absolute()
@@ -152,14 +149,14 @@ class Original:
     num_bytes: int
     """Size of the file, or of all pictures of a folder."""
     stamp: str
-    """A word that is another one once a file is changed, added, removed or renamed."""
+    """Fingerprint that changes when a file is changed, added, removed or renamed."""
 
 
-def look_at(path: Path) -> Original:
-    """Find out about an original without opening it.
+def stat_original(path: Path) -> Original:
+    """Size and fingerprint of an original, from the file system alone.
 
     Raises:
-        OSError: it is not there, or may not be looked at.
+        OSError: it does not exist, or may not be accessed.
     """
     files = list_pictures(path) if path.is_dir() else [path]
     statuses = [(file.name, file.stat()) for file in files]

@@ -1,21 +1,24 @@
-"""The folder that prepared videos go to: what it may be, and one run at a time in it.
+"""What is in the folder of prepared videos beside them, and whether a folder may be that one.
 
-The lists of a known dataset, copied beside its prepared videos, so that both are read alike.
-
-The CSV of prepared videos, for data that a CSV lists.
+- the journal of what is done (see `data/journal.py`), and a lock for one run at a time;
+- for a known dataset, copies of its lists, so that the folder is read as the original is;
+- for a CSV, the CSV of the prepared videos.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
+from mixtconv.data.journal import JOURNAL, JOURNAL_FORMAT, OWN_FILES, DoneVideo, read_journal
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
-from mixtconv.data.preparation.journal import OWN_FILES, read_journal
 
 _LOCK = f"{OWN_FILES}.lock"
 
@@ -23,27 +26,27 @@ _LOCK = f"{OWN_FILES}.lock"
 def refuse_output(
     out: Path, listing: VideoListing, plan: Sequence[PlannedVideo], form: PreparedForm
 ) -> None:
-    """Refuse a folder to which the videos of a listing must not go.
+    """Refuse a folder to which the videos of a listing must not be written.
 
     Raises:
-        ValueError: an original would be written over, the data would grow by what is prepared, or
-            something else is there, be it the same videos in another kind of form.
+        ValueError: an original would be overwritten, the prepared videos would be part of the data,
+            or the folder holds something else, be it the same videos in another kind of form.
     """
     _refuse_originals(out, listing, plan)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; give a folder, new or empty")
     journal = read_journal(out)
     if journal is None:
-        there = [entry.name for entry in out.iterdir()] if out.is_dir() else []
-        if not all(name.startswith(OWN_FILES) for name in there):
+        names = [entry.name for entry in out.iterdir()] if out.is_dir() else []
+        if not all(name.startswith(OWN_FILES) for name in names):
             raise ValueError(
                 f"--out {out} holds something else; give a folder that is new, empty, or of an "
                 "earlier mixtconv prepare"
             )
         return
-    names = {item.name for item in plan}
+    sources = {item.name for item in plan}
     before = [video.source for video in journal.videos.values()]
-    if before and names.isdisjoint(before):
+    if before and sources.isdisjoint(before):
         raise ValueError(
             f"--out {out} holds the prepared videos of other data ({first_few(before)}); give "
             "another folder"
@@ -56,12 +59,33 @@ def refuse_output(
         )
 
 
+def _refuse_originals(out: Path, listing: VideoListing, plan: Sequence[PlannedVideo]) -> None:
+    real_out, source = out.resolve(), listing.source.resolve()
+    if source.is_dir() and (real_out == source or source in real_out.parents):
+        raise ValueError(
+            f"--out {out} is in {listing.source}, where its videos would count as more of the "
+            "data; give a folder outside"
+        )
+    folders = {item.video.path.parent for item in plan}
+    real = {folder: folder.resolve() for folder in folders}
+    originals = {real[item.video.path.parent] / item.video.path.name for item in plan}
+    # Only where `out` holds originals can a target be one of them: targets are resolved only then.
+    is_near = any(real_out == folder or real_out in folder.parents for folder in real.values())
+    targets = [out / item.target for item in plan] if is_near else []
+    if (list_file := prepared_list(out, listing)) is not None:
+        targets.append(list_file)
+        originals.add(source)
+    for path in targets:
+        if path.resolve() in originals:
+            raise ValueError(f"--out {out}: {path} is an original; give another folder")
+
+
 @contextmanager
 def alone_in(out: Path) -> Iterator[None]:
-    """Keep other runs out of a folder for the while; nothing is left to undo if a run is killed.
+    """Lock a folder for the block; the system releases the lock of a run that is killed.
 
     Raises:
-        ValueError: another run is at work there.
+        ValueError: another run works there.
     """
     try:
         import fcntl  # noqa: PLC0415
@@ -78,28 +102,23 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_originals(out: Path, listing: VideoListing, plan: Sequence[PlannedVideo]) -> None:
-    real_out, source = out.resolve(), listing.source.resolve()
-    if source.is_dir() and (real_out == source or source in real_out.parents):
-        raise ValueError(
-            f"--out {out} lies in {listing.source}, where its videos would count as more of the "
-            "data; give a folder outside"
-        )
-    folders = {item.video.path.parent for item in plan}
-    real = {folder: folder.resolve() for folder in folders}
-    originals = {real[item.video.path.parent] / item.video.path.name for item in plan}
-    near = any(real_out == folder or real_out in folder.parents for folder in real.values())
-    written = [out / item.target for item in plan] if near else []
-    if (list_file := prepared_list(out, listing)) is not None:
-        written.append(list_file)
-        originals.add(source)
-    for path in written:
-        if path.resolve() in originals:
-            raise ValueError(f"--out {out}: {path} is an original; give another folder")
+def write_journal(out: Path, videos: Iterable[DoneVideo], *, complete: bool) -> None:
+    """Write the journal anew, unless it has this content already."""
+    header = {"format": JOURNAL_FORMAT, "complete": complete}
+    content = "".join(json.dumps(line) + "\n" for line in (header, *map(asdict, videos))).encode()
+    path = out / JOURNAL
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
+def append_to_journal(file: TextIO, video: DoneVideo) -> None:
+    """Enter one more video into the open journal."""
+    file.write(json.dumps(asdict(video)) + "\n")
+    file.flush()
 
 
 def copy_lists(out: Path, listing: VideoListing) -> None:
-    """Copy the lists of a dataset to where they are in the original, byte for byte.
+    """Copy the lists of a dataset, byte for byte, to the same places below `out`.
 
     Args:
         out: the folder of the prepared videos.
@@ -108,20 +127,19 @@ def copy_lists(out: Path, listing: VideoListing) -> None:
     for path in listing.lists:
         content = path.read_bytes()
         target = out / path.relative_to(listing.source)
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_file() or target.read_bytes() != content:
             write_atomically(target, content)
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:
-    """Where the CSV of a listing goes; None if its layout is that of folders."""
+    """The path of the CSV of prepared videos; None if the data are a folder."""
     return None if listing.source.is_dir() else out / f"{listing.source.stem}.csv"
 
 
 def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[PlannedVideo]) -> None:
     """Write the CSV of prepared videos, with the labels and splits of the original.
 
-    The column `prepared_from` has the path in the original CSV: by it the split rule goes, so that
+    The column `prepared_from` has the path in the original CSV. The split rule goes by it, so that
     the same videos are held out for validation.
     """
     path = prepared_list(out, listing)

@@ -1,22 +1,18 @@
-"""Writing a video as a folder of JPEG pictures, one a frame: `00001.jpg` and so on.
+"""Writing one video as a folder of JPEG pictures, checked before it gets its name.
 
-Computing optical flow: grey pictures of x and y for every two consecutive frames of a video.
-
-As "Temporal Segment Networks" (arXiv 1608.00859) has it: TV-L1 ("A Duality Based Approach for
-Realtime TV-L1 Optical Flow", Zach et al. 2007), motions of -20 to 20 pixels mapped to 0 to 255 and
-larger ones cut off, JPEGs named `flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow
-using Dense Inverse Search", arXiv 1603.03590) takes a fraction of the time. Different here: TSN
-resizes every video to 340x256, whatever its shape; here the shape stays. n frames give n - 1
-fields; none is repeated to make n.
-
-Writing a folder of pictures for a video, checked before it gets its name.
+`write_jpeg` writes its frames, `00001.jpg` and so on. `write_flow` writes its optical flow: grey
+pictures of x and y for every two consecutive frames, as "Temporal Segment Networks" (arXiv
+1608.00859) does. The method is TV-L1 ("A Duality Based Approach for Realtime TV-L1 Optical Flow",
+Zach et al. 2007), motions of -20 to 20 pixels are mapped to 0 to 255 and larger ones clipped, the
+JPEGs are named `flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow using Dense
+Inverse Search", arXiv 1603.03590) takes a fraction of the time. Different here: TSN resizes every
+video to 340x256, here the aspect ratio is kept; and n frames give n - 1 fields, none is repeated.
 """
 
 import errno
 import io
-import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mixtconv._atomic_write import flush_to_disk, written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.encoding import (
     StoppedError,
     WrittenVideo,
     fitted,
-    flush,
     original_frames,
 )
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
@@ -53,11 +49,11 @@ def write_jpeg(
         is_stopped: asked before every picture.
 
     Raises:
-        UnreadableVideoError: the source gives no frame, or not all that it should.
+        UnreadableVideoError: no frame of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
-    with unfinished_folder(target) as folder, closing(original_frames(source)) as frames:
+    with written_whole(target) as folder, closing(original_frames(source)) as frames:
         pictures = (
             (f"{number:05d}.jpg", fitted(frame, *form.size(*frame.shape[:2])))
             for number, frame in enumerate(frames, 1)
@@ -67,8 +63,8 @@ def write_jpeg(
     return WrittenVideo(num_frames, num_bytes)
 
 
-LARGEST_MOTION = 20.0
-"""Pixels from one frame to the next, of the prepared size, that a picture of flow can show."""
+MAX_MOTION = 20.0
+"""Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
 
 Flow = npt.NDArray[np.float32]
 
@@ -89,9 +85,9 @@ def write_flow(
         is_stopped: asked before every picture.
 
     Raises:
-        UnreadableVideoError: the source gives no two frames, or not all that it should.
+        UnreadableVideoError: no two frames of the source can be decoded, or not all.
         OSError: the target cannot be written.
-        StoppedError: `is_stopped` said so.
+        StoppedError: `is_stopped` returned True.
     """
     assert form.flow is not None
     compute = flow_method(form.flow)
@@ -105,7 +101,7 @@ def write_flow(
             yield f"flow_x_{num_fields:05d}.jpg", x
             yield f"flow_y_{num_fields:05d}.jpg", y
 
-    with unfinished_folder(target) as folder, closing(original_frames(source)) as frames:
+    with written_whole(target) as folder, closing(original_frames(source)) as frames:
         num_bytes = write_pictures(folder, pictures(frames), is_stopped=is_stopped)
         if num_fields == 0:
             raise UnreadableVideoError(source, "it has one frame; optical flow takes two or more")
@@ -113,18 +109,18 @@ def write_flow(
 
 
 def flow_method(name: FlowMethod) -> Callable[[Frame, Frame], Flow]:
-    """A function of two grey frames (H, W) that gives their flow (H, W, 2), in pixels.
+    """A function from two grey frames (H, W) to their flow (H, W, 2), in pixels.
 
     Raises:
         ValueError: OpenCV, with its contributed modules, is not installed.
     """
     cv2 = _import_opencv()
-    cv2.setNumThreads(1)  # videos are worked on side by side
+    cv2.setNumThreads(1)  # videos are processed in parallel already
     make = {
         "tvl1": cv2.optflow.DualTVL1OpticalFlow_create,
         "dis": lambda: cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
     }[name]
-    method = make()  # one for each video: it keeps buffers, which threads must not share
+    method = make()  # one per video: it keeps buffers, which threads must not share
     return lambda before, after: method.calc(before, after, None)
 
 
@@ -135,7 +131,7 @@ def as_pictures(flow: Flow) -> tuple[Frame, Frame]:
     >>> x.tolist(), y.tolist()
     ([[0, 128]], [[0, 255]])
     """
-    scaled = (flow + LARGEST_MOTION) * (255 / (2 * LARGEST_MOTION))
+    scaled = (flow + MAX_MOTION) * (255 / (2 * MAX_MOTION))
     values = np.rint(scaled).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(values[..., 0]), np.ascontiguousarray(values[..., 1])
 
@@ -164,29 +160,6 @@ _INSTALL = (
 JPEG_QUALITY = 95
 
 
-@contextmanager
-def unfinished_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder to write to, which takes the target's name once all went well.
-
-    A folder that has the name already is replaced then. What an earlier run, killed, may have left
-    under the hidden names is removed.
-    """
-    unfinished = target.with_name(f".{target.name}.part")
-    outdated = target.with_name(f".{target.name}.old")
-    for left in (unfinished, outdated):
-        _remove(left)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        if target.exists():  # no folder takes the place of another in one step
-            target.replace(outdated)
-        unfinished.replace(target)
-    except BaseException:
-        _remove(unfinished)
-        raise
-    _remove(outdated)
-
-
 def write_pictures(
     folder: Path,
     pictures: Iterable[tuple[str, Frame]],
@@ -196,14 +169,15 @@ def write_pictures(
     """Write pictures as JPEG, read each again, and return how many bytes they take.
 
     Args:
-        folder: a folder that exists.
+        folder: a folder that does not exist yet.
         pictures: name and pixels of each, grey (H, W) or RGB (H, W, 3).
         is_stopped: asked before every picture.
 
     Raises:
-        OSError: a picture cannot be written, or is not as it should be.
-        StoppedError: `is_stopped` said so.
+        OSError: a picture cannot be written, or reads back otherwise.
+        StoppedError: `is_stopped` returned True.
     """
+    folder.mkdir()
     num_bytes = 0
     names = set()
     for name, pixels in pictures:
@@ -213,31 +187,25 @@ def write_pictures(
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
         path.write_bytes(buffer.getvalue())
-        flush(path)
+        flush_to_disk(path)
         _check(path, pixels)
         num_bytes += path.stat().st_size
         names.add(name)
-    there = {path.name for path in folder.iterdir()}
-    if there != names:
-        raise OSError(errno.EIO, f"{len(there)} pictures are there, not {len(names)}", str(folder))
+    written = {path.name for path in folder.iterdir()}
+    if written != names:
+        reason = f"{len(written)} pictures are there, not {len(names)}"
+        raise OSError(errno.EIO, reason, str(folder))
     return num_bytes
 
 
 def _check(path: Path, pixels: Frame) -> None:
-    """Read a written picture again and compare it with what was to be written."""
+    """Read a written picture and compare its size with the intended one."""
     size = (pixels.shape[1], pixels.shape[0])
     try:
         with Image.open(path) as image:
             image.load()
-            is_as_meant = image.size == size
+            has_size = image.size == size
     except (SyntaxError, ValueError) as error:
         raise OSError(errno.EIO, "the written picture is damaged", str(path)) from error
-    if not is_as_meant:
+    if not has_size:
         raise OSError(errno.EIO, f"the written picture is not {size[0]}x{size[1]}", str(path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

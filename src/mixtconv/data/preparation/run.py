@@ -1,9 +1,9 @@
 """Preparing all videos of a dataset, in parallel, in as many runs as it takes.
 
 Each video is written under a hidden name, read again, and only then given its name and entered in
-the journal of the folder: a run that is stopped, killed or out of disk space leaves whole videos
-only, and the next one goes on from there. Threads do the work, since nearly all of it is done in
-FFmpeg and OpenCV, which let them run side by side; or processes of Ray do it (see `data.engine`).
+the journal of the folder. So a run that is stopped, killed or out of disk space leaves only whole
+videos, and the next one continues from there. Threads do the work, since FFmpeg and OpenCV release
+the global interpreter lock, or processes of Ray (see `data/workers.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,8 @@ from typing import Any
 
 from mixtconv._names import count_of, first_few
 from mixtconv._types import Progress
-from mixtconv.data.catalog import list_videos
-from mixtconv.data.checking.preflight import UnreadableVideo
+from mixtconv.data.datasets.catalog import list_videos
+from mixtconv.data.journal import JOURNAL, DoneVideo, read_journal
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.preparation.encoding import WrittenVideo, encode_video
@@ -23,64 +23,58 @@ from mixtconv.data.preparation.form import (
     PlannedVideo,
     PreparedForm,
     PreparedKind,
-    look_at,
     plan_videos,
-)
-from mixtconv.data.preparation.journal import (
-    JOURNAL,
-    DoneVideo,
-    append_to_journal,
-    read_journal,
-    write_journal,
+    stat_original,
 )
 from mixtconv.data.preparation.output import (
     alone_in,
+    append_to_journal,
     copy_lists,
     prepared_list,
     refuse_output,
+    write_journal,
     write_prepared_list,
 )
 from mixtconv.data.preparation.pictures import flow_method, write_flow, write_jpeg
-from mixtconv.data.workers import Engine, StopFlag, on_engine, refuse_engine
-from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
     "jpeg": write_jpeg,
     "flow": write_flow,
 }
-"""Kind of form -> what writes a video in it: gets the original, the target and the form."""
+"""Kind of form -> the function that writes a video: of the original, the target and the form."""
 
 
 @dataclass(frozen=True)
 class PreparationReport:
-    """What was prepared."""
+    """The result of a preparation."""
 
     data: Path
-    """What to train on now: the folder, or the CSV in it."""
+    """The data to train on: the folder, or the CSV in it."""
     num_prepared: int
     """Videos that this run wrote."""
     num_kept: int
-    """Videos that an earlier run wrote and that are as they should be."""
-    unreadable: tuple[UnreadableVideo, ...]
-    """Originals that are not there or cannot be read; they have no prepared form, or that of an
+    """Videos that an earlier run wrote and that are up to date."""
+    unreadable: tuple[Unreadable, ...]
+    """Originals that do not exist or cannot be read; they have no prepared form, or that of an
     earlier run."""
     bytes_before: int
     """Size of the originals that were prepared, in this run or an earlier one."""
     bytes_after: int
     """Size of their prepared form."""
     ignored: tuple[Path, ...]
-    """Files and folders in the data that are none of its videos."""
+    """Files and folders in the data that are not used."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
-        unreadable = [{"path": str(v.path), "reason": v.reason} for v in self.unreadable]
         return {
             **vars(self),
             "data": str(self.data),
-            "unreadable": unreadable,
+            "unreadable": [video.to_dict() for video in self.unreadable],
             "ignored": [str(path) for path in self.ignored],
             "notes": list(self.notes),
         }
@@ -92,22 +86,21 @@ def prepare(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
-    The layout of a folder is kept; for a CSV there is a CSV of the same labels in the new folder,
-    for a known dataset a copy of its lists.
-    The originals are only read. Videos that an earlier run has prepared are not prepared again,
-    unless the original or the form has changed.
+    The new folder has the layout of the original one; for a CSV it holds a CSV of the same labels,
+    for a known dataset a copy of its lists. The originals are only read. Videos that an earlier run
+    has prepared are not prepared again, unless the original or the form has changed.
 
     Args:
         data: as for `catalog.load_catalog`.
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
-        workers: videos to work on at a time; by default one a core.
-        engine: what works on them: threads, or processes of Ray.
+        workers: videos prepared at a time; by default one per core.
+        engine: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
 
     Raises:
@@ -121,7 +114,7 @@ def prepare(
     ...     clips = Path(folder, "clips", "jump")
     ...     clips.mkdir(parents=True)
     ...     frames = [np.zeros((48, 64, 3), dtype=np.uint8)] * 12
-    ...     write_video(clips / "a.mkv", frames, frames_per_second=25)
+    ...     _ = write_video(clips / "a.mkv", frames, frames_per_second=25)
     ...     report = prepare(clips.parent, out=Path(folder, "fast"))
     ...     [str(path.relative_to(report.data)) for path in report.data.glob("*/*")]
     ['jump/a.mp4']
@@ -142,21 +135,21 @@ def prepare_listing(
     out: str | Path,
     form: PreparedForm | None = None,
     workers: int | None = None,
-    engine: Engine = "local",
+    engine: Backend = "local",
     progress: Progress | None = None,
 ) -> PreparationReport:
     """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
     out, form = Path(out), form or PreparedForm()
-    refuse_engine(engine, workers)
+    check_backend(engine, workers)
     if form.flow is not None:
-        flow_method(form.flow)  # what is not installed is said once, not of every video
+        flow_method(form.flow)  # one error if OpenCV is missing, not one per video
     plan = plan_videos(listing, suffix=form.suffix)
     refuse_output(out, listing, plan, form)
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
         journal = read_journal(out)
         earlier = journal.videos if journal is not None else {}
-        # Written before anything else: by it the next run knows that the folder is one of these.
+        # Written before anything else: it marks the folder as one to continue in.
         write_journal(out, earlier.values(), complete=False)
         copy_lists(out, listing)
         for folder in {(out / item.target).parent for item in plan}:
@@ -177,18 +170,20 @@ def _prepare_all(
     earlier: Mapping[str, DoneVideo],
     preparer: "_Preparer",
     *,
-    engine: Engine,
+    engine: Backend,
     workers: int | None,
     progress: Progress,
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
-    """The videos that are prepared now, and why others are not, each by target."""
+    """The videos that are up to date now, and why others are not, each by target."""
     jobs = [_Job(item, earlier.get(item.target)) for item in plan]
     done: dict[str, DoneVideo] = {}
     reasons: dict[str, str] = {}
     with (
         (preparer.out / JOURNAL).open("a", encoding="utf-8") as file,
         closing(
-            on_engine(engine, jobs, preparer, workers=workers, stop=preparer.is_stopped)
+            map_videos(
+                preparer, jobs, backend=engine, workers=workers, on_stop=preparer.is_stopped.set
+            )
         ) as outcomes,
     ):
         for number, (job, outcome) in enumerate(outcomes, 1):
@@ -216,8 +211,8 @@ def _finish(
     done: Mapping[str, DoneVideo],
     reasons: Mapping[str, str],
 ) -> PreparationReport:
-    """Write the list and the journal of all that is in the folder, and sum up."""
-    # What was made of an original that is unreadable or gone by now stays in the folder.
+    """Write the list and the journal of all that is in the folder, and report."""
+    # Prepared videos stay when their original has become unreadable or was deleted.
     others = {
         target: video
         for target, video in earlier.items()
@@ -234,7 +229,7 @@ def _finish(
         num_prepared=len(done) - num_kept,
         num_kept=num_kept,
         unreadable=tuple(
-            UnreadableVideo(item.video.path, reasons[item.target])
+            Unreadable(item.video.path, reasons[item.target])
             for item in plan
             if item.target in reasons
         ),
@@ -247,7 +242,7 @@ def _finish(
 
 @dataclass(frozen=True)
 class _Job:
-    """A video to prepare, and what an earlier run made of it."""
+    """A video to prepare, and its entry in the journal of an earlier run."""
 
     item: PlannedVideo
     before: DoneVideo | None
@@ -255,17 +250,17 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Preparer:
-    """Prepares one video, unless an earlier run did so from what the original is now."""
+    """Prepares one video, unless an earlier run did and the original has not changed."""
 
     out: Path
     form: PreparedForm
     is_stopped: StopFlag
 
     def __call__(self, job: _Job) -> DoneVideo | None:
-        """The video that is prepared now, or None if it is as before."""
+        """Prepare a video; None if its prepared form is up to date."""
         item, before = job.item, job.before
         try:
-            original = look_at(item.video.path)
+            original = stat_original(item.video.path)
         except OSError as error:
             raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
         target = self.out / item.target
@@ -291,7 +286,7 @@ class _Preparer:
 
 
 def _is_whole(path: Path, video: DoneVideo) -> bool:
-    """Whether a prepared file, or all files of a prepared folder, have the size they had."""
+    """Whether a prepared file or folder has the size that the journal gives it."""
     try:
         files = list(path.iterdir()) if path.is_dir() else [path]
         return sum(file.stat().st_size for file in files) == video.num_bytes

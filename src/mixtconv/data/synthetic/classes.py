@@ -1,14 +1,13 @@
-"""The classes of the synthetic dataset: names, partners, and what each one probes.
+"""The classes of the synthetic dataset, and the settings of its two levels.
 
-Names are in the manner of Something-Something. Each class is one motion seen forwards or
-backwards, as it is or in a mirror; its partner (`reverse`) is the same motion run the other way:
+Classes are named like those of Something-Something. Each class is one motion, forwards or
+backwards, mirrored or not; its partner (`reverse`) is the same motion in the other direction:
 
     Moving something from left to right      = moving across, forwards
     Moving something from right to left      = moving across, backwards
 
-How large, how noisy and how cluttered the clips of each level are.
-
-Lengths are fractions of the frame's side, angles degrees, noise and light of 255.
+A `Level` says how large, how noisy and how cluttered clips are: lengths are fractions of the
+frame's side, angles degrees, noise and light of 255.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class SyntheticClass:
     mirror: str
     """The class that a clip of this one belongs to when its frames are flipped horizontally."""
     probes: str
-    """What a network has to notice to tell this class from the others."""
+    """What a network has to recognize to distinguish this class from the others."""
     motion: str
-    """The motion that generates it, a key of `motions.MOTIONS`."""
+    """The motion that generates it, a key of `motions.MOTIONS` or `rhythms.RHYTHMS`."""
     run_backwards: bool = False
     """Whether the motion's frames are taken from the last to the first."""
     flipped: bool = False
@@ -77,7 +76,7 @@ def _pair(motion: str, forward: str, backward: str, *, probes: str) -> tuple[Syn
 
 
 def _sided(motion: str, forward: str, backward: str, *, probes: str) -> tuple[SyntheticClass, ...]:
-    """A motion and its reverse which a mirror exchanges, as it does left and right."""
+    """A motion and its reverse, which a mirror exchanges as it does left and right."""
     return (
         SyntheticClass(forward, backward, backward, probes, motion),
         SyntheticClass(backward, forward, forward, probes, motion, run_backwards=True),
@@ -229,21 +228,21 @@ class Level:
     """Settings of one level of the synthetic dataset."""
 
     object_size: Range
-    """Diameter of the thing that the class is about."""
+    """Diameter of the subject."""
     num_distractors: tuple[int, int]
-    """Fewest and most other things in the picture."""
+    """Minimum and maximum number of distractors."""
     distractor_size: Range
-    """Diameter of those."""
+    """Diameter of a distractor."""
     distractor_saturation: Range
-    """How colourful those are; the thing itself is at 0.75 to 1."""
+    """Saturation of distractors; that of the subject is 0.8 to 1."""
     distractor_motion: float
-    """Probability that one of those moves by itself, whatever the class."""
+    """Probability that a distractor moves by itself, independent of the class."""
     distractor_reach: float
-    """How far it then gets from its place; far less than the motion of the class."""
+    """Its largest distance from its place then; far less than the motion of the class."""
     shake: float
     """Standard deviation of the camera's jitter from frame to frame."""
     drift: float
-    """Slow wandering of the camera over the clip, largest offset."""
+    """Largest offset of the camera's slow drift over the clip."""
     flicker: float
     """Largest change of brightness over the clip, as a factor."""
     noise: Range

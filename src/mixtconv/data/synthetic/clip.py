@@ -1,11 +1,11 @@
 """One clip of the synthetic dataset: frames, and where its subject is in each.
 
-A class and its partner are drawn from the same motion. What is filmed is run backwards for one of
-the two, all of it: background, camera, light, distractors and noise. So their clips hold the same
-pictures with the same probability, and only the order of the pictures tells them apart.
-Where a mirror leaves a class what it is, half of its clips are mirrored; where a mirror and time
-undo each other (left to right), half are mirrored and reversed; where time alone leaves it what it
-is (counting), half are reversed. No side and no end is preferred, by construction.
+A class and its partner are drawn from the same motion. For one of the two, everything that is
+filmed is run backwards: background, camera, light, distractors and noise. So their clips hold the
+same pictures with the same probability, and only the order of the pictures distinguishes them.
+If a mirror does not change the class, half of its clips are mirrored; if mirroring and reversing
+together do not (left to right), half are mirrored and reversed; if reversing alone does not
+(counting), half are reversed. By construction no side and no end is preferred.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
 from mixtconv.data.synthetic.rhythms import RHYTHMS
 from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, draw_background, render
 
-SHORTEST, LONGEST = 24, 96
-"""Fewest and most frames of a clip."""
+MIN_FRAMES, MAX_FRAMES = 24, 96
+"""Minimum and maximum number of frames of a clip."""
 
-SMALLEST_SIZE, LARGEST_SIZE = 32, 512
+MIN_SIZE, MAX_SIZE = 32, 512
 
 _MOTIONS = {**MOTIONS, **RHYTHMS}
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where the subject is, in fractions of the frame's side and degrees clockwise. `(T,)` each."""
+    """Position of the subject in fractions of the frame's side, angle in degrees clockwise.
+
+    Arrays are `(T,)`.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -38,14 +41,14 @@ class Trajectory:
     height: np.ndarray
     angle: np.ndarray
     start: float
-    """When the action begins, as a fraction of the clip."""
+    """Time at which the action starts, as a fraction of the clip."""
     end: float
-    """When the action is over, as a fraction of the clip."""
+    """Time at which the action ends, as a fraction of the clip."""
 
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A rendered clip and the truth about it."""
+    """A rendered clip and its ground truth."""
 
     frames: np.ndarray
     """`(T, H, W, 3)` uint8."""
@@ -55,16 +58,16 @@ class SyntheticClip:
     """RGB of the subject, as painted."""
 
     def backwards(self) -> SyntheticClip:
-        """The same clip with time reversed, labelled as the class was."""
-        way = self.trajectory
-        flipped = {k: getattr(way, k)[::-1] for k in ("x", "y", "width", "height", "angle")}
-        turned = Trajectory(**flipped, start=1.0 - way.end, end=1.0 - way.start)
-        return replace(self, frames=self.frames[::-1], trajectory=turned)
+        """The same clip with time reversed; the class name stays."""
+        path = self.trajectory
+        series = {k: getattr(path, k)[::-1] for k in ("x", "y", "width", "height", "angle")}
+        reversed_path = Trajectory(**series, start=1.0 - path.end, end=1.0 - path.start)
+        return replace(self, frames=self.frames[::-1], trajectory=reversed_path)
 
     def mirrored(self) -> SyntheticClip:
-        """The same clip with left and right exchanged, labelled as the class was."""
-        way = replace(self.trajectory, x=1.0 - self.trajectory.x, angle=-self.trajectory.angle)
-        return replace(self, frames=self.frames[:, :, ::-1], trajectory=way)
+        """The same clip with left and right exchanged; the class name stays."""
+        path = replace(self.trajectory, x=1.0 - self.trajectory.x, angle=-self.trajectory.angle)
+        return replace(self, frames=self.frames[:, :, ::-1], trajectory=path)
 
 
 def render_clip(
@@ -80,7 +83,7 @@ def render_clip(
 
     Args:
         class_name: A name from `classes(level)`.
-        seed: Decides everything about the clip.
+        seed: Determines everything about the clip.
         size: Height and width in pixels, even, 32 to 512.
         level: `"easy"` or `"hard"`.
 
@@ -114,15 +117,15 @@ def render_clip(
 
 def check_size(size: int) -> None:
     """Refuse a size that cannot be rendered or encoded."""
-    if size % 2 or not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+    if size % 2 or not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(
-            f"size {size}: it must be an even number from {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+            f"size {size}: it must be an even number from {MIN_SIZE} to {MAX_SIZE}; "
             "64 is the default"
         )
 
 
 def _harmless_change(description: SyntheticClass, rng: np.random.Generator) -> tuple[bool, bool]:
-    """Whether to flip and whether to reverse a clip, at random among what keeps its class."""
+    """Whether to flip and whether to reverse a clip: a random choice that keeps its class."""
     name, mirror, reverse = description.name, description.mirror, description.reverse
     first, second = (bool(coin) for coin in rng.uniform(size=2) < 0.5)
     if mirror == name:
@@ -136,7 +139,7 @@ def _film(
     description: SyntheticClass, *, rng: np.random.Generator, size: int, level: Level
 ) -> SyntheticClip:
     """Draw a clip of the class's motion, forwards, and film it."""
-    num_frames = int(rng.integers(SHORTEST, LONGEST + 1))
+    num_frames = int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1))
     times = np.linspace(0.0, 1.0, num_frames)
     draft = Draft(rng, times, level, hue=float(rng.uniform()))
     plan = _MOTIONS[description.motion](draft)
@@ -150,7 +153,7 @@ def _film(
 
 
 def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
-    """Where the camera sees the subject."""
+    """The subject's trajectory as the camera sees it."""
 
     def series(values: np.ndarray | float) -> np.ndarray:
         return np.broadcast_to(np.asarray(values, dtype=float), camera.x.shape)
@@ -168,7 +171,7 @@ def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
 
 
 def _wander(draft: Draft) -> np.ndarray:
-    """A slow random curve within -1 and 1. `(T,)`."""
+    """A slow random curve between -1 and 1. `(T,)`."""
     curve = np.zeros_like(draft.times)
     for _ in range(2):
         cycles, phase = draft.uniform(0.2, 1.2), draft.uniform(0, 2 * np.pi)
@@ -177,7 +180,7 @@ def _wander(draft: Draft) -> np.ndarray:
 
 
 def _camera(draft: Draft) -> Camera:
-    """A hand-held camera that wanders and shakes, under light that changes a little."""
+    """A hand-held camera that drifts and shakes, in light that changes a little."""
     level = draft.level
 
     def unsteady() -> np.ndarray:
@@ -189,7 +192,7 @@ def _camera(draft: Draft) -> Camera:
 
 
 def _distractors(draft: Draft) -> list[Actor]:
-    """Other things, behind the subject, that stand or stir whatever the class is."""
+    """Other things behind the subject, still or moving a little, independent of the class."""
     level = draft.level
     actors = []
     for _ in range(draft.rng.integers(level.num_distractors[0], level.num_distractors[1] + 1)):

@@ -1,14 +1,14 @@
-"""Writing the synthetic dataset to a folder, as real video files.
+"""Writing the synthetic dataset to a folder, as H.264 files.
 
     OUT/dataset.json
     OUT/train/Moving something up/00000.mp4
     OUT/val/Moving something up/00000.mp4
 
-Every clip's random numbers come from its own seed, made of the dataset's seed, the split, the
-class and the clip's number, so neither the number of workers nor the number of clips changes any
-clip. In `val/` a class and its partner share their seeds: clip i of one is, frame by frame, clip i
-of the other run backwards, and a score that does not depend on order cannot be above 50 %. In
-`train/` they do not, so there is more to learn from.
+Each clip has its own seed, made of the dataset's seed, the split, the class and the number of the
+clip, so neither the number of workers nor the number of clips changes any clip. In `val/` a class
+and its partner share their seeds: clip i of one is, frame by frame, clip i of the other run
+backwards, so a score that does not depend on order cannot be above 50 %. In `train/` they do not
+share them, which gives more variety to learn from.
 """
 
 from __future__ import annotations
@@ -18,23 +18,33 @@ import multiprocessing
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mixtconv._atomic_write import write_atomically, written_whole
 from mixtconv._types import Progress
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
 from mixtconv.data.synthetic.clip import check_size, render_clip
-from mixtconv.data.synthetic.encoding import FRAMES_PER_SECOND, write_clip_file
+from mixtconv.video.writer import Encoding, write_video
 
 DESCRIPTION = "dataset.json"
 """Name of the file that says what a folder of synthetic clips is."""
 
 FORMAT = "mixtconv synthetic dataset"
 
-_CLIPS_A_TASK = 8
+FRAMES_PER_SECOND = 24
+
+# Nothing in a file may show the direction of time. A usual H.264 file has a few whole pictures and
+# differences to them, so the quality of a picture depends on its place, from which a network could
+# learn the order. Here every picture is coded by itself with one quantizer: a clip run backwards
+# decodes to the same pixels in opposite order, and any frame can be read without another.
+_ENCODING = Encoding(quality=22, constant_quantizer=True, keyframe_distance=1, parameters="")
+
+_CLIPS_PER_TASK = 8
 
 
 @dataclass(frozen=True)
@@ -79,12 +89,12 @@ def synthesize(
 ) -> SyntheticDataset:
     """Write the synthetic dataset to the folder `out`, `train/` and `val/`.
 
-    An earlier dataset of the same settings is written again, or added to where more clips are
-    asked for; nothing is ever deleted. With more than one worker, processes are started by
-    `spawn`: a script that calls this needs the usual `if __name__ == "__main__":`.
+    An earlier dataset of the same settings is written again, and extended if more clips are
+    wanted; nothing is ever deleted. With more than one worker, processes are started by `spawn`: a
+    script must call this below `if __name__ == "__main__":`.
 
     Args:
-        out: A folder that is empty, not there yet, or holds the same dataset.
+        out: A folder that is new, empty, or holds the same dataset.
         level: `"easy"` or `"hard"`.
         size: Height and width in pixels, even, 32 to 512.
         train_clips: Clips of each class in `train/`.
@@ -95,7 +105,7 @@ def synthesize(
         progress: Called with the number of clips done and the number of all.
 
     Raises:
-        ValueError: If a setting is not possible, or `out` holds something else.
+        ValueError: If a setting is not possible, `out` holds something else, or a process died.
 
     Example:
         >>> import tempfile
@@ -133,11 +143,19 @@ class _Job:
 
 
 def _write_clips(jobs: Sequence[_Job]) -> int:
-    """Render and write some clips, in whatever process this runs."""
+    """Render and write some clips, and return their number."""
     for job in jobs:
         seed = np.random.SeedSequence(job.entropy)
         clip = render_clip(job.class_name, seed=seed, size=job.size, level=job.level)
-        write_clip_file(job.path, clip.frames)
+        # Not flushed to the disk clip by clip: `complete` in dataset.json says if all were written.
+        with written_whole(job.path, durable=False) as unfinished:
+            write_video(
+                unfinished,
+                clip.frames,
+                frames_per_second=FRAMES_PER_SECOND,
+                encoding=_ENCODING,
+                container="mp4",
+            )
     return len(jobs)
 
 
@@ -154,7 +172,7 @@ def _jobs(dataset: SyntheticDataset) -> Iterator[_Job]:
 
 def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None) -> None:
     """Write all clips, here or in `workers` processes."""
-    tasks = [jobs[i : i + _CLIPS_A_TASK] for i in range(0, len(jobs), _CLIPS_A_TASK)]
+    tasks = [jobs[i : i + _CLIPS_PER_TASK] for i in range(0, len(jobs), _CLIPS_PER_TASK)]
     report = progress or (lambda done, total: None)
     done = 0
     if workers <= 1:
@@ -168,13 +186,18 @@ def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None)
             for count in pool.map(_write_clips, tasks):
                 done += count
                 report(done, len(jobs))
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f"a process that writes clips died after {done} of {len(jobs)}: in a script, call "
+                'synthesize below if __name__ == "__main__":, or give workers=1'
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _num_workers(workers: int | None, num_clips: int) -> int:
-    """As asked for, else one for each core, but none for what is done before one has started."""
+    """The given number, else one per core, or none for so few clips that starting takes longer."""
     if workers is not None:
         return workers
     return min(usable_cores(), num_clips // 64)
@@ -207,7 +230,7 @@ def _check_at_least(smallest: int, **numbers: int) -> None:
 
 
 def _settings(dataset: SyntheticDataset) -> dict[str, object]:
-    """What has to agree for two datasets to be one."""
+    """The settings in which two datasets must agree to be the same."""
     return {
         "format": FORMAT,
         "seed": dataset.seed,
@@ -220,12 +243,10 @@ def _settings(dataset: SyntheticDataset) -> dict[str, object]:
 
 
 def _describe(dataset: SyntheticDataset, *, complete: bool) -> None:
-    """Write `dataset.json`, at the beginning and again when every clip is there."""
+    """Write `dataset.json`, at the beginning and again when every clip is written."""
     counts = {"train_clips": dataset.train_clips, "val_clips": dataset.val_clips}
     text = json.dumps({**_settings(dataset), **counts, "complete": complete}, indent=2)
-    unfinished = dataset.root / f".{DESCRIPTION}.part"
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(dataset.root / DESCRIPTION)
+    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode())
 
 
 def _check_folder(dataset: SyntheticDataset) -> None:
@@ -255,7 +276,7 @@ def _check_folder(dataset: SyntheticDataset) -> None:
 def _read_description(root: Path) -> dict | None:
     """The earlier dataset's description, if `root` holds one."""
     try:
-        found = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+        values = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+    return values if isinstance(values, dict) and values.get("format") == FORMAT else None

@@ -1,4 +1,4 @@
-"""What things look like: shapes, colours and patterns, drawn once a clip as small RGBA pictures."""
+"""Shapes, colours and patterns of things, drawn once per clip as small RGBA pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUPERSAMPLING = 3
 
 @dataclass(frozen=True)
 class Look:
-    """Shape and paint of one thing; how large it is and where is the business of its actor."""
+    """Shape and paint of one thing; its size and position are those of its `scene.Actor`."""
 
     shape: str
     """A key of `SHAPES`."""
@@ -31,7 +31,7 @@ class Look:
 
 
 def color_of(hue: float, saturation: float, value: float) -> Color:
-    """RGB bytes of a colour given as hue (any turn), saturation and value in [0, 1].
+    """RGB bytes of a hue (periodic with 1), a saturation and a value in [0, 1].
 
     Example:
         >>> color_of(1 / 3, 1.0, 1.0)
@@ -93,13 +93,13 @@ SHAPES: dict[str, np.ndarray] = {
 OBJECT_SHAPES = (
     "ball", "box", "triangle", "diamond", "hexagon", "star", "cross", "drop", "heart", "arrow",
 )  # fmt: skip
-"""What the thing of a class may be."""
+"""Shapes of subjects."""
 
 POINTED_SHAPES = ("drop", "arrow", "wedge")
-"""Shapes whose direction can be seen at any angle: they have a tip and, at (0, 0.45), a tail."""
+"""Shapes with a visible direction at any angle: a tip and, at (0, 0.45), a tail."""
 
 DISTRACTOR_SHAPES = ("triangle", "diamond", "hexagon", "star", "cross", "heart")
-"""What stands around: neither a ball nor a box, which some classes are about."""
+"""Shapes of distractors: neither a ball nor a box, which are subjects of some classes."""
 
 
 def draw_sprite(look: Look, *, width: int, height: int) -> Image.Image:
@@ -132,7 +132,7 @@ def draw_sprite(look: Look, *, width: int, height: int) -> Image.Image:
 
 
 def _plain(drawing: ImageDraw.ImageDraw, columns: int, rows: int, accent: Color) -> None:
-    """Nothing on the ground colour."""
+    """No pattern."""
 
 
 def _stripes(drawing: ImageDraw.ImageDraw, columns: int, rows: int, accent: Color) -> None:

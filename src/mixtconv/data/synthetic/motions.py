@@ -1,10 +1,9 @@
-"""When things happen inside a clip: intervals, easing and humps, as functions of time in [0, 1].
-
-The motions of the easy level, each run forwards; also what the motions of both levels share.
+"""The motions of the easy level, forwards, and what the motions of both levels share.
 
 A motion is a function from a `Draft` (random numbers, times, level) to a `Plan`: the actors and
-where the subject is in every frame. It need not care about its reverse or its mirror image:
-`clip.py` makes those from finished frames.
+their positions in every frame. Its reverse and its mirror image are not its concern: `clip.py`
+makes those from finished frames. Times of a clip run from 0 to 1; an `Interval` is the part of it
+that the action takes, and easings and `hump` shape the progress inside it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Interval:
     end: float
 
     def progress(self, times: np.ndarray) -> np.ndarray:
-        """How far the action has come at `times`: 0 before, 1 after, linear between. `(T,)`.
+        """Progress of the action at `times`: 0 before, 1 after, linear between. `(T,)`.
 
         Example:
             >>> Interval(0.25, 0.75).progress(np.linspace(0, 1, 5)).tolist()
@@ -53,7 +52,7 @@ def random_interval(
 
 
 def smooth(progress: np.ndarray) -> np.ndarray:
-    """Starts and stops gently."""
+    """Slow at the start and at the end."""
     return progress * progress * (3.0 - 2.0 * progress)
 
 
@@ -63,7 +62,7 @@ EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gentle stop": lambda progress: 1.0 - (1.0 - progress) ** 1.5,
     "gentle start": lambda progress: progress**1.5,
 }
-"""Ways to get from 0 to 1, none so uneven as to look like speeding up or slowing down."""
+"""Curves from 0 to 1, none so uneven as to look like speeding up or slowing down."""
 
 
 def random_easing(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
@@ -83,19 +82,19 @@ def hump(progress: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a clip, before camera, background and distractors."""
+    """The content of a clip without camera, background and distractors."""
 
     actors: tuple[Actor, ...]
     """From the rearmost to the foremost."""
     subject: Actor
-    """The one of them that the class is about."""
+    """The one of them that shows the class."""
     interval: Interval
-    """When it happens."""
+    """The time of the action."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What a motion draws a clip from."""
+    """The random numbers and settings of which a motion draws a clip."""
 
     rng: np.random.Generator
     times: np.ndarray
@@ -117,16 +116,16 @@ class Draft:
         return self.uniform(*self.level.object_size)
 
     def subject_color(self) -> Color:
-        """Strong, in the subject's hue."""
+        """A strong colour of the subject's hue."""
         return color_of(self.hue, self.uniform(0.8, 1.0), self.uniform(0.8, 1.0))
 
     def other_color(self, *, saturation: tuple[float, float] = (0.6, 0.9)) -> Color:
-        """In a hue far from the subject's."""
+        """A colour of a hue far from the subject's."""
         hue = self.hue + self.uniform(0.3, 0.7)
         return color_of(hue, self.uniform(*saturation), self.uniform(0.45, 0.85))
 
     def look(self, shape: str | None = None, *, plain: float = 0.5) -> Look:
-        """The subject's look; `plain` is how likely it has no pattern."""
+        """The subject's look; `plain` is the probability of no pattern."""
         pattern: Pattern = "plain"
         if self.rng.uniform() > plain:
             pattern = ("stripes", "dots", "halves")[self.rng.integers(3)]
@@ -141,7 +140,7 @@ class Draft:
         return Actor(look or self.look(), x, y, size, size, tilt, shadow=True)
 
     def eased(self, interval: Interval) -> np.ndarray:
-        """How far the action has come, with a random easing. `(T,)`."""
+        """Progress of the action with a random easing. `(T,)`."""
         return random_easing(self.rng)(interval.progress(self.times))
 
 
@@ -151,7 +150,7 @@ def between(start: float, end: float, progress: np.ndarray) -> np.ndarray:
 
 
 def travel(draft: Draft, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
-    """A way over most of the frame, and a little to the side of it. Two of `(T,)`."""
+    """A path over most of the frame, and a small motion across it. Two of `(T,)`."""
     progress = draft.eased(interval)
     along = between(draft.uniform(0.13, 0.28), draft.uniform(0.72, 0.87), progress)
     middle = draft.uniform(0.25, 0.75)
@@ -190,7 +189,7 @@ def approaching(draft: Draft) -> Plan:
 def turning(draft: Draft) -> Plan:
     """Clockwise in place, from one side over the top to the other.
 
-    Each of eight evenly spread frames sees less than a quarter turn, the whole is less than half.
+    Less than a quarter turn between eight evenly spread frames, less than a half turn in all.
     """
     interval = random_interval(draft.rng, shortest=0.25)
     samples = 8 * (interval.end - interval.start)
@@ -212,7 +211,7 @@ def pointed_look(draft: Draft) -> Look:
 
 
 def opening(draft: Draft) -> Plan:
-    """A door, a pair of doors or a shutter gives way to the dark inside."""
+    """A door, a pair of doors or a shutter uncovers the dark inside."""
     interval = random_interval(draft.rng)
     left_closed = draft.uniform(0.85, 1.0)
     covered = between(left_closed, draft.uniform(0.06, 0.2), draft.eased(interval))  # (T,)
@@ -236,10 +235,10 @@ def opening(draft: Draft) -> Plan:
         left = x - width / 2
         doors = (Actor(look, left + covered * width / 2, y, covered * width, height),)
     else:
-        each = covered * width / 2
+        leaf = covered * width / 2
         doors = (
-            Actor(look, x - width / 2 + each / 2, y, each, height),
-            Actor(look, x + width / 2 - each / 2, y, each, height),
+            Actor(look, x - width / 2 + leaf / 2, y, leaf, height),
+            Actor(look, x + width / 2 - leaf / 2, y, leaf, height),
         )
     return Plan((frame, inside, content, *doors), doors[0], interval)
 

@@ -1,9 +1,8 @@
 """The further motions of the hard level: tempo, order, counting and rotation.
 
-What happens is simple here; when it happens is the class. Moments are placed so that eight evenly
-spread frames are enough to tell, and so that without order there is nothing to tell by: the two
-orders of ball and box show the same states for as long, with either gap, and so do two lifts and
-three.
+The actions are simple; their timing is the class. Times are chosen such that eight evenly spread
+frames suffice to recognize it, and that without their order nothing does: the two orders of ball
+and box show the same states for the same time, with either gap, and so do two lifts and three.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from mixtconv.data.synthetic.scene import Actor
 
 
 def moving_across_in(draft: Draft, *, shortest: float, longest: float) -> Plan:
-    """From left to right, taking a given part of the clip."""
+    """From left to right, in a part of the clip between `shortest` and `longest`."""
     interval = random_interval(draft.rng, shortest=shortest, longest=longest)
     x, y = travel(draft, interval)
     subject = draft.thing(x, y, draft.object_size())
@@ -76,7 +75,7 @@ def speeding_up(draft: Draft) -> Plan:
 
 
 def lifting_and_dropping(draft: Draft) -> Plan:
-    """Slowly up, at once down again: half of the clip and more against an eighth."""
+    """Slowly up, quickly down: half of the clip or more, then an eighth."""
     interval = random_interval(draft.rng, shortest=0.7, longest=0.9)
     drop = Interval(interval.end - draft.uniform(0.1, 0.14), interval.end)
     rise = Interval(interval.start, drop.start - draft.uniform(0.0, 0.06))

@@ -1,9 +1,8 @@
-"""Textured backgrounds: muted, so that a colourful thing in front of them stands out.
+"""A scene and its camera: things on their paths in front of a background, rendered to frames.
 
-A scene and its camera: things on their ways over a background, rendered to frames.
-
-Places and lengths are fractions of the frame's side, x to the right and y downwards; angles are
-degrees, clockwise. An actor's numbers are arrays of one value a frame, `(T,)`, or single values.
+Positions and lengths are fractions of the frame's side, x to the right and y downwards; angles are
+degrees, clockwise. An actor's numbers are arrays of one value per frame, `(T,)`, or single values.
+Backgrounds are textures in muted tones, so that a colourful thing in front of them stands out.
 """
 
 from __future__ import annotations
@@ -16,6 +15,166 @@ import numpy as np
 from PIL import Image
 
 from mixtconv.data.synthetic.looks import Look, color_of, draw_sprite
+
+Values = np.ndarray | float
+
+MARGIN = 0.125
+"""How far the background extends beyond each edge of the frame, for the camera's motion."""
+
+SHADOW_OFFSET = 0.016
+"""Distance of a shadow from its thing, to the right and downwards."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One thing of a scene."""
+
+    look: Look
+    x: Values
+    """Centre."""
+    y: Values
+    width: Values
+    height: Values
+    angle: Values = 0.0
+    shadow: bool = False
+    """Whether it casts a shadow."""
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it does not change during the clip."""
+        return all(np.ndim(v) == 0 for v in (self.x, self.y, self.width, self.height, self.angle))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Motion, brightness and noise of the camera."""
+
+    x: np.ndarray
+    """Sideways offset of the picture. `(T,)`."""
+    y: np.ndarray
+    """Downwards offset of the picture. `(T,)`."""
+    gain: np.ndarray
+    """Brightness. `(T,)`."""
+    noise: float
+    """Standard deviation of the sensor's noise, of 255."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Background, actors from the rearmost to the foremost, and camera."""
+
+    background: Image.Image
+    """RGB, square, reaching `MARGIN` beyond the frame."""
+    actors: tuple[Actor, ...]
+    camera: Camera
+
+
+def render(scene: Scene, *, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Film `scene` with `size` by `size` pixels. `(T, H, W, 3)` uint8; `rng` gives the noise."""
+    num_frames = len(scene.camera.x)
+    background, moving = _settle(scene, size=size)
+    painters = [_Painter(actor, num_frames=num_frames, size=size) for actor in moving]
+    frames = np.empty((num_frames, size, size, 3), np.uint8)
+    # The noise of each frame is a random crop of one larger sheet, which is drawn once.
+    sheet = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
+    sheet *= scene.camera.noise
+    places = rng.integers(0, size, size=(num_frames, 2))
+    vignette = _vignette(size)
+    for t, (row, column) in enumerate(places):
+        offset = scene.camera.x[t] * size, scene.camera.y[t] * size
+        picture = _crop(background, offset, size=size)
+        for painter in painters:
+            painter.paint(picture, t, offset)
+        light = np.asarray(picture) * (vignette * np.float32(scene.camera.gain[t]))  # (H, W, 3)
+        light += sheet[row : row + size, column : column + size]
+        frames[t] = np.clip(light, 0.0, 255.0, out=light)
+    return frames
+
+
+def _settle(scene: Scene, *, size: int) -> tuple[Image.Image, list[Actor]]:
+    """The background with the still actors painted on it, and the moving ones in front."""
+    background = scene.background.copy()
+    margin = (background.width - size) / 2
+    for i, actor in enumerate(scene.actors):
+        if not actor.is_still:
+            return background, list(scene.actors[i:])
+        _Painter(actor, num_frames=1, size=size).paint(background, 0, (margin, margin))
+    return background, []
+
+
+def _crop(background: Image.Image, offset: tuple[float, float], *, size: int) -> Image.Image:
+    """The part of the background that the camera sees, with subpixel offsets. RGB."""
+    margin = (background.width - size) / 2
+    affine = (1, 0, margin - offset[0], 0, 1, margin - offset[1])
+    return background.transform(
+        (size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+    )
+
+
+@cache
+def _vignette(size: int) -> np.ndarray:
+    """The slight darkening of a lens towards the corners. `(H, W, 1)` float32."""
+    steps = (np.arange(size) + 0.5) / size * 2.0 - 1.0
+    radius_squared = steps[None, :] ** 2 + steps[:, None] ** 2
+    return (1.0 - 0.08 * radius_squared).astype(np.float32)[..., None]
+
+
+class _Painter:
+    """Paints one actor and its shadow into the frames."""
+
+    def __init__(self, actor: Actor, *, num_frames: int, size: int) -> None:
+        def pixels(values: Values) -> np.ndarray:
+            return np.broadcast_to(np.asarray(values, dtype=float) * size, (num_frames,))
+
+        self.x, self.y = pixels(actor.x), pixels(actor.y)
+        self.width, self.height = pixels(actor.width), pixels(actor.height)
+        self.angle = np.radians(np.broadcast_to(actor.angle, (num_frames,)))
+        self.shadow_offset = round(SHADOW_OFFSET * size) if actor.shadow else 0
+        # A sprite of twice the resolution keeps edges sharp when it is rotated.
+        full = max(2, round(2 * self.width.max())), max(2, round(2 * self.height.max()))
+        self.full_width, self.full_height = full
+        self.sprite = cache(partial(_sprite, actor.look, *full))
+
+    def paint(self, picture: Image.Image, t: int, offset: tuple[float, float]) -> None:
+        """Paint the actor as it is in frame `t` into `picture`, moved by `offset` pixels."""
+        if min(self.width[t], self.height[t]) < 0.5:
+            return
+        shrink = min(self.full_width / self.width[t], self.full_height / self.height[t])
+        halvings = max(0, int(np.log2(shrink / 1.9)))
+        x, y = self.x[t] + offset[0], self.y[t] + offset[1]
+        self._place(picture, self.sprite(halvings), t, x, y)
+
+    def _place(self, picture: Image.Image, sprite: Image.Image, t: int, x: float, y: float) -> None:
+        """Rotate, scale and paste `sprite` with its centre at pixel `(x, y)`."""
+        cos, sin = np.cos(self.angle[t]), np.sin(self.angle[t])
+        across = self.width[t] / (sprite.width - 2)  # pixels of the frame per pixel of the sprite
+        down = self.height[t] / (sprite.height - 2)
+        half_x = (abs(cos) * across * sprite.width + abs(sin) * down * sprite.height) / 2
+        half_y = (abs(sin) * across * sprite.width + abs(cos) * down * sprite.height) / 2
+        left, top = max(0, int(x - half_x)), max(0, int(y - half_y))
+        right = min(picture.width, int(x + half_x) + 1)
+        bottom = min(picture.height, int(y + half_y) + 1)
+        if right <= left or bottom <= top:
+            return
+        # Pillow wants the inverse map, from pixels of the patch to those of the sprite.
+        a, b, d, e = cos / across, sin / across, -sin / down, cos / down
+        c = sprite.width / 2 + a * (left - x) + b * (top - y)
+        f = sprite.height / 2 + d * (left - x) + e * (top - y)
+        patch = sprite.transform(
+            (right - left, bottom - top),
+            Image.Transform.AFFINE,
+            (a, b, c, d, e, f),
+            Image.Resampling.BILINEAR,
+        )
+        if self.shadow_offset:
+            shade = Image.fromarray(np.asarray(patch)[..., 3] // 3)
+            picture.paste((0, 0, 0), (left + self.shadow_offset, top + self.shadow_offset), shade)
+        picture.paste(patch, (left, top), patch)
+
+
+def _sprite(look: Look, width: int, height: int, halvings: int) -> Image.Image:
+    """The picture of `look`, halved in size `halvings` times. RGBA."""
+    return draw_sprite(look, width=max(2, width >> halvings), height=max(2, height >> halvings))
 
 
 def draw_background(rng: np.random.Generator, *, side: int) -> Image.Image:
@@ -112,164 +271,4 @@ TEXTURES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "room": _room,
     "slope": _slope,
 }
-"""Each gives values from about 0 to 1. `(H, W)`."""
-
-
-Values = np.ndarray | float
-
-MARGIN = 0.125
-"""How far the background goes on beyond each edge of the frame, for the camera to wander."""
-
-SHADOW_OFFSET = 0.016
-"""How far to the right and below a thing its shadow falls."""
-
-
-@dataclass(frozen=True)
-class Actor:
-    """One thing of a scene."""
-
-    look: Look
-    x: Values
-    """Centre."""
-    y: Values
-    width: Values
-    height: Values
-    angle: Values = 0.0
-    shadow: bool = False
-    """Whether it throws a shadow on what is behind it."""
-
-    @property
-    def is_still(self) -> bool:
-        """Whether nothing about it changes during the clip."""
-        return all(np.ndim(v) == 0 for v in (self.x, self.y, self.width, self.height, self.angle))
-
-
-@dataclass(frozen=True)
-class Camera:
-    """How the scene is filmed."""
-
-    x: np.ndarray
-    """Sideways offset of the picture. `(T,)`."""
-    y: np.ndarray
-    """Downwards offset of the picture. `(T,)`."""
-    gain: np.ndarray
-    """Brightness. `(T,)`."""
-    noise: float
-    """Standard deviation of the sensor's noise, of 255."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Background, actors from the rearmost to the foremost, and camera."""
-
-    background: Image.Image
-    """RGB, square, reaching `MARGIN` beyond the frame."""
-    actors: tuple[Actor, ...]
-    camera: Camera
-
-
-def render(scene: Scene, *, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Film `scene` with `size` by `size` pixels. `(T, H, W, 3)` uint8; `rng` gives the noise."""
-    num_frames = len(scene.camera.x)
-    background, moving = _settle(scene, size=size)
-    painters = [_Painter(actor, num_frames=num_frames, size=size) for actor in moving]
-    frames = np.empty((num_frames, size, size, 3), np.uint8)
-    # Each frame takes its noise from a random place of one larger sheet.
-    sheet = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
-    sheet *= scene.camera.noise
-    places = rng.integers(0, size, size=(num_frames, 2))
-    vignette = _vignette(size)
-    for t, (row, column) in enumerate(places):
-        offset = scene.camera.x[t] * size, scene.camera.y[t] * size
-        picture = _crop(background, offset, size=size)
-        for painter in painters:
-            painter.paint(picture, t, offset)
-        light = np.asarray(picture) * (vignette * np.float32(scene.camera.gain[t]))  # (H, W, 3)
-        light += sheet[row : row + size, column : column + size]
-        frames[t] = np.clip(light, 0.0, 255.0, out=light)
-    return frames
-
-
-def _settle(scene: Scene, *, size: int) -> tuple[Image.Image, list[Actor]]:
-    """The background with what stands still before it, and the actors in front of those."""
-    background = scene.background.copy()
-    margin = (background.width - size) / 2
-    for i, actor in enumerate(scene.actors):
-        if not actor.is_still:
-            return background, list(scene.actors[i:])
-        _Painter(actor, num_frames=1, size=size).paint(background, 0, (margin, margin))
-    return background, []
-
-
-def _crop(background: Image.Image, offset: tuple[float, float], *, size: int) -> Image.Image:
-    """The part of the background that the camera sees, at a fraction of a pixel. RGB."""
-    margin = (background.width - size) / 2
-    affine = (1, 0, margin - offset[0], 0, 1, margin - offset[1])
-    return background.transform(
-        (size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
-    )
-
-
-@cache
-def _vignette(size: int) -> np.ndarray:
-    """A lens's slight darkening towards the corners. `(H, W, 1)` float32."""
-    steps = (np.arange(size) + 0.5) / size * 2.0 - 1.0
-    radius_squared = steps[None, :] ** 2 + steps[:, None] ** 2
-    return (1.0 - 0.08 * radius_squared).astype(np.float32)[..., None]
-
-
-class _Painter:
-    """Paints one actor and its shadow into frame after frame."""
-
-    def __init__(self, actor: Actor, *, num_frames: int, size: int) -> None:
-        def pixels(values: Values) -> np.ndarray:
-            return np.broadcast_to(np.asarray(values, dtype=float) * size, (num_frames,))
-
-        self.x, self.y = pixels(actor.x), pixels(actor.y)
-        self.width, self.height = pixels(actor.width), pixels(actor.height)
-        self.angle = np.radians(np.broadcast_to(actor.angle, (num_frames,)))
-        self.shadow_offset = round(SHADOW_OFFSET * size) if actor.shadow else 0
-        # Twice the pixels it takes on the screen keeps edges crisp when it is turned.
-        full = max(2, round(2 * self.width.max())), max(2, round(2 * self.height.max()))
-        self.full_width, self.full_height = full
-        self.sprite = cache(partial(_sprite, actor.look, *full))
-
-    def paint(self, picture: Image.Image, t: int, offset: tuple[float, float]) -> None:
-        """Paint the actor as it is in frame `t` into `picture`, moved by `offset` pixels."""
-        if min(self.width[t], self.height[t]) < 0.5:
-            return
-        shrink = min(self.full_width / self.width[t], self.full_height / self.height[t])
-        halvings = max(0, int(np.log2(shrink / 1.9)))
-        x, y = self.x[t] + offset[0], self.y[t] + offset[1]
-        self._place(picture, self.sprite(halvings), t, x, y)
-
-    def _place(self, picture: Image.Image, sprite: Image.Image, t: int, x: float, y: float) -> None:
-        """Turn, stretch and paste `sprite` with its centre at pixel `(x, y)`."""
-        cos, sin = np.cos(self.angle[t]), np.sin(self.angle[t])
-        across = self.width[t] / (sprite.width - 2)  # pixels of the screen to one of the sprite
-        down = self.height[t] / (sprite.height - 2)
-        half_x = (abs(cos) * across * sprite.width + abs(sin) * down * sprite.height) / 2
-        half_y = (abs(sin) * across * sprite.width + abs(cos) * down * sprite.height) / 2
-        left, top = max(0, int(x - half_x)), max(0, int(y - half_y))
-        right = min(picture.width, int(x + half_x) + 1)
-        bottom = min(picture.height, int(y + half_y) + 1)
-        if right <= left or bottom <= top:
-            return
-        a, b, d, e = cos / across, sin / across, -sin / down, cos / down
-        c = sprite.width / 2 + a * (left - x) + b * (top - y)
-        f = sprite.height / 2 + d * (left - x) + e * (top - y)
-        patch = sprite.transform(
-            (right - left, bottom - top),
-            Image.Transform.AFFINE,
-            (a, b, c, d, e, f),
-            Image.Resampling.BILINEAR,
-        )
-        if self.shadow_offset:
-            shade = Image.fromarray(np.asarray(patch)[..., 3] // 3)
-            picture.paste((0, 0, 0), (left + self.shadow_offset, top + self.shadow_offset), shade)
-        picture.paste(patch, (left, top), patch)
-
-
-def _sprite(look: Look, width: int, height: int, halvings: int) -> Image.Image:
-    """The picture of `look` at a resolution that suits its size on the screen. RGBA."""
-    return draw_sprite(look, width=max(2, width >> halvings), height=max(2, height >> halvings))
+"""Name -> function of a random generator and a side, giving values from about 0 to 1. `(H, W)`."""

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from mixtconv._names import unknown_name
 from mixtconv._types import Progress
-from mixtconv.data.dataset import Unreadable
 from mixtconv.data.modality import probe_for
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_indexed_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device
-from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.visualization.activation import class_activation, overlay
 from mixtconv.visualization.drawing import Drawing, Film
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
@@ -91,12 +90,12 @@ def draw_activation(
         try:
             found.append((path, _find(recognizer, path, wanted, protocol)))
         except UnreadableVideoError as error:
-            unreadable.append(Unreadable(number, str(path), error.reason))
+            unreadable.append(Unreadable(path, error.reason_in(path)))
         if progress is not None:
             progress(number + 1, len(videos))
     if not found:
         first = unreadable[0]
-        raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
+        raise ValueError(f"none of the videos can be read: {first}")
     rows = [row for path, item in found for row in _rows(path, item, classes)]
     return Drawing(
         title=f"Class activation of {recognizer.spec.name}",
@@ -137,7 +136,7 @@ def draw_activation(
 
 
 def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Protocol) -> _Found:
-    views = read_indexed_views(path, model.spec, protocol)
+    views = TensorViewReader(model.spec, protocol).read(path)
     clips = model.normalize(views.frames)  # (V, T, C, S, S)
     if label is None:
         with torch.inference_mode():

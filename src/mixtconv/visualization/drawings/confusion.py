@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from mixtconv._types import Progress
-from mixtconv.data.dataset import Unreadable
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
 from mixtconv.evaluation.settings import EvaluationSettings
+from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.confusion import (
     confusion_matrix,
     confusion_order,
@@ -105,7 +105,6 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
         notes=tuple(notes),
         spots=confusion_spots(figure, counts, scores.classes, order),
         unreadable=tuple(
-            Unreadable(scores.keys.index(video.key), video.key, video.reason)
-            for video in scores.unreadable
+            Unreadable(Path(key), reason) for key, reason in scores.unreadable.items()
         ),
     )

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixtconv._types import Progress
-from mixtconv.data.catalog import VideoSample
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.views import read_views
+from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import ModelSpec, read_metadata
@@ -51,7 +50,7 @@ def draw_predictions(
     shown = wrong[:num_wrong] + right[:num_right]
     if not ranked:
         first = result.unreadable[0]
-        raise ValueError(f"none of the videos can be read: {first.path}: {first.reason}")
+        raise ValueError(f"none of the videos can be read: {first}")
     if not shown:
         kind, count = ("wrong", num_wrong) if num_wrong else ("right", num_right)
         raise ValueError(f"none of the {len(ranked)} predictions is {kind}, of which {count} are "
@@ -95,7 +94,7 @@ def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
         else f"wrong: {predicted}, {percent(100 * item.score)}"
     )
     truth = [] if item.is_right else [f"is {true}, {percent(100 * item.true_score)}"]
-    (clip,) = read_views(path, spec, Protocol())
+    (clip,) = TensorViewReader(spec, Protocol()).read(path).frames
     caption = (verdict, *truth, "/".join(path.parts[-2:]))
     return FrameRow(shown_frames(clip.numpy(), spec), caption)
 

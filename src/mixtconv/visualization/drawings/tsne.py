@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._types import Progress
-from mixtconv.data.dataset import Unreadable
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import read_metadata
 from mixtconv.models.location import find_model_file
+from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.clip_maps import clip_features, clip_maps
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.embedding import MAX_CLIPS, NUM_NEIGHBOURS, PERPLEXITY, require_sklearn

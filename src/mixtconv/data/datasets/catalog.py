@@ -1,27 +1,27 @@
-"""Which videos there are for training and evaluation, with which labels, in which split."""
+"""The videos of a folder, a CSV or a known dataset: which to train on, which to score.
+
+`load_catalog` gives those of a training run, `load_labelled_videos` those that a trained model is
+scored on. Both divide the videos in the same way, and neither opens one.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.layouts import bad_lines, list_csv, list_folder
-from mixtconv.data.listing import DataSource, ListedVideo, Split, VideoListing, hold_out, video_keys
-from mixtconv.video.reader import is_video
-
-
-@dataclass(frozen=True)
-class VideoSample:
-    """One video and its class."""
-
-    path: Path
-    """The video: a file or a folder of pictures."""
-    label: int
-    """Index of its class."""
-    key: str = field(default="", compare=False)
-    """Its name among the videos chosen with it, the same for all forms and modalities of it."""
+from mixtconv.data.listing import (
+    DataSource,
+    ListedVideo,
+    Split,
+    VideoListing,
+    VideoSample,
+    hold_out,
+    video_keys,
+)
+from mixtconv.video.find import is_video
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class VideoCatalog:
     val: tuple[VideoSample, ...]
     """Videos held out from training."""
     split_rule: str
-    """How the two were told apart, one sentence for the user."""
+    """How train and validation were split, one sentence for the user."""
     source: Path
-    """The folder or the CSV that the user gave, or the folder of the known dataset."""
+    """The folder, the CSV, or the folder of the known dataset."""
     ignored: tuple[Path, ...] = ()
-    """Files and folders in the source that are none of its videos, hidden ones left out."""
+    """Files and folders in the source that are not used, without hidden ones."""
     notes: tuple[str, ...] = ()
     """Further sentences that the user should read."""
 
@@ -51,14 +51,14 @@ def load_catalog(
     val_fraction: float = 0.2,
     keep_missing: bool = False,
 ) -> VideoCatalog:
-    """Find the videos to train on and those to validate on; no video is opened.
+    """List the videos to train on and those to validate on; no video is opened.
 
     Args:
-        data: a folder of class folders (`folder_layout.list_folder`), a CSV
-            (`csv_layout.list_csv`) or a known dataset (`datasets.list_dataset`).
-        classes: names in the order of the labels; by default as the data order them, or the names
-            found, sorted.
-        val_fraction: share of every class to hold out where the data have no `val` and no `test`.
+        data: a folder of class folders (`layouts.list_folder`), a CSV (`layouts.list_csv`) or a
+            known dataset (`registry.list_dataset`).
+        classes: names in the order of the labels; by default the order that the data define, or
+            else the names sorted.
+        val_fraction: fraction of every class to hold out if the data have no `val` and no `test`.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -87,13 +87,13 @@ def load_labelled_videos(
     val_fraction: float = 0.2,
     keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
-    """Find the videos to score a trained model on.
+    """List the videos to score a trained model on; no video is opened.
 
     Args:
         data: as for `load_catalog`.
         classes: the model's classes, in its order; the data may lack some of them.
-        split: `train` and `val` are the videos that `load_catalog` gives under that name, `test`
-            those that the data call so. By default `val` where the data name splits, else `all`.
+        split: `train` and `val` are the videos of that name in `load_catalog`, `test` those of the
+            split `test` in the data. By default `val` if the data name splits, else `all`.
         val_fraction: as given to `load_catalog`.
         keep_missing: as for `list_videos`.
 
@@ -113,9 +113,9 @@ def load_labelled_videos(
         "all": listing.videos,
     }[split]
     if not chosen:
-        have = sorted({video.split or "no split" for video in listing.videos})
+        present = sorted({video.split or "no split" for video in listing.videos})
         raise ValueError(
-            f"{listing.source}: no videos for split {split!r}; it has {', '.join(have)}; "
+            f"{listing.source}: no videos for split {split!r}; it has {', '.join(present)}; "
             "choose another split, or 'all'"
         )
     return _samples(chosen, tuple(classes))
@@ -147,52 +147,50 @@ def list_videos(
     Args:
         data: as for `load_catalog`.
         classes: the only class names allowed.
-        keep_missing: list videos that are not there, too, for a caller who names those that cannot
-            be read; if not one is there, that is still an error.
+        keep_missing: also list videos that do not exist, for a caller who reports those that cannot
+            be read. If none exists, that is an error all the same.
 
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
-    listing = look_through(data, classes=classes)
+    listing = scan_videos(data, classes=classes)
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:
-        named = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
+        entries = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
         raise ValueError(
-            f"{listing.source}: {count_of(len(named), 'entry')} cannot be used: "
-            f"{first_few(named, separator='; ')}; mend them (mixtconv check lists all)"
+            f"{listing.source}: {count_of(len(entries), 'entry')} cannot be used: "
+            f"{first_few(entries, separator='; ')}; correct them (mixtconv check lists all)"
         )
     return listing
 
 
 def _with_missing(listing: VideoListing) -> VideoListing:
-    """Take videos that are not there among the videos, under the path where they might be."""
+    """Add the missing videos to the videos, under the path where they are expected."""
     folder = listing.source.parent if listing.source.is_file() else listing.source
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     videos = [
-        ListedVideo(
-            folder / fault.video, fault.class_name or "", fault.split, fault.video, fault.place
-        )
+        ListedVideo(folder / fault.video, fault.label or "", fault.split, fault.video, fault.place)
         for fault in missing
     ]
     others = tuple(fault for fault in listing.faults if fault.kind != "missing")
     return replace(listing, videos=(*listing.videos, *videos), faults=others)
 
 
-def look_through(
+def scan_videos(
     data: str | Path | DataSource, *, classes: Sequence[str] | None = None
 ) -> VideoListing:
-    """List videos as `list_videos` does, with the faulty entries beside them.
+    """List videos as `list_videos` does, but return faulty entries as `faults` of the listing.
 
     Raises:
         ValueError: the data cannot be used at all.
     """
     source = data if isinstance(data, DataSource) else DataSource(str(data))
     if classes is not None and len(set(classes)) < len(classes):
-        twice = sorted({name for name in classes if list(classes).count(name) > 1})
-        raise ValueError(f"classes has {first_few(twice)} more than once; name each class once")
+        repeated = sorted({name for name in classes if list(classes).count(name) > 1})
+        raise ValueError(f"classes has {first_few(repeated)} more than once; name each class once")
     if source.root is not None:
         listing = list_dataset(source)
     elif Path(source.data).is_dir():
@@ -205,10 +203,10 @@ def look_through(
 
 
 def _check_file(data: str) -> None:
-    """Refuse what is not a file that may list videos."""
+    """Refuse a path that cannot be a list of videos."""
     path = Path(data)
     if not path.exists() and data in DATASETS:
-        raise ValueError(f"DATA {data!r} is a known dataset: say where it lies with --root DIR")
+        raise ValueError(f"DATA {data!r} is a known dataset: give its folder with --root DIR")
     if not path.exists():
         raise ValueError(
             f"DATA {data!r} is neither a folder nor a file (looked for {path.absolute()}); "
@@ -224,12 +222,12 @@ def _absence(listing: VideoListing) -> tuple[str, ...]:
     if not listing.absent:
         return ()
     names = first_few([entry.video for entry in listing.absent])
-    return (f"{count_of(len(listing.absent), 'video')} of the lists not there: {names}",)
+    return (f"{count_of(len(listing.absent), 'video')} of the lists missing: {names}",)
 
 
 @dataclass(frozen=True)
 class _Division:
-    """Videos told apart into training and validation."""
+    """Videos split into training and validation."""
 
     train: tuple[ListedVideo, ...]
     val: tuple[ListedVideo, ...]
@@ -238,7 +236,7 @@ class _Division:
 
 
 def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
-    """Tell training and validation apart: as the data say, else by a hash within each class."""
+    """Split the videos as the data say, else by a hash within each class."""
     if not 0 < val_fraction < 1:
         raise ValueError(
             f"val_fraction is {val_fraction}; it must lie between 0 and 1, such as 0.2"
@@ -287,25 +285,26 @@ def _check_trainable(source: Path, division: _Division) -> None:
             f"{source}: every class has one video, which leaves none for validation; add videos "
             "or a split 'val'"
         )
-    unseen = sorted({video.class_name for video in division.val} - trained)
-    if unseen:
-        named = [unknown_name("class", name, trained) for name in unseen]
+    untrained = sorted({video.class_name for video in division.val} - trained)
+    if untrained:
+        hints = [unknown_name("class", name, trained) for name in untrained]
         raise ValueError(
-            f"{source}: validation has {count_of(len(unseen), 'class')} that training lacks: "
-            f"{first_few(named, separator='; ')}"
+            f"{source}: validation has {count_of(len(untrained), 'class')} that training lacks: "
+            f"{first_few(hints, separator='; ')}"
         )
 
 
 def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
-    found = {fault.class_name: listing.source for fault in listing.faults if fault.class_name}
-    found |= {video.class_name: video.path.parent for video in listing.videos}
-    unknown = sorted(set(found) - set(classes)) if classes is not None else []
-    if unknown and classes is not None:
-        named = [f"{found[name]}: {unknown_name('class', name, classes)}" for name in unknown]
+    if classes is None:
+        return
+    places = {fault.label: listing.source for fault in listing.faults if fault.label}
+    places |= {video.class_name: video.path.parent for video in listing.videos}
+    unknown = sorted(set(places) - set(classes))
+    if unknown:
+        hints = [f"{places[name]}: {unknown_name('class', name, classes)}" for name in unknown]
         raise ValueError(
             f"{listing.source}: {count_of(len(unknown), 'class')} not among the "
-            f"{len(classes)} known: "
-            f"{first_few(named, separator='; ')}"
+            f"{len(classes)} known: {first_few(hints, separator='; ')}"
         )
 
 
