@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mixtconv.visualization.drawing import Drawing, Film, check_picture_path, write_drawing
+from mixtconv.visualization.drawing import Animation, Drawing, check_picture_path, write_drawing
 from mixtconv.visualization.inline_svg import Spot
 
 
@@ -18,8 +18,8 @@ def _drawing(**changes) -> Drawing:
 
 
 def test_the_suffix_chooses_the_form(tmp_path: Path):
-    film = Film(np.zeros((3, 32, 32, 3), np.uint8), 2.0)
-    drawing = _drawing(spots=(Spot(1, 1, 1, 1, "a", "b"),), film=film)
+    film = Animation(np.zeros((3, 32, 32, 3), np.uint8), 2.0)
+    drawing = _drawing(spots=(Spot(1, 1, 1, 1, "a", "b"),), animation=film)
     for suffix in ("png", "SVG", "html", "mp4"):
         write_drawing(drawing, tmp_path / "new" / f"a.{suffix}")
     assert Image.open(tmp_path / "new" / "a.png").size == (288, 144)

@@ -51,10 +51,10 @@ def kernels(model: str, *, out: str = "kernels.png", format: Format = "table") -
         out: File of the picture, .png or .svg; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
-    from mixtconv.visualization.drawing import STILL, check_picture_path
+    from mixtconv.visualization.drawing import IMAGE_SUFFIXES, check_picture_path
     from mixtconv.visualization.drawings import draw_kernels
 
-    path = check_picture_path(out, STILL)
+    path = check_picture_path(out, IMAGE_SUFFIXES)
     return _finish(draw_kernels(model), path, format=format)
 
 
@@ -80,11 +80,15 @@ def cam(
         format: How the numbers are printed, table or json.
     """
     from mixtconv.video.find import find_videos
-    from mixtconv.visualization.drawing import MOVING, STILL, check_picture_path
+    from mixtconv.visualization.drawing import (
+        ANIMATION_SUFFIXES,
+        IMAGE_SUFFIXES,
+        check_picture_path,
+    )
     from mixtconv.visualization.drawings import draw_activation
 
     sources = find_videos(videos)
-    path = check_picture_path(out, MOVING if len(sources) == 1 else STILL)
+    path = check_picture_path(out, ANIMATION_SUFFIXES if len(sources) == 1 else IMAGE_SUFFIXES)
     with progress("reading videos") as show:
         drawing = draw_activation(
             model, sources, label=label, num_clips=clips, device=device, progress=show
@@ -115,10 +119,10 @@ def tsne(
         out: File of the picture, .png, .svg or .html; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
-    from mixtconv.visualization.drawing import INTERACTIVE, check_picture_path
+    from mixtconv.visualization.drawing import INTERACTIVE_SUFFIXES, check_picture_path
     from mixtconv.visualization.drawings import draw_tsne
 
-    path = check_picture_path(out, INTERACTIVE)
+    path = check_picture_path(out, INTERACTIVE_SUFFIXES)
     with progress("reading videos") as show:
         drawing = draw_tsne(
             models,
@@ -155,10 +159,10 @@ def confusion(
         out: File of the picture, .png, .svg or .html; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
-    from mixtconv.visualization.drawing import INTERACTIVE, check_picture_path
+    from mixtconv.visualization.drawing import INTERACTIVE_SUFFIXES, check_picture_path
     from mixtconv.visualization.drawings import draw_confusion
 
-    path = check_picture_path(out, INTERACTIVE)
+    path = check_picture_path(out, INTERACTIVE_SUFFIXES)
     videos = None if data is None else DataSource(data, root, official_split, class_order)
     with progress("scoring videos") as show:
         drawing = draw_confusion(source, videos, reading=reading, progress=show)
@@ -174,9 +178,9 @@ def sample(settings: SampleSettings, *, epoch: int = 0, format: Format = "table"
         format: How the numbers are printed, table or json.
     """
     from mixtconv.reporting.samples import draw_samples
-    from mixtconv.visualization.drawing import STILL, check_picture_path
+    from mixtconv.visualization.drawing import IMAGE_SUFFIXES, check_picture_path
 
-    path = check_picture_path(settings.out, STILL)
+    path = check_picture_path(settings.out, IMAGE_SUFFIXES)
     return _finish(draw_samples(settings, epoch=epoch), path, format=format)
 
 
@@ -201,10 +205,10 @@ def predictions(
         out: File of the picture, .png or .svg; one that is there is replaced.
         format: How the numbers are printed, table or json.
     """
-    from mixtconv.visualization.drawing import STILL, check_picture_path
+    from mixtconv.visualization.drawing import IMAGE_SUFFIXES, check_picture_path
     from mixtconv.visualization.drawings import draw_predictions
 
-    path = check_picture_path(out, STILL)
+    path = check_picture_path(out, IMAGE_SUFFIXES)
     with progress("scoring videos") as show:
         drawing = draw_predictions(
             model,

@@ -1,4 +1,11 @@
-"""Pictures and the report."""
+"""Pictures of models and scores, and the report as a page.
+
+From arrays to figures, one file a subject: `curves`, `confusion`, `kernels`, `activation`,
+`feature_map` (with `embedding`, `clip_maps`), `frame_sheet`; what they share is `style` and
+`number_text`, how they get into HTML `inline_svg`. `results` is what a report shows, as plain data;
+`report/` makes the page of it. `drawing` writes a picture with its numbers, and `drawings/` makes
+one from model files and videos for each subject of `mixtconv visualize`.
+"""
 
 from mixtconv.visualization.confusion import (
     confusion_matrix,

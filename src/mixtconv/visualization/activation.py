@@ -1,14 +1,12 @@
-"""Where in the frames of a clip a network finds a class: class activation over a whole clip.
+"""Class activation over a whole clip: where in its frames a network finds a class.
 
 "Grad-CAM" (arXiv 1610.02391), for a clip: the feature map is that of all frames, (C, T, h, w), the
 weight of a channel is the mean gradient of the class's logit over time and place, and the map is
-the positive part of the weighted sum. The whole clip passes the network, as in prediction, so the
-maps are right for networks that mix time; to feed single frames would show another network.
+the positive part of the weighted sum. Different here: the whole clip passes the network, as in
+prediction. Single frames would show another network than one that mixes time.
 
-Which layer gives the last feature map before the global pooling is found by running the network,
-never by name: it is the last one with more than one place that the logit depends on.
-
-Class activation laid over the frames that it was computed from.
+The last feature map before the global pooling is found by running the network, never by name: it is
+the last one with more than one place that the logit depends on.
 """
 
 from collections.abc import Iterator
@@ -70,10 +68,11 @@ def class_activation(
         logits = model(clip[None])[0]  # (K,)
         if not logits.isfinite().all():
             raise ValueError(
-                f"{model.spec.name} gives scores that are no finite numbers: it has diverged in "
+                f"{model.spec.name} gives scores that are not finite: it has diverged in "
                 "training; train it with a smaller --lr"
             )
         chosen = int(logits.argmax()) if label is None else label
+        # from the last map backwards, the first one that has a gradient
         for name, output in reversed(outputs):
             if not output.requires_grad:
                 continue
@@ -142,7 +141,7 @@ def _channels_first(feature_map: Tensor, num_features: int | None) -> Tensor:
 
 
 OPACITY = 0.65
-"""Of the colour where activation is strongest; where there is none the frame is left as it is."""
+"""Of the colour where activation is strongest; frames without activation stay as they are."""
 
 
 def overlay(
@@ -153,7 +152,7 @@ def overlay(
     Args:
         frames: (T, H, W, 3).
         maps: (T, h, w), 0 or more; enlarged to the frames.
-        strongest: the activation that is yellow, one for all frames that are compared.
+        strongest: activation drawn in yellow, the same for all frames that are compared.
 
     Returns:
         (T, H, W, 3).

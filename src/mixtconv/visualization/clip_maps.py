@@ -1,7 +1,4 @@
-"""Features of the same clips in several model files.
-
-The features of clips as maps of several models, with what is to be said of them.
-"""
+"""Features of the same clips in several models, and their maps with notes on what was left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,22 +69,24 @@ def clip_features(
     """
     samples = common_videos(list(models.values()), data, split=reading.split)
     chosen = choose_clips([sample.label for sample in samples], limit=max_clips, seed=seed)
-    own = [samples[place] for place in chosen]
+    samples_shown = [samples[place] for place in chosen]
     found = [
-        _features(path, own, reading, _part(progress, index, len(models)))
+        _features(path, samples_shown, reading, _part(progress, index, len(models)))
         for index, path in enumerate(models.values())
     ]
     common = sorted(set.intersection(*(set(item.indices.tolist()) for item in found)))
     if not common:
         first = next(video for item in found for video in item.unreadable.values())
-        raise ValueError(f"none of the {len(own)} videos can be read by all models: {first}")
+        raise ValueError(
+            f"none of the {len(samples_shown)} videos can be read by all models: {first}"
+        )
     matrices = [item.features[np.isin(item.indices, common)].numpy() for item in found]
     unreadable = {video.path: video for item in found for video in item.unreadable.values()}
     return ClipFeatures(
         features=dict(zip(models, matrices, strict=True)),
-        labels=np.array([own[index].label for index in common]),
-        clips=tuple(str(own[index].path) for index in common),
-        num_left_out=len(samples) - len(own),
+        labels=np.array([samples_shown[index].label for index in common]),
+        clips=tuple(str(samples_shown[index].path) for index in common),
+        num_left_out=len(samples) - len(samples_shown),
         unreadable=tuple(unreadable.values()),
     )
 
@@ -111,13 +110,13 @@ def _features(
 
 
 def _part(progress: Progress | None, index: int, number: int) -> Progress | None:
-    """Progress of one model of several, told as progress of all."""
+    """Progress of one model out of several, reported as progress of all."""
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         assert progress is not None
         progress(index * total + done, number * total)
 
-    return None if progress is None else tell
+    return None if progress is None else report
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,9 @@ class ClipMaps:
     labels: NDArray[np.int64]
     """(N,), classes of the clips."""
     clips: tuple[str, ...]
-    """What each clip is called."""
+    """Names of the clips."""
     maps: tuple[FeatureMap, ...]
-    """One a model; none where they cannot be made, which the notes then say."""
+    """One a model; empty where none can be made, with the reason in the notes."""
     perplexity: float
     num_left_out: int = 0
     """Clips that are not shown."""
@@ -152,7 +151,7 @@ def clip_maps(
     Args:
         features: (N, D) of each model, by the name that is shown.
         labels: (N,).
-        clips: what each clip is called.
+        clips: names of the clips.
         perplexity: of t-SNE; less where the clips are few.
         max_clips: of more clips so many are chosen by chance, each class in proportion.
         seed: seed of the choice and of t-SNE.

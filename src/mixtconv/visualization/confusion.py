@@ -1,6 +1,7 @@
-"""Confusion matrices: which class is taken for which, with confused classes side by side.
+"""Confusion matrices: counts of true against predicted classes, with confused classes side by side.
 
-What a page says of the cells of a confusion matrix.
+Computed (`row_shares`, `confusion_order`, `top_confusions`), drawn (`confusion_matrix`), and
+described cell by cell for an interactive page (`confusion_spots`).
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def row_shares(counts: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def confusion_order(counts: NDArray[Any]) -> list[int]:
-    """Order the classes so that those which are confused stand next to each other.
+    """Order the classes so that confused ones are neighbours.
 
     The greedy chain: of all pairs, the most confused one that can still become neighbours does
     (both are ends of different chains), until no confused pair is left. Chains follow each other
@@ -210,10 +211,10 @@ _MIDDLE = {"ha": "center", "va": "center_baseline"}
 def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool) -> None:
     size = len(names)
     pixel = 1 / layout.cell
-    for index in _numbered(size, layout.cell, room=5 + 6.5 * len(str(size))):
+    for index in _numbered(size, layout.cell, min_step=5 + 6.5 * len(str(size))):
         above = -0.5 - 5 * pixel
         axes.text(index, above, str(index + 1), ha="center", va="baseline", size=10, color=MUTED)
-    for index in range(size) if named else _numbered(size, layout.cell, room=14):
+    for index in range(size) if named else _numbered(size, layout.cell, min_step=14):
         text = f"{index + 1} {names[index]}" if named else str(index + 1)
         beside = -0.5 - 6 * pixel
         axes.text(beside, index, text, ha="right", va="center_baseline", size=layout.FONT)
@@ -228,9 +229,9 @@ def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool
         axes.text(beside, size - 0.5, "← true class", size=10.5, color=MUTED, **turned)
 
 
-def _numbered(size: int, cell: float, *, room: float) -> list[int]:
+def _numbered(size: int, cell: float, *, min_step: float) -> list[int]:
     """The classes whose number is written, so that each number has so many pixels."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, size) if step * cell >= room)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, size) if step * cell >= min_step)
     return [index for index in range(size) if (index + 1) % step == 0]
 
 

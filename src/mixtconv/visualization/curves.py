@@ -1,7 +1,4 @@
-"""Learning curves: loss and top-1 of every model, epoch by epoch.
-
-The ablation as a chart: a line for each variant, its mean, its spread, and every seed.
-"""
+"""Line charts of scores: learning curves, and the variants of an ablation with their seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

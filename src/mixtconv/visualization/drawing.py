@@ -1,7 +1,7 @@
 """A picture with the numbers that it shows, and its files.
 
-The suffix of a file chooses how the picture is written; which suffixes there are depends on what is
-drawn. Whatever lay under the name before is replaced, in one step, by a whole picture.
+The suffix of the file chooses the format; which formats there are depends on the drawing. An
+existing file is replaced in one step, by a complete picture.
 """
 
 import io
@@ -21,15 +21,15 @@ from mixtconv.video.writer import write_video
 from mixtconv.visualization.inline_svg import Spot, hover_page
 from mixtconv.visualization.style import chart_style
 
-STILL = (".png", ".svg")
-INTERACTIVE = (*STILL, ".html")
-MOVING = (*STILL, ".mp4")
+IMAGE_SUFFIXES = (".png", ".svg")
+INTERACTIVE_SUFFIXES = (*IMAGE_SUFFIXES, ".html")
+ANIMATION_SUFFIXES = (*IMAGE_SUFFIXES, ".mp4")
 DOTS_PER_PIXEL = 2
 """Of PNG files, for fine screens and print."""
 
 
 @dataclass(frozen=True)
-class Film:
+class Animation:
     """Frames that are shown one after the other."""
 
     frames: NDArray[np.uint8]
@@ -39,11 +39,11 @@ class Film:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture, the numbers beside it, and what the user should know of both."""
+    """A picture, its numbers, and notes for the user."""
 
     title: str
     description: str
-    """What is seen, in words."""
+    """The picture in words, for alternative text."""
     figure: Figure
     numbers: dict[str, Any]
     """As `--format json` prints them."""
@@ -53,14 +53,14 @@ class Drawing:
     notes: tuple[str, ...] = ()
     """Sentences about what was left out or could not be done."""
     spots: tuple[Spot, ...] = ()
-    """What a page says of the places of the picture."""
-    film: Film | None = None
+    """Places of the picture with the text that an interactive page shows."""
+    animation: Animation | None = None
     unreadable: tuple[Unreadable, ...] = ()
     """Videos that could not be read."""
 
 
 def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
-    """Refuse a file that no picture can be written as, before work is spent on it.
+    """Refuse a file that cannot be written as a picture, before work is spent on it.
 
     Makes the folder of the file.
 
@@ -68,7 +68,7 @@ def check_picture_path(path: str | Path, allowed: Sequence[str]) -> Path:
         ValueError: another suffix than the allowed ones, or a folder of that name.
         OSError: nothing can be written there.
 
-    >>> check_picture_path("map.jpg", STILL)
+    >>> check_picture_path("map.jpg", IMAGE_SUFFIXES)
     Traceback (most recent call last):
     ...
     ValueError: --out is 'map.jpg'; this is written as .png or .svg
@@ -90,8 +90,8 @@ def write_drawing(drawing: Drawing, path: str | Path) -> Path:
         ValueError: a suffix that this drawing cannot be written as.
         OSError: the file cannot be written.
     """
-    can_write = [*INTERACTIVE] if drawing.spots else [*STILL]
-    target = check_picture_path(path, can_write + ([".mp4"] if drawing.film else []))
+    can_write = [*INTERACTIVE_SUFFIXES] if drawing.spots else [*IMAGE_SUFFIXES]
+    target = check_picture_path(path, can_write + ([".mp4"] if drawing.animation else []))
     _WRITERS[target.suffix.lower()](drawing, target)
     return target
 
@@ -117,12 +117,15 @@ def _write_html(drawing: Drawing, path: Path) -> None:
     write_atomically(path, page.encode())
 
 
-def _write_film(drawing: Drawing, path: Path) -> None:
-    assert drawing.film is not None
-    film = drawing.film
+def _write_animation(drawing: Drawing, path: Path) -> None:
+    assert drawing.animation is not None
+    animation = drawing.animation
     with written_whole(path) as unfinished:
         write_video(
-            unfinished, film.frames, frames_per_second=film.frames_per_second, container="mp4"
+            unfinished,
+            animation.frames,
+            frames_per_second=animation.frames_per_second,
+            container="mp4",
         )
 
 
@@ -130,7 +133,7 @@ _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {
     ".png": _write_png,
     ".svg": _write_svg,
     ".html": _write_html,
-    ".mp4": _write_film,
+    ".mp4": _write_animation,
 }
 
 
@@ -138,7 +141,7 @@ def _saved(figure: Figure, kind: str) -> memoryview:
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with chart_style(), warnings.catch_warnings():
-        # names of classes come in any script, and matplotlib's font has not all of them
+        # class names may be in any script, and matplotlib's font lacks some
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=figure.dpi * DOTS_PER_PIXEL, metadata=metadata)
     return buffer.getbuffer()

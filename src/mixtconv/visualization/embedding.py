@@ -1,11 +1,10 @@
-"""Features of clips laid out on a plane by t-SNE ("Visualizing Data using t-SNE", van der Maaten
-and Hinton 2008), as scikit-learn does it, from their first 50 principal components.
+"""Features on a plane, and how well classes separate in them.
 
-Neighbourhood accuracy: whether clips that lie near each other are of one class.
+The plane is t-SNE's ("Visualizing Data using t-SNE", van der Maaten and Hinton 2008), as
+scikit-learn computes it from the first 50 principal components.
 
-Leave-one-out k-nearest-neighbour accuracy. Each clip is given the class that most of its k nearest
-other clips have (of classes that are equally frequent, the one whose clip is nearest); the accuracy
-is the share of clips for which it is their own.
+Neighbourhood accuracy is leave-one-out k-nearest-neighbour accuracy: each clip is given the class
+that most of its k nearest other clips have, of equally frequent ones that of the nearest clip.
 """
 
 import math
@@ -20,6 +19,9 @@ PERPLEXITY = 30.0
 MAX_CLIPS = 5000
 """Clips of a map: t-SNE of 5000 takes about a minute, and more points hide each other."""
 NUM_COMPONENTS = 50
+NUM_NEIGHBOURS = 5
+
+Metric = Literal["cosine", "euclidean"]
 
 
 def choose_clips(
@@ -77,12 +79,12 @@ def embed(
     sklearn = require_sklearn()
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     if len(centred) < 2 or not centred.any():
-        return np.zeros((len(centred), 2))  # one place for all
+        return np.zeros((len(centred), 2))  # all clips at one point
     components = min(NUM_COMPONENTS, *centred.shape)
     reduced = sklearn.decomposition.PCA(components, random_state=seed).fit_transform(centred)
     if components == 1:
-        reduced = np.pad(reduced, ((0, 0), (0, 1)))  # it starts from two components
-    reduced /= np.abs(reduced).max()  # its learning rate suits no scale in particular
+        reduced = np.pad(reduced, ((0, 0), (0, 1)))  # t-SNE is initialised with two components
+    reduced /= np.abs(reduced).max()  # t-SNE's learning rate is not scaled to the data
     tsne = sklearn.manifold.TSNE(
         perplexity=fitting_perplexity(len(reduced), perplexity),
         init=1e-4 * reduced[:, :2] / reduced[:, 0].std(),
@@ -107,11 +109,6 @@ def require_sklearn() -> ModuleType:
         ) from error
     module: ModuleType = sklearn
     return module
-
-
-Metric = Literal["cosine", "euclidean"]
-
-NUM_NEIGHBOURS = 5
 
 
 def neighbourhood_accuracy(
@@ -148,7 +145,6 @@ def neighbourhood_accuracy(
     nearest = search.fit(features).kneighbors(return_distance=False)  # (N, k), itself left out
     votes = labels[nearest]  # (N, k), nearest first
     frequency = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)  # (N, k)
-    chosen = votes[
-        np.arange(len(votes)), frequency.argmax(axis=1)
-    ]  # the first of the most frequent
-    return 100 * float((chosen == labels).mean())
+    most_frequent = frequency.argmax(axis=1)  # (N,), the nearest of them where there are several
+    predicted = votes[np.arange(len(votes)), most_frequent]
+    return 100 * float((predicted == labels).mean())

@@ -1,11 +1,9 @@
-"""How the points of a class are drawn: colour, marker, and whether the marker is filled.
+"""Maps of features: a point a clip, a mark a class, several models side by side.
 
-The colours are six of those of Okabe and Ito, "Color Universal Design" (2008), which stay apart for
-all kinds of colour blindness; black and yellow are left out, which a dark or a light page swallows.
-With more classes than colours the markers tell them apart, with more than there are pairs, whether
-they are filled.
-
-Maps of features: every clip a point, every class a mark, several models side by side.
+The colours of the marks are six of those of Okabe and Ito, "Color Universal Design" (2008), which
+stay distinct for all kinds of colour blindness; black and yellow are left out, which are invisible
+on a dark or a light page. Beyond six classes markers differ as well, and beyond all pairs of both
+hollow markers follow.
 """
 
 import math
@@ -40,7 +38,7 @@ from mixtconv.visualization.style import (
 MARK_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "h", "d", "8", "H")
 _PERIOD = 30
-"""Classes after which colours and markers, taken in turn, would both begin anew."""
+"""Classes after which colours and markers, both taken in turn, would repeat as pairs."""
 NUM_MARKS = 2 * len(MARK_COLORS) * len(MARKERS)
 
 
@@ -113,7 +111,7 @@ PANEL, LARGE_PANEL, LARGE_SINGLE = 440, 640, 900
 MANY_CLASSES = 40
 LABEL_FONT = 9.5
 POINT_AREAS = ((300, 36), (1000, 22), (math.inf, 12))
-"""Up to so many clips, so large a point, in square pixels."""
+"""(Largest number of clips, area of a point in square pixels)."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +133,13 @@ def feature_maps(
 ) -> Figure:
     """Draw the maps side by side, with one legend of the classes below.
 
-    With more classes than markers a class's number stands on the map as well, where it has room
-    beside the others, and before its name.
+    With more classes than markers a class's number is written before its name, and on the map
+    where it does not cover another number.
 
     Args:
         maps: one a model.
         labels: (N,) the classes of the clips.
-        classes: names; only those with clips stand in the legend.
+        classes: names; the legend lists those with clips.
 
     >>> points = np.array([[0.0, 0.0], [1.0, 1.0]])
     >>> figure = feature_maps([FeatureMap("TSN", points, 50.0, 50.0)], np.array([0, 1]), ["a", "b"])
@@ -189,7 +187,7 @@ def feature_map(points: NDArray[Any], labels: NDArray[Any], *, numbered: bool) -
     with chart_style():
         side = LARGE_PANEL if len(np.unique(labels)) > MANY_CLASSES else PANEL
         figure = new_figure(side, side)
-        inset = 1 / side  # room for the frame's line
+        inset = 1 / side  # so that the frame's line is inside the figure
         axes = figure.add_axes((inset, inset, 1 - 2 * inset, 1 - 2 * inset))
         _draw_points(axes, points, labels)
         if numbered:
@@ -238,16 +236,16 @@ def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
 
 
 def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
-    """Write each class's number beside one of its clips, the most central one that has room."""
+    """Write each class's number on its most central clip where it covers no other number."""
     pixels = axes.transData.transform(points)  # (N, 2)
     low, high = axes.transAxes.transform([(0, 0), (1, 1)])
     taken = np.empty((0, 4))  # left, bottom, right, top
     for label in np.unique(labels).tolist():
-        own = np.flatnonzero(labels == label)
-        from_middle = np.linalg.norm(pixels[own] - np.median(pixels[own], axis=0), axis=1)
+        clips = np.flatnonzero(labels == label)
+        from_middle = np.linalg.norm(pixels[clips] - np.median(pixels[clips], axis=0), axis=1)
         text = str(label + 1)
         half = np.array([text_width(text, LABEL_FONT) / 2 + 1, LABEL_FONT / 2 + 1])
-        for clip in own[from_middle.argsort(kind="stable")]:
+        for clip in clips[from_middle.argsort(kind="stable")]:
             box = np.concatenate([pixels[clip] - half, pixels[clip] + half])
             inside = (box[:2] > low).all() and (box[2:] < high).all()
             apart = (taken[:, :2] >= box[2:]).any(axis=1) | (taken[:, 2:] <= box[:2]).any(axis=1)
@@ -259,7 +257,7 @@ def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> No
 
 
 _PLATE = {"boxstyle": "square,pad=0.05", "fc": PAGE, "ec": "none", "alpha": 0.75}
-"""What lies under a number, so that it can be read among the points."""
+"""Background of a number, which keeps it legible among the points."""
 
 
 def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:

@@ -1,7 +1,4 @@
-"""Frames of a clip as pictures inside a page.
-
-Sheets of frames: rows of pictures in order of time, each row under its caption.
-"""
+"""Frames of clips: sheets of captioned rows in order of time, and single frames inside a page."""
 
 import base64
 import io
@@ -19,7 +16,8 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.visualization.style import INK, MUTED, chart_style, new_figure, wrapped
 
 MAX_SIDE = 192
-"""Longer sides are reduced: a frame is about 100 pixels wide on the page, on fine screens twice."""
+"""Longer sides are reduced: a frame is about 100 CSS pixels wide, 200 device pixels on fine
+screens."""
 JPEG_QUALITY = 82
 
 
@@ -44,12 +42,12 @@ FRAME, GAP, MARGIN = 112, 3, 12
 LINE_HEIGHT, FONT, SPACE = 16, 11.5, 14
 FRAMES_IN_A_ROW = 8
 MIN_WIDTH = 460
-"""Room for captions where a row has few frames."""
+"""For captions where a row has few frames."""
 
 
 @dataclass(frozen=True)
 class FrameRow:
-    """The frames of one clip and what is said of them."""
+    """The frames of one clip with their caption."""
 
     frames: NDArray[np.uint8]
     """(T, H, W, 3), in order of time."""
@@ -58,7 +56,7 @@ class FrameRow:
 
 
 def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
-    """Draw clips below each other; more than eight frames go on in a further line.
+    """Draw clips below each other; more than eight frames wrap to a further line.
 
     >>> sheet = frame_sheet([FrameRow(np.zeros((8, 32, 32, 3), np.uint8), ("a.mp4: jump",))])
     >>> len(sheet.axes)
@@ -123,10 +121,10 @@ def _place(figure: Figure, strip: NDArray[Any], top: float, width: float, whole:
 
 
 def shown_frames(clip: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
-    """Pictures that stand for what a network sees of a clip: (T, C, H, W) -> (T, H, W, 3).
+    """RGB frames that show what a network sees of a clip: (T, C, H, W) -> (T, H, W, 3).
 
-    Pictures are themselves; of differences the first of the pictures between which they are taken
-    is shown; of optical flow the first field, x as red and y as green (grey-blue stands still).
+    Of frame differences the first frame of each snippet; of optical flow the first field, x as red
+    and y as green (grey-blue is no motion).
 
     >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), modality="flow")
     >>> shown_frames(np.zeros((8, 10, 32, 32), np.uint8), spec).shape

@@ -1,10 +1,8 @@
-"""A matplotlib figure as an SVG element that stands inside an HTML page.
+"""Figures inside HTML: as an SVG element, and as a page whose places show text on hover.
 
-A picture as a page that says more about its places: one HTML file, nothing from the network.
-
-The picture is the same SVG as everywhere. Beside it lie the places that have something to say, and
-a small script (`hover.js`) shows what belongs to the nearest one, and marks all places of one
-group. A library for interactive charts would add megabytes to every page for that.
+The page is one file that loads nothing from the network. A small script (`hover.js`) shows the text
+of the nearest place and highlights all places of its group; a library for interactive charts would
+add megabytes to every page.
 """
 
 import base64
@@ -26,7 +24,7 @@ from mixtconv.visualization.style import CSS_VARIABLES, chart_style
 
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _FONT_FAMILY = re.compile(r"(font-family:|font: .*?px) [^;]+")
-"""Of both ways in which versions of matplotlib write a font."""
+"""Both forms in which versions of matplotlib write a font."""
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _COLOR = re.compile("|".join(CSS_VARIABLES))
 
@@ -76,7 +74,7 @@ def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) 
 def _draw(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with chart_style(), warnings.catch_warnings():
-        # the page's font draws the text, so that a glyph missing from matplotlib's is no fault
+        # the page's font draws the text, so a glyph that matplotlib's font lacks does not matter
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         metadata = {"Date": None, "Creator": None}
         figure.savefig(buffer, format="svg", facecolor="none", metadata=metadata)
@@ -115,9 +113,9 @@ class Spot:
     half_width: float
     half_height: float
     text: str
-    """What is said of it."""
+    """Shown on hover."""
     group: str
-    """What it belongs to; all places of a group are marked together."""
+    """All places of a group are highlighted together."""
 
 
 def hover_page(
@@ -165,7 +163,7 @@ def hover_page(
         rows=[[_text(cell) for cell in row] for row in rows],
         groups=groups,
         picture=inline_svg(figure, id_prefix="picture", title=title, description=description),
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        css=Markup((folder / "report" / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=digest,
         places=Markup(json.dumps(places, ensure_ascii=False).replace("<", "\\u003c")),

@@ -1,7 +1,4 @@
-"""Learned temporal kernels beside those that training started from.
-
-The temporal kernels of a model as plain data, and all of them as one picture.
-"""
+"""Temporal kernels of a model: as plain data, and drawn beside those that training started from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +26,15 @@ LEFT, RIGHT, TOP, BOTTOM = 26, 12, 34, 66
 GAP, ROW_GAP, ROW_HEIGHT = 14, 12, 104
 MIN_TAP, MAX_TAP = 17, 40
 MIN_TAPS_WIDE = 2.4
-"""A group is drawn at least as wide as so many taps, so that its title has room."""
+"""Smallest width of a group in taps, so that its title fits."""
+MAX_COLUMNS = 4
+TITLE_HEIGHT = 26
+"""Of a sheet of all places."""
 
 
 @dataclass(frozen=True)
 class TimeShares:
-    """Where the absolute weight of a group of kernels lies, as shares of 1."""
+    """Absolute weight of a group of kernels before, at and after the present frame, sum 1."""
 
     before: float
     present: float
@@ -70,8 +70,8 @@ def channel_order(group: KernelGroup) -> NDArray[np.intp]:
 def temporal_kernels(site: KernelSite) -> Figure:
     """Draw the kernels of one place: a column a group, a row a channel, a field a tap.
 
-    Where the initial kernels are known they stand above the learned ones, their channels in the
-    same order.
+    The initial kernels, where known, are drawn above the learned ones, with the same order of
+    channels.
 
     >>> site = KernelSite("layer1", (KernelGroup(3, 1, np.eye(3)),))
     >>> len(temporal_kernels(site).axes)
@@ -92,7 +92,7 @@ def site_size(site: KernelSite) -> tuple[float, float]:
 
 
 def draw_site(figure: Figure, site: KernelSite, *, left: float = 0, top: float = 0) -> None:
-    """Draw one place into a figure, so many pixels from its upper left corner."""
+    """Draw one place into a figure; `left` and `top` are pixels from its upper left corner."""
     rows = [("at the start", site.initial)] if site.initial else []
     rows.append(("learned", site.groups))
     orders = [channel_order(group) for group in site.groups]
@@ -121,7 +121,7 @@ def _group_widths(site: KernelSite) -> tuple[list[float], float]:
 
 
 def _color_limit(site: KernelSite) -> float:
-    """The weight at which colours are full: one for the whole place, without the last outliers."""
+    """Weight with the full colour, one for the whole place; the largest 0.2 % may exceed it."""
     values = [np.abs(group.weights).ravel() for group in (*site.groups, *site.initial)]
     finite = np.concatenate(values)
     finite = finite[np.isfinite(finite)]
@@ -200,10 +200,6 @@ def _draw_scale(figure: Figure, limit: float, left: float, top: float) -> None:
     for place, text in zip((0, 60, 120), texts, strict=True):
         axes.text(place, 0.5 + 13 / 9, text, ha="center", va="baseline", size=11, color=MUTED)
     axes.text(136, 0.4, "weight of the frame", ha="left", va="baseline", size=11, color=MUTED)
-
-
-MAX_COLUMNS = 4
-TITLE_HEIGHT = 26
 
 
 def learned_kernels(model: VideoClassifier) -> tuple[KernelSite, ...]:

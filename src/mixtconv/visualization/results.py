@@ -164,9 +164,9 @@ class Report:
     results: tuple[ModelResult, ...]
     """In the order in which they are listed; the last is usually the one that is proposed."""
     intro: tuple[str, ...] = ()
-    """Sentences that say what was done, shown before the finding."""
+    """Sentences that say what was done, shown before the summary."""
     notes: tuple[str, ...] = ()
-    """Sentences that follow from the data and not from the scores, shown after the finding."""
+    """Sentences that follow from the data and not from the scores, shown after the summary."""
     reverse_pairs: tuple[tuple[str, str], ...] = ()
     """Classes that are each other's reverse in time, if it is known."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -197,7 +197,7 @@ class Report:
                 )
         unknown = {name for pair in self.reverse_pairs for name in pair} - set(self.classes)
         if unknown:
-            raise ValueError(f"reverse_pairs names what is not a class: {sorted(unknown)}")
+            raise ValueError(f"reverse_pairs has a name that is not a class: {sorted(unknown)}")
 
 
 def _check_unique(kind: str, names: tuple[str, ...] | list[str]) -> None:

@@ -1,12 +1,11 @@
-"""Colours and fonts of all charts, and how they follow the page's light or dark mode.
+"""What all charts share: colours that follow the page's light or dark mode, text widths, legends.
 
 A chart is drawn in the colours of a light page. In a page, `inline_svg` replaces each of them by
-the variable of the same role, which `report.css` gives a value for either mode. Colours can be told
-apart by the colour-blind, and never carry a meaning alone: every model has a marker too.
+the variable of the same role, which `report.css` gives a value for either mode. Colours are
+distinguishable for the colour-blind, and never carry a meaning alone: every model has a marker too.
 
-How wide a text is before it is drawn, for layouts in which nothing is cut off.
-
-Legends of many names: in columns as wide as the names need, read from top to bottom.
+Legends are laid out here and not by matplotlib, whose legend neither wraps a long class name nor
+gives the figure the height that many names need.
 """
 
 import unicodedata
@@ -27,7 +26,7 @@ INK = "#20252d"
 MUTED = "#596270"
 LINE = "#cfd4db"
 PAGE = "#fcfcfb"
-"""The page itself, for what lies under a text."""
+"""Background of the page, behind text."""
 ON_HEAT = "#fefefe"
 """Text on a full cell of a heat map, in both modes."""
 SERIES = ("#1261a8", "#bf4a0a", "#0d776a", "#7a3fa3", "#80620a", "#b0286c")
@@ -78,7 +77,7 @@ def series_style(index: int) -> SeriesStyle:
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """Settings under which a chart is made and written, whatever the user's own are."""
+    """Matplotlib settings for drawing and writing a chart, instead of the user's own."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -112,7 +111,7 @@ def text_width(text: str, size: float) -> float:
         font = FontProperties(size=size)
         width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return 1.05 * width + 0.5 * size * wide  # the stand-in for a missing glyph is half as wide
+    return 1.05 * width + 0.5 * size * wide  # the replacement for a missing glyph is half as wide
 
 
 def wrapped(text: str, size: float, *, width: float) -> list[str]:
@@ -139,48 +138,48 @@ def wrapped(text: str, size: float, *, width: float) -> list[str]:
 MARGIN = 12
 LEGEND_ROW, LEGEND_FONT = 17, 11
 MAX_NAME_WIDTH = 390
-"""Longer names go on in a second line."""
+"""In pixels; longer names are wrapped."""
 
 
 @dataclass(frozen=True)
 class Legend:
-    """Where the entries of a legend stand, in pixels from the upper left corner of the figure."""
+    """Positions of the entries of a legend, in pixels from the upper left corner of the figure."""
 
     entries: list[tuple[list[str], float, float]]
-    """Of each the lines of its text, left, and top."""
+    """Lines of text, left and top of each entry."""
     height: float
 
 
 def lay_out_legend(
     names: Sequence[str], *, width: float, top: float, mark_width: float = 0
 ) -> Legend:
-    """Lay out a legend.
+    """Lay out a legend in columns as wide as the names need, read from top to bottom.
 
     Args:
         names: one an entry.
         width: of the figure.
         top: where the legend begins.
-        mark_width: room for a mark before each name.
+        mark_width: width of the mark before each name.
 
     >>> legend = lay_out_legend(["jump", "run", "wave"], width=1000, top=0)
     >>> len({left for _, left, _ in legend.entries}), legend.height
     (3, 17)
     """
-    room = min(MAX_NAME_WIDTH, width - 2 * MARGIN - mark_width - 4)
-    texts = [wrapped(name, LEGEND_FONT, width=room) for name in names]
+    name_width = min(MAX_NAME_WIDTH, width - 2 * MARGIN - mark_width - 4)
+    texts = [wrapped(name, LEGEND_FONT, width=name_width) for name in names]
     widest = (
         mark_width + 14 + max(text_width(line, LEGEND_FONT) for lines in texts for line in lines)
     )
     columns = max(1, min(len(names), int((width - 2 * MARGIN + 10) / widest)))
-    lines_in_all = sum(map(len, texts))
-    entries, column, line, most = [], 0, 0, 0
+    lines_per_column = -(-sum(map(len, texts)) // columns)
+    entries, column, line, num_rows = [], 0, 0, 0
     for lines in texts:
-        if line and line + len(lines) > -(-lines_in_all // columns) and column < columns - 1:
+        if line and line + len(lines) > lines_per_column and column < columns - 1:
             column, line = column + 1, 0
         entries.append((lines, MARGIN + column * widest, top + line * LEGEND_ROW))
         line += len(lines)
-        most = max(most, line)
-    return Legend(entries, most * LEGEND_ROW)
+        num_rows = max(num_rows, line)
+    return Legend(entries, num_rows * LEGEND_ROW)
 
 
 def add_legend_below(figure: Figure, names: Sequence[str], *, min_width: float = 0) -> None:
@@ -195,6 +194,7 @@ def add_legend_below(figure: Figure, names: Sequence[str], *, min_width: float =
     width = max(old_width, min_width)
     legend = lay_out_legend(names, width=width, top=old_height + MARGIN)
     height = old_height + legend.height + 2 * MARGIN
+    # what is drawn keeps its size and its distance from the upper left corner
     for axes in figure.axes:
         box = axes.get_position()
         axes.set_position(

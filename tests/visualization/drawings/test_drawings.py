@@ -175,7 +175,7 @@ def test_activation_of_several_videos_names_the_unreadable(
     path = make_model()
     drawing = draw_activation(path, videos, device="cpu")
     assert [Path(video.path).name for video in drawing.unreadable] == ["bad.mp4"]
-    assert len(drawing.numbers["videos"]) == 3 and drawing.film is None
+    assert len(drawing.numbers["videos"]) == 3 and drawing.animation is None
     assert len(drawing.figure.axes) == 6
     for item in drawing.numbers["videos"]:
         assert sum(item["share_of_frames"]) == pytest.approx(1) and len(item["frames"]) == 4
@@ -194,7 +194,7 @@ def test_where_nothing_speaks_for_a_class_it_is_said(make_model, tiny_dataset: P
     save_model(model, path)
     drawing = draw_activation(path, [video], label=model.spec.classes[0], device="cpu")
     assert drawing.numbers["videos"][0]["share_of_frames"] == [0, 0, 0, 0]
-    assert f"{video.name}: no place of its frames speaks for" in drawing.notes[1]
+    assert f"{video.name}: no place of its frames contributes to" in drawing.notes[1]
 
 
 def test_a_diverged_model_is_refused(make_model, tiny_dataset: Path) -> None:
@@ -220,9 +220,9 @@ def test_several_clips_of_one_video_make_a_film_in_order(make_model, tiny_datase
     drawing = draw_activation(make_model(), [video], num_clips=3, device="cpu")
     frames = drawing.numbers["videos"][0]["frames"]
     assert frames == sorted(frames) and len(frames) == 12
-    assert drawing.film is not None
-    assert len(drawing.film.frames) == 12 and drawing.film.frames_per_second > 0
-    assert all(side % 2 == 0 for side in drawing.film.frames.shape[1:3])
+    assert drawing.animation is not None
+    assert len(drawing.animation.frames) == 12 and drawing.animation.frames_per_second > 0
+    assert all(side % 2 == 0 for side in drawing.animation.frames.shape[1:3])
 
 
 def test_a_missing_library_is_named_with_the_command(monkeypatch, make_model, tiny_dataset) -> None:

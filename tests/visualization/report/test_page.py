@@ -119,7 +119,7 @@ def test_every_picture_says_what_it_shows(page):
         assert picture["role"] == "img"
         assert len(picture["aria-labelledby"].split()) == 2
     assert page.text.count("Confusion matrix of TSN") == 2
-    assert "26 of 40 clips lie on the diagonal" in page.text
+    assert "26 of 40 clips are on the diagonal" in page.text
     for image, parents in zip(page.elements, page.parents, strict=True):
         if image[0] == "img":
             assert image[1]["alt"] == "" and "figure" in parents

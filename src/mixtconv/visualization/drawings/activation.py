@@ -1,4 +1,4 @@
-"""Class activation over the frames of videos, as strips and as a film."""
+"""Class activation over the frames of videos, as strips and as an animation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from mixtconv.models import VideoClassifier, load_model
 from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.visualization.activation import class_activation, overlay
-from mixtconv.visualization.drawing import Drawing, Film
+from mixtconv.visualization.drawing import Animation, Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent
 
-FILM_HEIGHT = 256
-"""Frames of a film are enlarged to at least this height."""
+ANIMATION_HEIGHT = 256
+"""Frames of an animation are enlarged to at least this height."""
 FRAMES_PER_SECOND = 4.0
-"""Of a film of a video that does not say how long it is."""
+"""Of the animation of a video of unknown duration."""
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Activation:
     """One video and where a class was found in it: N frames in order of time, from all clips."""
 
     frames: NDArray[np.uint8]
@@ -51,7 +51,7 @@ class _Found:
 
     @property
     def shares(self) -> list[float]:
-        """How much of the activation lies in each frame, 0 to 1."""
+        """Share of each frame in the whole activation, 0 to 1."""
         of_frames = self.maps.sum(axis=(1, 2), dtype=np.float64)
         return (of_frames / (of_frames.sum() or 1)).tolist()
 
@@ -84,7 +84,7 @@ def draw_activation(
         raise unknown_name("class", label, classes)
     wanted = None if label is None else classes.index(label)
     protocol = Protocol(num_clips)
-    found: list[tuple[Path, _Found]] = []
+    found: list[tuple[Path, _Activation]] = []
     unreadable = []
     for number, path in enumerate(videos):
         try:
@@ -100,8 +100,8 @@ def draw_activation(
     return Drawing(
         title=f"Class activation of {recognizer.spec.name}",
         description=(
-            "Frames of a clip in order of time, and below how much each place of each frame speaks "
-            "for the class: purple little, yellow most of all frames of the video."
+            "Frames of a clip in order of time, and below them how much each place of each frame "
+            "contributes to the class: purple is little, yellow the most of all frames."
         ),
         figure=frame_sheet(rows),
         numbers={
@@ -130,12 +130,12 @@ def draw_activation(
             for path, item in found
         ),
         notes=_notes(found, classes),
-        film=_film(*found[0], recognizer) if len(videos) == 1 else None,
+        animation=_animation(*found[0], recognizer) if len(videos) == 1 else None,
         unreadable=tuple(unreadable),
     )
 
 
-def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Protocol) -> _Found:
+def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Protocol) -> _Activation:
     views = TensorViewReader(model.spec, protocol).read(path)
     clips = model.normalize(views.frames)  # (V, T, C, S, S)
     if label is None:
@@ -146,7 +146,7 @@ def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Proto
     maps = torch.cat([item.maps for item in found]).cpu().numpy()  # (V * T, h, w)
     order = np.argsort(views.indices, kind="stable")
     logits = torch.stack([item.logits for item in found]).mean(dim=0)  # (K,)
-    return _Found(
+    return _Activation(
         frames=frames[order],
         maps=maps[order],
         indices=tuple(np.array(views.indices)[order].tolist()),
@@ -156,36 +156,36 @@ def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Proto
     )
 
 
-def _rows(path: Path, found: _Found, classes: Sequence[str]) -> list[FrameRow]:
+def _rows(path: Path, found: _Activation, classes: Sequence[str]) -> list[FrameRow]:
     frames = ", ".join(map(str, found.indices))
     caption = (
         f"{path.name}: {classes[found.label]}, {percent(100 * found.score)}",
-        f"frames {frames}; below, what speaks for the class",
+        f"frames {frames}; below, what contributes to the class",
     )
     return [FrameRow(found.frames, caption), FrameRow(found.overlaid, ())]
 
 
-def _notes(found: Sequence[tuple[Path, _Found]], classes: Sequence[str]) -> tuple[str, ...]:
+def _notes(found: Sequence[tuple[Path, _Activation]], classes: Sequence[str]) -> tuple[str, ...]:
     first = found[0][1]
     height, width = first.maps.shape[1:]
     return (
         f"the feature map of {first.layer} has {height} x {width} places in a frame",
         *(
-            f"{path.name}: no place of its frames speaks for {classes[item.label]!r}"
+            f"{path.name}: no place of its frames contributes to {classes[item.label]!r}"
             for path, item in found
             if not item.maps.any()
         ),
     )
 
 
-def _film(path: Path, found: _Found, model: VideoClassifier) -> Film:
+def _animation(path: Path, found: _Activation, model: VideoClassifier) -> Animation:
     """The frames beside themselves with activation, as fast as the video itself."""
     pairs = np.concatenate([found.frames, found.overlaid], axis=2)  # (N, H, 2 W, 3)
-    factor = -(-FILM_HEIGHT // pairs.shape[1])
+    factor = -(-ANIMATION_HEIGHT // pairs.shape[1])
     enlarged = pairs.repeat(factor, axis=1).repeat(factor, axis=2)
     height, width = (side // 2 * 2 for side in enlarged.shape[1:3])  # as H.264 needs it
     seconds = probe_for(path, model.spec.modality).duration_seconds
-    return Film(
+    return Animation(
         enlarged[:, :height, :width],
         len(enlarged) / seconds if seconds else FRAMES_PER_SECOND,
     )

@@ -63,12 +63,12 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
         add_legend_below(figure, names, min_width=LEGEND_WIDTH)
     found = top_confusions(counts, limit=MAX_LISTED)
     right, clips = int(counts.trace()), int(counts.sum())
-    notes = [f"{right} of {clips} clips lie on the diagonal"]
+    notes = [f"{right} of {clips} clips are on the diagonal"]
     if not found:
         notes.append("no class is taken for another")
-    seen = np.flatnonzero(counts.sum(axis=1))
-    if len(seen) < len(scores.classes):
-        notes.append(f"{len(scores.classes) - len(seen)} classes have no clips")
+    num_empty = int((counts.sum(axis=1) == 0).sum())
+    if num_empty:
+        notes.append(f"{num_empty} classes have no clips")
     listed = [
         {
             "true_class": scores.classes[item.true_class],
@@ -82,7 +82,7 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
         title=title,
         description=(
             "A row holds the clips of a true class, a column those that were given one class; "
-            "colour is the share of the row. Classes that are confused stand side by side."
+            "colour is the share of the row. Confused classes are side by side."
         ),
         figure=figure,
         numbers={

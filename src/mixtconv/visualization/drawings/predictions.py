@@ -1,7 +1,11 @@
-"""Clips that a model gets wrong and right, with their frames, the surest first."""
+"""Clips that a model gets wrong and right, with their frames, the most confident first."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource, VideoSample
@@ -13,7 +17,55 @@ from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent
-from mixtconv.visualization.ranking import RankedPrediction, rank_predictions
+
+
+@dataclass(frozen=True)
+class RankedPrediction:
+    """The prediction for one labelled video."""
+
+    index: int
+    """Index of the video."""
+    label: int
+    """Its class."""
+    predicted: int
+    """The predicted class."""
+    score: float
+    """Probability of the predicted class."""
+    true_score: float
+    """Probability of the video's class."""
+
+    @property
+    def is_right(self) -> bool:
+        return self.label == self.predicted
+
+
+def rank_predictions(
+    probabilities: Tensor, labels: Tensor, readable: Tensor | None = None
+) -> list[RankedPrediction]:
+    """All predictions, the most confident first; videos that could not be read are left out.
+
+    Args:
+        probabilities: (N, K).
+        labels: int64 (N,).
+        readable: bool (N,), by default all.
+
+    >>> ranked = rank_predictions(torch.tensor([[0.6, 0.4], [0.1, 0.9]]), torch.tensor([0, 0]))
+    >>> [(item.index, item.is_right, round(item.score, 1)) for item in ranked]
+    [(1, False, 0.9), (0, True, 0.6)]
+    """
+    best = probabilities.max(dim=1)
+    of_label = probabilities.gather(1, labels[:, None])[:, 0]
+    return [
+        RankedPrediction(
+            index,
+            int(labels[index]),
+            int(best.indices[index]),
+            float(best.values[index]),
+            float(of_label[index]),
+        )
+        for index in torch.argsort(best.values, descending=True, stable=True).tolist()
+        if readable is None or readable[index]
+    ]
 
 
 def draw_predictions(
@@ -59,8 +111,8 @@ def draw_predictions(
     return Drawing(
         title=f"Predictions of {spec.name}",
         description=(
-            "Videos with the frames of one clip, wrong predictions first, of each kind the surest "
-            "first."
+            "Videos with the frames of one clip, wrong predictions before right ones, the most "
+            "confident first."
         ),
         figure=frame_sheet(rows),
         numbers={

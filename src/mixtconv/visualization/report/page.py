@@ -1,7 +1,7 @@
-"""The report: one HTML file that holds everything it shows and asks the network for nothing.
+"""The report as one HTML file that holds everything it shows and loads nothing from the network.
 
-`report.html.j2` is the page and `report.css` its look; what it writes out comes from
-`report_scores.py`, `report_sections.py`, `report_maps.py` and `report_settings.py`.
+`report.html.j2` is the page and `report.css` its style; `tables.py`, `sections.py` and `summary.py`
+make what they show.
 """
 
 from importlib.resources import files
@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv.visualization.confusion import confusion_order, row_shares
-from mixtconv.visualization.report.finding import finding
 from mixtconv.visualization.report.sections import (
     class_rows,
     confusion_section,
@@ -22,6 +21,7 @@ from mixtconv.visualization.report.sections import (
     example_section,
     kernel_section,
 )
+from mixtconv.visualization.report.summary import summary_sentences
 from mixtconv.visualization.report.tables import (
     maps_section,
     protocol_rows,
@@ -32,9 +32,9 @@ from mixtconv.visualization.report.tables import (
 from mixtconv.visualization.results import Report
 
 OPEN_EXAMPLES = 8
-"""Examples that are shown at once; the others can be unfolded."""
+"""Examples shown at once; the others can be unfolded."""
 LONG_LIST = 30
-"""Rows from which a table scrolls in a window of its own."""
+"""Number of rows from which a table scrolls."""
 
 
 def write_report(report: Report, path: str | Path) -> Path:
@@ -66,7 +66,7 @@ def render_report(report: Report) -> str:
     return template.render(
         report=report,
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        finding=finding(report),
+        summary=summary_sentences(report),
         scores=score_table(report.results),
         protocols=protocols(report.results),
         protocol_rows=protocol_rows(report.results),

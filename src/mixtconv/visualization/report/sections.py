@@ -1,6 +1,6 @@
 """The sections of the report, from plain data to what the page writes out.
 
-Pictures come as safe markup with words that stand for them; numbers come as text.
+Pictures come as safe markup with alternative text, numbers as text.
 """
 
 import math
@@ -176,7 +176,7 @@ def _describe_confusion(
     counts: NDArray[np.int64], found: Sequence[Confusion], classes: Sequence[str]
 ) -> str:
     right, clips = int(counts.trace()), int(counts.sum())
-    text = f"{right} of {clips} clips lie on the diagonal, where the predicted class is the true."
+    text = f"{right} of {clips} clips are on the diagonal: the predicted class is the true one."
     if not found:
         return f"{text} No class is taken for another."
     worst = found[0]

@@ -1,10 +1,7 @@
-"""The report's tables of scores, from plain data to text.
+"""Tables of the report as text: scores, settings, and the legend of the maps of features.
 
-The report's settings: those that differ between the models beside each other, then the rest.
-
-What no model was told is not listed, as its default follows from the model.
-
-The report's maps of features: a picture a model, one legend in the numbers of the page.
+Settings that differ between the models come first; those that no model was given are not listed, as
+their default follows from the model.
 """
 
 import math
@@ -98,7 +95,7 @@ def protocol_rows(results: Sequence[ModelResult]) -> list[ProtocolRow]:
 
 
 def protocols(results: Sequence[ModelResult]) -> list[str]:
-    """What is to be said about how scores were measured: each way with its models."""
+    """The protocols by which scores were measured, each with its models."""
     by_text: dict[str, list[str]] = {}
     for result in results:
         if result.protocol:
@@ -135,7 +132,7 @@ class SettingsView:
 
 
 def settings_section(report: Report) -> SettingsView:
-    """Tell what differs from what is alike; a model without settings takes no part."""
+    """Split settings into different and common ones; models without any are left out."""
     known = [result for result in report.results if result.settings]
     rows = [SettingRow(name, _values(known, name)) for name in _all_names(known)]
     different = [row for row in rows if len(set(row.values)) > 1]
@@ -145,12 +142,12 @@ def settings_section(report: Report) -> SettingsView:
 
 
 def _all_names(results: Sequence[ModelResult]) -> list[str]:
-    """Names of settings that anyone was told, in the order of the models that have them."""
-    told = {
+    """Names of settings with a value in at least one model, in the order of the models."""
+    with_value = {
         name for result in results for name, value in result.settings.items() if value is not None
     }
     names = dict.fromkeys(name for result in results for name in result.settings)
-    return [name for name in names if name in told]
+    return [name for name in names if name in with_value]
 
 
 def _values(results: Sequence[ModelResult], name: str) -> list[str]:

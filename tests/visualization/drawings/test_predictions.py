@@ -2,7 +2,7 @@
 
 import torch
 
-from mixtconv.visualization.ranking import rank_predictions
+from mixtconv.visualization.drawings.predictions import rank_predictions
 
 
 def test_the_surest_first_and_unreadable_ones_left_out():

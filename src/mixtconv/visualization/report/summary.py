@@ -1,4 +1,4 @@
-"""The finding of a comparison in words, computed from its numbers."""
+"""The summary of a comparison in sentences, computed from its numbers."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ STANDARD_ERRORS = 2
 """A difference below so many standard errors is said to be within the chance of the clips."""
 
 
-def finding(report: Report) -> list[str]:
+def summary_sentences(report: Report) -> list[str]:
     """Sentences about scores, the lead of the best model, and what is confused with what.
 
-    Raises nothing on missing scores: what was not measured is not spoken of.
+    Missing scores raise nothing: what was not measured is left out.
     """
     ranked = sorted(
         (result for result in report.results if math.isfinite(result.top1)),
@@ -49,7 +49,7 @@ def _lead(ranked: Sequence[ModelResult]) -> str:
         return f"{joined(equal)} score the same."
     text = f"{best.name} is {difference:.1f} percentage points ahead of {second.name}"
     if difference < STANDARD_ERRORS * _standard_error(best, second):
-        return f"{text}, which so few clips cannot tell from chance."
+        return f"{text}, which is within the chance of so few clips."
     return f"{text}, more than the choice of clips explains."
 
 
