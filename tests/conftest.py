@@ -3,11 +3,14 @@
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from mixtconv.training.settings import TrainingSettings
 
 
 def _load_beside(name: str) -> ModuleType:
@@ -71,6 +74,28 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "data"
     synthesize(folder, size=32, train_clips=3, val_clips=1, class_names=names, workers=1)
     return folder
+
+
+@pytest.fixture
+def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> Callable[..., TrainingSettings]:
+    """Settings of a run that takes a second; anything may be changed."""
+
+    def make(out: str = "run", **changes: Any) -> TrainingSettings:
+        values: dict[str, Any] = {
+            "data": str(tiny_dataset),
+            "out": str(tmp_path / out),
+            "model": "mstnet_test_resnet",
+            "weights": "none",
+            "num_frames": 4,
+            "image_size": 32,
+            "epochs": 2,
+            "batch_size": 4,
+            "workers": 0,
+            "device": "cpu",
+        }
+        return TrainingSettings(**values | changes)
+
+    return make
 
 
 @pytest.fixture(autouse=True)

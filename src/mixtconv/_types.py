@@ -12,6 +12,9 @@ Precision = Literal["auto", "32", "bf16", "16"]
 """Numbers a network computes with: float32, mixed with bfloat16 or float16, or what fits the
 device."""
 
+ScoreKind = Literal["logits", "probabilities"]
+"""What the scores of a video are, and what is averaged over its views."""
+
 Progress: TypeAlias = Callable[[int, int], None]
 """Is called with how much is done and how much there is."""
 

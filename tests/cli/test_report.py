@@ -15,8 +15,8 @@ import yaml
 from mixtconv import create_model
 from mixtconv.cli.main import main
 from mixtconv.models import load_model, save_model
-from mixtconv.training.data import training_catalog
 from mixtconv.training.fit import train
+from mixtconv.training.plan import training_catalog
 from mixtconv.training.settings import TrainingSettings
 
 HERE = ["--workers", "0", "--device", "cpu", "--max-clips", "0"]
@@ -166,7 +166,7 @@ def _write_faulty(kind: str, runs: Path, folder: Path) -> None:
         (["RUNS/tsn", "--official-split", "2"], "give its name as --data"),
         (["RUNS/tsn", "--out", "RUNS/tsn/config.yaml/page.html"], "config.yaml is a file"),
         (["RUNS/mstnet", "--more-protocols", "[25x10]"], "looks across"),
-        (["RUNS/tsn", "GONE"], "were trained with other videos (tsn with"),
+        (["RUNS/tsn", "GONE"], "were trained with different videos (tsn with"),
         (["GONE"], "which gone was trained with, is not there"),
         (["TWISTED"], "must give settings by name"),
         (["RUNS/tsn", "DIVERGED"], "diverged/model.safetensors gives scores that are no finite"),
@@ -228,8 +228,8 @@ def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
     page = tmp_path / "page.html"
     for words, number, says in (
         ([], held_out, "those held out for validation"),
-        (["--split", "all"], every, "also any that a model was trained on"),
-        (["--data", str(data)], every, "also any that a model was trained on"),
+        (["--split", "all"], every, "including any that a model was trained on"),
+        (["--data", str(data)], every, "including any that a model was trained on"),
     ):
         told = ["report", str(tmp_path / "run"), *words, "--out", str(page), *HERE]
         assert main([*told, "--format", "json"]) == 0
@@ -244,7 +244,7 @@ def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
     train(replace(settings, out=str(tmp_path / "less"), val_fraction=0.2))
     capsys.readouterr()
     assert main(["report", *told[1:2], str(tmp_path / "less"), "--out", str(page), *HERE]) == 2
-    assert "hold out other videos of the data" in capsys.readouterr().err
+    assert "hold out different videos of the data" in capsys.readouterr().err
 
 
 def test_without_scikit_learn_the_page_does_without_maps(

@@ -10,6 +10,7 @@ import torch
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import load_scores
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import create_model, save_model
 
 
@@ -26,7 +27,9 @@ def test_two_processes_give_the_scores_of_one(
     data = tmp_path / "data.csv"
     data.write_text("\n".join(["path,label", *rows]))
     (tmp_path / "words.mp4").write_text("words")
-    alone = evaluate_model(tmp_path / "model.safetensors", data, workers=0)
+    alone = evaluate_model(
+        tmp_path / "model.safetensors", data, settings=EvaluationSettings(workers=0)
+    )
     words = ["evaluate", "model.safetensors", "data.csv", "--workers", "0", "--device", "cpu"]
     words += ["--scores", "both.safetensors", "--format", "json"]
     status, output, errors = getattr(launchers, launcher)(words, tmp_path)

@@ -8,8 +8,7 @@ import torch
 from mixtconv import create_model
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.metrics import video_features
-from mixtconv.evaluation.scoring import score_videos
+from mixtconv.evaluation.scoring import score_videos, video_features
 
 
 @pytest.mark.parametrize("protocol", ["1x1", "2x3"])
@@ -25,12 +24,12 @@ def test_the_last_layer_makes_the_scores_of_them(
     views = Protocol.parse(protocol)
     scores = score_videos(model, samples, protocol=views)
     for batch_size in (1, 5):
-        found = video_features(model, samples, protocol=views, batch_size=batch_size)
-        assert found.indices.tolist() == [0, 1, 2, *range(4, 12)]
-        assert found.unreadable == scores.unreadable and len(found.unreadable) == 1
+        result = video_features(model, samples, protocol=views, batch_size=batch_size)
+        assert result.indices.tolist() == [0, 1, 2, *range(4, 12)]
+        assert result.unreadable == scores.unreadable and len(result.unreadable) == 1
         with torch.no_grad():
-            logits = model.head(found.features)
-        assert torch.allclose(logits, scores.logits[found.indices], atol=1e-4)
+            logits = model.head(result.features)
+        assert torch.allclose(logits, scores.logits[result.indices], atol=1e-4)
 
 
 def test_mirrored_views_are_left_out_and_snippets_are_taken(tiny_dataset: Path) -> None:
@@ -41,6 +40,6 @@ def test_mirrored_views_are_left_out_and_snippets_are_taken(tiny_dataset: Path) 
     assert torch.allclose(ten.features, five.features, atol=1e-5)
     snippets = Protocol(4, 1, "snippets")
     scores = score_videos(model, samples, protocol=snippets)
-    found = video_features(model, samples, protocol=snippets)
+    result = video_features(model, samples, protocol=snippets)
     with torch.no_grad():
-        assert torch.allclose(model.head(found.features), scores.logits, atol=1e-4)
+        assert torch.allclose(model.head(result.features), scores.logits, atol=1e-4)

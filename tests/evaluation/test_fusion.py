@@ -116,7 +116,7 @@ def _renamed(scores: SavedScores) -> SavedScores:
         (made_up(1, classes=tuple("abcdex")), "only one of the two has f, x"),
         (
             made_up(1, labels=(made_up(1).labels + 1) % NUM_CLASSES),
-            "9 videos of other classes in b than in a",
+            "9 videos of different classes in b and a",
         ),
         (
             made_up(1, kind="probabilities"),
@@ -141,7 +141,7 @@ def test_an_additional_video_is_refused_on_either_side() -> None:
 
 def test_logits_of_probabilities_are_refused() -> None:
     inputs = {"a": made_up(0), "b": made_up(1, kind="probabilities")}
-    with pytest.raises(ValueError, match="b holds probabilities, of which the logits"):
+    with pytest.raises(ValueError, match="b holds probabilities, whose logits"):
         fuse(inputs, [1, 1], average="logits")
 
 

@@ -21,6 +21,7 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 
@@ -167,7 +168,10 @@ def test_an_unreadable_video_is_in_the_file_as_such(
     folder.mkdir(parents=True)
     (folder / "bad.mp4").write_text("no video")
     result = evaluate_model(
-        model_path, tmp_path / "data", workers=0, scores_path=tmp_path / "s.safetensors"
+        model_path,
+        tmp_path / "data",
+        settings=EvaluationSettings(workers=0),
+        scores_path=tmp_path / "s.safetensors",
     )
     saved = load_scores(tmp_path / "s.safetensors")
     assert list(saved.unreadable) == [f"{folder.name}/bad"]

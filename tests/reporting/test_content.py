@@ -1,33 +1,24 @@
 """Which clips a report shows."""
 
-from types import SimpleNamespace
-from typing import Any
-
-import torch
+import numpy as np
 
 from mixtconv.reporting.content import choose_examples
 
 
-def _run(predicted: list[int], labels: list[int], unreadable: tuple[int, ...] = ()) -> Any:
-    """As much of a scored run as the choice looks at."""
-    readable = torch.ones(len(labels), dtype=torch.bool)
-    readable[list(unreadable)] = False
-    scores = SimpleNamespace(
-        scores=torch.eye(3)[predicted], labels=torch.tensor(labels), readable=readable
-    )
-    return SimpleNamespace(evaluation=SimpleNamespace(scores=scores))
-
-
-def test_clips_that_tell_models_apart_come_first_and_classes_take_turns() -> None:
-    labels = [0, 0, 0, 1, 1, 2]
-    first = _run([0, 0, 1, 1, 0, 2], labels)
-    second = _run([0, 1, 1, 1, 1, 2], labels)
+def test_clips_on_which_models_differ_come_first_and_classes_take_turns() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    everything = np.ones(6, bool)
+    first = np.array([True, True, False, True, False, True])
+    second = np.array([True, False, False, True, True, True])
+    both = np.stack([first, second])
     # they differ on 1 and 4; both are wrong on 2; both are right on 0, 3 and 5
-    assert choose_examples([first, second], 9) == [1, 4, 5, 2, 3, 0]
-    assert choose_examples([first, second], 2) == [1, 4]
-    assert choose_examples([first], 1) == [2]  # of one model, what it gets wrong
+    assert choose_examples(both, labels, readable=everything, number=9) == [1, 4, 5, 2, 3, 0]
+    assert choose_examples(both, labels, readable=everything, number=2) == [1, 4]
+    # of one model, what it gets wrong
+    assert choose_examples(first[None], labels, readable=everything, number=2) == [2, 4]
 
 
 def test_an_unreadable_clip_is_not_shown() -> None:
-    run = _run([0, 1, 2], [1, 1, 1], unreadable=(0,))
-    assert choose_examples([run, _run([0, 0, 0], [1, 1, 1], unreadable=(1,))], 9) == [2]
+    correct = np.array([[False, True, False], [False, False, False]])
+    readable = np.array([False, False, True])
+    assert choose_examples(correct, np.array([1, 1, 1]), readable=readable, number=9) == [2]

@@ -22,8 +22,8 @@ def test_three_models_are_trained_scored_and_reported(tmp_path: Path, monkeypatc
     out = tmp_path / "demo"
     result = run_demo(out, quick=True, workers=1, device="cpu", progress=_no_bar)
     assert [model.model.partition("_")[0] for model in result.models] == ["tsn", "tsm", "mstnet"]
-    told = json.loads(result.results.read_text())
-    assert told["num_classes"] == 2 and told["quick"]
+    summary = json.loads(result.results.read_text())
+    assert summary["num_classes"] == 2 and summary["quick"]
     page = result.report.read_text()
     for model, family in zip(result.models, ("tsn", "tsm", "mstnet"), strict=True):
         best = json.loads((out / family / "metrics.json").read_text())["best"]

@@ -11,6 +11,7 @@ from mixtconv.reporting.samples import draw_samples
 from mixtconv.reporting.settings import SampleSettings
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.plan import plan_run
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -19,7 +20,7 @@ def test_it_is_the_first_batch_of_the_loader(tiny_settings, epoch: int) -> None:
     drawing = draw_samples(settings, epoch=epoch)
     catalog = load_catalog(settings)
     module = VideoDataModule(
-        catalog, make_initial_model(settings, catalog.classes).model.spec, settings
+        plan_run(settings), make_initial_model(settings, catalog.classes).model.spec
     )
     module.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)
     batch = next(iter(module.train_dataloader()))

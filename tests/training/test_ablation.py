@@ -9,10 +9,10 @@ import pytest
 
 from mixtconv.reporting.ablation import ablation_drawing, write_charts
 from mixtconv.training import ablation
-from mixtconv.training.ablation import TITLES, Variant, ablate
-from mixtconv.training.ablation_axes import AblationAxes
+from mixtconv.training.ablation import TITLES, Ablation, ablate
 from mixtconv.training.fit import TrainingResult, train
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.run_folder import EpochRecord, RunFiles
+from mixtconv.training.settings import AblationAxes, TrainingSettings
 
 Settings = Callable[..., TrainingSettings]
 SMALL = AblationAxes(operations=["tsn", "ks3"], seeds=2)
@@ -74,18 +74,28 @@ def test_a_run_that_was_stopped_goes_on(
     assert row.top1 == (record["best"]["top1"],)
 
 
-def test_the_rows_are_those_of_the_paper(tiny_settings: Settings) -> None:
-    variants = list(ablation._variants(tiny_settings(), AblationAxes()))
-    assert [variant.family for variant in variants] == list(TITLES)
-    assert len(variants) == 10
-    rows = {
-        variant.family: ablation._row(
-            variant,
-            [ablation._Score(50.0, 1.0)],
-            ablation._cost(tiny_settings(), variant, num_classes=4),
-        )
-        for variant in variants
-    }
+@pytest.fixture
+def pretended(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ablation]:
+    """Ablates with given scores in place of training: by family, those of the seeds from 0 on."""
+
+    def run(axes: AblationAxes, scores: dict[str, tuple[float, ...]] | None = None) -> Ablation:
+        def pretend(settings: TrainingSettings) -> TrainingResult:
+            family = settings.model.partition("_")[0]
+            top1 = 50.0 if scores is None else scores[family][settings.seed]
+            epoch = EpochRecord(1, 1.0, 1.0, top1, 100.0, top1, 0.1, 1.0, 0.0, 0)
+            return TrainingResult(RunFiles(Path(settings.out)), epoch, (epoch,))
+
+        monkeypatch.setattr(ablation, "train", pretend)
+        return ablate(tiny_settings(), axes)
+
+    return run
+
+
+def test_the_rows_are_those_of_the_paper(pretended: Callable[..., Ablation]) -> None:
+    result = pretended(AblationAxes(seeds=1))
+    assert [row.variant.family for row in result.rows] == list(TITLES)
+    assert len(result.rows) == 10
+    rows = {row.variant.family: row for row in result.rows}
     facts = {name: (row.learnable, row.kernel_size, row.dilation) for name, row in rows.items()}
     assert facts["tsn"] == (None, (), ())
     assert facts["tsm"] == (False, (3,), (1,))
@@ -95,12 +105,13 @@ def test_the_rows_are_those_of_the_paper(tiny_settings: Settings) -> None:
     assert rows["tsm"].params == rows["tsn"].params < rows["ks3"].params < rows["conv1d"].params
 
 
-def test_places_are_axes_which_a_network_without_operation_lacks(tiny_settings: Settings) -> None:
+def test_places_are_axes_which_a_network_without_operation_lacks(
+    pretended: Callable[..., Ablation],
+) -> None:
     axes = AblationAxes(
-        operations=["tsn", "ks3"], positions=["head", "inner"], stage_sets=[[0, 1], [3]]
+        operations=["tsn", "ks3"], seeds=1, positions=["head", "inner"], stage_sets=[[0, 1], [3]]
     )
-    names = dict.fromkeys(item.name for item in ablation._variants(tiny_settings(), axes))
-    assert list(names) == [
+    assert [row.variant.name for row in pretended(axes).rows] == [
         "tsn",
         "ks3-head-stages0,1",
         "ks3-head-stages3",
@@ -109,11 +120,11 @@ def test_places_are_axes_which_a_network_without_operation_lacks(tiny_settings: 
     ]
 
 
-def test_the_report_names_what_is_beyond_the_spread(tmp_path: Path) -> None:
-    result = _result(
-        {"tsn": (40.0, 41.0, 42.0), "ks3": (60.0, 61.0, 62.0), "ks5": (61.0, 62.0, 60)}
-    )
-    drawing = ablation_drawing(result)
+def test_the_report_names_what_is_beyond_the_spread(
+    pretended: Callable[..., Ablation], tmp_path: Path
+) -> None:
+    scores = {"tsn": (40.0, 41.0, 42.0), "ks3": (60.0, 61.0, 62.0), "ks5": (61.0, 62.0, 60)}
+    drawing = ablation_drawing(pretended(AblationAxes(operations=list(scores)), scores))
     assert [row[0] for row in drawing.rows] == ["TSN", "{3}", "{5}"]
     assert [row[-1] for row in drawing.rows] == ["", "TSN", "TSN"]
     assert drawing.notes[0].startswith("2 of 3 differences are beyond the seeds' spread")
@@ -121,12 +132,14 @@ def test_the_report_names_what_is_beyond_the_spread(tmp_path: Path) -> None:
     assert "{3}" in svg.read_text() and png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_seed_is_reported_without_a_spread() -> None:
-    drawing = ablation_drawing(_result({"tsn": (40.0,), "ks3": (60.0,)}))
+def test_one_seed_is_reported_without_a_spread(pretended: Callable[..., Ablation]) -> None:
+    axes = AblationAxes(operations=["tsn", "ks3"], seeds=1)
+    drawing = ablation_drawing(pretended(axes, {"tsn": (40.0,), "ks3": (60.0,)}))
     assert [row[-2:] for row in drawing.rows] == [("", ""), ("", "")]
     assert "one seed" in drawing.notes[0]
-    alone = ablation_drawing(_result({"ks3": (60.0, 61.0)}))
-    assert alone.notes == ("one row only, so there is nothing to compare",)
+    alone = AblationAxes(operations=["ks3"], seeds=2)
+    drawing = ablation_drawing(pretended(alone, {"ks3": (60.0, 61.0)}))
+    assert drawing.notes == ("one row only, so there is nothing to compare",)
 
 
 @pytest.mark.parametrize(
@@ -165,16 +178,3 @@ def test_empty_axes_are_refused() -> None:
         AblationAxes(seeds=0)
     with pytest.raises(ValueError, match="--operations is empty"):
         AblationAxes(operations=[])
-
-
-def _result(scores: dict[str, tuple[float, ...]]) -> ablation.Ablation:
-    rows = tuple(
-        ablation._row(
-            Variant(family, "head", None),
-            [ablation._Score(value, 1.0) for value in values],
-            ablation.Complexity(1_000_000, 2_000_000_000),
-        )
-        for family, values in scores.items()
-    )
-    pairs = ablation.differences({row.variant.name: row.top1 for row in rows})
-    return ablation.Ablation(rows, pairs, 4)

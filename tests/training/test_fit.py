@@ -4,11 +4,12 @@ import csv
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from mixtconv.data import labels
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
-from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models import ModelSpec, create_model, load_model, read_metadata, save_model
 from mixtconv.training import fit
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
@@ -66,7 +69,9 @@ def test_the_score_of_the_record_is_that_of_evaluate_and_of_predict(
 ) -> None:
     settings = tiny_settings(protocol="2x3")
     result = train(settings)
-    scored = evaluate_model(result.files.model, settings.data, protocol="2x3", workers=0)
+    scored = evaluate_model(
+        result.files.model, settings.data, settings=EvaluationSettings(protocol="2x3", workers=0)
+    )
     assert scored.accuracy.top1 == result.best.top1
     assert scored.accuracy.mean_class_accuracy == result.best.mean_class_accuracy
     recognizer = Recognizer(result.files.model, protocol=Protocol(2, 3))
@@ -125,6 +130,36 @@ def test_an_average_of_the_weights_is_what_is_scored_and_saved(
         assert torch.equal(value, checkpoint["state_dict"][f"model.{name}"])
 
 
+def test_flip_pairs_and_protocol_are_worked_out_once_a_run(
+    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever needs them takes the plan's, so that they cannot differ inside a run."""
+    calls: list[str] = []
+    mirror, given, parse = labels.mirror_labels, labels.given_pairs, Protocol.parse
+
+    def counted(name: str, function: Callable) -> Callable:
+        def call(*args: object) -> object:
+            calls.append(name)
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(labels, "mirror_labels", counted("pairs", mirror))
+    monkeypatch.setattr(labels, "given_pairs", counted("pairs", given))
+    monkeypatch.setattr(Protocol, "parse", counted("protocol", parse))
+    train(tiny_settings(epochs=1, protocol="1x10"))
+    assert sorted(calls) == ["pairs", "protocol"]
+
+
+def test_a_diverged_loss_is_recorded_as_such(tiny_settings: MakeSettings) -> None:
+    """Not left out of the epoch's mean, which the first, finite loss would then be."""
+    settings = tiny_settings(optimizer="sgd", lr=1e30, warmup_epochs=0, clip_gradient=0, epochs=1)
+    (row,) = train(settings).epochs
+    assert math.isnan(row.train_loss)
+    record = json.loads((Path(settings.out) / "metrics.json").read_text())
+    assert record["epochs"][0]["train_loss"] is None
+
+
 # what is refused
 
 
@@ -181,7 +216,7 @@ def test_only_what_a_killed_run_left_is_removed(tiny_settings: MakeSettings) -> 
 
 
 def test_more_processes_than_videos_or_devices_are_refused(tiny_settings: MakeSettings) -> None:
-    with pytest.raises(ValueError, match="4 validation videos cannot be shared out among 5"):
+    with pytest.raises(ValueError, match="4 validation videos cannot be sharded across 5"):
         train(tiny_settings(devices=5))
     with pytest.raises(ValueError, match="--precision 16 needs a GPU"):
         train(tiny_settings(precision="16"))
@@ -303,6 +338,26 @@ def test_a_file_of_2d_weights_is_loaded_into_the_backbone(
     initial = fit.make_initial_model(tiny_settings(weights=str(tmp_path / "2d.pth")), ("a", "b"))
     loaded = initial.model.backbone.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in backbone.state_dict().items())
+
+
+def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSettings) -> None:
+    changes = {
+        "num_frames": 2,
+        "image_size": 48,
+        "sampling": "dense",
+        "frame_stride": 3,
+        "modality": "rgbdiff",
+        "position": "inner",
+        "stages": [0, 1],
+        "block_step": 2,
+        "causal": True,
+        "shift_fraction": 0.25,
+        "dropout": 0.1,
+    }
+    shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
+    assert shared == set(changes)
+    spec = fit.make_initial_model(tiny_settings(**changes), ("a", "b")).model.spec
+    assert {name: getattr(spec, name) for name in changes} == changes | {"stages": (0, 1)}
 
 
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(

@@ -15,6 +15,7 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.training import fit
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.fit import train
+from mixtconv.training.plan import plan_run
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -25,24 +26,24 @@ def _labels_seen(settings: TrainingSettings) -> dict[int, set[int]]:
     """Of each true label, the labels that its clips train with over a few epochs."""
     catalog = load_catalog(settings)
     spec = ModelSpec("x", catalog.classes, num_frames=2, image_size=32)
-    data = VideoDataModule(catalog, spec, settings)
-    seen: dict[int, set[int]] = {label: set() for label in range(len(catalog.classes))}
+    data = VideoDataModule(plan_run(settings), spec)
+    trained_as: dict[int, set[int]] = {label: set() for label in range(len(catalog.classes))}
     for epoch in range(EPOCHS):
         data.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)  # type: ignore[assignment]
         for batch in data.train_dataloader():
             for index, label in zip(batch.indices.tolist(), batch.labels.tolist(), strict=True):
-                seen[catalog.train[index].label].add(label)
-    return seen
+                trained_as[catalog.train[index].label].add(label)
+    return trained_as
 
 
 def test_clips_train_with_the_labels_of_the_pairs_in_use(tiny_settings: MakeSettings) -> None:
     catalog = load_catalog(tiny_settings())
-    found = mirror_labels(catalog.classes)
-    assert found.pairs, "the classes of this test name sides"
+    mirroring = mirror_labels(catalog.classes)
+    assert mirroring.pairs, "the classes of this test name sides"
     auto = _labels_seen(tiny_settings())
-    assert auto == {label: {label, found.target[label]} for label in auto}
+    assert auto == {label: {label, mirroring.target[label]} for label in auto}
     assert _labels_seen(tiny_settings(flip_pairs="none")) == {label: {label} for label in auto}
-    unsided = [label for label in auto if found.target[label] == label]
+    unsided = [label for label in auto if mirroring.target[label] == label]
     a, b = unsided[:2]
     names = [[catalog.classes[a], catalog.classes[b]]]
     given = _labels_seen(tiny_settings(flip_pairs=names))

@@ -68,12 +68,12 @@ def test_an_rgb_recognizer_is_fine_tuned_to_flow(
         model="mstnet_test_resnet", weights=str(tmp_path / "rgb.safetensors"), modality="flow"
     )
     initial = make_initial_model(settings, ("a", "b"))
-    own, state = initial.model.state_dict(), rgb.state_dict()
-    (first,) = (key for key in own if own[key].shape != state[key].shape)
+    state_dict, state = initial.model.state_dict(), rgb.state_dict()
+    (first,) = (key for key in state_dict if state_dict[key].shape != state[key].shape)
     mean = sum(state[first][:, c] for c in range(3)) / 3
     for channel in range(10):
-        torch.testing.assert_close(own[first][:, channel], mean)
-    assert all(torch.equal(own[key], state[key]) for key in own if key != first)
+        torch.testing.assert_close(state_dict[first][:, channel], mean)
+    assert all(torch.equal(state_dict[key], state[key]) for key in state_dict if key != first)
     save_model(initial.model, tmp_path / "flow.safetensors")
     back = tiny_settings(model="mstnet_test_resnet", weights=str(tmp_path / "flow.safetensors"))
     with pytest.raises(ValueError, match="of modality flow, whose weights do not fit"):

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from mixtconv._processes import find_launch
 from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.training.fit import train
+from mixtconv.training.plan import resolve_settings
 from mixtconv.training.run_folder import load_settings
-from mixtconv.training.settings import TrainingSettings, as_launched
+from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
 
@@ -73,7 +76,11 @@ def test_two_processes_train_one_model_and_speak_once(
     assert done.returncode == 0, done.stderr
     best = json.loads(done.stdout)["best"]  # one process alone printed it
     assert done.stderr.count("epoch 1/1") == 1
-    scored = evaluate_model(Path(settings.out) / "model.safetensors", settings.data, workers=0)
+    scored = evaluate_model(
+        Path(settings.out) / "model.safetensors",
+        settings.data,
+        settings=EvaluationSettings(workers=0),
+    )
     assert scored.accuracy.top1 == best["top1"]
     checkpoint = torch.load(Path(settings.out) / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2  # six clips for each process, four a step
@@ -119,7 +126,36 @@ def test_when_one_process_dies_the_others_end(
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
+def test_sums_of_an_epoch_survive_checkpoints_when_one_process_adds_nothing(
+    tiny_settings: MakeSettings, tiny_dataset: Path, launchers: ModuleType, tmp_path: Path
+) -> None:
+    """One process meets a broken video after a checkpoint, so the other has skipped none."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset, data)
+    next((data / "train").rglob("*.mp4")).write_bytes(b"")
+    script = tmp_path / "saves.py"
+    script.write_text(
+        "import sys\n"
+        "from mixtconv.cli.main import main\n"
+        "from mixtconv.training import checkpoint, fit\n"
+        "checkpoint.STEPS_BETWEEN_BROADCASTS = 1\n"
+        "fit.check_videos = lambda plan, **_: plan\n"
+        "sys.exit(main())\n"
+    )
+    settings = tiny_settings(epochs=1, batch_size=1, data=str(data))
+    words = [*_words(settings), "--skip-unreadable", "--checkpoint-minutes", "0"]
+    done = launchers.run([*launchers.TORCHRUN, str(script), *words], tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((Path(settings.out) / "metrics.json").read_text())["epochs"]
+    assert row["skipped"] == 1
+    assert 0 < row["train_loss"] < 10
+
+
 # what the launcher has decided
+
+
+def _as_launched(settings: TrainingSettings) -> TrainingSettings:
+    return resolve_settings(settings, find_launch())
 
 
 def _launch(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
@@ -130,22 +166,22 @@ def _launch(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
 def test_a_launcher_decides_on_devices_and_machines(
     tiny_settings: MakeSettings, launchers: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert as_launched(tiny_settings()).num_processes == 1
+    assert _as_launched(tiny_settings()).num_processes == 1
     sizes = {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4"}
     _launch(monkeypatch, {**launchers.SLURM, **sizes})
-    found = as_launched(tiny_settings())
-    assert (found.devices, found.nodes, found.clips_per_step) == (4, 2, 32)
-    assert as_launched(found) == found
+    resolved = _as_launched(tiny_settings())
+    assert (resolved.devices, resolved.nodes, resolved.clips_per_step) == (4, 2, 32)
+    assert _as_launched(resolved) == resolved
     with pytest.raises(ValueError, match="Slurm started 4 on 2; leave both out, and start one"):
-        as_launched(tiny_settings(devices=8))
+        _as_launched(tiny_settings(devices=8))
     # torchrun inside a Slurm job, one task a machine
     torchrun = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "3"}
     _launch(monkeypatch, torchrun)
-    found = as_launched(tiny_settings())
-    assert (found.devices, found.nodes) == (3, 2)
+    resolved = _as_launched(tiny_settings())
+    assert (resolved.devices, resolved.nodes) == (3, 2)
     monkeypatch.setenv("WORLD_SIZE", "7")
     with pytest.raises(ValueError, match="torchrun started 7 processes, which are not 2 x 3"):
-        as_launched(tiny_settings())
+        _as_launched(tiny_settings())
 
 
 def test_slurm_must_say_how_many_processes_a_machine_has(
@@ -153,9 +189,9 @@ def test_slurm_must_say_how_many_processes_a_machine_has(
 ) -> None:
     _launch(monkeypatch, {**launchers.SLURM, "SLURM_NTASKS": "4", "SLURM_NNODES": "1"})
     with pytest.raises(ValueError, match="with --nodes and --ntasks-per-node"):
-        as_launched(tiny_settings())
+        _as_launched(tiny_settings())
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
-    assert as_launched(tiny_settings(devices=2)).devices == 2
+    assert _as_launched(tiny_settings(devices=2)).devices == 2
 
 
 def test_a_run_goes_on_with_as_many_processes_on_other_machines(

@@ -15,13 +15,13 @@ from lightning.pytorch import Trainer
 from mixtconv.cli.arguments import parse_command
 from mixtconv.cli.main import main
 from mixtconv.cli.train import train as train_command
-from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.models import create_model, save_model
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.optimizer import make_optimizer
+from mixtconv.training.plan import plan_run
 from mixtconv.training.recipes import FOLDER, list_recipes, load_recipe
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
@@ -203,7 +203,7 @@ def test_a_fault_in_a_recipe_is_said_by_file_and_line(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--recipe", "mstnet_resnet50_jester_8f"], "trains on jester: say where that lies with"),
+        (["--recipe", "mstnet_resnet50_jester_8f"], "trains on jester: give its folder with"),
         (["--recipe", "mstnet_resnet50_jester_9f"], "did you mean 'mstnet_resnet50_jester_8f'"),
         (["--recipe", "../x"], "unknown recipe '../x'"),
         (["--recipe", "nowhere.yaml"], "no settings file nowhere.yaml"),
@@ -289,10 +289,10 @@ def test_every_recipe_takes_a_step_on_its_dataset(
 
 
 def _weights_around_a_step(settings: TrainingSettings) -> tuple[dict, dict]:
-    catalog = load_catalog(settings)
+    plan = plan_run(settings)
     torch.manual_seed(0)
-    model = make_initial_model(settings, catalog.classes).model
-    module = ClassifierModule(model, settings, clips_per_epoch=len(catalog.train))
+    model = make_initial_model(settings, plan.catalog.classes).model
+    module = ClassifierModule(model, plan)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trainer = Trainer(
         accelerator="cpu",
@@ -305,7 +305,7 @@ def _weights_around_a_step(settings: TrainingSettings) -> tuple[dict, dict]:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=VideoDataModule(catalog, model.spec, settings))
+    trainer.fit(module, datamodule=VideoDataModule(plan, model.spec))
     return before, model.state_dict()
 
 

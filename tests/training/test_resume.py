@@ -82,7 +82,7 @@ def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 130, done.stderr
     *_, advice, stopped = done.stderr.splitlines()
-    assert advice == f"{settings.out}: go on with the same command and --resume"
+    assert advice == f"{settings.out}: continue with the same command and --resume"
     assert stopped == "mixtconv train: stopped" and "Traceback" not in done.stderr
     assert main([*words, "--resume", "--format", "json"]) == 0
     one, other = load_file(unbroken.files.model), load_file(Path(settings.out, "model.safetensors"))

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.training import fit
-from mixtconv.training.fit import check_videos, train
+from mixtconv.training.fit import train
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -51,10 +52,7 @@ def test_unreadable_videos_are_left_out_and_listed_on_request(
 def test_a_video_that_breaks_during_training_is_named(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, **_):
-        return catalog, check_videos(catalog, skip_unreadable=True)[1]
-
-    monkeypatch.setattr(fit, "check_videos", overlook)
+    monkeypatch.setattr(fit, "check_videos", lambda plan, **_: plan)
     with pytest.raises(ValueError, match=r"^[^:]*\d\.mp4: [^/]*--skip-unreadable"):
         train(tiny_settings("stops", data=str(damaged_dataset)))
     skipping = tiny_settings("goes on", data=str(damaged_dataset), skip_unreadable=True)
@@ -66,9 +64,11 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
 ) -> None:
     video = sorted((damaged_dataset / "val").rglob("*.mp4"))[0]
     model = train(tiny_settings("whole", epochs=1)).files.model
-    whole = evaluate_model(model, damaged_dataset, workers=0)
+    whole = evaluate_model(model, damaged_dataset, settings=EvaluationSettings(workers=0))
     video.write_text("no video")
-    broken = evaluate_model(model, damaged_dataset, workers=0, batch_size=1)
+    broken = evaluate_model(
+        model, damaged_dataset, settings=EvaluationSettings(workers=0, batch_size=1)
+    )
     assert whole.num_videos == broken.num_videos == 4
     assert [item.path for item in broken.unreadable] == [video]
     recognizer = Recognizer(model)
@@ -83,10 +83,7 @@ def test_an_unreadable_video_counts_as_wrong_in_every_score(
 def test_a_batch_of_which_nothing_can_be_read_is_left_out(
     tiny_settings: MakeSettings, damaged_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overlook(catalog, *, skip_unreadable, **_):
-        return catalog, check_videos(catalog, skip_unreadable=True)[1]
-
-    monkeypatch.setattr(fit, "check_videos", overlook)
+    monkeypatch.setattr(fit, "check_videos", lambda plan, **_: plan)
     settings = tiny_settings(
         data=str(damaged_dataset), skip_unreadable=True, batch_size=1, epochs=1
     )

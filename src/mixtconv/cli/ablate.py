@@ -3,8 +3,7 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table
-from mixtconv.training.ablation_axes import AblationAxes
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.settings import AblationAxes, TrainingSettings
 
 logger = logging.getLogger(__name__)
 

@@ -3,14 +3,14 @@
 import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 
 logger = logging.getLogger(__name__)
 
 
 def convert(
     model: str,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     out: str,
     causal: bool = False,
@@ -39,7 +39,7 @@ def convert(
     scores = {}
     with progress("scoring before and after") as show:
         for name, scored in (("before", model), ("after", out)) if data is not None else ():
-            scores[name] = evaluate_model(scored, data or "", **vars(reading), progress=show)
+            scores[name] = evaluate_model(scored, data or "", settings=reading, progress=show)
     if format == "json":
         print_json({"out": out, **{name: score.to_dict() for name, score in scores.items()}})
     elif scores:

@@ -4,7 +4,7 @@ import logging
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.listing import DataSource
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 
 logger = logging.getLogger(__name__)
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 def evaluate(
     model: str,
     data: DataSource,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     scores: str | None = None,
     format: Format = "table",
@@ -32,7 +32,7 @@ def evaluate(
     from mixtconv.evaluation.evaluate import evaluate_model
 
     with progress("scoring videos") as show:
-        result = evaluate_model(model, data, **vars(reading), scores_path=scores, progress=show)
+        result = evaluate_model(model, data, settings=reading, scores_path=scores, progress=show)
     split = reading.split
     chosen = f"split {split}" if split else "its val split, or all where it has no splits"
     logger.info("scored %d videos of %s (%s)", result.num_videos, result.data, chosen)

@@ -1,8 +1,8 @@
 """`mixtconv fuse SCORES...`."""
 
 import logging
-from typing import Literal
 
+from mixtconv._types import ScoreKind
 from mixtconv.cli.console import Format, print_json, print_table
 
 logger = logging.getLogger(__name__)
@@ -12,7 +12,7 @@ def fuse(
     scores: list[str],
     *,
     weights: str | None = None,
-    average: Literal["logits", "probabilities"] | None = None,
+    average: ScoreKind | None = None,
     out: str | None = None,
     format: Format = "table",
 ) -> int:

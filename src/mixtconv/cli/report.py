@@ -4,7 +4,7 @@ import logging
 
 from mixtconv._names import count_of
 from mixtconv.cli.console import Format, print_json, print_table, progress
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.reporting.settings import ReportData, ReportScale
 
 logger = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 def report(
     runs: list[str],
     data: ReportData,
-    reading: Reading,
+    reading: EvaluationSettings,
     scale: ReportScale,
     *,
     title: str | None = None,
@@ -40,7 +40,7 @@ def report(
     from mixtconv.reporting.runs import report_runs
 
     result = report_runs(
-        runs, data, out, reading=reading, scale=scale, title=title, seed=seed, progress=progress
+        runs, data, out, settings=reading, scale=scale, title=title, seed=seed, progress=progress
     )
     for video in result.unreadable:
         logger.warning("counted as wrong, cannot be read: %s (%s)", video.path, video.reason)

@@ -16,7 +16,7 @@ def train(settings: TrainingSettings, *, format: Format = "table") -> int:
     if settings.recipe is not None:
         load_recipe(settings.recipe).check(settings)
     from mixtconv.training.fit import train as fit
-    from mixtconv.training.record import plain_row
+    from mixtconv.training.run_folder import plain_row
 
     with progress("looking at the videos") as check_progress:
         result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 from mixtconv.data.listing import DataSource
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.reporting.settings import SampleSettings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def kernels(model: str, *, out: str = "kernels.png", format: Format = "table") -
 def tsne(
     models: list[str],
     data: DataSource,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     perplexity: float = 30.0,
     max_clips: int = 5000,
@@ -122,7 +122,7 @@ def confusion(
     source: str,
     data: DataSource | None = None,
     *,
-    reading: Reading,
+    reading: EvaluationSettings,
     out: str = "confusion.png",
     format: Format = "table",
 ) -> int:
@@ -162,7 +162,7 @@ def sample(settings: SampleSettings, *, epoch: int = 0, format: Format = "table"
 def predictions(
     model: str,
     data: DataSource,
-    reading: Reading,
+    reading: EvaluationSettings,
     *,
     num_wrong: int = 6,
     num_right: int = 4,

@@ -16,14 +16,12 @@ while TSM's may be up to 3 pixels away from it.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from mixtconv._names import count_of, unknown_name
+from mixtconv._types import ScoreKind
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import scoring_side
 from mixtconv.video.sampling import ClipPlacement, place_clips
-
-Averaging = Literal["logits", "probabilities"]
 
 USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
 """Clips and crops that were published with a placement other than the model's own sampling."""
@@ -43,7 +41,7 @@ class Protocol:
     centre) or 10 (those and their mirror images)."""
     placement: ClipPlacement | None = None
     """Placement of the clips; None is the published one for such clips and crops."""
-    averaging: Averaging = "logits"
+    averaging: ScoreKind = "logits"
     """Whether logits are averaged, or probabilities after softmax."""
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 Counted: convolutions, linear layers and matrix products, those of attention and of graphs among
 them, and every tap of a temporal operation. Not counted: normalisation, activations, pooling,
-additions. Many published figures leave the products of attention out; they are told apart here.
+additions. Many published figures leave out the products of attention, which are also given apart.
 """
 
 import copy
@@ -27,20 +27,20 @@ class Complexity:
     macs: int
     """Multiply-accumulates of one clip, one view."""
     attention_macs: int = 0
-    """Those among them that multiply values with values, not with weights."""
+    """Those of products of activations with activations, not with weights."""
 
     @property
     def macs_without_attention(self) -> int:
-        """Multiply-accumulates as counters count that look at layers alone."""
+        """Multiply-accumulates as counters of layers alone give them."""
         return self.macs - self.attention_macs
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """The cost of a part of a recognizer."""
+    """The cost of one part of a recognizer."""
 
     name: str
-    """The part, such as a stage of the backbone."""
+    """A child of a network, such as a stage of the backbone."""
     params: int
     """Learnable parameters."""
     macs: int
@@ -48,7 +48,7 @@ class StageCost:
 
 
 def complexity(model: VideoClassifier) -> Complexity:
-    """Count the cost of one clip of the size that the model takes, without computing anything.
+    """Count the cost of one clip of the model's own size, on the meta device.
 
     >>> from mixtconv import create_model
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
@@ -79,7 +79,7 @@ def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
 
 
 def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassifier:
-    """A recognizer without values: it can be counted, and takes no time to make.
+    """A recognizer on the meta device: without weights, fast to make, for counting.
 
     >>> complexity(abstract_model("tsn_bninception", 400)).params
     10680240
@@ -90,8 +90,10 @@ def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassif
 
 @dataclass(frozen=True)
 class _Count:
+    """Costs by the path of a module, without those of its children."""
+
     params: Counter[str]
-    macs: Counter[str]  # of a module itself, without its children
+    macs: Counter[str]
     attention_macs: int
 
 
@@ -101,6 +103,7 @@ def _count(model: VideoClassifier) -> _Count:
     channels, size = spec.snippet.in_channels, spec.image_size
     clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
     macs = Counter[str]()
+    # The taps of a temporal operation are no operator of PyTorch, so hooks count them.
     for name, layer in abstract.named_modules():
         if isinstance(layer, MixTConv):
             layer.register_forward_hook(_tap_counter(name, macs))
@@ -108,16 +111,18 @@ def _count(model: VideoClassifier) -> _Count:
         abstract(clip)
     counts = counter.get_flop_counts()
     root = type(abstract).__name__
+    # The counter adds the cost of a module to every module that calls it: subtract it again from
+    # the nearest one above. Containers that are not called, such as ModuleList, have no count.
     for path, flops in counts.items():
         if path == "Global":
             continue
-        own = path.removeprefix(root).removeprefix(".")
-        macs[own] += sum(flops.values()) // 2
-        above = own
-        while above:  # what called it counts it as well; a list of modules calls nothing
-            above = above.rpartition(".")[0]
-            if f"{root}.{above}".rstrip(".") in counts:
-                macs[above] -= sum(flops.values()) // 2
+        name = path.removeprefix(root).removeprefix(".")
+        macs[name] += sum(flops.values()) // 2  # a multiply-accumulate is two operations
+        parent = name
+        while parent:
+            parent = parent.rpartition(".")[0]
+            if f"{root}.{parent}".rstrip(".") in counts:
+                macs[parent] -= sum(flops.values()) // 2
                 break
     params = Counter(
         {
@@ -126,17 +131,19 @@ def _count(model: VideoClassifier) -> _Count:
         }
     )
     attention = sum(
-        flops // 2 for operation, flops in counts["Global"].items() if operation in _VALUES_ALONE
+        flops // 2
+        for operation, flops in counts["Global"].items()
+        if operation in _BATCHED_PRODUCTS
     )
     return _Count(params, macs, attention)
 
 
-_VALUES_ALONE = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
+_BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
     getattr(torch.ops.aten, name)
     for name in dir(torch.ops.aten)
     if name.startswith("_scaled_dot_product")
 }
-"""Operations that multiply batches of values: attention, and graphs."""
+"""Operators that multiply activations with activations: attention, and graphs."""
 
 
 def _tap_counter(name: str, macs: Counter[str]) -> Any:
@@ -149,14 +156,14 @@ def _tap_counter(name: str, macs: Counter[str]) -> Any:
 
 
 class _Stages:
-    """Which stage a module belongs to: a child of one of the model's networks, or of the model."""
+    """Maps modules to stages: children of one of the model's networks, or of the model itself."""
 
     def __init__(self, model: VideoClassifier) -> None:
         self.networks: dict[str, nn.Module] = {}
         paths = {module: name for name, module in model.named_modules()}
         for owner, attribute in model.networks():
             network = owner.get_submodule(attribute)
-            while len(children := list(network.children())) == 1:
+            while len(children := list(network.children())) == 1:  # a wrapper is no stage
                 network = children[0]
             self.networks[paths[network]] = network
 
@@ -175,7 +182,7 @@ _NOT_SHOWN = ("backbone", "network")
 
 
 def _group(child: str, network: nn.Module) -> str:
-    """The stage of a child, where a network has no containers for stages but names them."""
+    """The stage of a child; of a network without containers for stages, the one it declares."""
     declared = getattr(network, "temporal_stages", None)
     if declared is None:
         return child

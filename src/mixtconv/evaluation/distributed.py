@@ -1,4 +1,4 @@
-"""Processes that score together: each its share of the videos, and all of them the whole result."""
+"""Several processes that evaluate together: the group they form, its devices, its exchange."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +12,19 @@ from mixtconv._processes import Launch
 T = TypeVar("T")
 
 
-def own_device(device: str, launch: Launch | None) -> str:
-    """The device named, or this process's own where a GPU is only asked for by its kind."""
+def local_device(device: str, launch: Launch | None) -> str:
+    """The device of this process: one GPU each where the user names no number."""
     if launch is None or device not in ("auto", "cuda") or not torch.cuda.is_available():
         return device
     return f"cuda:{launch.local_rank % torch.cuda.device_count()}"
 
 
 @contextmanager
-def meeting(launch: Launch | None) -> Iterator[None]:
-    """Lets the processes that were started together exchange what they have, for the while.
+def process_group(launch: Launch | None) -> Iterator[None]:
+    """Initialise torch.distributed for the block, if several processes were launched.
 
-    They find each other as Lightning's do. What they exchange are scores, on the CPU.
+    By gloo, as scores are exchanged on the CPU; under Slurm the address is the one that Lightning
+    uses.
     """
     if launch is None or launch.num_processes == 1:
         yield
@@ -44,10 +45,10 @@ def meeting(launch: Launch | None) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def gather(own: T) -> list[T]:
-    """What every process has, in the order of their ranks; all of them must ask."""
+def gather(value: T) -> list[T]:
+    """The values of all processes by rank; a collective call. Alone, the one value."""
     if not (dist.is_available() and dist.is_initialized()):
-        return [own]
+        return [value]
     gathered: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, own)
+    dist.all_gather_object(gathered, value)
     return gathered

@@ -1,20 +1,20 @@
 """Scoring a model file on labelled videos."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
-from mixtconv._types import Precision, Progress
-from mixtconv.data.dataset import VideoBatch, default_workers
+from mixtconv._types import Progress, ScoreKind
+from mixtconv.data.dataset import default_workers
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
-from mixtconv.data.protocol import Averaging, Protocol
-from mixtconv.evaluation.distributed import meeting, own_device
+from mixtconv.data.protocol import Protocol
+from mixtconv.evaluation.distributed import local_device, process_group
 from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scores_file import (
     SavedScores,
@@ -23,34 +23,34 @@ from mixtconv.evaluation.scores_file import (
     save_scores,
 )
 from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
-from mixtconv.evaluation.settings import Reading, SplitChoice
+from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.video.pictures import Unreadable
 
 logger = logging.getLogger(__name__)
 
-
 DEFAULT_VAL_FRACTION = 0.2
-"""Part of the videos held out by rule for a model that does not say what its training held out."""
+"""Fraction of the videos held out for a model file without `val_fraction`, such as an imported
+one."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a model on data, with the protocol that it was made by."""
+    """The scores of a model on labelled videos, with their protocol."""
 
     model: str
     """Path of the model file."""
     data: str
-    """The data as the user named them."""
+    """The data as given."""
     protocol: str
-    """Its name."""
+    """Name of the protocol."""
     protocol_description: str
     """The protocol in words."""
     num_videos: int
-    """All videos, those that could not be read among them."""
+    """All videos, unreadable ones among them."""
     accuracy: Accuracy
-    """Percentages of all videos; a video that could not be read counts as wrong."""
+    """Over all videos; an unreadable one counts as wrong."""
     unreadable: tuple[Unreadable, ...]
     """The videos that could not be read."""
     samples: tuple[VideoSample, ...]
@@ -58,7 +58,7 @@ class Evaluation:
     scores: SavedScores
     """The scores of every video."""
     scores_path: str | None
-    """The file that holds them, if any."""
+    """The file of the scores, if any."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
@@ -80,61 +80,50 @@ def evaluate_model(
     model: str | Path,
     data: str | Path | DataSource,
     *,
-    split: SplitChoice | None = None,
-    protocol: str = "1x1",
-    batch_size: int = 8,
-    workers: int | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
+    settings: EvaluationSettings | None = None,
     scores_path: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model file on labelled videos.
 
-    Processes that torchrun or Slurm started score together, each video once; all get the result.
+    Processes that torchrun or Slurm started shard the videos; all of them get the result.
 
     Args:
         model: a model file, the folder of one, or `hf:owner/name[@revision]`.
         data: a folder of class folders, a CSV of path and label, or a known dataset; every label
             must be one of the model's classes.
-        split: which videos; by default `val` where the data have splits, else all. Where they have
-            none, `val` is the part that the model's training held out.
-        protocol: its name: clips x crops, or one of `data.protocol.PROTOCOLS`.
-        batch_size: views that pass the network together; does not change the score.
-        workers: processes that read; does not change the score.
-        device, precision: where and how the model runs.
+        settings: which of the videos, by which protocol, on which device. Where the data have no
+            splits, the split `val` is the part that the model's training held out.
         scores_path: file for the scores of every video, as `mixtconv fuse` takes them.
-        progress: called with the videos done and all of them.
+        progress: called with the number of videos scored by this process, and of its shard.
 
     Raises:
-        ValueError: a model or data that cannot be used, or settings out of range.
-        OSError: the scores cannot be written, which is said before the work starts.
+        ValueError: a model, data or settings that cannot be used, or scores that are not finite.
+        OSError: the scores cannot be written, which is checked before any video is read.
     """
-    Reading(split, protocol, batch_size, workers, device, precision)  # refuses what cannot be
-    views = Protocol.parse(protocol)
+    settings = settings or EvaluationSettings()
+    protocol = Protocol.parse(settings.protocol)
     if scores_path is not None:
         refuse_scores_path(scores_path)
     launch = find_launch()
-    target = resolve_device(own_device(device, launch))
-    trained = load_model(model, device=target)
-    views_description = views.describe(trained.spec)
+    device = resolve_device(local_device(settings.device, launch))
+    trained = load_model(model, device=device)
+    description = protocol.describe(trained.spec)
     mirroring = model_mirroring(trained)
-    if any(views.mirrored):
-        _say_what_is_mirrored(mirroring)
-    recognizer = optimize_for_inference(trained)
-    samples = _videos_for(trained.spec.classes, trained.notes, data, split)
-    own_share = samples[launch.rank :: launch.num_processes] if launch else samples
-    with meeting(launch):
+    if any(protocol.mirrored):
+        _log_mirroring(mirroring)
+    samples = _load_videos(trained.spec.classes, trained.notes, data, settings.split)
+    with process_group(launch):
         scores = score_videos(
-            recognizer,
+            optimize_for_inference(trained),
             samples,
-            protocol=views,
+            protocol=protocol,
             mirroring=mirroring,
-            batch_size=batch_size,
-            workers=default_workers() if workers is None else workers,
-            autocast=autocast(precision, target),
+            batch_size=settings.batch_size,
+            workers=default_workers() if settings.workers is None else settings.workers,
+            autocast=autocast(settings.precision, device),
             launch=launch,
-            progress=lambda batches: counted(batches, len(own_share), progress),
+            progress=progress,
         )
     if not scores.logits.isfinite().all():
         raise ValueError(
@@ -143,12 +132,12 @@ def evaluate_model(
         )
     source = ScoreSource(
         model=str(model),
-        modality=recognizer.spec.modality,
+        modality=trained.spec.modality,
         data=data.data if isinstance(data, DataSource) else str(data),
-        protocol=str(views),
-        protocol_description=views_description,
+        protocol=str(protocol),
+        protocol_description=description,
     )
-    saved = _saved(scores, samples, recognizer.spec.classes, source, views.averaging)
+    saved = _scores_to_save(scores, samples, trained.spec.classes, source, protocol.averaging)
     if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
@@ -168,14 +157,14 @@ def evaluate_model(
 def videos_for(
     model: str | Path, data: str | Path | DataSource, *, split: SplitChoice | None = None
 ) -> tuple[VideoSample, ...]:
-    """The labelled videos that a model is looked at with; see `evaluate_model`.
+    """The labelled videos that a model is evaluated on; see `evaluate_model`.
 
     Raises:
         ValueError: a file that is no model, data that cannot be used, or labels that are not among
             the model's classes.
     """
-    about = read_metadata(model)
-    return _videos_for(about["spec"]["classes"], about["notes"], data, split)
+    metadata = read_metadata(model)
+    return _load_videos(metadata["spec"]["classes"], metadata["notes"], data, split)
 
 
 def common_videos(
@@ -184,20 +173,20 @@ def common_videos(
     """The labelled videos that several models are compared on.
 
     Raises:
-        ValueError: as `videos_for`, or the models do not look at the same videos.
+        ValueError: as `videos_for`, or the models hold out different videos.
     """
     first, *others = (videos_for(model, data, split=split) for model in models)
     for model, samples in zip(models[1:], others, strict=True):
         if samples != first:
             raise ValueError(
-                f"{models[0]} and {model} hold out other videos of the data, or number their "
-                "classes otherwise; give data with a val/ of their own, or --split all, and "
+                f"{models[0]} and {model} hold out different videos of the data, or have their "
+                "classes in another order; give data with a val/ of their own, or --split all, and "
                 "models of the same classes"
             )
     return first
 
 
-def _videos_for(
+def _load_videos(
     classes: Sequence[str],
     notes: dict[str, Any],
     data: str | Path | DataSource,
@@ -208,32 +197,32 @@ def _videos_for(
         classes=classes,
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
-        keep_missing=True,  # they count as wrong, as unreadable ones do
+        keep_missing=True,  # counted as wrong, like unreadable ones
     )
 
 
-def _saved(
+def _scores_to_save(
     scores: VideoScores,
     samples: Sequence[VideoSample],
     classes: tuple[str, ...],
     source: ScoreSource,
-    averaging: Averaging,
+    kind: ScoreKind,
 ) -> SavedScores:
-    values = scores.logits  # of averaged probabilities, their logarithms
-    if averaging == "probabilities":
+    values = scores.logits
+    if kind == "probabilities":  # the logits are their logarithms; unreadable videos stay zero
         values = values.softmax(dim=1) * scores.readable[:, None]
     return SavedScores(
         classes=classes,
         keys=tuple(sample.key for sample in samples),
         labels=scores.labels,
         scores=values,
-        kind=averaging,
+        kind=kind,
         sources=(source,),
         unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
     )
 
 
-def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
+def _log_mirroring(mirroring: MirrorLabels) -> None:
     pairs = [" / ".join(pair) for pair in mirroring.pairs]
     if pairs:
         logger.info("mirrored views exchange %d pairs: %s", len(pairs), first_few(pairs))
@@ -244,15 +233,3 @@ def _say_what_is_mirrored(mirroring: MirrorLabels) -> None:
             len(mirroring.unpaired),
             first_few(mirroring.unpaired),
         )
-
-
-def counted(
-    batches: Iterable[VideoBatch], num_videos: int, progress: Progress | None
-) -> Iterator[VideoBatch]:
-    """The batches, while `progress` is told the videos done and all of them."""
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch.labels) + len(batch.unreadable)
-        if progress is not None:
-            progress(done, num_videos)

@@ -1,10 +1,9 @@
 """Late fusion: the weighted mean of the scores that several models gave the same videos.
 
-"Temporal Segment Networks" (TSN, arXiv 1608.00859) fuses pictures and optical flow so, before
-softmax, with weights 1 and 1 or 1 and 1.5; its code (`eval_scores.py`) takes 1 for each unless
-told otherwise, and so does this. TSM's (arXiv 1811.08383) can take probabilities instead. Videos
-are matched by their names. A video that some of the models could not read has the mean of the
-others.
+"Temporal Segment Networks" (TSN, arXiv 1608.00859) fuses pictures and optical flow this way, before
+softmax, with weights 1 and 1 or 1 and 1.5; the default of its code (`eval_scores.py`) is 1 for
+each, as here. The code of TSM (arXiv 1811.08383) can average probabilities instead. Videos are
+matched by name. A video that only some of the models could read gets the mean of these.
 """
 
 import math
@@ -17,9 +16,9 @@ import torch
 from torch import Tensor
 
 from mixtconv._names import count_of, first_few
+from mixtconv._types import ScoreKind
 from mixtconv.evaluation.scores_file import (
     SavedScores,
-    ScoreKind,
     ScoreSource,
     load_scores,
     refuse_scores_path,
@@ -29,14 +28,14 @@ from mixtconv.evaluation.scores_file import (
 
 @dataclass(frozen=True)
 class FusedInput:
-    """One of the scores that were fused."""
+    """One of the fused scores."""
 
     path: str
     """Its scores file."""
     weight: float
     """Its weight."""
     scores: SavedScores
-    """Its scores, of the same videos in the same order as those of the others."""
+    """Its scores, with the videos in the order of the first input."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +43,20 @@ class Fusion:
     """Scores of several models and their weighted mean."""
 
     inputs: tuple[FusedInput, ...]
-    """What was fused, in the order given."""
+    """The fused scores, in the order given."""
     fused: SavedScores
-    """The mean."""
+    """Their weighted mean."""
     out: str | None
-    """The file that holds it, if any."""
+    """The file of the mean, if any."""
 
     @property
     def protocols_differ(self) -> bool:
-        """Whether the inputs were not all scored by one protocol."""
+        """Whether the inputs were scored by different protocols."""
         return len({item.scores.protocol for item in self.inputs}) > 1
 
     @property
     def num_partly_read(self) -> int:
-        """Videos that some inputs could read and others could not."""
+        """Number of videos that some inputs could read and others could not."""
         readable = torch.stack([item.scores.readable for item in self.inputs])  # (inputs, N)
         return int((readable.any(dim=0) & ~readable.all(dim=0)).sum())
 
@@ -85,7 +84,7 @@ def fuse_files(
 
     Args:
         paths: two files or more.
-        weights: one for each; by default 1.
+        weights: one for each file; by default 1.
         average: `logits` before softmax, as TSN, or `probabilities` after it; by default what the
             files hold.
         out: scores file to write the mean to.
@@ -97,15 +96,15 @@ def fuse_files(
     names = [str(path) for path in paths]
     if len(names) < 2:
         raise ValueError(f"got {count_of(len(names), 'scores file')} to fuse; give two or more")
-    places = [Path(name).resolve() for name in names]
-    for index, place in enumerate(places):
-        if place in places[:index]:
+    resolved = [Path(name).resolve() for name in names]
+    for index, path in enumerate(resolved):
+        if path in resolved[:index]:
             raise ValueError(
-                f"{names[places.index(place)]} and {names[index]} are the same file; name every "
+                f"{names[resolved.index(path)]} and {names[index]} are the same file; name every "
                 "scores file once, and give it a weight with --weights"
             )
     if out is not None:
-        if Path(out).resolve() in places:
+        if Path(out).resolve() in resolved:
             raise ValueError(f"--out {out} is one of the files to fuse; name another file")
         refuse_scores_path(out)
     chosen = [1.0] * len(names) if weights is None else list(weights)
@@ -135,6 +134,7 @@ def fuse(
     kind = _kind(scores, average)
     values = torch.stack([_as(kind, item) for item in aligned]).double()  # (inputs, N, K)
     readable = torch.stack([item.readable for item in aligned])  # (inputs, N)
+    # An input has no weight in a video that it could not read; if none could, the mean is zero.
     shares = readable * torch.tensor(weights, dtype=torch.float64)[:, None]  # (inputs, N)
     total = shares.sum(dim=0).clamp(min=torch.finfo(torch.float64).tiny)  # (N,)
     mean = (shares[..., None] * values).sum(dim=0) / total[:, None]  # (N, K)
@@ -157,10 +157,10 @@ def fuse(
 
 
 def parse_weights(text: str) -> list[float]:
-    """Read weights as the command line gives them.
+    """Parse the weights of the command line.
 
     Raises:
-        ValueError: anything but numbers with commas between them.
+        ValueError: anything but numbers separated by commas.
 
     >>> parse_weights("1,1.5")
     [1.0, 1.5]
@@ -191,7 +191,7 @@ def _kind(scores: dict[str, SavedScores], average: ScoreKind | None) -> ScoreKin
         )
     if average == "logits" and "probabilities" in by_kind:
         raise ValueError(
-            f"{by_kind['probabilities']} holds probabilities, of which the logits are not known; "
+            f"{by_kind['probabilities']} holds probabilities, whose logits are unknown; "
             "fuse with --average probabilities"
         )
     if average is not None:
@@ -207,7 +207,7 @@ def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores)
     """The other scores with their videos in the order of the first.
 
     Raises:
-        ValueError: other classes, videos or labels.
+        ValueError: different classes, videos or labels.
     """
     _check_classes(first_name, first, name, other)
     _check_videos(first_name, first, name, other)
@@ -219,7 +219,7 @@ def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores)
     if wrong:
         index = wrong[0]
         raise ValueError(
-            f"{count_of(len(wrong), 'video')} of other classes in {name} than in {first_name}: "
+            f"{count_of(len(wrong), 'video')} of different classes in {name} and {first_name}: "
             f"{first.keys[index]} is {first.classes[labels[index]]!r} there and "
             f"{first.classes[first.labels[index]]!r} here; score the same data with both models"
         )
@@ -229,22 +229,22 @@ def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores)
 def _check_classes(first_name: str, first: SavedScores, name: str, other: SavedScores) -> None:
     if first.classes == other.classes:
         return
-    strangers = sorted(set(first.classes) ^ set(other.classes))
-    if not strangers:
+    unshared = sorted(set(first.classes) ^ set(other.classes))
+    if not unshared:
         raise ValueError(
             f"{name} has the classes of {first_name} in another order; train both models with the "
             "same --class-order"
         )
     raise ValueError(
         f"{name} has {count_of(len(other.classes), 'class')} and {first_name} "
-        f"{len(first.classes)}, of which only one of the two has {first_few(strangers)}; fuse "
+        f"{len(first.classes)}, of which only one of the two has {first_few(unshared)}; fuse "
         "models of the same classes"
     )
 
 
 def _check_videos(name: str, scores: SavedScores, other_name: str, other: SavedScores) -> None:
-    known = set(other.keys)
-    missing = [key for key in scores.keys if key not in known]
+    other_keys = set(other.keys)
+    missing = [key for key in scores.keys if key not in other_keys]
     if missing:
         raise ValueError(
             f"{name} has {count_of(len(missing), 'video')} that {other_name} lacks: "
@@ -254,7 +254,7 @@ def _check_videos(name: str, scores: SavedScores, other_name: str, other: SavedS
 
 
 def _weighted(sources: Sequence[ScoreSource], weight: float) -> list[ScoreSource]:
-    """The runs behind some scores, with their parts in a weight."""
+    """The sources of some scores, with `weight` divided among them."""
     total = sum(source.weight for source in sources)
     return [replace(source, weight=weight * source.weight / total) for source in sources]
 

@@ -1,16 +1,16 @@
-"""Scores of videos in a file, to be fused with others or looked at later.
+"""Scores of videos in a file, for fusion and later analysis.
 
-A safetensors file: the scores (N, K) and the labels (N,), and in its metadata, under
-`mixtconv_scores`, JSON with the classes, the name of every video inside its data, and how the
-scores were made. Reading one cannot run code.
+A safetensors file with the scores (N, K) and the labels (N,), and in its metadata, under
+`mixtconv_scores`, JSON with the classes, the name of every video inside its data, and the sources
+of the scores. Reading one cannot run code.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,51 +19,54 @@ from torch import Tensor
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._names import first_few
+from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
 from mixtconv.models.file import what_it_is
 
 METADATA_KEY = "mixtconv_scores"
 
-ScoreKind = Literal["logits", "probabilities"]
-
 
 @dataclass(frozen=True)
 class ScoreSource:
-    """A run of a model over videos."""
+    """The evaluation of a model that scores come from."""
 
     model: str
     """Path of the model file."""
     modality: str
-    """What the model sees: rgb, rgbdiff or flow."""
+    """Input of the model: rgb, rgbdiff, flow or rgbflow."""
     data: str
-    """The data as the user named them."""
+    """The data as given."""
     protocol: str
     """Name of the protocol of views."""
     protocol_description: str
     """The protocol in words."""
     weight: float = 1.0
-    """Its weight, if the scores are a fusion of several runs."""
+    """Its weight, if the scores are a fusion."""
 
 
 @dataclass(frozen=True)
 class SavedScores:
-    """Scores of videos, with everything that is needed to use them."""
+    """Scores of videos with labels, classes and sources.
+
+    Raises:
+        ValueError: parts that do not fit each other, or scores that are not finite.
+    """
 
     classes: tuple[str, ...]
     """Class names, in the order of the columns."""
     keys: tuple[str, ...]
-    """The videos' names inside the data, each once."""
+    """Distinct names of the videos inside the data."""
     labels: Tensor
     """int64 (N,), the true classes."""
     scores: Tensor
-    """float32 (N, K), averaged over views; zeros for a video that could not be read."""
+    """float32 (N, K), averaged over views; zeros for an unreadable video."""
     kind: ScoreKind
-    """What the scores are."""
+    """Whether they are logits or probabilities."""
     sources: tuple[ScoreSource, ...]
-    """The run that made them, or those that were fused."""
+    """The evaluation that they come from, or those that were fused."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Keys of the videos that could not be read, with the reasons; they count as wrong."""
+    """Key -> reason, of the videos that could not be read; they count as wrong."""
 
     def __post_init__(self) -> None:
         num_videos, num_classes = len(self.keys), len(self.classes)
@@ -85,8 +88,8 @@ class SavedScores:
         _require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
         twice = [key for key, times in Counter(self.keys).items() if times > 1]
         _require(not twice, f"videos named twice: {first_few(twice)}")
-        strangers = sorted(set(self.unreadable) - set(self.keys))
-        _require(not strangers, f"unreadable videos without scores: {first_few(strangers)}")
+        unscored = sorted(set(self.unreadable) - set(self.keys))
+        _require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
 
     @property
     def readable(self) -> Tensor:
@@ -95,24 +98,24 @@ class SavedScores:
 
     @property
     def modality(self) -> str:
-        """What the models see, such as `rgb`, or `rgb + flow` of a fusion."""
-        return _joined([source.modality for source in self.sources])
+        """Inputs of the models, such as `rgb`, or `rgb + flow` of a fusion."""
+        return " + ".join(source.modality for source in self.sources)
 
     @property
     def protocol(self) -> str:
-        """The protocol's name; those of a fusion, if they differ, with + between them."""
-        return _joined(list(dict.fromkeys(source.protocol for source in self.sources)))
+        """Name of the protocol, or the different ones of a fusion joined by +."""
+        return " + ".join(dict.fromkeys(source.protocol for source in self.sources))
 
     def accuracy(self) -> Accuracy:
-        """Accuracies over all videos; one that could not be read counts as wrong."""
+        """Accuracies over all videos; an unreadable one counts as wrong."""
         return accuracy(self.scores, self.labels, self.readable)
 
     def class_accuracies(self) -> Tensor:
-        """Top-1 of every class in percent (K,), NaN where a class has no videos."""
+        """Top-1 of every class in percent, float64 (K,); NaN for a class without videos."""
         return class_accuracies(self.scores, self.labels, self.readable)
 
     def confusion(self) -> Tensor:
-        """Videos that could be read, by true and best class: int64 (K, K)."""
+        """Readable videos by true class (rows) and predicted class (columns): int64 (K, K)."""
         readable = self.readable
         return confusion(self.scores[readable], self.labels[readable])
 
@@ -143,7 +146,7 @@ def load_scores(path: str | Path) -> SavedScores:
     """Read a scores file.
 
     Raises:
-        ValueError: a missing or damaged file, or one that is no scores file; says what it is.
+        ValueError: a missing or damaged file, or one of another kind, which the message names.
     """
     path = Path(path)
     if not path.is_file():
@@ -171,11 +174,11 @@ def load_scores(path: str | Path) -> SavedScores:
 
 
 def refuse_scores_path(path: str | Path) -> None:
-    """Say before the work starts if scores cannot be written to a file.
+    """Check, before scores are computed, that they can be written to a file.
 
     Raises:
-        ValueError: there is a file that holds no scores, which is not to be replaced.
-        OSError: nothing can be written there.
+        ValueError: a file without scores exists there, which is not replaced.
+        OSError: the path cannot be written.
     """
     path = Path(path)
     if path.is_file():
@@ -183,8 +186,8 @@ def refuse_scores_path(path: str | Path) -> None:
             load_scores(path)
         except ValueError as error:
             raise ValueError(
-                f"{path} is there and holds no scores, so it is not replaced; name another file "
-                "for the scores"
+                f"{path} exists and holds no scores, so it is not replaced; name another file for "
+                "the scores"
             ) from error
     refuse_unwritable(path)
 
@@ -199,10 +202,6 @@ def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedS
         sources=tuple(ScoreSource(**source) for source in about["sources"]),
         unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
     )
-
-
-def _joined(names: Sequence[str]) -> str:
-    return " + ".join(names)
 
 
 def _require(condition: bool, message: str) -> None:

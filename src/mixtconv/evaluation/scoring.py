@@ -1,21 +1,23 @@
-"""What a mirror does to the classes of a model.
+"""Running a model over the views of videos, by a protocol: their logits, or their features.
 
-Scoring videos by a protocol: the one path that validation, testing and prediction share.
+Validation, testing and prediction share `view_logits`, so their scores are comparable.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixtconv._processes import Launch
+from mixtconv._types import Progress, ScoreKind
 from mixtconv.data.dataset import VideoBatch, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
-from mixtconv.data.protocol import Averaging, Protocol
+from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
 from mixtconv.models import VideoClassifier
@@ -24,36 +26,11 @@ from mixtconv.video.pictures import Unreadable
 
 
 def model_mirroring(model: VideoClassifier) -> MirrorLabels:
-    """The pairs of classes that the model's training took for mirror images of each other.
+    """The flip pairs of the model's training.
 
-    A model whose file does not say, such as one of imported weights, has those that the class names
-    tell.
+    For a model file without them, such as one of imported weights, the class names give them.
     """
     return choose_pairs(model.spec.classes, model.notes.get("flip_pairs", "auto"))
-
-
-@dataclass(frozen=True)
-class VideoScores:
-    """Logits of videos, in their order."""
-
-    logits: Tensor
-    """float32 (N, K), averaged over the views (see `view_logits`); zeros for a video that could not
-    be read."""
-    labels: Tensor
-    """int64 (N,)."""
-    unreadable: dict[int, Unreadable]
-    """The videos that could not be read, by their places."""
-
-    @property
-    def readable(self) -> Tensor:
-        """bool (N,)."""
-        mask = torch.ones_like(self.labels, dtype=torch.bool)
-        mask[list(self.unreadable)] = False
-        return mask
-
-    def accuracy(self) -> Accuracy:
-        """Accuracies over all videos; one that could not be read counts as wrong."""
-        return accuracy(self.logits, self.labels, self.readable)
 
 
 def view_logits(
@@ -66,22 +43,21 @@ def view_logits(
 ) -> Tensor:
     """Logits of videos, averaged over their views.
 
-    In a mirrored view the classes of each pair that a mirror exchanges change places. Where the
-    protocol averages probabilities, the result is the logarithm of their mean, which softmax turns
-    into it.
+    In a mirrored view the two classes of each flip pair are exchanged. If the protocol averages
+    probabilities, the result is the logarithm of their mean, whose softmax is the mean again.
 
     Args:
         model: in evaluation mode.
         views: uint8 (B, V, T, C, S, S).
-        protocol: what the views are.
-        mirroring: what a mirror does to the classes; by default as their names say.
-        batch_size: views that pass the network together.
+        protocol: clips and crops of the views.
+        mirroring: what a mirror does to the classes; by default found by their names.
+        batch_size: views in one pass of the network.
 
     Returns:
         float32 (B, K).
     """
-    parts = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
-    logits = torch.cat([_clip_logits(model, part).float() for part in parts])  # (B * V, K)
+    clips = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
+    logits = torch.cat([_clip_logits(model, part).float() for part in clips])  # (B * V, K)
     logits = logits.unflatten(0, views.shape[:2])  # (B, V, K)
     mirrored = torch.tensor(protocol.mirrored)
     if mirrored.any():
@@ -106,11 +82,63 @@ def _mean_probabilities(logits: Tensor) -> Tensor:
     return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
 
 
-_AVERAGES: dict[Averaging, Callable[[Tensor], Tensor]] = {
+_AVERAGES: dict[ScoreKind, Callable[[Tensor], Tensor]] = {
     "logits": _mean_logits,
     "probabilities": _mean_probabilities,
 }
 """(B, V, K) -> (B, K)."""
+
+
+class ScoredBatch(NamedTuple):
+    """The scores of some videos, on the CPU."""
+
+    indices: Tensor
+    """int64 (B,), places of the videos among all."""
+    logits: Tensor
+    """float32 (B, K)."""
+    unreadable: dict[int, Unreadable]
+    """The videos of the batch that could not be read, by their places."""
+
+
+def score_batch(
+    model: VideoClassifier,
+    batch: VideoBatch,
+    protocol: Protocol,
+    *,
+    mirroring: MirrorLabels | None = None,
+    batch_size: int = 8,
+) -> ScoredBatch:
+    """Score a batch of views; the arguments are those of `view_logits`."""
+    logits = torch.empty(0, model.spec.num_classes)
+    if len(batch.indices):
+        logits = view_logits(
+            model, batch.frames, protocol, mirroring=mirroring, batch_size=batch_size
+        )
+    return ScoredBatch(batch.indices.cpu(), logits.cpu(), batch.unreadable)
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """Logits of videos, in their order."""
+
+    logits: Tensor
+    """float32 (N, K), averaged over the views (see `view_logits`); zeros for an unreadable
+    video."""
+    labels: Tensor
+    """int64 (N,)."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
+
+    @property
+    def readable(self) -> Tensor:
+        """bool (N,)."""
+        mask = torch.ones_like(self.labels, dtype=torch.bool)
+        mask[list(self.unreadable)] = False
+        return mask
+
+    def accuracy(self) -> Accuracy:
+        """Accuracies over all videos; an unreadable one counts as wrong."""
+        return accuracy(self.logits, self.labels, self.readable)
 
 
 def score_videos(
@@ -123,7 +151,7 @@ def score_videos(
     workers: int = 0,
     autocast: AbstractContextManager | None = None,
     launch: Launch | None = None,
-    progress: Callable[[Iterable[VideoBatch]], Iterable[VideoBatch]] = iter,
+    progress: Progress | None = None,
 ) -> VideoScores:
     """Score every video; the result does not depend on `batch_size` and `workers`.
 
@@ -131,56 +159,114 @@ def score_videos(
         model: the recognizer, in evaluation mode, on the device to use.
         samples: videos and their labels.
         protocol: clips and crops.
-        mirroring: what a mirror does to the classes; by default as their names say.
-        batch_size: views that pass the network together.
-        workers: processes that read; 0 reads in this one.
+        mirroring: what a mirror does to the classes; by default found by their names.
+        batch_size: views in one pass of the network.
+        workers: processes that read videos; 0 reads in this one.
         autocast: context of mixed precision, if any.
-        launch: processes that score together and meet, each its share of the videos; all of them
-            get all scores.
-        progress: wraps the batches, to show how far it is.
+        launch: processes in a `process_group` that shard the videos; each gets all scores.
+        progress: called with the number of videos scored by this process, and of its shard.
+
+    Raises:
+        ValueError: the protocol scores single snippets, and the model needs whole clips.
     """
     protocol.check_model(model.spec)
-
-    def logits(frames: Tensor) -> Tensor:
-        return view_logits(model, frames, protocol, mirroring=mirroring, batch_size=batch_size)
-
+    rank, world_size = (launch.rank, launch.num_processes) if launch else (0, 1)
     loader = scoring_loader(
         samples,
         model.spec,
         protocol,
         batch_size=batch_size,
         workers=workers,
-        rank=launch.rank if launch else 0,
-        world_size=launch.num_processes if launch else 1,
+        rank=rank,
+        world_size=world_size,
     )
+    num_videos = len(samples[rank::world_size])
     with torch.inference_mode(), autocast or nullcontext():
-        parts = [
-            (batch.indices, logits(batch.frames).cpu(), batch.unreadable)
-            if len(batch.indices)
-            else (batch.indices, torch.empty(0, model.spec.num_classes), batch.unreadable)
-            for batch in progress(loader)
+        batches = [
+            score_batch(model, batch, protocol, mirroring=mirroring, batch_size=batch_size)
+            for batch in _with_progress(loader, num_videos, progress)
         ]
     if launch is not None:
-        parts = [part for process in gather(parts) for part in process]
-    return gather_scores(parts, samples, model.spec.num_classes)
+        batches = [batch for process in gather(batches) for batch in process]
+    return join_scores(batches, samples, model.spec.num_classes)
 
 
-def gather_scores(
-    parts: Iterable[tuple[Tensor, Tensor, dict[int, Unreadable]]],
-    samples: Sequence[VideoSample],
-    num_classes: int,
+def join_scores(
+    batches: Iterable[ScoredBatch], samples: Sequence[VideoSample], num_classes: int
 ) -> VideoScores:
-    """Put the scores of batches in the order of the videos.
-
-    Args:
-        parts: of every batch the indices (B,), the logits (B, K) and what could not be read.
-        samples: all videos.
-        num_classes: K.
-    """
+    """Put the scores of batches in the order of the videos."""
     logits = torch.zeros(len(samples), num_classes)
     unreadable: dict[int, Unreadable] = {}
-    for indices, batch_logits, batch_unreadable in parts:
-        logits[indices] = batch_logits
-        unreadable |= batch_unreadable
+    for batch in batches:
+        logits[batch.indices] = batch.logits
+        unreadable |= batch.unreadable
     labels = torch.tensor([sample.label for sample in samples])
     return VideoScores(logits, labels, dict(sorted(unreadable.items())))
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Features of the readable videos, in their order."""
+
+    features: Tensor
+    """float32 (N, D): the globally pooled input of the last layer, averaged over frames and views.
+    Where a protocol averages logits and mirrors nothing, the last layer maps them to the logits of
+    `score_videos`."""
+    indices: Tensor
+    """int64 (N,), places of the videos among all."""
+    unreadable: dict[int, Unreadable]
+    """The videos that could not be read, by their places."""
+
+
+def video_features(
+    model: VideoClassifier,
+    samples: Sequence[VideoSample],
+    *,
+    protocol: Protocol,
+    batch_size: int = 8,
+    workers: int = 0,
+    autocast: AbstractContextManager | None = None,
+    progress: Progress | None = None,
+) -> VideoFeatures:
+    """Compute the features of every video; the arguments are those of `score_videos`.
+
+    Mirrored views are left out, as they may show another class.
+    """
+    protocol.check_model(model.spec)
+    loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
+    upright = [not mirrored for mirrored in protocol.mirrored]
+    features: list[Tensor] = []
+    indices = [torch.empty(0, dtype=torch.long)]
+    unreadable: dict[int, Unreadable] = {}
+    with torch.inference_mode(), autocast or nullcontext():
+        for batch in _with_progress(loader, len(samples), progress):
+            unreadable |= batch.unreadable
+            if len(batch.indices):
+                views = batch.frames[:, upright]  # (B, V, T, C, S, S)
+                clips = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
+                rows = torch.cat([_clip_features(model, part).float() for part in clips])
+                features.append(rows.unflatten(0, views.shape[:2]).mean(dim=1).cpu())  # (B, D)
+                indices.append(batch.indices)
+    values = torch.cat(features) if features else torch.empty(0, 0)
+    return VideoFeatures(values, torch.cat(indices), dict(sorted(unreadable.items())))
+
+
+def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:
+    """Features of clips as they are read, or of single snippets: (N, T, C, S, S) -> (N, D)."""
+    video = model.normalize(clips)
+    if clips.shape[1] == model.num_frames:
+        return model.forward_features(video).mean(dim=1)
+    features: Tensor = model.backbone(fold_time(video))
+    return features
+
+
+def _with_progress(
+    batches: Iterable[VideoBatch], num_videos: int, progress: Progress | None
+) -> Iterator[VideoBatch]:
+    """The batches; `progress` is called after each with the number of videos done and of all."""
+    num_done = 0
+    for batch in batches:
+        yield batch
+        num_done += len(batch.labels) + len(batch.unreadable)
+        if progress is not None:
+            progress(num_done, num_videos)

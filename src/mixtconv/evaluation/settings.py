@@ -1,6 +1,6 @@
-"""How a model is run over labelled videos: the flags that several commands share.
+"""Settings of running a model over labelled videos: flags that several commands share.
 
-Nothing heavy is imported here, as `--help` reads it.
+Neither torch nor NumPy is imported, as `--help` reads the fields.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,20 @@ SplitChoice = Literal["val", "train", "test", "all"]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Which videos of the data are looked at, and how."""
+class EvaluationSettings:
+    """Which videos of the data are evaluated, and how.
+
+    Raises:
+        ValueError: a number out of range.
+    """
 
     split: SplitChoice | None = None
-    """Videos to look at: val, train, test or all; default val where the data have splits, else
+    """Videos to evaluate: val, train, test or all; default val where the data have splits, else
     all."""
     protocol: str = "1x1"
     """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""
     batch_size: int = 8
-    """Views that pass the network together."""
+    """Views in one pass of the network; does not change the scores."""
     workers: int | None = None
     """Processes that read videos; default one a core, at most 8."""
     device: str = "auto"

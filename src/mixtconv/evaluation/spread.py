@@ -1,9 +1,9 @@
-"""Scores of several seeds: their mean and spread, and which differences go beyond the spread.
+"""Scores of several seeds: their mean and spread, and which differences exceed the spread.
 
-Two ways of training differ beyond the spread of their seeds if the interval of their difference, by
-Tukey's range test over all that are compared, does not hold zero. With many compared, some pair
-always looks different by chance; the test allows for that: in 95 of 100 comparisons in which
-nothing differs, it finds nothing. It takes the seeds' variance for the same in all.
+Two variants differ beyond the spread of their seeds if the confidence interval of their difference,
+by Tukey's range test over all variants, does not contain zero. With many variants some pair always
+looks different by chance; the test accounts for that: of 100 comparisons without any difference, it
+finds none in 95. It assumes the same variance over seeds for all variants.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from itertools import combinations
 import numpy as np
 
 CONFIDENCE = 0.95
-"""Probability that all intervals hold their true differences."""
+"""Probability that all intervals contain their true differences."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Scores of one way of training."""
+    """The scores of one variant."""
 
     mean: float
     std: float | None
@@ -27,19 +27,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher the first of two scores is than the second."""
+    """The difference of the mean scores of two variants."""
 
     higher: str
+    """Name of the variant with the higher mean."""
     lower: str
+    """Name of the other variant."""
     points: float
     """Difference of the means, not negative."""
     low: float
+    """Lower end of its confidence interval; all intervals together have `CONFIDENCE`."""
     high: float
-    """Interval of the difference, all intervals together at `CONFIDENCE`."""
+    """Upper end."""
 
     @property
     def beyond_spread(self) -> bool:
-        """Whether the seeds' spread leaves no doubt which one is higher."""
+        """Whether the difference exceeds the seeds' spread."""
         return self.low > 0
 
 
@@ -57,10 +60,10 @@ def differences(scores: Mapping[str, Sequence[float]]) -> tuple[Difference, ...]
     """Compare all pairs, the larger differences first.
 
     Args:
-        scores: name -> the scores of its seeds.
+        scores: name of a variant -> the scores of its seeds.
 
     Returns:
-        One for each pair; none where a name has one score alone, since its spread is not known.
+        One for each pair; none if a variant has a single score, as its spread is unknown.
 
     >>> [pair.beyond_spread for pair in differences({"a": [50.0, 51.0], "b": [80.0, 81.0]})]
     [True]
@@ -71,19 +74,23 @@ def differences(scores: Mapping[str, Sequence[float]]) -> tuple[Difference, ...]
 
     names, samples = list(scores), [np.asarray(values, float) for values in scores.values()]
     means = [float(values.mean()) for values in samples]
-    if all(np.ptp(values) == 0 for values in samples):  # no spread: every difference is beyond it
+    if all(
+        np.ptp(values) == 0 for values in samples
+    ):  # without any spread every difference exceeds it
         low = high = np.subtract.outer(means, means)
     else:
         interval = tukey_hsd(*samples).confidence_interval(CONFIDENCE)
         low, high = interval.low, interval.high
-    pairs = [
-        _difference(names, means, low, high, *((i, j) if means[i] >= means[j] else (j, i)))
-        for i, j in combinations(range(len(names)), 2)
-    ]
+    pairs = []
+    for i, j in combinations(range(len(names)), 2):
+        first, second = (i, j) if means[i] >= means[j] else (j, i)
+        pairs.append(
+            Difference(
+                names[first],
+                names[second],
+                means[first] - means[second],
+                float(low[first, second]),
+                float(high[first, second]),
+            )
+        )
     return tuple(sorted(pairs, key=lambda pair: -pair.points))
-
-
-def _difference(
-    names: Sequence[str], means: Sequence[float], low: np.ndarray, high: np.ndarray, i: int, j: int
-) -> Difference:
-    return Difference(names[i], names[j], means[i] - means[j], float(low[i, j]), float(high[i, j]))

@@ -1,8 +1,8 @@
-"""The systems of the tables in "MixTConv" (arXiv 2001.06769): what they cost here and in print.
+"""The systems in the tables of "MixTConv" (arXiv 2001.06769): their cost here beside the published.
 
-What the tables of "MixTConv" (arXiv 2001.06769) print, and why some of it is not ours.
-
-Parameters in the tables are those for 400 classes throughout, also where scores are for fewer.
+`PUBLISHED_COSTS` are the rows of both tables, with notes on why some figures differ;
+`PUBLISHED_SCORES` are accuracies from elsewhere. The tables give parameters for 400 classes
+throughout, also where scores are for fewer.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,10 +10,6 @@ from typing import Any, Literal
 
 from mixtconv._types import Progress
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
-
-_BASE_IN_PRINT = 33_000_000_000
-"""Multiply-accumulates of TSN in the ablation, as printed."""
-
 
 Table = Literal["comparison", "ablation"]
 
@@ -23,26 +19,26 @@ class PublishedCost:
     """A row of a table."""
 
     table: Table
-    """Which of the two."""
+    """Table of the row."""
     title: str
-    """The row's name."""
+    """Name of the row."""
     model: str
     """Name of the recognizer here."""
     backbone: str
-    """Its 2D network, as `create_model` or torchvision name it."""
+    """Its 2D network, by its name in timm or torchvision."""
     num_frames: int
     """Frames of a clip."""
     mparams: float | None
-    """Millions of parameters; None where the table has none."""
+    """Millions of parameters; None if not in the table."""
     gmacs: float | None
-    """Billions of multiply-accumulates of a clip; None where the table has none."""
+    """Billions of multiply-accumulates of a clip; None if not in the table."""
     note: str = ""
-    """What a reader should know, as why a figure differs."""
+    """Remark on the row, such as why a figure differs."""
 
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """An accuracy that others published; none of it was measured here."""
+    """An accuracy published by others; none is measured here."""
 
     model: str
     """Name of the recognizer here."""
@@ -55,7 +51,7 @@ class PublishedScore:
     protocol: str
     """Clips x crops."""
     source: str
-    """Who published it."""
+    """The publication."""
 
 
 _TRN = (
@@ -159,28 +155,29 @@ PUBLISHED_SCORES = (
     PublishedScore("i3d_nl_resnet50", 32, "kinetics400", 74.9, "10x3", _NL),
 )
 
-
 NUM_CLASSES = 400
-"""Classes that the tables count parameters for."""
+"""Classes for which the tables give parameters."""
 PARAMS_TOLERANCE = 0.005
-"""Part of the published parameters that ours may lie off."""
+"""Relative difference from the published parameters that counts as a match."""
 MACS_TOLERANCE = 0.02
-"""Part of the published multiply-accumulates that ours may lie off."""
+"""Relative difference from the published multiply-accumulates that counts as a match."""
 DIFFERENCE_TOLERANCE = 6_000_000
-"""Multiply-accumulates that the difference to TSN may lie off in the ablation: the tables print two
-digits of G, and add them to a rounded base."""
+"""In the ablation, where differences to TSN are compared: deviation in multiply-accumulates that
+counts as a match. The table prints two digits of G, added to a rounded base."""
 
 ABLATION_BASE = "tsn_resnet50"
+_PUBLISHED_BASE_MACS = 33_000_000_000
+"""Of TSN in the table of the ablation."""
 
 
 @dataclass(frozen=True)
 class ZooRow:
-    """A system, ours beside the published."""
+    """A row of a table with the cost counted here."""
 
     table: Table
     """`comparison` or `ablation`."""
     title: str
-    """What the table calls it."""
+    """Its name in the table."""
     model: str
     """Name of the recognizer."""
     backbone: str
@@ -188,19 +185,19 @@ class ZooRow:
     num_frames: int
     """Frames of a clip."""
     params: int
-    """Learnable parameters at 400 classes."""
+    """Learnable parameters with 400 classes."""
     macs: int
-    """Multiply-accumulates of a clip, all of them."""
+    """Multiply-accumulates of a clip."""
     macs_without_attention: int
-    """The same without products of values with values."""
+    """The same without products of activations with activations."""
     published_params: int | None
-    """Parameters in the table, as printed."""
+    """Parameters in the table."""
     published_macs: int | None
-    """Multiply-accumulates of a clip in the table, as printed."""
+    """Multiply-accumulates of a clip in the table."""
     status: Literal["matches", "differs"]
-    """Whether ours lie within the tolerances of the table's."""
+    """Whether both are within the tolerances."""
     note: str
-    """Why they differ, or what is to be known."""
+    """Remark on the row, such as why figures differ."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -209,7 +206,7 @@ class ZooRow:
 
 @dataclass(frozen=True)
 class Zoo:
-    """Both tables, and accuracies that others published."""
+    """Both tables, with accuracies published by others."""
 
     rows: tuple[ZooRow, ...]
     """The rows of both tables."""
@@ -229,10 +226,10 @@ class Zoo:
 
 
 def count_zoo(progress: Progress | None = None) -> Zoo:
-    """Count every system of the tables, without computing anything; takes seconds.
+    """Count the cost of every system of the tables, on the meta device; takes seconds.
 
     Args:
-        progress: called with the rows done and all of them.
+        progress: called with the number of finished rows and of all.
     """
     costs: dict[tuple[str, int], Complexity] = {}
     rows = []
@@ -249,12 +246,12 @@ def count_zoo(progress: Progress | None = None) -> Zoo:
 
 
 def compare(published: PublishedCost, ours: Complexity, base: Complexity | None) -> ZooRow:
-    """Set what was counted beside a row of a table.
+    """Compare a counted cost with a row of a table.
 
     Args:
         published: the row.
-        ours: what the system costs here.
-        base: what TSN costs, in the ablation, where the difference to it is compared.
+        ours: the cost of the system here.
+        base: in the ablation, the cost of TSN here; the differences to it are compared.
 
     >>> row = PublishedCost("ablation", "ks 3", "ks3_resnet50", "resnet50", 8, None, 33.13)
     >>> compare(row, Complexity(0, 32_834_919_424), Complexity(0, 32_700_037_888)).status
@@ -265,8 +262,8 @@ def compare(published: PublishedCost, ours: Complexity, base: Complexity | None)
     macs = None if gmacs is None else round(gmacs * 1e9)
     fits = params is None or abs(ours.params - params) <= PARAMS_TOLERANCE * params
     if base is not None and macs is not None:
-        printed = macs - _BASE_IN_PRINT
-        fits &= abs((ours.macs - base.macs) - printed) <= DIFFERENCE_TOLERANCE
+        difference = ours.macs - base.macs
+        fits &= abs(difference - (macs - _PUBLISHED_BASE_MACS)) <= DIFFERENCE_TOLERANCE
     elif macs is not None:
         fits &= abs(ours.macs - macs) <= MACS_TOLERANCE * macs
     note = published.note.format(

@@ -1,4 +1,4 @@
-"""The ablation as people read it: the table of the paper, what is beyond chance, a chart."""
+"""The result of an ablation as the table of the paper, with a chart and a sentence on chance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,11 +51,11 @@ def write_charts(drawing: Drawing, folder: str | Path) -> tuple[Path, ...]:
 
 
 def _verdict(result: Ablation) -> str:
-    """How many differences the seeds' spread leaves open, in a sentence."""
+    """A sentence on how many differences exceed the spread of the seeds."""
     if len(result.rows) == 1:
         return "one row only, so there is nothing to compare"
     if not result.differences:
-        return "one seed tells nothing of the spread; give --seeds 3 or more to compare"
+        return "one seed has no spread; give --seeds 3 or more to compare"
     beyond = sum(pair.beyond_spread for pair in result.differences)
     text = (
         f"{beyond} of {len(result.differences)} differences are beyond the seeds' spread "
@@ -66,9 +66,9 @@ def _verdict(result: Ablation) -> str:
 
 
 def _labels(rows: Sequence[AblationRow]) -> dict[str, str]:
-    """Variant -> title, with position and stages where rows differ in them."""
-    differ = len({row.title for row in rows}) < len(rows)
-    return {row.variant.name: f"{row.title}{_place(row)}" if differ else row.title for row in rows}
+    """Name of a variant -> its title, with position and stages if titles repeat."""
+    repeated = len({row.title for row in rows}) < len(rows)
+    return {row.variant.name: row.title + (_place(row) if repeated else "") for row in rows}
 
 
 def _place(row: AblationRow) -> str:

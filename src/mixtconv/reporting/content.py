@@ -1,6 +1,6 @@
-"""What the report of scored models says: all beside each other, and clips that tell them apart.
+"""The content of a page about scored models: all side by side, and clips on which they differ.
 
-The demonstration and `mixtconv report` make their pages here.
+`mixtconv demo` and `mixtconv report` both make their pages from it.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from mixtconv.visualization.results import (
 )
 
 LEFT_OUT_SETTINGS = ("out", "resume")
-"""Settings that do not say what was trained."""
+"""Settings that have no influence on the training."""
 
 
 def make_report(
@@ -40,7 +40,17 @@ def make_report(
     settings: Mapping[str, object] | None = None,
     num_examples: int = 8,
 ) -> Report:
-    """The page's content: all runs beside each other, and clips that show where they differ."""
+    """Make the page's content.
+
+    Args:
+        scored: the models and their scores.
+        title: of the page.
+        intro: paragraphs on top.
+        notes: paragraphs below the scores.
+        reverse_pairs: classes that are each other's reverse in time.
+        settings: of the whole page, by the names that are shown.
+        num_examples: clips that are shown with their frames, see `choose_examples`.
+    """
     runs = scored.runs
     return Report(
         title=title,
@@ -51,7 +61,7 @@ def make_report(
         reverse_pairs=reverse_pairs,
         settings=settings or {},
         maps=scored.maps,
-        examples=tuple(_example(runs, index) for index in choose_examples(runs, num_examples)),
+        examples=tuple(_example(runs, index) for index in _example_indices(runs, num_examples)),
         version=__version__,
     )
 
@@ -107,32 +117,50 @@ def _unreadable_remark(evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
-def choose_examples(runs: Sequence[ScoredRun], number: int) -> list[int]:
-    """Clips on which the models differ first, then those that all get wrong, then the others.
+def _example_indices(runs: Sequence[ScoredRun], number: int) -> list[int]:
+    scores = [run.evaluation.scores for run in runs]
+    return choose_examples(
+        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
+        scores[0].labels.numpy(),
+        readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
+        number=number,
+    )
 
-    Each is of another class while there are classes.
+
+def choose_examples(
+    correct: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    *,
+    readable: NDArray[np.bool_],
+    number: int,
+) -> list[int]:
+    """Indices of example clips: first where models differ, then where all are wrong, then others.
+
+    The classes take turns, so that the first clips are of different ones.
+
+    Args:
+        correct: (M, N), whether each of M models is right on each of N clips.
+        labels: (N,).
+        readable: (N,); clips that some model could not read are left out.
+        number: how many, at most.
+
+    >>> correct = np.array([[True, False, True], [True, False, False]])
+    >>> choose_examples(correct, np.array([0, 0, 0]), readable=np.ones(3, bool), number=3)
+    [2, 1, 0]
     """
-    readable = np.logical_and.reduce([run.evaluation.scores.readable.numpy() for run in runs])
-    labels = runs[0].evaluation.scores.labels.tolist()
-    right = np.stack([_is_right(run) for run in runs])
-    differ, wrong = right.min(axis=0) != right.max(axis=0), ~right.any(axis=0)
-    told = np.argsort(np.where(differ, 0, np.where(wrong, 1, 2)), kind="stable")
-    rounds: dict[int, list[int]] = {}  # the first clip of every class, then the second of every
-    seen: Counter[int] = Counter()
-    for index in told[readable[told]].tolist():
-        rounds.setdefault(seen[labels[index]], []).append(index)
-        seen[labels[index]] += 1
+    differ, wrong = correct.min(axis=0) != correct.max(axis=0), ~correct.any(axis=0)
+    by_interest = np.argsort(np.where(differ, 0, np.where(wrong, 1, 2)), kind="stable")
+    rounds: dict[int, list[int]] = {}  # the first clip of every class, then the second of every one
+    num_taken: Counter[int] = Counter()  # by class
+    for index in by_interest[readable[by_interest]].tolist():
+        label = int(labels[index])
+        rounds.setdefault(num_taken[label], []).append(index)
+        num_taken[label] += 1
     return [index for clips in rounds.values() for index in clips][:number]
 
 
-def _is_right(run: ScoredRun) -> NDArray[np.bool_]:
-    """(N,), whether a video was recognized."""
-    scores = run.evaluation.scores
-    return (scores.scores.argmax(dim=1) == scores.labels).numpy()
-
-
 def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
-    """One clip as the first model saw it, and what every model took it for."""
+    """The frames of one clip in the first model's input, with the predictions of all models."""
     first = runs[0]
     sample = first.evaluation.samples[index]
     reader = TensorViewReader(first.spec, Protocol.parse(first.evaluation.protocol))

@@ -1,9 +1,9 @@
-"""The demonstration: the main job on the synthetic dataset, start to end.
+"""The demonstration: synthesize, train, score and report, end to end.
 
 Synthesises videos, trains TSN (arXiv 1608.00859), TSM (arXiv 1811.08383) and MSTNet (arXiv
 2001.06769) on the same small backbone with the same budget, scores them, and writes a report. The
 classes come in pairs that are each other's reverse in time, so a network that averages its frames
-cannot pass 50 %: what the temporal operation adds is plain to see.
+cannot exceed 50 %, which shows the effect of the temporal operation.
 """
 
 import json
@@ -13,15 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._types import Progress
 from mixtconv._version import __version__
 from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models.device import resolve_device
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.scored_runs import (
-    ScoredRun,
     ScoredRuns,
-    ShowProgress,
     ShowStage,
     score_runs,
 )
@@ -36,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 BACKBONE = "test_resnet"
 FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
-"""Families that are compared, with the names of their papers."""
+"""The compared families and their titles."""
 
 
 @dataclass(frozen=True)
 class DemoScale:
-    """How much of everything."""
+    """The size of dataset and training."""
 
     class_pairs: int
     """Pairs of classes."""
@@ -56,7 +55,7 @@ class DemoScale:
     batch_size: int
     """Clips of a step."""
     lr: float
-    """Learning rate for a batch of 64 clips."""
+    """Learning rate for 64 clips of a step."""
 
 
 FULL = DemoScale(
@@ -85,13 +84,15 @@ class DemoModel:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration came to."""
+    """The models and files of a demonstration."""
 
     models: tuple[DemoModel, ...]
     report: Path
+    """The page."""
     results: Path
+    """The scores as JSON."""
     seconds: float
-    """From the first video to the report."""
+    """Duration of the whole."""
 
 
 def run_demo(
@@ -103,7 +104,7 @@ def run_demo(
     device: str = "auto",
     progress: ShowStage,
 ) -> DemoResult:
-    """Synthesise, train, score, report.
+    """Run the demonstration.
 
     Args:
         out: folder for the videos, the runs, `report.html` and `results.json`; new or empty.
@@ -114,7 +115,7 @@ def run_demo(
         progress: makes a bar for a stage: `with progress("name") as show: show(done, total)`.
 
     Raises:
-        ValueError: `out` holds something else, or the device is not there.
+        ValueError: `out` is not empty, or the device is not available.
     """
     start = time.perf_counter()
     folder = Path(out)
@@ -149,14 +150,29 @@ def run_demo(
         train(settings)
         trained[title] = read_run(folder / family)
 
-    reading = Reading(batch_size=scale.batch_size, workers=workers, device=device)
+    evaluation = EvaluationSettings(batch_size=scale.batch_size, workers=workers, device=device)
     scored = score_runs(
-        trained, dataset.root, reading=reading, scale=ReportScale(), seed=seed, progress=progress
+        trained,
+        dataset.root,
+        settings=evaluation,
+        scale=ReportScale(),
+        seed=seed,
+        progress=progress,
     )
     for run in scored.runs:
         logger.info("%s: top-1 %.2f %%", run.name, run.evaluation.accuracy.top1)
     report_path = write_report(_report(scored, dataset, scale), folder / "report.html")
-    models = tuple(_summary(run) for run in scored.runs)
+    models = tuple(
+        DemoModel(
+            model=run.spec.name,
+            top1=run.evaluation.accuracy.top1,
+            top5=run.evaluation.accuracy.top5,
+            params=run.complexity.params,
+            macs=run.complexity.macs,
+            seconds=sum(row.seconds for row in run.run.epochs or ()),
+        )
+        for run in scored.runs
+    )
     seconds = time.perf_counter() - start
     results = folder / "results.json"
     content = {
@@ -173,7 +189,7 @@ def run_demo(
 
 
 def _synthesize(
-    root: Path, scale: DemoScale, *, seed: int, workers: int | None, progress: ShowProgress
+    root: Path, scale: DemoScale, *, seed: int, workers: int | None, progress: Progress
 ) -> SyntheticDataset:
     names = [item.name for item in classes("easy") if item.is_paired]
     return synthesize(
@@ -207,15 +223,4 @@ def _report(scored: ScoredRuns, dataset: SyntheticDataset, scale: DemoScale) -> 
             "training videos of a class": scale.train_clips,
             "validation videos of a class": scale.val_clips,
         },
-    )
-
-
-def _summary(run: ScoredRun) -> DemoModel:
-    return DemoModel(
-        model=run.spec.name,
-        top1=run.evaluation.accuracy.top1,
-        top5=run.evaluation.accuracy.top5,
-        params=run.complexity.params,
-        macs=run.complexity.macs,
-        seconds=sum(row.seconds for row in run.run.epochs or ()),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixtconv._names import count_of
 from mixtconv.data.datasets.catalog import default_split
-from mixtconv.evaluation.settings import Reading, SplitChoice
+from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.inputs import find_data, find_runs
 from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage, score_runs
@@ -23,11 +23,12 @@ MAX_NAMES_IN_TITLE = 4
 
 @dataclass(frozen=True)
 class RunsReport:
-    """The page and what it says of the scores."""
+    """A page about training runs, and its scores."""
 
     path: Path
+    """File of the page."""
     data: str
-    """The videos as the user named them."""
+    """The videos as given."""
     scored: ScoredRuns
 
     @property
@@ -37,13 +38,13 @@ class RunsReport:
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Videos that any of the models could not read."""
-        found = {
+        by_path = {
             video.path: video
             for run in self.scored.runs
             for evaluation in run.evaluations
             for video in evaluation.unreadable
         }
-        return tuple(found.values())
+        return tuple(by_path.values())
 
     @property
     def remarks(self) -> list[str]:
@@ -53,15 +54,15 @@ class RunsReport:
 
     @property
     def columns(self) -> list[str]:
-        """Heads of the table for people."""
+        """Column headings of the table."""
         protocols = [evaluation.protocol for evaluation in self.scored.runs[0].evaluations]
         scores = [f"{name} % {protocol}" for protocol in protocols for name in ("top-1", "top-5")]
         return ["run", "model", "params", "MACs", *scores, "neighbourhood %"]
 
     @property
     def rows(self) -> list[list[object]]:
-        """Rows of the table for people."""
-        near = self._neighbourhoods()
+        """Rows of the table."""
+        neighbourhood = self._neighbourhood_accuracies()
         return [
             [
                 run.name,
@@ -73,14 +74,14 @@ class RunsReport:
                     for evaluation in run.evaluations
                     for value in (evaluation.accuracy.top1, evaluation.accuracy.top5)
                 ),
-                near.get(run.name, float("nan")),
+                neighbourhood.get(run.name, float("nan")),
             ]
             for run in self.scored.runs
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv report --format json` prints them."""
-        near = self._neighbourhoods()
+        neighbourhood = self._neighbourhood_accuracies()
         return {
             "report": str(self.path),
             "data": self.data,
@@ -102,7 +103,7 @@ class RunsReport:
                         }
                         for evaluation in run.evaluations
                     ],
-                    "neighbourhood_accuracy": near.get(run.name),
+                    "neighbourhood_accuracy": neighbourhood.get(run.name),
                 }
                 for run in self.scored.runs
             ],
@@ -110,8 +111,8 @@ class RunsReport:
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
 
-    def _neighbourhoods(self) -> dict[str, float]:
-        """Neighbourhood accuracies by run, where they are defined."""
+    def _neighbourhood_accuracies(self) -> dict[str, float]:
+        """By run, if defined."""
         maps = self.scored.maps.maps if self.scored.maps else ()
         return {item.name: item.accuracy for item in maps if math.isfinite(item.accuracy)}
 
@@ -121,7 +122,7 @@ def report_runs(
     data: ReportData,
     out: str | Path,
     *,
-    reading: Reading,
+    settings: EvaluationSettings,
     scale: ReportScale,
     title: str | None = None,
     seed: int = 0,
@@ -133,31 +134,31 @@ def report_runs(
         runs: folders of runs, or model files.
         data: the videos; by default those that the runs were trained with.
         out: file of the page.
-        reading: which of the videos, and how they are read; by default those that the runs held
+        settings: which of the videos, and how they are read; by default those that the runs held
             out, of other videos those that `evaluate_model` takes.
-        scale: how much stands on the page.
+        scale: how much the page shows.
         title: of the page.
         seed: seed of the choice of clips for the maps, and of these.
-        progress: makes a bar for a stage.
+        progress: makes a progress bar for a stage.
 
     Raises:
-        ValueError: runs or data that cannot be used, runs of other classes or videos.
+        ValueError: runs or data that cannot be used, or runs with different classes or videos.
         OSError: the page cannot be written.
     """
     path = check_picture_path(out, [".html"])
-    found, classes = find_runs(runs)
-    source = find_data(found, data)
-    split = reading.split
-    if split is None:  # of what a run was trained on, only what it held out says something
+    named, classes = find_runs(runs)
+    source = find_data(named, data)
+    split = settings.split
+    if split is None:  # of a run's own data only the held-out videos measure anything
         split = "val" if data.data is None else default_split(source, classes=classes)
     scored = score_runs(
-        found, source, reading=replace(reading, split=split), scale=scale, seed=seed,
+        named, source, settings=replace(settings, split=split), scale=scale, seed=seed,
         progress=progress,
     )  # fmt: skip
     name = source.data if source.root is None else f"{source.data} in {source.root}"
     report = make_report(
         scored,
-        title=title or f"{_listed(list(found))} on {name}",
+        title=title or f"{_listed(list(named))} on {name}",
         intro=[_intro(scored, name, split)],
         num_examples=scale.num_examples,
     )
@@ -172,7 +173,7 @@ _SPLITS: dict[SplitChoice, str] = {
     "val": "those held out for validation",
     "train": "those for training",
     "test": "its test split",
-    "all": "all that there are, also any that a model was trained on",
+    "all": "all that there are, including any that a model was trained on",
 }
 
 

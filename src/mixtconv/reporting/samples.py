@@ -1,4 +1,4 @@
-"""What the loader of a training run gives to the network: augmented clips and their labels."""
+"""A picture of the first training batch: augmented clips with their labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +7,16 @@ from typing import Any
 from mixtconv.data.dataset import EpochSampler, SampleKey, VideoItem
 from mixtconv.data.labels import choose_pairs
 from mixtconv.evaluation.complexity import abstract_model
-from mixtconv.training.data import training_catalog, training_clips
-from mixtconv.training.initial_weights import model_shape
+from mixtconv.training.data import training_clips
+from mixtconv.training.initial_weights import model_settings
+from mixtconv.training.plan import training_catalog
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 
 
 def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
-    """Draw the first batch of an epoch as a run with these settings, in one process, is fed with.
+    """Draw the first batch of an epoch of a run with these settings, in one process.
 
     Mixup and cutmix, which mix whole batches later, are not applied.
 
@@ -26,9 +27,10 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
         raise ValueError(f"--epoch is {epoch}; give 0 or more")
     catalog = training_catalog(settings)
     classes = catalog.classes
-    model = abstract_model(settings.model, len(classes), **model_shape(settings))
+    model = abstract_model(settings.model, len(classes), **model_settings(settings))
     spec = replace(model.spec, classes=classes)
-    dataset = training_clips(catalog, spec, settings)
+    mirroring = choose_pairs(classes, settings.flip_pairs)
+    dataset = training_clips(catalog, spec, settings, mirroring=mirroring)
     sampler = EpochSampler(len(catalog.train), seed=settings.seed)
     sampler.set_epoch(epoch)
     keys: list[SampleKey] = list(sampler)[: settings.batch_size]
@@ -46,9 +48,9 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
         }
         for item in clips
     ]
-    pairs = choose_pairs(classes, settings.flip_pairs).pairs if settings.flip else ()
+    pairs = mirroring.pairs if settings.flip else ()
     return Drawing(
-        title="Clips as the network is fed with them",
+        title="Clips of the first training batch",
         description=f"The first batch of epoch {epoch}, after cropping and mirroring.",
         figure=frame_sheet(
             [

@@ -1,9 +1,8 @@
-"""Trained models, each scored on the same videos, with maps of their features."""
+"""Trained models scored on the same videos, with maps of their features."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.complexity import Complexity, complexity
 from mixtconv.evaluation.evaluate import Evaluation, common_videos, evaluate_model
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import ModelSpec, load_model, read_metadata
 from mixtconv.reporting.settings import ReportScale
 from mixtconv.training.run_folder import TrainedRun
@@ -22,23 +21,23 @@ from mixtconv.visualization.embedding import PERPLEXITY, require_sklearn
 from mixtconv.visualization.kernels import learned_kernels
 from mixtconv.visualization.results import KernelSite
 
-ShowProgress = Progress
-ShowStage = Callable[[str], AbstractContextManager[ShowProgress]]
-"""Makes a bar for a stage: `with progress("name") as show: show(done, total)`."""
+ShowStage = Callable[[str], AbstractContextManager[Progress]]
+"""Makes a progress bar for a stage: `with progress("name") as show: show(done, total)`."""
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A trained model and what it came to."""
+    """A trained model with its cost and scores."""
 
     name: str
     """The name that is shown."""
     run: TrainedRun
     spec: ModelSpec
     kernels: tuple[KernelSite, ...]
+    """Its learned temporal kernels."""
     complexity: Complexity
     evaluations: tuple[Evaluation, ...]
-    """By each protocol; the first is that of the page."""
+    """One for each protocol; the first is that of the page."""
 
     @property
     def evaluation(self) -> Evaluation:
@@ -52,14 +51,14 @@ class ScoredRuns:
 
     runs: tuple[ScoredRun, ...]
     maps: ClipMaps | None
-    """Of their features; None where none were asked for."""
+    """Maps of their features; None if not requested."""
 
 
 def score_runs(
     runs: Mapping[str, TrainedRun],
     data: str | Path | DataSource,
     *,
-    reading: Reading,
+    settings: EvaluationSettings,
     scale: ReportScale,
     seed: int = 0,
     progress: ShowStage,
@@ -69,29 +68,30 @@ def score_runs(
     Args:
         runs: by the names that are shown; all of the same classes in the same order.
         data: labelled videos, as for `evaluate_model`.
-        reading: which of them, and how they are read.
-        scale: how much is computed.
+        settings: which of them, and how they are read.
+        scale: further protocols, and the number of clips on the maps.
         seed: seed of the choice of clips for the maps, and of these.
-        progress: makes a bar for a stage.
+        progress: makes a progress bar for a stage.
 
     Raises:
-        ValueError: models or data that cannot be used, or models that hold out other videos.
+        ValueError: models or data that cannot be used, or models that hold out different videos.
     """
-    names = (reading.protocol, *(scale.more_protocols or ()))
+    names = (settings.protocol, *(scale.more_protocols or ()))
     protocols = list(dict.fromkeys(map(Protocol.parse, names)))
     models = {name: run.model for name, run in runs.items()}
-    for model in models.values():  # what cannot be done is said before anything is
+    for model in models.values():  # before any video is read
         spec = ModelSpec.from_dict(read_metadata(model)["spec"])
         for protocol in protocols:
             protocol.check_model(spec)
-    common_videos(list(models.values()), data, split=reading.split)
+    common_videos(list(models.values()), data, split=settings.split)
     scored = tuple(
-        _score(name, run, data, reading, protocols, progress=progress) for name, run in runs.items()
+        _score(name, run, data, settings, protocols, progress=progress)
+        for name, run in runs.items()
     )
     maps = None
     if scale.max_clips:
         with progress("features for the maps") as show:
-            maps = _maps(models, data, reading, scale, seed=seed, show=show)
+            maps = _maps(models, data, settings, scale, seed=seed, show=show)
     return ScoredRuns(scored, maps)
 
 
@@ -99,7 +99,7 @@ def _score(
     name: str,
     run: TrainedRun,
     data: str | Path | DataSource,
-    reading: Reading,
+    settings: EvaluationSettings,
     protocols: Sequence[Protocol],
     *,
     progress: ShowStage,
@@ -107,9 +107,9 @@ def _score(
     model = load_model(run.model)
     evaluations = []
     for protocol in protocols:
-        how = dataclasses.replace(reading, protocol=str(protocol))
+        by_protocol = replace(settings, protocol=str(protocol))
         with progress(f"scoring {name}, {protocol}") as show:
-            evaluations.append(evaluate_model(run.model, data, **vars(how), progress=show))
+            evaluations.append(evaluate_model(run.model, data, settings=by_protocol, progress=show))
     if not evaluations[0].scores.readable.any():
         first = evaluations[0].unreadable[0]
         raise ValueError(f"none of the videos can be read: {first}")
@@ -121,19 +121,23 @@ def _score(
 def _maps(
     models: Mapping[str, Path],
     data: str | Path | DataSource,
-    reading: Reading,
+    settings: EvaluationSettings,
     scale: ReportScale,
     *,
     seed: int,
-    show: ShowProgress,
+    show: Progress,
 ) -> ClipMaps:
     try:
         require_sklearn()
-        found = clip_features(
-            models, data, reading=reading, max_clips=scale.max_clips, seed=seed, progress=show
+        computed = clip_features(
+            models, data, reading=settings, max_clips=scale.max_clips, seed=seed, progress=show
         )
         return clip_maps(
-            found.features, found.labels, found.clips, seed=seed, num_left_out=found.num_left_out
+            computed.features,
+            computed.labels,
+            computed.clips,
+            seed=seed,
+            num_left_out=computed.num_left_out,
         )
-    except ValueError as error:  # a model that has diverged, or scikit-learn missing: all else is
+    except ValueError as error:  # a diverged model or missing scikit-learn: the page says so
         return ClipMaps(np.empty(0, np.int64), (), (), PERPLEXITY, notes=(f"no maps: {error}",))

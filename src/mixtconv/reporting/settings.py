@@ -1,33 +1,30 @@
-"""What a report of training runs can be told; nothing heavy is imported, as `--help` reads it.
+"""Settings of reports and of the picture of samples: each field is a flag.
 
-The settings of a training run whose first batch is drawn: the flags of `mixtconv train`.
+Neither torch nor NumPy is imported, as `--help` reads the fields.
 """
 
 from dataclasses import dataclass
 
-from mixtconv.data.listing import ClassOrder
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.data.listing import DataSource
+from mixtconv.training.settings import TrainingSettings, flag
 
 
 @dataclass(frozen=True)
-class ReportData:
-    """The videos of a report, where they are not those that the runs were trained with."""
+class ReportData(DataSource):
+    """The videos of a report, unless they are those that the runs were trained with."""
 
-    data: str | None = None
+    data: str | None = None  # type: ignore[assignment]
     """Folder of class folders, CSV of path and label, or with --root the name of a known dataset;
     default what the runs were trained with, and of that, without --split, what they held out."""
-    root: str | None = None
-    """Folder of the known dataset, in the layout in which it is distributed."""
-    official_split: int = 1
-    """Which of the dataset's splits, where it has several: 1, 2 or 3 of ucf101 and hmdb51."""
-    class_order: ClassOrder = "published"
-    """Order of a known dataset's classes: as in published weights, as in the file of labels that
-    comes with it, or alphabetical."""
 
 
 @dataclass(frozen=True)
 class ReportScale:
-    """How much of everything stands on the page."""
+    """How much the page shows.
+
+    Raises:
+        ValueError: a negative number.
+    """
 
     more_protocols: list[str] | None = None
     """Further views of every video to score by, for a table of their own, such as [1x10,10x3]."""
@@ -40,13 +37,12 @@ class ReportScale:
     def __post_init__(self) -> None:
         for name in ("num_examples", "max_clips"):
             if getattr(self, name) < 0:
-                flag = "--" + name.replace("_", "-")
-                raise ValueError(f"{flag} is {getattr(self, name)}; give 0 or more")
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; give 0 or more")
 
 
 @dataclass(frozen=True)
 class SampleSettings(TrainingSettings):
-    """Settings of a training run, of which nothing but a picture is made."""
+    """Settings of a training run whose first batch is drawn: the flags of `mixtconv train`."""
 
     out: str = "sample.png"
     """File of the picture, .png or .svg; one that is there is replaced."""

@@ -1,18 +1,18 @@
 """The ablation of "MixTConv" (arXiv 2001.06769): temporal operations compared at the same budget.
 
-Every operation is trained from the same settings with several seeds. A run is kept in a folder
-named for everything that its result depends on, so that no run is trained twice: an ablation that
-was stopped goes on where it was, and one with more operations or seeds trains only what is new.
+Every operation is trained from the same settings with several seeds. The folder of a run is named
+for a hash of everything that its result depends on, so no run is trained twice: a stopped ablation
+continues, and one with more operations or seeds trains only the new runs.
 
-Scores are those of the best epoch, which is what a run's model file holds: a little too high, and
-for all operations alike.
+Scores are those of the best epoch, which a run's model file holds: a little too high, and alike for
+all operations.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -21,16 +21,16 @@ from torch import nn
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import unknown_name
+from mixtconv._processes import find_launch
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
 from mixtconv.models.systems.factory import FAMILIES, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
-from mixtconv.training.ablation_axes import AblationAxes
-from mixtconv.training.data import training_catalog
-from mixtconv.training.fit import fingerprint, settled, train
-from mixtconv.training.initial_weights import model_shape
-from mixtconv.training.run_folder import RunFiles
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.fit import train
+from mixtconv.training.initial_weights import model_settings
+from mixtconv.training.plan import fingerprint, resolve_settings, training_catalog
+from mixtconv.training.run_folder import EpochRecord, RunFiles, load_epochs
+from mixtconv.training.settings import AblationAxes, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +46,12 @@ TITLES = {
     "ks1357": "{1, 3, 5, 7}",
     "ks357dilated": "{3}, dilated",
 }
-"""The rows of the paper's table, by family; `{...}` are the kernel sizes of a depthwise filter."""
+"""Families of the paper's table and their titles; `{...}` are kernel sizes of depthwise filters."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table: an operation at its place."""
+    """One row of the table: an operation at a position, in some stages."""
 
     family: str
     position: Literal["head", "inner"]
@@ -60,7 +60,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """As files and comparisons call it.
+        """Its name in files and comparisons.
 
         >>> Variant("ks3", "inner", (2, 3)).name
         'ks3-inner-stages2,3'
@@ -71,23 +71,24 @@ class Variant:
 
 @dataclass(frozen=True)
 class AblationRow:
-    """What came out for one variant."""
+    """The results of one variant."""
 
     variant: Variant
     title: str
-    """As the paper's table calls the operation."""
+    """The operation in the paper's table."""
     learnable: bool | None
-    """Whether the operation has weights; None where there is no operation."""
+    """Whether the operation has weights; None without an operation."""
     kernel_size: tuple[int, ...]
     dilation: tuple[int, ...]
     params: int
     macs: int
     """Multiply-accumulates of one clip."""
     top1: tuple[float, ...]
-    """Percent, a seed each."""
+    """Percent, by seed."""
     spread: Spread
+    """Of `top1`."""
     seconds: float
-    """Training with its validations, all seeds."""
+    """Training and validation of all seeds."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv ablate --format json` prints them."""
@@ -112,25 +113,27 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class Ablation:
-    """The table, and which of its differences are more than chance."""
+    """The table, and which of its differences are significant."""
 
     rows: tuple[AblationRow, ...]
     differences: tuple[Difference, ...]
-    """All pairs of variants by name; none with one seed."""
-
+    """Of all pairs of variants, by name; none with one seed."""
     num_classes: int
 
     def beyond(self, row: AblationRow) -> list[str]:
-        """Names of the variants that a row is higher than, beyond the spread of the seeds."""
-        pairs = [pair for pair in self.differences if pair.beyond_spread]
-        return [pair.lower for pair in pairs if pair.higher == row.variant.name]
+        """Names of the variants that a row exceeds by more than the spread of the seeds."""
+        return [
+            pair.lower
+            for pair in self.differences
+            if pair.beyond_spread and pair.higher == row.variant.name
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `ablation.json` holds them."""
         return {
             "rows": [row.to_dict() for row in self.rows],
             "differences": [
-                {**vars(pair), "beyond_spread": pair.beyond_spread} for pair in self.differences
+                {**asdict(pair), "beyond_spread": pair.beyond_spread} for pair in self.differences
             ],
         }
 
@@ -139,33 +142,34 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     """Train and compare temporal operations; writes `runs/` and `ablation.json` into `out`.
 
     Args:
-        settings: of every run. The family of `model`, `position` and `stages` give way to the axes,
-            `seed` is the first of the seeds, and `out` is the folder of the ablation.
+        settings: of every run. The axes replace the family of `model`, `position` and `stages`;
+            `seed` is the first of the seeds, and `out` the folder of the ablation.
         axes: what is compared.
 
     Raises:
-        ValueError: settings or data that cannot be used, or a family that the backbone cannot take.
+        ValueError: settings or data that cannot be used, or an operation that cannot be inserted
+            into the backbone.
     """
     if settings.resume:
-        raise ValueError("an ablation goes on by itself where it stopped; leave out --resume")
+        raise ValueError("an ablation continues by itself where it stopped; leave out --resume")
     if RunFiles(Path(settings.out)).config.exists():
         raise ValueError(f"{settings.out} holds a training run; give the ablation another --out")
-    settings = settled(settings)
+    settings = resolve_settings(settings, find_launch())
     variants = list(dict.fromkeys(_variants(settings, axes)))
     catalog = training_catalog(settings)
     num_classes, data = len(catalog.classes), fingerprint(catalog)
-    # What a backbone cannot take is refused here, before anything is trained.
-    costs = {variant: _cost(settings, variant, num_classes) for variant in variants}
+    # Building every model first refuses impossible variants before anything is trained.
+    costs = {variant: _cost(_of_variant(settings, variant), num_classes) for variant in variants}
     runs = [
         (variant, _run_settings(settings, variant, seed=seed, data=data))
         for seed in range(settings.seed, settings.seed + axes.seeds)
         for variant in variants
     ]
-    scores: dict[Variant, list[_Score]] = {variant: [] for variant in variants}
+    trained: dict[Variant, list[tuple[EpochRecord, ...]]] = {variant: [] for variant in variants}
     for number, (variant, run) in enumerate(runs, 1):
         logger.info("run %d of %d: %s, seed %d", number, len(runs), variant.name, run.seed)
-        scores[variant].append(_finished(run) or _trained(run))
-    rows = tuple(_row(variant, scores[variant], costs[variant]) for variant in variants)
+        trained[variant].append(_trained_epochs(run))
+    rows = tuple(_row(variant, trained[variant], costs[variant]) for variant in variants)
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
     content = json.dumps(result.to_dict(), indent=2).encode()
@@ -173,14 +177,8 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     return result
 
 
-@dataclass(frozen=True)
-class _Score:
-    top1: float
-    seconds: float
-
-
 def _variants(settings: TrainingSettings, axes: AblationAxes) -> Iterator[Variant]:
-    """All combinations; TSN, which has no operation to place, is the same in all."""
+    """All combinations of the axes; TSN, which has no operation to place, repeats itself."""
     families = axes.operations or list(TITLES)
     positions = axes.positions or [settings.position]
     stage_sets: Sequence[list[int] | None] = axes.stage_sets or [settings.stages]
@@ -206,7 +204,7 @@ def _of_variant(settings: TrainingSettings, variant: Variant) -> TrainingSetting
 def _run_settings(
     settings: TrainingSettings, variant: Variant, *, seed: int, data: str
 ) -> TrainingSettings:
-    """The settings of one run, in the folder that is named for them and for the data."""
+    """The settings of one run, in a folder named for a hash of them and of the data."""
     run = replace(_of_variant(settings, variant), seed=seed)
     decisive = json.dumps([run.decisive(), data], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
@@ -214,34 +212,28 @@ def _run_settings(
     return replace(run, out=str(folder))
 
 
-def _finished(run: TrainingSettings) -> _Score | None:
-    """The score of a run that has had all its epochs."""
-    metrics = RunFiles(Path(run.out)).metrics
-    if not metrics.exists():
-        return None
-    record = json.loads(metrics.read_text())
-    if len(record["epochs"]) < run.epochs:
-        return None
-    logger.info("done before, in %s", run.out)
-    return _Score(record["best"]["top1"], sum(epoch["seconds"] for epoch in record["epochs"]))
+def _trained_epochs(run: TrainingSettings) -> tuple[EpochRecord, ...]:
+    """The epochs of a run, which is trained or continued unless it is complete."""
+    files = RunFiles(Path(run.out))
+    if files.metrics.exists():
+        epochs = load_epochs(files.metrics)
+        if len(epochs) >= run.epochs:
+            logger.info("done before, in %s", run.out)
+            return epochs
+    return train(replace(run, resume=files.config.exists())).epochs
 
 
-def _trained(run: TrainingSettings) -> _Score:
-    begun = RunFiles(Path(run.out)).config.exists()
-    result = train(replace(run, resume=begun))
-    return _Score(result.best.top1, sum(epoch.seconds for epoch in result.epochs))
+def _cost(run: TrainingSettings, num_classes: int) -> Complexity:
+    return complexity(abstract_model(run.model, num_classes, **model_settings(run)))
 
 
-def _cost(settings: TrainingSettings, variant: Variant, num_classes: int) -> Complexity:
-    run = _of_variant(settings, variant)
-    return complexity(abstract_model(run.model, num_classes, **model_shape(run)))
-
-
-def _row(variant: Variant, scores: Sequence[_Score], cost: Complexity) -> AblationRow:
+def _row(
+    variant: Variant, runs: Sequence[tuple[EpochRecord, ...]], cost: Complexity
+) -> AblationRow:
     operation = FAMILIES[variant.family]
     layer = None if operation is None else create_operation(operation, 64)
-    kernel_size, dilation = _reach(layer)
-    top1 = tuple(score.top1 for score in scores)
+    kernel_size, dilation = _kernel(layer)
+    top1 = tuple(max(epoch.top1 for epoch in epochs) for epochs in runs)
     return AblationRow(
         variant=variant,
         title=TITLES.get(variant.family, variant.family),
@@ -252,12 +244,12 @@ def _row(variant: Variant, scores: Sequence[_Score], cost: Complexity) -> Ablati
         macs=cost.macs,
         top1=top1,
         spread=spread(top1),
-        seconds=sum(score.seconds for score in scores),
+        seconds=sum(epoch.seconds for epochs in runs for epoch in epochs),
     )
 
 
-def _reach(layer: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Kernel sizes and dilations of an operation; a shift reaches as far as a kernel of three."""
+def _kernel(layer: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Kernel sizes and dilations of an operation; a shift equals a fixed kernel of three taps."""
     if layer is None:
         return (), ()
     if isinstance(layer, MixTConv):

@@ -1,7 +1,7 @@
-"""Checkpoints of a running training, which survive being killed and a full disk.
+"""Checkpoints of a running training, which survive a killed process and a full disk.
 
-A run is continued exactly: chance depends on seed, epoch, step and sample alone, so a checkpoint
-needs nothing of generators; inside an epoch it says how many batches are done.
+A run is continued exactly: random numbers depend on seed, epoch, step and sample alone, so a
+checkpoint holds no state of generators; inside an epoch it holds the number of finished batches.
 """
 
 import io
@@ -17,12 +17,17 @@ from lightning.pytorch.callbacks import Checkpoint
 from mixtconv._atomic_write import write_atomically
 from mixtconv.training.data import VideoDataModule
 
-STEPS_BETWEEN_QUESTIONS = 20
-"""Steps after which several processes ask the first whether it is time for a checkpoint."""
+STEPS_BETWEEN_BROADCASTS = 20
+"""Steps after which rank 0 tells the other processes whether a checkpoint is due."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the earlier one and puts it in place when it is whole."""
+    """Replaces the earlier checkpoint only by a complete one.
+
+    On a local disk Lightning's writer (2.6.6, with fsspec 2026.9) does not: fsspec's transaction
+    writes into the system's temporary folder and moves the file, which between file systems copies
+    over the earlier checkpoint; nothing is synced to the disk, and an error does not name the file.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -34,7 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class TrainingState(Checkpoint):
-    """Saves the state of the training after every epoch, and inside long ones by the clock.
+    """Saves the state of the training after every epoch, and inside an epoch by the clock.
 
     Args:
         path: the one checkpoint of the run.
@@ -47,6 +52,11 @@ class TrainingState(Checkpoint):
         self._progress = {"epoch": 0, "num_batches": 0}
         self._last_save = time.monotonic()
 
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        data = trainer.datamodule
+        assert isinstance(data, VideoDataModule)
+        data.resume_at(**self._progress)
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._last_save = time.monotonic()
 
@@ -55,11 +65,11 @@ class TrainingState(Checkpoint):
     ) -> None:
         num_batches = batch_idx + 1
         if num_batches == trainer.num_training_batches:
-            return  # the epoch ends here, with validation and its own checkpoint
+            return  # the end of the epoch saves its own checkpoint, after validation
         if num_batches % trainer.accumulate_grad_batches:
-            return  # inside a step: a checkpoint holds no gradients
+            return  # inside a step, and a checkpoint holds no gradients
         num_steps = num_batches // trainer.accumulate_grad_batches
-        if trainer.world_size > 1 and num_steps % STEPS_BETWEEN_QUESTIONS:
+        if trainer.world_size > 1 and num_steps % STEPS_BETWEEN_BROADCASTS:
             return
         if trainer.strategy.broadcast(time.monotonic() - self._last_save >= self.seconds):
             self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)
@@ -70,15 +80,10 @@ class TrainingState(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         return dict(self._progress)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._progress = dict(state_dict)
+
     def _save(self, trainer: Trainer, *, epoch: int, num_batches: int) -> None:
         self._progress = {"epoch": epoch, "num_batches": num_batches}
         trainer.save_checkpoint(self.path)
         self._last_save = time.monotonic()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._progress = dict(state_dict)
-
-    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        data = trainer.datamodule
-        assert isinstance(data, VideoDataModule)
-        data.resume_at(**self._progress)

@@ -1,4 +1,4 @@
-"""The videos of a run as Lightning wants them: loaders for this process among all."""
+"""The videos of a run as Lightning takes them: loaders for one process of all."""
 
 from typing import Any
 
@@ -11,84 +11,72 @@ from mixtconv.data.dataset import (
     scoring_loader,
     training_loader,
 )
-from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
-from mixtconv.data.labels import choose_pairs
-from mixtconv.data.protocol import Protocol
+from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.models import ModelSpec
+from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
 
 
-def training_catalog(settings: TrainingSettings) -> VideoCatalog:
-    """The videos of a run; one that is not there is refused, or later left out as unreadable.
-
-    Raises:
-        ValueError: the data cannot be used.
-    """
-    return load_catalog(
-        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
-    )
-
-
 def training_clips(
-    catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings
+    catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings, *, mirroring: MirrorLabels
 ) -> TrainingClips:
     """The random clips that a run trains on."""
     return TrainingClips(
         catalog.train,
         spec,
-        mirroring=choose_pairs(catalog.classes, settings.flip_pairs) if settings.flip else None,
+        mirroring=mirroring if settings.flip else None,
         crop_scales=settings.crop_scales or CROP_SCALES,
         seed=settings.seed,
     )
 
 
 class VideoDataModule(LightningDataModule):
-    """Training clips and validation views of a catalog.
+    """Training clips and validation views of a run.
 
     Args:
-        catalog: the videos.
+        plan: the videos, how they are batched and what a mirror does to their labels.
         spec: the clips that the model takes.
-        settings: batch size, workers, seed, mirroring, protocol.
     """
 
-    def __init__(self, catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings) -> None:
+    def __init__(self, plan: RunPlan, spec: ModelSpec) -> None:
         super().__init__()
-        self.catalog = catalog
+        self.plan = plan
         self.spec = spec
-        self.settings = settings
-        self.protocol = Protocol.parse(settings.protocol)
-        self.workers = settings.workers if settings.workers is not None else default_workers()
+        workers = plan.settings.workers
+        self.workers = default_workers() if workers is None else workers
         self._resume_at = (0, 0)
 
     def resume_at(self, epoch: int, num_batches: int) -> None:
-        """Begin the given epoch after its first `num_batches` batches."""
-        self._resume_at = (epoch, num_batches * self.settings.batch_size)
+        """Start the given epoch after its first `num_batches` batches."""
+        self._resume_at = (epoch, num_batches * self.plan.settings.batch_size)
 
     def train_dataloader(self) -> Any:
-        trainer = self.trainer
+        trainer, settings = self.trainer, self.plan.settings
         assert trainer is not None
         sampler = EpochSampler(
-            len(self.catalog.train),
-            seed=self.settings.seed,
+            len(self.plan.catalog.train),
+            seed=settings.seed,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        sampler.set_epoch(trainer.current_epoch)  # workers ask before Lightning sets it
+        # Workers prefetch before Lightning sets the epoch.
+        sampler.set_epoch(trainer.current_epoch)
         sampler.resume_at(*self._resume_at)
-        dataset = training_clips(self.catalog, self.spec, self.settings)
-        return training_loader(
-            dataset, sampler, batch_size=self.settings.batch_size, workers=self.workers
+        clips = training_clips(
+            self.plan.catalog, self.spec, settings, mirroring=self.plan.mirroring
         )
+        return training_loader(clips, sampler, batch_size=settings.batch_size, workers=self.workers)
 
     def val_dataloader(self) -> Any:
         trainer = self.trainer
         assert trainer is not None
         return scoring_loader(
-            self.catalog.val,
+            self.plan.catalog.val,
             self.spec,
-            self.protocol,
-            batch_size=self.settings.batch_size,
+            self.plan.protocol,
+            batch_size=self.plan.settings.batch_size,
             workers=self.workers,
             rank=trainer.global_rank,
             world_size=trainer.world_size,

@@ -1,34 +1,19 @@
-"""What a training run starts from: ImageNet weights, a file, or chance."""
+"""The model that a training run starts from: ImageNet weights, those of a file, or random ones."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mixtconv.models import VideoClassifier, create_model, load_model
+from mixtconv.models import ModelSpec, VideoClassifier, create_model, load_model
 from mixtconv.models.backbone import average_first_layer
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
+from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
-
-_SPEC_FIELDS = (
-    "num_frames",
-    "image_size",
-    "sampling",
-    "frame_stride",
-    "modality",
-    "position",
-    "block_step",
-    "causal",
-    "shift_fraction",
-    "dropout",
-)
-
-_OPERATION_FIELDS = ("position", "stages", "block_step", "causal", "shift_fraction")
-"""Settings with which weights mean something else."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +22,27 @@ class InitialModel:
 
     model: VideoClassifier
     weights: str
-    """Where its weights came from, for the record."""
+    """Origin of its weights, for the record."""
 
 
 def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
     """Make the recognizer that a run trains.
 
     Raises:
-        ValueError: an unknown model, or weights that cannot be had or do not fit.
+        ValueError: an unknown model, or weights that are unavailable or do not fit.
     """
-    shape = model_shape(settings)
 
     def create(pretrained: bool | Path) -> VideoClassifier:
-        return create_model(settings.model, classes=classes, pretrained=pretrained, **shape)
+        return create_model(
+            settings.model, classes=classes, pretrained=pretrained, **model_settings(settings)
+        )
 
     if settings.weights == "none":
         return InitialModel(create(False), "random")
     if settings.weights == "imagenet":
         return InitialModel(create(True), "ImageNet")
     if settings.weights == "auto":
-        model = create(False)  # a wrong name or setting shall not be taken for missing weights
+        model = create(False)  # raises for a wrong name or setting, before weights are looked for
         try:
             return InitialModel(create(True), "ImageNet")
         except ValueError as error:
@@ -74,24 +60,31 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     return InitialModel(create(path), str(path))
 
 
-def model_shape(settings: TrainingSettings) -> dict[str, Any]:
-    """What the settings of a run say of a `ModelSpec`, besides its name and its classes."""
-    stages = tuple(settings.stages) if settings.stages is not None else None
-    told = {name: getattr(settings, name) for name in _SPEC_FIELDS} | {"stages": stages}
-    return {name: value for name, value in told.items() if value is not None}
+def model_settings(settings: TrainingSettings) -> dict[str, Any]:
+    """The keyword arguments of `create_model` that the settings of a run give.
+
+    They are the fields that both dataclasses have; None leaves a field to the model's default.
+    """
+    names = [field.name for field in fields(ModelSpec) if hasattr(settings, field.name)]
+    values = {name: getattr(settings, name) for name in names}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
-    """Take the weights of a trained recognizer; the last layer only if the classes are the same.
+    """Load the weights of a trained recognizer; the last layer only if the classes are the same.
 
-    Those of an RGB recognizer also do for differences and flow, see `average_first_layer`, and
-    those of a centred one for a causal one, see `causal_weights`.
+    Those of an RGB recognizer also fit differences and flow, see `average_first_layer`, and those
+    of a centred one a causal one, see `causal_weights`.
     """
     trained = load_model(path)
-    for name in _OPERATION_FIELDS:
-        before, now = getattr(trained.spec, name), getattr(model.spec, name)
-        if before != now:
-            logger.warning("%s has %s %s, this run has %s", path, name, before, now)
+    operation = model.spec.fields_of(TemporalSettings)
+    for name, before in trained.spec.fields_of(TemporalSettings).items():
+        if before != operation[name]:
+            logger.warning("%s has %s %s, this run has %s", path, name, before, operation[name])
     state = trained.state_dict()
     if trained.spec.causal and not model.spec.causal:
         raise ValueError(f"{path} is causal; train it with --causal, or start from other weights")
@@ -103,9 +96,9 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     if trained.spec.classes != model.spec.classes:
         logger.info("%s has other classes: its last layer is not used", path)
         state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    own = model.state_dict()
-    unfit = [key for key in state if key not in own or own[key].shape != state[key].shape]
-    missing = [key for key in own if key not in state and not key.startswith("head.")]
+    expected = model.state_dict()
+    unfit = [key for key in state if key not in expected or expected[key].shape != state[key].shape]
+    missing = [key for key in expected if key not in state and not key.startswith("head.")]
     if unfit or missing:
         raise ValueError(
             f"{path} is a {_described(trained)}, whose weights do not fit {_described(model)} "
@@ -116,6 +109,6 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
 
 
 def _described(model: VideoClassifier) -> str:
-    """A recognizer's name, with what it sees where that is not pictures."""
+    """A recognizer's name, with its modality unless that is RGB."""
     modality = model.spec.modality
     return model.spec.name if modality == "rgb" else f"{model.spec.name} of modality {modality}"

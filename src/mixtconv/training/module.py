@@ -1,7 +1,7 @@
-"""The Lightning module: what a step of training and of validation does."""
+"""The Lightning module: one step of training and of validation."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,21 +14,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.data.labels import choose_pairs
-from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.scoring import view_logits
+from mixtconv.evaluation.scoring import ScoredBatch, score_batch
 from mixtconv.models import VideoClassifier
 from mixtconv.training.optimizer import make_optimizer, make_schedule
+from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
-from mixtconv.video.pictures import Unreadable
-
-
-class ScoredBatch(NamedTuple):
-    """What validation says of a batch, on the CPU."""
-
-    indices: Tensor
-    logits: Tensor
-    unreadable: dict[int, Unreadable]
 
 
 class ClassifierModule(LightningModule):
@@ -36,23 +26,18 @@ class ClassifierModule(LightningModule):
 
     Args:
         model: the recognizer; clips arrive as uint8 and are normalised on its device.
-        settings: the recipe.
-        clips_per_epoch: clips of an epoch in this process.
+        plan: recipe, protocol of validation and flip pairs.
     """
 
-    def __init__(
-        self,
-        model: VideoClassifier,
-        settings: TrainingSettings,
-        *,
-        clips_per_epoch: int,
-    ) -> None:
+    def __init__(self, model: VideoClassifier, plan: RunPlan) -> None:
         super().__init__()
+        settings = plan.settings
         self.model = model
+        # Not the plan itself: an average of the weights copies the module, and with it all videos.
         self.settings = settings
-        self.batches = BatchPlan(clips_per_epoch, settings.batch_size, settings.accumulate)
-        self.protocol = Protocol.parse(settings.protocol)
-        self.mirroring = choose_pairs(model.spec.classes, settings.flip_pairs)
+        self.protocol = plan.protocol
+        self.mirroring = plan.mirroring
+        self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
         self.mix = _make_mix(settings, model.spec.num_classes)
         if settings.partial_bn:
             freeze_batch_norm(model)
@@ -64,18 +49,18 @@ class ClassifierModule(LightningModule):
         return self
 
     def on_train_start(self) -> None:
-        self.train()  # Lightning leaves every layer as it found it
+        self.train()  # Lightning leaves every layer in the mode that it is in
 
     def training_step(self, batch: VideoBatch, batch_index: int) -> dict[str, Tensor] | None:
         if len(batch.labels) == 0:
-            return self._nothing_to_learn()
-        # Chance of a batch depends on seed, step, process and its place in the step alone, so a
-        # resumed run repeats it.
+            return self._empty_step()
+        # Dropout and mixing depend on seed, step, process and place in the step alone, so that a
+        # resumed run repeats them.
         place = batch_index % self.settings.accumulate
-        chance = np.random.SeedSequence(
+        seeds = np.random.SeedSequence(
             [self.settings.seed, self.global_step, self.global_rank, place]
         )
-        torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         video, target = self.model.normalize(batch.frames), batch.labels
         if self.mix is not None:
             video, target = self.mix(tv_tensors.Video(video), target)
@@ -84,15 +69,15 @@ class ClassifierModule(LightningModule):
         loss = F.cross_entropy(
             logits.float(), target, label_smoothing=self.settings.label_smoothing
         )
-        # Lightning divides by the batches of a step; a clip shall count as in one large batch.
+        # Lightning averages over the batches of a step; smaller ones count by their clips instead.
         share = self.batches.share_of_step(batch_index)
         return {"loss": loss * (share * self.settings.accumulate), "mean_loss": loss.detach()}
 
-    def _nothing_to_learn(self) -> dict[str, Tensor] | None:
-        """A step of which nothing could be read; the run's record names the videos.
+    def _empty_step(self) -> dict[str, Tensor] | None:
+        """The output for a batch without a readable video; the run's record names the videos.
 
-        Alone, the step is left out. Among several processes it takes part with a loss of zero,
-        since the others wait for its gradients.
+        A single process skips the step. One of several takes part with a loss of zero, since the
+        others wait for its gradients.
         """
         if self.trainer.world_size == 1:
             return None
@@ -100,17 +85,13 @@ class ClassifierModule(LightningModule):
         return {"loss": zero, "mean_loss": zero.detach()}
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch:
-        if len(batch.labels) == 0:
-            empty = torch.empty(0, self.model.spec.num_classes)
-            return ScoredBatch(batch.indices.cpu(), empty, batch.unreadable)
-        logits = view_logits(
+        return score_batch(
             self.model,
-            batch.frames,
+            batch,
             self.protocol,
             mirroring=self.mirroring,
             batch_size=self.settings.batch_size,
         )
-        return ScoredBatch(batch.indices.cpu(), logits.cpu(), batch.unreadable)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         clips_per_step = self.settings.clips_per_step
@@ -140,7 +121,7 @@ class BatchPlan:
         return -(-self.clips_per_epoch // (self.batch_size * self.batches_per_step))
 
     def share_of_step(self, batch_index: int) -> float:
-        """The clips of a batch as a part of those of its step.
+        """The clips of a batch as a fraction of those of its step.
 
         >>> plan = BatchPlan(clips_per_epoch=11, batch_size=4, batches_per_step=2)
         >>> plan.steps_per_epoch, [plan.share_of_step(index) for index in range(3)]
@@ -155,10 +136,10 @@ class BatchPlan:
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
-    """Keep the statistics and the scale of every batch normalisation but the first as they are.
+    """Freeze statistics, scale and bias of every batch normalisation but the first.
 
-    "Partial BN" of TSN (arXiv 1608.00859): with few videos, statistics that change overfit. The
-    first one adapts to the new pictures.
+    "Partial BN" of TSN (arXiv 1608.00859): with few videos, updated statistics overfit. The first
+    layer adapts to the new pictures.
     """
     layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for layer in layers[1:]:
@@ -167,7 +148,7 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 
 def _make_mix(settings: TrainingSettings, num_classes: int) -> Any:
-    """Mixup and cutmix as asked for; a batch gets one of them where both are on."""
+    """Mixup and cutmix by the settings; with both, each batch gets one at random."""
     mixes: list[Any] = []
     if settings.mixup:
         mixes.append(v2.MixUp(alpha=settings.mixup, num_classes=num_classes))

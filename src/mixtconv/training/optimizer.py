@@ -1,8 +1,8 @@
-"""The optimiser and the course of its learning rate.
+"""The optimiser and its learning rate schedule.
 
-The recipe for SGD after "Temporal Segment Networks" (TSN, arXiv 1608.00859) and "TSM" (arXiv
-1811.08383). TSM lets the last layer learn five times as fast as the others, and with optical flow
-the first one too; these are `head_lr_factor` and `first_layer_lr_factor` here.
+The recipe for SGD follows "Temporal Segment Networks" (TSN, arXiv 1608.00859) and "TSM" (arXiv
+1811.08383). TSM multiplies the learning rate of the last layer by five, and with optical flow that
+of the first one too; these are `head_lr_factor` and `first_layer_lr_factor` here.
 """
 
 import math
@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from mixtconv.training.settings import Schedule, TrainingSettings
 
 REFERENCE_BATCH = 64
-"""Clips of a step that learning rates are given for."""
+"""Clips of a step for which learning rates are given."""
 BIAS_LR_FACTOR = 2
-"""How much faster biases learn, with sgd."""
+"""Factor of the learning rate of biases, with sgd."""
 STEP_FACTOR = 0.1
-"""What the step schedule multiplies the rate with at each milestone."""
+"""Factor of the step schedule at each milestone."""
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 
@@ -28,10 +28,10 @@ DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 def make_optimizer(
     model: nn.Module, settings: TrainingSettings, *, clips_per_step: int
 ) -> torch.optim.Optimizer:
-    """The optimiser for all parameters of a model that learn.
+    """The optimiser of all parameters that require gradients.
 
     Args:
-        model: its parameters fall into weights (which decay), biases and normalisation.
+        model: its parameters are weights (with decay), biases or normalisation.
         settings: `optimizer`, `lr`, `scale_lr`, `head_lr_factor`, `first_layer_lr_factor`,
             `weight_decay`, `momentum`.
         clips_per_step: clips of a step over all processes.
@@ -42,42 +42,39 @@ def make_optimizer(
     decay = settings.weight_decay
     if decay is None:
         decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]
-    own_pace = _own_pace(model, settings)
+    lr_factors = _lr_factors(model, settings)
     bias_factor = BIAS_LR_FACTOR if settings.optimizer == "sgd" else 1
     groups: dict[tuple[float, str], dict[str, Any]] = {}
-    split = split_parameters(model)
-    kinds = {"weights": split.weights, "biases": split.biases, "norms": split.norms}
-    for kind, parameters in kinds.items():
+    # One group for each combination of kind and factor, as a group has one rate and one decay.
+    for kind, parameters in split_parameters(model)._asdict().items():
         for parameter in parameters:
-            pace = own_pace.get(parameter, 1.0)
-            group = groups.setdefault((pace, kind), {"params": []})
+            factor = lr_factors.get(parameter, 1.0)
+            group = groups.setdefault((factor, kind), {"params": []})
             group["params"].append(parameter)
-            group["lr"] = lr * pace * (bias_factor if kind == "biases" else 1)
+            group["lr"] = lr * factor * (bias_factor if kind == "biases" else 1)
             group["weight_decay"] = decay if kind == "weights" else 0.0
-    # The rate of the first group is the one that is reported: that of the ordinary layers.
+    # The rate of the first group is reported: that of the layers without a factor.
     ordered = [groups[key] for key in sorted(groups, key=lambda key: key[0] != 1)]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(ordered, momentum=settings.momentum)
     return torch.optim.AdamW(ordered)
 
 
-def _own_pace(model: nn.Module, settings: TrainingSettings) -> dict[nn.Parameter, float]:
-    """The factors of the rate of the first convolution and of the last linear layer."""
-    convolutions = [module for module in model.modules() if isinstance(module, _CONVOLUTIONS)]
+def _lr_factors(model: nn.Module, settings: TrainingSettings) -> dict[nn.Parameter, float]:
+    """Factors of the learning rate of the first convolution and of the last linear layer."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    convolutions = [module for module in model.modules() if isinstance(module, kinds)]
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    pace: dict[nn.Parameter, float] = {}
+    factors: dict[nn.Parameter, float] = {}
     for first in convolutions[:1]:
-        pace |= dict.fromkeys(first.parameters(), settings.first_layer_lr_factor)
+        factors |= dict.fromkeys(first.parameters(), settings.first_layer_lr_factor)
     for last in linear[-1:]:
-        pace |= dict.fromkeys(last.parameters(), settings.head_lr_factor)
-    return pace
-
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        factors |= dict.fromkeys(last.parameters(), settings.head_lr_factor)
+    return factors
 
 
 class SplitParameters(NamedTuple):
-    """The parameters of a model that learn, by what the recipe does with them."""
+    """The parameters of a model that require gradients, by the recipe's treatment."""
 
     weights: list[nn.Parameter]
     biases: list[nn.Parameter]
@@ -85,9 +82,10 @@ class SplitParameters(NamedTuple):
 
 
 def split_parameters(model: nn.Module) -> SplitParameters:
-    """Weights, biases, and the parameters of normalisation layers and other scales.
+    """Split parameters into weights, biases, and those of normalisation layers and other scales.
 
-    Normalisation is told by its shape: a parameter of one axis that is not a bias is a scale.
+    A parameter with one axis that is not a bias counts as a scale, as in normalisation layers of
+    other packages.
     """
     weights, biases, norms = split = SplitParameters([], [], [])
     for module in model.modules():
@@ -111,7 +109,7 @@ def _is_normalisation(module: nn.Module) -> bool:
 def make_schedule(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, *, steps_per_epoch: int
 ) -> LambdaLR:
-    """The learning rate of every step, as a multiple of the optimiser's."""
+    """The factor of the optimiser's learning rate in every step."""
     course = SCHEDULES[settings.schedule](settings)
     warmup_steps = settings.warmup_epochs * steps_per_epoch
 
@@ -150,4 +148,4 @@ SCHEDULES: dict[Schedule, Callable[[TrainingSettings], Callable[[float], float]]
     "step": _step,
     "constant": _constant,
 }
-"""Name -> settings -> factor of the learning rate by epochs done."""
+"""Name -> settings -> finished epochs -> factor of the learning rate."""

@@ -1,9 +1,9 @@
 """Recipes: published ways of training a model on a dataset, one YAML file each.
 
-A recipe gives what the user does not: settings of `TrainingSettings`, and what it is (`title`),
-where it comes from (`source`), what score was published for it (`published`), and whose weights it
-starts from (`starts_from`), if not from those of ImageNet. The recipes of the package lie in
-`mixtconv/recipes`, named `{family}_{backbone}_{dataset}_{frames}f`.
+A recipe gives settings of `TrainingSettings` that the user does not, with a `title`, the `source`
+of the settings, the `published` score, and the recipe whose weights it `starts_from`, if not
+ImageNet's. The recipes of the package are in `mixtconv/recipes`, named
+`{family}_{backbone}_{dataset}_{frames}f`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mixtconv._settings_file import read_settings
 from mixtconv.training.settings import TrainingSettings
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-"""Where the package keeps its recipes."""
+"""The recipes of the package."""
 
 _ABOUT = {"title": str, "source": str, "published": str, "starts_from": str}
 _NOT_IN_RECIPES = ("recipe", "resume")
@@ -28,7 +28,7 @@ class Recipe:
     """A way of training a model."""
 
     name: str
-    """As the user calls it: a name, or the path of a file."""
+    """As given: a name, or the path of a file."""
     path: Path
     """Its file."""
     values: Mapping[str, Any]
@@ -36,9 +36,9 @@ class Recipe:
     title: str = ""
     """Model, frames and dataset in words."""
     source: str = ""
-    """Where its settings come from."""
+    """Publication or code that its settings are taken from."""
     published: str = ""
-    """The score that was published for it, with its protocol."""
+    """The published score, with its protocol."""
     starts_from: str = ""
     """The recipe whose trained model it fine-tunes; empty if none."""
 
@@ -46,14 +46,14 @@ class Recipe:
         """The recipe's settings, with changes.
 
         Raises:
-            ValueError: what only the user can give is missing: the folder of the dataset, weights.
+            ValueError: as `check`.
         """
         settings = TrainingSettings(**{**self.values, "recipe": self.name, **changes})
         self.check(settings)
         return settings
 
     def check(self, settings: TrainingSettings) -> None:
-        """Refuse settings that lack what only the user can give.
+        """Check for the settings that only the user can give.
 
         Raises:
             ValueError: the folder of the dataset, or the weights to start from, are missing.
@@ -61,7 +61,7 @@ class Recipe:
         of_package = self.path.parent == FOLDER
         if of_package and settings.root is None and settings.data == self.values["data"]:
             raise ValueError(
-                f"the recipe {self.name} trains on {settings.data}: say where that lies with "
+                f"the recipe {self.name} trains on {settings.data}: give its folder with "
                 "--root DIR, or give other videos as DATA"
             )
         if self.starts_from and settings.weights == "auto":
@@ -78,8 +78,8 @@ def load_recipe(name: str | Path) -> Recipe:
         name: a name (`list_recipes`), or the path of a YAML file.
 
     Raises:
-        ValueError: an unknown name or key (with the near ones), or a value of the wrong kind, by
-            file and line.
+        ValueError: an unknown name or key (the message lists near ones), or a value of the wrong
+            type (the message has file and line).
 
     >>> recipe = load_recipe("mstnet_resnet50_something_v1_8f")
     >>> recipe.settings(root="/data/something").lr
@@ -92,7 +92,7 @@ def load_recipe(name: str | Path) -> Recipe:
 
 
 def list_recipes(pattern: str = "*") -> list[str]:
-    """Names of the package's recipes, in order.
+    """Sorted names of the package's recipes.
 
     Args:
         pattern: shell-style, such as `mstnet_*` or `*_jester_*`.

@@ -1,93 +1,84 @@
-"""The record of a run: scores of every epoch, the best model, what could not be read.
+"""The record of a run: scores of every epoch, the best model, the unreadable videos.
 
-Everything is written after every epoch, as `metrics.json` and `logs/metrics.csv`, and kept in the
-checkpoint, so that a resumed run goes on where the record stopped.
+It is written after every epoch, as `metrics.json` and `logs/metrics.csv`, and kept in the
+checkpoint, so that a resumed run continues it.
 """
 
 import csv
 import io
 import json
 import logging
-import math
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import asdict, fields
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torchmetrics import SumMetric
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._processes import is_rank_zero
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.distributed import gather
-from mixtconv.evaluation.scoring import VideoScores, gather_scores
-from mixtconv.models import VideoClassifier, save_model
-from mixtconv.training.module import ClassifierModule, ScoredBatch
+from mixtconv.evaluation.scoring import ScoredBatch, VideoScores, join_scores
+from mixtconv.models import save_model
+from mixtconv.training.module import ClassifierModule
+from mixtconv.training.plan import RunPlan, fingerprint
+from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
 from mixtconv.video.pictures import UnreadableVideoError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 STEPS_BETWEEN_LOGS = 50
 
-
-@dataclass
-class EpochRecord:
-    """One line of the record. Accuracies are percentages."""
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    """Mean over the clips of all processes."""
-    val_loss: float
-    """Mean cross entropy over the readable videos."""
-    top1: float
-    top5: float
-    mean_class_accuracy: float
-    learning_rate: float
-    """Of the weights, in the epoch's last step."""
-    seconds: float
-    """Of the epoch with its validation; of what was done since, if it was resumed inside."""
-    data_wait: float
-    """Share of the training steps' time spent waiting for data, 0 to 1."""
-    skipped: int
-    """Training clips of all processes left out because their video could not be read."""
+_IN_MODEL_FILE = (
+    "protocol",
+    "data",
+    "val_fraction",
+    "flip_pairs",
+    "num_train",
+    "num_val",
+    "initial_weights",
+)
+"""Facts of a run that its model file repeats in its notes."""
 
 
 class RunRecord(Callback):
     """Scores every epoch, keeps the best model, and writes the record.
 
     Args:
-        folder: the run's folder.
-        samples: the videos of validation.
-        facts: what else `metrics.json` holds: data, protocol, counts.
-        skip_unreadable: list unreadable training videos instead of stopping.
+        plan: the run.
+        files: its files.
+        views: the protocol of validation in words.
+        initial_weights: origin of the weights.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        samples: Sequence[VideoSample],
-        *,
-        facts: dict[str, Any],
-        skip_unreadable: bool,
-    ) -> None:
-        self.folder = folder
-        self.samples = samples
-        self.facts = facts
-        self.skip_unreadable = skip_unreadable
+    def __init__(self, plan: RunPlan, files: RunFiles, *, views: str, initial_weights: str) -> None:
+        settings, catalog = plan.settings, plan.catalog
+        self.files = files
+        self.samples = catalog.val
+        self.skip_unreadable = settings.skip_unreadable
+        self.facts = {
+            "model": settings.model,
+            "data": str(settings.data),
+            "initial_weights": initial_weights,
+            "protocol": views,
+            "classes": list(catalog.classes),
+            "num_train": len(catalog.train),
+            "num_val": len(catalog.val),
+            "split_rule": catalog.split_rule,
+            "val_fraction": settings.val_fraction,
+            "flip_pairs": plan.mirroring.pairs,
+            "data_fingerprint": fingerprint(catalog),
+        }
         self.epochs: list[EpochRecord] = []
-        self.unreadable: dict[str, str] = {}
-        self._loss = _Mean()
-        self._skipped = 0
-        self._parts: list[ScoredBatch] = []
-        self._scores: VideoScores | None = None
+        self.unreadable = dict(plan.unreadable)
+        # Of the steps of this epoch, in this process.
+        self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
         self._clock = _Clock()
         self._learning_rate = 0.0
+        self._scored: list[ScoredBatch] = []
 
     @property
     def best(self) -> EpochRecord | None:
@@ -109,7 +100,7 @@ class RunRecord(Callback):
                 raise UnreadableVideoError(
                     video.path, f"{video.reason} (--skip-unreadable trains without such videos)"
                 )
-            self._skipped += 1
+            self._skipped.update(1)
             if str(video.path) not in self.unreadable:
                 logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
                 self.unreadable[str(video.path)] = video.reason
@@ -122,16 +113,18 @@ class RunRecord(Callback):
         batch: VideoBatch,
         batch_idx: int,
     ) -> None:
-        if outputs:  # empty where nothing of the batch could be read
-            self._loss.add(float(outputs["mean_loss"]), len(batch.labels))
-        if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
-            self._log(trainer, {"train/step_loss": self._loss.last})
+        if outputs:  # empty if no video of the batch could be read
+            loss = outputs["mean_loss"].cpu().double()  # MPS has no float64
+            self._loss.update(loss * len(batch.labels))
+            self._clips.update(len(batch.labels))
+            if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
+                self._log(trainer, {"train/step_loss": float(loss)})
         self._clock.step_done()
 
     # validation
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._parts = []
+        self._scored = []
 
     def on_validation_batch_end(
         self,
@@ -142,41 +135,41 @@ class RunRecord(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._parts.append(outputs)
+        self._scored.append(outputs)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
-        parts = [part for process in gather(self._parts) for part in process]
-        scores = gather_scores(parts, self.samples, module.model.spec.num_classes)
-        self._add_epoch(trainer, scores)
-        if trainer.is_global_zero and self.best is self.epochs[-1]:
-            save_best(module.model, self.folder, self.epochs[-1], self.facts)
+        batches = [batch for process in gather(self._scored) for batch in process]
+        scores = join_scores(batches, self.samples, module.model.spec.num_classes)
+        row = self._add_epoch(trainer, scores)
+        if trainer.is_global_zero and self.best is row:
+            notes = {name: self.facts[name] for name in _IN_MODEL_FILE}
+            notes |= {"epoch": row.epoch, **asdict(scores.accuracy())}
+            save_model(module.model, self.files.model, notes=notes)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.write()
+            self._write()
 
-    def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> None:
+    def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> EpochRecord:
         readable = scores.readable
-        loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
-        for video in scores.unreadable.values():
-            self.unreadable[str(video.path)] = video.reason
-        everywhere = self._of_all_processes()
-        self.unreadable = everywhere.unreadable
+        val_loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
+        self.unreadable |= {str(video.path): video.reason for video in scores.unreadable.values()}
+        self.unreadable = self._all_unreadable()
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
-            train_loss=everywhere.loss.value,
-            val_loss=float(loss),
+            train_loss=float(self._loss.compute() / self._clips.compute()),  # NaN without clips
+            val_loss=float(val_loss),
             **asdict(scores.accuracy()),
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
-            skipped=everywhere.skipped,
+            skipped=int(self._skipped.compute()),
         )
         self.epochs.append(row)
-        self._loss, self._skipped = _Mean(), 0
+        self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
         self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
-        left = (trainer.max_epochs or row.epoch) - row.epoch
+        num_left = (trainer.max_epochs or row.epoch) - row.epoch
         logger.info(
             "epoch %d/%d: loss %.3f, validation top-1 %.2f %% (loss %.3f), %.1f s, of its steps "
             "%.0f %% waiting for data, about %s left",
@@ -187,27 +180,22 @@ class RunRecord(Callback):
             row.val_loss,
             row.seconds,
             100 * row.data_wait,
-            _duration(left * row.seconds),
+            _duration(num_left * row.seconds),
         )
+        return row
 
-    def _of_all_processes(self) -> "_Tally":
-        """What the processes have counted since the last epoch; all of them must ask."""
-        tallies = gather(_Tally(self.unreadable, self._skipped, self._loss))
-        return _Tally(
-            {path: why for tally in tallies for path, why in tally.unreadable.items()},
-            sum(tally.skipped for tally in tallies),
-            _Mean.of(tally.loss for tally in tallies),
-        )
+    def _all_unreadable(self) -> dict[str, str]:
+        """Unreadable videos of all processes; a collective call."""
+        return {path: why for own in gather(self.unreadable) for path, why in own.items()}
 
     @staticmethod
     def _log(trainer: Trainer, values: dict[str, float]) -> None:
         for target in trainer.loggers:
             target.log_metrics(values, step=trainer.global_step)
 
-    # the files
+    # files and checkpoint
 
-    def write(self) -> None:
-        """Write `metrics.json` and `logs/metrics.csv`."""
+    def _write(self) -> None:
         rows = [plain_row(row) for row in self.epochs]
         record = {
             **self.facts,
@@ -217,101 +205,59 @@ class RunRecord(Callback):
                 {"path": path, "reason": reason} for path, reason in self.unreadable.items()
             ],
         }
-        write_atomically(self.folder / "metrics.json", json.dumps(record, indent=2).encode())
+        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
+        # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(EpochRecord.__dataclass_fields__))
+        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(self.folder / "logs" / "metrics.csv", table.getvalue().encode())
+        write_atomically(self.files.table, table.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
-        everywhere = self._of_all_processes()
         return {
             "epochs": [asdict(row) for row in self.epochs],
-            "unreadable": everywhere.unreadable,
+            "unreadable": self._all_unreadable(),
             "data_fingerprint": self.facts["data_fingerprint"],
             "initial_weights": self.facts["initial_weights"],
-            "loss": (everywhere.loss.total, everywhere.loss.count),
-            "skipped": everywhere.skipped,
+            "loss": (float(self._loss.compute()), int(self._clips.compute())),
+            "skipped": int(self._skipped.compute()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["data_fingerprint"] != self.facts["data_fingerprint"]:
             raise ValueError(
                 f"the videos or labels of {self.facts['data']} are not those that the run in "
-                f"{self.folder} was begun with: resume with the same, or start another --out"
+                f"{self.files.folder} was begun with: resume with the same, or start another --out"
             )
         self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
-        if is_rank_zero():  # what all have counted goes on to be counted once
-            self._loss = _Mean(*state_dict["loss"])
-            self._skipped = state_dict["skipped"]
+        if is_rank_zero():  # the sums are over all processes, so one process continues them
+            loss, num_clips = state_dict["loss"]
+            self._loss.update(torch.tensor(loss, dtype=torch.float64))
+            self._clips.update(num_clips)
+            self._skipped.update(state_dict["skipped"])
 
 
-def plain_row(row: EpochRecord) -> dict[str, Any]:
-    """An epoch as JSON holds it: what could not be measured is null."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in asdict(row).items()
-    }
+def _sum_over_processes() -> SumMetric:
+    """A sum in this process; `compute` gives that of all, and must be called by all.
 
-
-def save_best(
-    model: VideoClassifier, folder: Path, row: EpochRecord, facts: dict[str, Any]
-) -> None:
-    """Write the run's model file, with its score and the protocol in its notes."""
-    notes = {
-        "protocol": facts["protocol"],
-        "data": facts["data"],
-        "val_fraction": facts["val_fraction"],
-        "flip_pairs": facts["flip_pairs"],
-        "num_train": facts["num_train"],
-        "num_val": facts["num_val"],
-        "initial_weights": facts["initial_weights"],
-        "epoch": row.epoch,
-        "top1": row.top1,
-        "top5": row.top5,
-        "mean_class_accuracy": row.mean_class_accuracy,
-    }
-    save_model(model, folder / "model.safetensors", notes=notes)
-
-
-class _Mean:
-    """A running mean of losses."""
-
-    def __init__(self, total: float = 0.0, count: int = 0) -> None:
-        self.total = total
-        self.count = count
-        self.last = float("nan")
-
-    @classmethod
-    def of(cls, parts: Iterable["_Mean"]) -> "_Mean":
-        """The mean over all that several means are made of."""
-        totals = [(part.total, part.count) for part in parts]
-        return cls(sum(total for total, _ in totals), sum(count for _, count in totals))
-
-    def add(self, value: float, weight: int) -> None:
-        self.total += value * weight
-        self.count += weight
-        self.last = value
-
-    @property
-    def value(self) -> float:
-        return self.total / self.count if self.count else float("nan")
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """What is counted in an epoch, by one process or by all."""
-
-    unreadable: dict[str, str]
-    skipped: int
-    loss: _Mean
+    In float64, so that a resumed run continues it exactly. On the CPU, also where NCCL connects the
+    processes, hence `gather`. Not cached: a process that has added nothing since the last `compute`
+    would not take part in the next. The start at 0 keeps `compute` from warning of no updates.
+    """
+    metric = SumMetric(
+        nan_strategy="disable",  # a diverged loss is reported as NaN
+        compute_with_cache=False,
+        dist_sync_fn=lambda value, group: gather(value),
+    )
+    metric.set_dtype(torch.float64)
+    metric.update(0)
+    return metric
 
 
 class _Clock:
-    """Tells waiting for data from working, over the training steps of an epoch."""
+    """Separates waiting for data from working, over the training steps of an epoch."""
 
     def __init__(self) -> None:
         self._start = self._mark = time.perf_counter()
@@ -333,8 +279,8 @@ class _Clock:
 
     @property
     def wait_share(self) -> float:
-        whole = self._waited + self._worked
-        return self._waited / whole if whole else 0.0
+        total = self._waited + self._worked
+        return self._waited / total if total else 0.0
 
 
 def _duration(seconds: float) -> str:

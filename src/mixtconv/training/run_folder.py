@@ -1,20 +1,25 @@
-"""The folder of a training run: where its files lie, and what they say of the run."""
+"""The folder of a training run: its files, starting or resuming in it, and reading it back."""
 
 import json
-from dataclasses import dataclass
+import logging
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mixtconv._atomic_write import write_atomically
+from mixtconv._processes import is_rank_zero
 from mixtconv.models.location import MODEL_FILE, find_model_file
-from mixtconv.training.record import EpochRecord
 from mixtconv.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a run's files lie."""
+    """Paths of a run's files."""
 
     folder: Path
 
@@ -31,20 +36,89 @@ class RunFiles:
         return self.folder / "metrics.json"
 
     @property
+    def table(self) -> Path:
+        return self.folder / "logs" / "metrics.csv"
+
+    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / "last.ckpt"
 
 
 @dataclass(frozen=True)
+class EpochRecord:
+    """The scores of one epoch; accuracies in percent."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean over the clips of all processes."""
+    val_loss: float
+    """Mean cross entropy over the readable videos."""
+    top1: float
+    top5: float
+    mean_class_accuracy: float
+    learning_rate: float
+    """Of the weights, in the epoch's last step."""
+    seconds: float
+    """Of the epoch with its validation; if it was resumed inside, since then."""
+    data_wait: float
+    """Share of the training steps' time spent waiting for data, 0 to 1."""
+    skipped: int
+    """Training clips of all processes left out because their video could not be read."""
+
+
+def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:
+    """The checkpoint that a run continues from; None starts from the beginning.
+
+    Raises:
+        ValueError: the folder holds another run, or none to resume.
+    """
+    if not is_rank_zero():  # rank 0 has checked the folder, and may have written to it since
+        return files.checkpoint if settings.resume and files.checkpoint.exists() else None
+    if not settings.resume:
+        if files.config.exists():
+            raise ValueError(
+                f"{files.folder} holds a run already: give --resume to continue it, or another "
+                "--out"
+            )
+        return None
+    if not files.config.exists():
+        raise ValueError(
+            f"{files.folder} holds no run to resume: leave out --resume, or correct --out"
+        )
+    changed = settings.changed_from(load_settings(files.config))
+    if changed:
+        raise ValueError(
+            f"{files.folder} was begun with other settings ({', '.join(changed)}): resume it "
+            "with the same, or start another --out"
+        )
+    if files.checkpoint.exists():
+        return files.checkpoint
+    logger.warning("%s has no checkpoint yet: starting from the beginning", files.folder)
+    return None
+
+
+def begin_run(settings: TrainingSettings, files: RunFiles) -> None:
+    """Write `config.yaml`, and remove partial files of a killed process; only rank 0 does."""
+    if not is_rank_zero():
+        return
+    for path in (files.model, files.config, files.metrics, files.checkpoint):
+        for leftover in path.parent.glob(f".{path.name}.*.part"):
+            leftover.unlink()
+    values = asdict(settings) | {"resume": False}
+    write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
+
+
+@dataclass(frozen=True)
 class TrainedRun:
-    """A trained model with what is known of its training."""
+    """A trained model with the settings and the record of its training."""
 
     model: Path
     """The model file."""
     settings: TrainingSettings | None = None
-    """What it was trained with; None where there is no `config.yaml` beside it."""
+    """Its training's settings; None without `config.yaml` beside the model."""
     epochs: tuple[EpochRecord, ...] | None = None
-    """The record; None where there is no `metrics.json` beside it."""
+    """The record; None without `metrics.json` beside the model."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -74,7 +148,7 @@ def read_run(source: str | Path) -> TrainedRun:
     """
     model = find_model_file(source)
     if model.name != MODEL_FILE:
-        return TrainedRun(model)  # what lies beside it may be another's
+        return TrainedRun(model)  # files beside it may belong to another model
     files = RunFiles(model.parent)
     return TrainedRun(
         model,
@@ -106,14 +180,22 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
     """
     try:
         rows = json.loads(path.read_text())["epochs"]
-        return tuple(EpochRecord(**_measured(row)) for row in rows)
+        return tuple(EpochRecord(**_with_nan(row)) for row in rows)
     except (TypeError, AttributeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} does not hold the record of a run ({error!r}); mend it, or remove it to do "
+            f"{path} does not hold the record of a run ({error!r}); repair it, or remove it to do "
             "without learning curves"
         ) from error
 
 
-def _measured(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the file, which says null of what could not be measured."""
+def plain_row(row: EpochRecord) -> dict[str, Any]:
+    """An epoch as JSON holds it: null for values that could not be measured."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in asdict(row).items()
+    }
+
+
+def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the file with NaN for null, undoing `plain_row`."""
     return {key: float("nan") if value is None else value for key, value in row.items()}

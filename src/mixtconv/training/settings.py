@@ -1,17 +1,15 @@
-"""Everything that a training run can be told: flag, help text and YAML key are one field.
+"""Settings of a training run, and of an ablation: flag, help text and YAML key are one field.
 
 The defaults train on a laptop. The recipe for `sgd` is that of TSN (arXiv 1608.00859) and TSM
 (arXiv 1811.08383): biases learn at twice the rate, biases and normalisation do not decay, gradients
-are clipped, the rate grows with the batch.
-
-The settings of a run that a launcher of processes has decided on.
+are clipped, the rate grows with the batch. Neither torch nor NumPy is imported, as `--help` reads
+the fields.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from mixtconv._processes import find_launch
 from mixtconv._types import Precision
 from mixtconv.data.listing import DataSource
 
@@ -23,7 +21,7 @@ Schedule = Literal["cosine", "step", "constant"]
 class RunSettings:
     """The recipe and the folder of the run."""
 
-    # Here it is only noted: `recipes.load_recipe(name).settings()` applies one.
+    # Only recorded here; `recipes.load_recipe(name).settings()` applies one.
     recipe: str | None = None
     """Recipe that gives what no flag gives: a name of docs/recipes.md, or a YAML file."""
     out: str = "runs/train"
@@ -39,19 +37,19 @@ class ModelSettings:
     mstnet_resnet50, or a system of docs/models.md, as i3d_resnet50."""
     weights: str = "auto"
     """Weights to start from: imagenet, none, a file of 2D weights, or a mixtconv model (a file, its
-    folder or hf:owner/name); auto takes ImageNet weights where they can be had, and says so where
+    folder or hf:owner/name); auto uses ImageNet weights if available, otherwise logs that it does
     not."""
     num_frames: int | None = None
     """Frames of a clip; default those of the model, which are 8 for most."""
     image_size: int = 224
-    """Height and width of the frames that the network sees, in pixels."""
+    """Height and width of the network's input, in pixels."""
     sampling: Literal["segment", "dense"] | None = None
     """One frame from each of equal segments of the video, or a window at a fixed stride; default
     segment, for I3D dense."""
     frame_stride: int | None = None
     """Frames from one to the next in dense sampling; default 8, for I3D 2."""
     modality: Literal["rgb", "rgbdiff", "flow", "rgbflow"] | None = None
-    """What the network sees: rgb (pictures), rgbdiff (differences of consecutive pictures), flow
+    """Input of the network: rgb (pictures), rgbdiff (differences of consecutive pictures), flow
     (optical flow, from folders of flow pictures; mixtconv prepare --flow makes them) or, with two
     streams, rgbflow (pictures and flow, from one folder); default rgb, or rgbflow."""
     position: Literal["head", "inner"] = "head"
@@ -64,7 +62,7 @@ class ModelSettings:
     causal: bool = False
     """Make temporal operations look back only, as streams need."""
     shift_fraction: float = 0.125
-    """Part of the channels that the operation moves at the start, in each direction."""
+    """Fraction of the channels that the operation shifts at initialisation, in each direction."""
     dropout: float | None = None
     """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
 
@@ -78,8 +76,8 @@ class OptimizationSettings:
     batch_size: int = 8
     """Clips of a batch, in each process."""
     accumulate: int = 1
-    """Batches whose gradients are summed before a step, where memory is short for one of as many
-    clips."""
+    """Batches whose gradients are summed before a step, if one of as many clips does not fit in
+    memory."""
     optimizer: Optimizer = "adamw"
     """Optimiser: adamw, or sgd with the recipe of TSN and TSM."""
     lr: float | None = None
@@ -87,9 +85,9 @@ class OptimizationSettings:
     scale_lr: bool = True
     """Scale the learning rate linearly with the clips of a step over all processes, from 64."""
     head_lr_factor: float = 1.0
-    """How much faster the last layer learns than the others."""
+    """Factor of the learning rate of the last layer."""
     first_layer_lr_factor: float = 1.0
-    """How much faster the first convolution learns than the others."""
+    """Factor of the learning rate of the first convolution."""
     partial_bn: bool = False
     """Freeze every batch normalisation but the first, as TSN does with few videos."""
     momentum: float = 0.9
@@ -99,13 +97,13 @@ class OptimizationSettings:
     clip_gradient: float = 20.0
     """Largest norm of the gradient; 0 does not clip."""
     schedule: Schedule = "cosine"
-    """Course of the learning rate after warm-up."""
+    """Learning rate schedule after warm-up."""
     milestones: list[float] | None = None
     """Epochs at which the step schedule divides the rate by 10; default 40 % and 80 % of them."""
     warmup_epochs: float = 1.0
     """Epochs in which the learning rate rises from zero."""
     label_smoothing: float = 0.0
-    """Part of the target that is spread over all classes."""
+    """Fraction of the target that is spread over all classes."""
     mixup: float = 0.0
     """Alpha of mixup; 0 is off."""
     cutmix: float = 0.0
@@ -124,8 +122,8 @@ class AugmentationSettings:
     """Labels that a mirror exchanges: auto finds them by the words left and right, none exchanges
     nothing, a YAML file lists pairs of class names."""
     crop_scales: list[float] | None = None
-    """Sides of the random crops, as parts of the frame's short side, in falling order; default
-    [1,0.875,0.75,0.66], as published."""
+    """Sides of the random crops, as fractions of the frame's short side, in descending order;
+    default [1,0.875,0.75,0.66], as published."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ class ValidationSettings:
     """Validation."""
 
     val_fraction: float = 0.2
-    """Part of every class that is held out where the data has no val/ of its own."""
+    """Fraction of every class that is held out if the data have no val/ of their own."""
     protocol: str = "1x1"
     """Views that validation scores: clips x crops, such as 1x1 or 2x3."""
 
@@ -143,13 +141,13 @@ class ExecutionSettings:
     """Devices, processes, checkpoints and logs."""
 
     seed: int = 0
-    """Seed of all chance."""
+    """Seed of all random numbers."""
     workers: int | None = None
     """Processes that read videos; default one a core, at most 8; 0 reads in the main process."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     devices: int = 1
-    """Processes on this machine, one a GPU; torchrun and Slurm decide it themselves."""
+    """Processes on this machine, one a GPU; torchrun and Slurm set it themselves."""
     nodes: int = 1
     """Machines that train together, each started with the same command (see docs/clusters.md)."""
     precision: Precision = "auto"
@@ -157,8 +155,8 @@ class ExecutionSettings:
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""
     skip_unreadable: bool = False
-    """Train without the videos that cannot be read or that lists name and that are not there, and
-    list them, instead of stopping."""
+    """Train without unreadable videos and listed ones that are missing, and report them, instead of
+    stopping."""
     wandb: str | None = None
     """Weights & Biases project to log to as well."""
     resume: bool = False
@@ -175,13 +173,17 @@ class TrainingSettings(
     RunSettings,
     DataSource,
 ):
-    """Settings of a training run; `--help` has a group for each of the classes, last one first."""
+    """Settings of a training run; `--help` has a group for each of the classes, last one first.
+
+    Raises:
+        ValueError: a value out of range; the message names its flag.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         scales, milestones = self.crop_scales, self.milestones
         self._check(_AT_LEAST_ONE, lambda value: value is None or value >= 1, "1 or more")
-        self._check(_PARTS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
+        self._check(_FRACTIONS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
         self._check(_NOT_NEGATIVE, lambda value: value is None or value >= 0, "0 or more")
         self._check(("val_fraction",), lambda value: 0 < value < 1, "above 0 and below 1")
         self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
@@ -211,15 +213,16 @@ class TrainingSettings(
                 raise _refused(name, getattr(self, name), allowed)
 
     def decisive(self) -> dict[str, Any]:
-        """What decides, with the content of the data, the result of a run: on how many processes it
-        is trained does, on which machines these are does not."""
-        free = {*_FREE_TO_CHANGE, *_PROCESSES}
-        names = [field.name for field in fields(self) if field.name not in free]
+        """The settings that determine the result of a run, together with the content of the data.
+
+        Of the processes, their number does, but not how they are divided among machines.
+        """
+        names = {field.name for field in fields(self)} - {*_FREE_TO_CHANGE, *_PROCESSES}
         values = {name: getattr(self, name) for name in names}
         return values | {"num_processes": self.num_processes}
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
-        """Flags that differ from an earlier run's and would make the result another one."""
+        """Flags that differ from an earlier run's and would change its result."""
         before, now = earlier.decisive(), self.decisive()
         names = {name for name in now if now[name] != before[name]}
         if "num_processes" in names:
@@ -237,7 +240,7 @@ _AT_LEAST_ONE = (
     "frame_stride",
     "block_step",
 )
-_PARTS = ("label_smoothing", "ema", "dropout")
+_FRACTIONS = ("label_smoothing", "ema", "dropout")
 _NOT_NEGATIVE = (
     "mixup",
     "cutmix",
@@ -254,7 +257,7 @@ _NOT_NEGATIVE = (
 
 _PROCESSES = ("devices", "nodes")
 
-# The data may be named in another way: that they are the same is seen by their content.
+# The path of the data may change, since the record compares their content.
 _FREE_TO_CHANGE = {
     "data",
     "root",
@@ -280,21 +283,26 @@ def _refused(name: str, value: object, allowed: str) -> ValueError:
     return ValueError(f"{flag(name)} is {value}; give {allowed}")
 
 
-def as_launched(settings: TrainingSettings) -> TrainingSettings:
-    """Settings with the numbers of devices and machines that a launcher has decided on.
+@dataclass(frozen=True)
+class AblationAxes:
+    """What an ablation compares: every combination of operation, position and stages.
 
     Raises:
-        ValueError: the settings ask for others.
+        ValueError: no seed, or an empty list.
     """
-    launch = find_launch()
-    if launch is None:
-        return settings
-    asked = (settings.devices, settings.nodes)
-    started = (launch.devices, launch.nodes)
-    if asked not in ((1, 1), started):
-        remedy = "" if launch.launcher == "torchrun" else ", and start one task a device with srun"
-        raise ValueError(
-            f"--devices is {asked[0]} and --nodes {asked[1]}, but {launch.launcher} started "
-            f"{started[0]} on {started[1]}; leave both out{remedy}"
-        )
-    return replace(settings, devices=launch.devices, nodes=launch.nodes)
+
+    operations: list[str] | None = None
+    """Families to compare, such as [tsm,ks3,mstnet]; default the ten of the paper's table."""
+    seeds: int = 3
+    """Runs of each, with seeds from --seed."""
+    positions: list[Literal["head", "inner"]] | None = None
+    """Positions of the operation to compare, such as [head,inner]; default --position alone."""
+    stage_sets: list[list[int]] | None = None
+    """Sets of stages to compare, such as [[0,1,2,3],[2,3]]; default --stages alone."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"--seeds is {self.seeds}; give 1 or more")
+        for field in fields(self):
+            if getattr(self, field.name) == []:
+                raise ValueError(f"{flag(field.name)} is empty; name one or more, or leave it out")

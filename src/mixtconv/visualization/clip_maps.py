@@ -11,9 +11,9 @@ from mixtconv._types import Progress
 from mixtconv.data.dataset import default_workers
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.evaluate import common_videos, counted
-from mixtconv.evaluation.metrics import VideoFeatures, video_features
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.evaluate import common_videos
+from mixtconv.evaluation.scoring import VideoFeatures, video_features
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.video.pictures import Unreadable
@@ -48,7 +48,7 @@ def clip_features(
     models: Mapping[str, str | Path],
     data: str | Path | DataSource,
     *,
-    reading: Reading,
+    reading: EvaluationSettings,
     max_clips: int = MAX_CLIPS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -92,7 +92,10 @@ def clip_features(
 
 
 def _features(
-    path: str | Path, samples: Sequence[VideoSample], reading: Reading, progress: Progress | None
+    path: str | Path,
+    samples: Sequence[VideoSample],
+    reading: EvaluationSettings,
+    progress: Progress | None,
 ) -> VideoFeatures:
     device = resolve_device(reading.device)
     return video_features(
@@ -102,7 +105,7 @@ def _features(
         batch_size=reading.batch_size,
         workers=default_workers() if reading.workers is None else reading.workers,
         autocast=autocast(reading.precision, device),
-        progress=lambda batches: counted(batches, len(samples), progress),
+        progress=progress,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import save_scores
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model, save_model
 from mixtconv.visualization.drawings import (
     draw_activation,
@@ -21,7 +21,7 @@ from mixtconv.visualization.drawings import (
 )
 from mixtconv.visualization.drawings.tsne import drawing_of_features
 
-HERE = Reading(split="train", workers=0, device="cpu")
+HERE = EvaluationSettings(split="train", workers=0, device="cpu")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_confusions_of_a_model_and_of_its_scores_are_the_same(
 ) -> None:
     path = make_model()
     drawing = draw_confusion(path, with_bad_video, reading=HERE)
-    scores = evaluate_model(path, with_bad_video, split="train", workers=0, device="cpu").scores
+    scores = evaluate_model(path, with_bad_video, settings=HERE).scores
     save_scores(scores, tmp_path / "scores.safetensors")
     from_file = draw_confusion(tmp_path / "scores.safetensors")
     assert from_file.numbers == drawing.numbers

@@ -8,7 +8,7 @@ from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores, load_scores
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.confusion import (
     confusion_matrix,
@@ -29,7 +29,7 @@ def draw_confusion(
     source: str | Path,
     data: str | Path | DataSource | None = None,
     *,
-    reading: Reading | None = None,
+    reading: EvaluationSettings | None = None,
     progress: Progress | None = None,
 ) -> Drawing:
     """Draw which class is taken for which, with confused classes side by side.
@@ -46,8 +46,7 @@ def draw_confusion(
     if data is None:
         scores = load_scores(source)
     else:
-        how = vars(reading or Reading())
-        scores = evaluate_model(source, data, **how, progress=progress).scores
+        scores = evaluate_model(source, data, settings=reading, progress=progress).scores
     return drawing_of_scores(scores, title=f"Confusions of {source}")
 
 

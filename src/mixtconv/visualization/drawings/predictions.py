@@ -12,7 +12,7 @@ from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
@@ -72,7 +72,7 @@ def draw_predictions(
     model: str | Path,
     data: str | Path | DataSource,
     *,
-    reading: Reading | None = None,
+    reading: EvaluationSettings | None = None,
     num_wrong: int = 6,
     num_right: int = 4,
     progress: Progress | None = None,
@@ -89,12 +89,11 @@ def draw_predictions(
     Raises:
         ValueError: a model or data that cannot be used, or none of the videos can be read.
     """
-    reading = reading or Reading()
     if num_wrong < 0 or num_right < 0 or num_wrong + num_right == 0:
         raise ValueError(
             f"--num-wrong is {num_wrong} and --num-right {num_right}; give 0 or more, not both 0"
         )
-    result = evaluate_model(model, data, **vars(reading), progress=progress)
+    result = evaluate_model(model, data, settings=reading, progress=progress)
     samples, scores = result.samples, result.scores
     spec = ModelSpec.from_dict(read_metadata(model)["spec"])
     ranked = rank_predictions(scores.probabilities(), scores.labels, scores.readable)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
-from mixtconv.evaluation.settings import Reading
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import read_metadata
 from mixtconv.models.location import find_model_file
 from mixtconv.video.pictures import Unreadable
@@ -27,7 +27,7 @@ def draw_tsne(
     models: Sequence[str | Path],
     data: str | Path | DataSource,
     *,
-    reading: Reading | None = None,
+    reading: EvaluationSettings | None = None,
     perplexity: float = PERPLEXITY,
     max_clips: int = MAX_CLIPS,
     seed: int = 0,
@@ -50,7 +50,7 @@ def draw_tsne(
             scikit-learn is missing.
     """
     require_sklearn()
-    reading = reading or Reading()
+    reading = reading or EvaluationSettings()
     if perplexity <= 0:
         raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
     if max_clips < 1:

@@ -1,0 +1,205 @@
+"""What a training run works out of its settings once, before its first step.
+
+`plan_run` parses and validates the settings, `check_videos` opens every video and logs what the run
+trains on. The data module, the Lightning module and the record take the `RunPlan`.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from mixtconv._names import first_few
+from mixtconv._processes import Launch, find_launch
+from mixtconv._types import Progress
+from mixtconv.data.checking.preflight import CatalogReport, check_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
+from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
+from mixtconv.data.protocol import Protocol
+from mixtconv.models.device import resolve_device, resolve_precision
+from mixtconv.models.spec import Modality
+from mixtconv.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A training run, worked out of its settings."""
+
+    settings: TrainingSettings
+    """The settings, see `resolve_settings`."""
+    catalog: VideoCatalog
+    """Classes and videos."""
+    protocol: Protocol
+    """Views that validation scores."""
+    mirroring: MirrorLabels
+    """What a horizontal flip does to the labels."""
+    device: torch.device
+    """Where the model is trained; of several GPUs without a number."""
+    precision: Literal["32", "bf16", "16"]
+    """Arithmetic of the steps."""
+    launch: Launch | None
+    """The processes that torchrun or Slurm started; None if this one was started alone."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Path -> reason, of the videos that `check_videos` could not read."""
+
+    @property
+    def clips_per_process(self) -> int:
+        """Clips of an epoch in each process; where they do not divide evenly, some come twice."""
+        return -(-len(self.catalog.train) // self.settings.num_processes)
+
+
+def plan_run(settings: TrainingSettings) -> RunPlan:
+    """Parse the settings of a run and list its videos; no video is opened.
+
+    Raises:
+        ValueError: settings or data that cannot be used.
+    """
+    launch = find_launch()
+    settings = resolve_settings(settings, launch)
+    catalog = training_catalog(settings)
+    protocol = Protocol.parse(settings.protocol)
+    mirroring = choose_pairs(catalog.classes, settings.flip_pairs)
+    device = resolve_device(settings.device)
+    precision = resolve_precision(settings.precision, device)
+    if device.index is not None and settings.devices > 1:
+        raise ValueError(
+            f"--device {device} is one device and --devices is {settings.devices}; leave out one"
+        )
+    if len(catalog.val) < settings.num_processes:
+        raise ValueError(
+            f"{len(catalog.val)} validation videos cannot be sharded across "
+            f"{settings.num_processes} processes; give fewer --devices or --nodes, or more videos"
+        )
+    return RunPlan(settings, catalog, protocol, mirroring, device, precision, launch)
+
+
+def resolve_settings(settings: TrainingSettings, launch: Launch | None) -> TrainingSettings:
+    """Settings with flip pairs in place of their file, and the numbers of launched processes.
+
+    A run is identified by the content of its pairs, so their file may move.
+
+    Raises:
+        ValueError: a file of pairs that cannot be used, or other processes than were launched.
+    """
+    if settings.flip_pairs not in ("auto", "none"):
+        settings = replace(settings, flip_pairs=read_pairs(settings.flip_pairs))
+    if launch is None:
+        return settings
+    request = (settings.devices, settings.nodes)
+    started = (launch.devices, launch.nodes)
+    if request not in ((1, 1), started):
+        remedy = "" if launch.launcher == "torchrun" else ", and start one task a device with srun"
+        raise ValueError(
+            f"--devices is {request[0]} and --nodes {request[1]}, but {launch.launcher} started "
+            f"{started[0]} on {started[1]}; leave both out{remedy}"
+        )
+    return replace(settings, devices=launch.devices, nodes=launch.nodes)
+
+
+def training_catalog(settings: TrainingSettings) -> VideoCatalog:
+    """The videos of a run.
+
+    Raises:
+        ValueError: the data cannot be used, or a listed video is missing; with `skip_unreadable` a
+            missing one is kept, and left out later as unreadable.
+    """
+    return load_catalog(
+        settings, val_fraction=settings.val_fraction, keep_missing=settings.skip_unreadable
+    )
+
+
+def check_videos(
+    plan: RunPlan, *, modality: Modality = "rgb", progress: Progress | None = None
+) -> RunPlan:
+    """Open every video once before the first step, and log what the run trains on.
+
+    Args:
+        plan: the run; its videos.
+        modality: what is read of a video: frames, optical flow or both.
+        progress: called with the number of checked videos and of all.
+
+    Returns:
+        The plan with the unreadable videos, which its catalog has no more among those for training.
+
+    Raises:
+        ValueError: videos that cannot be read and are not to be skipped, or fewer than two classes
+            have training videos.
+    """
+    catalog = plan.catalog
+    report = check_catalog(catalog, modality=modality, progress=progress)
+    if report.unreadable and not plan.settings.skip_unreadable:
+        raise _unreadable_videos(report, num_videos=len(catalog.train) + len(catalog.val))
+    bad = {video.path for video in report.unreadable}
+    train = tuple(sample for sample in catalog.train if sample.path not in bad)
+    num_trained = len({sample.label for sample in train})
+    if num_trained < 2:
+        raise ValueError(
+            f"{catalog.source}: of {len(catalog.classes)} classes {num_trained} have a readable "
+            "training video; training takes two or more"
+        )
+    logger.info(
+        "%s: %d classes, %d videos to train on, %d to validate (%s)",
+        catalog.source,
+        len(catalog.classes),
+        len(train),
+        len(catalog.val),
+        catalog.split_rule,
+    )
+    for warning in report.warnings():
+        logger.warning("%s", warning)
+    if plan.settings.flip:
+        _log_mirroring(plan.mirroring, plan.settings)
+    return replace(
+        plan,
+        catalog=replace(catalog, train=train),
+        unreadable={str(video.path): video.reason for video in report.unreadable},
+    )
+
+
+def _unreadable_videos(report: CatalogReport, *, num_videos: int) -> ValueError:
+    videos = report.unreadable
+    # One reason for all (another modality, say) is given once, different ones video by video.
+    if len({video.reason for video in videos}) == 1:
+        listed = f"{first_few([video.path for video in videos])}: {videos[0].reason}"
+    else:
+        listed = "; ".join(str(video) for video in videos[:5])
+        listed += f" and {len(videos) - 5} more" if len(videos) > 5 else ""
+    return ValueError(
+        f"{len(videos)} of {num_videos} videos cannot be read: {listed}; repair or remove them, or "
+        "train without them with --skip-unreadable"
+    )
+
+
+def _log_mirroring(mirroring: MirrorLabels, settings: TrainingSettings) -> None:
+    for first, second in mirroring.pairs:
+        logger.info(
+            "a mirrored clip exchanges %r and %r (--flip-pairs FILE gives other pairs, "
+            "--flip false turns it off)",
+            first,
+            second,
+        )
+    if mirroring.unpaired:
+        logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
+    if settings.flip_pairs == "none":
+        logger.info("mirrored clips keep their labels, whatever these say (--flip-pairs none)")
+
+
+def fingerprint(catalog: VideoCatalog) -> str:
+    """Hash of classes, videos and labels: whether a resumed run has the same data."""
+    folder = catalog.source if catalog.source.is_dir() else catalog.source.parent
+
+    def name(path: Path) -> Path:
+        """The path inside the data, so that moved data are the same data."""
+        return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+    lines = list(catalog.classes)
+    for samples in (catalog.train, catalog.val):
+        lines.append("--")
+        lines += [f"{name(sample.path)}\t{sample.label}" for sample in samples]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
