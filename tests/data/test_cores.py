@@ -1,35 +1,51 @@
 """How many things are done at once unless the user says: as many as the process has cores."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from mixtconv.data.checking import preflight as catalog_report
+from mixtconv.data.checking import preflight
+from mixtconv.data.checking.video import CheckedVideo, VideoToCheck
 from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
 from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import usable_cores
-from mixtconv.data.synthetic import dataset as synthetic
+from mixtconv.data.synthetic.dataset import default_processes
 
 
-@pytest.mark.parametrize("number", [1, 3, 200])
-def test_defaults_follow_the_cores_that_the_process_may_use(
-    number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=[1, 3, 200])
+def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The process may use so many of 64 cores, or of more."""
+    number: int = request.param
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(number)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    asked: list[int] = []
-    monkeypatch.setattr(
-        catalog_report,
-        "_probe_all",
-        lambda paths, modality, workers, _: asked.append(workers) or {},
-    )
-    nothing = VideoCatalog(classes=(), train=(), val=(), split_rule="", source=Path())
-    catalog_report.check_catalog(nothing)
-    assert usable_cores() == number
-    assert asked == [number]
-    assert synthetic._num_workers(None, num_clips=10**6) == number
-    assert default_workers() == min(number, MAX_DEFAULT_WORKERS)
+    return number
+
+
+def test_defaults_follow_the_cores_that_the_process_may_use(cores: int) -> None:
+    assert usable_cores() == cores
+    assert default_processes(num_clips=10**6) == cores
+    assert default_processes(num_clips=10) == 0
+    assert default_workers() == min(cores, MAX_DEFAULT_WORKERS)
+
+
+def test_as_many_videos_are_checked_at_once(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_at_once = threading.Barrier(cores)
+    running = threading.Semaphore(cores)
+
+    def check(video: VideoToCheck) -> CheckedVideo:
+        assert running.acquire(blocking=False), "more than there are cores"
+        all_at_once.wait(timeout=60)  # raises where fewer run at once
+        running.release()
+        return CheckedVideo(1)
+
+    monkeypatch.setattr(preflight, "check_video", check)
+    videos = tuple(VideoSample(Path(str(number)), 0) for number in range(2 * cores))
+    catalog = VideoCatalog(classes=("a",), train=videos, val=(), split_rule="", source=Path())
+    report = preflight.check_catalog(catalog)
+    assert report.counts[0].train == 2 * cores and not report.unreadable
 
 
 def test_where_affinity_is_unknown_all_cores_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,6 +251,7 @@ import sys
 from pathlib import Path
 from mixtconv.data.datasets.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
 

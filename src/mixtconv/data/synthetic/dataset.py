@@ -126,7 +126,9 @@ def synthesize(
     for folder in sorted({job.path.parent for job in jobs}):
         folder.mkdir(parents=True, exist_ok=True)
     _describe(dataset, complete=False)
-    _write_all(jobs, workers=_num_workers(workers, len(jobs)), progress=progress)
+    if workers is None:
+        workers = default_processes(len(jobs))
+    _write_all(jobs, workers=workers, progress=progress)
     _describe(dataset, complete=True)
     return dataset
 
@@ -196,10 +198,8 @@ def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None)
             raise
 
 
-def _num_workers(workers: int | None, num_clips: int) -> int:
-    """The given number, else one per core, or none for so few clips that starting takes longer."""
-    if workers is not None:
-        return workers
+def default_processes(num_clips: int) -> int:
+    """Processes for writing some clips: one per core, 0 if starting them would take longer."""
     return min(usable_cores(), num_clips // 64)
 
 
