@@ -249,7 +249,7 @@ import av, torch
 import subprocess
 import sys
 from pathlib import Path
-from mixtconv.data.catalog import VideoSample
+from mixtconv.data.datasets.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
