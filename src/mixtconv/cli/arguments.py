@@ -8,7 +8,7 @@ and `--recipe`, which set what the command line does not; messages of one line.
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -23,7 +23,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_pa
 
 from mixtconv._names import unknown_name
 from mixtconv._settings_file import kind_in_words, read_settings
-from mixtconv.cli.main import Command
+
+Command = Callable[..., int]
 
 
 class UsageError(ValueError):
