@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def _commands() -> Iterator[tuple[str, str]]:
-    """Every `mixtconv ...` that stands in a code block or between backticks."""
+    """Every `mixtconv ...` in a code block or between backticks."""
     for page in PAGES:
         text = page.read_text()
         lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
@@ -45,8 +45,8 @@ def test_a_command_in_the_pages_exists_with_its_flags(page: str, command: str) -
     function, _, words = find_command(name, words)
     parser = make_parser(function, program="mixtconv")
     known = {flag for action in parser._actions for flag in action.option_strings}
-    given = {word.partition("=")[0] for word in words if word.startswith("--")}
-    assert given <= known, f"{page}: {command}"
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert flags <= known, f"{page}: {command}"
     if len(words) > 1:  # a whole command line
         parse_command(function, words, program="mixtconv")
 

@@ -39,9 +39,9 @@ def test_json_has_every_candidate_with_ratios_and_the_environment(
         for candidate in comparison["candidates"]:
             assert candidate["rounds"] == 1
             assert candidate["median_seconds"] > 0
-            own = candidate["name"]
+            name = candidate["name"]
             assert set(candidate["ratios"]) >= {comparison["baseline"]}
-            assert candidate["ratios"].get(own, 1) == 1
+            assert candidate["ratios"].get(name, 1) == 1
             published = [name for name in candidate["ratios"] if "as published" in name]
             assert len(published) == 1
     num_shapes = 3  # of the residual branches of test_resnet
@@ -61,7 +61,7 @@ def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatc
     ]
     for comparison in report["times"]:
         assert comparison["baseline"] == "TSN"
-        assert [each["name"] for each in comparison["candidates"]] == ["TSN", "MSTNet"]
+        assert [item["name"] for item in comparison["candidates"]] == ["TSN", "MSTNet"]
 
 
 def test_a_video_that_cannot_be_read_is_named_as_it_was_given(capsys, tmp_path):

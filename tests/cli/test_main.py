@@ -96,7 +96,7 @@ def test_a_yaml_file_sets_what_flags_do(tmp_path) -> None:
     assert values["out"] == "y"
 
 
-def test_what_is_typed_overrides_the_yaml_file_wherever_it_stands(tmp_path) -> None:
+def test_flags_override_the_yaml_file_wherever_it_is_named(tmp_path) -> None:
     config = tmp_path / "recipe.yaml"
     config.write_text("source: there\nnum_steps: 7\nout: y\n")
     for words in (

@@ -42,16 +42,16 @@ def _words(text: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 
-def test_runs_stand_beside_each_other(runs: Path, tmp_path: Path, capsys) -> None:
+def test_runs_are_shown_side_by_side(runs: Path, tmp_path: Path, capsys) -> None:
     page = tmp_path / "new" / "page.html"
-    told = ["report", str(runs / "tsn"), str(runs / "mstnet"), "--more-protocols", "[2x1]"]
+    command = ["report", str(runs / "tsn"), str(runs / "mstnet"), "--more-protocols", "[2x1]"]
     where = ["--out", str(page), "--workers", "0", "--device", "cpu", "--format", "json"]
-    assert main([*told, *where]) == 0
-    told_numbers = json.loads(capsys.readouterr().out)
-    assert [run["name"] for run in told_numbers["runs"]] == ["tsn", "mstnet"]
+    assert main([*command, *where]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [run["name"] for run in printed["runs"]] == ["tsn", "mstnet"]
     text = page.read_text()
     words = _words(text)
-    for run in told_numbers["runs"]:
+    for run in printed["runs"]:
         record = json.loads((runs / run["name"] / "metrics.json").read_text())
         assert [score["protocol"] for score in run["scores"]] == ["1x1", "2x1"]
         assert run["scores"][0]["top1"] == pytest.approx(record["best"]["top1"])
@@ -94,8 +94,8 @@ def test_a_model_without_logs_is_reported_with_what_is_missing(
     page = str(tmp_path / "page.html")
     assert main(["report", str(alone), "--out", page, *HERE]) == 2
     assert "give --data" in capsys.readouterr().err
-    told = ["report", str(alone), str(bare), str(runs / "tsn"), "--data", str(tiny_dataset)]
-    assert main([*told, "--out", page, *HERE, "--format", "json"]) == 0
+    command = ["report", str(alone), str(bare), str(runs / "tsn"), "--data", str(tiny_dataset)]
+    assert main([*command, "--out", page, *HERE, "--format", "json"]) == 0
     out, err = capsys.readouterr()
     names = [run["name"] for run in json.loads(out)["runs"]]
     assert names == ["mine", "bare", "tsn"]
@@ -124,8 +124,8 @@ def test_an_unreadable_video_is_named_and_counts_as_wrong(
     data = shutil.copytree(tiny_dataset, tmp_path / "data")
     (min((data / "val").iterdir()) / "bad.mp4").write_bytes(b"")
     page = tmp_path / "p.html"
-    told = ["report", str(runs / "tsn"), "--data", str(data), "--out", str(page), *HERE]
-    assert main(told) == 1
+    command = ["report", str(runs / "tsn"), "--data", str(data), "--out", str(page), *HERE]
+    assert main(command) == 1
     assert "bad.mp4" in capsys.readouterr().err
     words = _words(page.read_text())
     assert "1 of 5 videos cannot be read; they count as wrong" in words and "bad.mp4" in words
@@ -193,17 +193,17 @@ def test_what_cannot_be_used_is_said_in_one_line(
 def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path, capsys) -> None:
     for place in ("a", "b"):
         shutil.copytree(runs / "tsn", tmp_path / place / "run")
-    told = [
+    command = [
         "report",
         str(tmp_path / "a" / "run"),
         str(tmp_path / "b" / "run" / "model.safetensors"),
     ]
-    assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
+    assert main([*command, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
     names = [run["name"] for run in json.loads(capsys.readouterr().out)["runs"]]
     assert names == ["a/run", "b/run"]
     alone = shutil.copy(runs / "tsn" / "model.safetensors", tmp_path / "a" / "run.safetensors")
-    told = ["report", str(tmp_path / "a" / "run"), str(alone)]
-    assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
+    command = ["report", str(tmp_path / "a" / "run"), str(alone)]
+    assert main([*command, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
     names = [run["name"] for run in json.loads(capsys.readouterr().out)["runs"]]
     assert names == ["run", "run.safetensors"]
 
@@ -231,19 +231,19 @@ def test_what_a_run_was_trained_on_is_not_scored_unless_asked_for(
         (["--split", "all"], every, "including any that a model was trained on"),
         (["--data", str(data)], every, "including any that a model was trained on"),
     ):
-        told = ["report", str(tmp_path / "run"), *words, "--out", str(page), *HERE]
-        assert main([*told, "--format", "json"]) == 0
+        command = ["report", str(tmp_path / "run"), *words, "--out", str(page), *HERE]
+        assert main([*command, "--format", "json"]) == 0
         assert json.loads(capsys.readouterr().out)["num_videos"] == number
-        assert f"scored on {number} videos" in (found := _words(page.read_text())) and says in found
+        assert f"scored on {number} videos" in (text := _words(page.read_text())) and says in text
     assert held_out < every
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     elsewhere = config | {"data": str(data / ".." / "clips")}  # the same folder in other words
     (tmp_path / "other" / "config.yaml").write_text(yaml.safe_dump(elsewhere))
-    assert main(["report", *told[1:2], str(tmp_path / "other"), "--out", str(page), *HERE]) == 0
+    assert main(["report", *command[1:2], str(tmp_path / "other"), "--out", str(page), *HERE]) == 0
     train(replace(settings, out=str(tmp_path / "less"), val_fraction=0.2))
     capsys.readouterr()
-    assert main(["report", *told[1:2], str(tmp_path / "less"), "--out", str(page), *HERE]) == 2
+    assert main(["report", *command[1:2], str(tmp_path / "less"), "--out", str(page), *HERE]) == 2
     assert "hold out different videos of the data" in capsys.readouterr().err
 
 
@@ -259,7 +259,14 @@ def test_without_scikit_learn_the_page_does_without_maps(
 
 
 def test_protocols_that_are_the_same_are_scored_once(runs: Path, tmp_path: Path, capsys) -> None:
-    told = ["report", str(runs / "tsn"), "--protocol", "10x3", "--more-protocols", "[tsm-10x3,1x1]"]
-    assert main([*told, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
+    command = [
+        "report",
+        str(runs / "tsn"),
+        "--protocol",
+        "10x3",
+        "--more-protocols",
+        "[tsm-10x3,1x1]",
+    ]
+    assert main([*command, "--out", str(tmp_path / "p.html"), *HERE, "--format", "json"]) == 0
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert [score["protocol"] for score in run["scores"]] == ["10x3", "1x1"]
