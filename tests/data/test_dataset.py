@@ -242,19 +242,18 @@ def test_a_protocol_that_is_none_is_refused(name: str) -> None:
 
 
 def test_workers_do_not_inherit_garbage_that_owns_threads(samples: list[VideoSample]) -> None:
-    """A decoder with threads, freed in a forked worker, would keep the worker waiting for ever."""
+    """A decoder with threads, freed in a forked worker, would deadlock it."""
     script = f"""
 import gc, sys
 import av, torch
 import subprocess
 import sys
 from pathlib import Path
+from mixtconv.data.datasets.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.models import ModelSpec
-from mixtconv.video.pictures import Clip
-from mixtconv.video.reader import read_pictures
 
 class Reading(list):
     def __getitem__(self, number):

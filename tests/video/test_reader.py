@@ -1,14 +1,11 @@
 """Reading frames by number gives what decoding the whole file gives, and bad files are named."""
 
-import pickle
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.v2.functional as F
-from PIL import Image
 
 from mixtconv.data import clips as video
 from mixtconv.data.clips import read_clip, read_frames
@@ -16,7 +13,7 @@ from mixtconv.video import decoding
 from mixtconv.video.find import is_video
 from mixtconv.video.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
+from mixtconv.video.reader import probe_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}
@@ -390,201 +387,9 @@ def test_files_are_closed(media, tmp_path):
     assert not {str(good), str(sound)} & opened
 
 
-# What cannot be read
-
-
-def make_no_index(path, media):
-    media.encode(path, media.moving_frames(20))
-    content = path.read_bytes()
-    path.write_bytes(content[: content.index(b"moov") - 4])
-
-
-def make_all_noise(path, media):
-    media.encode(path, media.moving_frames(10), codec="mjpeg", pixel_format="yuvj420p")
-    for position, size, *_ in media.packets(path):
-        media.overwrite(path, position, bytes(size))
-
-
-BAD_FILES = {
-    "header is damaged or missing": make_no_index,
-    "not a video": lambda path, media: path.write_text("these are words\n" * 50),
-    "the file is empty": lambda path, media: path.write_bytes(b""),
-    "there is no such file": lambda path, media: None,
-    "no video stream, it holds audio only": lambda path, media: media.encode_audio(path),
-    "not one picture": make_all_noise,
-    "the folder holds no pictures": lambda path, media: path.mkdir(),
-}
-
-
-@pytest.mark.parametrize("reason", BAD_FILES)
-@pytest.mark.parametrize("read", [probe_video, lambda path: read_clip(path, range)])
-def test_bad_files_are_named_in_one_line(reason, read, media, tmp_path, capfd):
-    path = tmp_path / "bad.mp4"
-    BAD_FILES[reason](path, media)
-    capfd.readouterr()
-    with pytest.raises(UnreadableVideoError, match=reason) as caught:
-        read(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize("indices", [[], [-1], [20], [3, 400]])
-def test_frames_that_are_not_there(indices, media, tmp_path):
-    path = media.encode(tmp_path / "a.mp4", media.moving_frames(20))
-    with pytest.raises(ValueError, match=r"a\.mp4: got (no )?frame") as caught:
-        read_frames(path, indices)
-    assert not isinstance(caught.value, UnreadableVideoError)
-
-
-# Folders of pictures
-
-
-def write_pictures(folder, names, frames):
-    folder.mkdir()
-    for name, frame in zip(names, frames, strict=True):
-        Image.fromarray(frame).save(folder / name)
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_folder_of_pictures(first, media, tmp_path):
-    frames = media.moving_frames(12)
-    folder = tmp_path / "clip"
-    write_pictures(folder, [f"img_{first + t}.png" for t in range(12)], frames)
-    (folder / "notes.txt").write_text("not a frame")
-    assert is_video(folder) and not is_video(tmp_path)
-    info = probe_video(folder)
-    assert (info.num_frames, info.width, info.height) == (12, 96, 64)
-    assert info.frames_per_second is None and info.duration_seconds is None
-    clip = read_clip(folder, lambda num_frames: [num_frames - 1, 2, 2])
-    assert clip.indices == (11, 2, 2) and clip.num_frames == 12
-    assert np.array_equal(clip.frames.permute(0, 2, 3, 1).numpy(), frames[[11, 2, 2]])
-    with pytest.raises(ValueError, match="got frame 12; its 12 frames are 0 to 11"):
-        read_frames(folder, [12])
-
-
-def test_missing_pictures_are_named(media, tmp_path):
-    names = [f"{t:05d}.jpg" for t in (1, 2, 5, 6, 8)]
-    write_pictures(tmp_path / "clip", names, media.moving_frames(5))
-    with pytest.raises(UnreadableVideoError, match="3 of frames 1 to 8 missing: 3, 4, 7"):
-        read_frames(tmp_path / "clip", [0])
-
-
-def test_a_broken_picture_is_named(media, tmp_path):
-    folder = tmp_path / "clip"
-    write_pictures(folder, [f"{t:05d}.jpg" for t in range(1, 5)], media.moving_frames(4))
-    content = (folder / "00003.jpg").read_bytes()
-    for damaged in (content[: len(content) // 2], b"words", b""):
-        (folder / "00003.jpg").write_bytes(damaged)
-        with pytest.raises(UnreadableVideoError, match=r"00003\.jpg: the picture is damaged"):
-            read_clip(folder, range)
-    assert read_frames(folder, [0, 3]).shape == (2, 3, 64, 96)
-
-
-def test_a_picture_of_another_size_is_named(media, tmp_path):
-    folder = tmp_path / "clip"
-    write_pictures(folder, ["1.jpg", "2.jpg"], media.moving_frames(2))
-    write_picture = Image.fromarray(media.moving_frames(1, height=32)[0])
-    write_picture.save(folder / "3.jpg")
-    with pytest.raises(UnreadableVideoError, match=r"3\.jpg: the picture is 96x32 .* 96x64"):
-        read_clip(folder, lambda num_frames: [2])
-
-
-def smooth_frames(num_frames, height, width):
-    """Frames with as much detail as photographs have at their size, no more."""
-    rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 256, (height // 30, width // 30, 3), dtype=np.uint8))
-    ground = np.asarray(small.resize((width, height + num_frames), Image.Resampling.BICUBIC))
-    return np.stack([ground[t : t + height] for t in range(num_frames)])
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-@pytest.mark.parametrize(
-    ("least", "height", "width"),
-    [
-        (None, 272, 400),
-        (273, 272, 400),
-        (137, 272, 400),
-        (136, 136, 200),
-        (68, 68, 100),
-        (34, 34, 50),
-        (2, 34, 50),
-    ],
-)
-def test_pictures_are_read_smaller_but_not_too_small(suffix, least, height, width, tmp_path):
-    frames = smooth_frames(3, 272, 400)
-    write_pictures(tmp_path / "clip", [f"{t}.{suffix}" for t in range(3)], frames)
-    full = read_clip(tmp_path / "clip", lambda n: [2, 0])
-    clip = read_clip(tmp_path / "clip", lambda n: [2, 0], least_short_side=least)
-    assert clip.frames.shape == (2, 3, height, width) and clip.num_frames == 3
-    size = [30, 44]
-    resized, stand_in = (F.resize(c.frames, size, antialias=True).float() for c in (full, clip))
-    assert (resized - stand_in).abs().mean() < 1.5
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_no_edge_of_a_picture_that_is_read_smaller_is_lost(suffix, tmp_path):
-    write_pictures(tmp_path / "clip", [f"1.{suffix}"], smooth_frames(1, 61, 95))
-    clip = read_clip(tmp_path / "clip", lambda n: [0], least_short_side=15)
-    assert clip.frames.shape == (1, 3, 16, 24)
-
-
-def test_turned_pictures_are_read_smaller_and_upright(tmp_path):
-    frame = smooth_frames(1, 160, 240)[0]
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
-    Image.fromarray(frame).save(folder / "1.jpg", quality=95, exif=exif)
-    full = read_frames(folder, [0])
-    reduced = read_clip(folder, lambda n: [0], least_short_side=80).frames
-    assert full.shape == (1, 3, 240, 160) and reduced.shape == (1, 3, 120, 80)
-    difference = F.resize(full, [120, 80], antialias=True).float() - reduced.float()
-    assert difference.abs().mean() < 1.5
-
-
 def test_video_files_come_in_their_size(media, tmp_path):
     path = media.encode(tmp_path / "a.avi", media.moving_frames(3), codec="mpeg4")
     assert read_clip(path, lambda n: [1], least_short_side=8).frames.shape == (1, 3, 64, 96)
-
-
-def test_channels_may_lie_together_in_memory(media, tmp_path):
-    frames = media.moving_frames(6)
-    write_pictures(tmp_path / "clip", [f"{t}.png" for t in range(6)], frames)
-    file = media.encode(tmp_path / "a.mp4", frames)
-    for path in (tmp_path / "clip", file):
-        plain = read_clip(path, lambda n: [4, 1, 1])
-        together = read_clip(path, lambda n: [4, 1, 1], channels_last=True)
-        assert plain.frames.is_contiguous()
-        assert together.frames.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(plain.frames, together.frames)
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "avi", "folder"])
-def test_all_frames_come_one_after_the_other(suffix, media, tmp_path):
-    frames = media.moving_frames(20)
-    path = tmp_path / f"a.{suffix}"
-    if suffix == "folder":
-        write_pictures(path, [f"{t}.png" for t in range(20)], frames)
-        reference = list(frames)
-    else:
-        reference = media.decode_all(media.encode(path, frames, codec="mpeg4"))
-    got = list(iterate_frames(path))
-    assert len(got) == 20
-    assert all(np.array_equal(*pair) for pair in zip(got, reference, strict=True))
-    assert frame_rate(path) == (None if suffix == "folder" else 25)
-
-
-@pytest.mark.parametrize("reason", BAD_FILES)
-def test_going_through_a_bad_file_names_it(reason, media, tmp_path):
-    path = tmp_path / "bad.mp4"
-    BAD_FILES[reason](path, media)
-    with pytest.raises(UnreadableVideoError, match=reason):
-        list(iterate_frames(path))
-
-
-# Writing
 
 
 def test_videos_are_known_by_their_suffix():

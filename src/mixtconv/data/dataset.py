@@ -1,10 +1,8 @@
-"""Data loaders: worker processes that read videos ahead of the network.
+"""Datasets and loaders: random clips for training, fixed views for scoring.
 
-Videos as the network is fed with them: random clips for training, fixed views for scoring.
-
-A sample depends on the seed, the epoch and its number alone, so it is the same whichever worker
-reads it, in whatever order, and after a training run was resumed. A video that cannot be read is
-neither replaced nor dropped: it travels to the main process as `Unreadable`, which decides.
+A sample depends only on the seed, the epoch and its number, so it is the same in every worker and
+order, and after a training run was resumed. A video that cannot be read is neither replaced nor
+dropped: it is passed on to the main process as `Unreadable`, which decides.
 """
 
 import gc
@@ -37,7 +35,7 @@ MIRROR_PROBABILITY = 0.5
 
 
 class SampleKey(NamedTuple):
-    """What a training sample depends on, besides the seed."""
+    """A training sample: with the seed, all that it depends on."""
 
     epoch: int
     number: int
@@ -54,11 +52,11 @@ class VideoItem(NamedTuple):
 
 
 UnreadableItem = tuple[int, Unreadable]
-"""A video that gave no usable frame, after its place in the dataset."""
+"""The place in the dataset of a video without a usable frame, and the video."""
 
 
 class VideoBatch(NamedTuple):
-    """Samples of a batch; B counts those that could be read."""
+    """Samples of a batch; B counts the readable ones."""
 
     frames: Tensor
     """uint8 (B, T, C, S, S), or (B, V, T, C, S, S) for views."""
@@ -76,9 +74,9 @@ class TrainingClips(Dataset):
     Args:
         samples: the videos.
         spec: the clips that the model takes.
-        mirroring: what a mirror does to the labels; None never mirrors.
-        crop_scales: sides of the crops, as parts of the short side.
-        seed: seed of all chance.
+        mirroring: how mirroring changes the labels; None never mirrors.
+        crop_scales: sides of the crops, as fractions of the short side.
+        seed: seed of all random choices.
     """
 
     def __init__(
@@ -135,7 +133,7 @@ class TrainingClips(Dataset):
 
 
 class ScoringViews(Dataset):
-    """All views of a video by a protocol, without chance.
+    """All views of a video by a protocol, deterministic.
 
     Args:
         samples: the videos.
@@ -160,10 +158,10 @@ class ScoringViews(Dataset):
 
 
 class EpochSampler(Sampler[SampleKey]):
-    """A new order of the samples in every epoch, shared out among processes.
+    """A new order of the samples in every epoch, sharded across processes.
 
-    The order depends on seed and epoch alone. Every process gets as many samples; where they do not
-    divide evenly, the first ones of the epoch come twice.
+    The order depends only on seed and epoch. All processes get the same number of samples; if these
+    do not divide evenly, the first ones of the epoch are repeated.
 
     Args:
         num_samples: samples of the dataset.
@@ -184,7 +182,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.epoch = epoch
 
     def resume_at(self, epoch: int, num_done: int) -> None:
-        """Leave out the first `num_done` samples of this process in one epoch."""
+        """Skip the first `num_done` samples of this process in one epoch."""
         self._done = SampleKey(epoch, num_done)
 
     def __iter__(self) -> Iterator[SampleKey]:
@@ -199,9 +197,9 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 def collate(items: Sequence[VideoItem | UnreadableItem]) -> VideoBatch:
-    """Make a batch of samples; those that could not be read are listed beside it.
+    """Make a batch of samples, with a list of those that could not be read.
 
-    In a worker the frames are written into memory that is shared with the main process at once.
+    In a worker the frames are written directly into memory shared with the main process.
     """
     read = [item for item in items if isinstance(item, VideoItem)]
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
@@ -217,14 +215,14 @@ MAX_DEFAULT_WORKERS = 8
 
 
 def default_workers() -> int:
-    """Worker processes unless the user says otherwise: one a core, at most eight."""
+    """Default number of worker processes: one per core, at most eight."""
     return min(usable_cores(), MAX_DEFAULT_WORKERS)
 
 
 def training_loader(
     dataset: TrainingClips, sampler: EpochSampler, *, batch_size: int, workers: int
 ) -> "DataLoader[VideoBatch]":
-    """Batches of random clips in the sampler's order, the last one perhaps smaller."""
+    """Batches of random clips in the sampler's order; the last one may be smaller."""
     return _loader(dataset, sampler, batch_size=batch_size, workers=workers)
 
 
@@ -238,14 +236,14 @@ def scoring_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> "DataLoader[VideoBatch]":
-    """Batches of views, every video once over all processes.
+    """Batches of views, every video in one of the processes.
 
     Args:
         samples: the videos.
         spec: the clips that the model takes.
         protocol: clips and crops; a batch holds about `batch_size` views, and at least one video.
         batch_size: views of a batch.
-        workers: processes that read; 0 reads in this one.
+        workers: processes that read; 0 reads in the current one.
         rank, world_size: number of this process and of all.
     """
     dataset = ScoringViews(samples, spec, protocol)
@@ -257,8 +255,8 @@ def scoring_loader(
 class _ForkingLoader(DataLoader):
     """A loader whose workers do not inherit garbage that owns threads.
 
-    A worker is a fork of this process without its threads. Where it inherits an unreachable video
-    decoder and happens to free it, it waits for threads that are not there, for ever.
+    A worker is a fork of this process without its threads. If its garbage collector frees an
+    inherited video decoder, it deadlocks: the decoder joins threads that do not exist.
     """
 
     def __iter__(self) -> Any:

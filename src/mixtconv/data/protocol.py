@@ -1,6 +1,6 @@
-"""Protocols of views: which clips and crops of a video are scored, and how they are averaged.
+"""Protocols: which views (clips and crops) of a video are scored, and how they are averaged.
 
-A protocol is named by its clips and crops, `2x3`; with published numbers it is the published one:
+A protocol is named by its clips and crops, such as `2x3`; the names of published ones mean these:
 
 - TSN, "Temporal Segment Networks" (arXiv 1608.00859): 25 single snippets x ten crops, averaged
   before softmax (`25x10`).
@@ -10,8 +10,8 @@ A protocol is named by its clips and crops, `2x3`; with published numbers it is 
 - "Non-local Neural Networks" (arXiv 1711.07971): ten clips x three crops, averaged after softmax
   (`nonlocal-10x3`).
 
-Different here: places of crops are rounded once, so that the last one ends at the frame's edge,
-from which TSM's may stay up to 3 pixels away.
+Different here: positions of crops are rounded once, so that the last one ends at the frame's edge,
+while TSM's may be up to 3 pixels away from it.
 """
 
 import re
@@ -26,10 +26,10 @@ from mixtconv.video.views import scoring_side
 Averaging = Literal["logits", "probabilities"]
 
 USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25, 10): "snippets"}
-"""Clips and crops that were published with another placement than the model's own sampling."""
+"""Clips and crops that were published with a placement other than the model's own sampling."""
 
 NUM_CROPS = (1, 3, 5, 10)
-"""Crops of a clip that `transforms.CROPS` takes."""
+"""Allowed numbers of crops, see `transforms.CROPS`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Protocol:
     """Crops of every clip: 1 (centre), 3 (along the long side, at full resolution), 5 (corners and
     centre) or 10 (those and their mirror images)."""
     placement: ClipPlacement | None = None
-    """Which frames the clips have; None is as published for such clips and crops."""
+    """Placement of the clips; None is the published one for such clips and crops."""
     averaging: Averaging = "logits"
     """Whether logits are averaged, or probabilities after softmax."""
 
@@ -87,11 +87,11 @@ class Protocol:
 
     @property
     def mirrored(self) -> tuple[bool, ...]:
-        """Of each view, clip by clip, whether it is a mirror image."""
+        """Whether each view, clip by clip, is a mirror image."""
         return _mirrored_crops(self.num_crops) * self.num_clips
 
     def __str__(self) -> str:
-        """The name that is stored with a score: equal names are equal protocols."""
+        """The name stored with a score: equal names mean equal protocols."""
         plain = f"{self.num_clips}x{self.num_crops}"
         if self == Protocol(self.num_clips, self.num_crops):
             return plain
@@ -112,7 +112,7 @@ class Protocol:
         return [index for clip in self.clips(spec, num_video_frames) for index in clip]
 
     def check_model(self, spec: ModelSpec) -> None:
-        """Refuse a model that the protocol has no clips for.
+        """Refuse a model that cannot be scored with the protocol.
 
         Raises:
             ValueError: single snippets for a model that looks across frames.
@@ -146,7 +146,7 @@ class Protocol:
 
 
 _SAMPLINGS = {"dense": "dense", "tenths": "dense, from each tenth", "snippets": "segment"}
-"""Placement in words, other than a model's own."""
+"""Placements in words, except the model's own sampling."""
 
 PROTOCOLS: dict[str, Protocol] = {
     "tsn-25x10": Protocol(25, 10),
@@ -156,9 +156,9 @@ PROTOCOLS: dict[str, Protocol] = {
     "tsm-10x3": Protocol(10, 3),
     "nonlocal-10x3": Protocol(10, 3, "tenths", "probabilities"),
 }
-"""Published protocols by name; the names of clips and crops alone are shorter ones of the same."""
+"""Published protocols by name; most have a shorter name of clips and crops, such as `10x3`."""
 
 
 def _mirrored_crops(num_crops: int) -> tuple[bool, ...]:
-    """Of each crop of a clip, whether it is mirrored: of ten the last five."""
+    """Whether each crop of a clip is mirrored: of ten the last five."""
     return (False,) * 5 + (True,) * 5 if num_crops == 10 else (False,) * num_crops

@@ -1,11 +1,10 @@
-"""What happens to the frames of a clip between decoding and the network: one choice for all frames.
+"""Crops and mirror images of clips, the same for all frames of a clip.
 
-Clips are uint8 (T, 3, H, W) throughout; normalisation is the model's (on its device). In memory the
-channels of a pixel may lie beside each other, as decoders give them: torch then resizes 3 to 7
-times as fast, with the same result. Multi-scale cropping after "Temporal Segment Networks" (arXiv
-1608.00859), as TSN and TSM train; resizing and cropping for tests as they test. Different here: the
-chance comes from a generator that belongs to the sample, not from a global one, so that a sample
-looks the same whichever worker reads it.
+Clips are uint8 (T, 3, H, W) throughout; the model normalises them on its device. In memory the
+channels of a pixel may be adjacent, as decoded: torch then resizes 3 to 7 times as fast, with the
+same result. Multi-scale cropping follows "Temporal Segment Networks" (arXiv 1608.00859), as TSN and
+TSM train; resizing and cropping for tests as they test. Different here: random choices come from
+the sample's own generator, not from a global one, so that a sample is the same in every worker.
 """
 
 import math
@@ -19,9 +18,9 @@ from mixtconv.models.spec import Modality
 from mixtconv.video.views import scoring_side
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
-"""Sides of a training crop, as parts of the frame's short side, as published."""
+"""Sides of a training crop as fractions of the frame's short side, as published."""
 MAX_DISTORTION = 1
-"""How many places apart in the scales the height and the width of a crop may be chosen."""
+"""Maximum distance in the list of scales between the height and the width of a crop."""
 
 
 def multi_scale_crop(
@@ -31,13 +30,13 @@ def multi_scale_crop(
     *,
     scales: Sequence[float] = CROP_SCALES,
 ) -> Tensor:
-    """Crop a clip at one of several scales and one of 13 places, and resize it to size x size.
+    """Crop a clip at one of several scales and one of 13 positions, and resize it to size x size.
 
     Args:
         clip: uint8 (T, 3, H, W).
         size: height and width of the result.
-        rng: source of chance.
-        scales: sides to choose from, as parts of the short side, in falling order.
+        rng: random generator.
+        scales: sides to choose from, as fractions of the short side, in descending order.
 
     Returns:
         uint8 (T, 3, size, size).
@@ -57,14 +56,14 @@ def multi_scale_crop(
 
 
 def _crop_places(free_height: int, free_width: int) -> list[tuple[int, int]]:
-    """Tops and lefts of TSN's 13 crops: corners, centre, edge middles, and quarter points."""
+    """(top, left) of TSN's 13 crops: corners, centre, edge middles, and quarter points."""
     quarters = [(row, column) for row in (0, 2, 4) for column in (0, 2, 4)]
     quarters += [(row, column) for row in (1, 3) for column in (1, 3)]
     return [(free_height * row // 4, free_width * column // 4) for row, column in quarters]
 
 
 def least_training_side(size: int, scales: Sequence[float] = CROP_SCALES) -> int:
-    """Short side of frames below which a training crop would be enlarged.
+    """Smallest short side of frames at which no training crop is enlarged.
 
     >>> least_training_side(224)
     340
@@ -73,10 +72,10 @@ def least_training_side(size: int, scales: Sequence[float] = CROP_SCALES) -> int
 
 
 def mirror(clip: Tensor, modality: Modality = "rgb") -> Tensor:
-    """Exchange left and right in every frame; the label may change with it (see `labels.py`).
+    """Flip every frame horizontally; the label may change with it (see `labels.py`).
 
-    In optical flow, whose channels (..., C, H, W) are x and y in turn, what moved to the right then
-    moves to the left: x becomes 255 - x. With pictures before it, channels are R, G, B, x, y.
+    In optical flow, whose channels (..., C, H, W) alternate between x and y, motion to the right
+    becomes motion to the left: x becomes 255 - x. In rgbflow the channels are R, G, B, x, y, ...
     """
     mirrored = F.horizontal_flip(clip)
     to_the_right = _FLOW_TO_THE_RIGHT.get(modality)
@@ -93,7 +92,7 @@ _FLOW_TO_THE_RIGHT: dict[Modality, slice] = {
 
 
 def center_crop(clip: Tensor, size: int) -> list[Tensor]:
-    """The middle of the frames: short side to size * 256 / 224, then size x size."""
+    """The centre crop: short side to size * 256 / 224, then size x size."""
     resized = F.resize(clip, [scoring_side(size)], antialias=True)
     return [F.center_crop(resized, [size, size])]
 
@@ -121,7 +120,7 @@ def five_crops(clip: Tensor, size: int) -> list[Tensor]:
 
 
 def twice_five_crops(clip: Tensor, size: int) -> list[Tensor]:
-    """The five crops, and again for their mirror images."""
+    """The five crops twice, the second time to be mirrored."""
     return five_crops(clip, size) * 2
 
 
@@ -131,4 +130,4 @@ CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {
     5: five_crops,
     10: twice_five_crops,
 }
-"""Number of crops -> how they are taken: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""
+"""Crop functions by the number of crops: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""

@@ -1,1 +1,13 @@
-"""Reading video: exact frames, times, windows and live sources, as arrays; imports no torch."""
+"""Reading and writing video as NumPy arrays; nothing here imports torch.
+
+- Results: `pictures` (clip, facts about a file, unreadable videos).
+- Names: `find` (videos and optical flow by name), `folder` (pictures of a folder as a video).
+- Files: `packet_kinds` and `packet_table` (packets without decoding), `decoding` (exact frames),
+  `survey` (how much of a file is intact), `writer` (H.264).
+- Reading: `reader` (frames by number, of files and folders), `sampling` (which frames), `views`
+  (what a recognizer takes of a video), `windows` (views along a long video).
+- Streams: `live` (settings, rate, newest frame), `sources` (cameras, URLs, standard input).
+
+Imports go in that order: `pictures`, `find`, `folder`, `packet_table`, `decoding`, `reader`,
+`views`, `windows`, `sources`.
+"""

@@ -1,11 +1,11 @@
-"""Pictures of a video file by number, exactly those of decoding the file from its start.
+"""Frames of a video file by number, exactly those of decoding the file from its start.
 
-There are two ways. The plain one decodes from the first packet with one thread, skips packets
-that cannot be decoded, and is right by definition. The checked one may use several threads, jump
-to later entries and leave out packets that nothing wanted depends on; it tells the decoder to
-report damage instead of hiding it (how damage is hidden differs with the number of threads) and
-compares every picture's time with the packet table. At the first thing that is not as expected it
-gives up and the plain way is taken.
+There are two ways. Plain decoding starts at the first packet, uses one thread, skips packets that
+cannot be decoded, and is correct by definition. Checked decoding may use several threads, jump to
+later entries and leave out packets that no wanted frame depends on. It sets the decoder to report
+damage instead of concealing it (concealment depends on the number of threads), and compares the
+time of every frame with the packet table. At the first difference it stops, and the file is decoded
+plainly.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,12 +28,12 @@ from mixtconv.video.packet_table import (
 )
 from mixtconv.video.pictures import UnreadableVideoError
 
-# Decoders that report damage they would otherwise hide when several threads work; others (VP8 is
-# one) stay with one thread, because what they make of damage depends on the number of threads.
+# Decoders that can report damage with several threads. Others (such as VP8's) use one thread,
+# because their output for damaged packets depends on the number of threads.
 THREADED_CODECS = {"h264", "hevc", "mpeg4", "vp9"}
 
-# Each thread holds a picture back, at the end of every run: decoding eight runs of 2 to 8 packets
-# takes 1.3 to 2.5 times as long with two threads as with one.
+# Each thread holds a frame back at the end of every run: with two threads, decoding eight runs of 2
+# to 8 packets takes 1.3 to 2.5 times as long as with one.
 MIN_PACKETS_THREADED = 16
 
 Opened = tuple[Any, Any]
@@ -45,18 +45,18 @@ class Decoded:
     """Result of one pass over a file."""
 
     pictures: dict[int, Frame]
-    """RGB, `(H, W, 3)`, by number; those past the end of the video are absent."""
+    """Frames RGB `(H, W, 3)` by number; those past the end of the video are absent."""
     num_pictures: int | None
-    """Pictures in the file, if the pass had reason to count them, else None."""
+    """Frames in the file if they were counted, else None."""
 
 
 class _UnexpectedError(Exception):
-    """The checked way met something it cannot vouch for."""
+    """Checked decoding met a difference from the packet table, or damage."""
 
 
 @contextmanager
 def open_video(path: str | Path) -> Iterator[Opened]:
-    """Opens a file as (container, video stream), and closes it whatever happens."""
+    """Open a file as (container, video stream) for the block."""
     import av  # noqa: PLC0415
 
     source = Path(path)
@@ -64,7 +64,8 @@ def open_video(path: str | Path) -> Iterator[Opened]:
         raise UnreadableVideoError(path, "there is no such file or folder")
     if source.stat().st_size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)")
-    # Titles in a broken encoding do not matter; PyAV 19 no longer asks what to do with them.
+    # Ignore titles in a broken encoding, https://github.com/PyAV-Org/PyAV/issues/629; can go with
+    # PyAV 18, since PyAV 19 has no such option.
     lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
         container = av.open(str(source), **lenient)
@@ -95,13 +96,19 @@ def decode_pictures(
     opened: Opened | None = None,
     at_start: bool = False,
 ) -> Decoded:
-    """Decodes the pictures of the given numbers; `num_threads` 0 leaves the choice to the codec.
+    """Decode frames by number.
 
-    `opened` is the file as `open_video` gives it, from which nothing has been decoded, so that it
-    need not be opened once more; `at_start` says that no packet has been read from it either.
+    Args:
+        path: the file.
+        table: its packets.
+        wanted: numbers of the frames.
+        num_threads: threads of the decoder, 0 for the codec's choice.
+        opened: the file as `open_video` yields it, to save opening it again; nothing may have been
+            decoded from it.
+        at_start: whether no packet has been read from `opened` either.
     """
     order = sorted(set(wanted))
-    if order[-1] >= table.num_pictures:  # a packet gives several
+    if order[-1] >= table.num_pictures:  # more frames than packets: one packet gives several
         return decode_plain(path, table, order)
     if table.codec not in THREADED_CODECS:
         num_threads = 1
@@ -124,29 +131,29 @@ class TimedFrame:
     """A decoded frame that is not yet converted, and its time."""
 
     frame: Any
-    """As PyAV gives it."""
+    """PyAV's frame."""
     size: tuple[int, int]
-    """Width and height that it is converted to, see `to_rgb`."""
+    """Width and height after conversion, see `to_rgb`."""
     time_base: Fraction
-    """Seconds of the stream's unit of time; the last frames of a file do not know it themselves."""
+    """Seconds of the stream's unit of time; PyAV does not set it in the last frames of a file."""
 
     @property
     def seconds(self) -> Fraction | None:
-        """Presentation time exactly, None where the source gives none."""
+        """Exact presentation time, None if the source has none."""
         return None if self.frame.pts is None else self.frame.pts * self.time_base
 
     def to_rgb(self) -> Frame:
-        """The picture, `(H, W, 3)`, upright."""
+        """The frame as RGB `(H, W, 3)`, upright."""
         return to_rgb(self.frame, self.size)
 
 
 def decode_every(path: str | Path) -> Iterator[Frame]:
-    """Decodes every picture of a file in order, in the plain way."""
+    """Decode every frame of a file in order, plainly."""
     return (frame.to_rgb() for frame in decode_every_timed(path))
 
 
 def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
-    """Decodes every picture of a file as `decode_every`, each with its time."""
+    """Decode every frame of a file as `decode_every`, each with its time."""
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
@@ -158,11 +165,11 @@ def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
 def decode_plain(
     path: str | Path, table: PacketTable, wanted: Sequence[int], opened: Opened | None = None
 ) -> Decoded:
-    """Decodes from the first packet with one thread; nothing wanted counts the whole file.
+    """Decode from the first packet with one thread; without wanted frames, count those of the file.
 
-    It stops at the last wanted picture, but goes on to the end, counting, where the number of
-    packets has turned out not to be the number of pictures or cannot be trusted to be. `opened` is
-    the file, untouched.
+    Decoding stops at the last wanted frame. It continues to the end, counting, if the number of
+    packets is not reliably that of frames, or turned out not to be. `opened` is the file if nothing
+    has been read from it.
     """
     numbers = set(wanted)
     last = max(numbers, default=-1)
@@ -187,7 +194,7 @@ def decode_plain(
 
 
 def decode_packet(stream: Any, packet: Any) -> list[Any] | None:
-    """The frames that a packet gives, None if it cannot be decoded."""
+    """The frames of a packet, None if it cannot be decoded."""
     import av  # noqa: PLC0415
 
     try:
@@ -198,24 +205,25 @@ def decode_packet(stream: Any, packet: Any) -> list[Any] | None:
 
 
 def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
-    """Converts a decoded frame to upright RGB, `(H, W, 3)`.
+    """Convert a decoded frame to upright RGB `(H, W, 3)`.
 
-    `size` is the stream's (width, height); a frame of another size, as in a recording that
-    switches its resolution, is scaled to it.
+    `size` is the stream's (width, height); a frame of another size, as in a recording that changes
+    its resolution, is scaled to it.
     """
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
     # One thread, and not the reformatter that frames share from PyAV 19 on: a forked process would
-    # wait for ever for threads that it was not given.
+    # deadlock, since it has none of the threads of its parent. The default is one thread per core
+    # since PyAV 17, https://github.com/PyAV-Org/PyAV/pull/2187 and pull/2379.
     width, height = size
     rgb: Any = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
     return _upright(rgb.to_ndarray(), frame)
 
 
 def _upright(rgb: Frame, frame: Any) -> Frame:
-    """Applies the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
+    """Apply the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
 
-    Only quarter turns and mirror images are applied, which is what cameras write.
+    Only quarter turns and mirror images are applied; cameras write no others.
     """
     import av  # noqa: PLC0415
 
@@ -234,7 +242,7 @@ def _upright(rgb: Frame, frame: Any) -> Frame:
 
 
 def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
-    """Yields the packets, then None, at which a decoder gives what it held back."""
+    """Yield the packets, then None, at which the decoder outputs the frames that it holds back."""
     yield from demux_readable(container, stream)
     yield None
 
@@ -242,7 +250,7 @@ def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
 def _decode_threaded(
     path: str | Path, table: PacketTable, wanted: Sequence[int], num_threads: int
 ) -> Decoded:
-    """Decodes in order with several threads, where the packets do not say what to expect."""
+    """Decode in order with several threads, for tables without trusted times."""
     pictures: dict[int, Frame] = {}
     count = 0
     with open_video(path) as (container, stream), _strictly(stream, num_threads):
@@ -264,6 +272,7 @@ def _decode_checked(
     num_threads: int,
     opened: Opened | None = None,
 ) -> Decoded:
+    """Decode runs, each from its entry, and check every frame against the packet table."""
     pictures: dict[int, Frame] = {}
     with (
         nullcontext(opened) if opened else open_video(path) as (container, stream),
@@ -273,23 +282,25 @@ def _decode_checked(
         for (entry_packet, entry_picture), numbers in runs:
             if entry_packet or opened:
                 container.seek(int(table.seek_times[entry_packet]), stream=stream)
+            # The packets that the decoder gets, and the numbers of the frames that they must give.
             needed = table.needed(numbers)
             packets = _from_packet(_with_flush(container, stream), table, entry_packet, needed)
             frames = (frame for packet in packets for frame in stream.decode(packet))
-            given = np.flatnonzero(needed[table.picture_packets[entry_picture:]]) + entry_picture
-            for number, frame in _numbered(frames, table, given.tolist()):
+            expected = np.flatnonzero(needed[table.picture_packets[entry_picture:]])
+            expected += entry_picture
+            for number, frame in _numbered(frames, table, expected.tolist()):
                 if number in numbers:
                     pictures[number] = to_rgb(frame, size)
                 if number == numbers[-1]:
                     break
-            else:  # ended too soon
+            else:  # fewer frames than expected
                 raise _UnexpectedError
     return Decoded(pictures, None)
 
 
 @contextmanager
 def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
-    """Sets a decoder up to report damage, which is then unexpected."""
+    """Set a decoder up to report damage, which raises `_UnexpectedError`."""
     import av  # noqa: PLC0415
 
     stream.thread_count = num_threads
@@ -304,7 +315,7 @@ def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
 def _from_packet(
     packets: Iterator[Any], table: PacketTable, start: int, needed: npt.NDArray[np.bool_]
 ) -> Iterator[Any]:
-    """Passes the needed packets on from number `start`, if they are all those of the table."""
+    """Yield the needed packets from number `start` on, while they agree with the table."""
     position = -1
     for packet in packets:
         if packet is not None:
@@ -320,17 +331,17 @@ def _from_packet(
 
 
 def _landing(table: PacketTable, packet: Any, start: int) -> int:
-    """Number of the packet at which a jump has landed; it must not be behind `start`."""
-    found = np.flatnonzero(table.times[: start + 1] == packet.pts)
-    if len(found) != 1:
+    """Number of the packet at which a seek has landed; it must not be after `start`."""
+    matches = np.flatnonzero(table.times[: start + 1] == packet.pts)
+    if len(matches) != 1:
         raise _UnexpectedError
-    return int(found[0])
+    return int(matches[0])
 
 
 def _numbered(
     frames: Iterator[Any], table: PacketTable, numbers: Sequence[int]
 ) -> Iterator[tuple[int, Any]]:
-    """Gives the frames their numbers, making sure that their times are those of the table."""
+    """Pair the frames with their numbers, while their times agree with the table."""
     for frame, number in zip(frames, numbers, strict=False):
         if not _as_announced(table, number, frame):
             raise _UnexpectedError
@@ -338,5 +349,5 @@ def _numbered(
 
 
 def _as_announced(table: PacketTable, number: int, frame: Any) -> bool:
-    """Whether a frame is, by its time, the picture that the packet table has at this number."""
+    """Whether a frame has the time that the packet table has for this number."""
     return bool(number < table.num_pictures and frame.pts == table.picture_times[number])

@@ -1,9 +1,9 @@
 """A folder of pictures, one per frame, read as a video.
 
-Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`).
-Where all names are numbers with a common beginning (`img_00001.jpg`), numbering may start
-anywhere but must have no gap: a missing frame is an error that names it, never replaced by a
-neighbour. Pictures of optical flow in the folder are not frames of the video; see `find.py`.
+Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`). If
+all names are numbers with a common prefix (`img_00001.jpg`), numbering may start anywhere but must
+have no gap: a missing frame is an error that names it, and is never replaced by a neighbour.
+Pictures of optical flow in the folder are not frames of the video; see `find.py`.
 """
 
 import re
@@ -27,7 +27,11 @@ _NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
 
 
 def list_frames(folder: str | Path) -> list[str]:
-    """Lists the frames of a folder by name; raises where there are none or some are missing."""
+    """List the names of a folder's frames.
+
+    Raises:
+        UnreadableVideoError: there is none, some are missing, or it holds optical flow.
+    """
     pictures = sort_names(picture_names(folder)).pictures
     if not pictures:
         _refuse_no_frames(folder)
@@ -37,7 +41,7 @@ def list_frames(folder: str | Path) -> list[str]:
 
 
 def list_numbered(folder: str | Path) -> list[str]:
-    """Lists all pictures of a folder, whatever they show; as `list_frames`."""
+    """List the names of all pictures of a folder, frames or optical flow; as `list_frames`."""
     names = picture_names(folder)
     if not names:
         _refuse_no_frames(folder)
@@ -53,7 +57,7 @@ def _refuse_no_frames(folder: str | Path) -> NoReturn:
 
 
 def _in_order(folder: str | Path, names: Sequence[str]) -> list[str]:
-    """The names, which are in order; raises where their numbers say that some are missing."""
+    """The sorted names; raises if their numbers have a gap."""
     matches = [_NUMBERED.fullmatch(name) for name in names]
     numbered = [match for match in matches if match is not None]
     if len(numbered) < len(names) or len({match[1] for match in numbered}) > 1:
@@ -63,7 +67,7 @@ def _in_order(folder: str | Path, names: Sequence[str]) -> list[str]:
 
 
 def check_numbers(folder: str | Path, numbers: Sequence[int], things: str) -> None:
-    """Raises where numbers, in order, come twice or leave a gap."""
+    """Raise if sorted numbers repeat or have a gap."""
     if len(set(numbers)) < len(numbers):
         twice = next(n for n, after in pairwise(numbers) if n == after)
         raise UnreadableVideoError(
@@ -87,12 +91,15 @@ def load_pictures(
     mode: Literal["RGB", "L"] = "RGB",
     least_short_side: int | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Loads the frames of the given numbers, `(T, H, W, 3)`; all must be of one size.
+    """Load frames by number: `(T, H, W, 3)`; all must be of one size.
 
-    With `mode` "L" they are grey, `(T, H, W, 1)`. `names` are those of all frames, from
-    `list_frames`. The size asked for is that of the first picture, so that the result does not
-    depend on which frames are read. With `least_short_side` pictures are reduced, as
-    `video.read_clip` says.
+    Args:
+        folder: the folder.
+        names: names of all frames, from `list_frames`. All must have the size of the first, so that
+            the result does not depend on which frames are read.
+        indices: numbers of the frames.
+        mode: `L` loads grey pictures, `(T, H, W, 1)`.
+        least_short_side: as for `mixtconv.data.clips.read_clip`.
     """
     first = Path(folder, names[0])
     size = _size(first)
@@ -105,7 +112,7 @@ def load_pictures(
 def _load_picture(
     path: Path, first: Path, size: tuple[int, int], reduction: int, mode: str
 ) -> npt.NDArray[np.uint8]:
-    """Loads one picture upright, `(H, W, C)`; a JPEG is reduced in decoding."""
+    """Load one picture upright, `(H, W, C)`; a JPEG is reduced while decoding."""
     try:
         with Image.open(path) as image:
             height, width = _upright_size(image)
@@ -126,7 +133,7 @@ def _load_picture(
 
 
 def _reduction(short_side: int, least_short_side: int | None) -> int:
-    """By how much pictures may be reduced, of what a JPEG decoder can do.
+    """The largest factor by which a JPEG decoder may reduce pictures.
 
     >>> _reduction(1080, 256), _reduction(256, 256), _reduction(1080, None)
     (4, 1, 1)
@@ -146,6 +153,6 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of a picture that is turned as its header says."""
+    """Height and width of a picture after the rotation in its header."""
     sideways = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.width, image.height) if sideways else (image.height, image.width)

@@ -1,8 +1,6 @@
-"""How a stream is read: flag, help text and YAML key are one field.
+"""Reading a stream as it comes: its settings, its frames at a given rate, and the newest frame.
 
-A frame of a stream, and which frames are taken at a given rate.
-
-Keeping up with a source that does not wait: a mailbox for one item, where the newest wins.
+`LatestFrames` keeps up with a live source by dropping frames that are not taken in time.
 """
 
 import threading
@@ -14,19 +12,19 @@ from typing import Generic, TypeVar
 from mixtconv._types import Frame
 
 DEFAULT_RATE = 25.0
-"""Frames a second of a source that does not say its own."""
+"""Frames per second of a source that does not say."""
 
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """How a source is read."""
+    """How a source is read; flag, help text and YAML key are one field."""
 
     input_size: str | None = None
     """Width and height of raw frames on standard input, such as 640x480."""
     input_fps: float = DEFAULT_RATE
     """Frames a second of raw frames on standard input."""
     stall_seconds: float = 10.0
-    """A live source that gives no frame for so long has failed."""
+    """A live source that gives no frame for so many seconds has failed."""
 
     def __post_init__(self) -> None:
         if not self.input_fps > 0:
@@ -36,23 +34,23 @@ class SourceSettings:
 
 
 MAX_JUMP_SECONDS = 1.0
-"""A time this much before or after the one expected is a jump of the clock."""
+"""A time this many seconds before or after the expected one is a jump of the clock."""
 
 
 class BrokenSourceError(ValueError):
-    """A source that failed after it had given frames; the message names it and says why."""
+    """A source failed after it had given frames; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class StreamFrame:
-    """One frame as a source gives it."""
+    """One frame of a source."""
 
     to_rgb: Callable[[], Frame]
-    """Converts it: uint8 (H, W, 3), upright. Frames that are not wanted are not converted."""
+    """Converts it: uint8 (H, W, 3), upright. Only frames that are used are converted."""
     number: int
-    """Its number in the source, from 0; frames that were dropped count."""
+    """Its number in the source, from 0, dropped frames included."""
     seconds: float
-    """Its time by the source's clock, from the first frame on."""
+    """Its time by the source's clock, from the first frame."""
 
 
 def at_rate(
@@ -60,9 +58,9 @@ def at_rate(
 ) -> Iterator[StreamFrame]:
     """Take frames at a rate, by their times; all of them if None.
 
-    A frame is taken when its time has come, each at most once: a source slower than the rate gives
-    all of its frames. Where its clock jumps, back or by more than a second and a period ahead, the
-    frame is taken and the next one is due a period later.
+    The first frame at or after each due time is taken, each at most once: of a source slower than
+    the rate, all frames are. If its clock jumps back, or ahead by more than a second and a period,
+    the frame is taken and the next one is due a period later.
 
     >>> frames = [StreamFrame(lambda: None, n, n / 10) for n in range(10)]
     >>> [frame.number for frame in at_rate(frames, 4)]
@@ -88,19 +86,19 @@ Item = TypeVar("Item")
 
 
 class LatestFrames(Generic[Item]):
-    """Frames of a live source, read by a thread of its own; one that is not taken is dropped.
+    """The newest frame of a live source, which a separate thread reads.
 
-    Iterating gives (number, frame) with the newest frame each time, and waits for one where there
-    is none newer than the last. A frame that is replaced before it was taken counts as dropped.
+    Iterating yields (number, frame) with the newest frame, and waits if there is none since the
+    last. A frame that is replaced before it is taken counts as dropped.
 
     Args:
-        name: of the source, for errors.
-        frames: the frames as they come; the thread reads them and closes them.
+        name: name of the source, for errors.
+        frames: the frames; the thread reads and closes them.
         stall_seconds: longest wait for a frame.
 
     Raises:
-        BrokenSourceError: while iterating: no frame came for `stall_seconds`. What `frames` raises
-            is raised after the last frame.
+        BrokenSourceError: while iterating: no frame came for `stall_seconds`. Errors of `frames`
+            are raised after the last frame.
     """
 
     def __init__(
@@ -134,7 +132,7 @@ class LatestFrames(Generic[Item]):
             yield taken
 
     def close(self) -> None:
-        """Stop reading. A reader that waits for the source ends when that answers or gives up."""
+        """Stop reading. A thread that waits for the source ends with its answer or failure."""
         self._closing = True
         self._reader.join(timeout=1)
 
@@ -149,7 +147,7 @@ class LatestFrames(Generic[Item]):
                         self.num_dropped += self._newest is not None
                         self._newest = (number, frame)
                         self._changed.notify()
-        except Exception as caught:  # whatever it is, it belongs to the thread that iterates
+        except Exception as caught:  # raised in the thread that iterates
             error = caught
         with self._changed:
             self._ended, self._error = True, error

@@ -1,7 +1,7 @@
-"""What the first bytes of a compressed picture say, without decoding it.
+"""The kind of a packet, from the first bytes of its compressed picture, without decoding it.
 
 A packet is an `entry` if a decoder may start there, `spare` if no other picture refers to its
-picture, a `picture` if neither is known, and `doubtful` if it does not look whole.
+picture, a `picture` if neither is known, and `doubtful` if it does not look complete.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Any, Literal
 PacketKind = Literal["entry", "picture", "spare", "doubtful"]
 KindReader = Callable[[memoryview], PacketKind]
 
-# Units of a picture to which no other refers: its slices, with the two bits of nal_ref_idc at 0,
-# and what is of no consequence for others. A parameter set beside them would be.
+# First bytes of the units of a picture to which no other refers: slices with the two bits of
+# nal_ref_idc at 0, and units without effect on other pictures. A parameter set would have one.
 _SPARE_HEADS = {1, 6, 9, 12}  # slice, supplemental information, delimiter, filler
 
 
 def kind_reader(stream: Any) -> KindReader:
-    """The function that tells the kind of a packet of an open PyAV stream."""
+    """The function from a packet of an open PyAV stream to its kind."""
     context = stream.codec_context
     make = _KIND_READERS.get(context.name)
     return make(bytes(context.extradata or b"")) if make is not None else lambda data: "doubtful"
@@ -44,7 +44,7 @@ def _read_h264(extradata: bytes) -> KindReader:
 
 
 def _picture_parameter_sets(extradata: bytes) -> set[int]:
-    """Numbers of the H.264 picture parameter sets that an MP4 header announces."""
+    """Numbers of the H.264 picture parameter sets in an MP4 header."""
     at, numbers = 6, set()
     for group in range(2):  # sequence sets, then picture sets, each with its length
         count = extradata[at - 1] & 31 if group == 0 else extradata[at]
@@ -58,7 +58,7 @@ def _picture_parameter_sets(extradata: bytes) -> set[int]:
 
 
 def _exponential_golomb(data: bytes | memoryview, count: int) -> tuple[int, ...]:
-    """Reads unsigned Exp-Golomb numbers: n zeros, then n + 1 bits of the number plus one.
+    """Read unsigned Exp-Golomb numbers: n zeros, then n + 1 bits of the number plus one.
 
     >>> _exponential_golomb(bytes([0b1_010_011_0]), 3)
     (0, 1, 2)
@@ -106,8 +106,8 @@ def _read_mjpeg(extradata: bytes) -> KindReader:
     return lambda data: "entry" if bytes(data[:3]) == b"\xff\xd8\xff" else "doubtful"
 
 
-# A codec that is not here is decoded from the start of the file. VP8, VP9 and AV1 stay out because
-# their decoders drop a picture for damage that its first bytes do not show.
+# Files of other codecs are decoded from the start. VP8, VP9 and AV1 are not here because their
+# decoders drop pictures for damage that the first bytes do not show.
 _KIND_READERS: dict[str, Callable[[bytes], KindReader]] = {
     "h264": _read_h264,
     "hevc": _read_hevc,
@@ -117,7 +117,7 @@ _KIND_READERS: dict[str, Callable[[bytes], KindReader]] = {
 
 
 def _units(data: memoryview, length_bytes: int) -> list[memoryview]:
-    """Cuts a packet into its length-prefixed units; none at all if they do not fill it."""
+    """Split a packet into its length-prefixed units; none if they do not fill it exactly."""
     units: list[memoryview] = []
     at = 0
     while length_bytes and at + length_bytes < len(data):

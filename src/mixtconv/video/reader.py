@@ -1,8 +1,8 @@
 """Reading video by frame number, from files (through PyAV) and from folders of pictures.
 
-Frame i is the i-th picture of decoding the whole file from its start, whatever way it is reached
-by. The count in a file's header is not believed: packets are counted, and where decoding shows
-that some give no picture the pictures are counted. Without torch; tensors are `video.py`.
+Frame i is the i-th frame of decoding the whole file from its start, however it is reached. The
+count in a file's header is not trusted: packets are counted, and if decoding shows that some give
+no frame, frames are counted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 
 
 def probe_video(path: str | Path) -> VideoInfo:
-    """Reads the facts about a video: its packets are counted and its first picture is decoded."""
+    """Read the facts about a video: count its packets and decode its first frame."""
     if Path(path).is_dir():
         names = list_frames(path)
         height, width = load_pictures(path, names, (0,)).shape[1:3]
@@ -47,10 +47,10 @@ def read_pictures(
     num_threads: int = 0,
     least_short_side: int | None = None,
 ) -> Clip[Frame]:
-    """Reads the frames that a function of the number of frames chooses, upright.
+    """Read the frames that a function of the number of frames chooses, as arrays, upright.
 
-    `choose_indices` and `least_short_side` are as for `video.read_clip`; `num_threads` is the
-    decoder's, 0 as many as the codec likes.
+    The arguments are those of `mixtconv.data.clips.read_clip`, but `num_threads` is 0 for the
+    codec's choice.
     """
     if Path(path).is_dir():
         names = list_frames(path)
@@ -61,7 +61,7 @@ def read_pictures(
 
 
 def iterate_frames(path: str | Path) -> Iterator[Frame]:
-    """Reads all frames in order, one at a time, each uint8 RGB `(H, W, 3)`.
+    """Read all frames in order, one at a time, each uint8 RGB `(H, W, 3)`.
 
     Raises:
         UnreadableVideoError: there is no frame, or a picture of a folder cannot be read.
@@ -78,7 +78,7 @@ def iterate_frames(path: str | Path) -> Iterator[Frame]:
 
 
 def frame_rate(path: str | Path) -> Fraction | None:
-    """Average frames per second, None where the source does not say."""
+    """Average frames per second, None if the source does not say."""
     if Path(path).is_dir():
         return None
     with open_video(path) as (_, stream):
@@ -98,7 +98,8 @@ def _read_file(
         num_frames = table.num_pictures
         _refuse_no_picture(path, num_frames)
         indices = tuple(int(index) for index in choose_indices(num_frames))
-        if max(indices, default=0) >= num_frames:  # the packets may announce too few
+        # The packets may announce too few frames: count them before a number is refused.
+        if max(indices, default=0) >= num_frames:
             num_frames = decode_plain(path, table, ()).num_pictures or 0
             _refuse_no_picture(path, num_frames)
             indices = _checked(path, choose_indices(num_frames), num_frames)
@@ -113,6 +114,7 @@ def _read_file(
         )
     if decoded.num_pictures is not None:
         PACKET_TABLES.set_count(path, table, decoded.num_pictures)
+    # Decoding found another number of frames than the packets announce: choose again.
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
         _refuse_no_picture(path, num_frames)
@@ -129,7 +131,7 @@ def _refuse_no_picture(path: str | Path, num_frames: int) -> None:
 
 
 def _checked(path: str | Path, indices: Sequence[int], num_frames: int) -> tuple[int, ...]:
-    """Makes sure that there is at least one index and that all are within the video."""
+    """Check that there is at least one index and that all are within the video."""
     numbers = tuple(int(index) for index in indices)
     if not numbers:
         raise ValueError(f"{path}: got no frame to read; ask for at least one")

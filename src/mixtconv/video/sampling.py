@@ -1,16 +1,16 @@
-"""Which frames of a video make a clip: index arithmetic, with no video in it.
+"""Frame indices of clips; no video is read.
 
     segment (TSN, arXiv 1608.00859): the video in T equal parts, one frame (f) of each
 
-        |..f...|.f....|...f..|f.....|          training: anywhere in its segment
+        |..f...|.f....|...f..|f.....|          training: a random place of its segment
         |...f..|...f..|...f..|...f..|          testing: the centre
 
     dense (I3D, TSM's `dense_sample`): T frames at a fixed stride (x = skipped)
 
-        ......fxxxfxxxfxxxf.................   training: the window starts anywhere
+        ......fxxxfxxxfxxxf.................   training: the window starts at a random place
 
-All functions return frame indices in 0 to num_video_frames - 1. A video shorter than a clip repeats
-frames, evenly in `segment`, and is run through again from its start in `dense`.
+All functions return frame indices from 0 to num_video_frames - 1. If a video is shorter than a
+clip, `segment` repeats frames evenly, and `dense` wraps to the start of the video.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ import numpy as np
 from mixtconv.models.spec import ModelSpec, Sampling
 
 ClipPlacement = Literal["own", "dense", "tenths", "snippets"]
-"""Where the clips of a test lie: by the model's own sampling; in dense windows spread from the
-first to the last (TSM); in dense windows that start at each tenth (of ten clips) of the video and
-go on from its start where it ends (Non-local); one snippet at the centre of each of as many
-segments (TSN)."""
+"""Placement of the clips of a test: by the model's own sampling; in dense windows spread evenly
+from the first to the last (TSM); in dense windows that start at each tenth (of ten clips) of the
+video and wrap to its start (Non-local); or one snippet at the centre of each of as many segments
+(TSN)."""
 
 DENSE_SPAN = 64
 """Frames that the dense clips of I3D, Non-local and TSM span."""
@@ -43,9 +43,9 @@ def random_clip(
     Args:
         num_video_frames: frames of the video.
         num_frames: T.
-        rng: source of chance.
+        rng: random generator.
         sampling: `segment` or `dense`.
-        frame_stride: frames from one to the next, for `dense`.
+        frame_stride: distance of consecutive frames, for `dense`.
 
     >>> random_clip(80, 4, np.random.default_rng(0))
     [12, 25, 40, 60]
@@ -66,11 +66,11 @@ def fixed_clips(
     sampling: Sampling = "segment",
     frame_stride: int = 8,
 ) -> list[list[int]]:
-    """Frame indices of the clips of a video for testing, without chance.
+    """Frame indices of the clips of a video for testing, deterministic.
 
-    Segment clips take frames at one phase of their segments each: the centre for the first, and
-    evenly spread phases for more, so that two clips are TSM's "twice sample" (centre and start).
-    Dense windows start evenly spread; a single one lies in the middle.
+    Each segment clip takes its frames at one phase of the segments: the first at the centre, others
+    at evenly spread phases, so that two clips are TSM's "twice sample" (centre and start). Dense
+    windows are evenly spread; a single one is in the middle.
 
     >>> fixed_clips(80, 4, num_clips=2)
     [[10, 30, 50, 70], [0, 20, 40, 60]]
@@ -84,7 +84,7 @@ def fixed_clips(
 
 
 def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generator) -> list[int]:
-    """`random_clip` as a model takes it."""
+    """`random_clip` with the sampling of a model."""
     return random_clip(
         num_video_frames,
         spec.num_frames,
@@ -97,7 +97,7 @@ def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generat
 def place_clips(
     placement: ClipPlacement, spec: ModelSpec, num_video_frames: int, num_clips: int
 ) -> list[list[int]]:
-    """Frame indices of the clips of a video for testing, as a model takes them.
+    """Frame indices of the clips of a video for testing, with the clip length of a model.
 
     >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), num_frames=2)
     >>> place_clips("own", spec, 100, 2)
@@ -151,12 +151,12 @@ _PLACEMENTS: dict[ClipPlacement, Callable[[ModelSpec, int, int], list[list[int]]
 
 
 def _dense_stride(spec: ModelSpec) -> int:
-    """The stride that a dense model was trained with, else so that a clip spans 64 frames."""
+    """The stride of a dense model's training, else the one at which a clip spans 64 frames."""
     return spec.frame_stride if spec.sampling == "dense" else max(1, DENSE_SPAN // spec.num_frames)
 
 
 def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:
-    """One frame of each segment, at a phase in 0 to 1 of it."""
+    """One frame of each segment, at its phase from 0 to 1."""
     positions = (np.arange(num_frames) + phases) * num_video_frames / num_frames
     return np.minimum(positions.astype(int), num_video_frames - 1).tolist()
 

@@ -1,4 +1,4 @@
-"""What the user names as a stream: a camera, a URL, a file, or raw frames on standard input.
+"""Opening a stream by its name: a camera, a URL, a file, or raw frames on standard input.
 
 camera:0            the first camera                              live
 rtsp://..., udp://  a URL                                         live
@@ -35,12 +35,12 @@ _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
 class FrameSource:
-    """Frames of a stream in order: iterate over it once, in a `with` block.
+    """Frames of a stream in order; iterate over it once, in a `with` block.
 
     Args:
-        name: what the user calls it.
-        frames: the frames; closed with the source.
-        live: the mailbox that drops what comes too fast, None for a source that is read completely.
+        name: name of the source, as given by the user.
+        frames: its frames; closed with the source.
+        live: the reader that drops frames, None for a source that is read completely.
         frames_per_second: average rate, None if the source does not say.
     """
 
@@ -57,12 +57,12 @@ class FrameSource:
 
     @property
     def is_live(self) -> bool:
-        """Whether frames are dropped where they come faster than they are taken."""
+        """Whether frames that are not taken in time are dropped."""
         return self._live is not None
 
     @property
     def num_dropped(self) -> int:
-        """Frames that nobody took in time, so far."""
+        """Frames dropped so far."""
         return 0 if self._live is None else self._live.num_dropped
 
     def __iter__(self) -> Iterator[StreamFrame]:
@@ -79,7 +79,7 @@ def open_source(source: str, settings: SourceSettings | None = None) -> FrameSou
     """Open a stream by its name.
 
     Raises:
-        ValueError: a camera, URL or file that is not there or cannot be read, a wrong size.
+        ValueError: the camera, URL or file does not exist or cannot be read, or the size is wrong.
     """
     settings = settings or SourceSettings()
     if source == "-":
@@ -108,7 +108,7 @@ def _file_frames(path: str) -> Iterator[StreamFrame]:
 
 
 class _Clock:
-    """Times from the first frame on; a frame without one comes a period after the one before."""
+    """Times from the first frame; one without a time is a period after the previous one."""
 
     def __init__(self, frames_per_second: float) -> None:
         self.period = 1 / frames_per_second
@@ -229,7 +229,7 @@ def _url_frames(
 def _decoded(
     name: str, container: Any, settings: SourceSettings
 ) -> Generator[TimedFrame, None, None]:
-    """Frames of an open container, each of its own size; a damaged packet is passed over."""
+    """Frames of an open container, each of its own size; damaged packets are skipped."""
     import av  # noqa: PLC0415
 
     try:
@@ -247,9 +247,9 @@ def _decoded(
 
 
 def _reason(error: Exception, settings: SourceSettings) -> str:
-    """Why a source failed, in words."""
+    """The reason why a source failed."""
     import av  # noqa: PLC0415
 
-    if isinstance(error, av.ExitError):  # what FFmpeg says where it is told to wait no longer
+    if isinstance(error, av.ExitError):  # raised at the timeout
         return f"no answer for {settings.stall_seconds:g} seconds"
     return getattr(error, "strerror", None) or str(error)

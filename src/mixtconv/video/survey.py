@@ -1,8 +1,8 @@
-"""Decoding the whole of a video file to find out how much of it there is.
+"""Decoding a whole video file to find out how much of it is intact.
 
-A file says in several places how long it is: by its packets, and with most containers by its
-header. A download that broke off has fewer packets than the header says; a damaged file has packets
-that give no picture, or a picture of which the decoder made up a part.
+A file states its length in its packets and, with most containers, in its header. A truncated file
+has fewer packets than the header states; a damaged file has packets that give no frame, or a frame
+in which the decoder concealed errors.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import Any
 from mixtconv.video.decoding import decode_packet, open_video
 from mixtconv.video.packet_table import read_packet_table
 
-# Containers whose header says how long the file is; others are measured by their last packet.
+# Containers whose header states the length; FFmpeg computes that of others from their last packet.
 _SAYS_LENGTH = {"mp4", "mov", "matroska", "webm", "flv"}
 _SAYS_FRAMES = {"mp4", "mov", "avi"}
 _TOLERATED_FRAMES = 2  # rounding, a last packet of no length, and headers that are off by one
@@ -21,19 +21,20 @@ _TOLERATED_FRAMES = 2  # rounding, a last packet of no length, and headers that 
 
 @dataclass(frozen=True)
 class FileSurvey:
-    """What decoding a whole file finds."""
+    """The result of decoding a whole file."""
 
     num_announced: int
-    """Pictures that its packets announce."""
+    """Frames that its packets announce."""
     num_pictures: int
-    """Pictures that the decoder gives."""
+    """Frames that the decoder outputs."""
     num_damaged: int
-    """Pictures among these that the decoder marks as damaged."""
+    """Frames among these that the decoder marks as damaged."""
     num_cut_off: int
-    """Frames that its header says and that are not in it, about; a few may be rounding."""
+    """Approximate number of frames that its header states and that are missing; a few may be
+    rounding."""
 
     def damage(self) -> str | None:
-        """What is wrong with the file, in words; None if it is whole.
+        """The damage in words; None if the file is intact.
 
         >>> FileSurvey(num_announced=40, num_pictures=38, num_damaged=0, num_cut_off=60).damage()
         '2 of 40 frames cannot be decoded; it breaks off: its header says 60 frames more'
@@ -50,7 +51,7 @@ class FileSurvey:
 
 
 def survey_file(path: str | Path) -> FileSurvey:
-    """Decode a whole video file, in the plain way: from the first packet, with one thread.
+    """Decode a whole video file plainly: from the first packet, with one thread.
 
     Raises:
         UnreadableVideoError: it is no video.
@@ -81,7 +82,7 @@ def survey_file(path: str | Path) -> FileSurvey:
 
 
 def _packets(container: Any) -> Iterator[Any]:
-    """The packets of all streams, up to where the file cannot be read on."""
+    """The packets of all streams, up to the first place that cannot be read."""
     import av  # noqa: PLC0415
 
     try:
@@ -93,7 +94,7 @@ def _packets(container: Any) -> Iterator[Any]:
 
 
 def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:
-    """How many frames the header says that the file holds beyond those in it."""
+    """Frames that the header states beyond those in the file."""
     import av  # noqa: PLC0415
 
     kinds = set(container.format.name.split(","))
@@ -101,6 +102,6 @@ def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:
     rate = stream.average_rate
     if not rate or container.duration is None or not kinds & _SAYS_LENGTH:
         return max(0, by_count)
-    # Not of the video alone: sound may go on for longer.
+    # Of all streams, since the sound may be longer than the video.
     seconds = container.duration / av.time_base - end
     return max(0, by_count, round(seconds * float(rate)))

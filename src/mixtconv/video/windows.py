@@ -1,19 +1,15 @@
-"""The frames of a file with the times at which they are shown.
+"""Sliding windows over a long video, and their views, in one pass over its frames.
 
-Windows of a long video: which frames lie in which, found while the frames go by.
-
-Window k covers the times from k * stride on, for `length`; a frame belongs to it if its own time
-lies there. Times are the file's, exactly, from the first frame on, so that a changing frame rate is
-no matter; or they are the numbers of the frames.
+Window k covers the times from k * stride to k * stride + length; it contains the frames whose times
+are in that range. Times are exact, as stored in the file, counted from the first frame, so that a
+variable frame rate is handled; or they are frame numbers.
 
     length 4, stride 2      |0.......4|
                                  |2.......6|
                                       |4.......8|
                                            |6..... the video ends here
 
-The views of every window of a video, in one pass over its frames.
-
-Of every frame only what its views need is kept, for as long as a window that it is in is open.
+Of every frame only the part that its views need is kept, until the last window with it is complete.
 """
 
 import re
@@ -32,47 +28,49 @@ from mixtconv.video.reader import frame_rate
 from mixtconv.video.views import ViewReader, scoring_side
 
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of a file that does not say."""
+"""Frames per second of a file that does not say."""
 
-SET_BACK_SECONDS = 1
-"""A step back of so much is a clock that was set back; of less, times in the wrong order."""
+MIN_RESET_SECONDS = 1
+"""A step back of at least this much is a clock reset; a smaller one, times in the wrong order."""
 
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A frame and when it is shown."""
+    """A frame and its display time."""
 
     number: int
     """From 0."""
     start: Fraction
-    """Seconds from the first frame on, exactly as the file says."""
+    """Seconds from the first frame, exactly as the file says."""
     end: Fraction
-    """A period of the average rate later."""
+    """One period of the average rate after `start`."""
     decoded: TimedFrame
     """The frame, not yet converted."""
 
     def to_rgb(self) -> Frame:
-        """The picture, uint8 RGB (H, W, 3), upright."""
+        """The frame, uint8 RGB (H, W, 3), upright."""
         return self.decoded.to_rgb()
 
 
 def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
-    """Decodes every frame of a file in order, one at a time; times never fall.
+    """Decode every frame of a file in order, one at a time, with times that never decrease.
 
-    Where neighbours have each other's times, they change them. A frame that has no time is shown a
-    period after the one before it; so is one whose time lies a second or more before, and the clock
-    goes on from there.
+    Swapped timestamps of adjacent frames are exchanged. A frame without a timestamp is shown one
+    period after the previous one. So is a frame whose timestamp is a second or more before that of
+    the previous one, and later times are counted from there.
 
     Raises:
         UnreadableVideoError: there is no frame.
     """
     period = 1 / Fraction(frame_rate(path) or DEFAULT_RATE)
     number, last, shift = -1, -period, Fraction(0)
-    for number, (frame, own) in enumerate(_ordered(decode_every_timed(path))):
-        now = last + period if own is None or number == 0 else own + shift
-        if own is not None and (number == 0 or last - now >= SET_BACK_SECONDS):
+    for number, (frame, timestamp) in enumerate(_ordered(decode_every_timed(path))):
+        now = last + period if timestamp is None or number == 0 else timestamp + shift
+        # The first frame is at 0; from it, and after a clock reset, the shift continues the times.
+        if timestamp is not None and (number == 0 or last - now >= MIN_RESET_SECONDS):
             now = last + period
-            shift = now - own
+            shift = now - timestamp
+        # A smaller step back is an error of the timestamps: the frame is shown with the last one.
         now = max(now, last)
         yield ShownFrame(number, now, now + period, frame)
         last = now
@@ -81,16 +79,17 @@ def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
 
 
 def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fraction | None]]:
-    """Frames with their times in order, where only neighbours stand the wrong way round.
+    """Frames with their timestamps, after swapped ones of adjacent frames are exchanged.
 
-    AVI has no times of its own: with B-frames, FFmpeg gives pictures those of their packets.
+    AVI stores no timestamps: with B-frames, FFmpeg gives frames those of their packets.
     """
-    waiting: TimedFrame | None = None
+    waiting: TimedFrame | None = None  # the previous frame, and the timestamp it would get
     latest: Fraction | None = None
     for frame in frames:
         earlier = frame.seconds
         if waiting is not None:
-            if latest is None or earlier is None or not 0 < latest - earlier < SET_BACK_SECONDS:
+            # Unless this frame's timestamp is slightly before the last one, both keep their own.
+            if latest is None or earlier is None or not 0 < latest - earlier < MIN_RESET_SECONDS:
                 earlier, latest = latest, earlier
             yield waiting, earlier
         else:
@@ -108,14 +107,14 @@ _SECONDS = {"s": Fraction(1), None: Fraction(1), "ms": Fraction(1, 1000), "m": F
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Length of the windows and how far they lie apart."""
+    """Length of the windows and the distance between their starts."""
 
     length: Fraction
     """In seconds, or in frames."""
     stride: Fraction
     """From the start of one to the start of the next, in the same unit."""
     in_frames: bool = False
-    """Whether both are counted in frames."""
+    """Whether both are in frames."""
 
     def __post_init__(self) -> None:
         for flag, value in (("--window", self.length), ("--stride", self.stride)):
@@ -126,22 +125,22 @@ class WindowPlan:
     def parse(cls, length: str, stride: str | None = None) -> "WindowPlan":
         """Read durations such as `4s`, `1.5s`, `500ms`, `2m` or `32f` (frames).
 
-        Without a stride windows follow each other without overlap.
+        Without a stride, windows follow each other without overlap.
 
         Raises:
-            ValueError: something else, or one in seconds and the other in frames.
+            ValueError: no such duration, or one in seconds and the other in frames.
 
         >>> WindowPlan.parse("4s", "500ms")
         WindowPlan(length=Fraction(4, 1), stride=Fraction(1, 2), in_frames=False)
         """
-        own, own_in_frames = _duration("--window", length)
+        window, in_frames = _duration("--window", length)
         step, step_in_frames = _duration("--stride", length if stride is None else stride)
-        if own_in_frames != step_in_frames:
+        if in_frames != step_in_frames:
             raise ValueError(
                 f"--window is {length} and --stride {stride}; give both in seconds or both in "
                 "frames"
             )
-        return cls(own, step, own_in_frames)
+        return cls(window, step, in_frames)
 
 
 def _duration(flag: str, text: str) -> tuple[Fraction, bool]:
@@ -158,14 +157,14 @@ def _duration(flag: str, text: str) -> tuple[Fraction, bool]:
 
 @dataclass(frozen=True)
 class TimedItem(Generic[Kept]):
-    """A frame, or what is kept of it."""
+    """A frame, or the part of it that is kept."""
 
     number: int
     """Number of the frame in the video, from 0."""
     seconds: Fraction
-    """From the first frame on."""
+    """Start, from the first frame."""
     end_seconds: Fraction
-    """When it ends, as far as is known: a frame's length later."""
+    """End, one period of the average rate after the start."""
     kept: Kept
 
 
@@ -174,25 +173,25 @@ class Window(Generic[Kept]):
     """The frames of one window."""
 
     start: Fraction
-    """Seconds from the first frame on (of the first frame in it, where windows count frames)."""
+    """Seconds from the first frame; in frames, that of the first frame of the window."""
     end: Fraction
-    """When it ends; the video's end, where that comes first."""
+    """End in seconds; the video's end if that comes first."""
     frames: tuple[TimedItem[Kept], ...]
-    """The frames in it, at least one."""
+    """Its frames, at least one."""
     is_whole: bool
-    """Whether the video goes on to its end."""
+    """Whether the video continues to its end."""
 
 
 def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Window[Kept]]:
-    """The windows of a video, each as soon as the first frame behind it has come.
+    """The windows of a video, each as soon as the first frame behind it has arrived.
 
-    Frames are held for one window's length. A window without a frame is left out. Where the video
-    ends within windows, the first of them is given, as far as the video goes, if it has a frame
-    that no window before it had: every frame that lies between the starts and ends of windows is
-    in one, and a video shorter than a window is one window.
+    Frames are held for one window's length. A window without a frame is left out. If the video ends
+    within windows, the first of them is yielded with the frames that there are, provided that one
+    is in no earlier window: so every frame that is not between two windows is in one, and a video
+    shorter than a window is one window.
 
     Args:
-        items: the frames in order, with times that do not fall.
+        items: the frames in order, with times that do not decrease.
         plan: length and stride.
 
     >>> frames = [TimedItem(n, Fraction(n), Fraction(n + 1), None) for n in range(7)]
@@ -200,23 +199,30 @@ def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Wind
     [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
     """
     position: Callable[[TimedItem[Kept]], Fraction] = _number if plan.in_frames else _seconds
-    held: deque[TimedItem[Kept]] = deque()
+    held: deque[TimedItem[Kept]] = deque()  # frames at or after the start of window `index`
     index, newest_given, last = 0, -1, None
     for last in items:
+        # Every window that ends at or before this frame is complete.
         while position(last) >= index * plan.stride + plan.length:
             start = index * plan.stride
             inside = _between(held, start, start + plan.length, position)
             if inside:
                 yield _window(inside, plan, start, next_frame=last)
                 newest_given = inside[-1].number
+            # The next window: frames before its start are in no later window either.
             index += 1
             while held and position(held[0]) < index * plan.stride:
                 held.popleft()
-            if not held:  # nothing until this frame: on to the first window that it is in
+            # After a gap in the times, skip the empty windows: continue with the first one that
+            # contains this frame, which is the first to end after it.
+            if not held:
                 gap = position(last) - plan.length
                 index = max(index, int(gap // plan.stride) + 1 if gap >= 0 else 0)
+        # With a stride longer than the windows, a frame may be between two of them.
         if position(last) >= index * plan.stride:
             held.append(last)
+    # The video has ended: the windows that are still open get the frames that there are, but none
+    # that only repeats the end of an earlier window.
     while held:
         start = index * plan.stride
         inside = _between(held, start, start + plan.length, position)
@@ -267,8 +273,8 @@ def window_views(
     """Every window and its views, each as soon as its last frame is decoded.
 
     Raises:
-        UnreadableVideoError: the video gives no frame.
-        ValueError: windows in seconds of pictures without times, or a model of optical flow.
+        UnreadableVideoError: the video has no readable frame.
+        ValueError: windows in seconds over pictures without times, or a model of optical flow.
     """
     if reader.spec.modality in ("flow", "rgbflow"):
         raise ValueError(
@@ -280,7 +286,7 @@ def window_views(
 
 
 def _kept_frames(reader: ViewReader, video: Path, plan: WindowPlan) -> Iterator[TimedItem[Any]]:
-    """Of every frame what the reader keeps, with its time."""
+    """The part of every frame that the reader keeps, with its time."""
     if video.is_dir():
         if not plan.in_frames:
             raise ValueError(
