@@ -100,8 +100,8 @@ def test_groups_of_one_tap_are_folded_into_the_next_convolution() -> None:
     fast = optimize_for_inference(_trained("mstnet_resnet18"))
     for module in fast.modules():
         if isinstance(module, FoldedTemporalFilter):
-            assert (module.weights[: module.channels[0]] == 1).all()
-            assert not (module.weights[module.channels[0] :] == 1).all()
+            assert (module.weights[: module.groups.channels[0]] == 1).all()
+            assert not (module.weights[module.groups.channels[0] :] == 1).all()
 
 
 def test_the_given_recognizer_is_left_as_it_was(video: Tensor) -> None:
