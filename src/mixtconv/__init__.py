@@ -65,7 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: torch takes seconds, `--help` shall not."""
+    """Import what is asked for when it is asked for: torch takes seconds, `--help` must not."""
     if name not in _HOMES:
         raise AttributeError(f"module 'mixtconv' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415

@@ -16,8 +16,8 @@ from mixtconv.visualization import (
     ExampleStrip,
     KernelGroup,
     KernelSite,
-    ModelPrediction,
     ModelResult,
+    Prediction,
     Report,
 )
 
@@ -54,8 +54,8 @@ def make_report(**changes: Any) -> Report:
     better = np.diag([10, 10, 10, 10]) + np.diag([1, 0, 0], k=1)
     frames = np.random.default_rng(1).integers(0, 255, (8, 16, 20, 3), dtype=np.uint8)
     predictions = (
-        ModelPrediction("TSN", CLASSES[2], 0.6),
-        ModelPrediction("<i>MSTNet</i>", CLASSES[0], 0.9),
+        Prediction("TSN", CLASSES[2], 0.6),
+        Prediction("<i>MSTNet</i>", CLASSES[0], 0.9),
     )
     report = Report(
         title="Tests & <trials>",

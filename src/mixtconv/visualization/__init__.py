@@ -20,19 +20,19 @@ from mixtconv.visualization.results import (
     ExampleStrip,
     KernelGroup,
     KernelSite,
-    ModelPrediction,
     ModelResult,
     ProtocolScore,
     Report,
 )
+from mixtconv.visualization.results import ModelPrediction as Prediction
 
 __all__ = [
     "CurvePoint",
     "ExampleStrip",
     "KernelGroup",
     "KernelSite",
-    "ModelPrediction",
     "ModelResult",
+    "Prediction",
     "ProtocolScore",
     "Report",
     "confusion_matrix",
