@@ -59,6 +59,7 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     unfinished = path.with_name(f".{path.name}.part")
     outdated = path.with_name(f".{path.name}.old")
+    _restore(path, outdated)
     _remove(unfinished, outdated)
     try:
         yield unfinished
@@ -68,6 +69,7 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
             path.replace(outdated)
         unfinished.replace(path)
     except BaseException:
+        _restore(path, outdated)
         _remove(unfinished)
         raise
     _remove(outdated)
@@ -79,7 +81,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
     For several files, or a writer that needs the true name or suffix: see `put_in_place`.
     """
-    folder = path.with_name(f".{path.name}.part")
+    folder = _hidden_file(path)  # of this process: another one may write the same path
     _remove(folder)
     folder.mkdir()
     try:
@@ -123,6 +125,12 @@ def refuse_unwritable(path: Path) -> None:
 def _hidden_file(path: Path) -> Path:
     """The name under which this process writes `path`; still one dot in front of a hidden one."""
     return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}.part")
+
+
+def _restore(path: Path, outdated: Path) -> None:
+    """Give a folder its name back that was set aside for a new one which did not come."""
+    if outdated.exists() and not path.exists():
+        outdated.replace(path)
 
 
 def _remove(*paths: Path) -> None:

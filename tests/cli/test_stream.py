@@ -124,7 +124,7 @@ def test_convert_makes_a_causal_model_and_says_what_it_lost(
     ("words", "says"),
     [
         (["causal", "--causal", "--out", "x"], "is causal already"),
-        (["centred", "--out", "x"], "say what to convert to: --causal"),
+        (["centred", "--out", "x"], "give the kind of model to convert to: --causal"),
     ],
 )
 def test_what_cannot_be_converted_ends_with_2(models, words, says, capsys, tmp_path, monkeypatch):

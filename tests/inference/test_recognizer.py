@@ -77,6 +77,7 @@ def test_many_videos_are_named_by_folders_and_patterns(
     assert done == [(number, 4) for number in range(1, 5)]
     assert predict_collection(model_path, [tiny_dataset / "val"]) == by_pattern
     recognizer = Recognizer(model_path)
+    assert list(recognizer.predict_many([tiny_dataset / "val"])) == by_pattern
     assert by_pattern == [recognizer.try_predict(item.source) for item in by_pattern]
 
 

@@ -21,7 +21,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
 
-from mixtconv._names import unknown_name
 from mixtconv._settings_file import kind_in_words, read_settings
 from mixtconv.cli.commands import Command
 
@@ -232,8 +231,17 @@ def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> st
         flag, name = unknown[1], unknown[1].strip("-").replace("-", "_")
         if shown.get(name) == name:
             return f"{flag} is not a flag; give {name} as a word of its own"
-        near = get_close_matches(flag, shown.values(), n=2)
-        return str(unknown_name("flag", flag, near or shown.values()))
+        known = sorted(
+            action.option_strings[0]
+            for action in parser._actions
+            if action.option_strings and action.help != argparse.SUPPRESS
+        )
+        # compared without the dashes, which would make all flags alike
+        bare = {known_flag.lstrip("-"): repr(known_flag) for known_flag in known}
+        near = get_close_matches(name.replace("_", "-"), bare, n=2)
+        names = " or ".join(bare[word] for word in near)
+        hint = f"did you mean {names}?" if near else f"known are {', '.join(known)}"
+        return f"unknown flag {flag!r}; {hint}"
     if wrong := re.match(r'Parser key "(\w+)":.*(?:Got|Given) value: ?(.*)$', text):
         name, value = wrong[1], wrong[2] if wrong[2].startswith("[") else repr(wrong[2])
         return f"{shown[name]} is {value}; give {kind_in_words(kinds[name])}"

@@ -31,7 +31,7 @@ def convert(
     from mixtconv.models.systems.causal import convert_file
 
     if not causal:
-        raise ValueError("say what to convert to: --causal")
+        raise ValueError("give the kind of model to convert to: --causal")
     convert_file(model, out)
     logger.warning(
         "%s is causal and must be fine-tuned: mixtconv train DATA --causal --weights %s", out, out

@@ -12,7 +12,7 @@ from mixtconv.cli.console import Format
 from mixtconv.video.live import SourceSettings
 
 if TYPE_CHECKING:
-    from mixtconv.inference.streams import SeenFrame
+    from mixtconv.inference.streams import RecognizedFrame
 
 SECONDS_BETWEEN_LINES = 1.0
 """A table has a line for each change of the label, and one after this time without a change."""
@@ -75,15 +75,15 @@ def stream(
     return status
 
 
-def _print_json(frame: "SeenFrame") -> None:
+def _print_json(frame: "RecognizedFrame") -> None:
     _write_line(json.dumps(frame.to_dict()))
 
 
-def _table_printer() -> Callable[["SeenFrame"], None]:
+def _table_printer() -> Callable[["RecognizedFrame"], None]:
     """What prints a line at each change of the label, and each second without one."""
-    printed: SeenFrame | None = None
+    printed: RecognizedFrame | None = None
 
-    def show(frame: "SeenFrame") -> None:
+    def show(frame: "RecognizedFrame") -> None:
         nonlocal printed
         ranking = frame.labels.predictions
         if printed is None:

@@ -60,7 +60,7 @@ class Journal:
         """Sentences that a user of the folder should read."""
         if self.complete:
             return ()
-        return ("prepared in part only: run the same mixtconv prepare again to go on",)
+        return ("only partly prepared: run the same mixtconv prepare again to continue",)
 
 
 def read_journal(folder: Path) -> Journal | None:

@@ -1,4 +1,4 @@
-"""What a network sees of a video: frames, differences of frames, or optical flow.
+"""The input of a network from a video: frames, differences of frames, or optical flow.
 
 A clip has T snippets, each of L consecutive frames: 1 frame, 6 frames for their 5 differences, or
 5 fields of optical flow, with or without the frame where they begin, as in "Temporal Segment

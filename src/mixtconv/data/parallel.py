@@ -33,7 +33,7 @@ def in_parallel(
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
     """Work on all items in threads and yield each with its outcome, in the order of completion.
 
-    If the generator is closed early (as by Ctrl-C), no further item is begun.
+    If the generator is closed early (as by Ctrl-C), no further item is started.
 
     Args:
         items: the items, taken as workers become free.

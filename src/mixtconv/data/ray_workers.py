@@ -87,13 +87,13 @@ def in_ray(
 
 
 class _Attempts:
-    """Counts over all workers how often each item was begun and not ended."""
+    """Counts over all workers how often each item was started and not ended."""
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
 
     def begin(self, number: int) -> int:
-        """Note that an item is begun; returns how often it was begun and not ended before."""
+        """Note that an item is started; returns how often it was started and not ended before."""
         self._begun[number] += 1
         return self._begun[number] - 1
 

@@ -38,7 +38,7 @@ class StopFlag:
 
 
 def check_backend(backend: Backend, workers: int | None) -> None:
-    """Check that a backend can work, before anything is begun.
+    """Check that a backend can work, before anything is started.
 
     Raises:
         ValueError: `workers` is below 1, or Ray is not installed.

@@ -24,7 +24,7 @@ from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
 from mixtconv.models.file import what_it_is
 
-METADATA_KEY = "mixtconv_scores"
+SCORES_KEY = "mixtconv_scores"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def save_scores(scores: SavedScores, path: str | Path) -> None:
         "unreadable": [{"key": key, "reason": reason} for key, reason in scores.unreadable.items()],
     }
     tensors = {"scores": scores.scores.contiguous(), "labels": scores.labels.contiguous()}
-    write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: json.dumps(about)}))
+    write_atomically(Path(path), save(tensors, metadata={SCORES_KEY: json.dumps(about)}))
 
 
 def load_scores(path: str | Path) -> SavedScores:
@@ -156,16 +156,16 @@ def load_scores(path: str | Path) -> SavedScores:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = ("scores", "labels") if METADATA_KEY in metadata else ()
+            names = ("scores", "labels") if SCORES_KEY in metadata else ()
             tensors = [file.get_tensor(name) for name in names]
     except SafetensorError as error:
         raise ValueError(
             f"{path} is not a scores file: it {what_it_is(path)}; {_REMEDY}"
         ) from error
-    if METADATA_KEY not in metadata:
+    if SCORES_KEY not in metadata:
         raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
     try:
-        return _from_parts(json.loads(metadata[METADATA_KEY]), *tensors)
+        return _from_parts(json.loads(metadata[SCORES_KEY]), *tensors)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is a scores file that is damaged or of another version of mixtconv: {error}; "

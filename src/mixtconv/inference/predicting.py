@@ -4,7 +4,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.find import find_videos
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.views import ViewReader
 
@@ -94,6 +95,21 @@ class VideoRecognizer(ABC):
             return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
         except UnreadableVideoError as error:
             return VideoPrediction(str(video), (), str(error))
+
+    def predict_many(
+        self, videos: Iterable[str | Path], *, top_k: int = 5
+    ) -> Iterator[VideoPrediction]:
+        """Ranked labels of every video, one after the other, or why it cannot be read.
+
+        Args:
+            videos: files, folders and patterns such as `clips/*.mp4`.
+            top_k: how many labels of each.
+
+        Raises:
+            ValueError: a name or pattern that matches no video.
+        """
+        for video in find_videos(list(videos)):
+            yield self.try_predict(video, top_k=top_k)
 
     def logits(self, video: str | Path) -> Any:
         """Logits (K,) of one video, averaged over the views of the protocol."""

@@ -165,7 +165,7 @@ def _checked(frame: FrameLike) -> Frame:
 
 
 @dataclass(frozen=True)
-class SeenFrame:
+class RecognizedFrame:
     """The labels of a source after one of its frames."""
 
     number: int
@@ -193,7 +193,7 @@ def recognize_stream(
     *,
     frames_per_second: float | None = None,
     top_k: int = 5,
-) -> Iterator[SeenFrame]:
+) -> Iterator[RecognizedFrame]:
     """Labels after every frame of a source.
 
     Args:
@@ -216,11 +216,11 @@ def _recognize(
     source: FrameSource,
     frames_per_second: float | None,
     top_k: int,
-) -> Iterator[SeenFrame]:
+) -> Iterator[RecognizedFrame]:
     with recognizer.start() as stream:
         for frame in at_rate(source, frames_per_second):
             labels = stream.push(frame.to_rgb(), top_k=top_k)
-            yield SeenFrame(frame.number, frame.seconds, labels, source.num_dropped)
+            yield RecognizedFrame(frame.number, frame.seconds, labels, source.num_dropped)
 
 
 def sampling_note(spec: ModelSpec, source_rate: float | None) -> str:

@@ -2,7 +2,7 @@
 
 The metadata key `mixtconv` holds JSON: the version that wrote the file, the `ModelSpec`, and notes
 of the training run (its protocol and score). Reading one cannot run code. `load_model` is in
-`factory.py`, since it makes the recognizer that a file describes.
+`systems/factory.py`, since it makes the recognizer that a file describes.
 """
 
 import json

@@ -100,9 +100,9 @@ def write_video(
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.thread_count = 1
             for frame in chain([first], iterator):
-                output.mux(_encode(stream, _as_picture(_as_array(frame), first.shape)))
+                _encode(output, stream, _as_picture(_as_array(frame), first.shape))
                 num_frames += 1
-            output.mux(_encode(stream, None))
+            _encode(output, stream, None)
     except BaseException:
         Path(path).unlink(missing_ok=True)
         raise
@@ -131,12 +131,14 @@ def _as_picture(array: Frame, shape: tuple[int, ...]) -> Any:
     return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
 
 
-def _encode(stream: Any, picture: Any) -> Any:
-    """The packets that are complete with a picture; with None, all that are left."""
+def _encode(output: Any, stream: Any, picture: Any) -> None:
+    """Write the packets that are complete with a picture; with None, all that are left."""
     import av  # noqa: PLC0415
 
     try:
-        return stream.encode(picture)
+        output.mux(stream.encode(picture))
     except av.FFmpegError as error:
+        if isinstance(error, OSError):  # of the disk, not of the frames
+            raise
         size = f"{stream.width}x{stream.height}"
         raise EncodingError(f"frames of {size} cannot be encoded ({error.strerror})") from error

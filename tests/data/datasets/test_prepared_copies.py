@@ -104,7 +104,7 @@ def test_a_run_that_stopped_is_noted_under_the_name_of_the_dataset(
         prepare(source("jester", root), out=out, form=FORMS["h264"], workers=1, progress=stop)
     report = check(source("jester", out), workers=1)
     assert report.counts == {"missing": 12 - report.num_videos}
-    assert any("prepared in part only" in note for note in report.notes)
+    assert any("only partly prepared" in note for note in report.notes)
     prepare(source("jester", root), out=out, form=FORMS["h264"], workers=1)
     assert (
         check(source("jester", out), workers=1).notes == scan_videos(source("jester", root)).notes

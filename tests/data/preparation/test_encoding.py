@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mixtconv import _atomic_write
 from mixtconv.data.clips import read_frames
 from mixtconv.data.preparation import encoding
 from mixtconv.data.preparation.encoding import StoppedError, encode_video
 from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.video import writer
 from mixtconv.video.decoding import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
@@ -222,12 +224,21 @@ def test_a_file_that_reads_back_otherwise_does_not_get_its_name(
     assert names_in(tmp_path) == ["a.mkv"]
 
 
-@pytest.mark.parametrize("where", ["write_video", "fitted", "_check"])
-def test_what_was_begun_is_removed(where, media, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "where"),
+    [
+        (encoding, "write_video"),
+        (encoding, "fitted"),
+        (encoding, "_check"),
+        (writer, "_encode"),
+        (_atomic_write, "flush_to_disk"),
+    ],
+)
+def test_what_was_begun_is_removed(module, where, media, tmp_path, monkeypatch):
     source = media.encode(tmp_path / "a.mkv", media.moving_frames(20))
     target = tmp_path / "b.mp4"
     target.write_text("of an earlier run")
-    monkeypatch.setattr(encoding, where, fail)
+    monkeypatch.setattr(module, where, fail)
     with pytest.raises(RuntimeError):
         encode_video(source, target, FORM)
     assert names_in(tmp_path) == ["a.mkv", "b.mp4"]

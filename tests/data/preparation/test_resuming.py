@@ -198,7 +198,7 @@ def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips
     assert 3 <= len(names_in(out)) < 12
     assert all(probe_video(out / name).num_frames == 20 for name in names_in(out))
     (note,) = list_videos(out).notes
-    assert "in part only" in note
+    assert "only partly prepared" in note
     report = prepare(data, out=out, form=FORM, workers=2)
     assert report.num_kept >= 3 and report.num_kept + report.num_prepared == 12
     assert list_videos(out).notes == ()
@@ -254,7 +254,12 @@ def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp
 
 
 @pytest.mark.parametrize(
-    "left", [[], [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.1.part"]]
+    "left",
+    [
+        [],
+        [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.1.part"],
+        [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.part"],  # of an earlier version
+    ],
 )
 def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path):
     data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"

@@ -220,7 +220,7 @@ def test_non_local_blocks_of_mmaction2_are_of_several_kinds(
         state[key.replace("layer2.0.", "layer2.0.block.")] = state.pop(key)
     state["backbone.layer2.0.non_local_block.g.0.conv.weight"] = torch.zeros(256, 512, 1, 1, 1)
     torch.save({"state_dict": state}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="files of mmaction2 do not tell of which kind"):
+    with pytest.raises(ValueError, match="files of mmaction2 do not state the kind"):
         import_weights(tmp_path / "a.pth", "tsm_resnet50")
 
 

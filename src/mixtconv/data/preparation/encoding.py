@@ -108,6 +108,7 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
     """Write the file and return its number of frames."""
     with as_unreadable(source):
         rate = frame_rate(source) or _PICTURES_RATE
+    rate = rate.limit_denominator(1001) or _PICTURES_RATE  # below 1 frame in 2002 s: unknown
     with closing(original_frames(source)) as frames:
         try:
             return write_video(

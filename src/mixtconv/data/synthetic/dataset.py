@@ -213,12 +213,12 @@ def _chosen(class_names: Sequence[str] | None, level: LevelName) -> tuple[Synthe
     for c in sorted(wanted, key=everything.index):
         if c.reverse not in names:
             raise ValueError(
-                f"class {c.name!r} is asked for without its reverse: both are needed for order to "
+                f"class {c.name!r} is requested without its reverse: both are needed for order to "
                 f"matter; add {c.reverse!r}"
             )
     if len(wanted) < 2:
         raise ValueError(
-            f"{len(wanted)} classes asked for: at least 2 are needed; leave class_names out for all"
+            f"{len(wanted)} classes requested: at least 2 are needed; leave class_names out for all"
         )
     return tuple(c for c in everything if c in wanted)
 

@@ -154,7 +154,7 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
     if contents.non_local and not contents.form.tells_attention:
         raise ValueError(
             f"{contents.path} has non-local blocks ({next(iter(contents.non_local.values()))}), "
-            f"and files of {contents.form.title} do not tell of which kind; of these, only those "
+            f"and files of {contents.form.title} do not state the kind; of these, only those "
             "of the temporal-shift-module repository are imported"
         )
     fitting = _fitting_families(contents)

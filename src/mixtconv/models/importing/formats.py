@@ -75,7 +75,7 @@ def _tsn_place(key: str) -> Place:
 
 
 def _wrapped(name: str) -> Place:
-    """A weight of the backbone, which may lie inside a temporal or non-local wrapper."""
+    """A weight of the backbone, which may be inside a temporal or non-local wrapper."""
     attention = re.fullmatch(r"(.+)\.(?:nl|non_local_block)\.(.+)", name)
     if attention:
         block, rest = attention.groups()
