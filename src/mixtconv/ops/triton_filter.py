@@ -66,18 +66,13 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
     return _copied(target, out)
 
 
-def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
-    """See `plain_filter.taps_gradient`."""
-    return _gradients(x, grad, groups)
-
-
 def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
     """See `plain_filter.backward`; one pass over `x` and `grad` for both."""
     grad_x = torch.empty_like(x)
-    return grad_x, _gradients(x, grad, groups, weights=weights.contiguous(), grad_x=grad_x)
+    return grad_x, taps_gradient(x, grad, groups, weights=weights.contiguous(), grad_x=grad_x)
 
 
-def _gradients(
+def taps_gradient(
     x: Tensor,
     grad: Tensor,
     groups: TapGroups,
@@ -85,7 +80,7 @@ def _gradients(
     weights: Tensor | None = None,
     grad_x: Tensor | None = None,
 ) -> Tensor:
-    """The gradient of the weights; that of `x` is written to `grad_x` where given."""
+    """See `plain_filter.taps_gradient`; that of `x` is written to `grad_x` where given."""
     num_weights = groups.num_weights
     dtype = torch.promote_types(x.dtype, torch.float32)
     if not x.numel():
