@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from mixtconv._version import __version__
 
-if TYPE_CHECKING:
-    from mixtconv.exporting.export import export_model
-    from mixtconv.inference.loading import load_recognizer
-    from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
-    from mixtconv.models import (
-        create_model,
-        detect_boxes,
-        insert_non_local,
-        insert_temporal,
-        list_models,
-        load_model,
-        optimize_for_inference,
-        save_model,
-    )
-    from mixtconv.ops import MixTConv, TemporalConv, TemporalShift
+if TYPE_CHECKING:  # each name under an alias, which makes it public
+    from mixtconv.exporting.export import export_model as export_model
+    from mixtconv.inference.loading import load_recognizer as load_recognizer
+    from mixtconv.inference.torch_recognizers import Recognizer as Recognizer
+    from mixtconv.inference.torch_recognizers import StreamingRecognizer as StreamingRecognizer
+    from mixtconv.models import create_model as create_model
+    from mixtconv.models import detect_boxes as detect_boxes
+    from mixtconv.models import insert_non_local as insert_non_local
+    from mixtconv.models import insert_temporal as insert_temporal
+    from mixtconv.models import list_models as list_models
+    from mixtconv.models import load_model as load_model
+    from mixtconv.models import optimize_for_inference as optimize_for_inference
+    from mixtconv.models import save_model as save_model
+    from mixtconv.ops import MixTConv as MixTConv
+    from mixtconv.ops import TemporalConv as TemporalConv
+    from mixtconv.ops import TemporalShift as TemporalShift
 
 _HOMES = {
     "MixTConv": "mixtconv.ops",
@@ -44,24 +45,8 @@ _HOMES = {
     "StreamingRecognizer": "mixtconv.inference.torch_recognizers",
 }
 
-__all__ = [
-    "MixTConv",
-    "Recognizer",
-    "StreamingRecognizer",
-    "TemporalConv",
-    "TemporalShift",
-    "__version__",
-    "create_model",
-    "detect_boxes",
-    "export_model",
-    "insert_non_local",
-    "insert_temporal",
-    "list_models",
-    "load_model",
-    "load_recognizer",
-    "optimize_for_inference",
-    "save_model",
-]
+__all__ = list(_HOMES)
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> Any:

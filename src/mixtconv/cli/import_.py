@@ -83,7 +83,8 @@ def _print_report(report: dict[str, Any]) -> None:
     rows = [["format", report["format"], "the file"], ["model", report["model"], "--model"]]
     for name in (*settings, "sampling"):
         origin = "the file" if name in report["inferred"] else "flag or default"
-        rows.append([name, _text(report[name]), origin])
+        value = "all" if report[name] is None else str(report[name])
+        rows.append([name, value, origin])
     print_table(["setting", "value", "known from"], rows, title=report["out"])
     rows = [["used", str(report["keys_used"]), ""]]
     for name in ("unused", "not_in_file", "other_entries"):
@@ -92,7 +93,3 @@ def _print_report(report: dict[str, Any]) -> None:
             shown = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
             rows.append([name.replace("_", " "), str(len(keys)), shown])
     print_table(["keys of the file", "number", ""], rows)
-
-
-def _text(value: object) -> str:
-    return "all" if value is None else str(value)

@@ -14,17 +14,23 @@ Names are imported on first use: an exported model needs `spec` only, which does
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mixtconv.models.classifier import VideoClassifier
-    from mixtconv.models.file import read_metadata, save_model
-    from mixtconv.models.insertion import insert_temporal, set_num_frames
-    from mixtconv.models.non_local import insert_non_local
-    from mixtconv.models.optimize import optimize_for_inference
-    from mixtconv.models.spec import ModelSpec
-    from mixtconv.models.streaming import StreamingClassifier, StreamState
-    from mixtconv.models.systems.causal import make_causal
-    from mixtconv.models.systems.factory import FAMILIES, create_model, list_models, load_model
-    from mixtconv.models.systems.region_graph import detect_boxes
+if TYPE_CHECKING:  # each name under an alias, which makes it public
+    from mixtconv.models.classifier import VideoClassifier as VideoClassifier
+    from mixtconv.models.file import read_metadata as read_metadata
+    from mixtconv.models.file import save_model as save_model
+    from mixtconv.models.insertion import insert_temporal as insert_temporal
+    from mixtconv.models.insertion import set_num_frames as set_num_frames
+    from mixtconv.models.non_local import insert_non_local as insert_non_local
+    from mixtconv.models.optimize import optimize_for_inference as optimize_for_inference
+    from mixtconv.models.spec import ModelSpec as ModelSpec
+    from mixtconv.models.streaming import StreamingClassifier as StreamingClassifier
+    from mixtconv.models.streaming import StreamState as StreamState
+    from mixtconv.models.systems.causal import make_causal as make_causal
+    from mixtconv.models.systems.factory import FAMILIES as FAMILIES
+    from mixtconv.models.systems.factory import create_model as create_model
+    from mixtconv.models.systems.factory import list_models as list_models
+    from mixtconv.models.systems.factory import load_model as load_model
+    from mixtconv.models.systems.region_graph import detect_boxes as detect_boxes
 
 _HOMES = {
     "create_model": "mixtconv.models.systems.factory",
@@ -45,24 +51,7 @@ _HOMES = {
     "VideoClassifier": "mixtconv.models.classifier",
 }
 
-__all__ = [
-    "FAMILIES",
-    "ModelSpec",
-    "StreamState",
-    "StreamingClassifier",
-    "VideoClassifier",
-    "create_model",
-    "detect_boxes",
-    "insert_non_local",
-    "insert_temporal",
-    "list_models",
-    "load_model",
-    "make_causal",
-    "optimize_for_inference",
-    "read_metadata",
-    "save_model",
-    "set_num_frames",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -105,16 +105,12 @@ class _StandIn:
         pass
 
 
-def _stand_in(module: str, name: str) -> type[_StandIn]:
-    """A stand-in class under the module and name of another one."""
-    return type(name, (_StandIn,), {"__module__": module, "__qualname__": name})
-
-
 _STAND_INS = tuple(
-    _stand_in(module, name)
+    type(name, (_StandIn,), {"__module__": module, "__qualname__": name})
     for module, name in (
         ("numpy.core.multiarray", "scalar"),
         ("numpy._core.multiarray", "scalar"),
         ("numpy", "dtype"),
     )
 )
+"""Stand-ins under the modules and names of what they replace."""

@@ -7,7 +7,7 @@ of the training run (its protocol and score). Reading one cannot run code. `load
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -17,20 +17,11 @@ from mixtconv._version import __version__
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported
 
-
-class _Recognizer(Protocol):
-    """What is read of a recognizer when it is saved; the class itself is above this file."""
-
-    spec: ModelSpec
-    notes: dict[str, Any]
-    optimized: bool
-
-    def state_dict(self) -> dict[str, Any]: ...
+if TYPE_CHECKING:
+    from mixtconv.models.sharing import HubMixin
 
 
-def save_model(
-    model: _Recognizer, path: str | Path, *, notes: dict[str, Any] | None = None
-) -> None:
+def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | None = None) -> None:
     """Write a model file; an earlier file at `path` is replaced only by a complete one.
 
     Args:

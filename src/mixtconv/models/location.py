@@ -37,7 +37,14 @@ def find_model_file(source: str | Path) -> Path:
     name = str(source)
     if name.startswith(HUB_PREFIX):
         repository, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
-        return download_model_file(repository, revision=revision or None)
+        offline = not is_hub_reachable()
+        try:
+            found = huggingface_hub.hf_hub_download(
+                repository, MODEL_FILE, revision=revision or None, local_files_only=offline
+            )
+        except _HUB_ERRORS as error:
+            raise explain_hub_error(error, repository, revision) from error
+        return Path(found)
     path = Path(source)
     if path.is_file():
         return path
@@ -66,26 +73,6 @@ def _near(path: Path) -> str:
     folders = {item.parent.name for item in beside.glob(f"*/{MODEL_FILE}")}
     near = get_close_matches(path.name, sorted(files | folders), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(str(beside / name) for name in near)}?)" if near else ""
-
-
-def download_model_file(repository: str, *, revision: str | None = None) -> Path:
-    """The model file of a repository of the hub, without a connection from the cache.
-
-    Args:
-        repository: `owner/name`.
-        revision: branch, tag or commit; default main.
-
-    Raises:
-        ValueError: the hub does not have it or cannot be reached.
-    """
-    try:
-        return Path(
-            huggingface_hub.hf_hub_download(
-                repository, MODEL_FILE, revision=revision, local_files_only=not is_hub_reachable()
-            )
-        )
-    except _HUB_ERRORS as error:
-        raise explain_hub_error(error, repository, revision) from error
 
 
 def is_hub_reachable() -> bool:

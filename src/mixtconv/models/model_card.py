@@ -1,10 +1,14 @@
-"""The model card of a shared model, filled from its spec and the notes of its training run."""
+"""The model card of a shared model, filled from its spec and the notes of its training run.
+
+`model_card.md.j2` is the card.
+"""
 
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined
 
 from mixtconv.models.spec import ModelSpec
 
@@ -26,6 +30,16 @@ PAPERS: dict[str, tuple[str, ...]] = {
 """Beginning of a recognizer's name -> the arXiv ids of the papers that its method is from."""
 
 _SCORES = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean over the classes"}
+_NAMES = {"data": "data", "initial_weights": "started from", "imported_from": "imported from"}
+_TRAINING = {
+    **_NAMES,
+    "num_train": "training videos",
+    "num_val": "validation videos",
+    "epoch": "epochs to these weights",
+    "format": "format of the import",
+}
+"""Note of a model file -> its title in the card; of `_NAMES` the last part of a path is shown."""
+_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 
 
 def make_model_card(
@@ -48,26 +62,31 @@ def make_model_card(
     >>> card.data.license, card.data.pipeline_tag
     ('mit', 'video-classification')
     """
-    scores = [(title, notes[key]) for key, title in _SCORES.items() if notes.get(key) is not None]
+    scores = {key: float(notes[key]) for key in _SCORES if notes.get(key) is not None}
+    protocol = str(notes.get("protocol", "not noted"))
+    shown = {key: shown_name(value) if key in _NAMES else value for key, value in notes.items()}
     data = ModelCardData(
         license=license,
         library_name="mixtconv",
         pipeline_tag="video-classification",
         tags=["action-recognition", "video-classification", spec.name.partition("_")[0]],
         model_name=spec.name,
-        eval_results=_results(notes) if scores else None,
+        eval_results=_results(scores, shown.get("data", "unknown"), protocol) if scores else None,
     )
-    sections = [
-        f"# {spec.name}",
-        _about(spec),
-        _section("Training", _training_rows(notes)),
-        _section("Scores", _score_rows(scores, notes)),
-        _usage(repo_id),
-        "## Classes\n\n" + ", ".join(f"`{name}`" for name in spec.classes),
-        "## Licence\n\n" + (license if license else "None is given."),
-    ]
-    text = "\n\n".join(section for section in sections if section)
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n")
+    environment = Environment(
+        trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False
+    )
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    text = template.render(
+        spec=spec,
+        data=data,
+        papers=papers_of(spec.name),
+        training=[(title, shown[key]) for key, title in _TRAINING.items() if key in shown],
+        protocol=protocol,
+        scores=[(_SCORES[key], f"{value:.2f} %") for key, value in scores.items()],
+        source=f"hf:{repo_id}" if repo_id else "FOLDER",
+    )
+    return ModelCard(text)
 
 
 def shown_name(value: object) -> str:
@@ -90,41 +109,7 @@ def papers_of(name: str) -> tuple[str, ...]:
     return PAPERS[max(families, key=len)] if families else ()
 
 
-def _about(spec: ModelSpec) -> str:
-    rows = [
-        ("clips", f"{spec.num_frames} frames of {spec.image_size} x {spec.image_size}"),
-        ("sampling", spec.sampling),
-        ("modality", spec.modality),
-        ("classes", str(spec.num_classes)),
-    ]
-    if spec.sampling == "dense":
-        rows.insert(2, ("frame stride", str(spec.frame_stride)))
-    links = [f"[arXiv {paper}](https://arxiv.org/abs/{paper})" for paper in papers_of(spec.name)]
-    method = f"; the method is from {' and '.join(links)}" if links else ""
-    return f"Recognizes actions in video. Made with `mixtconv`{method}.\n\n{_table(rows)}"
-
-
-def _training_rows(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    named = {"data": "data", "initial_weights": "started from", "imported_from": "imported from"}
-    plain = {
-        "num_train": "training videos",
-        "num_val": "validation videos",
-        "epoch": "epochs to these weights",
-        "format": "format of the import",
-    }
-    rows = [(title, shown_name(notes[key])) for key, title in named.items() if key in notes]
-    return rows + [(title, str(notes[key])) for key, title in plain.items() if key in notes]
-
-
-def _score_rows(scores: list[tuple[str, float]], notes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if not scores:
-        return []
-    protocol = ("protocol", str(notes.get("protocol", "not noted")))
-    return [protocol, *((title, f"{value:.2f} %") for title, value in scores)]
-
-
-def _results(notes: Mapping[str, Any]) -> list[EvalResult]:
-    data = shown_name(notes.get("data", "unknown"))
+def _results(scores: Mapping[str, float], data: str, protocol: str) -> list[EvalResult]:
     metrics = {"top1": "accuracy", "top5": "top-5-accuracy"}
     return [
         EvalResult(
@@ -132,29 +117,9 @@ def _results(notes: Mapping[str, Any]) -> list[EvalResult]:
             dataset_type=data,
             dataset_name=data,
             metric_type=metric,
-            metric_name=f"{_SCORES[key]}, protocol {notes.get('protocol', 'not noted')}",
-            metric_value=round(float(notes[key]), 2),
+            metric_name=f"{_SCORES[key]}, protocol {protocol}",
+            metric_value=round(scores[key], 2),
         )
         for key, metric in metrics.items()
-        if notes.get(key) is not None
+        if key in scores
     ]
-
-
-def _usage(repo_id: str | None) -> str:
-    source = f"hf:{repo_id}" if repo_id else "FOLDER"
-    return (
-        "## Use\n\n"
-        f"```\nmixtconv predict {source} clip.mp4\n```\n\n"
-        "```python\nimport mixtconv\n\n"
-        f'recognizer = mixtconv.Recognizer("{source}")\n'
-        'print(recognizer.predict("clip.mp4"))\n```'
-    )
-
-
-def _section(title: str, rows: list[tuple[str, str]]) -> str:
-    return f"## {title}\n\n{_table(rows)}" if rows else ""
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    lines = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows]
-    return "\n".join(["| | |", "|---|---|", *lines])

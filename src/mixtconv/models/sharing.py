@@ -26,6 +26,9 @@ from mixtconv.models.location import (
 from mixtconv.models.model_card import make_model_card
 from mixtconv.models.spec import ModelSpec
 
+_DOWNLOAD_SETTINGS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
+"""What `ModelHubMixin` hands on of `from_pretrained`, and `hf_hub_download` takes."""
+
 
 class HubMixin(nn.Module, ModelHubMixin):
     """Saves a recognizer to a folder or the hub, and loads it from there."""
@@ -129,40 +132,19 @@ class HubMixin(nn.Module, ModelHubMixin):
         (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        device: str = "cpu",
-        **unknown: Any,
-    ) -> Self:
+    def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **settings: Any) -> Self:
         # `ModelHubMixin` requires a class method that makes the model, and the factory imports the
         # class, so that this import closes the one loop of the package
         from mixtconv.models.systems.factory import load_model  # noqa: PLC0415, closes the one loop
 
-        if unknown:
+        if unknown := [name for name in settings if name not in _DOWNLOAD_SETTINGS]:
             raise ValueError(
                 f"from_pretrained does not take {', '.join(unknown)}: the file says what the model "
-                "is; it takes device, revision, cache_dir, token, force_download, local_files_only"
+                f"is; it takes device, {', '.join(_DOWNLOAD_SETTINGS)}"
             )
         path = Path(model_id)
         if not path.is_dir():
-            path = Path(
-                huggingface_hub.hf_hub_download(
-                    model_id,
-                    MODEL_FILE,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
-            )
+            path = Path(huggingface_hub.hf_hub_download(model_id, MODEL_FILE, **settings))
         model = load_model(path, device=device)
         assert isinstance(model, cls)
         return model

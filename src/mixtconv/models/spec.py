@@ -7,7 +7,7 @@ the T places of a clip, by modality, and `ModelArgs` the arguments of `create_mo
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -227,6 +227,10 @@ class ModelArgs:
         (64, 0.2)
         """
         return ModelSpec(name=self.name, classes=self.classes, **{**defaults, **self.settings})
+
+    def member(self, name: str, **settings: Any) -> "ModelArgs":
+        """The arguments of a member of this recognizer, an ensemble, with settings of its own."""
+        return replace(self, name=name, settings={**self.settings, **settings})
 
 
 def is_exported(model: object) -> bool:

@@ -12,12 +12,15 @@ A new stream's rings hold zeros, as frames before a clip count.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixtconv.ops import native_library
+
+if TYPE_CHECKING:
+    from mixtconv.ops.cpu_stream_filter import CompiledStep
 
 
 @dataclass(frozen=True)
@@ -64,24 +67,6 @@ class StreamGroup(NamedTuple):
     """The largest lag."""
 
 
-class FrameStep(Protocol):
-    """A compiled loop for the groups of one filter over the rings of one pool of streams."""
-
-    groups: tuple[StreamGroup, ...]
-
-    def is_of(self, groups: tuple[StreamGroup, ...], past: "PastFrames") -> bool:
-        """Whether it was made for them."""
-
-    def __call__(self, x: Tensor, streams: Streams, out: Tensor) -> bool:
-        """Filter into `out`; False, with nothing done, for frames that it does not support."""
-
-    def repeat_into(self, out: Tensor, x: Tensor) -> None:
-        """Let `again` filter frames that are like `x` into `out`."""
-
-    def again(self, x: Tensor, streams: Streams) -> Tensor | None:
-        """Filter as `repeat_into` set up; None, with nothing done, for other frames or streams."""
-
-
 @dataclass(eq=False)
 class PastFrames:
     """The frames that a filter needs of the past, for a pool of streams."""
@@ -94,7 +79,7 @@ class PastFrames:
     """S, places for streams."""
     channels_last: bool
     """Whether the channels of a pixel are contiguous in memory."""
-    step: FrameStep | None = field(default=None, init=False, repr=False)
+    step: "CompiledStep | None" = field(default=None, init=False, repr=False)
     """The compiled loop over these rings, set by the first call if there is one."""
 
     @torch.inference_mode()  # the rings may have been made in it

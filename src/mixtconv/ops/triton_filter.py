@@ -50,17 +50,7 @@ def describe() -> str:
 
 
 def temporal_filter(x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """See `mixtconv.ops.filter.temporal_filter`.
-
-    Args:
-        x: (B, T, C, H, W), on a GPU. Contiguous or channels-last frames are read in place, other
-            strides are copied first.
-        weights: of all groups, flattened, on the same GPU.
-        groups: their channels and offsets.
-
-    Returns:
-        (B, T, C, H, W) with the strides of `torch.empty_like(x)`.
-    """
+    """See `filter.temporal_filter`; contiguous and channels-last frames are read in place."""
     return temporal_filter_into(torch.empty_like(x), x, weights, groups)
 
 
@@ -70,38 +60,19 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
         return out
     source, channels_last = _dense(x)
     target = _with_strides_of(source, out)
-    tiling, tables = _plan(x, groups, channels_last=channels_last, taps_gradient=False)
+    form = x.shape[1:], x.element_size(), x.device, groups
+    tiling, tables = _plan(*form, channels_last=channels_last, taps_gradient=False)
     launch(tiling, tables, 1, source, taps=weights.contiguous(), filtered=target)
     return _copied(target, out)
 
 
-def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
-    """Gradient of the weights, flattened like them: float32, or float64 if `x` is.
-
-    Args:
-        x: (B, T, C, H, W), the clips that were filtered.
-        grad: (B, T, C, H, W), the gradient of the result.
-        groups: those of the filter.
-    """
-    return _gradients(x, grad, groups)
-
-
 def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
-    """Both gradients of `temporal_filter` in one pass over `x` and `grad`.
-
-    Args:
-        x, grad, groups: as in `taps_gradient`.
-        weights: those of the filter.
-
-    Returns:
-        The gradient of `x`, (B, T, C, H, W) with the strides of `torch.empty_like(x)`, and that of
-        the weights, as in `taps_gradient`.
-    """
+    """See `plain_filter.backward`; one pass over `x` and `grad` for both."""
     grad_x = torch.empty_like(x)
-    return grad_x, _gradients(x, grad, groups, weights=weights.contiguous(), grad_x=grad_x)
+    return grad_x, taps_gradient(x, grad, groups, weights=weights.contiguous(), grad_x=grad_x)
 
 
-def _gradients(
+def taps_gradient(
     x: Tensor,
     grad: Tensor,
     groups: TapGroups,
@@ -109,7 +80,7 @@ def _gradients(
     weights: Tensor | None = None,
     grad_x: Tensor | None = None,
 ) -> Tensor:
-    """The gradient of the weights; that of `x` is written to `grad_x` where given."""
+    """See `plain_filter.taps_gradient`; that of `x` is written to `grad_x` where given."""
     num_weights = groups.num_weights
     dtype = torch.promote_types(x.dtype, torch.float32)
     if not x.numel():
@@ -118,7 +89,8 @@ def _gradients(
     partner, channels_last = _dense(x)
     source = _copied(grad, _with_strides_of(partner, grad))
     target = None if grad_x is None else _with_strides_of(partner, grad_x)
-    tiling, tables = _plan(x, groups, channels_last=channels_last, taps_gradient=True)
+    form = x.shape[1:], x.element_size(), x.device, groups
+    tiling, tables = _plan(*form, channels_last=channels_last, taps_gradient=True)
     partial = x.new_empty((x.shape[0] * tiling.tiles_of_a_channel, num_weights), dtype=dtype)
     launch(
         tiling, tables, -1, source, taps=weights, filtered=target, partner=partner, partial=partial
@@ -151,22 +123,8 @@ def _copied(x: Tensor, target: Tensor) -> Tensor:
     return target if x is target else target.copy_(x)
 
 
-def _plan(
-    x: Tensor, groups: TapGroups, *, channels_last: bool, taps_gradient: bool
-) -> tuple[Tiling, TapTables]:
-    """The arguments of a launch that are not clips or weights."""
-    return _plan_once(
-        x.shape[1:],
-        x.element_size(),
-        x.device,
-        groups,
-        channels_last=channels_last,
-        taps_gradient=taps_gradient,
-    )
-
-
 @lru_cache(maxsize=1024)
-def _plan_once(
+def _plan(
     frames_shape: torch.Size,
     itemsize: int,
     device: torch.device,
@@ -175,6 +133,7 @@ def _plan_once(
     channels_last: bool,
     taps_gradient: bool,
 ) -> tuple[Tiling, TapTables]:
+    """The arguments of a launch that are not clips or weights."""
     num_frames, num_channels, height, width = frames_shape
     tiling = choose_tiling(
         num_frames,

@@ -93,12 +93,11 @@ class BNInception(nn.Module):
     def __init__(self, num_classes: int = 1000, in_chans: int = 3) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self._relus: dict[str, str] = {}  # name of a convolution -> name of its activation
-        self._add_conv("conv1_7x7_s2", in_chans, 64, relu="conv1_relu_7x7", kernel=7, stride=2)
+        self._add_conv("conv1_7x7_s2", in_chans, 64, kernel=7, stride=2)
         self.pool1_3x3_s2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.conv2_input = nn.Identity()
-        self._add_conv("conv2_3x3_reduce", 64, 64, relu="conv2_relu_3x3_reduce")
-        self._add_conv("conv2_3x3", 64, STEM_CHANNELS, relu="conv2_relu_3x3", kernel=3)
+        self._add_conv("conv2_3x3_reduce", 64, 64)
+        self._add_conv("conv2_3x3", 64, STEM_CHANNELS, kernel=3)
         self.pool2_3x3_s2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         channels = STEM_CHANNELS
         for block in BLOCKS:
@@ -151,14 +150,14 @@ class BNInception(nn.Module):
 
     def run_conv(self, name: str, x: Tensor) -> Tensor:
         """A convolution with its normalisation and activation."""
-        normed = self.get_submodule(f"{name}_bn")(self.get_submodule(name)(x))
-        return self.get_submodule(self._relus[name])(normed)
+        for part in (name, f"{name}_bn", f"{name}_relu"):
+            x = self.get_submodule(part)(x)
+        return x
 
     def keep_until(self, block: _Block) -> None:
         """Delete all modules but those of `stem`, earlier blocks, and this `start_double`."""
         later = tuple(other.name for other in BLOCKS[BLOCKS.index(block) + 1 :])
-        kept: tuple[str, ...] = (f"{block.name}_double_3x3_reduce", f"{block.name}_double_3x3_1")
-        kept += tuple(self._relus[name] for name in kept)
+        kept = (f"{block.name}_double_3x3_reduce", f"{block.name}_double_3x3_1")
         for name in list(self._modules):
             is_behind = name.startswith((*later, "global_pool", "fc"))
             if is_behind or (name.startswith(block.name) and not name.startswith(kept)):
@@ -170,31 +169,24 @@ class BNInception(nn.Module):
         reduce, wide = block.reduced
         double_reduce, double = block.double
         if block.single:
-            self._add_branch_conv(name, "1x1", channels, block.single)
-        self._add_branch_conv(name, "3x3_reduce", channels, reduce)
-        self._add_branch_conv(name, "3x3", reduce, wide, kernel=3, stride=stride)
-        self._add_branch_conv(name, "double_3x3_reduce", channels, double_reduce)
-        self._add_branch_conv(name, "double_3x3_1", double_reduce, double, kernel=3)
-        self._add_branch_conv(name, "double_3x3_2", double, double, kernel=3, stride=stride)
+            self._add_conv(f"{name}_1x1", channels, block.single)
+        self._add_conv(f"{name}_3x3_reduce", channels, reduce)
+        self._add_conv(f"{name}_3x3", reduce, wide, kernel=3, stride=stride)
+        self._add_conv(f"{name}_double_3x3_reduce", channels, double_reduce)
+        self._add_conv(f"{name}_double_3x3_1", double_reduce, double, kernel=3)
+        self._add_conv(f"{name}_double_3x3_2", double, double, kernel=3, stride=stride)
         pool = block.pooling(3, stride=stride, padding=2 - stride, ceil_mode=True)
         self.add_module(f"{name}_pool", pool)
         if block.pooled:
-            self._add_branch_conv(name, "pool_proj", channels, block.pooled)
-
-    def _add_branch_conv(
-        self, block: str, name: str, channels: int, width: int, *, kernel: int = 1, stride: int = 1
-    ) -> None:
-        relu = f"{block}_relu_{name}"
-        self._add_conv(f"{block}_{name}", channels, width, relu=relu, kernel=kernel, stride=stride)
+            self._add_conv(f"{name}_pool_proj", channels, block.pooled)
 
     def _add_conv(
-        self, name: str, channels: int, width: int, *, relu: str, kernel: int = 1, stride: int = 1
+        self, name: str, channels: int, width: int, *, kernel: int = 1, stride: int = 1
     ) -> None:
         conv = nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2)
         self.add_module(name, conv)
         self.add_module(f"{name}_bn", nn.BatchNorm2d(width))
-        self.add_module(relu, nn.ReLU(inplace=True))
-        self._relus[name] = relu
+        self.add_module(f"{name}_relu", nn.ReLU(inplace=True))
 
 
 def read_published(state: StateDict, network: nn.Module) -> dict[str, Tensor]:

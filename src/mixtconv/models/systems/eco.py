@@ -13,8 +13,6 @@ its published model descriptions have it:
 Weights of BN-Inception start its 2D part.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +40,7 @@ class EcoNetwork(nn.Module):
 
     def __init__(self, frames: BNInception, *, lite: bool = False) -> None:
         super().__init__()
-        self.frames = LiteFrames(frames) if lite else FullFrames(frames)
+        self.frames = EcoFrames(frames, lite=lite)
         self.volume = Eco3d()
         self.num_features = Eco3d.num_features + (0 if lite else frames.num_features)
 
@@ -56,46 +54,29 @@ class EcoNetwork(nn.Module):
         return torch.cat([unfold_time(late, num_frames).mean(dim=1), volume], dim=1)  # (B, 1536)
 
 
-class FrameFeatures(NamedTuple):
-    """Outputs of the 2D network for N frames."""
+class EcoFrames(nn.Module):
+    """The 2D part: N frames (N, C, H, W) to (N, 96, H / 8, W / 8) and to (N, 1024), pooled.
 
-    early: Tensor
-    """(N, 96, H / 8, W / 8), for the 3D network."""
-    late: Tensor | None
-    """(N, 1024), pooled; None in ECO Lite."""
+    The first is for the 3D part. ECO Lite has None in place of the second.
+    """
 
-
-class FullFrames(nn.Module):
-    """All of BN-Inception: (N, C, H, W) -> `FrameFeatures`."""
-
-    def __init__(self, network: BNInception) -> None:
+    def __init__(self, network: BNInception, *, lite: bool) -> None:
         super().__init__()
-        self.network = network
+        if lite:
+            network.keep_until(BLOCKS[2])
+        self.network, self.lite = network, lite
 
-    def forward(self, x: Tensor) -> FrameFeatures:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         x = self.network.stem(x)
         for block in BLOCKS[:2]:
             x = self.network.run_block(block, x)
         early = self.network.start_double(BLOCKS[2], x)
+        if self.lite:
+            return early, None
         x = self.network.run_block(BLOCKS[2], x, double=early)
         for block in BLOCKS[3:]:
             x = self.network.run_block(block, x)
-        return FrameFeatures(early, self.network.global_pool(x).flatten(1))
-
-
-class LiteFrames(nn.Module):
-    """The beginning of BN-Inception: (N, C, H, W) -> `FrameFeatures` without `late`."""
-
-    def __init__(self, network: BNInception) -> None:
-        super().__init__()
-        network.keep_until(BLOCKS[2])
-        self.network = network
-
-    def forward(self, x: Tensor) -> FrameFeatures:
-        x = self.network.stem(x)
-        for block in BLOCKS[:2]:
-            x = self.network.run_block(block, x)
-        return FrameFeatures(self.network.start_double(BLOCKS[2], x), None)
+        return early, self.network.global_pool(x).flatten(1)
 
 
 class Eco3d(nn.Module):

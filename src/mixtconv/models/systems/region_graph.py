@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torchvision.ops import box_area, roi_align
+from torchvision.ops import box_area, box_iou, roi_align
 
 from mixtconv.models.spec import ModelSpec
 from mixtconv.models.systems.i3d import NUM_FEATURES
@@ -174,16 +174,11 @@ def overlap_graph(boxes: Tensor, *, step: int) -> Tensor:
     tensor([[0., 1.],
             [0., 0.]])
     """
-    B, num_frames, R, _ = boxes.shape
-    nodes = boxes.flatten(1, 2)  # (B, N, 4)
-    corner = torch.maximum(nodes[:, :, None, :2], nodes[:, None, :, :2])
-    opposite = torch.minimum(nodes[:, :, None, 2:], nodes[:, None, :, 2:])
-    shared = (opposite - corner).clamp(min=0).prod(dim=-1)  # (B, N, N)
-    area = box_area(nodes.flatten(0, 1)).view(B, -1)  # (B, N)
-    union = area[:, :, None] + area[:, None] - shared
+    num_frames, R = boxes.shape[1:3]
+    overlaps = torch.stack([box_iou(nodes, nodes) for nodes in boxes.flatten(1, 2)])  # (B, N, N)
     frame = torch.arange(num_frames, device=boxes.device).repeat_interleave(R)  # (N,)
     is_edge = frame[None, :] - frame[:, None] == step
-    weight = torch.where(is_edge & (union > 0), shared / union.clamp(min=1e-9), 0.0)
+    weight = torch.where(is_edge, overlaps.nan_to_num(0.0), 0.0)  # NaN between boxes without area
     return weight / weight.sum(dim=2, keepdim=True).clamp(min=1e-9)
 
 

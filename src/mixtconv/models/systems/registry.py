@@ -5,7 +5,7 @@ Their recipes are those of the papers that the modules name. The tables in "MixT
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -62,15 +62,8 @@ def two_stream_relations(args: ModelArgs, backbone_name: str) -> VideoClassifier
             "'rgbflow' or leave it out"
         )
     streams = [
-        relation_classifier(
-            replace(
-                args,
-                name=f"trn_{backbone_name}",
-                settings={**args.settings, "modality": modality},
-            ),
-            backbone_name,
-        )
-        for modality in ("rgb", "flow")
+        relation_classifier(args.member(f"trn_{backbone_name}", modality=seen), backbone_name)
+        for seen in ("rgb", "flow")
     ]
     pixels = streams[0].spec.fields_of(PixelSettings)
     spec = args.spec(dropout=RELATION_DROPOUT, modality="rgbflow", **pixels)
@@ -87,24 +80,6 @@ def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
     )
 
 
-@register_system("i3d_resnet50")
-def _i3d(args: ModelArgs) -> VideoClassifier:
-    network, spec = _inflated(args)
-    return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
-
-
-@register_system("i3d_nl_resnet50")
-def _non_local_i3d(args: ModelArgs) -> VideoClassifier:
-    network, spec = _inflated(args, non_local_after=NON_LOCAL_AFTER)
-    return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
-
-
-@register_system("i3d_nl_gcn_resnet50")
-def _region_graph(args: ModelArgs) -> VideoClassifier:
-    network, spec = _inflated(args, non_local_after=NON_LOCAL_AFTER)
-    return RegionGraphClassifier(network, spec)
-
-
 def _inflated(args: ModelArgs, **options: Any) -> tuple[I3D, ModelSpec]:
     """I3D, inflated from 2D weights if `args.pretrained`, and its spec."""
     spec = args.spec(**DENSE)
@@ -116,30 +91,26 @@ def _inflated(args: ModelArgs, **options: Any) -> tuple[I3D, ModelSpec]:
     return network, spec
 
 
-@register_system("eco_8")
-def _eco_8(args: ModelArgs) -> VideoClassifier:
-    return _eco(args, num_frames=8)
+def _i3d(args: ModelArgs, **options: Any) -> VideoClassifier:
+    network, spec = _inflated(args, **options)
+    return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
 
 
-@register_system("eco_16")
-def _eco_16(args: ModelArgs) -> VideoClassifier:
-    return _eco(args, num_frames=16)
+register_system("i3d_resnet50")(_i3d)
+register_system("i3d_nl_resnet50")(partial(_i3d, non_local_after=NON_LOCAL_AFTER))
+
+
+@register_system("i3d_nl_gcn_resnet50")
+def _region_graph(args: ModelArgs) -> VideoClassifier:
+    return RegionGraphClassifier(*_inflated(args, non_local_after=NON_LOCAL_AFTER))
 
 
 @register_system("eco_en_lite_92")
 def _eco_en_lite(args: ModelArgs) -> VideoClassifier:
     _refuse_other_length(args, sum(LITE_FRAMES))
     members = [
-        _eco(
-            replace(
-                args,
-                name=f"eco_lite_{num_frames}",
-                settings={**args.settings, "num_frames": num_frames},
-            ),
-            num_frames=num_frames,
-            lite=True,
-        )
-        for num_frames in LITE_FRAMES
+        _eco(args.member(f"eco_lite_{count}", num_frames=count), num_frames=count, lite=True)
+        for count in LITE_FRAMES
     ]
     spec = args.spec(num_frames=sum(LITE_FRAMES), **members[0].spec.fields_of(PixelSettings))
     return FrameEnsemble(members, spec)
@@ -158,6 +129,10 @@ def _eco(args: ModelArgs, *, num_frames: int, lite: bool = False) -> VideoClassi
         frames_multiple=FRAMES_MULTIPLE,
         length_is_fixed=True,
     )
+
+
+for _num_frames in (8, 16):
+    register_system(f"eco_{_num_frames}")(partial(_eco, num_frames=_num_frames))
 
 
 def _refuse_other_length(args: ModelArgs, num_frames: int) -> None:
