@@ -17,11 +17,9 @@ from typing import Any
 from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
 from mixtconv.data.datasets.layout import (
     FoundLists,
-    find_beside,
+    VideoIndex,
     find_lists,
     folders_near,
-    index_of,
-    lists_not_found,
 )
 from mixtconv.data.datasets.lists import ListEntry, ParsedLists, match_videos
 from mixtconv.data.datasets.registry import register
@@ -39,15 +37,15 @@ _BRACKETS = str.maketrans("", "", "[]")
 @register(_NAME, title=_TITLE)
 def list_something_v2(root: Path, source: DataSource) -> VideoListing:
     """List Something-Something v2; see `registry.list_dataset`."""
-    lists = find_lists(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS)
-    if lists is None:
-        raise lists_not_found(
-            root,
-            title=_TITLE,
-            lists=f"{_STEM}-train.json (or train.json) and {_STEM}-validation.json",
-            videos=f"the folder {_FOLDER}",
-            outer=find_beside(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS),
-        )
+    lists = find_lists(
+        root,
+        _PATTERNS,
+        needed=tuple(SPLITS),
+        inner=LIST_FOLDERS,
+        title=_TITLE,
+        expected=f"{_STEM}-train.json (or train.json) and {_STEM}-validation.json",
+        videos=f"the folder {_FOLDER}",
+    )
     parsed = ParsedLists()
     for word, split in SPLITS.items():
         if word in lists.files:
@@ -56,10 +54,14 @@ def list_something_v2(root: Path, source: DataSource) -> VideoListing:
             parsed.notes.append(f"no {_STEM}-{word}.json: its videos are left out")
     classes = _classes(lists, parsed, source)
     folders = folders_near(root, lists, (_FOLDER,))
-    matched = match_videos(
-        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
+    return match_videos(
+        parsed,
+        VideoIndex(folders).find,
+        root=root,
+        classes=classes,
+        lists=lists.files.values(),
+        looked_in=folders,
     )
-    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:

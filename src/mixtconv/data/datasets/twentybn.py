@@ -28,16 +28,15 @@ Something-Something v1:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
 from mixtconv.data.datasets.layout import (
     FoundLists,
-    find_beside,
+    VideoIndex,
     find_lists,
     folders_near,
-    index_of,
-    lists_not_found,
 )
 from mixtconv.data.datasets.lists import (
     ListEntry,
@@ -75,7 +74,16 @@ class NumberedDataset:
 
 def list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> VideoListing:
     """List the videos of such a dataset; see `registry.list_dataset`."""
-    lists = _find_lists(dataset, root)
+    names = (*SPLITS, "labels")
+    lists = find_lists(
+        root,
+        {name: (rf"{dataset.stem}-{name}\.csv", rf"{name}\.csv") for name in names},
+        needed=tuple(SPLITS),
+        inner=LIST_FOLDERS,
+        title=dataset.title,
+        expected=f"{dataset.stem}-train.csv (or train.csv) and {dataset.stem}-validation.csv",
+        videos=f"the folder {dataset.video_folders[0]}",
+    )
     parsed = ParsedLists()
     for word, split in SPLITS.items():
         if word in lists.files:
@@ -84,25 +92,13 @@ def list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> V
             parsed.notes.append(f"no {dataset.stem}-{word}.csv: its videos are left out")
     classes = _classes(dataset, lists, parsed, source)
     folders = folders_near(root, lists, dataset.video_folders)
-    matched = match_videos(
-        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
-    )
-    return matched.listing(root, classes, lists=tuple(lists.files.values()))
-
-
-def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:
-    patterns = {
-        word: (rf"{dataset.stem}-{word}\.csv", rf"{word}\.csv") for word in (*SPLITS, "labels")
-    }
-    lists = find_lists(root, patterns, needed=tuple(SPLITS), inner=LIST_FOLDERS)
-    if lists is not None:
-        return lists
-    raise lists_not_found(
-        root,
-        title=dataset.title,
-        lists=f"{dataset.stem}-train.csv (or train.csv) and {dataset.stem}-validation.csv",
-        videos=f"the folder {dataset.video_folders[0]}",
-        outer=find_beside(root, patterns, needed=tuple(SPLITS), inner=LIST_FOLDERS),
+    return match_videos(
+        parsed,
+        VideoIndex(folders).find,
+        root=root,
+        classes=classes,
+        lists=lists.files.values(),
+        looked_in=folders,
     )
 
 
@@ -131,31 +127,20 @@ def _classes(
     )
 
 
-_JESTER = NumberedDataset(
-    "jester",
-    "Jester",
-    "jester-v1",
-    ("20bn-jester-v1", "Train", "Validation"),
-    published_sorted=False,
-)
-
-
-@register(_JESTER.name, title=_JESTER.title)
-def list_jester(root: Path, source: DataSource) -> VideoListing:
-    """List Jester; see `registry.list_dataset`."""
-    return list_numbered(_JESTER, root, source)
-
-
-_SOMETHING_V1 = NumberedDataset(
-    "something_v1",
-    "Something-Something v1",
-    "something-something-v1",
-    ("20bn-something-something-v1",),
-    published_sorted=True,
-)
-
-
-@register(_SOMETHING_V1.name, title=_SOMETHING_V1.title)
-def list_something_v1(root: Path, source: DataSource) -> VideoListing:
-    """List Something-Something v1; see `registry.list_dataset`."""
-    return list_numbered(_SOMETHING_V1, root, source)
+for _dataset in (
+    NumberedDataset(
+        "jester",
+        "Jester",
+        "jester-v1",
+        ("20bn-jester-v1", "Train", "Validation"),
+        published_sorted=False,
+    ),
+    NumberedDataset(
+        "something_v1",
+        "Something-Something v1",
+        "something-something-v1",
+        ("20bn-something-something-v1",),
+        published_sorted=True,
+    ),
+):
+    register(_dataset.name, title=_dataset.title)(partial(list_numbered, _dataset))

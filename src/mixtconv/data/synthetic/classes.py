@@ -114,7 +114,7 @@ def _read_levels() -> dict[str, Level]:
     text = (files("mixtconv.data.synthetic") / "levels.yaml").read_text(encoding="utf-8")
     levels = {}
     for name, content in yaml.safe_load(text).items():
-        settings = {
+        settings: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in content["settings"].items()
         }
         everything = tuple(c for motion in content["classes"] for c in _classes_of(**motion))
