@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv.data.clips import as_frames, decoder_threads, rows_together
+from mixtconv.data.clips import as_frames, read_clip, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
-from mixtconv.video.reader import probe_video, read_pictures
+from mixtconv.video.reader import probe_video
 
 ChooseIndices = Callable[[int], Sequence[int]]
 """Gets the number of frames of a video and returns the wanted ones, see `clips.read_clip`."""
@@ -117,13 +117,13 @@ def _read_rgb(
     path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
 ) -> Clip[Tensor]:
     """Frames (N, 3, H, W), in memory with the channels of a pixel adjacent."""
-    clip = read_pictures(
+    return read_clip(
         path,
         choose,
-        num_threads=decoder_threads(num_threads),
+        num_threads=num_threads,
+        channels_last=True,
         least_short_side=least_short_side,
     )
-    return Clip(as_frames(clip.frames), clip.indices, clip.num_frames)
 
 
 def _read_rgb_and_flow(

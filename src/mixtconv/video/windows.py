@@ -20,7 +20,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mixtconv._types import Frame
 from mixtconv.video.crops import scoring_side
 from mixtconv.video.decoding import TimedFrame, decode_every_timed
 from mixtconv.video.folder import list_frames, load_pictures
@@ -35,26 +34,26 @@ MIN_RESET_SECONDS = 1
 """A step back of at least this much is a clock reset; a smaller one, times in the wrong order."""
 
 
+Kept = TypeVar("Kept")
+
+
 @dataclass(frozen=True)
-class ShownFrame:
-    """A frame and its display time."""
+class TimedItem(Generic[Kept]):
+    """A frame, or the part of it that is kept, and its display time."""
 
     number: int
-    """From 0."""
-    start: Fraction
-    """Seconds from the first frame, exactly as the file says."""
-    end: Fraction
-    """One period of the average rate after `start`."""
-    decoded: TimedFrame
-    """The frame, not yet converted."""
-
-    def to_rgb(self) -> Frame:
-        """The frame, uint8 RGB (H, W, 3), upright."""
-        return self.decoded.to_rgb()
+    """Number of the frame in the video, from 0."""
+    seconds: Fraction
+    """Start, from the first frame, exactly as the file says."""
+    end_seconds: Fraction
+    """End, one period of the average rate after the start."""
+    kept: Kept
 
 
-def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
+def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
     """Decode every frame of a file in order, one at a time, with times that never decrease.
+
+    The frames are not yet converted.
 
     Swapped timestamps of adjacent frames are exchanged. A frame without a timestamp is shown one
     period after the previous one. So is a frame whose timestamp is a second or more before that of
@@ -73,7 +72,7 @@ def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
             shift = now - timestamp
         # A smaller step back is an error of the timestamps: the frame is shown with the last one.
         now = max(now, last)
-        yield ShownFrame(number, now, now + period, frame)
+        yield TimedItem(number, now, now + period, frame)
         last = now
     if number < 0:
         raise UnreadableVideoError(path, "not one picture in it can be decoded")
@@ -99,8 +98,6 @@ def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fractio
     if waiting is not None:
         yield waiting, latest
 
-
-Kept = TypeVar("Kept")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(s|f|ms|m)?")
 _SECONDS = {"s": Fraction(1), None: Fraction(1), "ms": Fraction(1, 1000), "m": Fraction(60)}
@@ -154,19 +151,6 @@ def _duration(flag: str, text: str) -> tuple[Fraction, bool]:
             raise ValueError(f"{flag} is {text!r}; give a whole number of frames")
         return value, True
     return value * _SECONDS[unit], False
-
-
-@dataclass(frozen=True)
-class TimedItem(Generic[Kept]):
-    """A frame, or the part of it that is kept."""
-
-    number: int
-    """Number of the frame in the video, from 0."""
-    seconds: Fraction
-    """Start, from the first frame."""
-    end_seconds: Fraction
-    """End, one period of the average rate after the start."""
-    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -301,4 +285,5 @@ def _kept_frames(reader: ViewReader, video: Path, plan: WindowPlan) -> Iterator[
             yield TimedItem(number, time, time + 1, reader.keep(picture))
         return
     for frame in timed_frames(video):
-        yield TimedItem(frame.number, frame.start, frame.end, reader.keep(frame.to_rgb()))
+        kept = reader.keep(frame.kept.to_rgb())
+        yield TimedItem(frame.number, frame.seconds, frame.end_seconds, kept)
