@@ -172,23 +172,25 @@ def _most_lists(
     return best
 
 
-def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
-    """The lists in a folder whose whole name matches a pattern, in any case; by name."""
-    names = [
-        entry.name
-        for entry in visible_entries(folder)
-        if entry.name.lower().endswith(_LIST_SUFFIXES)
-    ]
-    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
-
-
-def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
+def _list_names(folder: Path) -> list[str]:
+    """The visible names in a folder that a list may have, sorted; none if it is not a folder."""
     try:
         with os.scandir(folder) as entries:
             # By suffix first: the folder may be that of 200,000 videos.
             names = sorted(e.name for e in entries if e.name.lower().endswith(_LIST_SUFFIXES))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return []
+    return [name for name in names if not name.startswith(".")]
+
+
+def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """The lists in a folder whose whole name matches a pattern, in any case; by name."""
+    names = _list_names(folder)
+    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
+
+
+def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
+    names = _list_names(folder)
     files = {}
     for role, choices in patterns.items():
         for choice in choices:
