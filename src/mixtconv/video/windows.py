@@ -14,9 +14,10 @@ Of every frame only the part that its views need is kept, until the last window 
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -183,16 +184,20 @@ def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Wind
     >>> [[f.number for f in w.frames] for w in windows(frames, WindowPlan.parse("4s", "2s"))]
     [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
     """
-    position: Callable[[TimedItem[Kept]], Fraction] = _number if plan.in_frames else _seconds
+    position = attrgetter("number" if plan.in_frames else "seconds")
     held: deque[TimedItem[Kept]] = deque()  # frames at or after the start of window `index`
-    index, newest_given, last = 0, -1, None
+    index, newest_given = 0, -1
+
+    def frames_from(start: Fraction) -> tuple[TimedItem[Kept], ...]:
+        return tuple(item for item in held if start <= position(item) < start + plan.length)
+
     for last in items:
         # Every window that ends at or before this frame is complete.
         while position(last) >= index * plan.stride + plan.length:
             start = index * plan.stride
-            inside = _between(held, start, start + plan.length, position)
+            inside = frames_from(start)
             if inside:
-                yield _window(inside, plan, start, next_frame=last)
+                yield _window(inside, plan, start, goes_on=True)
                 newest_given = inside[-1].number
             # The next window: frames before its start are in no later window either.
             index += 1
@@ -210,44 +215,23 @@ def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Wind
     # that only repeats the end of an earlier window.
     while held:
         start = index * plan.stride
-        inside = _between(held, start, start + plan.length, position)
+        inside = frames_from(start)
         if inside and inside[-1].number > newest_given:
-            yield _window(inside, plan, start, next_frame=None)
+            yield _window(inside, plan, start, goes_on=False)
             newest_given = inside[-1].number
         index += 1
         while held and position(held[0]) < index * plan.stride:
             held.popleft()
 
 
-def _number(item: TimedItem[Kept]) -> Fraction:
-    return Fraction(item.number)
-
-
-def _seconds(item: TimedItem[Kept]) -> Fraction:
-    return item.seconds
-
-
-def _between(
-    held: Iterable[TimedItem[Kept]],
-    start: Fraction,
-    end: Fraction,
-    position: Callable[[TimedItem[Kept]], Fraction],
-) -> tuple[TimedItem[Kept], ...]:
-    return tuple(item for item in held if start <= position(item) < end)
-
-
 def _window(
-    inside: tuple[TimedItem[Kept], ...],
-    plan: WindowPlan,
-    start: Fraction,
-    *,
-    next_frame: TimedItem[Kept] | None,
+    inside: tuple[TimedItem[Kept], ...], plan: WindowPlan, start: Fraction, *, goes_on: bool
 ) -> Window[Kept]:
     if plan.in_frames:
         whole = len(inside) == plan.length
         return Window(inside[0].seconds, inside[-1].end_seconds, inside, whole)
     end = start + plan.length
-    if next_frame is not None:
+    if goes_on:
         return Window(start, end, inside, True)
     return Window(start, min(end, inside[-1].end_seconds), inside, inside[-1].end_seconds >= end)
 
