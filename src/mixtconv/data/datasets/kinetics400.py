@@ -19,7 +19,7 @@ youtube_id, time_start, time_end and split, under several names (`kinetics-400_t
 import re
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import from_lists
+from mixtconv.data.datasets.classes import order_classes
 from mixtconv.data.datasets.layout import (
     FoundLists,
     VideoIndex,
@@ -72,7 +72,7 @@ def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
         elif role in _NEEDED:
             parsed.notes.append(f"no {role}.csv: its videos are left out")
     labels = (entry.class_name for entry in parsed.entries)
-    classes = from_lists(_NAME, labels, source.class_order)
+    classes = order_classes(_NAME, source.class_order, labels=None, listed=labels)
     folders = _video_folders(root, lists)
     index = VideoIndex(folders)
 

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import from_labels_file, from_lists
+from mixtconv.data.datasets.classes import order_classes
 from mixtconv.data.datasets.layout import VideoIndex, find_lists, folders_near
 from mixtconv.data.datasets.lists import (
     ListEntry,
@@ -107,20 +107,14 @@ def _list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> 
             dataset.read_list(lists.files[word], split, parsed)
         else:
             parsed.notes.append(f"no {stem}-{word}.{suffix}: its videos are left out")
-    if "labels" in lists.files:
-        classes = from_labels_file(
-            dataset.name,
-            dataset.read_labels(lists.files["labels"]),
-            source.class_order,
-            published_sorted=dataset.published_sorted,
-        )
-    else:
-        classes = from_lists(
-            dataset.name,
-            (entry.class_name for entry in parsed.entries),
-            source.class_order,
-            labels_file=f"{stem}-labels.{suffix}",
-        )
+    classes = order_classes(
+        dataset.name,
+        source.class_order,
+        labels=dataset.read_labels(lists.files["labels"]) if "labels" in lists.files else None,
+        listed=(entry.class_name for entry in parsed.entries),
+        labels_file=f"{stem}-labels.{suffix}",
+        published_sorted=dataset.published_sorted,
+    )
     folders = folders_near(root, lists, dataset.video_folders)
     return match_videos(
         parsed,

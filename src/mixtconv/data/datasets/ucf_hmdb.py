@@ -28,7 +28,7 @@ distributed: an archive of one archive per class, `<class>/<video>.avi`, and
 import re
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import OrderedClasses, differences, from_labels_file, from_lists
+from mixtconv.data.datasets.classes import OrderedClasses, differences, order_classes
 from mixtconv.data.datasets.layout import (
     FoundLists,
     VideoIndex,
@@ -76,7 +76,13 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
             _read_ucf101_list(lists.files[word], split, numbered, parsed)
         else:
             parsed.notes.append(f"no {word}list0{split_number}.txt: its videos are left out")
-    classes = _ucf101_classes(numbered, parsed, source)
+    classes = order_classes(
+        _UCF101_NAME,
+        source.class_order,
+        labels=[numbered[number] for number in sorted(numbered)] or None,
+        listed=(entry.class_name for entry in parsed.entries),
+        labels_file="classInd.txt",
+    )
     folders = folders_near(root, lists, _UCF101_VIDEO_FOLDERS)
     return match_videos(
         parsed,
@@ -119,20 +125,6 @@ def _read_ucf101_list(
             parsed.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
             continue
         parsed.entries.append(entry)
-
-
-def _ucf101_classes(
-    numbered: dict[int, str], parsed: ParsedLists, source: DataSource
-) -> OrderedClasses:
-    if numbered:
-        labels = [numbered[number] for number in sorted(numbered)]
-        return from_labels_file(_UCF101_NAME, labels, source.class_order)
-    return from_lists(
-        _UCF101_NAME,
-        (entry.class_name for entry in parsed.entries),
-        source.class_order,
-        labels_file="classInd.txt",
-    )
 
 
 _HMDB51_NAME, _HMDB51_TITLE = "hmdb51", "HMDB-51"
