@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data.checking import preflight
+from mixtconv.data.checking import preflight, run
 from mixtconv.data.checking.video import CheckedVideo, VideoToCheck
 from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
 from mixtconv.data.datasets.catalog import VideoCatalog
@@ -41,7 +41,7 @@ def test_as_many_videos_are_checked_at_once(cores: int, monkeypatch: pytest.Monk
         running.release()
         return CheckedVideo(1)
 
-    monkeypatch.setattr(preflight, "check_video", check)
+    monkeypatch.setattr(run, "check_video", check)
     videos = tuple(VideoSample(Path(str(number)), 0) for number in range(2 * cores))
     catalog = VideoCatalog(classes=("a",), train=videos, val=(), split_rule="", source=Path())
     report = preflight.check_catalog(catalog)

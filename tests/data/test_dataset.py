@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mixtconv.data import modality as modality_module
+from mixtconv.data import clips as clips_module
 from mixtconv.data.dataset import (
     EpochSampler,
     SampleKey,
@@ -157,7 +157,7 @@ def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None
 
     sample = VideoSample(folder, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(modality_module, "read_pictures", reading)
+        patch.setattr(clips_module, "read_pictures", reading)
         item = _item(TrainingClips([sample], SPEC), 0, 0)  # crops of 0.66 of 50 would be enlarged
         _item(TrainingClips([sample], SPEC, crop_scales=(1.0, 0.5)), 0, 0)
         TensorViewReader(SPEC, Protocol()).read(folder)  # 32 of a short side of 37

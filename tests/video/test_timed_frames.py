@@ -21,9 +21,9 @@ def shown(monkeypatch):
         monkeypatch.setattr(module, "decode_every_timed", lambda path: iter(frames))
         monkeypatch.setattr(module, "frame_rate", lambda path: 25.0)
         given = list(timed_frames("clip"))
-        assert [item.decoded for item in given] == frames  # pictures stay in their order
-        assert all(item.end - item.start == Fraction(1, 25) for item in given)
-        return [float(item.start * 100) for item in given]
+        assert [item.kept for item in given] == frames  # pictures stay in their order
+        assert all(item.end_seconds - item.seconds == Fraction(1, 25) for item in given)
+        return [float(item.seconds * 100) for item in given]
 
     return starts
 
@@ -47,4 +47,4 @@ def test_a_frame_without_time_follows_a_period_later(shown) -> None:
 
 def test_a_real_clip_is_as_long_as_it_says(shared_videos) -> None:
     frames = list(timed_frames(shared_videos / "apply_eye_makeup.avi"))
-    assert len(frames) == 164 and float(frames[-1].end) == pytest.approx(6.56)
+    assert len(frames) == 164 and float(frames[-1].end_seconds) == pytest.approx(6.56)

@@ -97,6 +97,6 @@ def test_frames_have_the_times_of_the_file(tmp_path, media) -> None:
     times = [60, 80, 110, 120, 260, 290]  # of 1/600 s; the last three come out at the very end
     path = media.encode(tmp_path / "clip.mkv", media.moving_frames(6), times=times)
     frames = list(timed_frames(path))
-    starts = [float(frame.start) for frame in frames]
+    starts = [float(frame.seconds) for frame in frames]
     assert starts == pytest.approx([(t - 60) / 600 for t in times], abs=1e-3)
-    assert all(frame.end == frame.start + Fraction(1, 25) for frame in frames)
+    assert all(frame.end_seconds == frame.seconds + Fraction(1, 25) for frame in frames)

@@ -95,7 +95,7 @@ def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> Mirro
     for first, second in pairs:
         a, b = classes.index(first), classes.index(second)
         target[a], target[b] = b, a
-    unpaired = [name for name in classes if name not in named and _names_a_side(name)]
+    unpaired = [n for n in classes if n not in named and not _MIRRORED.keys().isdisjoint(_words(n))]
     return MirrorLabels(
         tuple(target), tuple((first, second) for first, second in pairs), tuple(unpaired)
     )
@@ -136,10 +136,6 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
             f"{path} does not hold a list of pairs; write each as a line - [turn left, turn right]"
         )
     return [[str(name) for name in pair] for pair in content]
-
-
-def _names_a_side(name: str) -> bool:
-    return any(word in _MIRRORED for word in _words(name))
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -15,18 +15,20 @@ with frames, a gap in the numbers is an error that names what is missing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv.data.clips import as_frames, decoder_threads, rows_together
+from mixtconv.data.clips import as_frames, read_clip, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
-from mixtconv.video.reader import probe_video, read_pictures
+from mixtconv.video.reader import probe_video
 
 ChooseIndices = Callable[[int], Sequence[int]]
 """Gets the number of frames of a video and returns the wanted ones, see `clips.read_clip`."""
@@ -61,14 +63,17 @@ def read_model_clip(
     Raises:
         UnreadableVideoError: the video has no readable frame, or does not fit the modality.
     """
-    read, length = _READ[spec.modality], spec.snippet.num_frames
+    read = partial(
+        _READ[spec.modality], path, least_short_side=least_short_side, num_threads=num_threads
+    )
+    length = spec.snippet.num_frames
     if length == 1:
-        return read(path, choose_indices, least_short_side, num_threads)
+        return read(choose_indices)
 
     def choose(num_frames: int) -> list[int]:
         return snippet_frames(num_frames, choose_indices, length)
 
-    clip = read(path, choose, least_short_side, num_threads)
+    clip = read(choose)
     frames = clip.frames.unflatten(0, (-1, length))  # (T, L, C / L, H, W)
     return Clip(frames, clip.indices[::length], clip.num_frames)
 
@@ -113,27 +118,18 @@ def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
     return probe_flow(path) if is_flow else probe_video(path)
 
 
-def _read_rgb(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
-) -> Clip[Tensor]:
-    """Frames (N, 3, H, W), in memory with the channels of a pixel adjacent."""
-    clip = read_pictures(
-        path,
-        choose,
-        num_threads=decoder_threads(num_threads),
-        least_short_side=least_short_side,
-    )
-    return Clip(as_frames(clip.frames), clip.indices, clip.num_frames)
+_read_rgb = partial(read_clip, channels_last=True)
+"""Frames (N, 3, H, W), in memory with the channels of a pixel adjacent."""
 
 
 def _read_rgb_and_flow(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+    path: str | Path, choose: ChooseIndices, *, least_short_side: int | None, **options: Any
 ) -> Clip[Tensor]:
     """The first frame of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
     flow = read_flow(path, choose, least_short_side=least_short_side)
     length = SNIPPETS["rgbflow"].num_frames
     starts = [flow.indices[place - place % length] for place in range(len(flow.indices))]
-    rgb = _read_rgb(path, lambda num_frames: starts, least_short_side, num_threads)
+    rgb = _read_rgb(path, lambda num_frames: starts, least_short_side=least_short_side, **options)
     if rgb.frames.shape[2:] != flow.frames.shape[2:]:
         sizes = [f"{x.frames.shape[3]}x{x.frames.shape[2]}" for x in (rgb, flow)]
         raise UnreadableVideoError(
@@ -144,14 +140,12 @@ def _read_rgb_and_flow(
 
 
 def _read_flow(
-    path: str | Path, choose: ChooseIndices, least_short_side: int | None, num_threads: int | None
+    path: str | Path, choose: ChooseIndices, *, least_short_side: int | None, **_: object
 ) -> Clip[Tensor]:
     return read_flow(path, choose, least_short_side=least_short_side)  # pictures need no decoder
 
 
-_READ: dict[
-    Modality, Callable[[str | Path, ChooseIndices, int | None, int | None], Clip[Tensor]]
-] = {
+_READ: dict[Modality, Callable[..., Clip[Tensor]]] = {
     "rgb": _read_rgb,
     "rgbdiff": _read_rgb,
     "flow": _read_flow,

@@ -74,10 +74,10 @@ def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
     """The latest frame at each tick of a constant rate, of even width and height."""
     tick, newest = 0, None
     for frame in timed_frames(video):
-        while newest is not None and tick < math.ceil(frame.start * rate - Fraction(1, 2)):
+        while newest is not None and tick < math.ceil(frame.seconds * rate - Fraction(1, 2)):
             yield newest
             tick += 1
-        picture = frame.to_rgb()
+        picture = frame.kept.to_rgb()
         newest = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
     if newest is not None:
         yield newest

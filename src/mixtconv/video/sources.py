@@ -97,14 +97,9 @@ def open_source(source: str, settings: SourceSettings | None = None) -> FrameSou
     rate = frame_rate(source)
     return FrameSource(
         source,
-        _file_frames(source),
+        (StreamFrame(f.kept.to_rgb, f.number, float(f.seconds)) for f in timed_frames(source)),
         frames_per_second=None if rate is None else float(rate),
     )
-
-
-def _file_frames(path: str) -> Iterator[StreamFrame]:
-    for frame in timed_frames(path):
-        yield StreamFrame(frame.to_rgb, frame.number, float(frame.start))
 
 
 class _Clock:

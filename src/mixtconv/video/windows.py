@@ -14,13 +14,13 @@ Of every frame only the part that its views need is kept, until the last window 
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mixtconv._types import Frame
 from mixtconv.video.crops import scoring_side
 from mixtconv.video.decoding import TimedFrame, decode_every_timed
 from mixtconv.video.folder import list_frames, load_pictures
@@ -35,26 +35,26 @@ MIN_RESET_SECONDS = 1
 """A step back of at least this much is a clock reset; a smaller one, times in the wrong order."""
 
 
+Kept = TypeVar("Kept")
+
+
 @dataclass(frozen=True)
-class ShownFrame:
-    """A frame and its display time."""
+class TimedItem(Generic[Kept]):
+    """A frame, or the part of it that is kept, and its display time."""
 
     number: int
-    """From 0."""
-    start: Fraction
-    """Seconds from the first frame, exactly as the file says."""
-    end: Fraction
-    """One period of the average rate after `start`."""
-    decoded: TimedFrame
-    """The frame, not yet converted."""
-
-    def to_rgb(self) -> Frame:
-        """The frame, uint8 RGB (H, W, 3), upright."""
-        return self.decoded.to_rgb()
+    """Number of the frame in the video, from 0."""
+    seconds: Fraction
+    """Start, from the first frame, exactly as the file says."""
+    end_seconds: Fraction
+    """End, one period of the average rate after the start."""
+    kept: Kept
 
 
-def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
+def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
     """Decode every frame of a file in order, one at a time, with times that never decrease.
+
+    The frames are not yet converted.
 
     Swapped timestamps of adjacent frames are exchanged. A frame without a timestamp is shown one
     period after the previous one. So is a frame whose timestamp is a second or more before that of
@@ -73,7 +73,7 @@ def timed_frames(path: str | Path) -> Iterator[ShownFrame]:
             shift = now - timestamp
         # A smaller step back is an error of the timestamps: the frame is shown with the last one.
         now = max(now, last)
-        yield ShownFrame(number, now, now + period, frame)
+        yield TimedItem(number, now, now + period, frame)
         last = now
     if number < 0:
         raise UnreadableVideoError(path, "not one picture in it can be decoded")
@@ -99,8 +99,6 @@ def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fractio
     if waiting is not None:
         yield waiting, latest
 
-
-Kept = TypeVar("Kept")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(s|f|ms|m)?")
 _SECONDS = {"s": Fraction(1), None: Fraction(1), "ms": Fraction(1, 1000), "m": Fraction(60)}
@@ -157,19 +155,6 @@ def _duration(flag: str, text: str) -> tuple[Fraction, bool]:
 
 
 @dataclass(frozen=True)
-class TimedItem(Generic[Kept]):
-    """A frame, or the part of it that is kept."""
-
-    number: int
-    """Number of the frame in the video, from 0."""
-    seconds: Fraction
-    """Start, from the first frame."""
-    end_seconds: Fraction
-    """End, one period of the average rate after the start."""
-    kept: Kept
-
-
-@dataclass(frozen=True)
 class Window(Generic[Kept]):
     """The frames of one window."""
 
@@ -199,16 +184,20 @@ def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Wind
     >>> [[f.number for f in w.frames] for w in windows(frames, WindowPlan.parse("4s", "2s"))]
     [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
     """
-    position: Callable[[TimedItem[Kept]], Fraction] = _number if plan.in_frames else _seconds
+    position = attrgetter("number" if plan.in_frames else "seconds")
     held: deque[TimedItem[Kept]] = deque()  # frames at or after the start of window `index`
-    index, newest_given, last = 0, -1, None
+    index, newest_given = 0, -1
+
+    def frames_from(start: Fraction) -> tuple[TimedItem[Kept], ...]:
+        return tuple(item for item in held if start <= position(item) < start + plan.length)
+
     for last in items:
         # Every window that ends at or before this frame is complete.
         while position(last) >= index * plan.stride + plan.length:
             start = index * plan.stride
-            inside = _between(held, start, start + plan.length, position)
+            inside = frames_from(start)
             if inside:
-                yield _window(inside, plan, start, next_frame=last)
+                yield _window(inside, plan, start, goes_on=True)
                 newest_given = inside[-1].number
             # The next window: frames before its start are in no later window either.
             index += 1
@@ -226,44 +215,23 @@ def windows(items: Iterable[TimedItem[Kept]], plan: WindowPlan) -> Iterator[Wind
     # that only repeats the end of an earlier window.
     while held:
         start = index * plan.stride
-        inside = _between(held, start, start + plan.length, position)
+        inside = frames_from(start)
         if inside and inside[-1].number > newest_given:
-            yield _window(inside, plan, start, next_frame=None)
+            yield _window(inside, plan, start, goes_on=False)
             newest_given = inside[-1].number
         index += 1
         while held and position(held[0]) < index * plan.stride:
             held.popleft()
 
 
-def _number(item: TimedItem[Kept]) -> Fraction:
-    return Fraction(item.number)
-
-
-def _seconds(item: TimedItem[Kept]) -> Fraction:
-    return item.seconds
-
-
-def _between(
-    held: Iterable[TimedItem[Kept]],
-    start: Fraction,
-    end: Fraction,
-    position: Callable[[TimedItem[Kept]], Fraction],
-) -> tuple[TimedItem[Kept], ...]:
-    return tuple(item for item in held if start <= position(item) < end)
-
-
 def _window(
-    inside: tuple[TimedItem[Kept], ...],
-    plan: WindowPlan,
-    start: Fraction,
-    *,
-    next_frame: TimedItem[Kept] | None,
+    inside: tuple[TimedItem[Kept], ...], plan: WindowPlan, start: Fraction, *, goes_on: bool
 ) -> Window[Kept]:
     if plan.in_frames:
         whole = len(inside) == plan.length
         return Window(inside[0].seconds, inside[-1].end_seconds, inside, whole)
     end = start + plan.length
-    if next_frame is not None:
+    if goes_on:
         return Window(start, end, inside, True)
     return Window(start, min(end, inside[-1].end_seconds), inside, inside[-1].end_seconds >= end)
 
@@ -301,4 +269,5 @@ def _kept_frames(reader: ViewReader, video: Path, plan: WindowPlan) -> Iterator[
             yield TimedItem(number, time, time + 1, reader.keep(picture))
         return
     for frame in timed_frames(video):
-        yield TimedItem(frame.number, frame.start, frame.end, reader.keep(frame.to_rgb()))
+        kept = reader.keep(frame.kept.to_rgb())
+        yield TimedItem(frame.number, frame.seconds, frame.end_seconds, kept)

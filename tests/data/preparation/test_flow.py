@@ -18,7 +18,7 @@ from mixtconv.data.modality import list_flow, probe_for, read_flow
 from mixtconv.data.preparation import pictures, run
 from mixtconv.data.preparation.encoding import StoppedError
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
-from mixtconv.data.preparation.pictures import as_pictures, write_flow
+from mixtconv.data.preparation.pictures import as_pictures, write_folder
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import iterate_frames
 
@@ -209,7 +209,7 @@ def test_an_interrupted_run_is_gone_on_with(data: Path, tmp_path: Path) -> None:
 def test_computing_stops_when_told(data: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(StoppedError):
-        write_flow(
+        write_folder(
             next(data.rglob("*.mp4")), tmp_path / "a", DIS,
             is_stopped=lambda: time.monotonic() > start,
         )  # fmt: skip
@@ -221,7 +221,7 @@ def test_what_a_killed_run_left_is_cleared(data: Path, tmp_path: Path) -> None:
     for name in (".a.part", ".a.old", "a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "flow_x_99999.jpg").write_bytes(b"left")
-    written = write_flow(video, tmp_path / "a", DIS)
+    written = write_folder(video, tmp_path / "a", DIS)
     assert written.num_frames == len(list_flow(tmp_path / "a")) == 23
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "data"]
 

@@ -1,17 +1,14 @@
 """A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
-from mixtconv.data.checking.video import CheckedVideo, VideoToCheck, check_video
+from mixtconv.data.checking.run import check_videos
+from mixtconv.data.checking.video import VideoToCheck
 from mixtconv.data.datasets.catalog import VideoCatalog
-from mixtconv.data.listing import VideoSample
-from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
 from mixtconv.video.pictures import Unreadable
 
@@ -96,11 +93,13 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    reasons = _probe_all(
-        paths, modality, workers or usable_cores(), progress or (lambda *numbers: None)
+    videos = [VideoToCheck(path, min_frames=1, modality=modality, quick=True) for path in paths]
+    checked = check_videos(videos, workers=workers, progress=progress)
+    reasons = {path: video.faults[0].reason for path, video in checked.items() if video.faults}
+    train, val = (
+        Counter(sample.label for sample in samples if sample.path not in reasons)
+        for samples in (catalog.train, catalog.val)
     )
-    train = _count_readable(catalog.train, reasons)
-    val = _count_readable(catalog.val, reasons)
     return CatalogReport(
         tuple(
             ClassCount(name, train[label], val[label]) for label, name in enumerate(catalog.classes)
@@ -109,28 +108,3 @@ def check_catalog(
         catalog.ignored,
         catalog.notes,
     )
-
-
-def _probe_all(
-    paths: Sequence[Path],
-    modality: Modality | None,
-    workers: int,
-    progress: Progress,
-) -> dict[Path, str]:
-    """Reasons of the videos that cannot be read."""
-
-    def look(path: Path) -> CheckedVideo:
-        return check_video(VideoToCheck(path, min_frames=1, modality=modality, quick=True))
-
-    reasons: dict[Path, str] = {}
-    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
-    with closing(in_parallel(paths, look, workers=workers)) as outcomes:
-        for done, (path, outcome) in enumerate(outcomes, 1):
-            for fault in outcome.result().faults:
-                reasons[path] = fault.reason
-            progress(done, len(paths))
-    return reasons
-
-
-def _count_readable(samples: Sequence[VideoSample], reasons: Mapping[Path, str]) -> Counter[int]:
-    return Counter(sample.label for sample in samples if sample.path not in reasons)

@@ -13,7 +13,7 @@ from mixtconv.data.checking.video import (
     unreadable_video,
 )
 from mixtconv.data.datasets.catalog import scan_videos
-from mixtconv.data.listing import DataSource, VideoListing
+from mixtconv.data.listing import DataSource
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
@@ -63,8 +63,22 @@ def check(
     listing = scan_videos(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
-    videos = videos_to_check(listing, min_frames=min_frames, modality=modality, quick=quick)
+    paths = dict.fromkeys(video.path for video in listing.videos)
+    videos = [VideoToCheck(path, min_frames, modality, quick) for path in paths]
+    checked = check_videos(videos, workers=workers, engine=engine, progress=progress)
+    return sum_up(listing, checked)
+
+
+def check_videos(
+    videos: Sequence[VideoToCheck],
+    *,
+    workers: int | None = None,
+    engine: Backend = "local",
+    progress: Progress | None = None,
+) -> dict[Path, CheckedVideo]:
+    """Check videos in parallel; the arguments are those of `check`. The results by path."""
     checked: dict[Path, CheckedVideo] = {}
+    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
     with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
         for video, outcome in outcomes:
             try:
@@ -73,12 +87,4 @@ def check(
                 checked[video.path] = unreadable_video(video.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
-    return sum_up(listing, checked)
-
-
-def videos_to_check(
-    listing: VideoListing, *, min_frames: int, modality: Modality | None, quick: bool
-) -> Sequence[VideoToCheck]:
-    """The work of a check, one value per video."""
-    paths = dict.fromkeys(video.path for video in listing.videos)
-    return [VideoToCheck(path, min_frames, modality, quick) for path in paths]
+    return checked

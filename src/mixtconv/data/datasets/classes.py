@@ -103,49 +103,47 @@ class OrderedClasses:
     """Sentences that the user should read."""
 
 
-def from_labels_file(
-    name: str, labels: Sequence[str], order: ClassOrder, *, published_sorted: bool = False
+def order_classes(
+    name: str,
+    order: ClassOrder,
+    *,
+    labels: Sequence[str] | None,
+    listed: Iterable[str],
+    labels_file: str | None = None,
+    published_sorted: bool = False,
 ) -> OrderedClasses:
-    """The classes of a copy that has a file of labels.
+    """The classes of a copy of a dataset: those of its file of labels, else those of its lists.
+
+    If more than half of those in the lists are published ones, the others count as mistakes and are
+    left out.
 
     Args:
         name: the dataset.
-        labels: the names in the order of the file.
         order: the wanted order.
-        published_sorted: whether published weights count them sorted, not in the file's order.
-    """
-    names = tuple(dict.fromkeys(labels))
-    published = tuple(sorted(names)) if published_sorted else names
-    orders = {"published": published, "distributed": names, "alphabetical": tuple(sorted(names))}
-    return OrderedClasses(orders[order], differences(name, published))
-
-
-def from_lists(
-    name: str, labels: Iterable[str], order: ClassOrder, *, labels_file: str | None = None
-) -> OrderedClasses:
-    """The classes of a copy without a file of labels: those that its lists name.
-
-    If more than half of them are published ones, the others count as mistakes and are left out.
-
-    Args:
-        name: the dataset.
-        labels: the labels in the lists.
-        order: the wanted order.
+        labels: the names in the order of the file of labels; None if the copy has none.
+        listed: the labels in the lists.
         labels_file: the name of the file of labels, if the dataset is distributed with one.
+        published_sorted: whether published weights count them sorted, not in the file's order.
 
     Raises:
-        ValueError: the order of the file of labels is wanted, and the published one differs.
+        ValueError: the order of the file of labels is wanted, it is missing, and the published
+            order differs.
     """
-    present = set(labels)
-    known = [cls for cls in published_classes(name) if cls in present]
-    published = tuple(known) if 2 * len(known) > len(present) else tuple(sorted(present))
-    if order == "distributed" and name == "something_v1":
-        raise ValueError(
-            f"--class-order distributed is the order of {labels_file}, which is missing; put it "
-            "beside the other lists, or choose published or alphabetical"
-        )
-    notes = differences(name, published)
-    if labels_file is not None:
-        notes = (f"no {labels_file}: the classes are the labels in the other lists", *notes)
-    names = tuple(sorted(published)) if order == "alphabetical" else published
-    return OrderedClasses(names, notes)
+    if labels is not None:
+        names = tuple(dict.fromkeys(labels))
+        published = tuple(sorted(names)) if published_sorted else names
+        notes = differences(name, published)
+    else:
+        if order == "distributed" and published_sorted:
+            raise ValueError(
+                f"--class-order distributed is the order of {labels_file}, which is missing; put "
+                "it beside the other lists, or choose published or alphabetical"
+            )
+        present = set(listed)
+        known = [cls for cls in published_classes(name) if cls in present]
+        names = published = tuple(known if 2 * len(known) > len(present) else sorted(present))
+        notes = differences(name, published)
+        if labels_file is not None:
+            notes = (f"no {labels_file}: the classes are the labels in the other lists", *notes)
+    orders = {"published": published, "distributed": names, "alphabetical": tuple(sorted(names))}
+    return OrderedClasses(orders[order], notes)

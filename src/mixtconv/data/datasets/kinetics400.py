@@ -19,15 +19,12 @@ youtube_id, time_start, time_end and split, under several names (`kinetics-400_t
 import re
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import from_lists
+from mixtconv.data.datasets.classes import order_classes
 from mixtconv.data.datasets.layout import (
     FoundLists,
     VideoIndex,
-    find_beside,
     find_lists,
     folders_near,
-    index_of,
-    lists_not_found,
     subfolders,
 )
 from mixtconv.data.datasets.lists import (
@@ -59,15 +56,15 @@ _REPLACEMENTS = Path("replacement", "replacement_for_corrupted_k400")
 @register(_NAME, title=_TITLE)
 def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
     """List Kinetics-400; see `registry.list_dataset`."""
-    lists = find_lists(root, _PATTERNS, needed=_NEEDED, inner=_LIST_FOLDERS)
-    if lists is None:
-        raise lists_not_found(
-            root,
-            title=_TITLE,
-            lists="train.csv and val.csv (or validate.csv, kinetics-400_train.csv)",
-            videos="the folders train and val",
-            outer=find_beside(root, _PATTERNS, needed=_NEEDED, inner=_LIST_FOLDERS),
-        )
+    lists = find_lists(
+        root,
+        _PATTERNS,
+        needed=_NEEDED,
+        inner=_LIST_FOLDERS,
+        title=_TITLE,
+        expected="train.csv and val.csv (or validate.csv, kinetics-400_train.csv)",
+        videos="the folders train and val",
+    )
     parsed = ParsedLists()
     for role, split in _SPLITS.items():
         if role in lists.files:
@@ -75,16 +72,22 @@ def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
         elif role in _NEEDED:
             parsed.notes.append(f"no {role}.csv: its videos are left out")
     labels = (entry.class_name for entry in parsed.entries)
-    classes = from_lists(_NAME, labels, source.class_order)
-    folders, index = _index(root, lists)
+    classes = order_classes(_NAME, source.class_order, labels=None, listed=labels)
+    folders = _video_folders(root, lists)
+    index = VideoIndex(folders)
 
     def find(key: str) -> Path | None:  # some copies name videos by the id alone
         return index.find(key) or index.find(key[: -len("_000000_000000")])
 
-    matched = match_videos(
-        parsed, find, classes=set(classes.names), looked_in=folders, may_lack_videos=True
+    return match_videos(
+        parsed,
+        find,
+        root=root,
+        classes=classes,
+        lists=lists.files.values(),
+        looked_in=folders,
+        may_lack_videos=True,
     )
-    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
@@ -108,8 +111,8 @@ def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
             parsed.malformed(row.place, reason, split=split)
 
 
-def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:
-    """The folders that are searched, and the videos in them."""
+def _video_folders(root: Path, lists: FoundLists) -> list[Path]:
+    """The folders that are searched for videos, in this order."""
     around = folders_near(root, lists, _OUTER_FOLDERS)
     folders = [folder / _REPLACEMENTS for folder in around if (folder / _REPLACEMENTS).is_dir()]
     for folder in around:
@@ -117,8 +120,7 @@ def _index(root: Path, lists: FoundLists) -> tuple[list[Path], VideoIndex]:
         splits = [inner for inner in inside if _SPLIT_FOLDER.fullmatch(inner.name)]
         folders += [*splits, *(inner for split in splits for inner in _class_folders(split))]
         folders += [folder, *inside]
-    folders = list(dict.fromkeys(folders))
-    return folders, index_of(folders)
+    return list(dict.fromkeys(folders))
 
 
 def _class_folders(folder: Path) -> list[Path]:

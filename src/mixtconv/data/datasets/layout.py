@@ -30,27 +30,31 @@ class VideoIndex:
     """Videos by name without suffix; folders count as videos, whatever is in them.
 
     Args:
+        folders: the folders of the videos; of equal names the first wins.
+        in_classes: whether the videos are in the folders of these, and named `folder/name`.
         any_case: whether a name that is not found is looked up regardless of case.
     """
 
-    def __init__(self, *, any_case: bool = False) -> None:
+    def __init__(
+        self, folders: Iterable[Path], *, in_classes: bool = False, any_case: bool = False
+    ) -> None:
         self._paths: dict[str, str] = {}
         self._in_any_case: dict[str, str] | None = None
         self._any_case = any_case
+        for folder in folders:
+            if in_classes:
+                for inner in subfolders(folder):
+                    self._add(inner, prefix=f"{inner.name}/")
+            else:
+                self._add(folder)
 
-    def add_folder(self, folder: Path, *, prefix: str = "") -> None:
-        """Add the videos in a folder as `prefix` + name; names that are known already stay."""
+    def _add(self, folder: Path, *, prefix: str = "") -> None:
         for entry in visible_entries(folder):
             stem = strip_suffix(entry.name)
             if is_folder(entry):
                 self._paths.setdefault(_composed(prefix + entry.name), entry.path)
             if stem != entry.name:  # a file, or a folder that keeps the name of a file
                 self._paths.setdefault(_composed(prefix + stem), entry.path)
-
-    def add_class_folders(self, folder: Path) -> None:
-        """Add the videos in the folders of a folder as `folder/name`."""
-        for inner in subfolders(folder):
-            self.add_folder(inner, prefix=f"{inner.name}/")
 
     def find(self, name: str) -> Path | None:
         """The video of a name, with or without suffix."""
@@ -61,14 +65,6 @@ class VideoIndex:
                 self._in_any_case = {known.casefold(): path for known, path in self._paths.items()}
             path = self._in_any_case.get(key.casefold())
         return None if path is None else Path(path)
-
-
-def index_of(folders: Iterable[Path]) -> VideoIndex:
-    """The videos directly in folders; of equal names the first wins."""
-    index = VideoIndex()
-    for folder in folders:
-        index.add_folder(folder)
-    return index
 
 
 def strip_suffix(name: str) -> str:
@@ -119,8 +115,15 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def find_lists(
-    root: Path, patterns: Patterns, *, needed: Sequence[str], inner: Sequence[str] = ()
-) -> FoundLists | None:
+    root: Path,
+    patterns: Patterns,
+    *,
+    needed: Sequence[str],
+    inner: Sequence[str],
+    title: str,
+    expected: str,
+    videos: str,
+) -> FoundLists:
     """Find the folder with most of the needed lists: `root`, one in it, or an `inner` of these.
 
     The case of names does not matter.
@@ -130,13 +133,38 @@ def find_lists(
         patterns: the names of the lists.
         needed: the lists of which at least one must exist.
         inner: names of folders in which lists are distributed.
+        title: the dataset's name.
+        expected: the names of the lists, in words.
+        videos: the folder of videos expected beside them, in words.
+
+    Raises:
+        ValueError: there is none; the message says what was found, and where to look instead.
     """
     below = subfolders(root)
     below = below if len(below) <= MAX_SUBFOLDERS else [root / name for name in inner]
     deeper = [folder / name for folder in below for name in inner]
+    best = _most_lists((root, *below, *deeper), patterns, needed)
+    if best is not None:
+        return best
+    advice = f"give the folder that holds {expected} beside {videos}"
+    # Perhaps the user gave the folder of the videos, beside the lists.
+    parent = root.absolute().parent
+    outer = _most_lists((parent, *(parent / name for name in inner)), patterns, needed)
+    if outer is not None:
+        advice = f"its lists are in {outer.folder}: give {parent}"
+    raise ValueError(
+        f"{root} is not laid out as {title}: looked for {expected} in it and in its folders; "
+        f"found {_first_entries(root)}; {advice}"
+    )
+
+
+def _most_lists(
+    folders: Iterable[Path], patterns: Patterns, needed: Sequence[str]
+) -> FoundLists | None:
+    """The lists in the first of the folders with most of the needed ones; None if all lack them."""
     best: FoundLists | None = None
     most = 0
-    for folder in (root, *below, *deeper):
+    for folder in folders:
         files = _match(folder, patterns)
         number = sum(name in files for name in needed)
         if number > most:
@@ -144,23 +172,25 @@ def find_lists(
     return best
 
 
-def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
-    """The lists in a folder whose whole name matches a pattern, in any case; by name."""
-    names = [
-        entry.name
-        for entry in visible_entries(folder)
-        if entry.name.lower().endswith(_LIST_SUFFIXES)
-    ]
-    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
-
-
-def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
+def _list_names(folder: Path) -> list[str]:
+    """The visible names in a folder that a list may have, sorted; none if it is not a folder."""
     try:
         with os.scandir(folder) as entries:
             # By suffix first: the folder may be that of 200,000 videos.
             names = sorted(e.name for e in entries if e.name.lower().endswith(_LIST_SUFFIXES))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return []
+    return [name for name in names if not name.startswith(".")]
+
+
+def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """The lists in a folder whose whole name matches a pattern, in any case; by name."""
+    names = _list_names(folder)
+    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
+
+
+def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
+    names = _list_names(folder)
     files = {}
     for role, choices in patterns.items():
         for choice in choices:
@@ -171,41 +201,7 @@ def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
     return files
 
 
-def lists_not_found(
-    root: Path, *, title: str, lists: str, videos: str, outer: FoundLists | None
-) -> ValueError:
-    """The error for a folder without the lists of a dataset.
-
-    Args:
-        root: the folder that the user gave.
-        title: the dataset's name.
-        lists: the names that were looked for.
-        videos: the folder of videos expected beside them.
-        outer: the lists, if they are beside the folder that the user gave.
-    """
-    advice = f"give the folder that holds {lists} beside {videos}"
-    if outer is not None:
-        advice = f"its lists are in {outer.folder}: give {root.absolute().parent}"
-    return ValueError(
-        f"{root} is not laid out as {title}: looked for {lists} in it and in its folders; "
-        f"found {describe(root)}; {advice}"
-    )
-
-
-def find_beside(
-    root: Path, patterns: Patterns, *, needed: Sequence[str], inner: Sequence[str] = ()
-) -> FoundLists | None:
-    """Find the lists in the parent of `root`, in case the user gave the folder of the videos."""
-    parent = root.absolute().parent
-    for folder in (parent, *(parent / name for name in inner)):
-        files = _match(folder, patterns)
-        if any(name in files for name in needed):
-            return FoundLists(folder, files)
-    return None
-
-
-def describe(folder: Path) -> str:
-    """The first few entries of a folder, for a message."""
+def _first_entries(folder: Path) -> str:
     names = [entry.name + ("/" if is_folder(entry) else "") for entry in visible_entries(folder)]
     return first_few(natural_order(names), count=5) if names else "nothing"
 

@@ -7,7 +7,7 @@ and returns the videos and the faults.
 
 import csv
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,48 +72,24 @@ class ParsedLists:
         self.faults.append(entry.fault("mislabelled", f"{entry.place}: {reason}"))
 
 
-@dataclass(frozen=True)
-class MatchedVideos:
-    """The videos of the entries of a dataset's lists."""
-
-    videos: tuple[ListedVideo, ...]
-    """Those that exist."""
-    faults: tuple[Fault, ...]
-    """Lines that cannot be used, impossible labels, and missing videos."""
-    absent: tuple[Fault, ...]
-    """Missing videos, where these are expected."""
-    notes: tuple[str, ...]
-    """Sentences that the user should read."""
-
-    def listing(
-        self, root: Path, classes: OrderedClasses, *, lists: Sequence[Path]
-    ) -> VideoListing:
-        """The listing of the dataset in `root`, of which `lists` are the files of lists."""
-        return VideoListing(
-            root,
-            self.videos,
-            notes=(*self.notes, *classes.notes),
-            classes=classes.names,
-            faults=self.faults,
-            absent=self.absent,
-            lists=tuple(lists),
-        )
-
-
 def match_videos(
     parsed: ParsedLists,
     find: Callable[[str], Path | None],
     *,
-    classes: Collection[str],
+    root: Path,
+    classes: OrderedClasses,
+    lists: Iterable[Path],
     looked_in: Sequence[Path],
     may_lack_videos: bool = False,
-) -> MatchedVideos:
-    """Find the video of every entry; compare the entries with each other and with the classes.
+) -> VideoListing:
+    """List the videos of all entries; compare these with each other and with the classes.
 
     Args:
         parsed: the entries, and faults that the result takes over.
         find: returns the video of a key, None if it does not exist.
-        classes: the labels allowed.
+        root: the folder of the dataset.
+        classes: its classes, the labels allowed.
+        lists: the files of the lists.
         looked_in: the folders that `find` searches, for the message.
         may_lack_videos: whether missing videos are `absent` instead of faults.
 
@@ -124,7 +100,7 @@ def match_videos(
     faults, missing = list(parsed.faults), []
     reasons: dict[str, str] = {}
     first: dict[str, ListEntry] = {}
-    repeated = 0
+    repeated, known = 0, set(classes.names)
     for entry in parsed.entries:
         earlier = first.setdefault(entry.key, entry)
         if earlier is not entry:
@@ -133,9 +109,9 @@ def match_videos(
             if reason is not None:
                 faults.append(entry.fault("mislabelled", reason))
             continue
-        if entry.class_name not in classes:
+        if entry.class_name not in known:
             if entry.class_name not in reasons:  # the near names take long to find
-                reasons[entry.class_name] = str(unknown_name("class", entry.class_name, classes))
+                reasons[entry.class_name] = str(unknown_name("class", entry.class_name, known))
             reason = f"{entry.place}: {reasons[entry.class_name]}"
             faults.append(entry.fault("mislabelled", reason))
             continue
@@ -146,12 +122,18 @@ def match_videos(
             videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
     if missing and not videos:
         raise ValueError(_no_videos(missing, looked_in))
-    notes = tuple(parsed.notes)
+    notes = list(parsed.notes)
     if repeated:
-        notes += (f"{count_of(repeated, 'line')} repeated an earlier one and counted once",)
-    if may_lack_videos:
-        return MatchedVideos(tuple(videos), tuple(faults), tuple(missing), notes)
-    return MatchedVideos(tuple(videos), (*faults, *missing), (), notes)
+        notes.append(f"{count_of(repeated, 'line')} repeated an earlier one and counted once")
+    return VideoListing(
+        root,
+        tuple(videos),
+        notes=(*notes, *classes.notes),
+        classes=classes.names,
+        faults=tuple(faults) if may_lack_videos else (*faults, *missing),
+        absent=tuple(missing) if may_lack_videos else (),
+        lists=tuple(lists),
+    )
 
 
 def _conflict(entry: ListEntry, earlier: ListEntry) -> str | None:

@@ -14,52 +14,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
-from mixtconv.data.datasets.layout import (
-    FoundLists,
-    find_beside,
-    find_lists,
-    folders_near,
-    index_of,
-    lists_not_found,
-)
-from mixtconv.data.datasets.lists import ListEntry, ParsedLists, match_videos
-from mixtconv.data.datasets.registry import register
-from mixtconv.data.datasets.twentybn import LIST_FOLDERS, SPLITS
-from mixtconv.data.listing import DataSource, ListPlace, Split, VideoListing
+from mixtconv.data.datasets.lists import ListEntry, ParsedLists
+from mixtconv.data.datasets.twentybn import NumberedDataset, register_numbered
+from mixtconv.data.listing import ListPlace, Split
 from mixtconv.data.text_tables import read_text
 
-_NAME, _TITLE = "something_v2", "Something-Something v2"
-_STEM = "something-something-v2"
-_FOLDER = "20bn-something-something-v2"
-_PATTERNS = {word: (rf"{_STEM}-{word}\.json", rf"{word}\.json") for word in (*SPLITS, "labels")}
 _BRACKETS = str.maketrans("", "", "[]")
-
-
-@register(_NAME, title=_TITLE)
-def list_something_v2(root: Path, source: DataSource) -> VideoListing:
-    """List Something-Something v2; see `registry.list_dataset`."""
-    lists = find_lists(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS)
-    if lists is None:
-        raise lists_not_found(
-            root,
-            title=_TITLE,
-            lists=f"{_STEM}-train.json (or train.json) and {_STEM}-validation.json",
-            videos=f"the folder {_FOLDER}",
-            outer=find_beside(root, _PATTERNS, needed=tuple(SPLITS), inner=LIST_FOLDERS),
-        )
-    parsed = ParsedLists()
-    for word, split in SPLITS.items():
-        if word in lists.files:
-            _read_list(lists.files[word], split, parsed)
-        else:
-            parsed.notes.append(f"no {_STEM}-{word}.json: its videos are left out")
-    classes = _classes(lists, parsed, source)
-    folders = folders_near(root, lists, (_FOLDER,))
-    matched = match_videos(
-        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
-    )
-    return matched.listing(root, classes, lists=tuple(lists.files.values()))
 
 
 def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
@@ -75,18 +35,6 @@ def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
             parsed.entries.append(ListEntry(str(name), class_name, split, place))
         else:
             parsed.malformed(place, 'an entry has texts "id" and "template"', split=split)
-
-
-def _classes(lists: FoundLists, parsed: ParsedLists, source: DataSource) -> OrderedClasses:
-    if "labels" in lists.files:
-        labels = _read_labels(lists.files["labels"])
-        return from_labels_file(_NAME, labels, source.class_order)
-    return from_lists(
-        _NAME,
-        (entry.class_name for entry in parsed.entries),
-        source.class_order,
-        labels_file=f"{_STEM}-labels.json",
-    )
 
 
 def _read_labels(path: Path) -> list[str]:
@@ -112,3 +60,16 @@ def _read_json(path: Path) -> Any:
         raise ValueError(
             f"{path}: no JSON ({error}); take the file as it is distributed"
         ) from error
+
+
+register_numbered(
+    NumberedDataset(
+        "something_v2",
+        "Something-Something v2",
+        "something-something-v2",
+        ("20bn-something-something-v2",),
+        suffix="json",
+        read_list=_read_list,
+        read_labels=_read_labels,
+    )
+)

@@ -1,8 +1,8 @@
-"""Jester and Something-Something v1, whose lists have one format.
+"""The datasets of TwentyBN: Jester and Something-Something v1, whose lists have one format.
 
 Jester (Materzynska et al., "The Jester Dataset", ICCV 2019 workshops); Something-Something v1
 (Goyal et al., "something something", arXiv 1706.04261). STEM below is `jester-v1` or
-`something-something-v1`.
+`something-something-v1`. `something_v2.py` lists a third, whose lists are JSON, in the same way.
 
 As first distributed: `STEM-train.csv` and `STEM-validation.csv` have lines `id;label` and no
 header, `STEM-labels.csv` has one label per line, and the folder `20bn-STEM/` has a folder of
@@ -27,18 +27,13 @@ Something-Something v1:
   labels sorted, which is the order `published`; `distributed` is that of the file.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import OrderedClasses, from_labels_file, from_lists
-from mixtconv.data.datasets.layout import (
-    FoundLists,
-    find_beside,
-    find_lists,
-    folders_near,
-    index_of,
-    lists_not_found,
-)
+from mixtconv.data.datasets.classes import order_classes
+from mixtconv.data.datasets.layout import VideoIndex, find_lists, folders_near
 from mixtconv.data.datasets.lists import (
     ListEntry,
     ParsedLists,
@@ -49,12 +44,22 @@ from mixtconv.data.datasets.lists import (
 from mixtconv.data.datasets.registry import register
 from mixtconv.data.listing import DataSource, Split, VideoListing
 
-SPLITS: dict[str, Split] = {"train": "train", "validation": "val"}
-"""Word in the name of a list -> its split."""
-LIST_FOLDERS = ("labels", "annotations")
-"""Folders that may hold the lists."""
-
+_SPLITS: dict[str, Split] = {"train": "train", "validation": "val"}
+_LIST_FOLDERS = ("labels", "annotations")
 _COLUMNS = (("video_id", "id"), ("label",))
+
+
+def _read_csv(path: Path, split: Split, parsed: ParsedLists) -> None:
+    for row in read_columns(path, _COLUMNS, without_header=";"):
+        if row.fault is not None:
+            parsed.malformed(row.place, row.fault, split=split)
+        else:
+            key, class_name = row.cells
+            parsed.entries.append(ListEntry(key, class_name, split, row.place))
+
+
+def _read_csv_labels(path: Path) -> list[str]:
+    return [line for _, line in read_lines(path)]
 
 
 @dataclass(frozen=True)
@@ -69,93 +74,67 @@ class NumberedDataset:
     """Beginning of the names of its lists."""
     video_folders: tuple[str, ...]
     """Folders of videos as distributed, beside the lists or beside the folder of the lists."""
-    published_sorted: bool
+    published_sorted: bool = False
     """Whether the classes of published weights are sorted."""
+    suffix: str = "csv"
+    """Suffix of the names of its lists."""
+    read_list: Callable[[Path, Split, ParsedLists], None] = _read_csv
+    """Reads the list of a split."""
+    read_labels: Callable[[Path], Sequence[str]] = _read_csv_labels
+    """Reads the file of labels, in its order."""
 
 
-def list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> VideoListing:
-    """List the videos of such a dataset; see `registry.list_dataset`."""
-    lists = _find_lists(dataset, root)
-    parsed = ParsedLists()
-    for word, split in SPLITS.items():
-        if word in lists.files:
-            _read_list(lists.files[word], split, parsed)
-        else:
-            parsed.notes.append(f"no {dataset.stem}-{word}.csv: its videos are left out")
-    classes = _classes(dataset, lists, parsed, source)
-    folders = folders_near(root, lists, dataset.video_folders)
-    matched = match_videos(
-        parsed, index_of(folders).find, classes=set(classes.names), looked_in=folders
-    )
-    return matched.listing(root, classes, lists=tuple(lists.files.values()))
+def register_numbered(dataset: NumberedDataset) -> None:
+    """Register such a dataset under its name."""
+    register(dataset.name, title=dataset.title)(partial(_list_numbered, dataset))
 
 
-def _find_lists(dataset: NumberedDataset, root: Path) -> FoundLists:
-    patterns = {
-        word: (rf"{dataset.stem}-{word}\.csv", rf"{word}\.csv") for word in (*SPLITS, "labels")
-    }
-    lists = find_lists(root, patterns, needed=tuple(SPLITS), inner=LIST_FOLDERS)
-    if lists is not None:
-        return lists
-    raise lists_not_found(
+def _list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> VideoListing:
+    stem, suffix = dataset.stem, dataset.suffix
+    names = (*_SPLITS, "labels")
+    lists = find_lists(
         root,
+        {name: (rf"{stem}-{name}\.{suffix}", rf"{name}\.{suffix}") for name in names},
+        needed=tuple(_SPLITS),
+        inner=_LIST_FOLDERS,
         title=dataset.title,
-        lists=f"{dataset.stem}-train.csv (or train.csv) and {dataset.stem}-validation.csv",
+        expected=f"{stem}-train.{suffix} (or train.{suffix}) and {stem}-validation.{suffix}",
         videos=f"the folder {dataset.video_folders[0]}",
-        outer=find_beside(root, patterns, needed=tuple(SPLITS), inner=LIST_FOLDERS),
     )
-
-
-def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
-    for row in read_columns(path, _COLUMNS, without_header=";"):
-        if row.fault is not None:
-            parsed.malformed(row.place, row.fault, split=split)
+    parsed = ParsedLists()
+    for word, split in _SPLITS.items():
+        if word in lists.files:
+            dataset.read_list(lists.files[word], split, parsed)
         else:
-            key, class_name = row.cells
-            parsed.entries.append(ListEntry(key, class_name, split, row.place))
-
-
-def _classes(
-    dataset: NumberedDataset, lists: FoundLists, parsed: ParsedLists, source: DataSource
-) -> OrderedClasses:
-    if "labels" in lists.files:
-        labels = [line for _, line in read_lines(lists.files["labels"])]
-        return from_labels_file(
-            dataset.name, labels, source.class_order, published_sorted=dataset.published_sorted
-        )
-    return from_lists(
+            parsed.notes.append(f"no {stem}-{word}.{suffix}: its videos are left out")
+    classes = order_classes(
         dataset.name,
-        (entry.class_name for entry in parsed.entries),
         source.class_order,
-        labels_file=f"{dataset.stem}-labels.csv",
+        labels=dataset.read_labels(lists.files["labels"]) if "labels" in lists.files else None,
+        listed=(entry.class_name for entry in parsed.entries),
+        labels_file=f"{stem}-labels.{suffix}",
+        published_sorted=dataset.published_sorted,
+    )
+    folders = folders_near(root, lists, dataset.video_folders)
+    return match_videos(
+        parsed,
+        VideoIndex(folders).find,
+        root=root,
+        classes=classes,
+        lists=lists.files.values(),
+        looked_in=folders,
     )
 
 
-_JESTER = NumberedDataset(
-    "jester",
-    "Jester",
-    "jester-v1",
-    ("20bn-jester-v1", "Train", "Validation"),
-    published_sorted=False,
+register_numbered(
+    NumberedDataset("jester", "Jester", "jester-v1", ("20bn-jester-v1", "Train", "Validation"))
 )
-
-
-@register(_JESTER.name, title=_JESTER.title)
-def list_jester(root: Path, source: DataSource) -> VideoListing:
-    """List Jester; see `registry.list_dataset`."""
-    return list_numbered(_JESTER, root, source)
-
-
-_SOMETHING_V1 = NumberedDataset(
-    "something_v1",
-    "Something-Something v1",
-    "something-something-v1",
-    ("20bn-something-something-v1",),
-    published_sorted=True,
+register_numbered(
+    NumberedDataset(
+        "something_v1",
+        "Something-Something v1",
+        "something-something-v1",
+        ("20bn-something-something-v1",),
+        published_sorted=True,
+    )
 )
-
-
-@register(_SOMETHING_V1.name, title=_SOMETHING_V1.title)
-def list_something_v1(root: Path, source: DataSource) -> VideoListing:
-    """List Something-Something v1; see `registry.list_dataset`."""
-    return list_numbered(_SOMETHING_V1, root, source)

@@ -28,14 +28,12 @@ distributed: an archive of one archive per class, `<class>/<video>.avi`, and
 import re
 from pathlib import Path
 
-from mixtconv.data.datasets.classes import OrderedClasses, differences, from_labels_file, from_lists
+from mixtconv.data.datasets.classes import OrderedClasses, differences, order_classes
 from mixtconv.data.datasets.layout import (
     FoundLists,
     VideoIndex,
-    find_beside,
     find_lists,
     folders_near,
-    lists_not_found,
     named_like,
     visible_entries,
 )
@@ -62,17 +60,15 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
     split_number = source.official_split
     patterns = {word: (rf"{word}list0?{split_number}\.txt",) for word in _UCF101_SPLITS}
     patterns["classes"] = (r"classInd\.txt",)
-    lists = find_lists(root, patterns, needed=tuple(_UCF101_SPLITS), inner=_UCF101_LIST_FOLDERS)
-    if lists is None:
-        raise lists_not_found(
-            root,
-            title=_UCF101_TITLE,
-            lists=f"ucfTrainTestlist/trainlist0{split_number}.txt and testlist0{split_number}.txt",
-            videos="the folder UCF-101",
-            outer=find_beside(
-                root, patterns, needed=tuple(_UCF101_SPLITS), inner=_UCF101_LIST_FOLDERS
-            ),
-        )
+    lists = find_lists(
+        root,
+        patterns,
+        needed=tuple(_UCF101_SPLITS),
+        inner=_UCF101_LIST_FOLDERS,
+        title=_UCF101_TITLE,
+        expected=f"ucfTrainTestlist/trainlist0{split_number}.txt and testlist0{split_number}.txt",
+        videos="the folder UCF-101",
+    )
     parsed = ParsedLists()
     numbered = _read_class_numbers(lists, parsed)
     for word, split in _UCF101_SPLITS.items():
@@ -80,13 +76,22 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
             _read_ucf101_list(lists.files[word], split, numbered, parsed)
         else:
             parsed.notes.append(f"no {word}list0{split_number}.txt: its videos are left out")
-    classes = _ucf101_classes(numbered, parsed, source)
+    classes = order_classes(
+        _UCF101_NAME,
+        source.class_order,
+        labels=[numbered[number] for number in sorted(numbered)] or None,
+        listed=(entry.class_name for entry in parsed.entries),
+        labels_file="classInd.txt",
+    )
     folders = folders_near(root, lists, _UCF101_VIDEO_FOLDERS)
-    index = VideoIndex(any_case=True)
-    for folder in folders:
-        index.add_class_folders(folder)
-    matched = match_videos(parsed, index.find, classes=set(classes.names), looked_in=folders)
-    return matched.listing(root, classes, lists=named_like(lists.folder, _UCF101_LISTS))
+    return match_videos(
+        parsed,
+        VideoIndex(folders, in_classes=True, any_case=True).find,
+        root=root,
+        classes=classes,
+        lists=named_like(lists.folder, _UCF101_LISTS),
+        looked_in=folders,
+    )
 
 
 def _read_class_numbers(lists: FoundLists, parsed: ParsedLists) -> dict[int, str]:
@@ -122,20 +127,6 @@ def _read_ucf101_list(
         parsed.entries.append(entry)
 
 
-def _ucf101_classes(
-    numbered: dict[int, str], parsed: ParsedLists, source: DataSource
-) -> OrderedClasses:
-    if numbered:
-        labels = [numbered[number] for number in sorted(numbered)]
-        return from_labels_file(_UCF101_NAME, labels, source.class_order)
-    return from_lists(
-        _UCF101_NAME,
-        (entry.class_name for entry in parsed.entries),
-        source.class_order,
-        labels_file="classInd.txt",
-    )
-
-
 _HMDB51_NAME, _HMDB51_TITLE = "hmdb51", "HMDB-51"
 _HMDB51_LIST_FOLDERS = (
     "testTrainMulti_7030_splits",
@@ -151,28 +142,27 @@ _HMDB51_FLAGS: dict[str, Split | None] = {"0": None, "1": "train", "2": "test"}
 def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
     """List HMDB-51; see `registry.list_dataset`."""
     name = rf"(.+)_test_split{source.official_split}\.txt"
-    patterns = {"any": (name,)}
-    lists = find_lists(root, patterns, needed=("any",), inner=_HMDB51_LIST_FOLDERS)
-    if lists is None:
-        raise lists_not_found(
-            root,
-            title=_HMDB51_TITLE,
-            lists=f"testTrainMulti_7030_splits/<class>_test_split{source.official_split}.txt",
-            videos="the class folders (or hmdb51_org)",
-            outer=find_beside(root, patterns, needed=("any",), inner=_HMDB51_LIST_FOLDERS),
-        )
+    lists = find_lists(
+        root,
+        {"any": (name,)},
+        needed=("any",),
+        inner=_HMDB51_LIST_FOLDERS,
+        title=_HMDB51_TITLE,
+        expected=f"testTrainMulti_7030_splits/<class>_test_split{source.official_split}.txt",
+        videos="the class folders (or hmdb51_org)",
+    )
     parsed, files = ParsedLists(), _lists_of_classes(lists.folder, name)
     for class_name, path in files.items():
         _read_hmdb51_list(path, class_name, parsed)
     classes = tuple(sorted(files))
     folders = folders_near(root, lists, _HMDB51_VIDEO_FOLDERS)
-    index = VideoIndex()
-    for folder in folders:
-        index.add_class_folders(folder)
-    matched = match_videos(parsed, index.find, classes=set(classes), looked_in=folders)
-    ordered = OrderedClasses(classes, differences(_HMDB51_NAME, classes))
-    return matched.listing(
-        root, ordered, lists=named_like(lists.folder, r".+_test_split[123]\.txt")
+    return match_videos(
+        parsed,
+        VideoIndex(folders, in_classes=True).find,
+        root=root,
+        classes=OrderedClasses(classes, differences(_HMDB51_NAME, classes)),
+        lists=named_like(lists.folder, r".+_test_split[123]\.txt"),
+        looked_in=folders,
     )
 
 

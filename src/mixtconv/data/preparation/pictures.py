@@ -1,12 +1,12 @@
 """Writing one video as a folder of JPEG pictures, checked before it gets its name.
 
-`write_jpeg` writes its frames, `00001.jpg` and so on. `write_flow` writes its optical flow: grey
-pictures of x and y for every two consecutive frames, as "Temporal Segment Networks" (arXiv
-1608.00859) does. The method is TV-L1 ("A Duality Based Approach for Realtime TV-L1 Optical Flow",
-Zach et al. 2007), motions of -20 to 20 pixels are mapped to 0 to 255 and larger ones clipped, the
-JPEGs are named `flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow using Dense
-Inverse Search", arXiv 1603.03590) takes a fraction of the time. Different here: TSN resizes every
-video to 340x256, here the aspect ratio is kept; and n frames give n - 1 fields, none is repeated.
+`write_folder` writes its frames, `00001.jpg` and so on, or its optical flow: grey pictures of x and
+y for every two consecutive frames, as "Temporal Segment Networks" (arXiv 1608.00859) does. The
+method is TV-L1 ("A Duality Based Approach for Realtime TV-L1 Optical Flow", Zach et al. 2007),
+motions of -20 to 20 pixels are mapped to 0 to 255 and larger ones clipped, the JPEGs are named
+`flow_x_00001.jpg` and `flow_y_00001.jpg`. DIS ("Fast Optical Flow using Dense Inverse Search",
+arXiv 1603.03590) takes a fraction of the time. Different here: TSN resizes every video to 340x256,
+here the aspect ratio is kept; and n frames give n - 1 fields, none is repeated.
 """
 
 import errno
@@ -45,73 +45,49 @@ _INSTALL = (
 )
 
 
-def write_jpeg(
+def write_folder(
     source: Path,
     target: Path,
     form: PreparedForm,
     *,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> WrittenVideo:
-    """Write the frames of a video as pictures; the target appears only when it is whole.
+    """Write the frames of a video, or its optical flow; the target appears only when it is whole.
 
     Args:
         source: a video file or a folder of pictures.
         target: a folder, in a folder that exists; one that is there is replaced.
-        form: size of the frames.
+        form: size of the frames, and the method of flow.
         is_stopped: asked before every picture.
 
     Raises:
-        UnreadableVideoError: no frame of the source can be decoded, or not all.
+        UnreadableVideoError: no frame of the source (for flow, no two) can be decoded, or not all.
         OSError: the target cannot be written.
         StoppedError: `is_stopped` returned True.
     """
+    pictures = _frame_pictures if form.flow is None else _flow_pictures
     with written_whole(target) as folder, closing(original_frames(source)) as frames:
-        pictures = (
-            (f"{number:05d}.jpg", fitted(frame, *form.size(*frame.shape[:2])))
-            for number, frame in enumerate(frames, 1)
-        )
-        num_bytes = write_pictures(folder, pictures, is_stopped=is_stopped)
-        num_frames = len(list(folder.iterdir()))
-    return WrittenVideo(num_frames, num_bytes)
+        num_bytes = write_pictures(folder, pictures(frames, form), is_stopped=is_stopped)
+        num_pictures = len(list(folder.iterdir()))
+        if num_pictures == 0:
+            raise UnreadableVideoError(source, "it has one frame; optical flow takes two or more")
+    if form.flow is None:
+        return WrittenVideo(num_pictures, num_bytes)
+    return WrittenVideo(num_pictures // 2, num_bytes)
 
 
-def write_flow(
-    source: Path,
-    target: Path,
-    form: PreparedForm,
-    *,
-    is_stopped: Callable[[], bool] = lambda: False,
-) -> WrittenVideo:
-    """Compute the optical flow of a video; the target appears only when it is whole.
+def _frame_pictures(frames: Iterator[Frame], form: PreparedForm) -> Iterator[tuple[str, Frame]]:
+    for number, frame in enumerate(frames, 1):
+        yield f"{number:05d}.jpg", fitted(frame, *form.size(*frame.shape[:2]))
 
-    Args:
-        source: a video file or a folder of pictures.
-        target: a folder, in a folder that exists; one that is there is replaced.
-        form: size of the frames, and the method.
-        is_stopped: asked before every picture.
 
-    Raises:
-        UnreadableVideoError: no two frames of the source can be decoded, or not all.
-        OSError: the target cannot be written.
-        StoppedError: `is_stopped` returned True.
-    """
+def _flow_pictures(frames: Iterator[Frame], form: PreparedForm) -> Iterator[tuple[str, Frame]]:
     assert form.flow is not None
     compute = flow_method(form.flow)
-    num_fields = 0
-
-    def pictures(frames: Iterator[Frame]) -> Iterator[tuple[str, Frame]]:
-        nonlocal num_fields
-        for before, after in pairwise(_grey(frame, form) for frame in frames):
-            num_fields += 1
-            x, y = as_pictures(compute(before, after))
-            yield f"flow_x_{num_fields:05d}.jpg", x
-            yield f"flow_y_{num_fields:05d}.jpg", y
-
-    with written_whole(target) as folder, closing(original_frames(source)) as frames:
-        num_bytes = write_pictures(folder, pictures(frames), is_stopped=is_stopped)
-        if num_fields == 0:
-            raise UnreadableVideoError(source, "it has one frame; optical flow takes two or more")
-    return WrittenVideo(num_fields, num_bytes)
+    for number, (before, after) in enumerate(pairwise(_grey(frame, form) for frame in frames), 1):
+        x, y = as_pictures(compute(before, after))
+        yield f"flow_x_{number:05d}.jpg", x
+        yield f"flow_y_{number:05d}.jpg", y
 
 
 def flow_method(name: FlowMethod) -> Callable[[Frame, Frame], Flow]:

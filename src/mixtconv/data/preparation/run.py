@@ -35,14 +35,14 @@ from mixtconv.data.preparation.output import (
     write_journal,
     write_prepared_list,
 )
-from mixtconv.data.preparation.pictures import flow_method, write_flow, write_jpeg
+from mixtconv.data.preparation.pictures import flow_method, write_folder
 from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
     "h264": encode_video,
-    "jpeg": write_jpeg,
-    "flow": write_flow,
+    "jpeg": write_folder,
+    "flow": write_folder,
 }
 """Kind of form -> the function that writes a video: of the original, the target and the form."""
 

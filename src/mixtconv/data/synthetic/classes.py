@@ -1,19 +1,24 @@
-"""The classes of the synthetic dataset, and the settings of its two levels.
+"""The classes of the synthetic dataset, and the settings of its two levels, read from a file.
 
-Classes are named like those of Something-Something. Each class is one motion, forwards or
-backwards, mirrored or not; its partner (`reverse`) is the same motion in the other direction:
+Each class is one motion, forwards or backwards, mirrored or not; its partner (`reverse`) is the
+same motion in the other direction:
 
     Moving something from left to right      = moving across, forwards
     Moving something from right to left      = moving across, backwards
 
-A `Level` says how large, how noisy and how cluttered clips are: lengths are fractions of the
-frame's side, angles degrees, noise and light of 255.
+`levels.yaml` holds them all. A `Level` says how large, how noisy and how cluttered clips are:
+lengths are fractions of the frame's side, angles degrees, noise and light of 255.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
 
 from mixtconv._names import unknown_name
 
@@ -54,9 +59,7 @@ def classes(level: LevelName = "easy") -> tuple[SyntheticClass, ...]:
         >>> len(classes("easy")), len(classes("hard"))
         (16, 24)
     """
-    if level not in _CLASSES:
-        raise unknown_name("level", level, _CLASSES)
-    return _CLASSES[level]
+    return level_of(level).classes
 
 
 def find_class(name: str, level: LevelName) -> SyntheticClass:
@@ -65,159 +68,6 @@ def find_class(name: str, level: LevelName) -> SyntheticClass:
     if name not in by_name:
         raise unknown_name(f"class of level {level}:", name, by_name)
     return by_name[name]
-
-
-def _pair(motion: str, forward: str, backward: str, *, probes: str) -> tuple[SyntheticClass, ...]:
-    """A motion and its reverse, each unchanged by a mirror."""
-    return (
-        SyntheticClass(forward, backward, forward, probes, motion),
-        SyntheticClass(backward, forward, backward, probes, motion, run_backwards=True),
-    )
-
-
-def _sided(motion: str, forward: str, backward: str, *, probes: str) -> tuple[SyntheticClass, ...]:
-    """A motion and its reverse, which a mirror exchanges as it does left and right."""
-    return (
-        SyntheticClass(forward, backward, backward, probes, motion),
-        SyntheticClass(backward, forward, forward, probes, motion, run_backwards=True),
-    )
-
-
-def _ascending_spin() -> tuple[SyntheticClass, ...]:
-    """Two directions of rotation by two of travel: time exchanges both, a mirror one."""
-    probes = "a fast local motion (the spin) and a slow global one (the way) at the same time"
-    name = "Spinning something {} while moving it {}".format
-    clockwise, counterclockwise = "clockwise", "counterclockwise"
-    rows = []
-    for spin, other in ((clockwise, counterclockwise), (counterclockwise, clockwise)):
-        flipped = spin == counterclockwise
-        up, down = name(spin, "up"), name(other, "down")
-        rows.append(
-            SyntheticClass(up, down, name(other, "up"), probes, "spinning upwards", False, flipped)
-        )
-        rows.append(
-            SyntheticClass(down, up, name(spin, "down"), probes, "spinning upwards", True, flipped)
-        )
-    return tuple(rows)
-
-
-_UP_DOWN = _pair(
-    "moving upwards",
-    "Moving something up",
-    "Moving something down",
-    probes="vertical direction of a motion over a large part of the frame",
-)
-_INTO = _pair(
-    "putting into",
-    "Putting something into something",
-    "Taking something out of something",
-    probes="whether an object disappears behind the rim of another one or comes out of it",
-)
-
-_EASY = (
-    *_sided(
-        "moving across",
-        "Moving something from left to right",
-        "Moving something from right to left",
-        probes="horizontal direction of a motion over a large part of the frame",
-    ),
-    *_UP_DOWN,
-    *_pair(
-        "approaching",
-        "Something approaching the camera",
-        "Something moving away from the camera",
-        probes="growing or shrinking, in place",
-    ),
-    *_pair(
-        "opening",
-        "Opening something",
-        "Closing something",
-        probes="whether the inside is uncovered or covered by a part of the same thing",
-    ),
-    *_sided(
-        "turning",
-        "Turning something clockwise",
-        "Turning something counterclockwise",
-        probes="direction of a rotation in place, from one side over the top to the other",
-    ),
-    *_INTO,
-    *_pair(
-        "covering",
-        "Covering something with something",
-        "Uncovering something",
-        probes="which of two things is in front at the end",
-    ),
-    *_pair(
-        "joining",
-        "Moving something and something closer to each other",
-        "Moving something and something away from each other",
-        probes="change of the distance between two things, along any axis",
-    ),
-)
-
-_HARD = (
-    *_sided(
-        "moving across slowly",
-        "Moving something slowly from left to right",
-        "Moving something slowly from right to left",
-        probes="a long span: the motion takes most of the clip",
-    ),
-    *_sided(
-        "moving across quickly",
-        "Moving something quickly from left to right",
-        "Moving something quickly from right to left",
-        probes="a short span: the same way in a fifth of the clip, at an unknown moment",
-    ),
-    *_UP_DOWN,
-    *_INTO,
-    *_sided(
-        "spinning",
-        "Spinning something clockwise",
-        "Spinning something counterclockwise",
-        probes="direction of a fast rotation: neighbouring samples only, the ends say nothing",
-    ),
-    *_ascending_spin(),
-    *_pair(
-        "speeding up",
-        "Something speeding up",
-        "Something slowing down",
-        probes="acceleration along a way of any direction: early steps against late steps",
-    ),
-    *_pair(
-        "lifting and dropping",
-        "Lifting something slowly, then letting it drop",
-        "Throwing something up, then lowering it slowly",
-        probes="a long span beside a short one: both ends are alike, only the tempo differs",
-    ),
-    *_pair(
-        "ball soon before box",
-        "Lifting a ball, then soon a box",
-        "Lifting a box, then soon a ball",
-        probes="order of two short events with a short gap",
-    ),
-    *_pair(
-        "ball long before box",
-        "Lifting a ball, then much later a box",
-        "Lifting a box, then much later a ball",
-        probes="order of two short events with a gap of half the clip: reach",
-    ),
-    SyntheticClass(
-        "Lifting something twice",
-        "Lifting something twice",
-        "Lifting something twice",
-        "counting: the same time aloft as three times, in two parts",
-        "lifting twice",
-    ),
-    SyntheticClass(
-        "Lifting something three times",
-        "Lifting something three times",
-        "Lifting something three times",
-        "counting: the same time aloft as twice, in three parts",
-        "lifting three times",
-    ),
-)
-
-_CLASSES: dict[str, tuple[SyntheticClass, ...]] = {"easy": _EASY, "hard": _HARD}
 
 
 Range = tuple[float, float]
@@ -247,31 +97,42 @@ class Level:
     """Largest change of brightness over the clip, as a factor."""
     noise: Range
     """Standard deviation of the sensor's noise."""
+    classes: tuple[SyntheticClass, ...]
+    """The classes, partners next to each other."""
 
 
-LEVELS: dict[str, Level] = {
-    "easy": Level(
-        object_size=(0.22, 0.32),
-        num_distractors=(0, 3),
-        distractor_size=(0.05, 0.09),
-        distractor_saturation=(0.05, 0.3),
-        distractor_motion=0.25,
-        distractor_reach=0.06,
-        shake=0.003,
-        drift=0.02,
-        flicker=0.06,
-        noise=(1.0, 5.0),
-    ),
-    "hard": Level(
-        object_size=(0.16, 0.22),
-        num_distractors=(2, 5),
-        distractor_size=(0.06, 0.12),
-        distractor_saturation=(0.3, 0.9),
-        distractor_motion=0.6,
-        distractor_reach=0.1,
-        shake=0.008,
-        drift=0.05,
-        flicker=0.15,
-        noise=(3.0, 10.0),
-    ),
-}
+def level_of(name: LevelName) -> Level:
+    """The level of a name; an unknown one is refused with the nearest ones."""
+    levels = _read_levels()
+    if name not in levels:
+        raise unknown_name("level", name, levels)
+    return levels[name]
+
+
+@cache
+def _read_levels() -> dict[str, Level]:
+    text = (files("mixtconv.data.synthetic") / "levels.yaml").read_text(encoding="utf-8")
+    levels = {}
+    for name, content in yaml.safe_load(text).items():
+        settings: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in content["settings"].items()
+        }
+        everything = tuple(c for motion in content["classes"] for c in _classes_of(**motion))
+        levels[name] = Level(**settings, classes=everything)
+    return levels
+
+
+def _classes_of(
+    motion: str,
+    forwards: str,
+    probes: str,
+    backwards: str | None = None,
+    mirror: Any = "same",
+    flipped: bool = False,
+) -> Iterator[SyntheticClass]:
+    """The classes of one entry of `levels.yaml`, which explains the arguments."""
+    names = (forwards, backwards or forwards)
+    reverses = names[::-1]
+    mirrors = {"same": names, "partner": reverses}.get(str(mirror), mirror)
+    for i in range(1 if backwards is None else 2):
+        yield SyntheticClass(names[i], reverses[i], mirrors[i], probes, motion, i == 1, flipped)

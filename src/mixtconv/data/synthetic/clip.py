@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixtconv.data.synthetic.classes import LEVELS, Level, LevelName, SyntheticClass, find_class
+from mixtconv.data.synthetic.classes import Level, LevelName, SyntheticClass, find_class, level_of
 from mixtconv.data.synthetic.looks import DISTRACTOR_SHAPES, Color, Look, color_of
 from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
 from mixtconv.data.synthetic.rhythms import RHYTHMS
@@ -106,7 +106,7 @@ def render_clip(
     description = find_class(class_name, level)
     check_size(size)
     rng = np.random.default_rng(seed)
-    clip = _film(description, rng=rng, size=size, level=LEVELS[level])
+    clip = _film(description, rng=rng, size=size, level=level_of(level))
     flip, reverse = _harmless_change(description, rng)
     if description.flipped != flip:
         clip = clip.mirrored()

@@ -158,9 +158,9 @@ def travel(draft: Draft, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
     return along, between(middle - slope, middle + slope, progress)
 
 
-def moving_across(draft: Draft) -> Plan:
-    """From left to right."""
-    interval = random_interval(draft.rng)
+def moving_across(draft: Draft, *, shortest: float = 0.2, longest: float = 1.0) -> Plan:
+    """From left to right, in a part of the clip between `shortest` and `longest`."""
+    interval = random_interval(draft.rng, shortest=shortest, longest=longest)
     x, y = travel(draft, interval)
     subject = draft.thing(x, y, draft.object_size())
     return Plan((subject,), subject, interval)

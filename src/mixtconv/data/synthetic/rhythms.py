@@ -18,20 +18,13 @@ from mixtconv.data.synthetic.motions import (
     Plan,
     between,
     hump,
+    moving_across,
     pointed_look,
     random_interval,
     smooth,
     travel,
 )
 from mixtconv.data.synthetic.scene import Actor
-
-
-def moving_across_in(draft: Draft, *, shortest: float, longest: float) -> Plan:
-    """From left to right, in a part of the clip between `shortest` and `longest`."""
-    interval = random_interval(draft.rng, shortest=shortest, longest=longest)
-    x, y = travel(draft, interval)
-    subject = draft.thing(x, y, draft.object_size())
-    return Plan((subject,), subject, interval)
 
 
 def spin_angle(draft: Draft, interval: Interval) -> np.ndarray:
@@ -118,8 +111,8 @@ def lifting_times(draft: Draft, *, count: int) -> Plan:
 
 
 RHYTHMS: dict[str, Callable[[Draft], Plan]] = {
-    "moving across slowly": partial(moving_across_in, shortest=0.75, longest=1.0),
-    "moving across quickly": partial(moving_across_in, shortest=0.2, longest=0.3),
+    "moving across slowly": partial(moving_across, shortest=0.75, longest=1.0),
+    "moving across quickly": partial(moving_across, shortest=0.2, longest=0.3),
     "spinning": spinning,
     "spinning upwards": spinning_upwards,
     "speeding up": speeding_up,
