@@ -136,7 +136,8 @@ def _encode(output: Any, stream: Any, picture: Any) -> None:
     import av  # noqa: PLC0415
 
     try:
-        output.mux(stream.encode(picture))
+        packets = stream.encode(picture)
+        output.mux(packets)
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # of the disk, not of the frames
             raise
