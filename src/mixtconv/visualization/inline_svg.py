@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from xml.etree import ElementTree
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from mixtconv.visualization.number_text import number, percent
 from mixtconv.visualization.style import CSS_VARIABLES, chart_style
 
 _XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -69,6 +70,24 @@ def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) 
         element.text = text
         root.insert(0, element)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def page_template(name: str) -> Template:
+    """The template of a page, with numbers as `number_text` writes them; it escapes every text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(percent=percent, number=number)
+    return environment.from_string(_file_text(name))
+
+
+def page_css() -> Markup:
+    """The style of every page."""
+    return Markup(_file_text("report/report.css"))
+
+
+def _file_text(name: str) -> str:
+    return files("mixtconv.visualization").joinpath(name).read_text(encoding="utf-8")
 
 
 def _draw(figure: Figure) -> bytes:
@@ -142,12 +161,7 @@ def hover_page(
     >>> page.count("<svg"), "a.mp4" in page
     (1, True)
     """
-    folder = files("mixtconv.visualization")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((folder / "hover.html.j2").read_text(encoding="utf-8"))
-    script = (folder / "hover.js").read_text(encoding="utf-8")
+    script = _file_text("hover.js")
     groups = list(dict.fromkeys(spot.group for spot in spots))
     number = {group: index for index, group in enumerate(groups)}
     places = [
@@ -155,7 +169,7 @@ def hover_page(
         for s in spots
     ]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return template.render(
+    return page_template("hover.html.j2").render(
         title=title,
         description=description,
         notes=notes,
@@ -163,7 +177,7 @@ def hover_page(
         rows=[[_text(cell) for cell in row] for row in rows],
         groups=groups,
         picture=inline_svg(figure, id_prefix="picture", title=title, description=description),
-        css=Markup((folder / "report" / "report.css").read_text(encoding="utf-8")),
+        css=page_css(),
         script=Markup(script),
         script_digest=digest,
         places=Markup(json.dumps(places, ensure_ascii=False).replace("<", "\\u003c")),

@@ -1,8 +1,7 @@
 """Temporal kernels of a model: as plain data, and drawn beside those that training started from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,8 +31,7 @@ TITLE_HEIGHT = 26
 """Of a sheet of all places."""
 
 
-@dataclass(frozen=True)
-class TimeShares:
+class TimeShares(NamedTuple):
     """Absolute weight of a group of kernels before, at and after the present frame, sum 1."""
 
     before: float
