@@ -8,7 +8,7 @@ import pytest
 from markupsafe import escape
 
 from mixtconv.visualization import ProtocolScore, render_report
-from mixtconv.visualization.clip_maps import ClipMaps, clip_maps
+from mixtconv.visualization.clip_maps import ClipFeatures, ClipMaps, clip_maps
 from mixtconv.visualization.confusion import confusion_order, row_shares
 from mixtconv.visualization.report.tables import best_score, protocols, settings_section
 
@@ -68,7 +68,7 @@ def maps() -> ClipMaps:
     rng = np.random.default_rng(0)
     labels = np.arange(20) % 4
     features = {name: rng.normal(size=(20, 6)).astype(np.float32) for name in ("TSN", "<b>")}
-    return clip_maps(features, labels, [str(n) for n in range(20)])
+    return clip_maps(ClipFeatures(features, labels, tuple(map(str, range(20)))))
 
 
 def test_maps_have_the_numbers_of_the_page(new_report, new_result, maps: ClipMaps) -> None:
