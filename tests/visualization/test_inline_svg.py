@@ -5,13 +5,16 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from mixtconv.visualization.confusion import confusion_matrix, confusion_order, confusion_spots
-from mixtconv.visualization.inline_svg import Spot, hover_page
+from mixtconv.visualization.drawing import Drawing, hover_page
+from mixtconv.visualization.inline_svg import Spot
 
 COUNTS = np.array([[3, 0, 7], [0, 9, 1], [6, 0, 4]])
 CLASSES = ["</script><b>left", "b & c", "right"]
@@ -22,8 +25,13 @@ def page() -> str:
     order = confusion_order(COUNTS)
     figure = confusion_matrix(COUNTS, CLASSES, order=order)
     spots = confusion_spots(figure, COUNTS, CLASSES, order)
-    return hover_page(figure, spots, title="Confusions", description="", columns=("a",),
-                      rows=((0.5,),), notes=("a <note>",))  # fmt: skip
+    return hover_page(_drawing(figure, spots, rows=((0.5,),), notes=("a <note>",)))
+
+
+def _drawing(figure: Figure, spots: tuple[Spot, ...], **more: Any) -> Drawing:
+    return Drawing(
+        "Confusions", "", figure, {}, **{"columns": ("a",), "rows": (), **more}, spots=spots
+    )
 
 
 def _places(page: str) -> list[list]:
@@ -88,6 +96,6 @@ def test_a_browser_shows_what_is_pointed_at(page: str, tmp_path: Path):
 
 def test_the_same_picture_gives_the_same_page(page: str):
     figure = confusion_matrix(COUNTS, CLASSES)
-    spots = [Spot(1, 2, 3, 4, "a", "b")]
-    texts = {hover_page(figure, spots, title="a", description="") for _ in range(2)}
+    spots = (Spot(1, 2, 3, 4, "a", "b"),)
+    texts = {hover_page(_drawing(figure, spots)) for _ in range(2)}
     assert len(texts) == 1

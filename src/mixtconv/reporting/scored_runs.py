@@ -132,12 +132,6 @@ def _maps(
         computed = clip_features(
             models, data, reading=settings, max_clips=scale.max_clips, seed=seed, progress=show
         )
-        return clip_maps(
-            computed.features,
-            computed.labels,
-            computed.clips,
-            seed=seed,
-            num_left_out=computed.num_left_out,
-        )
+        return clip_maps(computed, seed=seed)
     except ValueError as error:  # a diverged model or missing scikit-learn: the page says so
         return ClipMaps(np.empty(0, np.int64), (), (), PERPLEXITY, notes=(f"no maps: {error}",))

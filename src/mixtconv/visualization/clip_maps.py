@@ -38,9 +38,9 @@ class ClipFeatures:
     """(N,)."""
     clips: tuple[str, ...]
     """The videos' paths."""
-    num_left_out: int
+    num_left_out: int = 0
     """Videos that were not read."""
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[Unreadable, ...] = ()
     """Videos that could not be read."""
 
 
@@ -136,52 +136,36 @@ class ClipMaps:
     """Sentences about what was left out or could not be done."""
 
 
-def clip_maps(
-    features: Mapping[str, NDArray[np.float32]],
-    labels: NDArray[np.int64],
-    clips: Sequence[str],
-    *,
-    perplexity: float = PERPLEXITY,
-    max_clips: int = MAX_CLIPS,
-    seed: int = 0,
-    num_left_out: int = 0,
-) -> ClipMaps:
+def clip_maps(found: ClipFeatures, *, perplexity: float = PERPLEXITY, seed: int = 0) -> ClipMaps:
     """Lay the features of every model out by t-SNE, and measure their neighbourhoods.
 
     Args:
-        features: (N, D) of each model, by the name that is shown.
-        labels: (N,).
-        clips: names of the clips.
+        found: what is laid out.
         perplexity: of t-SNE; less where the clips are few.
-        max_clips: of more clips so many are chosen by chance, each class in proportion.
-        seed: seed of the choice and of t-SNE.
-        num_left_out: clips that were left out before.
+        seed: seed of t-SNE.
 
     Raises:
         ValueError: features that are not finite, or scikit-learn is missing.
 
     >>> features = {"TSN": np.eye(6, dtype=np.float32)}
-    >>> maps = clip_maps(features, np.array([0, 0, 0, 1, 1, 1]), list("abcdef"))
+    >>> maps = clip_maps(ClipFeatures(features, np.array([0, 0, 0, 1, 1, 1]), tuple("abcdef")))
     >>> maps.maps[0].points.shape
     (6, 2)
     """
-    chosen = choose_clips(labels, limit=max_clips, seed=seed)
-    num_left_out += len(labels) - len(chosen)
-    labels = labels[chosen]
     maps = []
-    for name, matrix in features.items():
-        points = embed(matrix[chosen], perplexity=perplexity, seed=seed)
-        accuracy = neighbourhood_accuracy(matrix[chosen], labels)
-        on_map = neighbourhood_accuracy(points, labels, metric="euclidean")
+    for name, matrix in found.features.items():
+        points = embed(matrix, perplexity=perplexity, seed=seed)
+        accuracy = neighbourhood_accuracy(matrix, found.labels)
+        on_map = neighbourhood_accuracy(points, found.labels, metric="euclidean")
         maps.append(FeatureMap(name, points, accuracy, on_map))
-    used = fitting_perplexity(len(labels), perplexity)
+    used = fitting_perplexity(len(found.labels), perplexity)
     return ClipMaps(
-        labels=labels,
-        clips=tuple(clips[index] for index in chosen),
-        maps=tuple(maps),
-        perplexity=used,
-        num_left_out=num_left_out,
-        notes=_notes(labels, num_left_out, used, perplexity),
+        found.labels,
+        found.clips,
+        tuple(maps),
+        used,
+        found.num_left_out,
+        _notes(found.labels, found.num_left_out, used, perplexity),
     )
 
 

@@ -19,6 +19,7 @@ from mixtconv.visualization.style import (
     LINE,
     MUTED,
     ON_HEAT,
+    axes_at,
     chart_style,
     heat_colors,
     new_figure,
@@ -137,7 +138,7 @@ def confusion_matrix(
         named = labels == "names" and names_fit(names)
         layout = _Layout.fit(names, named=named)
         figure = new_figure(layout.width, layout.height)
-        axes = layout.axes(figure, layout.left, layout.TOP, layout.side, layout.side)
+        axes = axes_at(figure, layout.left, layout.TOP, layout.side, layout.side)
         axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
         _draw_grid(axes, len(names))
         if layout.cell >= MIN_CELL_WITH_VALUE:
@@ -178,17 +179,6 @@ class _Layout:
     @property
     def height(self) -> float:
         return self.TOP + self.side + self.BOTTOM
-
-    def axes(self, figure: Figure, left: float, top: float, width: float, height: float) -> Any:
-        """Axes at a place counted from the upper left corner."""
-        bottom = self.height - top - height
-        box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
-        axes = figure.add_axes(box)
-        axes.set_facecolor("none")
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set_color(LINE)
-        return axes
 
 
 def _draw_grid(axes: Any, size: int) -> None:
@@ -238,7 +228,7 @@ def _numbered(size: int, cell: float, *, min_step: float) -> list[int]:
 def _draw_scale(figure: Figure, layout: _Layout) -> None:
     """The legend of the colours, below the matrix."""
     width = min(120, layout.side)
-    axes = layout.axes(figure, layout.left, layout.height - 32, width, 9)
+    axes = axes_at(figure, layout.left, layout.height - 32, width, 9)
     shares = np.linspace(0, 1, 64)[None]
     axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
     axes.text(-0.5, 0.5 + 13 / 9, "0", ha="left", va="baseline", size=10, color=MUTED)

@@ -1,25 +1,37 @@
 """A picture with the numbers that it shows, and its files.
 
+An interactive page is one file that loads nothing from the network. A small script (`hover.js`)
+shows the text of the nearest place and highlights all places of its group; a library for
+interactive charts would add megabytes to every page.
+
 The suffix of the file chooses the format; which formats there are depends on the drawing. An
 existing file is replaced in one step, by a complete picture.
 """
 
-import io
-import warnings
+import base64
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically, written_whole
 from mixtconv.video.pictures import Unreadable
 from mixtconv.video.writer import write_video
-from mixtconv.visualization.inline_svg import Spot, hover_page
-from mixtconv.visualization.style import chart_style
+from mixtconv.visualization.inline_svg import (
+    Spot,
+    figure_file,
+    file_text,
+    inline_svg,
+    page_css,
+    page_template,
+)
 
 IMAGE_SUFFIXES = (".png", ".svg")
 INTERACTIVE_SUFFIXES = (*IMAGE_SUFFIXES, ".html")
@@ -96,25 +108,44 @@ def write_drawing(drawing: Drawing, path: str | Path) -> Path:
     return target
 
 
-def _write_png(drawing: Drawing, path: Path) -> None:
-    write_atomically(path, _saved(drawing.figure, "png"))
-
-
-def _write_svg(drawing: Drawing, path: Path) -> None:
-    write_atomically(path, _saved(drawing.figure, "svg"))
+def _write_image(drawing: Drawing, path: Path) -> None:
+    dpi = drawing.figure.dpi * DOTS_PER_PIXEL
+    write_atomically(path, figure_file(drawing.figure, path.suffix.lower()[1:], dpi=dpi))
 
 
 def _write_html(drawing: Drawing, path: Path) -> None:
-    page = hover_page(
-        drawing.figure,
-        drawing.spots,
-        title=drawing.title,
-        description=drawing.description,
-        notes=drawing.notes,
-        columns=drawing.columns,
-        rows=drawing.rows,
+    write_atomically(path, hover_page(drawing).encode())
+
+
+def hover_page(drawing: Drawing) -> str:
+    """The picture as a page whose places show their text on hover, with its notes and numbers.
+
+    >>> spot = Spot(1, 1, 3, 3, "a.mp4", "jump")
+    >>> page = hover_page(Drawing("Map", "", Figure(), {}, columns=(), rows=(), spots=(spot,)))
+    >>> page.count("<svg"), "a.mp4" in page
+    (1, True)
+    """
+    script = file_text("hover.js")
+    groups = list(dict.fromkeys(spot.group for spot in drawing.spots))
+    number = {group: index for index, group in enumerate(groups)}
+    places = [
+        [*(round(v, 1) for v in (s.x, s.y, s.half_width, s.half_height)), s.text, number[s.group]]
+        for s in drawing.spots
+    ]
+    return page_template("hover.html.j2").render(
+        drawing=drawing,
+        groups=groups,
+        picture=inline_svg(
+            drawing.figure,
+            id_prefix="picture",
+            title=drawing.title,
+            description=drawing.description,
+        ),
+        css=page_css(),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        places=Markup(json.dumps(places, ensure_ascii=False).replace("<", "\\u003c")),
     )
-    write_atomically(path, page.encode())
 
 
 def _write_animation(drawing: Drawing, path: Path) -> None:
@@ -125,18 +156,8 @@ def _write_animation(drawing: Drawing, path: Path) -> None:
 
 
 _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {
-    ".png": _write_png,
-    ".svg": _write_svg,
+    ".png": _write_image,
+    ".svg": _write_image,
     ".html": _write_html,
     ".mp4": _write_animation,
 }
-
-
-def _saved(figure: Figure, kind: str) -> memoryview:
-    buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with chart_style(), warnings.catch_warnings():
-        # class names may be in any script, and matplotlib's font lacks some
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format=kind, dpi=figure.dpi * DOTS_PER_PIXEL, metadata=metadata)
-    return buffer.getbuffer()

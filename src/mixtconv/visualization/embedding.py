@@ -36,7 +36,7 @@ def choose_clips(
     [1, 4, 5, 7]
     """
     if limit < 1:
-        raise ValueError(f"the number of clips is {limit}; give 1 or more")
+        raise ValueError(f"--max-clips is {limit}; give 1 or more")
     labels = np.asarray(labels)
     if len(labels) <= limit:
         return np.arange(len(labels))

@@ -24,10 +24,10 @@ from mixtconv.visualization.style import (
     INK,
     LEGEND_FONT,
     LEGEND_ROW,
-    LINE,
     MUTED,
     PAGE,
     Legend,
+    axes_at,
     chart_style,
     lay_out_legend,
     new_figure,
@@ -160,9 +160,7 @@ def feature_maps(
         height = top + legend.height + MARGIN
         figure = new_figure(width, height)
         for index, (item, header) in enumerate(zip(maps, headers, strict=True)):
-            left = MARGIN + index * (side + GAP)
-            box = (left / width, 1 - (HEADER + side) / height, side / width, side / height)
-            axes = figure.add_axes(box)
+            axes = axes_at(figure, MARGIN + index * (side + GAP), HEADER, side, side)
             _draw_points(axes, item.points, labels)
             for line, (text, size, color) in enumerate(header):
                 up = 1 + (HEADER - 18 - 20 * line) / side
@@ -187,8 +185,7 @@ def feature_map(points: NDArray[Any], labels: NDArray[Any], *, numbered: bool) -
     with chart_style():
         side = LARGE_PANEL if len(np.unique(labels)) > MANY_CLASSES else PANEL
         figure = new_figure(side, side)
-        inset = 1 / side  # so that the frame's line is inside the figure
-        axes = figure.add_axes((inset, inset, 1 - 2 * inset, 1 - 2 * inset))
+        axes = axes_at(figure, 1, 1, side - 2, side - 2)  # the frame's line is inside the figure
         _draw_points(axes, points, labels)
         if numbered:
             _number_classes(axes, points, labels)
@@ -218,9 +215,6 @@ def _header(item: FeatureMap, side: float) -> list[tuple[str, float, str]]:
 
 
 def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
-    axes.set(xticks=[], yticks=[], facecolor="none")
-    for spine in axes.spines.values():
-        spine.set_color(LINE)
     low, high = points.min(axis=0), points.max(axis=0)
     half = max(float((high - low).max()), 1e-9) * 0.54
     centre = (low + high) / 2
@@ -228,11 +222,14 @@ def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
     axes.set_ylim(centre[1] - half, centre[1] + half)
     area = next(area for clips, area in POINT_AREAS if len(points) <= clips)
     for label in np.unique(labels).tolist():
-        mark = class_mark(label)
-        face = mark.color if mark.filled else "none"
-        places = points[labels == label]
-        axes.scatter(*places.T, s=area, marker=mark.marker, c=face, edgecolors=mark.color,
-                     linewidths=0.9, alpha=0.85)  # fmt: skip
+        _scatter(axes, points[labels == label], label, s=area, linewidths=0.9, alpha=0.85)
+
+
+def _scatter(axes: Any, places: NDArray[Any], label: int, **options: Any) -> None:
+    """Draw the mark of a class at places (N, 2)."""
+    mark = class_mark(label)
+    face = mark.color if mark.filled else "none"
+    axes.scatter(*places.T, marker=mark.marker, c=face, edgecolors=mark.color, **options)
 
 
 def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -266,9 +263,6 @@ def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:
     axes.set(xlim=(0, width), ylim=(height, 0), facecolor="none")
     axes.axis("off")
     for (lines, left, top), label in zip(legend.entries, shown, strict=True):
-        mark = class_mark(label)
-        face = mark.color if mark.filled else "none"
-        axes.scatter([left + 7], [top + 8], s=46, marker=mark.marker, c=face,
-                     edgecolors=mark.color, linewidths=1.1)  # fmt: skip
+        _scatter(axes, np.array([[left + 7, top + 8]]), label, s=46, linewidths=1.1)
         for number, line in enumerate(lines):
             axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT, color=INK)

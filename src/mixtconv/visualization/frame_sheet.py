@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mixtconv.models.spec import ModelSpec
-from mixtconv.visualization.style import INK, MUTED, chart_style, new_figure, wrapped
+from mixtconv.visualization.style import INK, MUTED, axes_at, chart_style, new_figure, wrapped
 
 MAX_SIDE = 192
 """Longer sides are reduced: a frame is about 100 CSS pixels wide, 200 device pixels on fine
@@ -77,7 +76,10 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
                 y = 1 - (top + (number + 0.75) * LINE_HEIGHT) / whole
                 figure.text(MARGIN / width, y, text, size=FONT, color=color, va="baseline")
             below = top + len(lines) * LINE_HEIGHT
-            _place(figure, strip, below, width, whole)
+            size = strip.shape[1] / _SCALE, strip.shape[0] / _SCALE
+            axes = axes_at(figure, MARGIN, below, *size)
+            axes.imshow(strip, interpolation="none", aspect="auto")
+            axes.axis("off")
             top += height
         return figure
 
@@ -110,14 +112,6 @@ def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         strip[y : y + height, x : x + side, :3] = np.asarray(picture)
         strip[y : y + height, x : x + side, 3] = 255
     return strip
-
-
-def _place(figure: Figure, strip: NDArray[Any], top: float, width: float, whole: float) -> None:
-    height, strip_width = strip.shape[0] / _SCALE, strip.shape[1] / _SCALE
-    box = (MARGIN / width, 1 - (top + height) / whole, strip_width / width, height / whole)
-    axes = figure.add_axes(box)
-    axes.imshow(strip, interpolation="none", aspect="auto")
-    axes.axis("off")
 
 
 def shown_frames(clip: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:

@@ -1,25 +1,18 @@
-"""Figures inside HTML: as an SVG element, and as a page whose places show text on hover.
+"""Figures inside HTML, as an SVG element, and what the pages that hold them share."""
 
-The page is one file that loads nothing from the network. A small script (`hover.js`) shows the text
-of the nearest place and highlights all places of its group; a library for interactive charts would
-add megabytes to every page.
-"""
-
-import base64
-import hashlib
 import io
-import json
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 from xml.etree import ElementTree
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from mixtconv.visualization.number_text import number, percent
 from mixtconv.visualization.style import CSS_VARIABLES, chart_style
 
 _XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -41,7 +34,7 @@ def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) 
     Returns:
         The element, with role, title and description. The same figure gives the same text.
     """
-    root = ElementTree.fromstring(_draw(figure))
+    root = ElementTree.fromstring(figure_file(figure, "svg", facecolor="none"))
     for parent in root.iter():
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
@@ -71,13 +64,33 @@ def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) 
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def _draw(figure: Figure) -> bytes:
+def page_template(name: str) -> Template:
+    """The template of a page, with numbers as `number_text` writes them; it escapes every text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(percent=percent, number=number)
+    return environment.from_string(file_text(name))
+
+
+def page_css() -> Markup:
+    """The style of every page."""
+    return Markup(file_text("report/report.css"))
+
+
+def file_text(name: str) -> str:
+    """A file of this package, by its path."""
+    return files("mixtconv.visualization").joinpath(name).read_text(encoding="utf-8")
+
+
+def figure_file(figure: Figure, kind: str, **options: Any) -> bytes:
+    """A figure as a file of a kind, with options of `savefig`. The same figure gives the same."""
     buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with chart_style(), warnings.catch_warnings():
-        # the page's font draws the text, so a glyph that matplotlib's font lacks does not matter
+        # class names may be in any script, and matplotlib's font lacks some
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        metadata = {"Date": None, "Creator": None}
-        figure.savefig(buffer, format="svg", facecolor="none", metadata=metadata)
+        figure.savefig(buffer, format=kind, metadata=metadata, **options)
     return buffer.getvalue()
 
 
@@ -116,59 +129,3 @@ class Spot:
     """Shown on hover."""
     group: str
     """All places of a group are highlighted together."""
-
-
-def hover_page(
-    figure: Figure,
-    spots: Sequence[Spot],
-    *,
-    title: str,
-    description: str,
-    notes: Sequence[str] = (),
-    columns: Sequence[str] = (),
-    rows: Sequence[Sequence[object]] = (),
-) -> str:
-    """Write the page. The same picture gives the same text.
-
-    Args:
-        figure: the picture.
-        spots: its places.
-        title, description: what it is, and what it shows.
-        notes: sentences below it.
-        columns, rows: its numbers as a table.
-
-    >>> spot = Spot(1, 1, 3, 3, "a.mp4", "jump")
-    >>> page = hover_page(Figure(), [spot], title="Map", description="")
-    >>> page.count("<svg"), "a.mp4" in page
-    (1, True)
-    """
-    folder = files("mixtconv.visualization")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((folder / "hover.html.j2").read_text(encoding="utf-8"))
-    script = (folder / "hover.js").read_text(encoding="utf-8")
-    groups = list(dict.fromkeys(spot.group for spot in spots))
-    number = {group: index for index, group in enumerate(groups)}
-    places = [
-        [*(round(v, 1) for v in (s.x, s.y, s.half_width, s.half_height)), s.text, number[s.group]]
-        for s in spots
-    ]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return template.render(
-        title=title,
-        description=description,
-        notes=notes,
-        columns=columns,
-        rows=[[_text(cell) for cell in row] for row in rows],
-        groups=groups,
-        picture=inline_svg(figure, id_prefix="picture", title=title, description=description),
-        css=Markup((folder / "report" / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_digest=digest,
-        places=Markup(json.dumps(places, ensure_ascii=False).replace("<", "\\u003c")),
-    )
-
-
-def _text(cell: object) -> str:
-    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)

@@ -1,8 +1,7 @@
 """Temporal kernels of a model: as plain data, and drawn beside those that training started from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from mixtconv.visualization.style import (
     INK,
     LINE,
     MUTED,
+    axes_at,
     chart_style,
     heat_colors,
     new_figure,
@@ -32,8 +32,7 @@ TITLE_HEIGHT = 26
 """Of a sheet of all places."""
 
 
-@dataclass(frozen=True)
-class TimeShares:
+class TimeShares(NamedTuple):
     """Absolute weight of a group of kernels before, at and after the present frame, sum 1."""
 
     before: float
@@ -101,7 +100,7 @@ def draw_site(figure: Figure, site: KernelSite, *, left: float = 0, top: float =
     for row, (title, groups) in enumerate(rows):
         y, x = top + TOP + row * (ROW_HEIGHT + ROW_GAP), left + LEFT
         for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
-            axes = _axes(figure, (x, y, tap * group.kernel_size, ROW_HEIGHT))
+            axes = _axes(figure, x, y, tap * group.kernel_size, ROW_HEIGHT)
             _draw_group(axes, group, order, limit)
             if index == 0:
                 _title_row(axes, title, tap)
@@ -128,22 +127,9 @@ def _color_limit(site: KernelSite) -> float:
     return float(np.quantile(finite, 0.998)) or 1.0 if finite.size else 1.0
 
 
-def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Any:
-    """Axes at (left, top, width, height) in pixels from the upper left corner."""
-    left, top, width, height = box
-    whole_width, whole_height = figure.get_size_inches() * figure.dpi
-    axes = figure.add_axes(
-        (
-            left / whole_width,
-            1 - (top + height) / whole_height,
-            width / whole_width,
-            height / whole_height,
-        )
-    )
-    axes.set_facecolor("none")
-    axes.set(xticks=[], yticks=[])
+def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Any:
+    axes = axes_at(figure, left, top, width, height, frame=MUTED)
     for spine in axes.spines.values():
-        spine.set_color(MUTED)
         spine.set_linewidth(0.6)
     return axes
 
@@ -193,7 +179,7 @@ def tap_name(offset: int) -> str:
 
 def _draw_scale(figure: Figure, limit: float, left: float, top: float) -> None:
     """The legend of the colours, below the kernels."""
-    axes = _axes(figure, (left, top, 120, 9))
+    axes = _axes(figure, left, top, 120, 9)
     colors = heat_colors(np.linspace(-1, 1, 121)[None])
     axes.imshow(colors, interpolation="none", aspect="auto")
     texts = (f"\N{MINUS SIGN}{limit:.2g}", "0", f"+{limit:.2g}")

@@ -88,6 +88,19 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
     return Figure(figsize=size, dpi=PIXELS_PER_INCH, facecolor="white", **options)
 
 
+def axes_at(
+    figure: Figure, left: float, top: float, width: float, height: float, *, frame: str = LINE
+) -> Any:
+    """Empty axes in a frame of a colour, at a place in pixels from the figure's upper left."""
+    whole_width, whole_height = figure.get_size_inches() * figure.dpi
+    bottom = 1 - (top + height) / whole_height
+    axes = figure.add_axes((left / whole_width, bottom, width / whole_width, height / whole_height))
+    axes.set(xticks=[], yticks=[], facecolor="none")
+    for spine in axes.spines.values():
+        spine.set_color(frame)
+    return axes
+
+
 def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Colours of values in -1 to 1, as opacity of one hue for each sign.
 

@@ -12,6 +12,7 @@ from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import save_scores
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model, save_model
+from mixtconv.visualization.clip_maps import ClipFeatures
 from mixtconv.visualization.drawings import (
     draw_activation,
     draw_confusion,
@@ -20,6 +21,7 @@ from mixtconv.visualization.drawings import (
     draw_tsne,
 )
 from mixtconv.visualization.drawings.tsne import drawing_of_features
+from mixtconv.visualization.embedding import choose_clips
 
 HERE = EvaluationSettings(split="train", workers=0, device="cpu")
 
@@ -67,10 +69,10 @@ def test_of_very_many_features_some_are_shown_and_it_is_said() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200_000)
     features = (np.eye(3, 8)[labels] + rng.normal(0, 0.1, (200_000, 8))).astype(np.float32)
-    clips = [f"{number}.mp4" for number in range(200_000)]
-    drawing = drawing_of_features(
-        {"a": features}, labels, ["x", "y", "z"], clips=clips, max_clips=90
-    )
+    chosen = choose_clips(labels, limit=90)
+    clips = tuple(f"{number}.mp4" for number in chosen)
+    found = ClipFeatures({"a": features[chosen]}, labels[chosen], clips, num_left_out=199_910)
+    drawing = drawing_of_features(found, ["x", "y", "z"])
     assert drawing.numbers["num_clips"] == 90 and drawing.numbers["num_left_out"] == 199_910
     assert any("90 of 200000 clips are shown" in note for note in drawing.notes)
     assert drawing.numbers["models"][0]["neighbourhood_accuracy"] == 100
@@ -82,9 +84,8 @@ def test_of_very_many_features_some_are_shown_and_it_is_said() -> None:
 @pytest.mark.parametrize(("num_clips", "says"), [(1, "one clip only"), (3, "one class only")])
 def test_one_clip_or_one_class(num_clips: int, says: str) -> None:
     features = np.random.default_rng(0).normal(size=(num_clips, 8)).astype(np.float32)
-    drawing = drawing_of_features(
-        {"a": features}, np.zeros(num_clips, int), ["x", "y"], clips=["a"] * num_clips
-    )
+    found = ClipFeatures({"a": features}, np.zeros(num_clips, int), ("a",) * num_clips)
+    drawing = drawing_of_features(found, ["x", "y"])
     assert drawing.numbers["models"][0]["neighbourhood_accuracy"] is None
     assert any(says in note for note in drawing.notes)
 

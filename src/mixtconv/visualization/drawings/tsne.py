@@ -1,19 +1,17 @@
 """t-SNE maps of the features of model files, side by side on the same clips."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import read_metadata
 from mixtconv.models.location import find_model_file
-from mixtconv.video.pictures import Unreadable
-from mixtconv.visualization.clip_maps import clip_features, clip_maps
+from mixtconv.visualization.clip_maps import ClipFeatures, clip_features, clip_maps
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.embedding import MAX_CLIPS, NUM_NEIGHBOURS, PERPLEXITY, require_sklearn
 from mixtconv.visualization.feature_map import feature_maps, point_places
@@ -53,52 +51,24 @@ def draw_tsne(
     reading = reading or EvaluationSettings()
     if perplexity <= 0:
         raise ValueError(f"--perplexity is {perplexity}; give a number above 0")
-    if max_clips < 1:
-        raise ValueError(f"--max-clips is {max_clips}; give 1 or more")
     names = _names(models)
     found = clip_features(
         dict(zip(names, models, strict=True)), data,
         reading=reading, max_clips=max_clips, seed=seed, progress=progress,
     )  # fmt: skip
-    return drawing_of_features(
-        found.features,
-        found.labels,
-        read_metadata(models[0])["spec"]["classes"],
-        clips=found.clips,
-        perplexity=perplexity,
-        seed=seed,
-        num_left_out=found.num_left_out,
-        unreadable=found.unreadable,
-    )
+    classes = read_metadata(models[0])["spec"]["classes"]
+    return drawing_of_features(found, classes, perplexity=perplexity, seed=seed)
 
 
 def drawing_of_features(
-    features: Mapping[str, NDArray[np.float32]],
-    labels: NDArray[np.int64],
+    features: ClipFeatures,
     classes: Sequence[str],
     *,
-    clips: Sequence[str],
     perplexity: float = PERPLEXITY,
-    max_clips: int = MAX_CLIPS,
     seed: int = 0,
-    num_left_out: int = 0,
-    unreadable: tuple[Unreadable, ...] = (),
 ) -> Drawing:
-    """Draw features that are there already.
-
-    Args:
-        features: (N, D) of each model, by the name that is shown.
-        labels: (N,).
-        classes: names.
-        clips: what each clip is called.
-        perplexity, max_clips, seed: as for `draw_tsne`.
-        num_left_out: clips that were left out before.
-        unreadable: videos that could not be read.
-    """
-    found = clip_maps(
-        features, labels, clips,
-        perplexity=perplexity, max_clips=max_clips, seed=seed, num_left_out=num_left_out,
-    )  # fmt: skip
+    """Draw features that are there already, of clips of the named classes."""
+    found = clip_maps(features, perplexity=perplexity, seed=seed)
     maps, labels = found.maps, found.labels
     figure = feature_maps(maps, labels, classes)
     spots = [
@@ -136,7 +106,7 @@ def drawing_of_features(
         rows=tuple((item.name, len(labels), item.accuracy, item.map_accuracy) for item in maps),
         notes=found.notes,
         spots=tuple(spots),
-        unreadable=unreadable,
+        unreadable=features.unreadable,
     )
 
 

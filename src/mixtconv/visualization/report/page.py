@@ -1,38 +1,38 @@
 """The report as one HTML file that holds everything it shows and loads nothing from the network.
 
-`report.html.j2` is the page and `report.css` its style; `tables.py`, `sections.py` and `summary.py`
-make what they show.
+`report.html.j2` is the page and `report.css` its style; `pictures.py`, `tables.py` and `summary.py`
+make what it cannot take from the results as they are.
 """
 
-from importlib.resources import files
+import math
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from numpy.typing import NDArray
 
 from mixtconv._atomic_write import write_atomically
-from mixtconv.visualization.confusion import confusion_order, row_shares
-from mixtconv.visualization.report.sections import (
-    class_rows,
-    confusion_section,
-    curve_rows,
-    curves,
-    example_section,
-    kernel_section,
+from mixtconv.visualization.confusion import confusion_order, row_shares, top_confusions
+from mixtconv.visualization.embedding import NUM_NEIGHBOURS
+from mixtconv.visualization.feature_map import are_numbered, mark_svg
+from mixtconv.visualization.frame_sheet import FRAMES_IN_A_ROW, frame_uris
+from mixtconv.visualization.inline_svg import page_css, page_template
+from mixtconv.visualization.kernels import time_shares
+from mixtconv.visualization.number_text import duration, in_common_unit
+from mixtconv.visualization.report.pictures import (
+    confusion_pictures,
+    curve_pictures,
+    kernel_pictures,
+    map_pictures,
+    size_in_words,
 )
 from mixtconv.visualization.report.summary import summary_sentences
-from mixtconv.visualization.report.tables import (
-    maps_section,
-    protocol_rows,
-    protocols,
-    score_table,
-    settings_section,
-)
-from mixtconv.visualization.results import Report
+from mixtconv.visualization.report.tables import best_score, protocols, settings_section
+from mixtconv.visualization.results import ModelResult, Report
 
 OPEN_EXAMPLES = 8
 """Examples shown at once; the others can be unfolded."""
+OPEN_KERNEL_SITES = 6
+"""Places whose kernels are shown at once; those between them can be unfolded."""
 LONG_LIST = 30
 """Number of rows from which a table scrolls."""
 
@@ -56,34 +56,49 @@ def render_report(report: Report) -> str:
     >>> page.count("<svg"), "Closing" in page
     (2, True)
     """
-    folder = files("mixtconv.visualization.report")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
-    counts = sum(row_shares(result.confusion) for result in report.results)
-    order = confusion_order(np.asarray(counts))
-    return template.render(
+    results = report.results
+    order = confusion_order(np.sum([row_shares(result.confusion) for result in results], axis=0))
+    labels = report.maps.labels if report.maps else np.empty(0, np.int64)
+    places = np.argsort(order)[labels]
+    return page_template("report/report.html.j2").render(
         report=report,
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        css=page_css(),
         summary=summary_sentences(report),
-        scores=score_table(report.results),
-        protocols=protocols(report.results),
-        protocol_rows=protocol_rows(report.results),
-        curves=curves(report.results),
-        curve_rows=curve_rows(report.results),
-        classes=class_rows(report, order),
-        confusions=[
-            confusion_section(report, order, index) for index in range(len(report.results))
-        ],
-        examples=example_section(report),
+        best_score=best_score,
+        in_common_unit=in_common_unit,
+        duration=duration,
+        protocols=protocols(results),
+        by_protocol=list(zip(*(result.protocol_scores for result in results), strict=True)),
+        curves=curve_pictures(results),
+        order=order,
+        recognized=[_recognized(result) for result in results],
+        confusions=[confusion_pictures(report, order, index) for index in range(len(results))],
+        top_confusions=top_confusions,
+        frame_uris=frame_uris,
+        frames_in_a_row=FRAMES_IN_A_ROW,
         open_examples=OPEN_EXAMPLES,
-        kernels=[
-            kernel_section(index, result)
-            for index, result in enumerate(report.results)
-            if result.kernels
-        ],
-        maps=maps_section(report, order),
+        kernels=[kernel_pictures(report, index) for index in range(len(results))],
+        open_sites=_open_sites,
+        size_in_words=size_in_words,
+        time_shares=time_shares,
+        maps=map_pictures(report, places),
+        shown_places=np.unique(places).tolist(),
+        mark_svg=mark_svg,
+        are_numbered=are_numbered(report.classes),
+        num_neighbours=NUM_NEIGHBOURS,
         settings=settings_section(report),
+        nan=math.nan,
         long_list=LONG_LIST,
     )
+
+
+def _recognized(result: ModelResult) -> NDArray[np.float64]:
+    """Share of each class's clips that were recognized, in percent; NaN for a class without."""
+    shares = 100 * row_shares(result.confusion).diagonal()
+    return np.where(result.confusion.any(axis=1), shares, np.nan)
+
+
+def _open_sites(count: int) -> list[int]:
+    """Which of so many places are shown at once: the first, the last, and some between them."""
+    spread = np.linspace(0, count - 1, min(count, OPEN_KERNEL_SITES))
+    return spread.round().astype(int).tolist()
