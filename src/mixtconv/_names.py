@@ -1,4 +1,4 @@
-"""Parts of messages: flags, near names, the first few of many, counted nouns; a check of numbers."""
+"""Parts of messages: flags, near names, the first few of many, counted nouns; refusing numbers."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ def refuse_below(smallest: float, settings: object, *names: str) -> None:
     """Raise a ValueError if a field of the settings is smaller; None stands for a default."""
     for name in names:
         value = getattr(settings, name)
-        if value is not None and value < smallest:
+        if value is not None and not value >= smallest:  # nor NaN
             raise ValueError(f"{flag(name)} is {value}; give {smallest} or more")
 
 
