@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +36,7 @@ from mixtconv.models import ModelSpec
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import random_clip
+from mixtconv.video.writer import Encoding, write_video
 
 WIDTH, HEIGHT = 340, 256
 FRAMES_PER_SECOND = 30
@@ -44,20 +44,13 @@ FRAMES_PER_SECOND = 30
 _SCENE = 640
 _OBJECT_SIZES = (150, 110, 80, 60, 40)
 _SENSOR_NOISE = 2.5
+_ENCODING = Encoding(quality=23, preset="medium", keyframe_distance=250, parameters="")
+"""The defaults of x264."""
 
 
 def write_sample_video(path: Path, *, num_frames: int = 300) -> Path:
     """Write the video, which is deterministic, and return its path."""
-    import av  # noqa: PLC0415
-
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(
-            "libx264", rate=FRAMES_PER_SECOND, options={"x264-params": "keyint=250"}
-        )
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for frame in _frames(num_frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    write_video(path, _frames(num_frames), frames_per_second=FRAMES_PER_SECOND, encoding=_ENCODING)
     return path
 
 
