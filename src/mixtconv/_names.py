@@ -1,7 +1,24 @@
-"""Parts of messages: suggestions for an unknown name, the first few of many, counted nouns."""
+"""Parts of messages: flags, near names, the first few of many, counted nouns; refusing numbers."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+
+def flag(field_name: str) -> str:
+    """The command-line flag of a field.
+
+    >>> flag("num_frames")
+    '--num-frames'
+    """
+    return "--" + field_name.replace("_", "-")
+
+
+def refuse_below(smallest: float, settings: object, *names: str) -> None:
+    """Raise a ValueError if a field of the settings is smaller; None stands for a default."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value >= smallest:  # nor NaN
+            raise ValueError(f"{flag(name)} is {value}; give {smallest} or more")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:

@@ -1,5 +1,6 @@
 """The benchmark of the loader: all candidates read the same clips, and all are reported."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,9 +82,8 @@ def test_an_epoch_has_all_clips(videos: tuple[Path, Path]) -> None:
 @pytest.mark.usefixtures("small")
 def test_the_report_has_every_candidate(videos: tuple[Path, Path]) -> None:
     steps = []
-    reading, loading = bench_loader(
-        WORKLOAD, video=videos[0], rounds=1, progress=lambda done, total: steps.append(done)
-    )
+    workload = replace(WORKLOAD, video=str(videos[0]), rounds=1)
+    reading, loading = bench_loader(workload, lambda done, total: steps.append(done)).times
     assert reading.baseline == loader.IN_ORDER and loader.RAW in reading.references
     assert len(reading.names) == 6 and loading.names == [
         loader.LOADED_RAW,

@@ -1,5 +1,7 @@
 """The benchmark of the operation: its shapes, its candidates, its sums."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,10 +35,10 @@ def test_a_backbone_without_residual_branches_is_refused():
 
 def test_a_total_counts_every_shape_as_often_as_the_network_has_it():
     counts = [shape.count for shape in site_shapes("test_resnet", image_size=32)]
-    speed = bench_operation(TINY, rounds=2)
-    assert len(speed.totals) == 4
-    for number, total in enumerate(speed.totals):
-        parts = speed.per_shape[number * len(counts) : (number + 1) * len(counts)]
+    speed = bench_operation(replace(TINY, rounds=2))
+    assert len(speed.times) == 4
+    for number, total in enumerate(speed.times):
+        parts = speed.details[number * len(counts) : (number + 1) * len(counts)]
         layout_and_direction = total.title.split(", ")[:2]
         for part in parts:
             assert part.title.split(", ")[:2] == layout_and_direction
@@ -58,7 +60,7 @@ def test_candidates_of_one_operation_compute_the_same(monkeypatch, precision):
         return [Timing(name, (1.0,)) for name in candidates]
 
     monkeypatch.setattr(operation, "interleave", run_all)
-    bench_operation(Workload(**{**vars(TINY), "precision": precision}), rounds=1)
+    bench_operation(replace(TINY, precision=precision, rounds=1))
     tolerance = {"32": 1e-4, "bf16": 5e-2}[precision]
     formats = set()
     if precision == "bf16":

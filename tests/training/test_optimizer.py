@@ -1,6 +1,7 @@
 """The recipe: who decays, who learns faster, and how the rate runs."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from mixtconv.models import create_model
 from mixtconv.training.module import freeze_batch_norm
-from mixtconv.training.optimizer import make_optimizer, make_schedule, split_parameters
+from mixtconv.training.optimizer import KINDS, make_optimizer, make_schedule, parameter_kinds
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -18,13 +19,11 @@ def model() -> nn.Module:
 
 
 def test_every_parameter_is_in_one_group_by_its_kind(model: nn.Module) -> None:
-    weights, biases, norms = split_parameters(model)
-    groups = {
-        id(parameter): kind
-        for kind, group in (("weight", weights), ("bias", biases), ("norm", norms))
-        for parameter in group
-    }
-    assert len(groups) == len(weights) + len(biases) + len(norms) == len(list(model.parameters()))
+    kinds = parameter_kinds(model)
+    assert len(kinds) == len(list(model.parameters()))
+    groups = make_optimizer(model, TrainingSettings("x")).param_groups
+    counts = Counter(kinds.values())
+    assert [len(group["params"]) for group in groups] == [counts[kind] for kind in KINDS]
     modules = dict(model.named_modules())
     for name, parameter in model.named_parameters():
         owner, _, own = name.rpartition(".")
@@ -32,13 +31,11 @@ def test_every_parameter_is_in_one_group_by_its_kind(model: nn.Module) -> None:
             expected = "norm"
         else:
             expected = "bias" if own == "bias" else "weight"
-        assert groups[id(parameter)] == expected, name
+        assert kinds[parameter] == expected, name
 
 
 def _groups(model: nn.Module, clips_per_step: int = 64, **settings: object) -> list[tuple]:
-    optimizer = make_optimizer(
-        model, TrainingSettings("x", **settings), clips_per_step=clips_per_step
-    )
+    optimizer = make_optimizer(model, TrainingSettings("x", batch_size=clips_per_step, **settings))
     return [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
 
 
@@ -61,8 +58,10 @@ def test_the_rate_grows_linearly_with_the_clips_of_a_step(
 
 def test_the_last_layer_and_the_first_convolution_may_learn_faster(model: nn.Module) -> None:
     """As in TSM: five times, and its bias ten times."""
-    settings = TrainingSettings("x", optimizer="sgd", head_lr_factor=5, first_layer_lr_factor=3)
-    optimizer = make_optimizer(model, settings, clips_per_step=64)
+    settings = TrainingSettings(
+        "x", batch_size=64, optimizer="sgd", head_lr_factor=5, first_layer_lr_factor=3
+    )
+    optimizer = make_optimizer(model, settings)
     rates = {
         id(parameter): group["lr"]
         for group in optimizer.param_groups
@@ -80,7 +79,7 @@ def test_the_last_layer_and_the_first_convolution_may_learn_faster(model: nn.Mod
 
 def test_what_is_frozen_is_left_to_no_optimiser(model: nn.Module) -> None:
     freeze_batch_norm(model)
-    optimizer = make_optimizer(model, TrainingSettings("x"), clips_per_step=64)
+    optimizer = make_optimizer(model, TrainingSettings("x"))
     held = sum(len(group["params"]) for group in optimizer.param_groups)
     norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
     assert held == len(list(model.parameters())) - 2 * (len(norms) - 1)

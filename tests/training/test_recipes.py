@@ -93,7 +93,7 @@ def test_a_recipe_trains_as_published(name: str) -> None:
         torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 4, 3)
     )
     model.append(torch.nn.Linear(4, 2))
-    optimizer = make_optimizer(model, settings, clips_per_step=settings.clips_per_step)
+    optimizer = make_optimizer(model, settings)
     found = {
         id(parameter): (group["lr"], group["weight_decay"])
         for group in optimizer.param_groups

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from mixtconv._names import count_of
 from mixtconv._types import Progress
 from mixtconv.benchmarks.model import create_recognizer
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, interleave
+from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName, as_program
 from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine
@@ -31,15 +32,8 @@ NOTE = (
 )
 
 
-def bench_export(
-    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
-) -> tuple[Comparison, ...]:
+def bench_export(workload: Workload, progress: Progress | None = None) -> Measured:
     """Time exported models of whole clips and of streams, against TSN's.
-
-    Args:
-        workload: backbone, clips (`batch_size` is also the number of streams).
-        rounds: `ROUNDS` by default.
-        progress: called after every round.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; another device than the
@@ -51,11 +45,12 @@ def bench_export(
     for target in ENGINES:
         TARGETS[target].refuse_missing_packages()
     with TemporaryDirectory() as folder:
-        return tuple(
-            _compare(workload, streaming, target, Path(folder), rounds or ROUNDS, progress)
+        times = (
+            _compare(workload, streaming, target, Path(folder), progress)
             for streaming in (False, True)
             for target in ENGINES
         )
+        return Measured(tuple(times))
 
 
 def _compare(
@@ -63,16 +58,14 @@ def _compare(
     streaming: bool,
     target: TargetName,
     folder: Path,
-    rounds: int,
     progress: Progress | None,
 ) -> Comparison:
-    timings = interleave(
-        dict(_candidates(workload, streaming, target, folder)), rounds=rounds, progress=progress
-    )
+    candidates = dict(_candidates(workload, streaming, target, folder))
+    timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
     what = workload.clips_text("cpu")
     if streaming:
-        size, count = workload.image_size, workload.clips_on("cpu")
-        what = f"a frame of {count} stream{'s' if count > 1 else ''}, {size} pixels"
+        streams = count_of(workload.clips_on("cpu"), "stream")
+        what = f"a frame of {streams}, {workload.image_size} pixels"
     title = f"{what}, {workload.backbone}, {ENGINES[target]}"
     return Comparison(title, FAMILIES["tsn"], tuple(timings), notes=(NOTE,))
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Timing, interleave
+from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.clips import read_clip
 from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, training_loader
 from mixtconv.data.listing import VideoSample
@@ -37,6 +36,7 @@ from mixtconv.models import ModelSpec
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import random_clip
+from mixtconv.video.writer import Encoding, write_video
 
 WIDTH, HEIGHT = 340, 256
 FRAMES_PER_SECOND = 30
@@ -44,20 +44,13 @@ FRAMES_PER_SECOND = 30
 _SCENE = 640
 _OBJECT_SIZES = (150, 110, 80, 60, 40)
 _SENSOR_NOISE = 2.5
+_ENCODING = Encoding(quality=23, preset="medium", keyframe_distance=250, parameters="")
+"""The defaults of x264."""
 
 
 def write_sample_video(path: Path, *, num_frames: int = 300) -> Path:
     """Write the video, which is deterministic, and return its path."""
-    import av  # noqa: PLC0415
-
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(
-            "libx264", rate=FRAMES_PER_SECOND, options={"x264-params": "keyint=250"}
-        )
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for frame in _frames(num_frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    write_video(path, _frames(num_frames), frames_per_second=FRAMES_PER_SECOND, encoding=_ENCODING)
     return path
 
 
@@ -111,27 +104,13 @@ LOADED_RAW, LOADED_PREPARED = "raw files, loader", "prepared files, loader"
 ReadClip = Callable[[Path, Callable[[int], Sequence[int]]], Tensor]
 
 
-def bench_loader(
-    workload: Workload,
-    *,
-    video: str | Path | None = None,
-    rounds: int | None = None,
-    progress: Progress | None = None,
-) -> list[Comparison]:
-    """Time the reading of clips, one by one and through the loader.
-
-    Args:
-        workload: frames and size of a clip; clips of a batch, `BATCH_SIZE` by default.
-        video: a file; by default one of 10 seconds is made, 340x256 in H.264.
-        rounds: `ROUNDS` by default.
-        progress: called after every round.
-
-    Returns:
-        Reading against decoding in order, and prepared against raw files through the loader.
+def bench_loader(workload: Workload, progress: Progress | None = None) -> Measured:
+    """Time the reading of clips against decoding in order, and through the loader.
 
     Raises:
         UnreadableVideoError: there is no such video, or it cannot be read.
     """
+    video = workload.video
     if video is not None:
         probe_video(video)  # so that an error names this file and not the copy
     with tempfile.TemporaryDirectory() as folder:
@@ -145,10 +124,8 @@ def bench_loader(
         notes = (f"raw: {_describe(raw)}; prepared: {_describe(prepared)}",)
         candidates = {**readers(raw, prepared, workload), **loaders(raw, prepared, workload)}
         time.sleep(SETTLED_SECONDS)  # before that packet tables are not cached
-        timings = interleave(
-            candidates, rounds=ROUNDS if rounds is None else rounds, progress=progress
-        )
-    return _comparisons(timings, workload, notes)
+        timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
+    return Measured(_comparisons(timings, workload, notes))
 
 
 def readers(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Callable[[], Tensor]]:
@@ -240,11 +217,11 @@ def _describe(path: Path) -> str:
 
 def _comparisons(
     timings: Sequence[Timing], workload: Workload, notes: tuple[str, ...]
-) -> list[Comparison]:
+) -> tuple[Comparison, ...]:
     read = tuple(t for t in timings if t.name not in (LOADED_RAW, LOADED_PREPARED))
     loaded = tuple(t for t in timings if t not in read)
     size = f"{workload.num_frames}x{workload.image_size}x{workload.image_size}"
-    return [
+    return (
         Comparison(
             f"{CLIPS_READ} clips of {workload.num_frames} frames, one after the other",
             IN_ORDER,
@@ -258,7 +235,7 @@ def _comparisons(
             loaded,
             (*notes, _rates(loaded, CLIPS_LOADED)),
         ),
-    ]
+    )
 
 
 def _rates(timings: Sequence[Timing], num_clips: int) -> str:

@@ -11,10 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixtconv._names import count_of
 from mixtconv._types import Progress
 from mixtconv.benchmarks.baselines import CopyingShift, PublishedMixTConv
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, compare_in_groups, grouped_name, interleave
+from mixtconv.benchmarks.timing import (
+    Comparison,
+    Measured,
+    compare_in_groups,
+    grouped_name,
+    interleave,
+)
 from mixtconv.models import (
     VideoClassifier,
     create_model,
@@ -95,19 +102,11 @@ MODEL_NOTE = (
 )
 
 
-def bench_model(
-    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
-) -> list[Comparison]:
+def bench_model(workload: Workload, progress: Progress | None = None) -> Measured:
     """Time inference of the recognizers on one batch of clips.
 
-    Args:
-        workload: backbone, clips, device and precision.
-        rounds: `MODEL_ROUNDS` by default.
-        progress: called after every round.
-
-    Returns:
-        One comparison a treatment, against TSN with the same treatment, and against the published
-        formulation.
+    One comparison a treatment, against TSN with the same treatment, and against the published
+    formulation.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
@@ -116,29 +115,23 @@ def bench_model(
     device = resolve_device(workload.device)
     clips = random_clips(workload, device)
     candidates = {
-        grouped_name(name, treatment): _treated(RECOGNIZERS[name](workload), treatment, clips)
+        grouped_name(name, treatment): _TREATMENTS[treatment](
+            RECOGNIZERS[name](workload).to(device).eval(), clips
+        )
         for treatment, names in CANDIDATES.items()
         for name in names
     }
     with torch.inference_mode(), autocast(workload.precision, device):
         timings = interleave(
             candidates,
-            rounds=MODEL_ROUNDS if rounds is None else rounds,
+            rounds=workload.rounds or MODEL_ROUNDS,
             device=device,
             progress=progress,
         )
-    return compare_in_groups(
-        timings,
-        CANDIDATES,
-        task=f"inference of {workload.backbone}, {workload.clips_text(device.type)}",
-        reference=PUBLISHED,
-        notes=(MODEL_NOTE,),
+    task = f"inference of {workload.backbone}, {workload.clips_text(device.type)}"
+    return Measured(
+        compare_in_groups(timings, CANDIDATES, task=task, reference=PUBLISHED, notes=(MODEL_NOTE,))
     )
-
-
-def _treated(model: VideoClassifier, treatment: str, clips: Tensor) -> Callable[[], Tensor]:
-    """One inference of the model under a treatment."""
-    return _TREATMENTS[treatment](model.to(clips.device).eval(), clips)
 
 
 def _eager(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor]:
@@ -176,15 +169,8 @@ STREAM_NOTE = (
 )
 
 
-def bench_stream(
-    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
-) -> Comparison:
-    """Time the logits of a new frame, against TSN's.
-
-    Args:
-        workload: backbone, frames of a clip, streams (`batch_size`), device and precision.
-        rounds: `STREAM_ROUNDS` by default.
-        progress: called after every round.
+def bench_stream(workload: Workload, progress: Progress | None = None) -> Measured:
+    """Time the logits of a new frame of each stream, against TSN's.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
@@ -203,19 +189,20 @@ def bench_stream(
     with torch.inference_mode(), autocast(workload.precision, device):
         timings = interleave(
             candidates,
-            rounds=STREAM_ROUNDS if rounds is None else rounds,
+            rounds=workload.rounds or STREAM_ROUNDS,
             repeats=FRAMES_IN_A_TURN,
             device=device,
             progress=progress,
         )
-    streams = f"{num_streams} stream{'s' if num_streams > 1 else ''}"
-    return Comparison(
-        f"a frame of {streams}, {workload.backbone}, {size} pixels, clips of {workload.num_frames}",
+    comparison = Comparison(
+        f"a frame of {count_of(num_streams, 'stream')}, {workload.backbone}, {size} pixels, clips "
+        f"of {workload.num_frames}",
         TSN_FRAME,
         tuple(timings),
         notes=(STREAM_NOTE,),
         references=(MSTNET_STREAM,),
     )
+    return Measured((comparison,))
 
 
 def _clip_by_clip(family: str, workload: Workload, clips: Tensor) -> Callable[[], Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mixtconv._types import Progress
 from mixtconv.benchmarks.baselines import Conv1dMixTConv, CopyingShift, PublishedMixTConv
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, Timing, interleave
+from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.residual_branches import evaluating, find_residual_sites
@@ -58,31 +58,16 @@ class SiteShape:
     """Number of residual branches with this input."""
 
 
-@dataclass(frozen=True)
-class OperationSpeed:
-    """Times of the candidates."""
-
-    totals: tuple[Comparison, ...]
-    """Over all residual branches: one for each layout and direction."""
-    per_shape: tuple[Comparison, ...]
-    """One call on one shape: one for each layout, direction and shape."""
-
-
-def bench_operation(
-    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
-) -> OperationSpeed:
+def bench_operation(workload: Workload, progress: Progress | None = None) -> Measured:
     """Time the operation and its baselines over the residual branches of a backbone.
 
-    Args:
-        workload: backbone, clips, device and precision.
-        rounds: rounds of every shape; `ROUNDS` by default.
-        progress: called after every shape.
+    The times are over all branches, one comparison for each layout and direction; the details are
+    one call on one shape. `progress` is called after every shape.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
             that is not available.
     """
-    rounds = ROUNDS if rounds is None else rounds
     shapes = site_shapes(workload.backbone, image_size=workload.image_size)
     device_type = resolve_device(workload.device).type
     frames = f"{workload.clips_on(device_type)}x{workload.num_frames}"
@@ -94,7 +79,7 @@ def bench_operation(
         for direction, note in NOTES.items():
             measured = []
             for shape in shapes:
-                timings = _measure(workload, shape, layout, direction, rounds)
+                timings = _measure(workload, shape, layout, direction)
                 measured.append(timings)
                 size = f"{frames}x{shape.channels}x{shape.height}x{shape.width}"
                 title = f"{direction}, {layout}, one call on {size}"
@@ -103,7 +88,7 @@ def bench_operation(
                     progress(len(per_shape), len(MEMORY_FORMATS) * len(NOTES) * len(shapes))
             total = _weighted_sum(measured, [shape.count for shape in shapes])
             totals.append(_comparison(f"{direction}, {layout}, {over}", total, (note,)))
-    return OperationSpeed(tuple(totals), tuple(per_shape))
+    return Measured(tuple(totals), details=tuple(per_shape))
 
 
 def site_shapes(backbone: str, *, image_size: int) -> list[SiteShape]:
@@ -131,7 +116,7 @@ def site_shapes(backbone: str, *, image_size: int) -> list[SiteShape]:
 
 
 def _measure(
-    workload: Workload, shape: SiteShape, layout: Layout, direction: Direction, rounds: int
+    workload: Workload, shape: SiteShape, layout: Layout, direction: Direction
 ) -> list[Timing]:
     device = resolve_device(workload.device)
     dtype = _DTYPES[resolve_precision(workload.precision, device)]
@@ -143,7 +128,7 @@ def _measure(
     with torch.set_grad_enabled(direction != "forward"):
         return interleave(
             _CANDIDATES[direction](x, layers),
-            rounds=rounds,
+            rounds=workload.rounds or ROUNDS,
             device=device,
             # As the previous layer does; otherwise the caches depend on the candidate before
             before_each=partial(x.copy_, x.clone()),

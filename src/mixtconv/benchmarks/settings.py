@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
+from mixtconv._names import count_of, refuse_below
 from mixtconv._types import Precision
-
-_AT_LEAST = {"num_frames": 1, "image_size": 16, "batch_size": 1}
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The network and the clips of a benchmark."""
+    """The network and the clips of a benchmark, and how often it runs.
+
+    Raises:
+        ValueError: a number out of range.
+    """
 
     backbone: str = "resnet50"
     """2D network that all recognizers stand on, a name of timm."""
@@ -25,13 +28,14 @@ class Workload:
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     video: str | None = None
     """File that the loader reads; default one of 10 seconds, which is made for it."""
+    rounds: int | None = None
+    """Runs of each candidate; default as many as take about two minutes on two cores."""
+    threads: int | None = None
+    """CPU threads of torch and of the engines; default one a core."""
 
     def __post_init__(self) -> None:
-        for name, smallest in _AT_LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                flag = "--" + name.replace("_", "-")
-                raise ValueError(f"{flag} is {value}; give {smallest} or more")
+        refuse_below(1, self, "num_frames", "batch_size", "rounds", "threads")
+        refuse_below(16, self, "image_size")
 
     def clips_on(self, device_type: str) -> int:
         """Clips at a time on a kind of device.
@@ -47,9 +51,8 @@ class Workload:
         >>> Workload(batch_size=2).clips_text("cpu")
         '2 clips of 8x224x224'
         """
-        count = self.clips_on(device_type)
         size = f"{self.num_frames}x{self.image_size}x{self.image_size}"
-        return f"{count} clip{'s' if count > 1 else ''} of {size}"
+        return f"{count_of(self.clips_on(device_type), 'clip')} of {size}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,4 @@ class ProfileSettings:
     """Times that each model runs."""
 
     def __post_init__(self) -> None:
-        for name in ("num_classes", "batch_size", "rounds"):
-            if getattr(self, name) < 1:
-                flag = "--" + name.replace("_", "-")
-                raise ValueError(f"{flag} is {getattr(self, name)}; give 1 or more")
+        refuse_below(1, self, "num_classes", "batch_size", "rounds")

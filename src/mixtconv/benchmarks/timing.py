@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from mixtconv._types import Progress
+from mixtconv.benchmarks.memory import MemoryComparison
 
 CPU = torch.device("cpu")
 
@@ -118,6 +119,18 @@ class Comparison:
             ],
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one benchmark."""
+
+    times: tuple[Comparison, ...]
+    """Times of the candidates."""
+    memory: tuple[MemoryComparison, ...] = ()
+    """Their peak memory."""
+    details: tuple[Comparison, ...] = ()
+    """Parts that the times are sums of."""
 
 
 def interleave(
@@ -235,7 +248,7 @@ def compare_in_groups(
     task: str,
     reference: str,
     notes: tuple[str, ...] = (),
-) -> list[Comparison]:
+) -> tuple[Comparison, ...]:
     """One comparison for each group: with the group's first candidate, and with one for all groups.
 
     Args:
@@ -258,7 +271,7 @@ def compare_in_groups(
                 references=(reference,),
             )
         )
-    return comparisons
+    return tuple(comparisons)
 
 
 def grouped_name(name: str, group: str) -> str:

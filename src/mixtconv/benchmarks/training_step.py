@@ -1,7 +1,6 @@
 """Speed and memory of one training step: forward, loss, backward and the optimiser's step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -18,7 +17,7 @@ from mixtconv.benchmarks.model import (
     to_channels_last,
 )
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Comparison, compare_in_groups, grouped_name, interleave
+from mixtconv.benchmarks.timing import Measured, compare_in_groups, grouped_name, interleave
 from mixtconv.models.device import autocast, resolve_device
 
 ROUNDS = 6
@@ -34,25 +33,10 @@ CANDIDATES = {
 PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
 
-@dataclass(frozen=True)
-class TrainingStepSpeed:
-    """Time and memory of the candidates, one comparison a layout."""
+def bench_training_step(workload: Workload, progress: Progress | None = None) -> Measured:
+    """Time training steps of the recognizers, one comparison a layout, and measure their memory.
 
-    times: tuple[Comparison, ...]
-    """Time of a step."""
-    memory: tuple[MemoryComparison, ...]
-    """Peak memory of a process that creates the recognizer and trains it for two steps."""
-
-
-def bench_training_step(
-    workload: Workload, *, rounds: int | None = None, progress: Progress | None = None
-) -> TrainingStepSpeed:
-    """Time training steps of the recognizers, and measure the memory that each needs.
-
-    Args:
-        workload: backbone, clips, device and precision.
-        rounds: `ROUNDS` by default.
-        progress: called after every round.
+    Its peak is that of a process that creates the recognizer and trains it for two steps.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
@@ -66,14 +50,14 @@ def bench_training_step(
     }
     timings = interleave(
         {name: prepare() for name, prepare in prepared.items()},
-        rounds=ROUNDS if rounds is None else rounds,
+        rounds=workload.rounds or ROUNDS,
         device=device,
         progress=progress,
     )
     task = f"training step of {workload.backbone}, {workload.clips_text(device.type)}"
     times = compare_in_groups(timings, CANDIDATES, task=task, reference=PUBLISHED)
     peaks = {name: peak_bytes(prepare, device=device) for name, prepare in prepared.items()}
-    memory = [
+    memory = (
         MemoryComparison(
             title=f"peak memory, {comparison.title}",
             baseline=comparison.baseline,
@@ -82,8 +66,8 @@ def bench_training_step(
             ),
         )
         for comparison in times
-    ]
-    return TrainingStepSpeed(tuple(times), tuple(memory))
+    )
+    return Measured(times, tuple(memory))
 
 
 def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:

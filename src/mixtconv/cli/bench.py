@@ -16,8 +16,6 @@ def bench(
     subject: Literal["op", "model", "train", "loader", "stream", "export"],
     workload: Workload,
     *,
-    rounds: int | None = None,
-    threads: int | None = None,
     format: Format = "table",
 ) -> int:
     """Measure speed against baselines, interleaved in one process.
@@ -26,14 +24,12 @@ def bench(
         subject: The temporal operation alone, inference of whole recognizers, a training step, the
             loader of videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
-        rounds: Runs of each candidate; default as many as take about two minutes on two cores.
-        threads: CPU threads of torch and of the engines; default one a core.
         format: How the result is printed, table or json.
     """
     from mixtconv.benchmarks.benchmark import run_benchmark
 
     with progress(f"measuring {subject}") as show:
-        report = run_benchmark(subject, workload, rounds=rounds, num_threads=threads, progress=show)
+        report = run_benchmark(subject, workload, progress=show)
     if format == "json":
         print_json(report.to_dict())
     else:

@@ -6,6 +6,7 @@ Neither torch nor NumPy is imported, as `--help` reads the fields.
 from dataclasses import dataclass
 from typing import Literal
 
+from mixtconv._names import refuse_below
 from mixtconv._types import Precision
 
 SplitChoice = Literal["val", "train", "test", "all"]
@@ -34,7 +35,5 @@ class EvaluationSettings:
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"--batch-size is {self.batch_size}; give 1 or more")
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f"--workers is {self.workers}; give 0 or more")
+        refuse_below(1, self, "batch_size")
+        refuse_below(0, self, "workers")

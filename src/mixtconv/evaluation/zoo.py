@@ -1,12 +1,15 @@
 """The systems in the tables of "MixTConv" (arXiv 2001.06769): their cost here beside the published.
 
-`PUBLISHED_COSTS` are the rows of both tables, with notes on why some figures differ;
-`PUBLISHED_SCORES` are accuracies from elsewhere. The tables give parameters for 400 classes
-throughout, also where scores are for fewer.
+`published.yaml` holds the rows of both tables, with notes on why some figures differ, and
+accuracies from elsewhere. The tables give parameters for 400 classes throughout, also where scores
+are for fewer.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
 
 from mixtconv._types import Progress
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
@@ -15,8 +18,8 @@ Table = Literal["comparison", "ablation"]
 
 
 @dataclass(frozen=True)
-class PublishedCost:
-    """A row of a table."""
+class System:
+    """A system in a table."""
 
     table: Table
     """Table of the row."""
@@ -28,6 +31,12 @@ class PublishedCost:
     """Its 2D network, by its name in timm or torchvision."""
     num_frames: int
     """Frames of a clip."""
+
+
+@dataclass(frozen=True)
+class PublishedCost(System):
+    """A row of a table as published."""
+
     mparams: float | None
     """Millions of parameters; None if not in the table."""
     gmacs: float | None
@@ -54,106 +63,12 @@ class PublishedScore:
     """The publication."""
 
 
-_TRN = (
-    "the published recipe gives these parameters; the table's follow if the layers of a relation "
-    "are counted at each of their 19 uses"
-)
-_NON_LOCAL = (
-    "parameters match; of the MACs {attention} G are products of attention, and no count tried "
-    "gives the table's: {rest} G without them"
-)
-_GRAPH = (
-    "counted without a detector, boxes are an input; the table's includes one. torchvision's "
-    "ResNet-50-FPN and its region proposals add 27.45 M and 9.41 G a frame"
-)
-_ORDINARY = (
-    "one full 3x1x1 convolution before each residual branch, as described; no uniform placement "
-    "gives 43 G"
-)
+_TABLES = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())
 
-PUBLISHED_COSTS = (
-    PublishedCost("comparison", "TSN", "tsn_bninception", "bninception", 8, 10.7, 16),
-    PublishedCost("comparison", "TSN", "tsn_resnet50", "resnet50", 8, 24.3, 33),
-    PublishedCost(
-        "comparison", "TRN multi-scale", "trn_bninception", "bninception", 8, 18.3, 16, _TRN
-    ),
-    PublishedCost(
-        "comparison",
-        "TRN two-stream",
-        "trn_twostream_bninception",
-        "bninception",
-        8,
-        36.6,
-        None,
-        f"8 pictures and 8 snippets of flow; {_TRN}",
-    ),
-    PublishedCost("comparison", "I3D", "i3d_resnet50", "resnet50", 32, 28.0, 153, "table: 2 clips"),
-    PublishedCost(
-        "comparison",
-        "Non-local I3D",
-        "i3d_nl_resnet50",
-        "resnet50",
-        32,
-        35.3,
-        168,
-        f"table: 2 clips; {_NON_LOCAL}",
-    ),
-    PublishedCost(
-        "comparison",
-        "Non-local I3D + GCN",
-        "i3d_nl_gcn_resnet50",
-        "resnet50",
-        32,
-        62.2,
-        303,
-        f"table: 2 clips; {_GRAPH}",
-    ),
-    PublishedCost("comparison", "ECO", "eco_8", "bninception", 8, 47.5, 32),
-    PublishedCost("comparison", "ECO", "eco_16", "bninception", 16, 47.5, 64),
-    PublishedCost(
-        "comparison",
-        "ECO En Lite",
-        "eco_en_lite_92",
-        "bninception",
-        92,
-        150,
-        267,
-        "four networks, of 16, 20, 24 and 32 frames",
-    ),
-    PublishedCost("comparison", "TSM", "tsm_resnet50", "resnet50", 8, 24.3, 33),
-    PublishedCost("comparison", "TSM", "tsm_resnet50", "resnet50", 16, 24.3, 65),
-    PublishedCost("comparison", "MSTNet", "mstnet_resnet50", "resnet50", 8, 24.3, 33.2),
-    PublishedCost("comparison", "MSTNet", "mstnet_resnet50", "resnet50", 16, 24.3, 65.3),
-    PublishedCost("ablation", "TSN", "tsn_resnet50", "resnet50", 8, None, 33),
-    PublishedCost("ablation", "TSM*", "tsm_resnet50", "resnet50", 8, None, 33),
-    PublishedCost("ablation", "ks 3", "ks3_resnet50", "resnet50", 8, None, 33.13),
-    PublishedCost("ablation", "ks 5", "ks5_resnet50", "resnet50", 8, None, 33.23),
-    PublishedCost("ablation", "ks 7", "ks7_resnet50", "resnet50", 8, None, 33.32),
-    PublishedCost("ablation", "ks {1, 3}", "ks13_resnet50", "resnet50", 8, None, 33.09),
-    PublishedCost("ablation", "ks {1, 3, 5}", "ks135_resnet50", "resnet50", 8, None, 33.13),
-    PublishedCost("ablation", "ks {1, 3, 5, 7}", "ks1357_resnet50", "resnet50", 8, None, 33.18),
-    PublishedCost(
-        "ablation", "ks 3, dilated {1, 2, 3}", "ks357dilated_resnet50", "resnet50", 8, None, 33.13
-    ),
-    PublishedCost(
-        "ablation", "ordinary 1D, ks 3", "conv1d_resnet50", "resnet50", 8, None, 43, _ORDINARY
-    ),
+PUBLISHED_COSTS = tuple(
+    PublishedCost(table, **row) for table in get_args(Table) for row in _TABLES[table]
 )
-
-_TSM = "README of the TSM repository"
-_NL = "README of the TSM repository, of the Non-local paper (arXiv 1711.07971)"
-
-PUBLISHED_SCORES = (
-    PublishedScore("tsm_resnet50", 8, "something_v1", 45.6, "1x1", _TSM),
-    PublishedScore("tsm_resnet50", 16, "something_v1", 47.2, "1x1", _TSM),
-    PublishedScore("tsm_resnet50", 8, "something_v2", 61.2, "2x3", _TSM),
-    PublishedScore("tsm_resnet50", 16, "something_v2", 63.1, "2x3", _TSM),
-    PublishedScore("tsn_resnet50", 8, "kinetics400", 70.6, "10x3", _TSM),
-    PublishedScore("tsm_resnet50", 8, "kinetics400", 74.1, "10x3", _TSM),
-    PublishedScore("tsm_nl_resnet50", 8, "kinetics400", 75.6, "10x3", _TSM),
-    PublishedScore("i3d_resnet50", 32, "kinetics400", 73.3, "10x3", _NL),
-    PublishedScore("i3d_nl_resnet50", 32, "kinetics400", 74.9, "10x3", _NL),
-)
+PUBLISHED_SCORES = tuple(PublishedScore(**row) for row in _TABLES["accuracies"])
 
 NUM_CLASSES = 400
 """Classes for which the tables give parameters."""
@@ -171,19 +86,9 @@ _PUBLISHED_BASE_MACS = 33_000_000_000
 
 
 @dataclass(frozen=True)
-class ZooRow:
+class ZooRow(System):
     """A row of a table with the cost counted here."""
 
-    table: Table
-    """`comparison` or `ablation`."""
-    title: str
-    """Its name in the table."""
-    model: str
-    """Name of the recognizer."""
-    backbone: str
-    """Its 2D network."""
-    num_frames: int
-    """Frames of a clip."""
     params: int
     """Learnable parameters with 400 classes."""
     macs: int
@@ -198,10 +103,6 @@ class ZooRow:
     """Whether both are within the tolerances."""
     note: str
     """Remark on the row, such as why figures differ."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -219,8 +120,7 @@ class Zoo:
         """Plain values, as `mixtconv zoo --format json` prints them."""
         return {
             "num_classes": NUM_CLASSES,
-            "comparison": [row.to_dict() for row in self.table("comparison")],
-            "ablation": [row.to_dict() for row in self.table("ablation")],
+            **{name: [asdict(row) for row in self.table(name)] for name in get_args(Table)},
             "published_accuracies": [asdict(score) for score in PUBLISHED_SCORES],
         }
 
@@ -271,11 +171,7 @@ def compare(published: PublishedCost, ours: Complexity, base: Complexity | None)
         rest=f"{ours.macs_without_attention / 1e9:.1f}",
     )
     return ZooRow(
-        table=published.table,
-        title=published.title,
-        model=published.model,
-        backbone=published.backbone,
-        num_frames=published.num_frames,
+        **{field.name: getattr(published, field.name) for field in fields(System)},
         params=ours.params,
         macs=ours.macs,
         macs_without_attention=ours.macs_without_attention,

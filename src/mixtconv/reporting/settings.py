@@ -5,8 +5,9 @@ Neither torch nor NumPy is imported, as `--help` reads the fields.
 
 from dataclasses import dataclass
 
+from mixtconv._names import refuse_below
 from mixtconv.data.listing import DataSource
-from mixtconv.training.settings import TrainingSettings, flag
+from mixtconv.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,7 @@ class ReportScale:
     out."""
 
     def __post_init__(self) -> None:
-        for name in ("num_examples", "max_clips"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{flag(name)} is {getattr(self, name)}; give 0 or more")
+        refuse_below(0, self, "num_examples", "max_clips")
 
 
 @dataclass(frozen=True)

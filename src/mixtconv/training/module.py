@@ -94,8 +94,7 @@ class ClassifierModule(LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        clips_per_step = self.settings.clips_per_step
-        optimizer = make_optimizer(self.model, self.settings, clips_per_step=clips_per_step)
+        optimizer = make_optimizer(self.model, self.settings)
         steps_per_epoch = self.batches.steps_per_epoch
         schedule = make_schedule(optimizer, self.settings, steps_per_epoch=steps_per_epoch)
         return {

@@ -7,7 +7,7 @@ of the first one too; these are `head_lr_factor` and `first_layer_lr_factor` her
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -21,40 +21,36 @@ BIAS_LR_FACTOR = 2
 """Factor of the learning rate of biases, with sgd."""
 STEP_FACTOR = 0.1
 """Factor of the step schedule at each milestone."""
+Kind = Literal["weight", "bias", "norm"]
+"""Treatment of a parameter; `norm` are the scales and biases of normalisation, and other scales."""
+KINDS = get_args(Kind)
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 
 
-def make_optimizer(
-    model: nn.Module, settings: TrainingSettings, *, clips_per_step: int
-) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that require gradients.
-
-    Args:
-        model: its parameters are weights (with decay), biases or normalisation.
-        settings: `optimizer`, `lr`, `scale_lr`, `head_lr_factor`, `first_layer_lr_factor`,
-            `weight_decay`, `momentum`.
-        clips_per_step: clips of a step over all processes.
-    """
+def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The optimiser of all parameters that require gradients."""
     lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
     if settings.scale_lr:
-        lr *= clips_per_step / REFERENCE_BATCH
+        lr *= settings.clips_per_step / REFERENCE_BATCH
     decay = settings.weight_decay
     if decay is None:
         decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]
     lr_factors = _lr_factors(model, settings)
     bias_factor = BIAS_LR_FACTOR if settings.optimizer == "sgd" else 1
-    groups: dict[tuple[float, str], dict[str, Any]] = {}
+    groups: dict[tuple[float, Kind], dict[str, Any]] = {}
     # One group for each combination of kind and factor, as a group has one rate and one decay.
-    for kind, parameters in split_parameters(model)._asdict().items():
-        for parameter in parameters:
-            factor = lr_factors.get(parameter, 1.0)
-            group = groups.setdefault((factor, kind), {"params": []})
-            group["params"].append(parameter)
-            group["lr"] = lr * factor * (bias_factor if kind == "biases" else 1)
-            group["weight_decay"] = decay if kind == "weights" else 0.0
-    # The rate of the first group is reported: that of the layers without a factor.
-    ordered = [groups[key] for key in sorted(groups, key=lambda key: key[0] != 1)]
+    for parameter, kind in parameter_kinds(model).items():
+        factor = lr_factors.get(parameter, 1.0)
+        group = groups.setdefault((factor, kind), {"params": []})
+        group["params"].append(parameter)
+        group["lr"] = lr * factor * (bias_factor if kind == "bias" else 1)
+        group["weight_decay"] = decay if kind == "weight" else 0.0
+    # The rate of the first group is reported: that of the weights without a factor. Checkpoints
+    # hold the state of the optimiser in this order.
+    ordered = [
+        groups[key] for key in sorted(groups, key=lambda key: (key[0] != 1, KINDS.index(key[1])))
+    ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(ordered, momentum=settings.momentum)
     return torch.optim.AdamW(ordered)
@@ -73,37 +69,25 @@ def _lr_factors(model: nn.Module, settings: TrainingSettings) -> dict[nn.Paramet
     return factors
 
 
-class SplitParameters(NamedTuple):
-    """The parameters of a model that require gradients, by the recipe's treatment."""
-
-    weights: list[nn.Parameter]
-    biases: list[nn.Parameter]
-    norms: list[nn.Parameter]
-
-
-def split_parameters(model: nn.Module) -> SplitParameters:
-    """Split parameters into weights, biases, and those of normalisation layers and other scales.
+def parameter_kinds(model: nn.Module) -> dict[nn.Parameter, Kind]:
+    """The kinds of the parameters that require gradients.
 
     A parameter with one axis that is not a bias counts as a scale, as in normalisation layers of
     other packages.
     """
-    weights, biases, norms = split = SplitParameters([], [], [])
+    normalisations = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    kinds: dict[nn.Parameter, Kind] = {}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            if _is_normalisation(module):
-                norms.append(parameter)
+            if isinstance(module, normalisations):
+                kinds[parameter] = "norm"
             elif name == "bias":
-                biases.append(parameter)
+                kinds[parameter] = "bias"
             else:
-                (weights if parameter.ndim > 1 else norms).append(parameter)
-    return split
-
-
-def _is_normalisation(module: nn.Module) -> bool:
-    bases = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-    return isinstance(module, bases)
+                kinds[parameter] = "weight" if parameter.ndim > 1 else "norm"
+    return kinds
 
 
 def make_schedule(

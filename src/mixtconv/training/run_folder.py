@@ -17,31 +17,16 @@ from mixtconv.training.settings import TrainingSettings
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class RunFiles:
     """Paths of a run's files."""
 
-    folder: Path
-
-    @property
-    def model(self) -> Path:
-        return self.folder / MODEL_FILE
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def table(self) -> Path:
-        return self.folder / "logs" / "metrics.csv"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "last.ckpt"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = folder / MODEL_FILE
+        self.config = folder / "config.yaml"
+        self.metrics = folder / "metrics.json"
+        self.table = folder / "logs" / "metrics.csv"
+        self.checkpoint = folder / "checkpoints" / "last.ckpt"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from mixtconv._names import flag, refuse_below
 from mixtconv._types import Precision
 from mixtconv.data.listing import DataSource
 
@@ -181,16 +182,18 @@ class TrainingSettings(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        scales, milestones = self.crop_scales, self.milestones
-        self._check(_AT_LEAST_ONE, lambda value: value is None or value >= 1, "1 or more")
+        refuse_below(1, self, *_AT_LEAST_ONE)
         self._check(_FRACTIONS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
-        self._check(_NOT_NEGATIVE, lambda value: value is None or value >= 0, "0 or more")
+        refuse_below(0, self, *_NOT_NEGATIVE)
+        refuse_below(16, self, "image_size")
         self._check(("val_fraction",), lambda value: 0 < value < 1, "above 0 and below 1")
         self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
-        self._check(("image_size",), lambda value: value >= 16, "16 or more")
-        if scales is not None and not (scales and all(0 < scale <= 1 for scale in scales)):
-            raise _refused("crop_scales", scales, "numbers above 0, at most 1")
-        if milestones is not None and self.schedule != "step":
+        self._check(
+            ("crop_scales",),
+            lambda value: value is None or (value and all(0 < scale <= 1 for scale in value)),
+            "numbers above 0, at most 1",
+        )
+        if self.milestones is not None and self.schedule != "step":
             raise ValueError(
                 "--milestones belongs to --schedule step; give both or neither (--milestones null)"
             )
@@ -210,7 +213,7 @@ class TrainingSettings(
     ) -> None:
         for name in names:
             if not is_allowed(getattr(self, name)):
-                raise _refused(name, getattr(self, name), allowed)
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; give {allowed}")
 
     def decisive(self) -> dict[str, Any]:
         """The settings that determine the result of a run, together with the content of the data.
@@ -270,19 +273,6 @@ _FREE_TO_CHANGE = {
 }
 
 
-def flag(field_name: str) -> str:
-    """The command-line flag of a field.
-
-    >>> flag("num_frames")
-    '--num-frames'
-    """
-    return "--" + field_name.replace("_", "-")
-
-
-def _refused(name: str, value: object, allowed: str) -> ValueError:
-    return ValueError(f"{flag(name)} is {value}; give {allowed}")
-
-
 @dataclass(frozen=True)
 class AblationAxes:
     """What an ablation compares: every combination of operation, position and stages.
@@ -301,8 +291,7 @@ class AblationAxes:
     """Sets of stages to compare, such as [[0,1,2,3],[2,3]]; default --stages alone."""
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise ValueError(f"--seeds is {self.seeds}; give 1 or more")
+        refuse_below(1, self, "seeds")
         for field in fields(self):
             if getattr(self, field.name) == []:
                 raise ValueError(f"{flag(field.name)} is empty; name one or more, or leave it out")
