@@ -197,24 +197,24 @@ async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
 
 
 async def _predict(service: Service, path: Path, options: PredictOptions) -> VideoAnswer:
-    labels = await service.recognition.label(path, top_k=options.top_k)
+    predictions, metadata, views = await service.recognition.label(path, top_k=options.top_k)
     return VideoAnswer(
-        predictions=[LabelScore(**asdict(each)) for each in labels.predictions],
-        num_frames=labels.views.num_frames,
-        video=VideoFacts(**asdict(labels.metadata)),
-        frames=_sampled_frames(labels.views) if options.frames else None,
+        predictions=[LabelScore(**asdict(each)) for each in predictions],
+        num_frames=views.num_frames,
+        video=VideoFacts(**asdict(metadata)),
+        frames=_sampled_frames(views) if options.frames else None,
     )
 
 
 async def _timeline(
     service: Service, path: Path, plan: WindowPlan, options: TimelineOptions
 ) -> TimelineAnswer:
-    timeline = await service.recognition.timeline(path, plan, top_k=options.top_k)
-    segments = shown_segments(timeline.windows, merge=options.merge)
+    windows, metadata = await service.recognition.timeline(path, plan, top_k=options.top_k)
+    segments = shown_segments(windows, merge=options.merge)
     return TimelineAnswer(
-        windows=[WindowAnswer(**each.to_dict()) for each in timeline.windows],
+        windows=[WindowAnswer(**each.to_dict()) for each in windows],
         segments=[SegmentAnswer(**each.to_dict()) for each in segments],
-        video=VideoFacts(**asdict(timeline.metadata)),
+        video=VideoFacts(**asdict(metadata)),
     )
 
 
