@@ -124,11 +124,7 @@ def _example(frames: tuple[int, ...], model: VideoClassifier, pixels: Pixels) ->
 
 
 def _normalize(model: VideoClassifier, pixels: Pixels) -> Callable[[Tensor], Tensor]:
-    return _unchanged if pixels == "normalized" else model.normalize
-
-
-def _unchanged(values: Tensor) -> Tensor:
-    return values
+    return nn.Identity() if pixels == "normalized" else model.normalize
 
 
 def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:
@@ -218,44 +214,40 @@ def _step_through_time(network: nn.Module, past: _PastContext) -> nn.Module:
         fold(graph)
         network = graph
     for name, module in list(network.named_modules()):
-        short = name.replace(".", "_")
+        state = f"past_{name.replace('.', '_')}"
         if isinstance(module, FoldedTemporalFilter):
-            network.set_submodule(name, _StepFilter(short, module, past))
+            kernels = enumerate(TimeKernel.by_group(module.taps))
+            named = {f"{state}_{number}": kernel for number, kernel in kernels}
+            network.set_submodule(name, _TimeStep(named, past))
         elif isinstance(module, FoldedTemporalConv):
-            network.set_submodule(name, _StepConv(short, module, past))
+            ordinary = TimeKernel.ordinary(module.layer)
+            network.set_submodule(name, _TimeStep({state: ordinary}, past))
     return network
 
 
-class _StepFilter(nn.Module):
-    """A depthwise temporal operation, frame by frame: (B, C, H, W) -> same."""
+class _TimeStep(nn.Module):
+    """A temporal operation, frame by frame: (B, C, H, W) -> same.
 
-    def __init__(self, name: str, layer: FoldedTemporalFilter, past: _PastContext) -> None:
+    Args:
+        kernels: of the groups of channels, in order, by the names of their states.
+        past: holds these states.
+    """
+
+    def __init__(self, kernels: dict[str, TimeKernel], past: _PastContext) -> None:
         super().__init__()
-        self.name, self.past = name, past
-        self.kernels = TimeKernel.by_group(layer.taps)
-        self.is_identity = [kernel.is_identity for kernel in self.kernels]
+        self.kernels, self.past = kernels, past
+        self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = x.split([len(kernel.weight) for kernel in self.kernels], dim=1)  # (B, C_m, H, W)
+        if len(self.kernels) == 1:
+            parts: Sequence[Tensor] = (x,)
+        else:
+            parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
         stepped = [
-            part
-            if self.is_identity[number]
-            else _step(f"past_{self.name}_{number}", part, self.kernels[number], self.past)
-            for number, part in enumerate(parts)
-        ]
-        return torch.cat(stepped, dim=1)
-
-
-class _StepConv(nn.Module):
-    """An ordinary temporal convolution, frame by frame: (B, C, H, W) -> same."""
-
-    def __init__(self, name: str, layer: FoldedTemporalConv, past: _PastContext) -> None:
-        super().__init__()
-        self.name, self.past = name, past
-        self.kernel = TimeKernel.ordinary(layer.layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _step(f"past_{self.name}", x, self.kernel, self.past)
+            part if self.is_identity[name] else _step(name, part, kernel, self.past)
+            for (name, kernel), part in zip(self.kernels.items(), parts, strict=True)
+        ]  # (B, C_m, H, W) each
+        return torch.cat(stepped, dim=1) if len(stepped) > 1 else stepped[0]
 
 
 def _step(name: str, x: Tensor, kernel: TimeKernel, past: _PastContext) -> Tensor:
