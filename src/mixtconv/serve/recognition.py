@@ -64,11 +64,6 @@ class Recognition:
         )
         metrics.waiting.set_function(lambda: self._batcher.num_waiting)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a decoder runs."""
-        return self.decoders.is_alive
-
     async def label(
         self, path: Path, *, top_k: int
     ) -> tuple[list[Prediction], VideoMetadata, Clip]:
@@ -125,7 +120,17 @@ class Recognition:
 
         def finish_first() -> None:
             window, logits = ahead.popleft()
-            done.append(self._window(window, logits.result(), top_k))
+            predictions = ranked(logits.result(), self.recognizer.classes, top_k)
+            done.append(
+                WindowPrediction(
+                    start=window.start,
+                    end=window.end,
+                    first_frame=window.first_frame,
+                    num_frames=window.num_frames,
+                    predictions=tuple(predictions),
+                    is_whole=window.is_whole,
+                )
+            )
 
         with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
             metadata = next(answers)
@@ -138,16 +143,6 @@ class Recognition:
         while ahead:
             finish_first()
         return done, metadata
-
-    def _window(self, window: WindowViews, logits: Any, top_k: int) -> WindowPrediction:
-        return WindowPrediction(
-            start=window.start,
-            end=window.end,
-            first_frame=window.first_frame,
-            num_frames=window.num_frames,
-            predictions=tuple(ranked(logits, self.recognizer.classes, top_k)),
-            is_whole=window.is_whole,
-        )
 
     def _submit(self, views: Frame) -> "Future[Any]":
         try:
