@@ -13,9 +13,9 @@ a form with one more axis, can work in the clip's layout instead:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -224,14 +224,14 @@ def _volume_module(module: nn.Module, height: int) -> nn.Module | None:
         is_supported = module.padding_mode == "zeros" and not isinstance(module.padding, str)
         return _conv3d(module) if is_supported else None
     if type(module) is nn.MaxPool2d and not module.return_indices:
-        return nn.MaxPool3d(*_with_time(module), ceil_mode=module.ceil_mode)
+        return nn.MaxPool3d(**_with_time(module), ceil_mode=module.ceil_mode)
     return module if isinstance(module, POINTWISE) else None
 
 
 def _conv3d(conv: nn.Conv2d) -> nn.Conv3d:
     channels, has_bias = (conv.in_channels, conv.out_channels), conv.bias is not None
     volume = nn.Conv3d(
-        *channels, *_with_time(conv), groups=conv.groups, bias=has_bias, device="meta"
+        *channels, **_with_time(conv), groups=conv.groups, bias=has_bias, device="meta"
     )
     volume.weight = nn.Parameter(conv.weight.detach()[:, :, None], requires_grad=False)
     if conv.bias is not None:
@@ -239,11 +239,14 @@ def _conv3d(conv: nn.Conv2d) -> nn.Conv3d:
     return volume
 
 
-def _with_time(module: nn.Conv2d | nn.MaxPool2d) -> Iterator[tuple[int, ...]]:
-    """Kernel size, stride, padding and dilation with an axis of time, on which nothing happens."""
-    for name, along_time in {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}.items():
-        value = getattr(module, name)
-        yield (along_time, *((value, value) if isinstance(value, int) else value))
+def _with_time(module: nn.Conv2d | nn.MaxPool2d) -> dict[str, Any]:
+    """The geometry of a module with an axis of time, along which it does nothing."""
+    along_time = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    geometry = {name: getattr(module, name) for name in along_time}
+    return {
+        name: (along_time[name], *((value, value) if isinstance(value, int) else value))
+        for name, value in geometry.items()
+    }
 
 
 LAYOUTS: dict[LayoutName, ClipLayout] = {

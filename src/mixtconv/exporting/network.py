@@ -11,8 +11,7 @@ latest last. With the new frame appended, the operation is one convolution over 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,13 +90,15 @@ def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") 
     """
     check_looks_back_only(model)
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    past = _PastContext()
+    past = _Past()
     model.backbone = _step_through_time(model.backbone, past)
     example = _example((), model, pixels)
     network = _Stream(model, _normalize(model, pixels), past)
     # The operations name their states as they run; their order in the file is that of this run.
-    shapes = past.shapes_for(lambda: network(example))
-    states = tuple(StateShape(name, shape) for name, shape in shapes.items())
+    with torch.no_grad():
+        network(example)
+    states = tuple(StateShape(name, tuple(x.shape[1:])) for name, x in past.after.items())
+    network.names = tuple(past.after)
     inputs = {state.name: torch.zeros(_EXAMPLE_BATCH, *state.shape) for state in states}
     description = Description(model.spec, __version__, pixels, states)
     return PortableNetwork(network, {FRAME: example, **inputs}, description)
@@ -145,40 +146,19 @@ def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:
     return [recorded[network] for network in networks]
 
 
-class _PastContext:
-    """The states by name while a frame is computed: before it and after it."""
+class _Past:
+    """The states of streams by name, before a frame and after it; at their start there are none."""
 
     def __init__(self) -> None:
-        self._names: list[str] = []
-        self._before: dict[str, Tensor] | None = None
-        self._after: dict[str, Tensor] = {}
-
-    @contextmanager
-    def during_frame(self, states: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
-        """For one frame: takes the states in their order, yields those for the next frame.
-
-        Without states every stream is at its start.
-        """
-        self._before = dict(zip(self._names, states, strict=True)) if states else None
-        self._after = {}
-        try:
-            yield self._after
-        finally:
-            self._before = None
-
-    def shapes_for(self, run_a_frame: Callable[[], object]) -> dict[str, tuple[int, ...]]:
-        """Shapes (C, D, H, W) of a network's states by name, from running it on a frame."""
-        with torch.no_grad():
-            run_a_frame()
-        self._names = list(self._after)
-        return {name: tuple(state.shape[1:]) for name, state in self._after.items()}
+        self.before: dict[str, Tensor] = {}
+        self.after: dict[str, Tensor] = {}
 
     def window(self, name: str, x: Tensor, depth: int) -> Tensor:
         """A state's past with the new frame appended: (B, C, H, W) -> (B, C, D + 1, H, W)."""
         B, C, H, W = x.shape
-        past = x.new_zeros(B, C, depth, H, W) if self._before is None else self._before[name]
+        past = self.before[name] if self.before else x.new_zeros(B, C, depth, H, W)
         window = torch.cat([past, x[:, :, None]], dim=2)  # (B, C, D + 1, H, W)
-        self._after[name] = window[:, :, 1:]
+        self.after[name] = window[:, :, 1:]
         return window
 
 
@@ -186,18 +166,21 @@ class _Stream(nn.Module):
     """Frames (B, C, H, W) and states -> logits (B, num_classes) and the next states."""
 
     def __init__(
-        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: _PastContext
+        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: _Past
     ) -> None:
         super().__init__()
         self.model, self.normalize, self.past = model, normalize, past
+        self.names: tuple[str, ...] = ()
+        """Names of the states, in their order."""
 
     def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        with self.past.during_frame(states) as following:
-            logits = self.model.head(self.model.backbone(self.normalize(frame)))
-        return logits, *following.values()
+        past = self.past
+        past.before, past.after = dict(zip(self.names, states, strict=True)), {}
+        logits = self.model.head(self.model.backbone(self.normalize(frame)))
+        return logits, *past.after.values()
 
 
-def _step_through_time(network: nn.Module, past: _PastContext) -> nn.Module:
+def _step_through_time(network: nn.Module, past: _Past) -> nn.Module:
     """A causal network of frames that takes one frame of each stream.
 
     Args:
@@ -233,7 +216,7 @@ class _TimeStep(nn.Module):
         past: holds these states.
     """
 
-    def __init__(self, kernels: dict[str, TimeKernel], past: _PastContext) -> None:
+    def __init__(self, kernels: dict[str, TimeKernel], past: _Past) -> None:
         super().__init__()
         self.kernels, self.past = kernels, past
         self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
@@ -250,7 +233,7 @@ class _TimeStep(nn.Module):
         return torch.cat(stepped, dim=1) if len(stepped) > 1 else stepped[0]
 
 
-def _step(name: str, x: Tensor, kernel: TimeKernel, past: _PastContext) -> Tensor:
+def _step(name: str, x: Tensor, kernel: TimeKernel, past: _Past) -> Tensor:
     """A convolution over time, of the new frame (B, C, H, W) and those before it."""
     depth = -kernel.first
     if depth == 0:
