@@ -22,7 +22,7 @@ def _random_graph(rng: np.random.Generator) -> list[fx.Node]:
 
 def _price(nodes: list[fx.Node], clips: set[fx.Node], sizes: dict[fx.Node, int]) -> int:
     return sum(
-        1 + sizes[node] // 256
+        1 + sizes[node]
         for node in nodes
         if any((user in clips) != (node in clips) for user in node.users)
     )

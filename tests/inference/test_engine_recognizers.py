@@ -17,10 +17,9 @@ from mixtconv.cli.main import main
 from mixtconv.exporting.export import export_model
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.inference.timeline import window_logits
 from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
 from mixtconv.models import VideoClassifier, create_model, save_model
-from mixtconv.video.windows import WindowPlan
+from mixtconv.video.windows import WindowPlan, window_views
 
 CLASSES = ["wave", "jump", "run"]
 
@@ -77,8 +76,16 @@ def test_the_pixels_that_a_file_takes_make_no_difference(name: str, folder: Path
 def test_windows_of_a_video_are_those_of_the_model_file(folder: Path) -> None:
     plan = WindowPlan.parse("12f", "5f")
     video = folder / "clip.mp4"
-    expected = [*window_logits(Recognizer(folder / "model.safetensors"), video, plan)]
-    got = [*window_logits(load_recognizer(folder / "model.onnx"), video, plan)]
+    expected, got = (
+        [
+            (at, recognizer.view_logits(views))
+            for at, views in window_views(recognizer.reader, video, plan)
+        ]
+        for recognizer in (
+            Recognizer(folder / "model.safetensors"),
+            load_recognizer(folder / "model.onnx"),
+        )
+    )
     assert len(got) == len(expected) == 7
     for (window, logits), (other, wanted) in zip(got, expected, strict=True):
         assert (window.start, len(window.frames)) == (other.start, len(other.frames))

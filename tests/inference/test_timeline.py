@@ -18,12 +18,11 @@ from mixtconv.inference.timeline import (
     WindowPrediction,
     predict_windows,
     shown_segments,
-    window_logits,
 )
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.video import windows as window_views_module
-from mixtconv.video.windows import WindowPlan
+from mixtconv.video.windows import WindowPlan, window_views
 
 CLASSES = ["wave", "jump", "run"]
 
@@ -75,9 +74,10 @@ def test_a_window_has_the_logits_of_the_file_cut_out(
     video = media.encode(tmp_path / "clip.mp4", media.moving_frames(66))
     recognizer = Recognizer(model, protocol=protocol, device="cpu")
     count = 0
-    for found, logits in window_logits(recognizer, video, WindowPlan.parse(*window)):
+    for found, views in window_views(recognizer.reader, video, WindowPlan.parse(*window)):
         first, number = found.frames[0].number, len(found.frames)
         cut = _cut(video, first, number, tmp_path / f"cut{first}.mkv")
+        logits = recognizer.view_logits(views)
         torch.testing.assert_close(logits, recognizer.logits(cut), atol=1e-5, rtol=1e-5)
         count += 1
     assert count >= 3
@@ -121,10 +121,11 @@ def test_a_folder_of_pictures_has_windows_of_frames(
     for number, frame in enumerate(media.moving_frames(12)):
         Image.fromarray(frame).save(folder / f"{number:03}.png")
     recognizer = Recognizer(model_path)
-    [first, _] = window_logits(recognizer, folder, WindowPlan.parse("8f"))
+    [(_, first), _] = window_views(recognizer.reader, folder, WindowPlan.parse("8f"))
+    logits = recognizer.view_logits(first)
     for number in range(8, 12):
         (folder / f"{number:03}.png").unlink()
-    torch.testing.assert_close(first[1], recognizer.logits(folder), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, recognizer.logits(folder), atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match="pictures, which have no times"):
         list(predict_windows(recognizer, folder, WindowPlan.parse("1s")))
 

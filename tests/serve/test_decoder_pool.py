@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -18,30 +19,26 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.serve import decoder_pool
-from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
+from mixtconv.serve.decoder_pool import DecoderPool
 from mixtconv.serve.decoder_process import (
-    DecoderSettings,
     Done,
     Job,
     Message,
     Ready,
-    Refusal,
-    VideoLimits,
+    RefusedError,
     VideoMetadata,
     WindowViews,
     receive_message,
     send_message,
 )
+from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.settings import Limits
 from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan, window_views
 
 SPEC = ModelSpec("mstnet_test_resnet", ("a", "b"), num_frames=4, image_size=32)
 READER = TensorViewReader(SPEC, Protocol.parse("2x3"))
-SETTINGS = DecoderSettings(
-    reader=READER,
-    limits=VideoLimits(max_seconds=60, max_pixels=10**6),
-    memory_bytes=10**9,
-)
+LIMITS = Limits(max_video_seconds=60, max_megapixels=1, decode_memory_mb=1000)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,7 @@ def lost() -> list[str]:
 
 @pytest.fixture(scope="module")
 def pool(lost: list[str]) -> Iterator[DecoderPool]:
-    pool = DecoderPool(SETTINGS, workers=1, on_lost=lost.append)
+    pool = DecoderPool(READER, LIMITS, workers=1, on_lost=lost.append)
     pool.wait_ready()
     yield pool
     pids = pool.pids
@@ -59,8 +56,8 @@ def pool(lost: list[str]) -> Iterator[DecoderPool]:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def failure(pool: DecoderPool, job: Job) -> DecodingError:
-    with pytest.raises(DecodingError) as caught:
+def failure(pool: DecoderPool, job: Job) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
         list(pool.read(job))
     assert str(job.path) not in str(caught.value)
     return caught.value
@@ -103,7 +100,7 @@ def test_a_damaged_file_costs_its_job_and_no_decoder(
     assert lost == before and pool.pids == pids
 
 
-def while_stopped(pool: DecoderPool, job: Job, number: signal.Signals) -> DecodingError:
+def while_stopped(pool: DecoderPool, job: Job, number: signal.Signals) -> ServiceError:
     """A job whose decoder stands still, and then gets a signal."""
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
@@ -130,7 +127,7 @@ def test_one_that_dies_is_replaced(
     answers = pool.read(Job(clip, 10, plan, 100))
     next(answers)
     os.kill(pool.pids[0], signal.SIGKILL)
-    with pytest.raises(DecodingError) as caught:  # it had begun: perhaps the file killed it
+    with pytest.raises(ServiceError) as caught:  # it had begun: perhaps the file killed it
         list(answers)
     assert caught.value.code == "unreadable" and lost[-1] == "crash"
     assert len(list(pool.read(Job(clip, 10)))) == 2
@@ -162,7 +159,7 @@ FRAMES = np.arange(24, dtype=np.uint8).reshape(1, 2, 3, 2, 2)
 MESSAGES: list[Message] = [
     Ready(),
     Done(),
-    Refusal("too_long", "the video is longer"),
+    RefusedError("too_long", "the video is longer"),
     VideoMetadata(96, 64, "h264", None),
     Clip(FRAMES, (0, 5), 9),
     WindowViews(0.5, 1.5, 12, 25, is_whole=True, frames=FRAMES),
@@ -240,11 +237,7 @@ def test_nonsense_costs_its_job_and_the_decoder(
     monkeypatch.syspath_prepend(tmp_path)  # the new processes have the path of this one
     reader = importlib.import_module("taken_over").Reader(contents)
     lost: list[str] = []
-    pool = DecoderPool(
-        DecoderSettings(reader, SETTINGS.limits, SETTINGS.memory_bytes),
-        workers=1,
-        on_lost=lost.append,
-    )
+    pool = DecoderPool(reader, LIMITS, workers=1, on_lost=lost.append)
     try:
         assert failure(pool, Job(clip, 20)).code == "unreadable"
         assert lost == ["crash"] and pool.is_alive
@@ -258,7 +251,7 @@ def test_a_cancelled_job_frees_its_decoder(pool: DecoderPool, clip: Path, lost: 
     os.kill(pid, signal.SIGSTOP)
     timer = threading.Timer(0.2, cancelled.set)
     timer.start()
-    with pytest.raises(DecodingError) as caught:
+    with pytest.raises(ServiceError) as caught:
         list(pool.read(Job(clip, 600), cancelled=cancelled))
     assert caught.value.code == "gone" and lost[-1] == "left"
     assert pool.pids != [pid]
@@ -276,8 +269,7 @@ def test_leaving_early_frees_the_place(pool: DecoderPool, clip: Path, lost: list
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_memory_is_limited(media, tmp_path: Path) -> None:
     path = media.encode(tmp_path / "clip.mp4", media.moving_frames(8, height=300, width=400))
-    settings = DecoderSettings(READER, SETTINGS.limits, memory_bytes=2 * 10**6)
-    pool = DecoderPool(settings, workers=1)
+    pool = DecoderPool(READER, replace(LIMITS, decode_memory_mb=2), workers=1)
     try:
         assert failure(pool, Job(path, 10)).code in ("unreadable", "not_a_video")
     finally:

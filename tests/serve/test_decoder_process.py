@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.serve.decoder_process import RefusedVideoError, VideoLimits, probe
+from mixtconv.serve.decoder_process import RefusedError, probe
+from mixtconv.serve.settings import Limits
 
-LIMITS = VideoLimits(max_seconds=10, max_pixels=10**6)
+LIMITS = Limits(max_video_seconds=10, max_megapixels=1)
 
 
-def refusal(path: Path, limits: VideoLimits = LIMITS) -> str:
-    with pytest.raises(RefusedVideoError) as caught:
+def refusal(path: Path, limits: Limits = LIMITS) -> str:
+    with pytest.raises(RefusedError) as caught:
         probe(path, limits)
     assert str(path.parent) not in str(caught.value)
     return caught.value.code
@@ -86,14 +87,14 @@ def test_ten_hours_of_one_colour(media, tmp_path: Path, name: str) -> None:
     frames = np.full((361, 32, 32, 3), 90, dtype=np.uint8)
     path = media.encode(tmp_path / name, frames, times=[60_000 * n for n in range(361)])
     started = time.monotonic()
-    assert refusal(path, VideoLimits(max_seconds=600, max_pixels=10**6)) == "too_long"
+    assert refusal(path, Limits(max_video_seconds=600, max_megapixels=1)) == "too_long"
     assert time.monotonic() - started < 10
 
 
 def test_a_header_that_tells_too_short_a_time(media, tmp_path: Path) -> None:
     path = media.encode(tmp_path / "a.avi", media.moving_frames(100), codec="mpeg4")
     media.set_avi_count(path, 5)
-    assert refusal(path, VideoLimits(max_seconds=2, max_pixels=10**6)) == "too_long"
+    assert refusal(path, Limits(max_video_seconds=2, max_megapixels=1)) == "too_long"
 
 
 def test_too_many_pixels(tmp_path: Path) -> None:

@@ -6,18 +6,16 @@ another takes in the other is moved, which costs as much as the map is large, on
 users. The cheapest choice of layouts is a minimum cut between the steps that must see frames and
 those that must see clips (Ford and Fulkerson, 1956).
 
-    frames side --- price of a map ---> [map] --- no limit ---> its users on the clip side
+    users on the clip side --- no limit ---> [map] --- price of a map ---> its maker, frames side
 """
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-import numpy as np
+import networkx as nx
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
@@ -171,12 +169,6 @@ def _shapes(graph: fx.GraphModule, trial: Tensor) -> dict[fx.Node, torch.Size]:
     return {node: meta.shape for node, meta in results.items() if isinstance(meta, TensorMetadata)}
 
 
-_NO_LIMIT = 2**30
-"""Capacity of an edge that no cut crosses."""
-_PRICE_UNIT = 256
-"""Values per unit of price, so that flows stay small integers."""
-
-
 def choose_clip_steps(
     nodes: Sequence[fx.Node],
     sizes: Mapping[fx.Node, int],
@@ -195,61 +187,22 @@ def choose_clip_steps(
         joined: steps that engines compute together with the step before them, as an activation with
             its convolution; a move between the two costs twice.
     """
-    flow = _FlowNetwork()
-    number = {node: flow.new_vertex() for node in nodes}
+    flow = nx.DiGraph()  # an edge without a capacity is never cut
+    flow.add_nodes_from((*nodes, "clips", "frames"))
     for node in nodes:
-        # The source side of the cut is frames, the sink side clips.
         if node in must_be_clips:
-            flow.add(number[node], flow.sink, _NO_LIMIT)
+            flow.add_edge("clips", node)
         elif node not in may_be_clips:
-            flow.add(flow.source, number[node], _NO_LIMIT)
-        users = [number[user] for user in node.users]
-        if users:
-            price = 1 + sizes.get(node, 0) // _PRICE_UNIT
-            is_joined = len(users) == 1 and set(node.users) <= joined
-            flow.add_move(number[node], users, price * (2 if is_joined else 1))
-    frames_side = flow.source_side_of_minimum_cut()
-    return {node for node in nodes if number[node] not in frames_side}
-
-
-class _FlowNetwork:
-    """Vertices and edges with capacities, between a source and a sink."""
-
-    source, sink = 0, 1
-
-    def __init__(self) -> None:
-        self._num_vertices = 2
-        self._edges: list[tuple[int, int, int]] = []
-
-    def new_vertex(self) -> int:
-        self._num_vertices += 1
-        return self._num_vertices - 1
-
-    def add(self, start: int, end: int, capacity: int) -> None:
-        self._edges.append((start, end, capacity))
-
-    def add_move(self, maker: int, users: Iterable[int], price: int) -> None:
-        """Moving the maker's result costs `price` once, in either direction, for any users.
-
-        Two more vertices see to "once": `to_clips` is cut off from a maker of frames if any user is
-        on the clip side, `to_frames` leads from any user of frames to a maker of clips.
-        """
-        to_clips, to_frames = self.new_vertex(), self.new_vertex()
-        self.add(maker, to_clips, price)
-        self.add(to_frames, maker, price)
-        for user in users:
-            self.add(to_clips, user, _NO_LIMIT)
-            self.add(user, to_frames, _NO_LIMIT)
-
-    def source_side_of_minimum_cut(self) -> set[int]:
-        """The vertices that the source reaches in the residual graph of a maximum flow."""
-        starts, ends, capacities = (
-            np.array(column, dtype=np.int32) for column in zip(*self._edges, strict=True)
-        )
-        shape = (self._num_vertices, self._num_vertices)
-        graph = csr_matrix((capacities, (starts, ends)), shape=shape)
-        flow = maximum_flow(graph, self.source, self.sink).flow
-        residual = (graph - flow).tocsr()
-        residual.data = residual.data > 0
-        residual.eliminate_zeros()
-        return set(breadth_first_order(residual, self.source, return_predecessors=False).tolist())
+            flow.add_edge(node, "frames")
+        # Moving a result costs its price once, in either direction, for any users. Two more
+        # vertices see to "once": `to_clips` is on the clip side if any user is, `to_frames` on the
+        # frames side if any user is.
+        is_joined = len(node.users) == 1 and set(node.users) <= joined
+        price = (1 + sizes.get(node, 0)) * (2 if is_joined else 1)
+        to_clips, to_frames = (node, "to clips"), (node, "to frames")
+        flow.add_edge(to_clips, node, capacity=price)
+        flow.add_edge(node, to_frames, capacity=price)
+        flow.add_edges_from((user, to_clips) for user in node.users)
+        flow.add_edges_from((to_frames, user) for user in node.users)
+    _, (clips_side, _) = nx.minimum_cut(flow, "clips", "frames")
+    return {node for node in nodes if node in clips_side}

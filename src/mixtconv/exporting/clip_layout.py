@@ -15,7 +15,7 @@ a form with one more axis, can work in the clip's layout instead:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -152,26 +152,6 @@ class Unstack(Stack):
         return x.permute(0, 3, 1, 2)  # (B * T, C, H, W)
 
 
-class StackedFilter(nn.Module):
-    """A convolution over time of stacked frames: (B, C, T * H, W) -> same."""
-
-    def __init__(self, kernel: TimeKernel, num_frames: int) -> None:
-        super().__init__()
-        self.kernel, self.num_frames = kernel, num_frames
-        self.weight = nn.Parameter(kernel.weight[..., None].clone(), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        height = x.shape[2] // self.num_frames
-        before, after = (frames * height for frames in self.kernel.padding)
-        padding = (before, 0)
-        if before != after:  # causal: a convolution's own padding is the same at both ends
-            x, padding = F.pad(x, (0, 0, before, after)), (0, 0)
-        dilation = (self.kernel.step * height, 1)
-        return F.conv2d(
-            x, self.weight, padding=padding, dilation=dilation, groups=self.kernel.groups
-        )
-
-
 class ToVolume(nn.Module):
     """Frames (B * T, C, H, W) along an axis of time: (B, C, T, H, W)."""
 
@@ -191,23 +171,42 @@ class FromVolume(ToVolume):
         return x.transpose(1, 2).reshape(-1, C, H, W)  # (B * T, C, H, W)
 
 
-class VolumeFilter(nn.Module):
-    """A convolution over time of volumes: (B, C, T, H, W) -> same."""
+class _ClipFilter(nn.Module):
+    """A convolution over time of clips, in a layout whose first axis holds the frames in order."""
+
+    convolve: Callable[..., Tensor]
+    num_axes: int
+    """Axes after the channels."""
 
     def __init__(self, kernel: TimeKernel, num_frames: int) -> None:
         super().__init__()
-        self.kernel = kernel
-        self.weight = nn.Parameter(kernel.weight[..., None, None].clone(), requires_grad=False)
+        self.kernel, self.num_frames = kernel, num_frames
+        weight = kernel.weight.reshape(*kernel.weight.shape, *(self.num_axes - 1) * [1])
+        self.weight = nn.Parameter(weight.clone(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        before, after = self.kernel.padding
-        padding = (before, 0, 0)
-        if before != after:  # causal
-            x, padding = F.pad(x, (0, 0, 0, 0, before, after)), (0, 0, 0)
-        dilation = (self.kernel.step, 1, 1)
-        return F.conv3d(
+        rows = x.shape[2] // self.num_frames  # of one frame
+        others = self.num_axes - 1
+        before, after = (frames * rows for frames in self.kernel.padding)
+        padding = (before, *others * [0])
+        if before != after:  # causal: a convolution's own padding is the same at both ends
+            x, padding = F.pad(x, (*others * [0, 0], before, after)), self.num_axes * (0,)
+        dilation = (self.kernel.step * rows, *others * [1])
+        return self.convolve(
             x, self.weight, padding=padding, dilation=dilation, groups=self.kernel.groups
         )
+
+
+class StackedFilter(_ClipFilter):
+    """A convolution over time of stacked frames: (B, C, T * H, W) -> same."""
+
+    convolve, num_axes = staticmethod(F.conv2d), 2
+
+
+class VolumeFilter(_ClipFilter):
+    """A convolution over time of volumes: (B, C, T, H, W) -> same."""
+
+    convolve, num_axes = staticmethod(F.conv3d), 3
 
 
 def _stacked_module(module: nn.Module, height: int) -> nn.Module | None:
@@ -225,33 +224,14 @@ def _volume_module(module: nn.Module, height: int) -> nn.Module | None:
         is_supported = module.padding_mode == "zeros" and not isinstance(module.padding, str)
         return _conv3d(module) if is_supported else None
     if type(module) is nn.MaxPool2d and not module.return_indices:
-        kernel, stride, padding, dilation = (
-            _pair(value)
-            for value in (module.kernel_size, module.stride, module.padding, module.dilation)
-        )
-        geometry = ((1, *kernel), (1, *stride), (0, *padding), (1, *dilation))
-        return nn.MaxPool3d(*geometry, ceil_mode=module.ceil_mode)
+        return nn.MaxPool3d(**_with_time(module), ceil_mode=module.ceil_mode)
     return module if isinstance(module, POINTWISE) else None
 
 
 def _conv3d(conv: nn.Conv2d) -> nn.Conv3d:
-    assert not isinstance(conv.padding, str)
-    kernel, stride, padding, dilation = (
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-    )
+    channels, has_bias = (conv.in_channels, conv.out_channels), conv.bias is not None
     volume = nn.Conv3d(
-        conv.in_channels,
-        conv.out_channels,
-        (1, kernel[0], kernel[1]),
-        (1, stride[0], stride[1]),
-        (0, padding[0], padding[1]),
-        (1, dilation[0], dilation[1]),
-        conv.groups,
-        bias=conv.bias is not None,
-        device="meta",
+        *channels, **_with_time(conv), groups=conv.groups, bias=has_bias, device="meta"
     )
     volume.weight = nn.Parameter(conv.weight.detach()[:, :, None], requires_grad=False)
     if conv.bias is not None:
@@ -259,8 +239,14 @@ def _conv3d(conv: nn.Conv2d) -> nn.Conv3d:
     return volume
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else value
+def _with_time(module: nn.Conv2d | nn.MaxPool2d) -> dict[str, Any]:
+    """The geometry of a module with an axis of time, along which it does nothing."""
+    along_time = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    geometry = {name: getattr(module, name) for name in along_time}
+    return {
+        name: (along_time[name], *((value, value) if isinstance(value, int) else value))
+        for name, value in geometry.items()
+    }
 
 
 LAYOUTS: dict[LayoutName, ClipLayout] = {

@@ -65,7 +65,8 @@ class Calibration:
             raise ValueError(
                 "--int8 is for whole clips, whose accuracy can be measured; leave --streaming out"
             )
-        for package in _PACKAGES[target]:
+        packages, _ = _QUANTIZE[target]
+        for package in packages:
             import_engine(package, f"an int8 file of {target}")
         self.samples(model)
 
@@ -131,11 +132,14 @@ def quantize(
         raise ValueError(f"{calibration.data}: not one of its videos can be read to calibrate with")
     # Beside the float32 file, which both measurements still need.
     quantized = path.with_name(f"int8-{path.name}")
-    _QUANTIZE[target](path, quantized, inputs)
+    _, quantize_file = _QUANTIZE[target]
+    quantize_file(path, quantized, inputs)
     after = open_engine(quantized)
     correct, num_read = _correct(scored, [before, after], model, calibration.progress)
     seconds = _seconds([before, after], inputs[0])
-    sizes = [_size(file) for file in (path, quantized)]
+    before_bytes, after_bytes = (
+        sum(part.stat().st_size for part in _parts(file)) for file in (path, quantized)
+    )
     # Then it takes the float32 file's name, its `.bin` that of the float32 one.
     for part in _parts(quantized):
         part.replace(path.with_suffix(part.suffix))
@@ -146,8 +150,8 @@ def quantize(
         num_unreadable=len(calibrating) - len(inputs) + len(scored) - num_read,
         top1_before=top1[0],
         top1_after=top1[1],
-        bytes_before=sizes[0],
-        bytes_after=sizes[1],
+        bytes_before=before_bytes,
+        bytes_after=after_bytes,
         milliseconds_before=1e3 * seconds[0],
         milliseconds_after=1e3 * seconds[1],
     )
@@ -242,15 +246,8 @@ def _parts(path: Path) -> list[Path]:
     return [part for part in (path, path.with_suffix(".bin")) if part.exists()]
 
 
-def _size(path: Path) -> int:
-    return sum(part.stat().st_size for part in _parts(path))
-
-
-_QUANTIZE: dict[TargetName, Callable[[Path, Path, list[Array]], None]] = {
-    "onnx": _quantize_onnx,
-    "openvino": _quantize_openvino,
+_QUANTIZE: dict[TargetName, tuple[tuple[str, ...], Callable[[Path, Path, list[Array]], None]]] = {
+    "onnx": (("onnx", "onnxruntime"), _quantize_onnx),
+    "openvino": (("openvino", "nncf"), _quantize_openvino),
 }
-_PACKAGES: dict[TargetName, tuple[str, ...]] = {
-    "onnx": ("onnx", "onnxruntime"),
-    "openvino": ("openvino", "nncf"),
-}
+"""File format -> the packages needed, and the function that quantizes a file with some clips."""

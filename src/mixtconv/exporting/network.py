@@ -11,8 +11,7 @@ latest last. With the new frame appended, the operation is one convolution over 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,13 +90,15 @@ def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") 
     """
     check_looks_back_only(model)
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    past = _PastContext()
+    past = _Past()
     model.backbone = _step_through_time(model.backbone, past)
     example = _example((), model, pixels)
     network = _Stream(model, _normalize(model, pixels), past)
     # The operations name their states as they run; their order in the file is that of this run.
-    shapes = past.shapes_for(lambda: network(example))
-    states = tuple(StateShape(name, shape) for name, shape in shapes.items())
+    with torch.no_grad():
+        network(example)
+    states = tuple(StateShape(name, tuple(x.shape[1:])) for name, x in past.after.items())
+    network.names = tuple(past.after)
     inputs = {state.name: torch.zeros(_EXAMPLE_BATCH, *state.shape) for state in states}
     description = Description(model.spec, __version__, pixels, states)
     return PortableNetwork(network, {FRAME: example, **inputs}, description)
@@ -124,11 +125,7 @@ def _example(frames: tuple[int, ...], model: VideoClassifier, pixels: Pixels) ->
 
 
 def _normalize(model: VideoClassifier, pixels: Pixels) -> Callable[[Tensor], Tensor]:
-    return _unchanged if pixels == "normalized" else model.normalize
-
-
-def _unchanged(values: Tensor) -> Tensor:
-    return values
+    return nn.Identity() if pixels == "normalized" else model.normalize
 
 
 def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:
@@ -149,40 +146,19 @@ def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:
     return [recorded[network] for network in networks]
 
 
-class _PastContext:
-    """The states by name while a frame is computed: before it and after it."""
+class _Past:
+    """The states of streams by name, before a frame and after it; at their start there are none."""
 
     def __init__(self) -> None:
-        self._names: list[str] = []
-        self._before: dict[str, Tensor] | None = None
-        self._after: dict[str, Tensor] = {}
-
-    @contextmanager
-    def during_frame(self, states: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
-        """For one frame: takes the states in their order, yields those for the next frame.
-
-        Without states every stream is at its start.
-        """
-        self._before = dict(zip(self._names, states, strict=True)) if states else None
-        self._after = {}
-        try:
-            yield self._after
-        finally:
-            self._before = None
-
-    def shapes_for(self, run_a_frame: Callable[[], object]) -> dict[str, tuple[int, ...]]:
-        """Shapes (C, D, H, W) of a network's states by name, from running it on a frame."""
-        with torch.no_grad():
-            run_a_frame()
-        self._names = list(self._after)
-        return {name: tuple(state.shape[1:]) for name, state in self._after.items()}
+        self.before: dict[str, Tensor] = {}
+        self.after: dict[str, Tensor] = {}
 
     def window(self, name: str, x: Tensor, depth: int) -> Tensor:
         """A state's past with the new frame appended: (B, C, H, W) -> (B, C, D + 1, H, W)."""
         B, C, H, W = x.shape
-        past = x.new_zeros(B, C, depth, H, W) if self._before is None else self._before[name]
+        past = self.before[name] if self.before else x.new_zeros(B, C, depth, H, W)
         window = torch.cat([past, x[:, :, None]], dim=2)  # (B, C, D + 1, H, W)
-        self._after[name] = window[:, :, 1:]
+        self.after[name] = window[:, :, 1:]
         return window
 
 
@@ -190,18 +166,21 @@ class _Stream(nn.Module):
     """Frames (B, C, H, W) and states -> logits (B, num_classes) and the next states."""
 
     def __init__(
-        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: _PastContext
+        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: _Past
     ) -> None:
         super().__init__()
         self.model, self.normalize, self.past = model, normalize, past
+        self.names: tuple[str, ...] = ()
+        """Names of the states, in their order."""
 
     def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        with self.past.during_frame(states) as following:
-            logits = self.model.head(self.model.backbone(self.normalize(frame)))
-        return logits, *following.values()
+        past = self.past
+        past.before, past.after = dict(zip(self.names, states, strict=True)), {}
+        logits = self.model.head(self.model.backbone(self.normalize(frame)))
+        return logits, *past.after.values()
 
 
-def _step_through_time(network: nn.Module, past: _PastContext) -> nn.Module:
+def _step_through_time(network: nn.Module, past: _Past) -> nn.Module:
     """A causal network of frames that takes one frame of each stream.
 
     Args:
@@ -218,47 +197,43 @@ def _step_through_time(network: nn.Module, past: _PastContext) -> nn.Module:
         fold(graph)
         network = graph
     for name, module in list(network.named_modules()):
-        short = name.replace(".", "_")
+        state = f"past_{name.replace('.', '_')}"
         if isinstance(module, FoldedTemporalFilter):
-            network.set_submodule(name, _StepFilter(short, module, past))
+            kernels = enumerate(TimeKernel.by_group(module.taps))
+            named = {f"{state}_{number}": kernel for number, kernel in kernels}
+            network.set_submodule(name, _TimeStep(named, past))
         elif isinstance(module, FoldedTemporalConv):
-            network.set_submodule(name, _StepConv(short, module, past))
+            ordinary = TimeKernel.ordinary(module.layer)
+            network.set_submodule(name, _TimeStep({state: ordinary}, past))
     return network
 
 
-class _StepFilter(nn.Module):
-    """A depthwise temporal operation, frame by frame: (B, C, H, W) -> same."""
+class _TimeStep(nn.Module):
+    """A temporal operation, frame by frame: (B, C, H, W) -> same.
 
-    def __init__(self, name: str, layer: FoldedTemporalFilter, past: _PastContext) -> None:
+    Args:
+        kernels: of the groups of channels, in order, by the names of their states.
+        past: holds these states.
+    """
+
+    def __init__(self, kernels: dict[str, TimeKernel], past: _Past) -> None:
         super().__init__()
-        self.name, self.past = name, past
-        self.kernels = TimeKernel.by_group(layer.taps)
-        self.is_identity = [kernel.is_identity for kernel in self.kernels]
+        self.kernels, self.past = kernels, past
+        self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = x.split([len(kernel.weight) for kernel in self.kernels], dim=1)  # (B, C_m, H, W)
+        if len(self.kernels) == 1:
+            parts: Sequence[Tensor] = (x,)
+        else:
+            parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
         stepped = [
-            part
-            if self.is_identity[number]
-            else _step(f"past_{self.name}_{number}", part, self.kernels[number], self.past)
-            for number, part in enumerate(parts)
-        ]
-        return torch.cat(stepped, dim=1)
+            part if self.is_identity[name] else _step(name, part, kernel, self.past)
+            for (name, kernel), part in zip(self.kernels.items(), parts, strict=True)
+        ]  # (B, C_m, H, W) each
+        return torch.cat(stepped, dim=1) if len(stepped) > 1 else stepped[0]
 
 
-class _StepConv(nn.Module):
-    """An ordinary temporal convolution, frame by frame: (B, C, H, W) -> same."""
-
-    def __init__(self, name: str, layer: FoldedTemporalConv, past: _PastContext) -> None:
-        super().__init__()
-        self.name, self.past = name, past
-        self.kernel = TimeKernel.ordinary(layer.layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _step(f"past_{self.name}", x, self.kernel, self.past)
-
-
-def _step(name: str, x: Tensor, kernel: TimeKernel, past: _PastContext) -> Tensor:
+def _step(name: str, x: Tensor, kernel: TimeKernel, past: _Past) -> Tensor:
     """A convolution over time, of the new frame (B, C, H, W) and those before it."""
     depth = -kernel.first
     if depth == 0:

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from mixtconv._types import Frame, Precision
 from mixtconv.data.protocol import Protocol
-from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array
+from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
-from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import center_crop_pictures
 from mixtconv.video.views import PictureViewReader
 
@@ -51,7 +50,6 @@ class EngineRecognizer(VideoRecognizer):
         precision: Precision = "auto",
         num_threads: int | None = None,
     ) -> None:
-        refuse_settings(model, device, precision)
         protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
         if protocol != EXPORTED_PROTOCOL:
             raise ValueError(
@@ -59,14 +57,13 @@ class EngineRecognizer(VideoRecognizer):
                 f"{EXPORTED_PROTOCOL}); protocol {protocol} needs the model file that it was made "
                 "from"
             )
-        self.engine = open_engine(model, num_threads=num_threads)
+        self.engine = _open(model, device, precision, num_threads)
         spec = self.engine.description.spec
         if self.engine.description.is_streaming:
             raise ValueError(
                 f"{model} takes one frame at a time: run it with mixtconv stream, or export it "
                 "without --streaming"
             )
-        refuse_modality(model, spec)
         super().__init__(spec, protocol, PictureViewReader(spec))
 
     def batch_logits(self, views: Sequence[Array]) -> npt.NDArray[np.float32]:
@@ -98,15 +95,13 @@ class EngineStreamingRecognizer(StreamRecognizer):
         precision: Precision = "auto",
         num_threads: int | None = None,
     ) -> None:
-        refuse_settings(model, device, precision)
-        self.engine = open_engine(model, num_threads=num_threads)
+        self.engine = _open(model, device, precision, num_threads)
         description = self.engine.description
         if description.states is None:
             raise ValueError(
                 f"{model} takes whole clips: run it with mixtconv predict, or export a causal "
                 "model with --streaming"
             )
-        refuse_modality(model, description.spec)
         super().__init__(description.spec, max_streams)
         self._states: dict[str, Array] = {
             state.name: np.zeros((max_streams, *state.shape), np.float32)
@@ -135,20 +130,19 @@ class EngineStreamingRecognizer(StreamRecognizer):
             state[slot] = 0
 
 
-def refuse_settings(model: object, device: str, precision: str) -> None:
-    """Raise ValueError for a device or a precision that exported models do not run in."""
+def _open(model: str | Path, device: str, precision: str, num_threads: int | None) -> Engine:
+    """The engine of a model, in settings and of a modality that exported models are run in."""
     if device not in ("auto", "cpu"):
         raise ValueError(f"{model} is an exported model, which runs on the CPU; leave --device out")
     if precision not in ("auto", "32"):
         raise ValueError(
             f"{model} is an exported model, whose arithmetic is in the file; leave --precision out"
         )
-
-
-def refuse_modality(model: object, spec: ModelSpec) -> None:
-    """Raise ValueError for a model of another modality than `rgb`."""
-    if spec.modality != "rgb":
+    engine = open_engine(model, num_threads=num_threads)
+    modality = engine.description.spec.modality
+    if modality != "rgb":
         raise ValueError(
-            f"{model} takes {spec.modality}; of exported models those of modality rgb are run "
-            "here, for others give the model file that it was made from"
+            f"{model} takes {modality}; of exported models those of modality rgb are run here, "
+            "for others give the model file that it was made from"
         )
+    return engine

@@ -113,9 +113,6 @@ class StreamRecognizer(ABC):
             raise ValueError("the stream was ended, or another recognizer's; start a new one")
         return stream.slot
 
-    def _release(self, slot: int) -> None:
-        self._free.append(slot)
-
 
 class Stream:
     """One stream of a recognizer; a `with` block ends it on exit."""
@@ -135,7 +132,7 @@ class Stream:
     def end(self) -> None:
         """Free its slot for another stream; a second call does nothing."""
         if self.slot is not None:
-            self.recognizer._release(self.slot)
+            self.recognizer._free.append(self.slot)
         self.slot = None
 
     def _append(self, logits: Any, top_k: int) -> FrameLabels:

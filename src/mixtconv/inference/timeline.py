@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
-from mixtconv.video.windows import Window, WindowPlan, window_views
+from mixtconv.video.windows import WindowPlan, window_views
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def predict_windows(
         UnreadableVideoError: the video gives no frame.
         ValueError: windows in seconds for pictures without times, or a model of optical flow.
     """
-    for window, logits in window_logits(recognizer, video, plan):
+    for window, views in window_views(recognizer.reader, Path(video), plan):
+        logits = recognizer.view_logits(views)
         yield WindowPrediction(
             start=float(window.start),
             end=float(window.end),
@@ -76,14 +77,6 @@ def predict_windows(
             predictions=tuple(ranked(logits, recognizer.classes, top_k)),
             is_whole=window.is_whole,
         )
-
-
-def window_logits(
-    recognizer: VideoRecognizer, video: str | Path, plan: WindowPlan
-) -> Iterator[tuple[Window[Any], Any]]:
-    """Every window and its logits (K,), averaged over the views; see `predict_windows`."""
-    for window, views in window_views(recognizer.reader, Path(video), plan):
-        yield window, recognizer.view_logits(views)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,12 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    _WRITERS[Path(path).suffix.lower()](timeline, Path(path))
+    path = Path(path)
+    if text := _TEXTS.get(path.suffix.lower()):
+        write_atomically(path, text(timeline).encode())
+    else:
+        captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
+        write_labelled_video(timeline.source, path, captions)
 
 
 def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
@@ -61,13 +66,14 @@ def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
     """
     paths = [Path(name.strip()) for name in out.split(",")] if out is not None else []
     for path in paths:
-        if path.suffix.lower() not in _WRITERS:
-            raise ValueError(f"--out is {path}; give a file that ends in {', '.join(_WRITERS)}")
+        if path.suffix.lower() not in (*_TEXTS, *_VIDEOS):
+            allowed = ", ".join((*_TEXTS, *_VIDEOS))
+            raise ValueError(f"--out is {path}; give a file that ends in {allowed}")
         if len(sources) > 1:
             raise ValueError(f"--out holds one timeline, and there are {len(sources)} videos")
         if path.exists() and path.samefile(sources[0]):
             raise ValueError(f"--out is the video itself, {path}; give another file")
-        if sources[0].is_dir() and _WRITERS[path.suffix.lower()] is _write_video:
+        if sources[0].is_dir() and path.suffix.lower() in _VIDEOS:
             raise ValueError(f"{sources[0]} is a folder of pictures; a video is drawn from a file")
     return paths
 
@@ -102,15 +108,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
 
 
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, text.encode())
-
-
-def _write_json(timeline: Timeline, path: Path) -> None:
-    _write_text(path, json.dumps(timeline.to_dict(), indent=2) + "\n")
-
-
-def _write_csv(timeline: Timeline, path: Path) -> None:
+def _csv(timeline: Timeline) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["source", "start", "end", "label", "score", "windows"])
@@ -118,23 +116,15 @@ def _write_csv(timeline: Timeline, path: Path) -> None:
         times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
         score = f"{segment.score:.6f}"
         writer.writerow([timeline.source, *times, segment.label, score, segment.num_windows])
-    _write_text(path, text.getvalue())
+    return text.getvalue()
 
 
-def _write_subtitles(timeline: Timeline, path: Path) -> None:
-    _write_text(path, subtitles(timeline.segments))
-
-
-def _write_video(timeline: Timeline, path: Path) -> None:
-    captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
-    write_labelled_video(timeline.source, path, captions)
-
-
-_WRITERS: dict[str, Callable[[Timeline, Path], None]] = {
-    ".json": _write_json,
-    ".csv": _write_csv,
-    ".srt": _write_subtitles,
-    ".mp4": _write_video,
-    ".mkv": _write_video,
+_TEXTS: dict[str, Callable[[Timeline], str]] = {
+    ".json": lambda timeline: json.dumps(timeline.to_dict(), indent=2) + "\n",
+    ".csv": _csv,
+    ".srt": lambda timeline: subtitles(timeline.segments),
 }
-"""Suffix -> writer."""
+"""Suffix -> the text of the file."""
+
+_VIDEOS = (".mp4", ".mkv")
+"""Suffixes of videos that the labels are drawn on."""

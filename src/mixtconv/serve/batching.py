@@ -94,7 +94,8 @@ class Batcher(Generic[Item, Result]):
 
     def _loop(self) -> None:
         while batch := self._next_batch():
-            started = [(item, future) for item, future in batch if _begins(future)]
+            # From here on a future cannot be cancelled.
+            started = [each for each in batch if each[1].set_running_or_notify_cancel()]
             if started:
                 before = time.monotonic()
                 self._run_batch(started)
@@ -124,8 +125,3 @@ class Batcher(Generic[Item, Result]):
             return
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)
-
-
-def _begins(future: "Future[Result]") -> bool:
-    """Whether the future is not cancelled; from here on it cannot be."""
-    return future.set_running_or_notify_cancel()

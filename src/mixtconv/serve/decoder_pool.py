@@ -19,18 +19,20 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
 from mixtconv.serve.decoder_process import (
-    DecoderSettings,
     Done,
     Job,
     Message,
     Ready,
-    Refusal,
+    RefusedError,
     VideoMetadata,
     WindowViews,
     decode_jobs,
     receive_message,
 )
+from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.settings import Limits
 from mixtconv.video.pictures import Clip
+from mixtconv.video.views import ViewReader
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +51,6 @@ def begin_start(*modules: str) -> None:
     """
     get_context("forkserver").set_forkserver_preload([decode_jobs.__module__, *modules])
     forkserver.ensure_running()
-
-
-class DecodingError(Exception):
-    """A job without result; `code` is one of `errors.ERRORS`, the text is for the client."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class _LostError(Exception):
@@ -80,14 +74,16 @@ class DecoderPool:
     """A fixed number of decoders, each of which works on one job at a time.
 
     Args:
-        settings: settings of each decoder.
+        reader: reads the input of the model.
+        limits: which videos are accepted, and the memory of each decoder.
         workers: number of decoders.
         on_lost: called with the reason (`crash`, `timeout`, `left`) when one had to be replaced.
     """
 
     def __init__(
         self,
-        settings: DecoderSettings,
+        reader: ViewReader,
+        limits: Limits,
         *,
         workers: int,
         on_lost: Callable[[str], None] = lambda reason: None,
@@ -95,7 +91,7 @@ class DecoderPool:
         if workers < 1:
             raise ValueError(f"--workers is {workers}; give 1 or more")
         self._on_lost = on_lost
-        self._decoders = [_Decoder(settings) for _ in range(workers)]
+        self._decoders = [_Decoder(reader, limits) for _ in range(workers)]
         self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
         for decoder in self._decoders:
             self._idle.put(decoder)
@@ -114,13 +110,13 @@ class DecoderPool:
         """Return when every decoder waits for a job.
 
         Raises:
-            DecodingError: one does not start.
+            ServiceError: one does not start.
         """
         for decoder in self._decoders:
             try:
                 decoder.wait_ready()
             except _LostError as error:
-                raise DecodingError("internal", "the decoders do not start") from error
+                raise ServiceError("internal", "the decoders do not start") from error
 
     def read(
         self, job: Job, *, cancelled: threading.Event | None = None
@@ -135,7 +131,7 @@ class DecoderPool:
             cancelled: set by another thread when the result is no longer needed.
 
         Raises:
-            DecodingError: the video is refused or cannot be read, its decoder was lost, or the job
+            ServiceError: the video is refused or cannot be read, its decoder was lost, or the job
                 is cancelled.
         """
         num_yielded = 0
@@ -150,7 +146,7 @@ class DecoderPool:
                 # The decoder may have been killed from outside just before, and the file not be the
                 # cause: it gets one retry, unless an answer has been passed on.
                 if is_last or num_yielded or error.reason != "crash":
-                    raise DecodingError(*_LOST[error.reason]) from error
+                    raise ServiceError(*_LOST[error.reason]) from error
 
     def _attempt(
         self, job: Job, cancelled: threading.Event
@@ -163,9 +159,9 @@ class DecoderPool:
                 started = time.monotonic()
                 answer = decoder.receive(left, cancelled)
                 left -= time.monotonic() - started
-                if isinstance(answer, Refusal):
+                if isinstance(answer, RefusedError):
                     decoder.is_busy = False
-                    raise DecodingError(answer.code, answer.message)
+                    raise ServiceError(answer.code, answer.message)
                 if isinstance(answer, Done):
                     decoder.is_busy = False
                     return
@@ -210,8 +206,8 @@ class _Decoder:
     _process: ForkServerProcess | None
     _connection: Connection
 
-    def __init__(self, settings: DecoderSettings) -> None:
-        self._settings = settings
+    def __init__(self, reader: ViewReader, limits: Limits) -> None:
+        self._reader, self._limits = reader, limits
         self._lock = threading.Lock()
         self._closed = False
         self.start()
@@ -226,11 +222,11 @@ class _Decoder:
             context = get_context("forkserver")
             process = None
             try:
-                begin_start(type(self._settings.reader).__module__)
+                begin_start(type(self._reader).__module__)
                 self._connection, theirs = context.Pipe()
                 with closing(theirs):
                     process = context.Process(
-                        target=decode_jobs, args=(theirs, self._settings), daemon=True
+                        target=decode_jobs, args=(theirs, self._reader, self._limits), daemon=True
                     )
                     process.start()
             except (OSError, EOFError):  # no descriptor, no memory or no server process

@@ -25,22 +25,12 @@ import av  # at the top, so that it is loaded before memory is limited
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv.serve.settings import Limits
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
-FORMATS = (
-    "mov",
-    "matroska",
-    "avi",
-    "mpegts",
-    "mpeg",
-    "mpegvideo",
-    "flv",
-    "ogg",
-    "asf",
-    "gif",
-)
+FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif"
 """Containers, as FFmpeg calls them: those of the suffixes that the command line takes."""
 
 GRACE_SECONDS = 5
@@ -52,29 +42,7 @@ _MAX_VIEW_BYTES = 2**30
 _TOO_MUCH_MEMORY = "decoding the video takes more memory than allowed"
 
 
-# --- Settings and jobs: from the service to the process --------------------------------------
-
-
-@dataclass(frozen=True)
-class VideoLimits:
-    """Which videos are accepted."""
-
-    max_seconds: float
-    """Longest video."""
-    max_pixels: int
-    """Largest picture."""
-
-
-@dataclass(frozen=True)
-class DecoderSettings:
-    """Settings of a decoder, fixed when it starts."""
-
-    reader: ViewReader
-    """Reads the input of the model."""
-    limits: VideoLimits
-    """Which videos are accepted."""
-    memory_bytes: int
-    """Memory beyond that of the idle process."""
+# --- Jobs: from the service to the process ---------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -104,14 +72,12 @@ class Done:
     """All answers to a job have been sent."""
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a job has no result, or no further one."""
+class RefusedError(ValueError):
+    """Why a job has no result, or no further one; `code` is one of `REFUSAL_CODES`."""
 
-    code: str
-    """One of `REFUSAL_CODES`."""
-    message: str
-    """For the client."""
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
 
 
 @dataclass(frozen=True)
@@ -146,7 +112,7 @@ class WindowViews:
     """uint8 (V, T, C, S, S)."""
 
 
-Message = Ready | Done | Refusal | VideoMetadata | Clip | WindowViews
+Message = Ready | Done | RefusedError | VideoMetadata | Clip | WindowViews
 
 REFUSAL_CODES = ("not_a_video", "unreadable", "too_long", "too_many_pixels")
 """Codes of `errors.ERRORS` that a decoder uses."""
@@ -155,7 +121,7 @@ _NUMBER, _NONE = (int, float), type(None)
 _KINDS: dict[str, tuple[type[Message], dict[str, Any]]] = {
     "ready": (Ready, {}),
     "done": (Done, {}),
-    "refusal": (Refusal, {"code": str, "message": str}),
+    "refusal": (RefusedError, {"code": str, "message": str}),
     "video": (
         VideoMetadata,
         {"width": int, "height": int, "codec": str, "seconds": (*_NUMBER, _NONE)},
@@ -203,7 +169,7 @@ def receive_message(connection: Connection) -> Message:
     values = {name: header[name] for name in types if isinstance(header.get(name), types[name])}
     if len(values) < len(types):
         raise ValueError(f"a field of {header['kind']} is missing or has another type")
-    if cls is Refusal and values["code"] not in REFUSAL_CODES:
+    if cls is RefusedError and values["code"] not in REFUSAL_CODES:
         raise ValueError("the code is unknown")
     if cls in (Clip, WindowViews):
         content = bytearray(connection.recv_bytes(_MAX_VIEW_BYTES))
@@ -225,20 +191,26 @@ def _integers(values: Any) -> tuple[int, ...]:
 # --- The process -----------------------------------------------------------------------------
 
 
-def decode_jobs(connection: Connection, settings: DecoderSettings) -> None:
-    """Work on jobs until the other end of the connection is closed."""
+def decode_jobs(connection: Connection, reader: ViewReader, limits: Limits) -> None:
+    """Work on jobs until the other end of the connection is closed.
+
+    Args:
+        connection: to the service.
+        reader: reads the input of the model.
+        limits: which videos are accepted, and the memory beyond that of the idle process.
+    """
     for name in (signal.SIGINT, signal.SIGTERM):  # the service handles them, and ends this process
         signal.signal(name, signal.SIG_IGN)
     if "torch" in sys.modules:  # only some readers need it; decoders run in parallel
         sys.modules["torch"].set_num_threads(1)
-    _limit_memory(settings.memory_bytes)
+    _limit_memory(limits.decode_memory_bytes)
     _send(connection, Ready())
     while True:
         try:
             job = connection.recv()
         except (EOFError, OSError):
             return
-        _work(connection, settings, job)
+        _work(connection, job, _answers(reader, limits, job))
 
 
 def _send(connection: Connection, message: Message) -> None:
@@ -248,39 +220,39 @@ def _send(connection: Connection, message: Message) -> None:
         os._exit(0)
 
 
-def _work(connection: Connection, settings: DecoderSettings, job: Job) -> None:
-    """Send the answers to one job; the last message is `Done` or a `Refusal`."""
+def _work(connection: Connection, job: Job, answers: Iterator[Message]) -> None:
+    """Send the answers to one job; the last message is `Done` or a `RefusedError`."""
     limit = math.ceil(job.seconds) + GRACE_SECONDS
     signal.alarm(limit)
     try:
-        for answer in _answers(settings, job):
+        for answer in answers:
             _send(connection, answer)
             signal.alarm(limit)
         _send(connection, Done())
-    except RefusedVideoError as error:
-        _send(connection, Refusal(error.code, str(error)))
+    except RefusedError as refusal:
+        _send(connection, refusal)
     except UnreadableVideoError as error:
-        _send(connection, Refusal("unreadable", error.reason))
+        _send(connection, RefusedError("unreadable", error.reason))
     except MemoryError:
-        _send(connection, Refusal("unreadable", _TOO_MUCH_MEMORY))
+        _send(connection, RefusedError("unreadable", _TOO_MUCH_MEMORY))
     except (ValueError, RuntimeError, OSError, ArithmeticError, LookupError) as error:
         # Any error that a library raises is caused by the file. Its text may hold paths, so it is
         # not passed on.
         message = _TOO_MUCH_MEMORY if "alloc" in str(error) else "the video cannot be decoded"
-        _send(connection, Refusal("unreadable", message))
+        _send(connection, RefusedError("unreadable", message))
     finally:
         signal.alarm(0)
 
 
-def _answers(settings: DecoderSettings, job: Job) -> Iterator[Message]:
-    metadata = probe(job.path, settings.limits)
+def _answers(reader: ViewReader, limits: Limits, job: Job) -> Iterator[Message]:
+    metadata = probe(job.path, limits)
     yield metadata
     if job.plan is None:
-        yield settings.reader.read(job.path, num_threads=1)
+        yield reader.read(job.path, num_threads=1)
         return
     if metadata.seconds is not None and not job.plan.in_frames:  # known before any is decoded
         _check_num_windows(metadata.seconds / job.plan.stride, job.max_windows)
-    for number, (window, views) in enumerate(window_views(settings.reader, job.path, job.plan)):
+    for number, (window, views) in enumerate(window_views(reader, job.path, job.plan)):
         _check_num_windows(number + 1, job.max_windows)
         yield WindowViews(
             start=float(window.start),
@@ -294,7 +266,7 @@ def _answers(settings: DecoderSettings, job: Job) -> Iterator[Message]:
 
 def _check_num_windows(number: float, limit: int) -> None:
     if number > limit:
-        raise RefusedVideoError(
+        raise RefusedError(
             "too_long", f"the timeline has more than {limit} windows; give a larger stride"
         )
 
@@ -311,27 +283,19 @@ def _limit_memory(extra_bytes: int) -> None:
 # --- Probing ---------------------------------------------------------------------------------
 
 
-class RefusedVideoError(ValueError):
-    """A file that the service does not accept; `code` is one of `REFUSAL_CODES`."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def probe(path: Path, limits: VideoLimits) -> VideoMetadata:
+def probe(path: Path, limits: Limits) -> VideoMetadata:
     """Read the metadata of a file without decoding its pictures.
 
     Raises:
-        RefusedVideoError: the file is not a video of a known format, or exceeds a limit.
+        RefusedError: the file is not a video of a known format, or exceeds a limit.
     """
-    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     if path.stat().st_size == 0:
-        raise RefusedVideoError("not_a_video", "the file is empty")
+        raise RefusedError("not_a_video", "the file is empty")
     try:
         container = av.open(str(path), options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise RefusedVideoError(
+        raise RefusedError(
             "not_a_video",
             "the file is no video of a known format, or its header is damaged or missing",
         ) from error
@@ -339,20 +303,20 @@ def probe(path: Path, limits: VideoLimits) -> VideoMetadata:
         cover = av.stream.Disposition.attached_pic
         streams = [s for s in container.streams.video if not s.disposition & cover]
         if not streams or streams[0].codec_context is None:
-            raise RefusedVideoError("not_a_video", "the file has no video that can be decoded")
+            raise RefusedError("not_a_video", "the file has no video that can be decoded")
         stream = streams[0]
         pixels = stream.width * stream.height
         if pixels > limits.max_pixels:
-            raise RefusedVideoError(
+            raise RefusedError(
                 "too_many_pixels",
                 f"pictures are {stream.width}x{stream.height}; allowed are "
-                f"{limits.max_pixels / 1e6:g} megapixels",
+                f"{limits.max_megapixels:g} megapixels",
             )
-        seconds = _seconds(container, stream, limits.max_seconds)
-        if seconds is not None and seconds > limits.max_seconds:
-            raise RefusedVideoError(
+        seconds = _seconds(container, stream, limits.max_video_seconds)
+        if seconds is not None and seconds > limits.max_video_seconds:
+            raise RefusedError(
                 "too_long",
-                f"the video is longer than {limits.max_seconds:g} seconds; send a part of it",
+                f"the video is longer than {limits.max_video_seconds:g} seconds; send a part of it",
             )
         return VideoMetadata(stream.width, stream.height, stream.codec_context.name, seconds)
 

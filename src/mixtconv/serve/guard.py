@@ -15,13 +15,12 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import anyio
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixtconv.serve.errors import ServiceError
@@ -83,7 +82,8 @@ class TokenAuth:
         kind, _, value = headers.get("authorization", "").partition(" ")
         token = {"bearer": value.strip(), "basic": _password(value)}.get(kind.lower(), "")
         by_token = _equal(token, self._token)
-        by_cookie = _equal(_cookie(headers.get("cookie", "")), self._cookie)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        by_cookie = _equal(cookies.get(COOKIE, ""), self._cookie)
         return by_token or by_cookie
 
     def cookie_for(self, headers: Mapping[str, str]) -> str | None:
@@ -103,14 +103,6 @@ def _password(value: str) -> str:
         return base64.b64decode(value, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):
         return ""
-
-
-def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
 
 
 OPEN_PATHS = ("/health/live", "/health/ready")
@@ -141,16 +133,6 @@ SECURITY_HEADERS = {
 """The browser lets the pages load nothing from elsewhere and run no inline script or eval."""
 
 
-@dataclass
-class _Body:
-    """The body of one request, as far as it has been received."""
-
-    limit: int
-    deadline: float
-    num_bytes: int = 0
-    is_complete: bool = False
-
-
 class RequestLimits:
     """Refuses requests that are not allowed or exceed a limit, and counts all of them.
 
@@ -179,8 +161,7 @@ class RequestLimits:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1")
-                   for key, value in scope["headers"]}  # fmt: skip
+        headers = Headers(scope=scope)
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send, headers)
             return
@@ -237,42 +218,42 @@ class RequestLimits:
     async def _limited(self, headers: Mapping[str, str], receive: Receive) -> Receive:
         """Receive with limits; a body whose Content-Length is too large is refused at once."""
         is_file = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        limit = self._limits.max_upload_bytes + MULTIPART_BYTES if is_file else MAX_OTHER_BYTES
-        body = _Body(limit, time.monotonic() + self._limits.send_seconds)
-        stated = headers.get("content-length", "")
-        if stated.isdecimal() and int(stated) > limit:
-            is_sending = "100-continue" not in headers.get("expect", "").lower()
-            await self._refuse_large(body, receive, drain=is_sending)
+        allowed = self._limits.max_upload_bytes if is_file else MAX_OTHER_BYTES
+        limit = allowed + MULTIPART_BYTES if is_file else allowed
+        seconds, started = self._limits.send_seconds, time.monotonic()
+        num_bytes, is_complete = 0, False
+
+        async def refuse_large(*, drain: bool) -> NoReturn:
+            nonlocal is_complete
+            with anyio.move_on_after(DRAIN_SECONDS):
+                while drain and not is_complete:
+                    is_complete = not (await receive()).get("more_body", False)
+            raise ServiceError(
+                "too_large", f"the request is larger than {allowed / 1e6:g} MB", close=True
+            )
 
         async def limited() -> Message:
-            if body.is_complete:
+            nonlocal num_bytes, is_complete
+            if is_complete:
                 return await receive()  # the disconnect, which has no deadline
             try:
-                with anyio.fail_after(max(0.0, body.deadline - time.monotonic())):
+                with anyio.fail_after(max(0.0, started + seconds - time.monotonic())):
                     message = await receive()
             except TimeoutError as error:
-                seconds = self._limits.send_seconds
                 raise ServiceError(
                     "too_slow", f"the request was not sent within {seconds:g} seconds", close=True
                 ) from error
-            body.is_complete = not message.get("more_body", False)
-            body.num_bytes += len(message.get("body", b""))
+            is_complete = not message.get("more_body", False)
+            num_bytes += len(message.get("body", b""))
             self._metrics.upload_bytes.inc(len(message.get("body", b"")))
-            if body.num_bytes > body.limit:
-                await self._refuse_large(body, receive, drain=True)
+            if num_bytes > limit:
+                await refuse_large(drain=True)
             return message
 
+        stated = headers.get("content-length", "")
+        if stated.isdecimal() and int(stated) > limit:
+            await refuse_large(drain="100-continue" not in headers.get("expect", "").lower())
         return limited
-
-    async def _refuse_large(self, body: _Body, receive: Receive, *, drain: bool) -> NoReturn:
-        with anyio.move_on_after(DRAIN_SECONDS):
-            while drain and not body.is_complete:
-                message = await receive()
-                body.is_complete = not message.get("more_body", False)
-        allowed = (body.limit - MULTIPART_BYTES) if body.limit > MAX_OTHER_BYTES else body.limit
-        raise ServiceError(
-            "too_large", f"the request is larger than {allowed / 1e6:g} MB", close=True
-        )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
@@ -293,11 +274,10 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            common: dict[str, Any] = dict(SECURITY_HEADERS)
+            headers = MutableHeaders(scope=message)
+            headers.update(SECURITY_HEADERS)
             if self._cookie is not None and self.status < 400:
-                common["Set-Cookie"] = self._cookie
-            extra = [(key.lower().encode(), value.encode()) for key, value in common.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
+                headers.append("Set-Cookie", self._cookie)
         try:
             with anyio.fail_after(self._seconds):  # reading has the same limit as sending
                 await self._send(message)

@@ -1,6 +1,5 @@
 """Metrics of the service, in the format of Prometheus."""
 
-from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import (
@@ -52,15 +51,11 @@ class Metrics:
         self.batch_seconds = Histogram(
             "batch_seconds", "Time of the network for a batch.", buckets=_SECONDS, **common
         )
-        self._waiting = Gauge(
+        self.waiting = Gauge(
             "batch_waiting", "Videos and windows that wait for the network.", **common
         )
         self.live_streams = Gauge("live_streams", "Live streams that are open.", **common)
         self.live_frames = Counter("live_frames", "Frames of live streams recognized.", **common)
-
-    def watch_waiting(self, count: Callable[[], int]) -> None:
-        """Call this for the number of waiting items when the metrics are read."""
-        self._waiting.set_function(count)
 
     def saw_batch(self, size: int, seconds: float) -> None:
         """Count a batch."""

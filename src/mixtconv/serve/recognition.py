@@ -6,7 +6,6 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +14,13 @@ from mixtconv.data.parallel import usable_cores
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.batching import Batcher, QueueFullError
-from mixtconv.serve.decoder_pool import DecoderPool, DecodingError
-from mixtconv.serve.decoder_process import (
-    DecoderSettings,
-    Job,
-    VideoLimits,
-    VideoMetadata,
-    WindowViews,
-)
+from mixtconv.serve.decoder_pool import DecoderPool
+from mixtconv.serve.decoder_process import Job, VideoMetadata, WindowViews
 from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import ServeSettings
 from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan
-
-
-@dataclass(frozen=True)
-class VideoLabels:
-    """The labels of a video and the input of the model."""
-
-    predictions: list[Prediction]
-    """The best classes, best first."""
-    metadata: VideoMetadata
-    """What the file states."""
-    views: Clip
-    """Input of the model, uint8 (V, T, C, S, S)."""
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The labels along a video."""
-
-    windows: list[WindowPrediction]
-    """In order."""
-    metadata: VideoMetadata
-    """What the file states."""
 
 
 class Recognition:
@@ -76,11 +47,8 @@ class Recognition:
         self._windows_ahead = 2 * settings.batch_size
         workers = usable_cores() if settings.workers is None else settings.workers
         self.decoders = DecoderPool(
-            DecoderSettings(
-                reader=recognizer.reader,
-                limits=VideoLimits(settings.max_video_seconds, settings.max_pixels),
-                memory_bytes=settings.decode_memory_bytes,
-            ),
+            recognizer.reader,
+            settings,
             workers=workers,
             on_lost=lambda reason: metrics.lost_decoders.labels(reason).inc(),
         )
@@ -94,15 +62,14 @@ class Recognition:
             others_come=lambda: self._num_decoding > 0,
             on_batch=metrics.saw_batch,
         )
-        metrics.watch_waiting(lambda: self._batcher.num_waiting)
+        metrics.waiting.set_function(lambda: self._batcher.num_waiting)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a decoder runs."""
-        return self.decoders.is_alive
+    async def label(
+        self, path: Path, *, top_k: int
+    ) -> tuple[list[Prediction], VideoMetadata, Clip]:
+        """The labels of a video, what its file states, and the views that the model saw.
 
-    async def label(self, path: Path, *, top_k: int) -> VideoLabels:
-        """The labels of a video. If the task is cancelled, decoding ends too.
+        If the task is cancelled, decoding ends too.
 
         Raises:
             ServiceError: the video is refused or cannot be read, or the service is overloaded.
@@ -110,11 +77,12 @@ class Recognition:
         job = Job(path, self._settings.decode_seconds)
         metadata, views = await self._in_thread(self._read_views, job)
         logits = await asyncio.wrap_future(self._submit(views.frames))
-        predictions = ranked(logits, self.recognizer.classes, top_k)
-        return VideoLabels(predictions, metadata, views)
+        return ranked(logits, self.recognizer.classes, top_k), metadata, views
 
-    async def timeline(self, path: Path, plan: WindowPlan, *, top_k: int) -> Timeline:
-        """The labels of every window of a video; as `label`."""
+    async def timeline(
+        self, path: Path, plan: WindowPlan, *, top_k: int
+    ) -> tuple[list[WindowPrediction], VideoMetadata]:
+        """The labels of every window of a video, and what its file states; as `label`."""
         job = Job(path, self._settings.decode_seconds, plan, self._settings.max_windows)
         return await self._in_thread(self._read_windows, job, top_k)
 
@@ -133,8 +101,6 @@ class Recognition:
         self._num_decoding += 1
         try:
             return await loop.run_in_executor(self._threads, work, *arguments, cancelled)
-        except DecodingError as error:
-            raise ServiceError(error.code, str(error)) from error
         finally:
             cancelled.set()
             self._num_decoding -= 1
@@ -146,13 +112,25 @@ class Recognition:
         self._metrics.decode_seconds.observe(time.monotonic() - started)
         return metadata, views
 
-    def _read_windows(self, job: Job, top_k: int, cancelled: threading.Event) -> Timeline:
+    def _read_windows(
+        self, job: Job, top_k: int, cancelled: threading.Event
+    ) -> tuple[list[WindowPrediction], VideoMetadata]:
         done: list[WindowPrediction] = []
         ahead: deque[tuple[WindowViews, Future[Any]]] = deque()
 
         def finish_first() -> None:
             window, logits = ahead.popleft()
-            done.append(self._window(window, logits.result(), top_k))
+            predictions = ranked(logits.result(), self.recognizer.classes, top_k)
+            done.append(
+                WindowPrediction(
+                    start=window.start,
+                    end=window.end,
+                    first_frame=window.first_frame,
+                    num_frames=window.num_frames,
+                    predictions=tuple(predictions),
+                    is_whole=window.is_whole,
+                )
+            )
 
         with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
             metadata = next(answers)
@@ -164,17 +142,7 @@ class Recognition:
                     finish_first()
         while ahead:
             finish_first()
-        return Timeline(done, metadata)
-
-    def _window(self, window: WindowViews, logits: Any, top_k: int) -> WindowPrediction:
-        return WindowPrediction(
-            start=window.start,
-            end=window.end,
-            first_frame=window.first_frame,
-            num_frames=window.num_frames,
-            predictions=tuple(ranked(logits, self.recognizer.classes, top_k)),
-            is_whole=window.is_whole,
-        )
+        return done, metadata
 
     def _submit(self, views: Frame) -> "Future[Any]":
         try:

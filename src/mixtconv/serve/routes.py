@@ -2,11 +2,10 @@
 
 import base64
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -34,6 +33,7 @@ from mixtconv.serve.live import refuse
 from mixtconv.serve.requests import (
     MULTIPART,
     PredictOptions,
+    Result,
     SourceRequest,
     TimelineOptions,
     cancel_on_disconnect,
@@ -73,12 +73,8 @@ def video_routes(service: Service) -> APIRouter:
         request: Request, body: SourceRequest, options: Predict
     ) -> VideoAnswer:
         """Rank the labels of a video at an allowed URL or path."""
-
-        async def work() -> VideoAnswer:
-            async with _source_file(service, body.source) as path:
-                return await _predict(service, path, options)
-
-        return await cancel_on_disconnect(request, work())
+        work = _of_source(service, body.source, lambda path: _predict(service, path, options))
+        return await cancel_on_disconnect(request, work)
 
     @router.post("/timeline", responses=WORK, openapi_extra=MULTIPART)
     async def timeline(request: Request, options: Timeline) -> TimelineAnswer:
@@ -93,12 +89,10 @@ def video_routes(service: Service) -> APIRouter:
     ) -> TimelineAnswer:
         """Labels along a video at an allowed URL or path."""
         plan = options.plan()
-
-        async def work() -> TimelineAnswer:
-            async with _source_file(service, body.source) as path:
-                return await _timeline(service, path, plan, options)
-
-        return await cancel_on_disconnect(request, work())
+        work = _of_source(
+            service, body.source, lambda path: _timeline(service, path, plan, options)
+        )
+        return await cancel_on_disconnect(request, work)
 
     return router
 
@@ -137,7 +131,7 @@ def health_routes(service: Service) -> APIRouter:
     @router.get("/health/ready", responses=error_responses("busy"))
     async def health_ready() -> HealthAnswer:
         """Report whether videos can be recognized now; needs no token."""
-        if not service.recognition.is_ready:
+        if not service.recognition.decoders.is_alive:
             raise ServiceError("busy", "no decoder is ready")
         return HealthAnswer(status="ready")
 
@@ -179,12 +173,12 @@ def model_answer(service: Service) -> ModelAnswer:
     )
 
 
-@asynccontextmanager
-async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
-    """The file that a source names; a download is removed at the end of the block."""
+async def _of_source(
+    service: Service, source: str, answer: Callable[[Path], Coroutine[Any, Any, Result]]
+) -> Result:
+    """The answer for the file that a source names; a download is removed in the end."""
     if "://" not in source:
-        yield service.sources.check_file(source)
-        return
+        return await answer(service.sources.check_file(source))
     with service.spool.file() as path:
         await fetch(
             source,
@@ -193,28 +187,28 @@ async def _source_file(service: Service, source: str) -> AsyncIterator[Path]:
             max_bytes=service.settings.max_upload_bytes,
             seconds=service.settings.send_seconds,
         )
-        yield path
+        return await answer(path)
 
 
 async def _predict(service: Service, path: Path, options: PredictOptions) -> VideoAnswer:
-    labels = await service.recognition.label(path, top_k=options.top_k)
+    predictions, metadata, views = await service.recognition.label(path, top_k=options.top_k)
     return VideoAnswer(
-        predictions=[LabelScore(**asdict(each)) for each in labels.predictions],
-        num_frames=labels.views.num_frames,
-        video=VideoFacts(**asdict(labels.metadata)),
-        frames=_sampled_frames(labels.views) if options.frames else None,
+        predictions=[LabelScore(**asdict(each)) for each in predictions],
+        num_frames=views.num_frames,
+        video=VideoFacts(**asdict(metadata)),
+        frames=_sampled_frames(views) if options.frames else None,
     )
 
 
 async def _timeline(
     service: Service, path: Path, plan: WindowPlan, options: TimelineOptions
 ) -> TimelineAnswer:
-    timeline = await service.recognition.timeline(path, plan, top_k=options.top_k)
-    segments = shown_segments(timeline.windows, merge=options.merge)
+    windows, metadata = await service.recognition.timeline(path, plan, top_k=options.top_k)
+    segments = shown_segments(windows, merge=options.merge)
     return TimelineAnswer(
-        windows=[WindowAnswer(**each.to_dict()) for each in timeline.windows],
+        windows=[WindowAnswer(**each.to_dict()) for each in windows],
         segments=[SegmentAnswer(**each.to_dict()) for each in segments],
-        video=VideoFacts(**asdict(timeline.metadata)),
+        video=VideoFacts(**asdict(metadata)),
     )
 
 

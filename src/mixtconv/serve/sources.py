@@ -131,10 +131,6 @@ STEP_SECONDS = 10.0
 """Longest wait for a connection or the next part."""
 
 
-class _PrivateAddressError(Exception):
-    """The host has a private address."""
-
-
 class _CheckedNetwork(httpcore2.AnyIOBackend):
     """Connects to allowed addresses only, whatever the host name."""
 
@@ -148,7 +144,7 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         if not self._allow_private and not all(map(is_public, addresses)):
-            raise _PrivateAddressError
+            raise ServiceError("forbidden", "the source is in a private network")
         return await super().connect_tcp(addresses[0], port, *arguments, **options)
 
 
@@ -189,8 +185,6 @@ async def fetch(
                     url = urljoin(url, location)
     except (TimeoutError, httpcore2.TimeoutException) as error:
         raise ServiceError("decode_timeout", "fetching the source took too long") from error
-    except _PrivateAddressError as error:
-        raise ServiceError("forbidden", "the source is in a private network") from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
         raise ServiceError("source_failed", "the source cannot be reached") from error
     raise ServiceError("source_failed", "the source has too many redirects")

@@ -45,7 +45,7 @@ class Engine(ABC):
         Args:
             path: the file, for errors.
             description: the file's description of itself.
-            inputs, outputs: sizes in the network, by name.
+            inputs, outputs: sizes in the network, by name, in its order.
 
         Raises:
             ValueError: the network is not the one described.
@@ -53,6 +53,7 @@ class Engine(ABC):
         _refuse_another_network(path, description.inputs, inputs, "takes")
         _refuse_another_network(path, description.outputs, outputs, "gives")
         self.description = description
+        self._outputs = list(outputs)
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

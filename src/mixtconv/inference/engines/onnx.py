@@ -37,7 +37,6 @@ class OnnxEngine(Engine):
             for ports in (self._session.get_inputs(), self._session.get_outputs())
         )
         super().__init__(path, Description.from_json(text, path), inputs, outputs)
-        self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))

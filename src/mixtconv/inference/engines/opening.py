@@ -1,7 +1,7 @@
 """Exported files by their suffix: the one table of engines, and `open_engine`."""
 
-from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 from mixtconv.inference.engines.base import Engine
 from mixtconv.models.spec import is_exported
@@ -23,33 +23,15 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
     if not path.is_file():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
-    return ENGINES[path.suffix.lower()](path, num_threads)
+    engine = resolve_name(f"{__package__}.{ENGINES[path.suffix.lower()]}")
+    opened: Engine = engine(path, num_threads)
+    return opened
 
 
-# Each engine is imported when a file needs it: the packages of the others may be missing.
-
-
-def _open_onnx(path: Path, num_threads: int | None) -> Engine:
-    from mixtconv.inference.engines.onnx import OnnxEngine  # noqa: PLC0415
-
-    return OnnxEngine(path, num_threads)
-
-
-def _open_openvino(path: Path, num_threads: int | None) -> Engine:
-    from mixtconv.inference.engines.openvino import OpenVinoEngine  # noqa: PLC0415
-
-    return OpenVinoEngine(path, num_threads)
-
-
-def _open_torch(path: Path, num_threads: int | None) -> Engine:
-    from mixtconv.inference.engines.torch import TorchEngine  # noqa: PLC0415
-
-    return TorchEngine(path)
-
-
-ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
-    ".onnx": _open_onnx,
-    ".xml": _open_openvino,
-    ".pt2": _open_torch,
+ENGINES = {
+    ".onnx": "onnx:OnnxEngine",
+    ".xml": "openvino:OpenVinoEngine",
+    ".pt2": "torch:TorchEngine",
 }
-"""Suffix -> opens a file with a number of threads, None for the engine's default."""
+"""Suffix -> file and class in this folder, imported when it is needed: the packages of the others
+may be missing."""

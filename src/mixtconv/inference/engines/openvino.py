@@ -33,7 +33,8 @@ class OpenVinoEngine(Engine):
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
         try:
             model = core.read_model(path)
-            text = model.get_rt_info([METADATA_KEY]).astype(str) if _is_ours(model) else None
+            is_ours = model.has_rt_info([METADATA_KEY])
+            text = model.get_rt_info([METADATA_KEY]).astype(str) if is_ours else None
             description = Description.from_json(text, path)
             with kept_signal_stack():
                 self._request = core.compile_model(model, "CPU", settings).create_infer_request()
@@ -48,7 +49,6 @@ class OpenVinoEngine(Engine):
             for ports in (model.inputs, model.outputs)
         )
         super().__init__(path, description, inputs, outputs)
-        self._outputs = list(outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
@@ -99,7 +99,3 @@ def _sizes(port: Any) -> Sizes:
     """Drop the batch; a dynamic size becomes None."""
     sizes = list(port.get_partial_shape())[1:]
     return tuple(size.get_length() if size.is_static else None for size in sizes)
-
-
-def _is_ours(model: object) -> bool:
-    return bool(model.has_rt_info([METADATA_KEY]))  # type: ignore[attr-defined]

@@ -17,9 +17,9 @@ from mixtconv.models.spec import METADATA_KEY
 
 
 class TorchEngine(Engine):
-    """A network of torch.export; see `opening.open_engine`."""
+    """A network of torch.export; see `opening.open_engine`. Its threads are those of torch."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, num_threads: int | None = None) -> None:
         self._torch = torch = import_engine("torch", path)
         if not _is_program(path):
             raise ValueError(f"{path} cannot be read by torch.export: it is no archive of it")
@@ -32,13 +32,13 @@ class TorchEngine(Engine):
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             raise ValueError(f"{path} cannot be read by torch.export: {reason}") from error
         description = Description.from_json(extra[METADATA_KEY] or None, path)
-        self._inputs, self._outputs = list(description.inputs), list(description.outputs)
+        self._inputs = list(description.inputs)
         signature = program.graph_signature
         inputs, outputs = (  # by order: a program does not name them
             dict(zip(names, _sizes(program, values), strict=False))
             for names, values in (
                 (self._inputs, signature.user_inputs),
-                (self._outputs, signature.user_outputs),
+                (description.outputs, signature.user_outputs),
             )
         )
         super().__init__(path, description, inputs, outputs)
