@@ -239,8 +239,8 @@ def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> st
         # compared without the dashes, which would make all flags alike
         bare = {known_flag.lstrip("-"): repr(known_flag) for known_flag in known}
         near = get_close_matches(name.replace("_", "-"), bare, n=2)
-        names = " or ".join(bare[word] for word in near)
-        hint = f"did you mean {names}?" if near else f"known are {', '.join(known)}"
+        meant = " or ".join(bare[word] for word in near)
+        hint = f"did you mean {meant}?" if near else f"known are {', '.join(known)}"
         return f"unknown flag {flag!r}; {hint}"
     if wrong := re.match(r'Parser key "(\w+)":.*(?:Got|Given) value: ?(.*)$', text):
         name, value = wrong[1], wrong[2] if wrong[2].startswith("[") else repr(wrong[2])
