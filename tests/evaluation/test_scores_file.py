@@ -14,7 +14,7 @@ from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import (
-    METADATA_KEY,
+    SCORES_KEY,
     SavedScores,
     ScoreSource,
     load_scores,
@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_scores_is_said_to_be_what_it_is(tmp_path: Path) ->
     save_file({"weight": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match="but not a scores file"):
         load_scores(path)
-    save_file({"labels": torch.zeros(2)}, path, metadata={METADATA_KEY: "{}"})
+    save_file({"labels": torch.zeros(2)}, path, metadata={SCORES_KEY: "{}"})
     with pytest.raises(ValueError, match="not a scores file"):
         load_scores(path)
 
