@@ -1,9 +1,12 @@
 """Exported files by their suffix: the one table of engines, and `open_engine`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from pkgutil import resolve_name
 
 from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.onnx import OnnxEngine
+from mixtconv.inference.engines.openvino import OpenVinoEngine
+from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.models.spec import is_exported
 
 
@@ -23,15 +26,13 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
     if not path.is_file():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
-    engine = resolve_name(f"{__package__}.{ENGINES[path.suffix.lower()]}")
-    opened: Engine = engine(path, num_threads)
-    return opened
+    return ENGINES[path.suffix.lower()](path, num_threads)
 
 
-ENGINES = {
-    ".onnx": "onnx:OnnxEngine",
-    ".xml": "openvino:OpenVinoEngine",
-    ".pt2": "torch:TorchEngine",
+ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
+    ".onnx": OnnxEngine,
+    ".xml": OpenVinoEngine,
+    ".pt2": TorchEngine,
 }
-"""Suffix -> file and class in this folder, imported when it is needed: the packages of the others
-may be missing."""
+"""Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
+its package when it opens a file, as the packages of the others may be missing."""
