@@ -19,20 +19,21 @@ from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.data.clips import read_clip
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.models.spec import ModelSpec, Sampling
 from mixtconv.video.packet_table import SETTLED_SECONDS
-from mixtconv.video.sampling import random_clip
+from mixtconv.video.sampling import training_clip
 
 DISTANCES = (1, 2, 4, 6, 8, 12, 24)
-NUM_FRAMES = 8
 CLIPS = 4
 RAW = "as it is"
 
 
-def read(path: Path, rng: np.random.Generator, sampling: str) -> None:
+def read(path: Path, rng: np.random.Generator, sampling: Sampling) -> None:
+    spec = ModelSpec("tsn_resnet50", ("a",), num_frames=8, sampling=sampling)
     for _ in range(CLIPS):
         read_clip(
             path,
-            lambda length: random_clip(length, NUM_FRAMES, rng, sampling=sampling),
+            lambda length: training_clip(spec, length, rng),
             num_threads=1,
             channels_last=True,
         )

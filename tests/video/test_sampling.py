@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from mixtconv.video.sampling import fixed_clips, random_clip
+from mixtconv.models.spec import ModelSpec
+from mixtconv.video.sampling import fixed_clips, training_clip
+
+
+def spec(num_frames: int, **sampling: object) -> ModelSpec:
+    return ModelSpec("tsn_resnet18", ("a",), num_frames=num_frames, **sampling)  # type: ignore[arg-type]
 
 
 def test_centres_of_segments_are_those_of_tsm() -> None:
@@ -11,21 +16,21 @@ def test_centres_of_segments_are_those_of_tsm() -> None:
     for num_video_frames in (1, 3, 7, 8, 9, 50, 280, 1001):
         tick = num_video_frames / 8
         expected = [int(tick / 2 + tick * segment) for segment in range(8)]
-        assert fixed_clips(num_video_frames, 8) == [expected]
+        assert fixed_clips(spec(8), num_video_frames, 1) == [expected]
 
 
 def test_two_clips_are_the_centres_and_the_starts_of_the_segments() -> None:
     tick = 100 / 8
     centres = [int(tick / 2 + tick * segment) for segment in range(8)]
     starts = [int(tick * segment) for segment in range(8)]
-    assert fixed_clips(100, 8, num_clips=2) == [centres, starts]
+    assert fixed_clips(spec(8), 100, 2) == [centres, starts]
 
 
 def test_random_segment_frames_stay_in_their_segments_and_reach_all_of_them() -> None:
     rng = np.random.default_rng(0)
     seen: list[set[int]] = [set() for _ in range(4)]
     for _ in range(600):
-        clip = random_clip(20, 4, rng)
+        clip = training_clip(spec(4), 20, rng)
         for segment, frame in enumerate(clip):
             assert 5 * segment <= frame < 5 * (segment + 1)
             seen[segment].add(frame)
@@ -34,9 +39,9 @@ def test_random_segment_frames_stay_in_their_segments_and_reach_all_of_them() ->
 
 @pytest.mark.parametrize("num_video_frames", [1, 2, 5, 7])
 def test_short_videos_repeat_frames_in_order_and_use_all(num_video_frames: int) -> None:
-    clip = random_clip(num_video_frames, 8, np.random.default_rng(3))
+    clip = training_clip(spec(8), num_video_frames, np.random.default_rng(3))
     assert clip == sorted(clip)
-    (fixed,) = fixed_clips(num_video_frames, 8)
+    (fixed,) = fixed_clips(spec(8), num_video_frames, 1)
     assert set(fixed) == set(range(num_video_frames))
 
 
@@ -44,7 +49,7 @@ def test_dense_windows_keep_the_stride_and_lie_inside() -> None:
     rng = np.random.default_rng(0)
     starts = set()
     for _ in range(500):
-        clip = random_clip(40, 4, rng, sampling="dense", frame_stride=8)
+        clip = training_clip(spec(4, sampling="dense", frame_stride=8), 40, rng)
         assert np.diff(clip).tolist() == [8, 8, 8]
         assert clip[0] >= 0
         assert clip[-1] < 40
@@ -53,10 +58,11 @@ def test_dense_windows_keep_the_stride_and_lie_inside() -> None:
 
 
 def test_dense_test_windows_are_spread_from_first_to_last_start() -> None:
-    clips = fixed_clips(100, 4, num_clips=3, sampling="dense", frame_stride=8)
+    dense = spec(4, sampling="dense", frame_stride=8)
+    clips = fixed_clips(dense, 100, 3)
     assert [clip[0] for clip in clips] == [0, 34, 68]
-    assert fixed_clips(100, 4, sampling="dense", frame_stride=8)[0][0] == 34
+    assert fixed_clips(dense, 100, 1)[0][0] == 34
 
 
 def test_dense_window_longer_than_the_video_starts_again() -> None:
-    assert fixed_clips(10, 4, sampling="dense", frame_stride=4) == [[0, 4, 8, 2]]
+    assert fixed_clips(spec(4, sampling="dense", frame_stride=4), 10, 1) == [[0, 4, 8, 2]]

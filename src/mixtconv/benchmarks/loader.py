@@ -35,7 +35,7 @@ from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.models import ModelSpec
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
-from mixtconv.video.sampling import random_clip
+from mixtconv.video.sampling import training_clip
 from mixtconv.video.writer import Encoding, write_video
 
 WIDTH, HEIGHT = 340, 256
@@ -147,7 +147,7 @@ def readers(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
         PREPARED: (_read, prepared),
     }
     return {
-        name: partial(_read_several, read, path, workload.num_frames, np.random.default_rng(0))
+        name: partial(_read_several, read, path, _spec(workload), np.random.default_rng(0))
         for name, (read, path) in reading.items()
     }
 
@@ -182,19 +182,21 @@ def _read_first(path: Path, choose: Callable[[int], Sequence[int]]) -> Tensor:
     return _read(path, choose)
 
 
-def _read_several(read: ReadClip, path: Path, num_frames: int, rng: np.random.Generator) -> Tensor:
+def _spec(workload: Workload) -> ModelSpec:
+    return ModelSpec(
+        "tsn_resnet50", ("a",), num_frames=workload.num_frames, image_size=workload.image_size
+    )
+
+
+def _read_several(read: ReadClip, path: Path, spec: ModelSpec, rng: np.random.Generator) -> Tensor:
     """Clips at random positions, (N, T, 3, H, W)."""
-    clips = [
-        read(path, lambda length: random_clip(length, num_frames, rng)) for _ in range(CLIPS_READ)
-    ]
+    clips = [read(path, lambda length: training_clip(spec, length, rng)) for _ in range(CLIPS_READ)]
     return torch.stack(clips)
 
 
 def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Callable[[], int]]:
     """Candidates that read an epoch of training clips through persistent worker processes."""
-    spec = ModelSpec(
-        "tsn_resnet50", ("a",), num_frames=workload.num_frames, image_size=workload.image_size
-    )
+    spec = _spec(workload)
 
     def loader(path: Path) -> Callable[[], int]:
         dataset = TrainingClips([VideoSample(path, 0)] * CLIPS_LOADED, spec)

@@ -14,11 +14,12 @@ clip, `segment` repeats frames evenly, and `dense` wraps to the start of the vid
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from mixtconv.models.spec import ModelSpec, Sampling
+from mixtconv.models.spec import ModelSpec
 
 ClipPlacement = Literal["own", "dense", "tenths", "snippets"]
 """Placement of the clips of a test: by the model's own sampling; in dense windows spread evenly
@@ -30,68 +31,36 @@ DENSE_SPAN = 64
 """Frames that the dense clips of I3D, Non-local and TSM span."""
 
 
-def random_clip(
-    num_video_frames: int,
-    num_frames: int,
-    rng: np.random.Generator,
-    *,
-    sampling: Sampling = "segment",
-    frame_stride: int = 8,
-) -> list[int]:
-    """Frame indices of one clip for training.
+def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generator) -> list[int]:
+    """Frame indices of one clip for training, with the clip length and the sampling of a model.
 
-    Args:
-        num_video_frames: frames of the video.
-        num_frames: T.
-        rng: random generator.
-        sampling: `segment` or `dense`.
-        frame_stride: distance of consecutive frames, for `dense`.
-
-    >>> random_clip(80, 4, np.random.default_rng(0))
+    >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), num_frames=4)
+    >>> training_clip(spec, 80, np.random.default_rng(0))
     [12, 25, 40, 60]
     """
-    if sampling == "dense":
-        last_start = max(0, num_video_frames - num_frames * frame_stride)
-        return _window(
-            num_video_frames, num_frames, int(rng.integers(last_start + 1)), frame_stride
-        )
-    return _segments(num_video_frames, num_frames, rng.random(num_frames))
+    if spec.sampling == "dense":
+        start = int(rng.integers(_last_start(spec, num_video_frames) + 1))
+        return _window(spec, num_video_frames, start)
+    return _segments(num_video_frames, spec.num_frames, rng.random(spec.num_frames))
 
 
-def fixed_clips(
-    num_video_frames: int,
-    num_frames: int,
-    *,
-    num_clips: int = 1,
-    sampling: Sampling = "segment",
-    frame_stride: int = 8,
-) -> list[list[int]]:
+def fixed_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
     """Frame indices of the clips of a video for testing, deterministic.
 
     Each segment clip takes its frames at one phase of the segments: the first at the centre, others
     at evenly spread phases, so that two clips are TSM's "twice sample" (centre and start). Dense
     windows are evenly spread; a single one is in the middle.
 
-    >>> fixed_clips(80, 4, num_clips=2)
+    >>> fixed_clips(ModelSpec("tsn_resnet18", ("a", "b"), num_frames=4), 80, 2)
     [[10, 30, 50, 70], [0, 20, 40, 60]]
     """
-    if sampling == "dense":
-        last_start = max(0, num_video_frames - num_frames * frame_stride)
+    length = spec.num_frames
+    if spec.sampling == "dense":
+        last_start = _last_start(spec, num_video_frames)
         starts = np.linspace(0, last_start, num_clips) if num_clips > 1 else [last_start // 2]
-        return [_window(num_video_frames, num_frames, int(start), frame_stride) for start in starts]
+        return [_window(spec, num_video_frames, int(start)) for start in starts]
     phases = [(0.5 + clip / num_clips) % 1 for clip in range(num_clips)]
-    return [_segments(num_video_frames, num_frames, np.full(num_frames, phase)) for phase in phases]
-
-
-def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generator) -> list[int]:
-    """`random_clip` with the sampling of a model."""
-    return random_clip(
-        num_video_frames,
-        spec.num_frames,
-        rng,
-        sampling=spec.sampling,
-        frame_stride=spec.frame_stride,
-    )
+    return [_segments(num_video_frames, length, np.full(length, phase)) for phase in phases]
 
 
 def place_clips(
@@ -110,32 +79,15 @@ def place_clips(
     return _PLACEMENTS[placement](spec, num_video_frames, num_clips)
 
 
-def _own_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
-    return fixed_clips(
-        num_video_frames,
-        spec.num_frames,
-        num_clips=num_clips,
-        sampling=spec.sampling,
-        frame_stride=spec.frame_stride,
-    )
-
-
 def _dense_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
-    return fixed_clips(
-        num_video_frames,
-        spec.num_frames,
-        num_clips=num_clips,
-        sampling="dense",
-        frame_stride=_dense_stride(spec),
-    )
+    return fixed_clips(_as_dense(spec), num_video_frames, num_clips)
 
 
 def _clips_from_each_tenth(
     spec: ModelSpec, num_video_frames: int, num_clips: int
 ) -> list[list[int]]:
     starts = [num_video_frames * clip // num_clips for clip in range(num_clips)]
-    stride = _dense_stride(spec)
-    return [_window(num_video_frames, spec.num_frames, start, stride) for start in starts]
+    return [_window(_as_dense(spec), num_video_frames, start) for start in starts]
 
 
 def _single_snippets(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
@@ -143,16 +95,23 @@ def _single_snippets(spec: ModelSpec, num_video_frames: int, num_clips: int) -> 
 
 
 _PLACEMENTS: dict[ClipPlacement, Callable[[ModelSpec, int, int], list[list[int]]]] = {
-    "own": _own_clips,
+    "own": fixed_clips,
     "dense": _dense_clips,
     "tenths": _clips_from_each_tenth,
     "snippets": _single_snippets,
 }
 
 
-def _dense_stride(spec: ModelSpec) -> int:
-    """The stride of a dense model's training, else the one at which a clip spans 64 frames."""
-    return spec.frame_stride if spec.sampling == "dense" else max(1, DENSE_SPAN // spec.num_frames)
+def _as_dense(spec: ModelSpec) -> ModelSpec:
+    """A dense model itself, else one with the stride at which a clip spans 64 frames."""
+    if spec.sampling == "dense":
+        return spec
+    return replace(spec, sampling="dense", frame_stride=max(1, DENSE_SPAN // spec.num_frames))
+
+
+def _last_start(spec: ModelSpec, num_video_frames: int) -> int:
+    """The last start of a dense window that lies in the video."""
+    return max(0, num_video_frames - spec.num_frames * spec.frame_stride)
 
 
 def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:
@@ -161,5 +120,6 @@ def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> lis
     return np.minimum(positions.astype(int), num_video_frames - 1).tolist()
 
 
-def _window(num_video_frames: int, num_frames: int, start: int, stride: int) -> list[int]:
-    return ((start + stride * np.arange(num_frames)) % num_video_frames).tolist()
+def _window(spec: ModelSpec, num_video_frames: int, start: int) -> list[int]:
+    frames = start + spec.frame_stride * np.arange(spec.num_frames)
+    return (frames % num_video_frames).tolist()
