@@ -9,7 +9,7 @@ clip.mp4            a file                                        read completel
 
 import re
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mixtconv._types import Frame
 from mixtconv.video.decoding import TimedFrame
 from mixtconv.video.live import (
     DEFAULT_RATE,
@@ -41,7 +40,7 @@ class FrameSource:
         name: name of the source, as given by the user.
         frames: its frames; closed with the source.
         live: the reader that drops frames, None for a source that is read completely.
-        frames_per_second: average rate, None if the source does not say.
+        rate: average frames per second, None if the source does not say.
     """
 
     def __init__(
@@ -50,9 +49,9 @@ class FrameSource:
         frames: Any,
         *,
         live: LatestFrames[TimedFrame] | None = None,
-        frames_per_second: float | None = None,
+        rate: float | Fraction | None = None,
     ) -> None:
-        self.name, self.frames_per_second = name, frames_per_second
+        self.name, self.frames_per_second = name, None if rate is None else float(rate)
         self._frames, self._live = frames, live
 
     @property
@@ -83,40 +82,17 @@ def open_source(source: str, settings: SourceSettings | None = None) -> FrameSou
     """
     settings = settings or SourceSettings()
     if source == "-":
-        return FrameSource(
-            "standard input",
-            _raw_frames(sys.stdin.buffer, settings),
-            frames_per_second=settings.input_fps,
-        )
+        frames = _raw_frames(sys.stdin.buffer, settings)
+        return FrameSource("standard input", frames, rate=settings.input_fps)
     if source.startswith("camera:"):
         return _open_camera(source, settings)
     if re.match(r"[a-z][a-z0-9+.-]+://", source):
         return _open_url(source, settings)
     if Path(source).is_dir():
         raise ValueError(f"{source} is a folder; give a video file, a URL, camera:0, or -")
-    rate = frame_rate(source)
-    return FrameSource(
-        source,
-        (StreamFrame(f.kept.to_rgb, f.number, float(f.seconds)) for f in timed_frames(source)),
-        frames_per_second=None if rate is None else float(rate),
-    )
-
-
-class _Clock:
-    """Times from the first frame; one without a time is a period after the previous one."""
-
-    def __init__(self, frames_per_second: float) -> None:
-        self.period = 1 / frames_per_second
-        self.first: float | None = None
-        self.last = -self.period
-
-    def read(self, seconds: Fraction | None) -> float:
-        if seconds is None:
-            self.last += self.period
-        else:
-            self.first = float(seconds) if self.first is None else self.first
-            self.last = float(seconds) - self.first
-        return self.last
+    rate, timed = frame_rate(source), timed_frames(source)
+    frames = (StreamFrame(f.kept.to_rgb, f.number, float(f.seconds)) for f in timed)
+    return FrameSource(source, frames, rate=rate)
 
 
 def _raw_frames(stream: BinaryIO, settings: SourceSettings) -> Iterator[StreamFrame]:
@@ -141,14 +117,10 @@ def _read_raw(
                 f"bytes of a {width}x{height} RGB frame; is --input-size right?"
             )
         picture = np.frombuffer(bytearray(data), dtype=np.uint8).reshape(height, width, 3)
-        yield StreamFrame(partial(_same, picture), number, number / frames_per_second)
+        yield StreamFrame(partial(np.asarray, picture), number, number / frames_per_second)
         number += 1
     if number == 0:
         raise ValueError("standard input is empty; pipe raw RGB frames (rgb24) into it")
-
-
-def _same(picture: Frame) -> Frame:
-    return picture
 
 
 def _open_camera(source: str, settings: SourceSettings) -> FrameSource:
@@ -162,21 +134,13 @@ def _open_camera(source: str, settings: SourceSettings) -> FrameSource:
         )
     driver, device = _CAMERAS[sys.platform]
     container = _open_container(source, device.format(number), driver, settings)
-    return _live_source(source, container, settings)
+    return _container_source(source, container, settings, is_live=True)
 
 
 def _open_url(source: str, settings: SourceSettings) -> FrameSource:
     container = _open_container(source, source, None, settings)
     is_file = source.startswith(("http", "file")) and container.duration is not None
-    if not is_file:
-        return _live_source(source, container, settings)
-    stream = container.streams.video[0]
-    rate = stream.average_rate
-    return FrameSource(
-        source,
-        _url_frames(source, _decoded(source, container, settings), rate),
-        frames_per_second=None if rate is None else float(rate),
-    )
+    return _container_source(source, container, settings, is_live=not is_file)
 
 
 def _open_container(name: str, address: str, driver: str | None, settings: SourceSettings) -> Any:
@@ -192,33 +156,34 @@ def _open_container(name: str, address: str, driver: str | None, settings: Sourc
     return container
 
 
-def _live_source(name: str, container: Any, settings: SourceSettings) -> FrameSource:
+def _container_source(
+    name: str, container: Any, settings: SourceSettings, *, is_live: bool
+) -> FrameSource:
     rate = container.streams.video[0].average_rate
     frames = _decoded(name, container, settings)
+    if not is_live:
+        return FrameSource(name, _timed(enumerate(frames), frames, rate), rate=rate)
     latest = LatestFrames(name, frames, stall_seconds=settings.stall_seconds)
-    return FrameSource(
-        name,
-        _newest(latest, _Clock(float(rate or DEFAULT_RATE))),
-        live=latest,
-        frames_per_second=None if rate is None else float(rate),
-    )
+    return FrameSource(name, _timed(latest, latest, rate), live=latest, rate=rate)
 
 
-def _newest(latest: LatestFrames[TimedFrame], clock: _Clock) -> Iterator[StreamFrame]:
-    with closing(latest):
-        for number, frame in latest:
-            yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
-
-
-def _url_frames(
-    name: str, decoded: Generator[TimedFrame, None, None], rate: Fraction | None
+def _timed(
+    numbered: Iterable[tuple[int, TimedFrame]], opened: Any, rate: Fraction | None
 ) -> Iterator[StreamFrame]:
-    number, clock = -1, _Clock(float(rate or DEFAULT_RATE))
-    with closing(decoded) as frames:
-        for number, frame in enumerate(frames):
-            yield StreamFrame(frame.to_rgb, number, clock.read(frame.seconds))
-    if number < 0:
-        raise ValueError(f"{name} has no picture that can be decoded")
+    """Frames with times from the first; one without a time is a period after the previous one.
+
+    `opened` is closed at the end.
+    """
+    period = 1 / float(rate or DEFAULT_RATE)
+    first, now = None, -period
+    with closing(opened):
+        for number, frame in numbered:
+            if frame.seconds is None:
+                now += period
+            else:
+                first = frame.seconds if first is None else first
+                now = float(frame.seconds) - float(first)
+            yield StreamFrame(frame.to_rgb, number, now)
 
 
 def _decoded(
@@ -229,14 +194,17 @@ def _decoded(
 
     try:
         with container:
-            time_base = container.streams.video[0].time_base
+            time_base, is_empty = container.streams.video[0].time_base, True
             for packet in container.demux(video=0):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
                     continue
                 for frame in frames:
+                    is_empty = False
                     yield TimedFrame(frame, (frame.width, frame.height), time_base)
+            if is_empty:
+                raise ValueError(f"{name} has no picture that can be decoded")
     except (av.FFmpegError, OSError) as error:
         raise BrokenSourceError(f"{name} broke off: {_reason(error, settings)}") from error
 
