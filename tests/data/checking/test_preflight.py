@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.data.checking.preflight import ClassCount, check_catalog
+from mixtconv.data.checking.preflight import check_catalog
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.video.writer import write_video
 
@@ -44,19 +44,17 @@ def test_report(mixed: VideoCatalog) -> None:
     report = check_catalog(
         mixed, workers=3, progress=lambda done, total: steps.append((done, total))
     )
-    assert report.counts == (ClassCount("a", 10, 1), ClassCount("b", 1, 0), ClassCount("c", 0, 0))
+    assert report.count_readable(mixed.train) == {"a": 10, "b": 1, "c": 0}
+    assert report.count_readable(mixed.val) == {"a": 1, "b": 0, "c": 0}
     assert [video.path.name for video in report.unreadable] == ["empty.mp4", "2.mp4", "link.mp4"]
     assert "empty" in report.unreadable[0].reason and "no such file" in report.unreadable[2].reason
-    assert [path.name for path in report.ignored] == ["notes.md"]
-    assert report.without_train == ("c",) and report.without_val == ("b", "c")
-    assert report.imbalance == 10
     assert steps == [(done, 15) for done in range(1, 16)]
 
 
 def test_warnings_name_what_is_wrong(mixed: VideoCatalog) -> None:
     text = "\n".join(check_catalog(mixed).warnings())
     assert "unreadable videos, 3: " in text and "empty.mp4 (the file is empty" in text
-    assert "not taken as videos, 1: " in text
+    assert "not taken as videos, 1: " in text and "notes.md" in text
     assert "classes without training videos, 1: c" in text
     assert "classes without validation videos, 2: b, c" in text
     assert "the largest class has 10 times the videos of the smallest" in text
@@ -66,14 +64,20 @@ def test_nothing_to_warn_of(tmp_path: Path, clip: Path) -> None:
     touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
     for path in tmp_path.glob("*/*.mp4"):
         shutil.copy(clip, path)
-    report = check_catalog(load_catalog(tmp_path))
+    catalog = load_catalog(tmp_path)
+    report = check_catalog(catalog)
     assert report.warnings() == ()
-    assert report.counts == (ClassCount("a", 1, 1), ClassCount("b", 1, 1))
+    assert report.count_readable(catalog.train) == {"a": 1, "b": 1}
+    assert report.count_readable(catalog.val) == {"a": 1, "b": 1}
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
     report = check_catalog(load_catalog(tmp_path))
     assert len(report.unreadable) == 4
-    assert report.without_train == report.without_val == ("a", "b")
-    assert report.imbalance == 1
+    unreadable, *others = report.warnings()
+    assert "unreadable videos, 4: " in unreadable
+    assert others == [
+        "classes without training videos, 2: a, b",
+        "classes without validation videos, 2: a, b",
+    ]
