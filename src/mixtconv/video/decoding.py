@@ -87,6 +87,17 @@ def open_video(path: str | Path) -> Iterator[Opened]:
         yield container, streams[0]
 
 
+@contextmanager
+def as_unreadable(source: str | Path) -> Iterator[None]:
+    """Raise every error of the block, in reading, as an `UnreadableVideoError` of the source."""
+    import av  # noqa: PLC0415
+
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableVideoError(source, error.strerror or str(error)) from error
+
+
 def decode_pictures(
     path: str | Path,
     table: PacketTable,

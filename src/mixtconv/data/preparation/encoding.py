@@ -7,7 +7,7 @@ reached with the filter that resizes clips for scoring.
 
 import errno
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ from PIL import Image
 from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.video.decoding import decode_plain, open_video
+from mixtconv.video.decoding import as_unreadable, decode_plain, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames
@@ -45,17 +45,6 @@ def original_frames(source: Path) -> Generator[Frame, None, None]:
     """
     with as_unreadable(source):
         yield from iterate_frames(source)
-
-
-@contextmanager
-def as_unreadable(source: Path) -> Iterator[None]:
-    """Raise every error of the block, in reading, as an `UnreadableVideoError` of the source."""
-    import av  # noqa: PLC0415
-
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        raise UnreadableVideoError(source, error.strerror or str(error)) from error
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:

@@ -37,6 +37,7 @@ from mixtconv.data.preparation.output import (
 )
 from mixtconv.data.preparation.pictures import flow_method, write_folder
 from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
+from mixtconv.video.decoding import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
@@ -81,7 +82,7 @@ class PreparationReport:
 
 
 def prepare(
-    data: str | Path | DataSource,
+    data: str | Path | DataSource | VideoListing,
     *,
     out: str | Path,
     form: PreparedForm | None = None,
@@ -96,7 +97,7 @@ def prepare(
     has prepared are not prepared again, unless the original or the form has changed.
 
     Args:
-        data: as for `catalog.load_catalog`.
+        data: as for `catalog.load_catalog`, or a listing, whatever layout it was read from.
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
         workers: videos prepared at a time; by default one per core.
@@ -119,26 +120,7 @@ def prepare(
     ...     [str(path.relative_to(report.data)) for path in report.data.glob("*/*")]
     ['jump/a.mp4']
     """
-    return prepare_listing(
-        list_videos(data, keep_missing=True),
-        out=out,
-        form=form,
-        workers=workers,
-        engine=engine,
-        progress=progress,
-    )
-
-
-def prepare_listing(
-    listing: VideoListing,
-    *,
-    out: str | Path,
-    form: PreparedForm | None = None,
-    workers: int | None = None,
-    engine: Backend = "local",
-    progress: Progress | None = None,
-) -> PreparationReport:
-    """Prepare the videos of a listing, whatever layout it was read from; see `prepare`."""
+    listing = data if isinstance(data, VideoListing) else list_videos(data, keep_missing=True)
     out, form = Path(out), form or PreparedForm()
     check_backend(engine, workers)
     if form.flow is not None:
@@ -163,6 +145,10 @@ def prepare_listing(
             progress=progress or (lambda *numbers: None),
         )
         return _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
+
+
+prepare_listing = prepare
+"""`prepare`, of the videos of a listing."""
 
 
 def _prepare_all(
@@ -259,10 +245,8 @@ class _Preparer:
     def __call__(self, job: _Job) -> DoneVideo | None:
         """Prepare a video; None if its prepared form is up to date."""
         item, before = job.item, job.before
-        try:
+        with as_unreadable(item.video.path):
             original = stat_original(item.video.path)
-        except OSError as error:
-            raise UnreadableVideoError(item.video.path, error.strerror or str(error)) from error
         target = self.out / item.target
         if (
             before is not None
