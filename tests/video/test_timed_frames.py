@@ -18,8 +18,8 @@ def shown(monkeypatch):
     def starts(*hundredths: float | None) -> list[float]:
         frames = [SimpleNamespace(seconds=None if value is None else Fraction(value, 100))
                   for value in hundredths]  # fmt: skip
-        monkeypatch.setattr(module, "decode_every_timed", lambda path: iter(frames))
-        monkeypatch.setattr(module, "frame_rate", lambda path: 25.0)
+        monkeypatch.setattr(module, "decode_every", lambda path: iter(frames))
+        monkeypatch.setattr(module, "frame_rate", lambda path: Fraction(25))
         given = list(timed_frames("clip"))
         assert [item.kept for item in given] == frames  # pictures stay in their order
         assert all(item.end_seconds - item.seconds == Fraction(1, 25) for item in given)

@@ -158,13 +158,8 @@ class TimedFrame:
         return to_rgb(self.frame, self.size)
 
 
-def decode_every(path: str | Path) -> Iterator[Frame]:
+def decode_every(path: str | Path) -> Iterator[TimedFrame]:
     """Decode every frame of a file in order, plainly."""
-    return (frame.to_rgb() for frame in decode_every_timed(path))
-
-
-def decode_every_timed(path: str | Path) -> Iterator[TimedFrame]:
-    """Decode every frame of a file as `decode_every`, each with its time."""
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = (stream.width, stream.height)
@@ -254,7 +249,7 @@ def _upright(rgb: Frame, frame: Any) -> Frame:
 
 def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the packets, then None, at which the decoder outputs the frames that it holds back."""
-    yield from demux_readable(container, stream)
+    yield from (packet for packet in demux_readable(container, stream) if packet.size)
     yield None
 
 

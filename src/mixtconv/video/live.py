@@ -11,9 +11,6 @@ from typing import Generic, TypeVar
 
 from mixtconv._types import Frame
 
-DEFAULT_RATE = 25.0
-"""Frames per second of a source that does not say."""
-
 
 @dataclass(frozen=True)
 class SourceSettings:
@@ -21,7 +18,7 @@ class SourceSettings:
 
     input_size: str | None = None
     """Width and height of raw frames on standard input, such as 640x480."""
-    input_fps: float = DEFAULT_RATE
+    input_fps: float = 25.0
     """Frames a second of raw frames on standard input."""
     stall_seconds: float = 10.0
     """A live source that gives no frame for so many seconds has failed."""

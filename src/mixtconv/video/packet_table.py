@@ -27,7 +27,7 @@ files come in a new random order every epoch, so that no table is worth more tha
 
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,8 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
     codec = stream.codec_context.name
     kind_of = kind_reader(stream)
     for packet in demux_readable(container, stream):
+        if not packet.size:
+            continue
         kind = "doubtful" if packet.is_corrupt else kind_of(memoryview(packet))
         if kind == "entry" and packet.is_keyframe:
             entry_packets.append(len(times))
@@ -194,13 +196,16 @@ def reordering_depth(times: npt.NDArray[np.int64]) -> int:
     return depth
 
 
-def demux_readable(container: Any, stream: Any) -> Any:
-    """Yield the stream's packets up to the end of the file or its first unreadable place."""
+def demux_readable(container: Any, *streams: Any) -> Iterator[Any]:
+    """Yield the packets of streams, or of all, up to the end or the first unreadable place.
+
+    A packet may be empty (a picture that the writer dropped): a decoder must not get it.
+    """
     import av  # noqa: PLC0415
 
     try:
-        for packet in container.demux(stream):
-            if packet.size:
+        for packet in container.demux(*streams):
+            if packet.size or packet.dts is not None:  # else a flush, at the end
                 yield packet
     except av.FFmpegError:
         return

@@ -72,9 +72,13 @@ def iterate_frames(path: str | Path) -> Iterator[Frame]:
             yield load_pictures(path, names, (index,))[0]
         return
     number = -1
-    for number, picture in enumerate(decode_every(path)):  # noqa: B007
-        yield picture
-    _refuse_no_picture(path, number + 1)
+    for number, frame in enumerate(decode_every(path)):  # noqa: B007
+        yield frame.to_rgb()
+    refuse_no_picture(path, number + 1)
+
+
+DEFAULT_RATE = Fraction(25)
+"""Frames per second of a source that does not say."""
 
 
 def frame_rate(path: str | Path) -> Fraction | None:
@@ -96,12 +100,12 @@ def _read_file(
     with open_video(path) as opened:
         table = known or PACKET_TABLES.read(path, *opened)
         num_frames = table.num_pictures
-        _refuse_no_picture(path, num_frames)
+        refuse_no_picture(path, num_frames)
         indices = tuple(int(index) for index in choose_indices(num_frames))
         # The packets may announce too few frames: count them before a number is refused.
         if max(indices, default=0) >= num_frames:
             num_frames = decode_plain(path, table, ()).num_pictures or 0
-            _refuse_no_picture(path, num_frames)
+            refuse_no_picture(path, num_frames)
             indices = _checked(path, choose_indices(num_frames), num_frames)
         indices = _checked(path, indices, num_frames)
         decoded = decode_pictures(
@@ -117,7 +121,7 @@ def _read_file(
     # Decoding found another number of frames than the packets announce: choose again.
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
-        _refuse_no_picture(path, num_frames)
+        refuse_no_picture(path, num_frames)
         indices = _checked(path, choose_indices(num_frames), num_frames)
         if not set(indices) <= set(decoded.pictures):
             decoded = decode_plain(path, table, indices)
@@ -125,7 +129,8 @@ def _read_file(
     return Clip(pixels, indices, num_frames)
 
 
-def _refuse_no_picture(path: str | Path, num_frames: int) -> None:
+def refuse_no_picture(path: str | Path, num_frames: int) -> None:
+    """Raise `UnreadableVideoError` for a video of no frames."""
     if num_frames == 0:
         raise UnreadableVideoError(path, "not one picture in it can be decoded")
 

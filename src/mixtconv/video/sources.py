@@ -20,13 +20,12 @@ import numpy as np
 
 from mixtconv.video.decoding import TimedFrame
 from mixtconv.video.live import (
-    DEFAULT_RATE,
     BrokenSourceError,
     LatestFrames,
     SourceSettings,
     StreamFrame,
 )
-from mixtconv.video.reader import frame_rate
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.windows import timed_frames
 
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}

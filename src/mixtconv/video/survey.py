@@ -5,13 +5,12 @@ has fewer packets than the header states; a damaged file has packets that give n
 in which the decoder concealed errors.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv.video.decoding import decode_packet, open_video
-from mixtconv.video.packet_table import read_packet_table
+from mixtconv.video.packet_table import demux_readable, read_packet_table
 
 # Containers whose header states the length; FFmpeg computes that of others from their last packet.
 _SAYS_LENGTH = {"mp4", "mov", "matroska", "webm", "flv"}
@@ -63,7 +62,7 @@ def survey_file(path: str | Path) -> FileSurvey:
     end = 0.0
     with open_video(path) as (container, stream):
         stream.thread_count = 1
-        for packet in _packets(container):
+        for packet in demux_readable(container):
             if packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is stream:
@@ -79,18 +78,6 @@ def survey_file(path: str | Path) -> FileSurvey:
             num_damaged + sum(frame.is_corrupt for frame in frames),
             _cut_off(container, stream, num_packets, end),
         )
-
-
-def _packets(container: Any) -> Iterator[Any]:
-    """The packets of all streams, up to the first place that cannot be read."""
-    import av  # noqa: PLC0415
-
-    try:
-        for packet in container.demux():
-            if packet.size or packet.dts is not None:  # else a flush, at the end
-                yield packet
-    except av.FFmpegError:
-        return
 
 
 def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:

@@ -22,14 +22,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mixtconv.video.crops import scoring_side
-from mixtconv.video.decoding import TimedFrame, decode_every_timed
+from mixtconv.video.decoding import TimedFrame, decode_every
 from mixtconv.video.folder import list_frames, load_pictures
-from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import frame_rate
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate, refuse_no_picture
 from mixtconv.video.views import ViewReader
-
-DEFAULT_RATE = Fraction(25)
-"""Frames per second of a file that does not say."""
 
 MIN_RESET_SECONDS = 1
 """A step back of at least this much is a clock reset; a smaller one, times in the wrong order."""
@@ -63,9 +59,9 @@ def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
     Raises:
         UnreadableVideoError: there is no frame.
     """
-    period = 1 / Fraction(frame_rate(path) or DEFAULT_RATE)
+    period = 1 / (frame_rate(path) or DEFAULT_RATE)
     number, last, shift = -1, -period, Fraction(0)
-    for number, (frame, timestamp) in enumerate(_ordered(decode_every_timed(path))):
+    for number, (frame, timestamp) in enumerate(_ordered(decode_every(path))):
         now = last + period if timestamp is None or number == 0 else timestamp + shift
         # The first frame is at 0; from it, and after a clock reset, the shift continues the times.
         if timestamp is not None and (number == 0 or last - now >= MIN_RESET_SECONDS):
@@ -75,8 +71,7 @@ def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
         now = max(now, last)
         yield TimedItem(number, now, now + period, frame)
         last = now
-    if number < 0:
-        raise UnreadableVideoError(path, "not one picture in it can be decoded")
+    refuse_no_picture(path, number + 1)
 
 
 def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fraction | None]]:

@@ -9,7 +9,6 @@ import errno
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video.decoding import as_unreadable, decode_plain, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import frame_rate, iterate_frames
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate, iterate_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
@@ -63,7 +62,6 @@ _X264 = (
     "rc-lookahead=0:mbtree=0"
 )
 _PRESET = "veryfast"  # "medium" takes 2.5 times as long for files of the same size
-_PICTURES_RATE = Fraction(25)
 
 
 def encode_video(
@@ -96,8 +94,8 @@ def encode_video(
 def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
     """Write the file and return its number of frames."""
     with as_unreadable(source):
-        rate = frame_rate(source) or _PICTURES_RATE
-    rate = rate.limit_denominator(1001) or _PICTURES_RATE  # below 1 frame in 2002 s: unknown
+        rate = frame_rate(source) or DEFAULT_RATE
+    rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
     with closing(original_frames(source)) as frames:
         try:
             return write_video(
