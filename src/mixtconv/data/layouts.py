@@ -11,8 +11,9 @@ of the video from which a prepared one was made, by which the split rule goes.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from mixtconv._names import count_of, first_few, unknown_name
@@ -25,6 +26,7 @@ from mixtconv.data.listing import (
     ListPlace,
     Split,
     VideoListing,
+    contradiction,
 )
 from mixtconv.data.text_tables import TableRow, read_table
 from mixtconv.video.find import (
@@ -204,7 +206,7 @@ class _LineReader:
     classes: Sequence[str] | None
     videos: dict[Path, ListedVideo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    real_folders: dict[Path, Path] = field(default_factory=dict)
+    real_folder: Callable[[Path], Path] = field(default_factory=lambda: cache(Path.resolve))
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
@@ -255,21 +257,18 @@ class _LineReader:
         raise _LineError("missing", f"no file {str(folder / text)!r}")
 
     def _add(self, video: ListedVideo) -> None:
-        folder = video.path.parent
-        if folder not in self.real_folders:
-            self.real_folders[folder] = folder.resolve()
-        earlier = self.videos.setdefault(self.real_folders[folder] / video.path.name, video)
+        real = self.real_folder(video.path.parent) / video.path.name
+        earlier = self.videos.setdefault(real, video)
         if earlier is video:
             return
         assert earlier.place is not None
-        for name in ("class_name", "split"):
-            here, before = getattr(video, name), getattr(earlier, name)
-            if here != before:
-                raise _LineError(
-                    "mislabelled",
-                    f"{video.path.name} is in {name.split('_', maxsplit=1)[0]} {here!r} here and "
-                    f"in {before!r} on line {earlier.place.line}",
-                )
+        if (conflict := contradiction(video, earlier)) is not None:
+            word, here, before = conflict
+            raise _LineError(
+                "mislabelled",
+                f"{video.path.name} is in {word} {here} here and in {before} on line "
+                f"{earlier.place.line}",
+            )
         self.repeated += 1
 
 

@@ -88,6 +88,19 @@ class ListedVideo:
     """Where a list names it; None in a folder of class folders."""
 
 
+def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
+    """How two entries of one video, of a list or listed, contradict each other, if they do.
+
+    Returns:
+        Whether in class or split, and what the entry and the earlier one say.
+    """
+    for name, word in (("class_name", "class"), ("split", "split")):
+        here, before = getattr(entry, name), getattr(earlier, name)
+        if here != before:
+            return word, repr(here), repr(before)
+    return None
+
+
 FaultKind = Literal["missing", "mislabelled", "malformed", "unreadable", "damaged", "short"]
 """A video that does not exist, an impossible label, an invalid line; a video of which no frame can
 be decoded (training leaves it out), or not all frames, or that has too few."""

@@ -6,12 +6,19 @@ Labels that contradict each other are found here too, where no list of classes d
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import unknown_name
 from mixtconv.data.checking.video import CheckedVideo
-from mixtconv.data.listing import FAULT_KINDS, Fault, ListedVideo, VideoListing
+from mixtconv.data.listing import (
+    FAULT_KINDS,
+    Fault,
+    ListedVideo,
+    VideoListing,
+    contradiction,
+)
 
 
 @dataclass(frozen=True)
@@ -134,21 +141,17 @@ def _untrained_classes(listing: VideoListing) -> Iterator[Fault]:
 
 
 def _one_file_twice(listing: VideoListing) -> Iterator[Fault]:
-    real_folders: dict[Path, Path] = {}
+    # Folders are resolved once: it takes long on a file system of a network.
+    real_folder = cache(Path.resolve)
     first: dict[Path, ListedVideo] = {}
     for video in listing.videos:
-        path, folder = video.path, video.path.parent
-        # Folders are resolved once: it takes long on a file system of a network.
-        if folder not in real_folders:
-            real_folders[folder] = folder.resolve()
-        real = path.resolve() if path.is_symlink() else real_folders[folder] / path.name
+        path = video.path
+        real = path.resolve() if path.is_symlink() else real_folder(path.parent) / path.name
         earlier = first.setdefault(real, video)
-        for name, word in (("class_name", "class"), ("split", "split")):
-            before = getattr(earlier, name)
-            if getattr(video, name) != before:
-                reason = f"the same file as {earlier.path}, there in {word} {before!r}"
-                yield _mislabelled(video, reason)
-                break
+        if (conflict := contradiction(video, earlier)) is not None:
+            word, _, before = conflict
+            reason = f"the same file as {earlier.path}, there in {word} {before}"
+            yield _mislabelled(video, reason)
 
 
 def _mislabelled(video: ListedVideo, reason: str) -> Fault:

@@ -91,11 +91,13 @@ class FoundLists:
     """Role of a list -> the file; only those that exist."""
 
 
-def visible_entries(folder: Path) -> list[os.DirEntry[str]]:
+def visible_entries(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[os.DirEntry[str]]:
     """The entries of a folder by name, without hidden ones; none if it is not a folder."""
     try:
         with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
+            # By suffix first: the folder may be that of 200,000 videos.
+            ending = (entry for entry in entries if entry.name.lower().endswith(suffixes))
+            visible = [entry for entry in ending if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(visible, key=lambda entry: entry.name)
@@ -172,33 +174,24 @@ def _most_lists(
     return best
 
 
-def _list_names(folder: Path) -> list[str]:
-    """The visible names in a folder that a list may have, sorted; none if it is not a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            # By suffix first: the folder may be that of 200,000 videos.
-            names = sorted(e.name for e in entries if e.name.lower().endswith(_LIST_SUFFIXES))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [name for name in names if not name.startswith(".")]
-
-
 def named_like(folder: Path, pattern: str) -> tuple[Path, ...]:
     """The lists in a folder whose whole name matches a pattern, in any case; by name."""
-    names = _list_names(folder)
-    return tuple(folder / name for name in names if re.fullmatch(pattern, name, re.IGNORECASE))
+    return tuple(folder / name for name in _matching(_list_names(folder), [pattern]))
 
 
 def _match(folder: Path, patterns: Patterns) -> dict[str, Path]:
     names = _list_names(folder)
-    files = {}
-    for role, choices in patterns.items():
-        for choice in choices:
-            matching = [name for name in names if re.fullmatch(choice, name, re.IGNORECASE)]
-            if matching:
-                files[role] = folder / matching[0]
-                break
-    return files
+    found = {role: _matching(names, choices) for role, choices in patterns.items()}
+    return {role: folder / matching[0] for role, matching in found.items() if matching}
+
+
+def _list_names(folder: Path) -> list[str]:
+    return [entry.name for entry in visible_entries(folder, _LIST_SUFFIXES)]
+
+
+def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The names that a pattern matches in any case, those of earlier patterns first."""
+    return [n for pattern in patterns for n in names if re.fullmatch(pattern, n, re.IGNORECASE)]
 
 
 def _first_entries(folder: Path) -> str:

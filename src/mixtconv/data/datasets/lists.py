@@ -20,6 +20,7 @@ from mixtconv.data.listing import (
     ListPlace,
     Split,
     VideoListing,
+    contradiction,
 )
 from mixtconv.data.text_tables import read_text
 
@@ -104,9 +105,10 @@ def match_videos(
     for entry in parsed.entries:
         earlier = first.setdefault(entry.key, entry)
         if earlier is not entry:
-            reason = _conflict(entry, earlier)
-            repeated += reason is None
-            if reason is not None:
+            repeated += (conflict := contradiction(entry, earlier)) is None
+            if conflict is not None:
+                word, here, before = conflict
+                reason = f"in {word} {here} at {entry.place} and in {before} at {earlier.place}"
                 faults.append(entry.fault("mislabelled", reason))
             continue
         if entry.class_name not in known:
@@ -134,15 +136,6 @@ def match_videos(
         absent=tuple(missing) if may_lack_videos else (),
         lists=tuple(lists),
     )
-
-
-def _conflict(entry: ListEntry, earlier: ListEntry) -> str | None:
-    """How two entries of one video contradict each other, None if they do not."""
-    for name, word in (("class_name", "class"), ("split", "split")):
-        here, before = getattr(entry, name), getattr(earlier, name)
-        if here != before:
-            return f"in {word} {here!r} at {entry.place} and in {before!r} at {earlier.place}"
-    return None
 
 
 def _no_videos(missing: Sequence[Fault], looked_in: Sequence[Path]) -> str:

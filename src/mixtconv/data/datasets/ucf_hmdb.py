@@ -35,7 +35,6 @@ from mixtconv.data.datasets.layout import (
     find_lists,
     folders_near,
     named_like,
-    visible_entries,
 )
 from mixtconv.data.datasets.lists import (
     ListEntry,
@@ -141,17 +140,19 @@ _HMDB51_FLAGS: dict[str, Split | None] = {"0": None, "1": "train", "2": "test"}
 @register(_HMDB51_NAME, title=_HMDB51_TITLE)
 def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
     """List HMDB-51; see `registry.list_dataset`."""
-    name = rf"(.+)_test_split{source.official_split}\.txt"
+    ending = f"_test_split{source.official_split}.txt"
+    pattern = f".+{re.escape(ending)}"
     lists = find_lists(
         root,
-        {"any": (name,)},
+        {"any": (pattern,)},
         needed=("any",),
         inner=_HMDB51_LIST_FOLDERS,
         title=_HMDB51_TITLE,
-        expected=f"testTrainMulti_7030_splits/<class>_test_split{source.official_split}.txt",
+        expected=f"testTrainMulti_7030_splits/<class>{ending}",
         videos="the class folders (or hmdb51_org)",
     )
-    parsed, files = ParsedLists(), _lists_of_classes(lists.folder, name)
+    parsed = ParsedLists()
+    files = {path.name[: -len(ending)]: path for path in named_like(lists.folder, pattern)}
     for class_name, path in files.items():
         _read_hmdb51_list(path, class_name, parsed)
     classes = tuple(sorted(files))
@@ -164,11 +165,6 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
         lists=named_like(lists.folder, r".+_test_split[123]\.txt"),
         looked_in=folders,
     )
-
-
-def _lists_of_classes(folder: Path, pattern: str) -> dict[str, Path]:
-    matches = [(re.fullmatch(pattern, entry.name), entry) for entry in visible_entries(folder)]
-    return {match[1]: Path(entry.path) for match, entry in matches if match is not None}
 
 
 def _read_hmdb51_list(path: Path, class_name: str, parsed: ParsedLists) -> None:
