@@ -18,7 +18,7 @@ from mixtconv.data.synthetic.classes import Level, LevelName, SyntheticClass, fi
 from mixtconv.data.synthetic.looks import DISTRACTOR_SHAPES, Color, Look, color_of
 from mixtconv.data.synthetic.motions import MOTIONS, Draft, Plan
 from mixtconv.data.synthetic.rhythms import RHYTHMS
-from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, Scene, draw_background, render
+from mixtconv.data.synthetic.scene import MARGIN, Actor, Camera, draw_background, render
 
 MIN_FRAMES, MAX_FRAMES = 24, 96
 """Minimum and maximum number of frames of a clip."""
@@ -145,8 +145,9 @@ def _film(
     plan = _MOTIONS[description.motion](draft)
     camera = _camera(draft)
     side = 2 * round(size * (1 + 2 * MARGIN) / 2)
-    scene = Scene(draw_background(rng, side=side), (*_distractors(draft), *plan.actors), camera)
-    frames = render(scene, size=size, rng=rng)
+    background = draw_background(rng, side=side)
+    actors = [*_distractors(draft), *plan.actors]
+    frames = render(background, actors, camera, size=size, rng=rng)
     return SyntheticClip(
         frames, _trajectory(plan, camera), description.name, plan.subject.look.color
     )
@@ -154,20 +155,10 @@ def _film(
 
 def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
     """The subject's trajectory as the camera sees it."""
-
-    def series(values: np.ndarray | float) -> np.ndarray:
-        return np.broadcast_to(np.asarray(values, dtype=float), camera.x.shape)
-
-    subject = plan.subject
-    return Trajectory(
-        x=series(subject.x) + camera.x,
-        y=series(subject.y) + camera.y,
-        width=series(subject.width),
-        height=series(subject.height),
-        angle=series(subject.angle),
-        start=plan.interval.start,
-        end=plan.interval.end,
-    )
+    actor = plan.subject
+    x, y = actor.x + camera.x, actor.y + camera.y
+    series = np.broadcast_arrays(x, y, actor.width, actor.height, actor.angle)
+    return Trajectory(*series, start=plan.interval.start, end=plan.interval.end)
 
 
 def _wander(draft: Draft) -> np.ndarray:

@@ -144,21 +144,18 @@ class _Job:
     level: LevelName
 
 
-def _write_clips(jobs: Sequence[_Job]) -> int:
-    """Render and write some clips, and return their number."""
-    for job in jobs:
-        seed = np.random.SeedSequence(job.entropy)
-        clip = render_clip(job.class_name, seed=seed, size=job.size, level=job.level)
-        # Not flushed to the disk clip by clip: `complete` in dataset.json says if all were written.
-        with written_whole(job.path, durable=False) as unfinished:
-            write_video(
-                unfinished,
-                clip.frames,
-                frames_per_second=FRAMES_PER_SECOND,
-                encoding=_ENCODING,
-                container="mp4",
-            )
-    return len(jobs)
+def _write_clip(job: _Job) -> None:
+    seed = np.random.SeedSequence(job.entropy)
+    clip = render_clip(job.class_name, seed=seed, size=job.size, level=job.level)
+    # Not flushed to the disk clip by clip: `complete` in dataset.json says if all were written.
+    with written_whole(job.path, durable=False) as unfinished:
+        write_video(
+            unfinished,
+            clip.frames,
+            frames_per_second=FRAMES_PER_SECOND,
+            encoding=_ENCODING,
+            container="mp4",
+        )
 
 
 def _jobs(dataset: SyntheticDataset) -> Iterator[_Job]:
@@ -174,19 +171,17 @@ def _jobs(dataset: SyntheticDataset) -> Iterator[_Job]:
 
 def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None) -> None:
     """Write all clips, here or in `workers` processes."""
-    tasks = [jobs[i : i + _CLIPS_PER_TASK] for i in range(0, len(jobs), _CLIPS_PER_TASK)]
     report = progress or (lambda done, total: None)
     done = 0
     if workers <= 1:
-        for task in tasks:
-            done += _write_clips(task)
+        for done, _ in enumerate(map(_write_clip, jobs), 1):
             report(done, len(jobs))
         return
     context = multiprocessing.get_context("spawn")  # threads of the caller do not survive a fork
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
-            for count in pool.map(_write_clips, tasks):
-                done += count
+            clips = pool.map(_write_clip, jobs, chunksize=_CLIPS_PER_TASK)
+            for done, _ in enumerate(clips, 1):
                 report(done, len(jobs))
         except BrokenProcessPool as error:
             raise ValueError(

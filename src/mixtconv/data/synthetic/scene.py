@@ -7,7 +7,7 @@ Backgrounds are textures in muted tones, so that a colourful thing in front of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -59,45 +59,48 @@ class Camera:
     """Standard deviation of the sensor's noise, of 255."""
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Background, actors from the rearmost to the foremost, and camera."""
+def render(
+    background: Image.Image,
+    actors: Sequence[Actor],
+    camera: Camera,
+    *,
+    size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Film a scene with `size` by `size` pixels. `(T, H, W, 3)` uint8; `rng` gives the noise.
 
-    background: Image.Image
-    """RGB, square, reaching `MARGIN` beyond the frame."""
-    actors: tuple[Actor, ...]
-    camera: Camera
-
-
-def render(scene: Scene, *, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Film `scene` with `size` by `size` pixels. `(T, H, W, 3)` uint8; `rng` gives the noise."""
-    num_frames = len(scene.camera.x)
-    background, moving = _settle(scene, size=size)
+    The background is square and reaches `MARGIN` beyond the frame; the actors stand before it from
+    the rearmost to the foremost.
+    """
+    num_frames = len(camera.x)
+    background, moving = _settle(background, actors, size=size)
     painters = [_Painter(actor, num_frames=num_frames, size=size) for actor in moving]
     frames = np.empty((num_frames, size, size, 3), np.uint8)
     # The noise of each frame is a random crop of one larger sheet, which is drawn once.
     sheet = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
-    sheet *= scene.camera.noise
+    sheet *= camera.noise
     places = rng.integers(0, size, size=(num_frames, 2))
     vignette = _vignette(size)
     for t, (row, column) in enumerate(places):
-        offset = scene.camera.x[t] * size, scene.camera.y[t] * size
+        offset = camera.x[t] * size, camera.y[t] * size
         picture = _crop(background, offset, size=size)
         for painter in painters:
             painter.paint(picture, t, offset)
-        light = np.asarray(picture) * (vignette * np.float32(scene.camera.gain[t]))  # (H, W, 3)
+        light = np.asarray(picture) * (vignette * np.float32(camera.gain[t]))  # (H, W, 3)
         light += sheet[row : row + size, column : column + size]
         frames[t] = np.clip(light, 0.0, 255.0, out=light)
     return frames
 
 
-def _settle(scene: Scene, *, size: int) -> tuple[Image.Image, list[Actor]]:
+def _settle(
+    background: Image.Image, actors: Sequence[Actor], *, size: int
+) -> tuple[Image.Image, Sequence[Actor]]:
     """The background with the still actors painted on it, and the moving ones in front."""
-    background = scene.background.copy()
+    background = background.copy()
     margin = (background.width - size) / 2
-    for i, actor in enumerate(scene.actors):
+    for i, actor in enumerate(actors):
         if not actor.is_still:
-            return background, list(scene.actors[i:])
+            return background, actors[i:]
         _Painter(actor, num_frames=1, size=size).paint(background, 0, (margin, margin))
     return background, []
 
