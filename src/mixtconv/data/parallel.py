@@ -33,13 +33,9 @@ def in_parallel(
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
     """Work on all items in threads and yield each with its outcome, in the order of completion.
 
-    If the generator is closed early (as by Ctrl-C), no further item is started.
-
-    Args:
-        items: the items, taken as workers become free.
-        work: the work on one item.
-        workers: threads; a single one is the calling thread itself.
-        on_stop: called at the end, before running work is waited for, so that it can be stopped.
+    The arguments are those of `workers.map_videos`. Items are taken as workers become free; a
+    single worker is the calling thread itself. If the generator is closed early (as by Ctrl-C), no
+    further item is started.
 
     >>> outcomes = in_parallel([1, 2, 3], lambda number: number**2, workers=2)
     >>> sorted((item, outcome.result()) for item, outcome in outcomes)

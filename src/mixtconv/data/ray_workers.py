@@ -43,15 +43,12 @@ def in_ray(
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
     """Work on all items and yield each with its outcome, in the order of completion.
 
+    The arguments are those of `workers.map_videos`. Every worker has one copy of the work, for all
+    its items, and a GPU of its own with device `cuda`, or with `auto` if Ray has GPUs.
+
     The Ray at `RAY_ADDRESS` is used; without that variable one is started on this machine and shut
     down at the end. If the generator is closed early, the workers are ended. The outcome of an item
     raises `WorkersDiedError` if workers keep dying at it.
-
-    Args:
-        items: the items; they, the work and its outcomes are pickled.
-        work: the work on one item; every worker has one copy, for all its items.
-        workers: processes; by default one per core of Ray's, or per GPU if the work takes one.
-        device: `cpu`, `cuda` (each worker gets a GPU), or `auto` (the same if Ray has GPUs).
 
     Raises:
         ValueError: Ray is not installed.

@@ -1,12 +1,12 @@
 """Writing one video again as H.264, of which single frames are read fast; it is read again first.
 
-`original_frames` and `fitted` are what every form is made from: the frames as the reader gives
-them, upright, in RGB, in the number and order of decoding the whole source. A smaller size is
-reached with the filter that resizes clips for scoring.
+`fitted_frames` are what every form is made from: the frames as the reader gives them, upright, in
+RGB, in the number and order of decoding the whole source. A smaller size is reached with the filter
+that resizes clips for scoring.
 """
 
 import errno
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,20 @@ class WrittenVideo:
     num_bytes: int
 
 
-def original_frames(source: Path) -> Generator[Frame, None, None]:
-    """All frames of a video, RGB (H, W, 3).
+def fitted_frames(
+    source: Path, form: PreparedForm, is_stopped: Callable[[], bool]
+) -> Generator[Frame, None, None]:
+    """All frames of a video at the size of a form, RGB (H, W, 3).
 
     Raises:
         UnreadableVideoError: any error in reading.
+        StoppedError: `is_stopped`, which is asked before every frame, returned True.
     """
     with as_unreadable(source):
-        yield from iterate_frames(source)
+        for frame in iterate_frames(source):
+            if is_stopped():
+                raise StoppedError
+            yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
@@ -96,26 +102,17 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
     with as_unreadable(source):
         rate = frame_rate(source) or DEFAULT_RATE
     rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
-    with closing(original_frames(source)) as frames:
+    with closing(fitted_frames(source, form, is_stopped)) as frames:
         try:
             return write_video(
                 target,
-                _prepared(frames, form, is_stopped),
+                frames,
                 frames_per_second=rate,
                 encoding=form_encoding(form),
                 container="mp4",
             )
         except EncodingError as error:
             raise UnreadableVideoError(source, f"its {error}") from error
-
-
-def _prepared(
-    frames: Iterator[Frame], form: PreparedForm, is_stopped: Callable[[], bool]
-) -> Iterator[Frame]:
-    for frame in frames:
-        if is_stopped():
-            raise StoppedError
-        yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
 def form_encoding(form: PreparedForm) -> Encoding:

@@ -23,12 +23,7 @@ from PIL import Image
 
 from mixtconv._atomic_write import flush_to_disk, written_whole
 from mixtconv._types import Frame
-from mixtconv.data.preparation.encoding import (
-    StoppedError,
-    WrittenVideo,
-    fitted,
-    original_frames,
-)
+from mixtconv.data.preparation.encoding import WrittenVideo, fitted_frames
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
 from mixtconv.video.pictures import UnreadableVideoError
 
@@ -52,39 +47,31 @@ def write_folder(
     *,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> WrittenVideo:
-    """Write the frames of a video, or its optical flow; the target appears only when it is whole.
+    """Write the frames of a video, or its optical flow, as `encoding.encode_video`; to a folder.
 
-    Args:
-        source: a video file or a folder of pictures.
-        target: a folder, in a folder that exists; one that is there is replaced.
-        form: size of the frames, and the method of flow.
-        is_stopped: asked before every picture.
-
-    Raises:
-        UnreadableVideoError: no frame of the source (for flow, no two) can be decoded, or not all.
-        OSError: the target cannot be written.
-        StoppedError: `is_stopped` returned True.
+    For flow, fewer than two frames are an `UnreadableVideoError`.
     """
-    pictures = _frame_pictures if form.flow is None else _flow_pictures
-    with written_whole(target) as folder, closing(original_frames(source)) as frames:
-        num_bytes = write_pictures(folder, pictures(frames, form), is_stopped=is_stopped)
-        num_pictures = len(list(folder.iterdir()))
-        if num_pictures == 0:
+    with (
+        written_whole(target) as folder,
+        closing(fitted_frames(source, form, is_stopped)) as frames,
+    ):
+        if form.flow is None:
+            return write_pictures(folder, _frame_pictures(frames))
+        written = write_pictures(folder, _flow_pictures(frames, form.flow))
+        if written.num_frames == 0:
             raise UnreadableVideoError(source, "it has one frame; optical flow takes two or more")
-    if form.flow is None:
-        return WrittenVideo(num_pictures, num_bytes)
-    return WrittenVideo(num_pictures // 2, num_bytes)
+        return WrittenVideo(written.num_frames // 2, written.num_bytes)
 
 
-def _frame_pictures(frames: Iterator[Frame], form: PreparedForm) -> Iterator[tuple[str, Frame]]:
+def _frame_pictures(frames: Iterator[Frame]) -> Iterator[tuple[str, Frame]]:
     for number, frame in enumerate(frames, 1):
-        yield f"{number:05d}.jpg", fitted(frame, *form.size(*frame.shape[:2]))
+        yield f"{number:05d}.jpg", frame
 
 
-def _flow_pictures(frames: Iterator[Frame], form: PreparedForm) -> Iterator[tuple[str, Frame]]:
-    assert form.flow is not None
-    compute = flow_method(form.flow)
-    for number, (before, after) in enumerate(pairwise(_grey(frame, form) for frame in frames), 1):
+def _flow_pictures(frames: Iterator[Frame], method: FlowMethod) -> Iterator[tuple[str, Frame]]:
+    compute, cv2 = flow_method(method), _import_opencv()
+    grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
+    for number, (before, after) in enumerate(pairwise(grey), 1):
         x, y = as_pictures(compute(before, after))
         yield f"flow_x_{number:05d}.jpg", x
         yield f"flow_y_{number:05d}.jpg", y
@@ -118,11 +105,6 @@ def as_pictures(flow: Flow) -> tuple[Frame, Frame]:
     return np.ascontiguousarray(values[..., 0]), np.ascontiguousarray(values[..., 1])
 
 
-def _grey(frame: Frame, form: PreparedForm) -> Frame:
-    cv2 = _import_opencv()
-    return cv2.cvtColor(fitted(frame, *form.size(*frame.shape[:2])), cv2.COLOR_RGB2GRAY)
-
-
 def _import_opencv() -> Any:
     try:
         import cv2  # noqa: PLC0415
@@ -133,29 +115,20 @@ def _import_opencv() -> Any:
     return cv2
 
 
-def write_pictures(
-    folder: Path,
-    pictures: Iterable[tuple[str, Frame]],
-    *,
-    is_stopped: Callable[[], bool] = lambda: False,
-) -> int:
-    """Write pictures as JPEG, read each again, and return how many bytes they take.
+def write_pictures(folder: Path, pictures: Iterable[tuple[str, Frame]]) -> WrittenVideo:
+    """Write pictures as JPEG, and read each again.
 
     Args:
         folder: a folder that does not exist yet.
         pictures: name and pixels of each, grey (H, W) or RGB (H, W, 3).
-        is_stopped: asked before every picture.
 
     Raises:
         OSError: a picture cannot be written, or reads back otherwise.
-        StoppedError: `is_stopped` returned True.
     """
     folder.mkdir()
     num_bytes = 0
     names = set()
     for name, pixels in pictures:
-        if is_stopped():
-            raise StoppedError
         path = folder / name
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
@@ -168,7 +141,7 @@ def write_pictures(
     if written != names:
         reason = f"{len(written)} pictures are there, not {len(names)}"
         raise OSError(errno.EIO, reason, str(folder))
-    return num_bytes
+    return WrittenVideo(len(names), num_bytes)
 
 
 def _check(path: Path, pixels: Frame) -> None:
