@@ -23,7 +23,7 @@ from mixtconv.data.dataset import (
     VideoItem,
     collate,
     scoring_loader,
-    training_loader,
+    video_loader,
 )
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import VideoSample
@@ -104,7 +104,7 @@ def test_workers_and_batches_do_not_change_training_samples(samples: list[VideoS
         dataset = TrainingClips(samples, SPEC, seed=3)
         sampler = EpochSampler(len(samples), seed=3)
         sampler.set_epoch(2)
-        loader = training_loader(dataset, sampler, batch_size=batch_size, workers=workers)
+        loader = video_loader(dataset, sampler, batch_size=batch_size, workers=workers)
         return {
             int(number): frames
             for batch in loader
@@ -120,7 +120,7 @@ def test_workers_and_batches_do_not_change_training_samples(samples: list[VideoS
 def test_batches_are_laid_out_as_their_shape_says(samples: list[VideoSample], workers: int) -> None:
     mirroring = mirror_labels(CLASSES)
     dataset = TrainingClips(samples, SPEC, mirroring=mirroring)
-    training = training_loader(dataset, EpochSampler(6, seed=0), batch_size=4, workers=workers)
+    training = video_loader(dataset, EpochSampler(6, seed=0), batch_size=4, workers=workers)
     scoring = scoring_loader(samples, SPEC, Protocol(2, 3), batch_size=6, workers=workers)
     for loader in (training, scoring):
         for batch in loader:

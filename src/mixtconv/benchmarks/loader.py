@@ -28,7 +28,7 @@ from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.clips import read_clip
-from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, training_loader
+from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, video_loader
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
@@ -200,7 +200,7 @@ def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
 
     def loader(path: Path) -> Callable[[], int]:
         dataset = TrainingClips([VideoSample(path, 0)] * CLIPS_LOADED, spec)
-        batches = training_loader(
+        batches = video_loader(
             dataset,
             EpochSampler(CLIPS_LOADED, seed=0),
             batch_size=workload.batch_size or BATCH_SIZE,

@@ -219,11 +219,36 @@ def default_workers() -> int:
     return min(usable_cores(), MAX_DEFAULT_WORKERS)
 
 
-def training_loader(
-    dataset: TrainingClips, sampler: EpochSampler, *, batch_size: int, workers: int
+class _ForkingLoader(DataLoader):
+    """A loader whose workers do not inherit garbage that owns threads.
+
+    A worker is a fork of this process without its threads. If its garbage collector frees an
+    inherited video decoder, it deadlocks: the decoder joins threads that do not exist.
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers:
+            gc.collect()
+        return super().__iter__()
+
+
+def video_loader(
+    dataset: TrainingClips | ScoringViews,
+    sampler: EpochSampler | Sequence[int],
+    *,
+    batch_size: int,
+    workers: int,
 ) -> "DataLoader[VideoBatch]":
-    """Batches of random clips in the sampler's order; the last one may be smaller."""
-    return _loader(dataset, sampler, batch_size=batch_size, workers=workers)
+    """Batches in the sampler's order; the last one may be smaller."""
+    return _ForkingLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def scoring_loader(
@@ -249,31 +274,4 @@ def scoring_loader(
     dataset = ScoringViews(samples, spec, protocol)
     indices = list(range(rank, len(samples), world_size))
     videos = max(1, batch_size // protocol.num_views)
-    return _loader(dataset, indices, batch_size=videos, workers=workers)
-
-
-class _ForkingLoader(DataLoader):
-    """A loader whose workers do not inherit garbage that owns threads.
-
-    A worker is a fork of this process without its threads. If its garbage collector frees an
-    inherited video decoder, it deadlocks: the decoder joins threads that do not exist.
-    """
-
-    def __iter__(self) -> Any:
-        if self.num_workers:
-            gc.collect()
-        return super().__iter__()
-
-
-def _loader(
-    dataset: Any, sampler: Sampler | Sequence[int], *, batch_size: int, workers: int
-) -> "DataLoader[VideoBatch]":
-    return _ForkingLoader(
-        dataset,
-        sampler=sampler,
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
+    return video_loader(dataset, indices, batch_size=videos, workers=workers)

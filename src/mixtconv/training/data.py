@@ -9,7 +9,7 @@ from mixtconv.data.dataset import (
     TrainingClips,
     default_workers,
     scoring_loader,
-    training_loader,
+    video_loader,
 )
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.labels import MirrorLabels
@@ -67,7 +67,7 @@ class VideoDataModule(LightningDataModule):
         clips = training_clips(
             self.plan.catalog, self.spec, settings, mirroring=self.plan.mirroring
         )
-        return training_loader(clips, sampler, batch_size=settings.batch_size, workers=self.workers)
+        return video_loader(clips, sampler, batch_size=settings.batch_size, workers=self.workers)
 
     def val_dataloader(self) -> Any:
         trainer = self.trainer

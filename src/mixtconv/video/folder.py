@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from mixtconv._types import Frame
 from mixtconv.video.find import PICTURE_SUFFIXES, flow_twins, picture_names, sort_names
 from mixtconv.video.pictures import UnreadableVideoError
 
@@ -90,7 +90,7 @@ def load_pictures(
     *,
     mode: Literal["RGB", "L"] = "RGB",
     least_short_side: int | None = None,
-) -> npt.NDArray[np.uint8]:
+) -> Frame:
     """Load frames by number: `(T, H, W, 3)`; all must be of one size.
 
     Args:
@@ -111,7 +111,7 @@ def load_pictures(
 
 def _load_picture(
     path: Path, first: Path, size: tuple[int, int], reduction: int, mode: str
-) -> npt.NDArray[np.uint8]:
+) -> Frame:
     """Load one picture upright, `(H, W, C)`; a JPEG is reduced while decoding."""
     try:
         with Image.open(path) as image:

@@ -102,17 +102,13 @@ def _read_mpeg4(extradata: bytes) -> KindReader:
     return kind
 
 
-def _read_mjpeg(extradata: bytes) -> KindReader:
-    return lambda data: "entry" if bytes(data[:3]) == b"\xff\xd8\xff" else "doubtful"
-
-
 # Files of other codecs are decoded from the start. VP8, VP9 and AV1 are not here because their
 # decoders drop pictures for damage that the first bytes do not show.
 _KIND_READERS: dict[str, Callable[[bytes], KindReader]] = {
     "h264": _read_h264,
     "hevc": _read_hevc,
     "mpeg4": _read_mpeg4,
-    "mjpeg": _read_mjpeg,
+    "mjpeg": lambda _: lambda data: "entry" if data[:3] == b"\xff\xd8\xff" else "doubtful",
 }
 
 

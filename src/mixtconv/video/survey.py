@@ -6,6 +6,7 @@ in which the decoder concealed errors.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +63,16 @@ def survey_file(path: str | Path) -> FileSurvey:
     end = 0.0
     with open_video(path) as (container, stream):
         stream.thread_count = 1
-        for packet in demux_readable(container):
-            if packet.pts is not None:
+        for packet in chain(demux_readable(container), [None]):  # None: what the decoder holds back
+            if packet is not None and packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is stream:
-                num_packets += 1
-                if packet.size:
-                    frames = decode_packet(stream, packet) or ()
-                    num_pictures += len(frames)
-                    num_damaged += sum(frame.is_corrupt for frame in frames)
-        frames = decode_packet(stream, None) or ()
-        return FileSurvey(
-            num_announced,
-            num_pictures + len(frames),
-            num_damaged + sum(frame.is_corrupt for frame in frames),
-            _cut_off(container, stream, num_packets, end),
-        )
+            num_packets += packet is not None and packet.stream is stream
+            if packet is None or (packet.stream is stream and packet.size):
+                frames = decode_packet(stream, packet) or ()
+                num_pictures += len(frames)
+                num_damaged += sum(frame.is_corrupt for frame in frames)
+        num_cut_off = _cut_off(container, stream, num_packets, end)
+        return FileSurvey(num_announced, num_pictures, num_damaged, num_cut_off)
 
 
 def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:
