@@ -131,7 +131,7 @@ def decode_pictures(
         if jumps or table.spare.any() or (table.trusted and num_threads != 1):
             return _decode_checked(path, table, runs, num_threads, opened)
         if num_threads != 1:
-            return _decode_threaded(path, table, order, num_threads)
+            return decode_plain(path, table, order, num_threads=num_threads)
     except _UnexpectedError:
         return decode_plain(path, table, order)
     return decode_plain(path, table, order, opened if at_start else None)
@@ -169,24 +169,34 @@ def decode_every(path: str | Path) -> Iterator[TimedFrame]:
 
 
 def decode_plain(
-    path: str | Path, table: PacketTable, wanted: Sequence[int], opened: Opened | None = None
+    path: str | Path,
+    table: PacketTable,
+    wanted: Sequence[int],
+    opened: Opened | None = None,
+    *,
+    num_threads: int = 1,
 ) -> Decoded:
     """Decode from the first packet with one thread; without wanted frames, count those of the file.
 
     Decoding stops at the last wanted frame. It continues to the end, counting, if the number of
     packets is not reliably that of frames, or turned out not to be. `opened` is the file if nothing
-    has been read from it.
+    has been read from it. With another number of threads than one, damage is not skipped but raises
+    `_UnexpectedError`.
     """
+    is_strict = num_threads != 1
     numbers = set(wanted)
     last = max(numbers, default=-1)
     pictures: dict[int, Frame] = {}
     count = 0
     counting = last < 0 or not (table.trusted or table.counted)
-    with nullcontext(opened) if opened else open_video(path) as (container, stream):
-        stream.thread_count = 1
+    with (
+        nullcontext(opened) if opened else open_video(path) as (container, stream),
+        _strictly(stream, num_threads) if is_strict else nullcontext(),
+    ):
+        stream.thread_count = num_threads
         size = (stream.width, stream.height)
         for packet in _with_flush(container, stream):
-            frames = decode_packet(stream, packet)
+            frames = stream.decode(packet) if is_strict else decode_packet(stream, packet)
             counting = counting or frames is None
             for frame in frames or ():
                 if count in numbers:
@@ -251,24 +261,6 @@ def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the packets, then None, at which the decoder outputs the frames that it holds back."""
     yield from (packet for packet in demux_readable(container, stream) if packet.size)
     yield None
-
-
-def _decode_threaded(
-    path: str | Path, table: PacketTable, wanted: Sequence[int], num_threads: int
-) -> Decoded:
-    """Decode in order with several threads, for tables without trusted times."""
-    pictures: dict[int, Frame] = {}
-    count = 0
-    with open_video(path) as (container, stream), _strictly(stream, num_threads):
-        size = (stream.width, stream.height)
-        for packet in _with_flush(container, stream):
-            for frame in stream.decode(packet):
-                if count in wanted:
-                    pictures[count] = to_rgb(frame, size)
-                count += 1
-            if table.counted and count > wanted[-1]:
-                return Decoded(pictures, None)
-    return Decoded(pictures, count)
 
 
 def _decode_checked(
