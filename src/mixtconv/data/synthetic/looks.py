@@ -114,7 +114,8 @@ def draw_sprite(look: Look, *, width: int, height: int) -> Image.Image:
     outline = SHAPES[look.shape]
     paint = Image.new("RGB", (columns, rows), look.color)
     drawing = ImageDraw.Draw(paint)
-    _PATTERNS[look.pattern](drawing, columns, rows, look.accent)
+    if look.pattern != "plain":
+        _PATTERNS[look.pattern](drawing, columns, rows, look.accent)
     if look.mark is not None:
         (x, y), radius = (np.array(look.mark) + 1.0) * scale, 0.16 * min(columns, rows)
         drawing.ellipse((x - radius, y - radius, x + radius, y + radius), fill=look.accent)
@@ -129,10 +130,6 @@ def draw_sprite(look: Look, *, width: int, height: int) -> Image.Image:
     sprite = Image.new("RGBA", (width + 2, height + 2), (*look.color, 0))
     sprite.paste(small, (1, 1))
     return sprite
-
-
-def _plain(drawing: ImageDraw.ImageDraw, columns: int, rows: int, accent: Color) -> None:
-    """No pattern."""
 
 
 def _stripes(drawing: ImageDraw.ImageDraw, columns: int, rows: int, accent: Color) -> None:
@@ -162,7 +159,6 @@ def _halves(drawing: ImageDraw.ImageDraw, columns: int, rows: int, accent: Color
 
 
 _PATTERNS = {
-    "plain": _plain,
     "stripes": _stripes,
     "checks": _checks,
     "dots": _dots,

@@ -56,18 +56,13 @@ def smooth(progress: np.ndarray) -> np.ndarray:
     return progress * progress * (3.0 - 2.0 * progress)
 
 
-EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "steady": lambda progress: progress,
-    "smooth": smooth,
-    "gentle stop": lambda progress: 1.0 - (1.0 - progress) ** 1.5,
-    "gentle start": lambda progress: progress**1.5,
-}
+EASINGS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
+    lambda progress: progress,
+    smooth,
+    lambda progress: 1.0 - (1.0 - progress) ** 1.5,  # a gentle stop
+    lambda progress: progress**1.5,  # a gentle start
+)
 """Curves from 0 to 1, none so uneven as to look like speeding up or slowing down."""
-
-
-def random_easing(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-    """One of `EASINGS`."""
-    return EASINGS[list(EASINGS)[rng.integers(len(EASINGS))]]
 
 
 def hump(progress: np.ndarray) -> np.ndarray:
@@ -141,7 +136,8 @@ class Draft:
 
     def eased(self, interval: Interval) -> np.ndarray:
         """Progress of the action with a random easing. `(T,)`."""
-        return random_easing(self.rng)(interval.progress(self.times))
+        easing = EASINGS[self.rng.integers(len(EASINGS))]
+        return easing(interval.progress(self.times))
 
 
 def between(start: float, end: float, progress: np.ndarray) -> np.ndarray:

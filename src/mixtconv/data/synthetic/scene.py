@@ -216,12 +216,8 @@ def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
     return steps[None, :], steps[:, None]
 
 
-def _plaster(rng: np.random.Generator, side: int) -> np.ndarray:
-    return _clouds(rng, side, cells=int(rng.integers(2, 7)))
-
-
-def _gravel(rng: np.random.Generator, side: int) -> np.ndarray:
-    return _clouds(rng, side, cells=int(rng.integers(10, 16)))
+def _grains(rng: np.random.Generator, side: int, *, least: int, below: int) -> np.ndarray:
+    return _clouds(rng, side, cells=int(rng.integers(least, below)))
 
 
 def _wood(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -266,8 +262,8 @@ def _slope(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 TEXTURES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "plaster": _plaster,
-    "gravel": _gravel,
+    "plaster": partial(_grains, least=2, below=7),
+    "gravel": partial(_grains, least=10, below=16),
     "wood": _wood,
     "tiles": _tiles,
     "cloth": _cloth,
