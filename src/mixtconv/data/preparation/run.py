@@ -161,7 +161,7 @@ def _prepare_all(
     progress: Progress,
 ) -> tuple[dict[str, DoneVideo], dict[str, str]]:
     """The videos that are up to date now, and why others are not, each by target."""
-    jobs = [_Job(item, earlier.get(item.target)) for item in plan]
+    jobs = [(item, earlier.get(item.target)) for item in plan]
     done: dict[str, DoneVideo] = {}
     reasons: dict[str, str] = {}
     with (
@@ -172,12 +172,12 @@ def _prepare_all(
             )
         ) as outcomes,
     ):
-        for number, (job, outcome) in enumerate(outcomes, 1):
-            target = job.item.target
+        for number, ((item, _), outcome) in enumerate(outcomes, 1):
+            target = item.target
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[target] = error.reason_in(job.item.video.path)
+                reasons[target] = error.reason_in(item.video.path)
             except WorkersDiedError as error:
                 reasons[target] = str(error)
             else:
@@ -209,6 +209,11 @@ def _finish(
     entries = (replace(video, key=keys.get(name, video.key)) for name, video in videos.items())
     write_prepared_list(out, listing, [item for item in plan if item.target in videos])
     write_journal(out, sorted(entries, key=lambda video: video.target), complete=True)
+    notes, gone = listing.notes, [target for target in others if target not in keys]
+    if gone:
+        number = count_of(len(gone), "prepared video")
+        names = first_few(gone)
+        notes += (f"{number} in {out} whose original is gone, to be deleted by you: {names}",)
     num_kept = sum(video is earlier.get(target) for target, video in done.items())
     return PreparationReport(
         data=prepared_list(out, listing) or out,
@@ -222,16 +227,8 @@ def _finish(
         bytes_before=sum(video.source_bytes for video in done.values()),
         bytes_after=sum(video.num_bytes for video in done.values()),
         ignored=listing.ignored,
-        notes=(*listing.notes, *_notes(out, [target for target in others if target not in keys])),
+        notes=notes,
     )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A video to prepare, and its entry in the journal of an earlier run."""
-
-    item: PlannedVideo
-    before: DoneVideo | None
 
 
 @dataclass(frozen=True)
@@ -242,9 +239,9 @@ class _Preparer:
     form: PreparedForm
     is_stopped: StopFlag
 
-    def __call__(self, job: _Job) -> DoneVideo | None:
-        """Prepare a video; None if its prepared form is up to date."""
-        item, before = job.item, job.before
+    def __call__(self, job: tuple[PlannedVideo, DoneVideo | None]) -> DoneVideo | None:
+        """Prepare a video, with its entry of an earlier run; None if that is up to date."""
+        item, before = job
         with as_unreadable(item.video.path):
             original = stat_original(item.video.path)
         target = self.out / item.target
@@ -276,10 +273,3 @@ def _is_whole(path: Path, video: DoneVideo) -> bool:
         return sum(file.stat().st_size for file in files) == video.num_bytes
     except OSError:
         return False
-
-
-def _notes(out: Path, gone: Sequence[str]) -> tuple[str, ...]:
-    if not gone:
-        return ()
-    number = count_of(len(gone), "prepared video")
-    return (f"{number} in {out} whose original is gone, to be deleted by you: {first_few(gone)}",)
