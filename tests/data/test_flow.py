@@ -55,7 +55,7 @@ def test_every_layout_is_one_video_of_x_and_y(pattern: str, tmp_path: Path) -> N
         for channel, component in enumerate("xy"):
             expected = int(field(number, component)[0, 0])
             assert abs(int(clip.frames[row, channel].float().mean()) - expected) <= 0
-    assert list_flow(folder).x_names[1].endswith(("02.jpg", "x_2.png"))
+    assert list_flow(folder)[0].names[1].endswith(("02.jpg", "x_2.png"))
     for modality in ("flow", None):
         info = probe_for(folder, modality)
         assert (info.num_frames, info.width, info.height, info.codec) == (12, 24, 16, "flow")
@@ -183,7 +183,7 @@ def test_two_trees_are_listed_by_their_u_side(split: str, tmp_path: Path) -> Non
     assert names == [f"u/{split}{n}" for n in ("jump/a", "jump/b", "u/a", "v/a")]
     assert [video.class_name for video in listing.videos] == ["jump", "jump", "u", "v"]
     assert [video.key for video in listing.videos] == ["jump/a", "jump/b", "u/a", "v/a"]
-    assert all(len(list_flow(video.path)) == 2 for video in listing.videos)
+    assert all(len(list_flow(video.path)[0].names) == 2 for video in listing.videos)
     assert len(find_videos([tmp_path])) == 4
 
 
@@ -192,7 +192,7 @@ def test_a_csv_may_name_the_u_side(tmp_path: Path) -> None:
     put_trees(tmp_path, "v_b")
     (tmp_path / "list.csv").write_text("path,label\nu/v_a,jump\nu/v_b,run\n")
     videos = list_videos(tmp_path / "list.csv").videos
-    assert [len(list_flow(video.path)) for video in videos] == [5, 5]
+    assert [len(list_flow(video.path)[0].names) for video in videos] == [5, 5]
 
 
 def test_classes_called_u_and_v_among_others_are_classes(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ with frames, a gap in the numbers is an error that names what is missing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from torch import Tensor
 from mixtconv.data.clips import as_frames, read_clip, rows_together
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
-from mixtconv.video.folder import check_numbers, list_numbered, load_pictures
+from mixtconv.video.folder import Pictures, check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import probe_video
 
@@ -153,25 +152,8 @@ _READ: dict[Modality, Callable[..., Clip[Tensor]]] = {
 }
 
 
-@dataclass(frozen=True)
-class FlowPictures:
-    """The pictures of a video's optical flow, in temporal order."""
-
-    x_folder: Path
-    """Folder of the pictures of x."""
-    x_names: tuple[str, ...]
-    """Names of the pictures of x, positive to the right."""
-    y_folder: Path
-    """Folder of the pictures of y."""
-    y_names: tuple[str, ...]
-    """Names of the pictures of y, positive downwards, as many as of x."""
-
-    def __len__(self) -> int:
-        return len(self.x_names)
-
-
-def list_flow(path: str | Path) -> FlowPictures:
-    """List the optical flow of a video.
+def list_flow(path: str | Path) -> tuple[Pictures, Pictures]:
+    """List the optical flow of a video: as many pictures of x, positive to the right, as of y.
 
     Raises:
         UnreadableVideoError: there is none, or some is missing; the message names it.
@@ -190,8 +172,8 @@ def list_flow(path: str | Path) -> FlowPictures:
         )
     _refuse_difference(folder, sorted(names.x), sorted(names.y), "number")
     check_numbers(folder, sorted(names.x), "fields of flow")
-    x_names, y_names = ([side[number] for number in sorted(side)] for side in (names.x, names.y))
-    return FlowPictures(folder, tuple(x_names), folder, tuple(y_names))
+    x, y = ([side[number] for number in sorted(side)] for side in (names.x, names.y))
+    return Pictures(folder, x), Pictures(folder, y)
 
 
 def read_flow(
@@ -209,17 +191,17 @@ def read_flow(
         UnreadableVideoError: there is no flow, some is missing, or pictures differ in size.
     """
     flow = list_flow(path)
-    indices = tuple(int(index) for index in choose_indices(len(flow)))
+    num_fields = len(flow[0].names)
+    indices = tuple(int(index) for index in choose_indices(num_fields))
     x, y = (
-        load_pictures(folder, names, indices, mode="L", least_short_side=least_short_side)
-        for folder, names in ((flow.x_folder, flow.x_names), (flow.y_folder, flow.y_names))
+        load_pictures(*side, indices, mode="L", least_short_side=least_short_side) for side in flow
     )  # (T, H, W, 1)
     if x.shape != y.shape:
         sizes = [f"{side.shape[2]}x{side.shape[1]}" for side in (x, y)]
         raise UnreadableVideoError(
             path, f"pictures of x are {sizes[0]} and of y {sizes[1]}; both must be of one size"
         )
-    return Clip(as_frames(np.concatenate([x, y], axis=3)), indices, len(flow))
+    return Clip(as_frames(np.concatenate([x, y], axis=3)), indices, num_fields)
 
 
 def holds_flow_alone(path: str | Path) -> bool:
@@ -238,15 +220,15 @@ def probe_flow(path: str | Path) -> VideoInfo:
     return VideoInfo(clip.num_frames, width, height, None, "flow")
 
 
-def _in_trees(x_folder: Path, y_folder: Path) -> FlowPictures:
+def _in_trees(x_folder: Path, y_folder: Path) -> tuple[Pictures, Pictures]:
     for folder in (x_folder, y_folder):
         if not folder.is_dir():
             raise UnreadableVideoError(
                 x_folder, f"there is no {folder} beside it: u holds x of the flow, v holds y"
             )
-    x_names, y_names = list_numbered(x_folder), list_numbered(y_folder)
-    _refuse_difference(x_folder, x_names, y_names, "picture")
-    return FlowPictures(x_folder, tuple(x_names), y_folder, tuple(y_names))
+    x, y = (Pictures(folder, list_numbered(folder)) for folder in (x_folder, y_folder))
+    _refuse_difference(x_folder, x.names, y.names, "picture")
+    return x, y
 
 
 def _refuse_difference(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -24,6 +24,13 @@ _FLOW = (
     "--modality flow"
 )
 _NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
+
+
+class Pictures(NamedTuple):
+    """Pictures of a folder, one per frame or field of flow, in temporal order."""
+
+    folder: Path
+    names: Sequence[str]
 
 
 def list_frames(folder: str | Path) -> list[str]:

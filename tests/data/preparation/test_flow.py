@@ -104,7 +104,7 @@ def test_labels_splits_and_what_is_held_out_stay(data: Path, tmp_path: Path) -> 
             assert pairs
             for old, new in pairs:
                 assert (old.label, old.path.stem) == (new.label, new.path.name)
-                assert len(list_flow(new.path)) == 23
+                assert len(list_flow(new.path)[0].names) == 23
 
 
 def test_names_of_folders_do_not_collide(data: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_fault_in_writing_leaves_whole_folders_only(
             prepare(data, out=out, form=DIS, workers=1)
     assert hidden(out) == []
     folders = [path for path in out.glob("*/*/*") if path.is_dir()]
-    assert len(folders) == 2 and all(len(list_flow(folder)) == 23 for folder in folders)
+    assert len(folders) == 2 and all(len(list_flow(folder)[0].names) == 23 for folder in folders)
     assert summary(prepare(data, out=out, form=DIS)) == (6, 2, [])
 
 
@@ -201,7 +201,7 @@ def test_an_interrupted_run_is_gone_on_with(data: Path, tmp_path: Path) -> None:
     assert hidden(out) == []
     assert not read_journal(out).complete  # type: ignore[union-attr]
     done = [path for path in out.glob("*/*/*") if path.is_dir()]
-    assert all(len(list_flow(folder)) == 23 for folder in done)
+    assert all(len(list_flow(folder)[0].names) == 23 for folder in done)
     report = prepare(data, out=out, form=DIS)
     assert report.num_kept >= 3 and report.num_kept + report.num_prepared == 8
 
@@ -222,7 +222,7 @@ def test_what_a_killed_run_left_is_cleared(data: Path, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "flow_x_99999.jpg").write_bytes(b"left")
     written = write_folder(video, tmp_path / "a", DIS)
-    assert written.num_frames == len(list_flow(tmp_path / "a")) == 23
+    assert written.num_frames == len(list_flow(tmp_path / "a")[0].names) == 23
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "data"]
 
 

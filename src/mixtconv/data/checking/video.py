@@ -84,7 +84,7 @@ def _read(video: VideoToCheck) -> tuple[int, str | None]:
 def _damaged_pictures(folder: Path, is_flow: bool) -> str | None:
     """Which pictures of a folder cannot be read or are of another size, in words."""
     reasons, total = [], 0
-    for inner, names in _pictures(folder, is_flow):
+    for inner, names in list_flow(folder) if is_flow else [(folder, list_frames(folder))]:
         total += len(names)
         for index in range(len(names)):
             try:
@@ -94,11 +94,3 @@ def _damaged_pictures(folder: Path, is_flow: bool) -> str | None:
     if not reasons:
         return None
     return f"{len(reasons)} of {count_of(total, 'picture')}: {first_few(reasons, separator='; ')}"
-
-
-def _pictures(folder: Path, is_flow: bool) -> list[tuple[Path, list[str]]]:
-    """Names of all pictures of a video, by the folder that they are in."""
-    if not is_flow:
-        return [(folder, list_frames(folder))]
-    flow = list_flow(folder)
-    return [(flow.x_folder, list(flow.x_names)), (flow.y_folder, list(flow.y_names))]
