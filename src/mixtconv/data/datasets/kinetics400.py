@@ -73,21 +73,19 @@ def list_kinetics400(root: Path, source: DataSource) -> VideoListing:
             parsed.notes.append(f"no {role}.csv: its videos are left out")
     labels = (entry.class_name for entry in parsed.entries)
     classes = order_classes(_NAME, source.class_order, labels=None, listed=labels)
-    folders = _video_folders(root, lists)
-    index = VideoIndex(folders)
-
-    def find(key: str) -> Path | None:  # some copies name videos by the id alone
-        return index.find(key) or index.find(key[: -len("_000000_000000")])
-
     return match_videos(
         parsed,
-        find,
+        _ClipIndex(_video_folders(root, lists)),
         root=root,
         classes=classes,
         lists=lists.files.values(),
-        looked_in=folders,
         may_lack_videos=True,
     )
+
+
+class _ClipIndex(VideoIndex):
+    def find(self, name: str) -> Path | None:  # some copies name videos by the id alone
+        return super().find(name) or super().find(name[: -len("_000000_000000")])
 
 
 def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:

@@ -38,10 +38,11 @@ class VideoIndex:
     def __init__(
         self, folders: Iterable[Path], *, in_classes: bool = False, any_case: bool = False
     ) -> None:
+        self.folders = tuple(folders)
         self._paths: dict[str, str] = {}
         self._in_any_case: dict[str, str] | None = None
         self._any_case = any_case
-        for folder in folders:
+        for folder in self.folders:
             if in_classes:
                 for inner in subfolders(folder):
                     self._add(inner, prefix=f"{inner.name}/")

@@ -7,12 +7,13 @@ and returns the videos and the faults.
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.datasets.classes import OrderedClasses
+from mixtconv.data.datasets.layout import VideoIndex
 from mixtconv.data.listing import (
     Fault,
     FaultKind,
@@ -75,23 +76,21 @@ class ParsedLists:
 
 def match_videos(
     parsed: ParsedLists,
-    find: Callable[[str], Path | None],
+    index: VideoIndex,
     *,
     root: Path,
     classes: OrderedClasses,
     lists: Iterable[Path],
-    looked_in: Sequence[Path],
     may_lack_videos: bool = False,
 ) -> VideoListing:
     """List the videos of all entries; compare these with each other and with the classes.
 
     Args:
         parsed: the entries, and faults that the result takes over.
-        find: returns the video of a key, None if it does not exist.
+        index: finds the video of a key.
         root: the folder of the dataset.
         classes: its classes, the labels allowed.
         lists: the files of the lists.
-        looked_in: the folders that `find` searches, for the message.
         may_lack_videos: whether missing videos are `absent` instead of faults.
 
     Raises:
@@ -117,13 +116,13 @@ def match_videos(
             reason = f"{entry.place}: {reasons[entry.class_name]}"
             faults.append(entry.fault("mislabelled", reason))
             continue
-        path = find(entry.key)
+        path = index.find(entry.key)
         if path is None:
             missing.append(entry.fault("missing", f"not there; {entry.place} lists it"))
         else:
             videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
     if missing and not videos:
-        raise ValueError(_no_videos(missing, looked_in))
+        raise ValueError(_no_videos(missing, index.folders))
     notes = list(parsed.notes)
     if repeated:
         notes.append(f"{count_of(repeated, 'line')} repeated an earlier one and counted once")

@@ -115,15 +115,8 @@ def _list_numbered(dataset: NumberedDataset, root: Path, source: DataSource) -> 
         labels_file=f"{stem}-labels.{suffix}",
         published_sorted=dataset.published_sorted,
     )
-    folders = folders_near(root, lists, dataset.video_folders)
-    return match_videos(
-        parsed,
-        VideoIndex(folders).find,
-        root=root,
-        classes=classes,
-        lists=lists.files.values(),
-        looked_in=folders,
-    )
+    index = VideoIndex(folders_near(root, lists, dataset.video_folders))
+    return match_videos(parsed, index, root=root, classes=classes, lists=lists.files.values())
 
 
 register_numbered(

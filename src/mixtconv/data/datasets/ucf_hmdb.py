@@ -85,11 +85,10 @@ def list_ucf101(root: Path, source: DataSource) -> VideoListing:
     folders = folders_near(root, lists, _UCF101_VIDEO_FOLDERS)
     return match_videos(
         parsed,
-        VideoIndex(folders, in_classes=True, any_case=True).find,
+        VideoIndex(folders, in_classes=True, any_case=True),
         root=root,
         classes=classes,
         lists=named_like(lists.folder, _UCF101_LISTS),
-        looked_in=folders,
     )
 
 
@@ -159,11 +158,10 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
     folders = folders_near(root, lists, _HMDB51_VIDEO_FOLDERS)
     return match_videos(
         parsed,
-        VideoIndex(folders, in_classes=True).find,
+        VideoIndex(folders, in_classes=True),
         root=root,
         classes=OrderedClasses(classes, differences(_HMDB51_NAME, classes)),
         lists=named_like(lists.folder, r".+_test_split[123]\.txt"),
-        looked_in=folders,
     )
 
 
