@@ -48,6 +48,18 @@ def miniature() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def sources() -> ModuleType:
+    """Makes folders and CSV files of data, and tells what is listed; see data/sources.py."""
+    return _load_beside("data/sources")
+
+
+@pytest.fixture(scope="session")
+def folders() -> ModuleType:
+    """Makes folders to prepare, and tells what is in them; see data/preparation/folders.py."""
+    return _load_beside("data/preparation/folders")
+
+
+@pytest.fixture(scope="session")
 def shared_videos() -> Path:
     """The folder of real clips, which is not part of the project."""
     beside = Path(__file__).parents[2] / "shared" / "videos"

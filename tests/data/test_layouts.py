@@ -1,37 +1,11 @@
 """Videos listed in a CSV, in all its spellings, and errors for lines that cannot be used."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from mixtconv.data.datasets.catalog import load_catalog
-from mixtconv.data.listing import VideoSample
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def names(samples: Iterable[VideoSample], root: Path) -> list[str]:
-    return [sample.path.relative_to(root).as_posix() for sample in samples]
-
-
-def write_csv(root: Path, *lines: str, end: str = "\n") -> Path:
-    path = root / "list.csv"
-    path.write_text(end.join(lines) + end, encoding="utf-8", newline="")
-    return path
-
-
-def refusal(data: Path, **options: object) -> str:
-    """The message with which data are refused, which must be one line."""
-    with pytest.raises(ValueError) as caught:
-        load_catalog(data, **options)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 VIDEOS = ("clips/1.mp4", "clips/2.mp4", "clips/my 3.mp4", "clips/4.mp4")
 
@@ -41,38 +15,38 @@ VIDEOS = ("clips/1.mp4", "clips/2.mp4", "clips/my 3.mp4", "clips/4.mp4")
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", " ", ", "])
 @pytest.mark.parametrize("header", [True, False])
 def test_spellings_of_one_csv(
-    tmp_path: Path, header: bool, delimiter: str, mark: str, end: str
+    tmp_path: Path, header: bool, delimiter: str, mark: str, end: str, sources: ModuleType
 ) -> None:
-    touch(tmp_path, *VIDEOS)
+    sources.touch(tmp_path, *VIDEOS)
     lines = [delimiter.join(row) for row in zip(VIDEOS, "abab", strict=True)]
     lines = [delimiter.join(("path", "label")), *lines] if header else lines
-    path = write_csv(tmp_path, mark + lines[0], *lines[1:], "", end=end)
+    path = sources.write_csv(tmp_path, mark + lines[0], *lines[1:], "", end=end)
     catalog = load_catalog(path)
     assert catalog.classes == ("a", "b")
-    assert sorted(names(catalog.train + catalog.val, tmp_path)) == sorted(VIDEOS)
+    assert sorted(sources.names(catalog.train + catalog.val, tmp_path)) == sorted(VIDEOS)
     assert catalog.notes == ()
 
 
 @pytest.mark.parametrize("header", [["path,label,split"], []])
-def test_csv_with_splits(tmp_path: Path, header: list[str]) -> None:
-    touch(tmp_path, *VIDEOS)
+def test_csv_with_splits(tmp_path: Path, header: list[str], sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
     rows = zip(VIDEOS, "abab", ["train", "Train", "validation", "test"], strict=True)
-    catalog = load_catalog(write_csv(tmp_path, *header, *(",".join(row) for row in rows)))
-    assert names(catalog.train, tmp_path) == ["clips/1.mp4", "clips/2.mp4"]
-    assert names(catalog.val, tmp_path) == ["clips/my 3.mp4"]
+    catalog = load_catalog(sources.write_csv(tmp_path, *header, *(",".join(row) for row in rows)))
+    assert sources.names(catalog.train, tmp_path) == ["clips/1.mp4", "clips/2.mp4"]
+    assert sources.names(catalog.val, tmp_path) == ["clips/my 3.mp4"]
 
 
-def test_spaces_with_a_header_of_three(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
+def test_spaces_with_a_header_of_three(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
     rows = zip(VIDEOS, "abab", ["train", "train", "val", "val"], strict=True)
-    catalog = load_catalog(write_csv(tmp_path, "path label split", *map(" ".join, rows)))
-    assert names(catalog.val, tmp_path) == ["clips/my 3.mp4", "clips/4.mp4"]
+    catalog = load_catalog(sources.write_csv(tmp_path, "path label split", *map(" ".join, rows)))
+    assert sources.names(catalog.val, tmp_path) == ["clips/my 3.mp4", "clips/4.mp4"]
 
 
-def test_columns_by_name_and_quotes(tmp_path: Path) -> None:
+def test_columns_by_name_and_quotes(tmp_path: Path, sources: ModuleType) -> None:
     """Columns may stand in any order beside others; a quoted name may hold the delimiter."""
-    touch(tmp_path, *VIDEOS, "clips/5,6.mp4")
-    path = write_csv(
+    sources.touch(tmp_path, *VIDEOS, "clips/5,6.mp4")
+    path = sources.write_csv(
         tmp_path,
         "id,Label,file,width",
         '1,"Laying it down, not upright",clips/1.mp4,320',
@@ -82,17 +56,17 @@ def test_columns_by_name_and_quotes(tmp_path: Path) -> None:
     )
     catalog = load_catalog(path)
     assert catalog.classes == ("Laying it down, not upright", 'say "hi"')
-    assert "clips/5,6.mp4" in names(catalog.train + catalog.val, tmp_path)
+    assert "clips/5,6.mp4" in sources.names(catalog.train + catalog.val, tmp_path)
 
 
-def test_spaces_around_cells(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
-    path = write_csv(tmp_path, 'clips/1.mp4 , "a, b"', "clips/2.mp4,c ", "clips/4.mp4,  c")
+def test_spaces_around_cells(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    path = sources.write_csv(tmp_path, 'clips/1.mp4 , "a, b"', "clips/2.mp4,c ", "clips/4.mp4,  c")
     assert load_catalog(path).classes == ("a, b", "c")
 
 
-def test_utf16_absolute_and_windows_paths(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
+def test_utf16_absolute_and_windows_paths(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
     lines = ["path\tlabel", f"{tmp_path}/clips/1.mp4\té", "clips\\2.mp4\té", "clips/4.mp4\tb"]
     path = tmp_path / "list.txt"
     path.write_text("\n".join(lines), encoding="utf-16")
@@ -101,15 +75,15 @@ def test_utf16_absolute_and_windows_paths(tmp_path: Path) -> None:
     assert len(catalog.train + catalog.val) == 3
 
 
-def test_picture_folders_in_a_csv(tmp_path: Path) -> None:
-    touch(tmp_path, "v1/1.jpg", "v2/1.jpg", "v3/1.jpg")
-    catalog = load_catalog(write_csv(tmp_path, "v1,a", "v2,a", "v3,b"))
-    assert sorted(names(catalog.train + catalog.val, tmp_path)) == ["v1", "v2", "v3"]
+def test_picture_folders_in_a_csv(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "v1/1.jpg", "v2/1.jpg", "v3/1.jpg")
+    catalog = load_catalog(sources.write_csv(tmp_path, "v1,a", "v2,a", "v3,b"))
+    assert sorted(sources.names(catalog.train + catalog.val, tmp_path)) == ["v1", "v2", "v3"]
 
 
-def test_numbers_are_labels_of_given_classes(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
-    path = write_csv(tmp_path, *(f"{video},{i // 2}" for i, video in enumerate(VIDEOS)))
+def test_numbers_are_labels_of_given_classes(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    path = sources.write_csv(tmp_path, *(f"{video},{i // 2}" for i, video in enumerate(VIDEOS)))
     given = load_catalog(path, classes=["jump", "run", "walk"])
     assert {(s.path.name, s.label) for s in given.train + given.val} == {
         ("1.mp4", 0),
@@ -121,16 +95,16 @@ def test_numbers_are_labels_of_given_classes(tmp_path: Path) -> None:
     assert load_catalog(path, classes=["1", "0"]).classes == ("1", "0")  # names come first
 
 
-def test_labels_counted_from_one(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
-    path = write_csv(tmp_path, *(f"{video},{i + 1}" for i, video in enumerate(VIDEOS)))
-    message = refusal(path, classes=["a", "b", "c", "d"])
+def test_labels_counted_from_one(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    path = sources.write_csv(tmp_path, *(f"{video},{i + 1}" for i, video in enumerate(VIDEOS)))
+    message = sources.refusal(path, classes=["a", "b", "c", "d"])
     assert "run from 1 to 4 for 4 classes" in message and "subtract 1" in message
 
 
-def test_every_bad_line_is_counted(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS, "notes.txt", "folder/x.txt")
-    path = write_csv(
+def test_every_bad_line_is_counted(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS, "notes.txt", "folder/x.txt")
+    path = sources.write_csv(
         tmp_path,
         "path,label",
         "clips/1.mp4,jump",
@@ -143,7 +117,7 @@ def test_every_bad_line_is_counted(tmp_path: Path) -> None:
         "clips/4.mp4,",
         "clips/4.mp4,7",
     )
-    message = refusal(path, classes=["jump", "run"])
+    message = sources.refusal(path, classes=["jump", "run"])
     assert f"{path}: 8 bad lines: line 3: no file '{tmp_path / 'clips/gone.mp4'}'; " in message
     assert "line 4: unknown class 'jmup'; did you mean 'jump'?" in message
     assert "line 5: 'notes.txt' is no video by its suffix and 5 more; correct" in message
@@ -159,18 +133,18 @@ def test_every_bad_line_is_counted(tmp_path: Path) -> None:
         ("clips/4.mp4,7", "label 7 is none of 0 to 1"),
     ],
 )
-def test_bad_lines(tmp_path: Path, line: str, fault: str) -> None:
-    touch(tmp_path, *VIDEOS, "folder/x.txt")
-    path = write_csv(tmp_path, "path,label", "clips/1.mp4,jump", "clips/2.mp4,run", line)
-    message = refusal(path, classes=["jump", "run"])
+def test_bad_lines(tmp_path: Path, line: str, fault: str, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS, "folder/x.txt")
+    path = sources.write_csv(tmp_path, "path,label", "clips/1.mp4,jump", "clips/2.mp4,run", line)
+    message = sources.refusal(path, classes=["jump", "run"])
     assert f"1 bad line: line 4: {fault}" in message
     assert message.endswith("; correct or remove them")
 
 
-def test_bad_splits(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
+def test_bad_splits(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
     lines = ["clips/1.mp4,a,train", "clips/2.mp4,b,trian", "clips/4.mp4,b,"]
-    message = refusal(write_csv(tmp_path, *lines))
+    message = sources.refusal(sources.write_csv(tmp_path, *lines))
     assert "line 2: split 'trian' is none of train, val" in message
     assert "line 3: an empty split" in message
 
@@ -185,43 +159,45 @@ def test_bad_splits(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_one_video_twice(tmp_path: Path, lines: tuple[str, ...], fault: str) -> None:
-    touch(tmp_path, *VIDEOS)
-    assert f"1 bad line: line 2: {fault}" in refusal(write_csv(tmp_path, *lines))
+def test_one_video_twice(
+    tmp_path: Path, lines: tuple[str, ...], fault: str, sources: ModuleType
+) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    assert f"1 bad line: line 2: {fault}" in sources.refusal(sources.write_csv(tmp_path, *lines))
 
 
-def test_a_repeated_line_counts_once(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
+def test_a_repeated_line_counts_once(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
     lines = [f"{video},{label}" for video, label in zip(VIDEOS, "aabb", strict=True)]
-    catalog = load_catalog(write_csv(tmp_path, *lines, lines[0]))
+    catalog = load_catalog(sources.write_csv(tmp_path, *lines, lines[0]))
     assert len(catalog.train + catalog.val) == 4
     assert catalog.notes == ("1 line repeated an earlier one and counted once",)
 
 
-def test_header_that_names_no_columns(tmp_path: Path) -> None:
-    touch(tmp_path, *VIDEOS)
-    path = write_csv(tmp_path, "where,what", "clips/1.mp4,a", "clips/2.mp4,b")
-    assert "a header must name the columns path and label" in refusal(path)
+def test_header_that_names_no_columns(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    path = sources.write_csv(tmp_path, "where,what", "clips/1.mp4,a", "clips/2.mp4,b")
+    assert "a header must name the columns path and label" in sources.refusal(path)
 
 
-def test_files_that_are_no_csv(tmp_path: Path) -> None:
+def test_files_that_are_no_csv(tmp_path: Path, sources: ModuleType) -> None:
     prose = tmp_path / "readme.txt"
     prose.write_text("These clips show people, and dogs.\n" + "Thanks to " + "all " * 200)
-    assert "not a list of videos, its first line is 'These clips" in refusal(prose)
+    assert "not a list of videos, its first line is 'These clips" in sources.refusal(prose)
     empty = tmp_path / "empty.csv"
     empty.write_text("")
-    assert "no lines in it; expected lines of path,label" in refusal(empty)
+    assert "no lines in it; expected lines of path,label" in sources.refusal(empty)
     header = tmp_path / "header.csv"
     header.write_text("path,label\n")
-    assert "no lines in it" in refusal(header)
+    assert "no lines in it" in sources.refusal(header)
     binary = tmp_path / "binary.csv"
     binary.write_bytes(bytes(range(256)))
-    assert "not a text file" in refusal(binary)
+    assert "not a text file" in sources.refusal(binary)
     quotes = tmp_path / "quotes.csv"
     quotes.write_text('path,label\na.mp4,jump\nb.mp4,"run\nc.mp4,run\n')
-    assert "in the row after line 2; check its quotes" in refusal(quotes)
+    assert "in the row after line 2; check its quotes" in sources.refusal(quotes)
     quotes.write_text('"path"x,label\na.mp4,jump\n')
-    assert "in the row after line 0; check its quotes" in refusal(quotes)
+    assert "in the row after line 0; check its quotes" in sources.refusal(quotes)
     video = tmp_path / "clip.mp4"
     video.touch()
-    assert "is one video; give a folder of class folders" in refusal(video)
+    assert "is one video; give a folder of class folders" in sources.refusal(video)

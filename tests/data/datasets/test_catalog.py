@@ -1,88 +1,65 @@
 """Class folders, the split rule, the videos to score, and errors for data that cannot be used."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
 from mixtconv.data.listing import VideoSample, hold_out
 
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def names(samples: Iterable[VideoSample], root: Path) -> list[str]:
-    return [sample.path.relative_to(root).as_posix() for sample in samples]
-
-
-def write_csv(root: Path, *lines: str, end: str = "\n") -> Path:
-    path = root / "list.csv"
-    path.write_text(end.join(lines) + end, encoding="utf-8", newline="")
-    return path
-
-
-def refusal(data: Path, **options: object) -> str:
-    """The message with which data are refused, which must be one line."""
-    with pytest.raises(ValueError) as caught:
-        load_catalog(data, **options)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 # Folders
 
 
-def test_train_and_val_folders(tmp_path: Path) -> None:
-    touch(tmp_path, "train/walk/10.mp4", "train/walk/9.mp4", "train/Jump/a.avi")
-    touch(tmp_path, "val/Jump/b.webm", "val/walk/c.MP4")
+def test_train_and_val_folders(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "train/walk/10.mp4", "train/walk/9.mp4", "train/Jump/a.avi")
+    sources.touch(tmp_path, "val/Jump/b.webm", "val/walk/c.MP4")
     catalog = load_catalog(tmp_path)
     assert catalog.classes == ("Jump", "walk")
-    assert names(catalog.train, tmp_path) == [
+    assert sources.names(catalog.train, tmp_path) == [
         "train/Jump/a.avi",
         "train/walk/9.mp4",
         "train/walk/10.mp4",
     ]
     assert [sample.label for sample in catalog.train] == [0, 1, 1]
-    assert names(catalog.val, tmp_path) == ["val/Jump/b.webm", "val/walk/c.MP4"]
+    assert sources.names(catalog.val, tmp_path) == ["val/Jump/b.webm", "val/walk/c.MP4"]
     assert "'val' for validation" in catalog.split_rule
     assert catalog.ignored == () and catalog.notes == () and catalog.source == tmp_path
 
 
 @pytest.mark.parametrize("name", ["valid", "validation", "Validation", "test"])
-def test_other_names_of_the_validation_folder(tmp_path: Path, name: str) -> None:
-    touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", f"{name}/a/3.mp4")
-    assert names(load_catalog(tmp_path).val, tmp_path) == [f"{name}/a/3.mp4"]
+def test_other_names_of_the_validation_folder(
+    tmp_path: Path, name: str, sources: ModuleType
+) -> None:
+    sources.touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", f"{name}/a/3.mp4")
+    assert sources.names(load_catalog(tmp_path).val, tmp_path) == [f"{name}/a/3.mp4"]
 
 
-def test_val_comes_before_test(tmp_path: Path) -> None:
-    touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "val/a/3.mp4", "test/b/4.mp4")
+def test_val_comes_before_test(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "val/a/3.mp4", "test/b/4.mp4")
     catalog = load_catalog(tmp_path)
-    assert names(catalog.val, tmp_path) == ["val/a/3.mp4"]
+    assert sources.names(catalog.val, tmp_path) == ["val/a/3.mp4"]
     assert catalog.notes == ("1 video of 'test' used neither for training nor for validation",)
 
 
-def test_train_alone_is_split_by_the_rule(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"train/{name}/{i}.mp4" for name in "ab" for i in range(20)))
+def test_train_alone_is_split_by_the_rule(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *(f"train/{name}/{i}.mp4" for name in "ab" for i in range(20)))
     catalog = load_catalog(tmp_path)
     assert len(catalog.train) + len(catalog.val) == 40
     assert {sample.label for sample in catalog.val} == {0, 1}
     assert "hash" in catalog.split_rule and "20 %" in catalog.split_rule
 
 
-def test_classes_named_like_splits(tmp_path: Path) -> None:
+def test_classes_named_like_splits(tmp_path: Path, sources: ModuleType) -> None:
     """Without a `train` folder of class folders, `test` is a class like any other."""
-    touch(tmp_path, "test/1.mp4", "test/2.mp4", "train/3.mp4", "train/4.mp4")
-    touch(tmp_path, "jump/5.mp4", "jump/6.mp4")
+    sources.touch(tmp_path, "test/1.mp4", "test/2.mp4", "train/3.mp4", "train/4.mp4")
+    sources.touch(tmp_path, "jump/5.mp4", "jump/6.mp4")
     assert load_catalog(tmp_path).classes == ("jump", "test", "train")
 
 
-def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "a/2.mp4", "a/notes.txt", "a/deeper/3.mp4", "a/.hidden.mp4")
-    touch(tmp_path, "b/1.mp4", "b/2.mp4", "loose.mp4", "empty/readme.md", ".git/x/1.mp4")
+def test_what_is_not_taken_is_named(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1.mp4", "a/2.mp4", "a/notes.txt", "a/deeper/3.mp4", "a/.hidden.mp4")
+    sources.touch(tmp_path, "b/1.mp4", "b/2.mp4", "loose.mp4", "empty/readme.md", ".git/x/1.mp4")
     catalog = load_catalog(tmp_path)
     assert catalog.classes == ("a", "b")
     assert [path.relative_to(tmp_path).as_posix() for path in catalog.ignored] == [
@@ -93,19 +70,19 @@ def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_folders_beside_train_are_named(tmp_path: Path) -> None:
-    touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "val/a/2.mp4", "validation/a/3.mp4")
-    touch(tmp_path, "annotations/x.json")
+def test_folders_beside_train_are_named(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "val/a/2.mp4", "validation/a/3.mp4")
+    sources.touch(tmp_path, "annotations/x.json")
     ignored = load_catalog(tmp_path).ignored
     assert [path.name for path in ignored] == ["annotations", "validation"]
 
 
-def test_folders_of_pictures_are_videos(tmp_path: Path) -> None:
+def test_folders_of_pictures_are_videos(tmp_path: Path, sources: ModuleType) -> None:
     for video in ("a/v1", "a/v2", "b/v3", "b/v4"):
-        touch(tmp_path, f"{video}/00001.jpg", f"{video}/00002.jpg")
-    touch(tmp_path, "b/v5.mp4", "b/cover.jpg")
+        sources.touch(tmp_path, f"{video}/00001.jpg", f"{video}/00002.jpg")
+    sources.touch(tmp_path, "b/v5.mp4", "b/cover.jpg")
     catalog = load_catalog(tmp_path)
-    assert sorted(names(catalog.train + catalog.val, tmp_path)) == [
+    assert sorted(sources.names(catalog.train + catalog.val, tmp_path)) == [
         "a/v1",
         "a/v2",
         "b/v3",
@@ -115,13 +92,13 @@ def test_folders_of_pictures_are_videos(tmp_path: Path) -> None:
     assert catalog.ignored == (tmp_path / "b/cover.jpg",)
 
 
-def test_numbers_as_class_names_are_in_order_of_value(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{name}/{i}.mp4" for name in (10, 9, 100) for i in range(3)))
+def test_numbers_as_class_names_are_in_order_of_value(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *(f"{name}/{i}.mp4" for name in (10, 9, 100) for i in range(3)))
     assert load_catalog(tmp_path).classes == ("9", "10", "100")
 
 
-def test_classes_given_fix_the_labels(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
+def test_classes_given_fix_the_labels(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
     catalog = load_catalog(tmp_path, classes=["c", "b", "a"])
     assert catalog.classes == ("c", "b", "a")
     assert {(sample.path.parent.name, sample.label) for sample in catalog.train} == {
@@ -149,17 +126,17 @@ def test_about_the_share_asked_for_is_held_out() -> None:
     assert 1900 < len(hold_out([f"{i}.mp4" for i in range(10_000)], 0.2)) < 2100
 
 
-def test_the_share_is_that_of_the_user(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(100)))
+def test_the_share_is_that_of_the_user(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(100)))
     catalog = load_catalog(tmp_path, val_fraction=0.5)
     assert 80 < len(catalog.val) < 120
     assert "50 %" in catalog.split_rule
 
 
-def test_adding_videos_moves_none(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(30)))
+def test_adding_videos_moves_none(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(30)))
     before = load_catalog(tmp_path)
-    touch(tmp_path, *(f"{name}/new{i}.mp4" for name in "ab" for i in range(30)))
+    sources.touch(tmp_path, *(f"{name}/new{i}.mp4" for name in "ab" for i in range(30)))
     after = load_catalog(tmp_path)
     assert set(before.train) < set(after.train)
     assert set(before.val) < set(after.val)
@@ -184,8 +161,8 @@ def test_every_class_has_both_parts(count: int, fraction: float) -> None:
     assert 1 <= len(held_out) < count
 
 
-def test_a_single_video_is_for_training(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "b/1.mp4", "b/2.mp4")
+def test_a_single_video_is_for_training(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1.mp4", "b/1.mp4", "b/2.mp4")
     catalog = load_catalog(tmp_path)
     assert tmp_path / "a/1.mp4" in [sample.path for sample in catalog.train]
     assert catalog.notes == ("classes with one video, used for training: a",)
@@ -194,66 +171,66 @@ def test_a_single_video_is_for_training(tmp_path: Path) -> None:
 # Folders that cannot be used
 
 
-def test_missing_path(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "clps")
+def test_missing_path(tmp_path: Path, sources: ModuleType) -> None:
+    message = sources.refusal(tmp_path / "clps")
     assert "neither a folder nor a file" in message and str(tmp_path / "clps") in message
 
 
-def test_empty_folder(tmp_path: Path) -> None:
-    assert "no videos in it; expected" in refusal(tmp_path)
+def test_empty_folder(tmp_path: Path, sources: ModuleType) -> None:
+    assert "no videos in it; expected" in sources.refusal(tmp_path)
 
 
-def test_folder_of_one_class(tmp_path: Path) -> None:
-    touch(tmp_path, "jump/1.mp4", "jump/2.mp4")
-    assert "one class only, 'jump'" in refusal(tmp_path)
+def test_folder_of_one_class(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "jump/1.mp4", "jump/2.mp4")
+    assert "one class only, 'jump'" in sources.refusal(tmp_path)
 
 
 @pytest.mark.parametrize("video", ["1.mp4", "v1/00001.jpg", "train/1.mp4", "v1/flow_x/1.jpg"])
-def test_videos_without_class_folders(tmp_path: Path, video: str) -> None:
-    touch(tmp_path, video)
+def test_videos_without_class_folders(tmp_path: Path, video: str, sources: ModuleType) -> None:
+    sources.touch(tmp_path, video)
     if video.startswith("v1"):
-        touch(tmp_path, "v1/00002.jpg")
-    assert "are not in class folders" in refusal(tmp_path)
+        sources.touch(tmp_path, "v1/00002.jpg")
+    assert "are not in class folders" in sources.refusal(tmp_path)
 
 
-def test_folder_too_high(tmp_path: Path) -> None:
-    touch(tmp_path, "dataset/rgb/jump/1.mp4")
-    assert "there is dataset/rgb/jump/1.mp4 deeper" in refusal(tmp_path)
+def test_folder_too_high(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "dataset/rgb/jump/1.mp4")
+    assert "there is dataset/rgb/jump/1.mp4 deeper" in sources.refusal(tmp_path)
 
 
-def test_validation_class_that_training_lacks(tmp_path: Path) -> None:
-    touch(tmp_path, "train/jump/1.mp4", "train/run/1.mp4", "val/jmup/2.mp4")
-    message = refusal(tmp_path)
+def test_validation_class_that_training_lacks(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "train/jump/1.mp4", "train/run/1.mp4", "val/jmup/2.mp4")
+    message = sources.refusal(tmp_path)
     assert "1 class that training lacks" in message and "did you mean 'jump'" in message
 
 
-def test_no_training_videos(tmp_path: Path) -> None:
-    touch(tmp_path, "val/a/1.mp4", "val/b/1.mp4")
-    assert "no training videos" in refusal(tmp_path)
+def test_no_training_videos(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "val/a/1.mp4", "val/b/1.mp4")
+    assert "no training videos" in sources.refusal(tmp_path)
 
 
-def test_one_video_a_class(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "b/1.mp4")
-    assert "none for validation" in refusal(tmp_path)
+def test_one_video_a_class(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    assert "none for validation" in sources.refusal(tmp_path)
 
 
-def test_class_folder_that_is_not_among_the_classes(tmp_path: Path) -> None:
-    touch(tmp_path, "jmup/1.mp4", "run/1.mp4")
-    message = refusal(tmp_path, classes=["jump", "run"])
+def test_class_folder_that_is_not_among_the_classes(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "jmup/1.mp4", "run/1.mp4")
+    message = sources.refusal(tmp_path, classes=["jump", "run"])
     assert str(tmp_path / "jmup") in message and "did you mean 'jump'" in message
 
 
-def test_options_out_of_range(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "b/1.mp4")
-    assert "val_fraction is 1.0" in refusal(tmp_path, val_fraction=1.0)
-    assert "a more than once" in refusal(tmp_path, classes=["a", "b", "a"])
+def test_options_out_of_range(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    assert "val_fraction is 1.0" in sources.refusal(tmp_path, val_fraction=1.0)
+    assert "a more than once" in sources.refusal(tmp_path, classes=["a", "b", "a"])
 
 
 # Videos to score
 
 
-def test_splits_to_score(tmp_path: Path) -> None:
-    touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "val/a/3.mp4", "test/b/4.mp4")
+def test_splits_to_score(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "val/a/3.mp4", "test/b/4.mp4")
     classes = ("b", "x", "a")
 
     def scored(split: str | None) -> list[tuple[str, int]]:
@@ -268,8 +245,10 @@ def test_splits_to_score(tmp_path: Path) -> None:
         scored("vla")
 
 
-def test_unsplit_data_are_scored_whole_or_as_training_split_them(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(10)))
+def test_unsplit_data_are_scored_whole_or_as_training_split_them(
+    tmp_path: Path, sources: ModuleType
+) -> None:
+    sources.touch(tmp_path, *(f"{name}/{i}.mp4" for name in "ab" for i in range(10)))
     catalog = load_catalog(tmp_path, val_fraction=0.3)
     options = {"classes": catalog.classes, "val_fraction": 0.3}
     assert len(load_labelled_videos(tmp_path, classes=catalog.classes)) == 20
@@ -279,16 +258,18 @@ def test_unsplit_data_are_scored_whole_or_as_training_split_them(tmp_path: Path)
         load_labelled_videos(tmp_path, classes="ab", split="test")
 
 
-def test_one_class_can_be_scored(tmp_path: Path) -> None:
-    touch(tmp_path, "test/b/1.mp4", "readme.txt")
+def test_one_class_can_be_scored(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "test/b/1.mp4", "readme.txt")
     assert load_labelled_videos(tmp_path, classes=("a", "b")) == (
         VideoSample(tmp_path / "test/b/1.mp4", 1),
     )
 
 
-def test_unknown_labels_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "jmup/1.mp4")
+def test_unknown_labels_are_refused(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "jmup/1.mp4")
     with pytest.raises(ValueError, match="unknown class 'jmup'; did you mean 'jump'"):
         load_labelled_videos(tmp_path, classes=("jump", "run"))
     with pytest.raises(ValueError, match="line 1: unknown class 'jmup'"):
-        load_labelled_videos(write_csv(tmp_path, "jmup/1.mp4,jmup"), classes=("jump", "run"))
+        load_labelled_videos(
+            sources.write_csv(tmp_path, "jmup/1.mp4,jmup"), classes=("jump", "run")
+        )

@@ -9,7 +9,6 @@ import threading
 import time
 
 import pytest
-from PIL import Image
 
 from mixtconv.data.clips import read_frames
 from mixtconv.data.datasets.catalog import list_videos
@@ -21,56 +20,6 @@ from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import probe_video
 
 FORM = PreparedForm(short_side=32, crf=30)
-
-
-@pytest.fixture(scope="module")
-def clips(media, tmp_path_factory):
-    """Two clips that differ in length, one MP4 and one AVI."""
-    folder = tmp_path_factory.mktemp("clips")
-    frames = media.moving_frames(20, height=40, width=48)
-    short = media.encode(folder / "short.mp4", frames[:9])
-    return {".mp4": short, ".avi": media.encode(folder / "long.avi", frames, codec="mpeg4")}
-
-
-def put(clips, root, *names):
-    """Videos of the given names below a folder; without a suffix, folders of pictures."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix:
-            shutil.copyfile(clips[path.suffix], path)
-        else:
-            path.mkdir()
-            for number in range(5):
-                Image.new("RGB", (48, 40), (number, 9, 9)).save(path / f"{number}.png")
-    return root
-
-
-def names_in(folder):
-    """Files in a folder that are not hidden, to any depth."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(str(f.relative_to(folder)) for f in files if not f.name.startswith("."))
-
-
-def contents(folder):
-    return {name: (folder / name).read_bytes() for name in names_in(folder)}
-
-
-def states(folder):
-    """What is known of every file without opening it."""
-    return {
-        file: (file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns)
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
-
-
-def unfinished(folder):
-    return list(folder.rglob(".*.part"))
-
-
-def summary(report):
-    return report.num_prepared, report.num_kept, [video.path.name for video in report.unreadable]
 
 
 @pytest.fixture
@@ -87,18 +36,22 @@ def encoded(monkeypatch):
     return names
 
 
-def test_what_is_done_is_not_done_again(clips, tmp_path, encoded):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "m/c")
+def test_what_is_done_is_not_done_again(clips, tmp_path, encoded, folders):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "m/c")
     prepare(data, out=tmp_path / "out", form=FORM)
-    before = states(tmp_path / "out")
+    before = folders.states(tmp_path / "out")
     encoded.clear()
-    assert summary(prepare(data, out=tmp_path / "out", form=FORM)) == (0, 3, [])
+    assert folders.summary(prepare(data, out=tmp_path / "out", form=FORM)) == (0, 3, [])
     assert encoded == []
-    after = states(tmp_path / "out")
+    after = folders.states(tmp_path / "out")
     assert {k: v for k, v in before.items() if k.suffix == ".mp4"}.items() <= after.items()
     # neither does moving the data, nor their copy with its times
     shutil.copytree(data, tmp_path / "moved")
-    assert summary(prepare(tmp_path / "moved", out=tmp_path / "out", form=FORM)) == (0, 3, [])
+    assert folders.summary(prepare(tmp_path / "moved", out=tmp_path / "out", form=FORM)) == (
+        0,
+        3,
+        [],
+    )
 
 
 def change_content(data, out, clips):
@@ -129,21 +82,24 @@ def tear_journal(data, out, clips):
 @pytest.mark.parametrize(
     "fault", [change_content, change_time, cut_prepared, delete_prepared, tear_journal]
 )
-def test_what_has_changed_is_done_again(fault, clips, tmp_path, encoded):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "m/c.mp4"), tmp_path / "out"
+def test_what_has_changed_is_done_again(fault, clips, tmp_path, encoded, folders):
+    data, out = (
+        folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "m/c.mp4"),
+        tmp_path / "out",
+    )
     prepare(data, out=out, form=FORM)
-    whole = contents(out)
+    whole = folders.contents(out)
     encoded.clear()
     fault(data, out, clips)
-    assert summary(prepare(data, out=out, form=FORM)) == (1, 2, [])
+    assert folders.summary(prepare(data, out=out, form=FORM)) == (1, 2, [])
     assert encoded == ["b.avi"]
-    assert contents(out) == whole
+    assert folders.contents(out) == whole
     assert read_journal(out).complete
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "rewrite", "rename"])
-def test_a_changed_folder_of_pictures_is_done_again(change, clips, tmp_path, encoded):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/p"), tmp_path / "out"
+def test_a_changed_folder_of_pictures_is_done_again(change, clips, tmp_path, encoded, folders):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/p"), tmp_path / "out"
     prepare(data, out=out, form=FORM)
     folder = data / "k/p"
     if change == "add":
@@ -156,35 +112,43 @@ def test_a_changed_folder_of_pictures_is_done_again(change, clips, tmp_path, enc
         for number in (4, 3, 2, 1, 0):
             (folder / f"{number}.png").rename(folder / f"{number + 1}.png")
     encoded.clear()
-    assert summary(prepare(data, out=out, form=FORM)) == (1, 1, [])
+    assert folders.summary(prepare(data, out=out, form=FORM)) == (1, 1, [])
     assert encoded == ["p"]
 
 
-def test_other_settings_do_all_again(clips, tmp_path):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
+def test_other_settings_do_all_again(clips, tmp_path, folders):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
     prepare(data, out=out, form=FORM)
     other = PreparedForm(short_side=16, crf=30)
-    assert summary(prepare(data, out=out, form=other)) == (2, 0, [])
+    assert folders.summary(prepare(data, out=out, form=other)) == (2, 0, [])
     assert probe_video(out / "k/a.mp4").height == 16
 
 
-def test_videos_whose_originals_are_gone_or_unreadable_are_kept(clips, tmp_path):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "k/c.mp4"), tmp_path / "out"
+def test_videos_whose_originals_are_gone_or_unreadable_are_kept(clips, tmp_path, folders):
+    data, out = (
+        folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "k/c.mp4"),
+        tmp_path / "out",
+    )
     prepare(data, out=out, form=FORM)
     (data / "k/a.mp4").unlink()
     (data / "k/b.avi").write_text("words")
     for _ in range(2):
         report = prepare(data, out=out, form=FORM)
-        assert summary(report) == (0, 1, ["b.avi"])
+        assert folders.summary(report) == (0, 1, ["b.avi"])
         (note,) = report.notes
         assert "1 prepared video" in note and "k/a.mp4" in note
-        assert names_in(out) == ["k/a.mp4", "k/b.mp4", "k/c.mp4"]
+        assert folders.names_in(out) == ["k/a.mp4", "k/b.mp4", "k/c.mp4"]
     shutil.copyfile(clips[".avi"], data / "k/b.avi")
-    assert summary(prepare(data, out=out, form=FORM)) == (1, 1, [])
+    assert folders.summary(prepare(data, out=out, form=FORM)) == (1, 1, [])
 
 
-def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips, tmp_path):
-    data, out = put(clips, tmp_path / "data", *(f"k/{n}.avi" for n in range(12))), tmp_path / "out"
+def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(
+    clips, tmp_path, folders
+):
+    data, out = (
+        folders.put(clips, tmp_path / "data", *(f"k/{n}.avi" for n in range(12))),
+        tmp_path / "out",
+    )
     threads = threading.active_count()
 
     def interrupt(done, total):
@@ -194,9 +158,9 @@ def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips
     with pytest.raises(KeyboardInterrupt):
         prepare(data, out=out, form=FORM, workers=2, progress=interrupt)
     assert threading.active_count() == threads
-    assert not unfinished(out)
-    assert 3 <= len(names_in(out)) < 12
-    assert all(probe_video(out / name).num_frames == 20 for name in names_in(out))
+    assert not folders.unfinished(out)
+    assert 3 <= len(folders.names_in(out)) < 12
+    assert all(probe_video(out / name).num_frames == 20 for name in folders.names_in(out))
     (note,) = list_videos(out).notes
     assert "only partly prepared" in note
     report = prepare(data, out=out, form=FORM, workers=2)
@@ -204,8 +168,8 @@ def test_a_run_that_is_interrupted_leaves_whole_videos_and_is_gone_on_with(clips
     assert list_videos(out).notes == ()
 
 
-def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monkeypatch):
-    data = put(clips, tmp_path / "data", "k/0.mp4", "k/1.mp4", "k/2.mp4")
+def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monkeypatch, folders):
+    data = folders.put(clips, tmp_path / "data", "k/0.mp4", "k/1.mp4", "k/2.mp4")
     given = run.WRITERS["h264"]
 
     def long(source, target, form, *, is_stopped):
@@ -223,10 +187,10 @@ def test_an_interrupted_run_does_not_wait_for_long_videos(clips, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         prepare(data, out=tmp_path / "out", form=FORM, workers=2, progress=interrupt)
     assert time.monotonic() - start < 10
-    assert names_in(tmp_path / "out") == ["k/0.mp4"]
+    assert folders.names_in(tmp_path / "out") == ["k/0.mp4"]
 
 
-def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp_path):
+def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp_path, folders):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     media.encode(tmp_path / "a.mp4", media.moving_frames(60, height=128, width=192))
@@ -240,7 +204,7 @@ def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp
         time.sleep(0.005)
     process.kill()
     process.wait()
-    done = names_in(out)
+    done = folders.names_in(out)
     assert 4 <= len(done) < 40
     for name in done:
         assert read_frames(out / name, [0, 59]).shape == (2, 3, 128, 192)
@@ -249,8 +213,8 @@ def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp
     report = prepare(data, out=out)
     assert report.num_kept == len(journal.videos) > 0
     assert report.num_kept + report.num_prepared == 40
-    assert not unfinished(out) and read_journal(out).complete
-    assert len({(out / name).read_bytes() for name in names_in(out)}) == 1
+    assert not folders.unfinished(out) and read_journal(out).complete
+    assert len({(out / name).read_bytes() for name in folders.names_in(out)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -261,16 +225,18 @@ def test_a_run_that_is_killed_leaves_whole_videos_and_is_gone_on_with(media, tmp
         [".mixtconv-prepared.lock", ".mixtconv-prepared.jsonl.part"],  # of an earlier version
     ],
 )
-def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
+def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path, folders):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
     out.mkdir()
     for name in left:
         (out / name).write_text('{"format"')
-    assert summary(prepare(data, out=out, form=FORM)) == (2, 0, [])
+    assert folders.summary(prepare(data, out=out, form=FORM)) == (2, 0, [])
 
 
-def test_the_journal_is_there_before_any_other_file_or_folder(clips, tmp_path, monkeypatch):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
+def test_the_journal_is_there_before_any_other_file_or_folder(
+    clips, tmp_path, monkeypatch, folders
+):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
 
     def killed(*args, **options):
         assert all(entry.name.startswith(".mixtconv-prepared") for entry in out.iterdir())
@@ -281,8 +247,8 @@ def test_the_journal_is_there_before_any_other_file_or_folder(clips, tmp_path, m
         prepare(data, out=out, form=FORM)
 
 
-def test_a_full_disk_ends_a_run_in_one_line_and_it_is_gone_on_with(clips, tmp_path, media):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.mp4"), tmp_path / "out"
+def test_a_full_disk_ends_a_run_in_one_line_and_it_is_gone_on_with(clips, tmp_path, media, folders):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.mp4"), tmp_path / "out"
     media.encode(data / "k/large.mp4", media.moving_frames(60, height=128, width=192))
     script = (
         "import resource, signal, sys\n"
@@ -297,12 +263,12 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_is_gone_on_with(clips, tmp_pa
     assert done.returncode == 2
     assert done.stderr.startswith("mixtconv prepare: File too large: ")
     assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
-    assert names_in(out) == ["k/a.mp4", "k/b.mp4"] and not unfinished(out)
-    assert summary(prepare(data, out=out)) == (1, 2, [])
+    assert folders.names_in(out) == ["k/a.mp4", "k/b.mp4"] and not folders.unfinished(out)
+    assert folders.summary(prepare(data, out=out)) == (1, 2, [])
 
 
-def test_a_disk_that_fails_ends_a_run_at_once(clips, tmp_path, monkeypatch):
-    data = put(clips, tmp_path / "data", *(f"k/{number}.mp4" for number in range(30)))
+def test_a_disk_that_fails_ends_a_run_at_once(clips, tmp_path, monkeypatch, folders):
+    data = folders.put(clips, tmp_path / "data", *(f"k/{number}.mp4" for number in range(30)))
     tried = []
 
     def no_space(source, target, form, *, is_stopped):
@@ -315,9 +281,9 @@ def test_a_disk_that_fails_ends_a_run_at_once(clips, tmp_path, monkeypatch):
     assert len(tried) <= 5
 
 
-def test_one_run_at_a_time(clips, tmp_path):
-    data, out = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
+def test_one_run_at_a_time(clips, tmp_path, folders):
+    data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
     out.mkdir()
     with alone_in(out), pytest.raises(ValueError, match="another mixtconv prepare is at work"):
         prepare(data, out=out, form=FORM)
-    assert summary(prepare(data, out=out, form=FORM)) == (2, 0, [])
+    assert folders.summary(prepare(data, out=out, form=FORM)) == (2, 0, [])

@@ -3,12 +3,10 @@
 import csv
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mixtconv.data.datasets.catalog import list_videos, load_catalog
 from mixtconv.data.journal import JOURNAL, read_journal
@@ -19,67 +17,17 @@ from mixtconv.video.reader import probe_video
 FORM = PreparedForm(short_side=32, crf=30)
 
 
-@pytest.fixture(scope="module")
-def clips(media, tmp_path_factory):
-    """Two clips that differ in length, one MP4 and one AVI."""
-    folder = tmp_path_factory.mktemp("clips")
-    frames = media.moving_frames(20, height=40, width=48)
-    short = media.encode(folder / "short.mp4", frames[:9])
-    return {".mp4": short, ".avi": media.encode(folder / "long.avi", frames, codec="mpeg4")}
-
-
-def put(clips, root, *names):
-    """Videos of the given names below a folder; without a suffix, folders of pictures."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix:
-            shutil.copyfile(clips[path.suffix], path)
-        else:
-            path.mkdir()
-            for number in range(5):
-                Image.new("RGB", (48, 40), (number, 9, 9)).save(path / f"{number}.png")
-    return root
-
-
-def names_in(folder):
-    """Files in a folder that are not hidden, to any depth."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(str(f.relative_to(folder)) for f in files if not f.name.startswith("."))
-
-
-def contents(folder):
-    return {name: (folder / name).read_bytes() for name in names_in(folder)}
-
-
-def states(folder):
-    """What is known of every file without opening it."""
-    return {
-        file: (file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns)
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
-
-
-def unfinished(folder):
-    return list(folder.rglob(".*.part"))
-
-
-def summary(report):
-    return report.num_prepared, report.num_kept, [video.path.name for video in report.unreadable]
-
-
 # Places, labels, splits
 
 
-def test_a_folder_keeps_its_layout_and_the_originals_stay(clips, tmp_path):
+def test_a_folder_keeps_its_layout_and_the_originals_stay(clips, tmp_path, folders):
     names = ["train/run/a.avi", "train/walk/b.mp4", "train/walk/c", "Val/run/d.mp4"]
-    data = put(clips, tmp_path / "data", *names)
-    before = states(data)
+    data = folders.put(clips, tmp_path / "data", *names)
+    before = folders.states(data)
     report = prepare(data, out=tmp_path / "out", form=FORM, workers=1)
-    assert states(data) == before
-    assert summary(report) == (4, 0, []) and report.data == tmp_path / "out"
-    assert names_in(tmp_path / "out") == [
+    assert folders.states(data) == before
+    assert folders.summary(report) == (4, 0, []) and report.data == tmp_path / "out"
+    assert folders.names_in(tmp_path / "out") == [
         "Val/run/d.mp4",
         "train/run/a.mp4",
         "train/walk/b.mp4",
@@ -92,12 +40,12 @@ def test_a_folder_keeps_its_layout_and_the_originals_stay(clips, tmp_path):
         assert pairs and all(a.label == b.label and a.path.stem == b.path.stem for a, b in pairs)
         for a, b in pairs:
             assert probe_video(b.path).num_frames == probe_video(a.path).num_frames
-    assert report.bytes_after == sum(map(len, contents(tmp_path / "out").values()))
+    assert report.bytes_after == sum(map(len, folders.contents(tmp_path / "out").values()))
 
 
-def test_the_same_videos_are_held_out(clips, tmp_path):
+def test_the_same_videos_are_held_out(clips, tmp_path, folders):
     names = [f"{c}/{n}{s}" for c in "ab" for n in range(12) for s in (".avi", ".mp4", "p")]
-    data = put(clips, tmp_path / "data", *names)
+    data = folders.put(clips, tmp_path / "data", *names)
     report = prepare(data, out=tmp_path / "out", form=FORM)
     original = [v.path.name for v in load_catalog(data).val]
     prepared = {
@@ -110,10 +58,10 @@ def test_the_same_videos_are_held_out(clips, tmp_path):
 
 
 @pytest.mark.parametrize("with_split", [True, False])
-def test_a_csv_gets_a_csv_of_the_same_labels_and_splits(with_split, clips, tmp_path):
+def test_a_csv_gets_a_csv_of_the_same_labels_and_splits(with_split, clips, tmp_path, folders):
     data = tmp_path / "data"
     names = [f"clips/{n}{s}" for n in range(10) for s in (".avi", ".mp4")]
-    put(clips, data, *names, "clips/x, y.mp4")
+    folders.put(clips, data, *names, "clips/x, y.mp4")
     rows = [
         [name, f"class {number % 2}", "val" if number % 5 == 0 else "train"]
         for number, name in enumerate([*names, "clips/x, y.mp4"])
@@ -132,22 +80,22 @@ def test_a_csv_gets_a_csv_of_the_same_labels_and_splits(with_split, clips, tmp_p
         for a, b in pairs:
             assert a.label == b.label
             assert probe_video(b.path).num_frames == lengths[a.path.suffix]
-    assert "clips/x, y.mp4" in names_in(tmp_path / "out")
+    assert "clips/x, y.mp4" in folders.names_in(tmp_path / "out")
 
 
-def test_videos_of_a_csv_may_lie_anywhere(clips, tmp_path):
-    put(clips, tmp_path / "one", "a/1.mp4", "b/1.mp4")
+def test_videos_of_a_csv_may_lie_anywhere(clips, tmp_path, folders):
+    folders.put(clips, tmp_path / "one", "a/1.mp4", "b/1.mp4")
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "all.csv").write_text(
         f"path,label\n../one/a/1.mp4,a\n{tmp_path}/one/b/1.mp4,b\n"
     )
     report = prepare(tmp_path / "lists" / "all.csv", out=tmp_path / "out", form=FORM)
-    assert names_in(tmp_path / "out") == ["a/1.mp4", "all.csv", "b/1.mp4"]
+    assert folders.names_in(tmp_path / "out") == ["a/1.mp4", "all.csv", "b/1.mp4"]
     assert [v.class_name for v in list_videos(report.data).videos] == ["a", "b"]
 
 
-def test_names_do_not_collide(clips, tmp_path):
-    data = put(
+def test_names_do_not_collide(clips, tmp_path, folders):
+    data = folders.put(
         clips, tmp_path / "data", "k/a.avi", "k/a.mp4", "k/A", "k/b.avi", "k/B", "k/c.avi.mp4"
     )
     targets = {item.name: item.target for item in plan_videos(list_videos(data))}
@@ -155,55 +103,55 @@ def test_names_do_not_collide(clips, tmp_path):
     assert targets["k/a.avi"] == "k/a.avi.mp4"
     assert len({target.casefold() for target in targets.values()}) == len(targets) == 6
     report = prepare(data, out=tmp_path / "out", form=FORM)
-    assert names_in(tmp_path / "out") == sorted(targets.values())
+    assert folders.names_in(tmp_path / "out") == sorted(targets.values())
     assert report.num_prepared == 6
     for name, frames in (("k/a.mp4", 9), ("k/a.avi.mp4", 20), (targets["k/A"], 5)):
         assert probe_video(tmp_path / "out" / name).num_frames == frames
 
 
-def test_adding_a_video_moves_none(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.avi", "k/b.mp4")
+def test_adding_a_video_moves_none(clips, tmp_path, folders):
+    data = folders.put(clips, tmp_path / "data", "k/a.avi", "k/b.mp4")
     before = {item.name: item.target for item in plan_videos(list_videos(data))}
-    put(clips, data, "k/b.avi", "k/a", "k/c.mp4")
+    folders.put(clips, data, "k/b.avi", "k/a", "k/c.mp4")
     after = {item.name: item.target for item in plan_videos(list_videos(data))}
     assert before == {"k/a.avi": "k/a.mp4", "k/b.mp4": "k/b.mp4"}
     assert after["k/b.mp4"] == before["k/b.mp4"]
 
 
-def test_dots_in_names_of_folders_of_pictures_are_no_suffixes(clips, tmp_path):
-    put(clips, tmp_path / "data", "k/v1")
+def test_dots_in_names_of_folders_of_pictures_are_no_suffixes(clips, tmp_path, folders):
+    folders.put(clips, tmp_path / "data", "k/v1")
     (tmp_path / "data/k/v1").rename(tmp_path / "data/k/v1.5")
     (item,) = plan_videos(list_videos(tmp_path / "data"))
     assert item.target == "k/v1.5.mp4"
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_done(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "k/pictures", "k/sound.mp4")
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(clips, tmp_path, folders):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi", "k/pictures", "k/sound.mp4")
     (data / "k/empty.mp4").write_bytes(b"")
     (data / "k/words.avi").write_text("no video" * 99)
     (data / "k/pictures/3.png").write_text("no picture")
     (data / "k/notes.txt").write_text("not taken")
     report = prepare(data, out=tmp_path / "out", form=FORM, workers=3)
-    assert summary(report) == (3, 0, ["empty.mp4", "pictures", "words.avi"])
+    assert folders.summary(report) == (3, 0, ["empty.mp4", "pictures", "words.avi"])
     reasons = {video.path.name: video.reason for video in report.unreadable}
     assert "0 bytes" in reasons["empty.mp4"] and reasons["pictures"].startswith("3.png: ")
     assert [path.name for path in report.ignored] == ["notes.txt"]
-    assert names_in(tmp_path / "out") == ["k/a.mp4", "k/b.mp4", "k/sound.mp4"]
-    assert not unfinished(tmp_path / "out")
+    assert folders.names_in(tmp_path / "out") == ["k/a.mp4", "k/b.mp4", "k/sound.mp4"]
+    assert not folders.unfinished(tmp_path / "out")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
-def test_what_may_not_be_read_is_named(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
+def test_what_may_not_be_read_is_named(clips, tmp_path, folders):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
     (data / "k/a.mp4").chmod(0)
     report = prepare(data, out=tmp_path / "out", form=FORM)
-    assert summary(report) == (1, 0, ["a.mp4"])
+    assert folders.summary(report) == (1, 0, ["a.mp4"])
     assert "Permission denied" in report.unreadable[0].reason
 
 
-def test_in_parallel_the_same_is_written(clips, tmp_path):
+def test_in_parallel_the_same_is_written(clips, tmp_path, folders):
     names = [f"{c}/{n}{s}" for c in "ab" for n in range(5) for s in (".avi", ".mp4")]
-    data = put(clips, tmp_path / "data", *names)
+    data = folders.put(clips, tmp_path / "data", *names)
     (data / "a/bad.mp4").write_text("bad")
     calls = []
     reports = [
@@ -213,7 +161,7 @@ def test_in_parallel_the_same_is_written(clips, tmp_path):
         )
         for workers in (1, 4)
     ]  # fmt: skip
-    assert contents(tmp_path / "1") == contents(tmp_path / "4")
+    assert folders.contents(tmp_path / "1") == folders.contents(tmp_path / "4")
     assert (tmp_path / "1" / JOURNAL).read_bytes() == (tmp_path / "4" / JOURNAL).read_bytes()
     assert calls == 2 * [(number, 21) for number in range(1, 22)]
     assert reports[0].unreadable == reports[1].unreadable
@@ -222,27 +170,32 @@ def test_in_parallel_the_same_is_written(clips, tmp_path):
 # What is refused
 
 
-def refusal(data, out, **options):
+@pytest.fixture
+def refusal(folders):
     """The message of a refusal, which changes nothing on the disk."""
-    root = data.parent
-    before = states(root)
-    with pytest.raises(ValueError) as caught:
-        prepare(data, out=out, form=FORM, **options)
-    assert states(root) == before
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+
+    def refuse(data, out, **options):
+        root = data.parent
+        before = folders.states(root)
+        with pytest.raises(ValueError) as caught:
+            prepare(data, out=out, form=FORM, **options)
+        assert folders.states(root) == before
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refuse
 
 
-def test_the_data_themselves_are_no_place_to_write_to(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
+def test_the_data_themselves_are_no_place_to_write_to(clips, tmp_path, folders, refusal):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
     (tmp_path / "link").symlink_to(data)
     for out in (data, data / "k", data / "prepared", tmp_path / "link", tmp_path / "link" / "x"):
         assert "where its videos would count as more" in refusal(data, out)
         assert not (data / "prepared").exists()
 
 
-def test_no_original_is_written_over(clips, tmp_path):
-    put(clips, tmp_path / "clips", "a.mp4", "b.avi")
+def test_no_original_is_written_over(clips, tmp_path, folders, refusal):
+    folders.put(clips, tmp_path / "clips", "a.mp4", "b.avi")
     listing = tmp_path / "lists" / "l.csv"
     listing.parent.mkdir()
     listing.write_text("path,label\n../clips/a.mp4,x\n../clips/b.avi,y\n")
@@ -252,8 +205,8 @@ def test_no_original_is_written_over(clips, tmp_path):
     assert "is an original" in refusal(listing, tmp_path / "lists")
 
 
-def test_a_folder_of_something_else_is_no_place_to_write_to(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
+def test_a_folder_of_something_else_is_no_place_to_write_to(clips, tmp_path, folders, refusal):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert "holds something else" in refusal(data, tmp_path / "full")
@@ -262,13 +215,13 @@ def test_a_folder_of_something_else_is_no_place_to_write_to(clips, tmp_path):
         (tmp_path / "full" / JOURNAL).write_text(text)
         assert "not a journal" in refusal(data, tmp_path / "full")
     assert "--workers is 0" in refusal(data, tmp_path / "out", workers=0)
-    other = put(clips, tmp_path / "other", "q/z.mp4")
+    other = folders.put(clips, tmp_path / "other", "q/z.mp4")
     prepare(other, out=tmp_path / "out", form=FORM)
     assert "of other data (q/z.mp4)" in refusal(data, tmp_path / "out")
 
 
-def test_the_journal_is_json_lines(clips, tmp_path):
-    data = put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
+def test_the_journal_is_json_lines(clips, tmp_path, folders):
+    data = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi")
     prepare(data, out=tmp_path / "out", form=FORM)
     head, *entries = map(json.loads, (tmp_path / "out" / JOURNAL).read_text().splitlines())
     assert head == {"format": "mixtconv prepared videos", "complete": True}
@@ -278,11 +231,11 @@ def test_the_journal_is_json_lines(clips, tmp_path):
     ]
 
 
-def test_prepared_data_may_be_prepared_again(clips, tmp_path):
+def test_prepared_data_may_be_prepared_again(clips, tmp_path, folders):
     names = [f"k/{number}.avi" for number in range(12)] + ["m/1.mp4", "m/2.mp4"]
-    data = put(clips, tmp_path / "data", *names)
+    data = folders.put(clips, tmp_path / "data", *names)
     once = prepare(data, out=tmp_path / "once", form=FORM).data
     twice = prepare(once, out=tmp_path / "twice", form=PreparedForm(short_side=16)).data
     held_out = [[sample.path.stem for sample in load_catalog(d).val] for d in (data, once, twice)]
     assert held_out[0] == held_out[1] == held_out[2]
-    assert np.all([probe_video(twice / name).height == 16 for name in names_in(twice)])
+    assert np.all([probe_video(twice / name).height == 16 for name in folders.names_in(twice)])
