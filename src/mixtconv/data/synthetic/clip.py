@@ -158,7 +158,8 @@ def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
     actor = plan.subject
     x, y = actor.x + camera.x, actor.y + camera.y
     series = np.broadcast_arrays(x, y, actor.width, actor.height, actor.angle)
-    return Trajectory(*series, start=plan.interval.start, end=plan.interval.end)
+    x, y, width, height, angle = series
+    return Trajectory(x, y, width, height, angle, plan.interval.start, plan.interval.end)
 
 
 def _wander(draft: Draft) -> np.ndarray:
