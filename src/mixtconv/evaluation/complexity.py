@@ -104,9 +104,14 @@ def _count(model: VideoClassifier) -> _Count:
     clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
     macs = Counter[str]()
     # The taps of a temporal operation are no operator of PyTorch, so hooks count them.
-    for name, layer in abstract.named_modules():
-        if isinstance(layer, MixTConv):
-            layer.register_forward_hook(_tap_counter(name, macs))
+    names = {layer: name for name, layer in abstract.named_modules() if isinstance(layer, MixTConv)}
+
+    def count_taps(layer: MixTConv, args: Any, result: torch.Tensor) -> None:
+        positions = result.numel() // result.shape[2]  # B * T * H * W
+        macs[names[layer]] += positions * sum(weight.numel() for weight in layer.weights)
+
+    for layer in names:
+        layer.register_forward_hook(count_taps)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         abstract(clip)
     counts = counter.get_flop_counts()
@@ -144,15 +149,6 @@ _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
     if name.startswith("_scaled_dot_product")
 }
 """Operators that multiply activations with activations: attention, and graphs."""
-
-
-def _tap_counter(name: str, macs: Counter[str]) -> Any:
-    def count_taps(layer: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
-        assert isinstance(layer, MixTConv)
-        positions = result.numel() // result.shape[2]  # B * T * H * W
-        macs[name] += positions * sum(weight.numel() for weight in layer.weights)
-
-    return count_taps
 
 
 class _Stages:

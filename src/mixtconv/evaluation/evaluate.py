@@ -8,7 +8,7 @@ from typing import Any
 
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
-from mixtconv._types import Progress, ScoreKind
+from mixtconv._types import Progress
 from mixtconv.data.dataset import default_workers
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
@@ -22,7 +22,7 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
-from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
+from mixtconv.evaluation.scoring import model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import autocast, resolve_device
@@ -35,18 +35,10 @@ DEFAULT_VAL_FRACTION = 0.2
 one."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a model on labelled videos, with their protocol."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ScoreSource):
+    """The scores of a model on labelled videos, with what they come from."""
 
-    model: str
-    """Path of the model file."""
-    data: str
-    """The data as given."""
-    protocol: str
-    """Name of the protocol."""
-    protocol_description: str
-    """The protocol in words."""
     num_videos: int
     """All videos, unreadable ones among them."""
     accuracy: Accuracy
@@ -137,14 +129,22 @@ def evaluate_model(
         protocol=str(protocol),
         protocol_description=description,
     )
-    saved = _scores_to_save(scores, samples, trained.spec.classes, source, protocol.averaging)
+    values = scores.logits
+    if protocol.averaging == "probabilities":  # the logits are their logarithms
+        values = values.softmax(dim=1) * scores.readable[:, None]  # unreadable videos stay zero
+    saved = SavedScores(
+        classes=trained.spec.classes,
+        keys=tuple(sample.key for sample in samples),
+        labels=scores.labels,
+        scores=values,
+        kind=protocol.averaging,
+        sources=(source,),
+        unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
+    )
     if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
-        model=source.model,
-        data=source.data,
-        protocol=source.protocol,
-        protocol_description=source.protocol_description,
+        **vars(source),
         num_videos=len(samples),
         accuracy=scores.accuracy(),
         unreadable=tuple(scores.unreadable.values()),
@@ -198,27 +198,6 @@ def _load_videos(
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         keep_missing=True,  # counted as wrong, like unreadable ones
-    )
-
-
-def _scores_to_save(
-    scores: VideoScores,
-    samples: Sequence[VideoSample],
-    classes: tuple[str, ...],
-    source: ScoreSource,
-    kind: ScoreKind,
-) -> SavedScores:
-    values = scores.logits
-    if kind == "probabilities":  # the logits are their logarithms; unreadable videos stay zero
-        values = values.softmax(dim=1) * scores.readable[:, None]
-    return SavedScores(
-        classes=classes,
-        keys=tuple(sample.key for sample in samples),
-        labels=scores.labels,
-        scores=values,
-        kind=kind,
-        sources=(source,),
-        unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
     )
 
 

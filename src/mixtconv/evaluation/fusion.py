@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mixtconv._names import count_of, first_few
 from mixtconv._types import ScoreKind
@@ -132,7 +131,9 @@ def fuse(
     (first_name, first), *others = scores.items()
     aligned = [first, *(_aligned(first_name, first, name, other) for name, other in others)]
     kind = _kind(scores, average)
-    values = torch.stack([_as(kind, item) for item in aligned]).double()  # (inputs, N, K)
+    by_softmax = kind == "probabilities"
+    parts = [item.probabilities() if by_softmax else item.scores for item in aligned]
+    values = torch.stack(parts).double()  # (inputs, N, K)
     readable = torch.stack([item.readable for item in aligned])  # (inputs, N)
     # An input has no weight in a video that it could not read; if none could, the mean is zero.
     shares = readable * torch.tensor(weights, dtype=torch.float64)[:, None]  # (inputs, N)
@@ -194,13 +195,7 @@ def _kind(scores: dict[str, SavedScores], average: ScoreKind | None) -> ScoreKin
             f"{by_kind['probabilities']} holds probabilities, whose logits are unknown; "
             "fuse with --average probabilities"
         )
-    if average is not None:
-        return average
-    return next(iter(by_kind))
-
-
-def _as(kind: ScoreKind, scores: SavedScores) -> Tensor:
-    return scores.probabilities() if kind == "probabilities" else scores.scores
+    return average or next(iter(by_kind))
 
 
 def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores) -> SavedScores:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -156,16 +156,24 @@ def load_scores(path: str | Path) -> SavedScores:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = ("scores", "labels") if SCORES_KEY in metadata else ()
-            tensors = [file.get_tensor(name) for name in names]
+            if SCORES_KEY not in metadata:
+                raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
+            scores, labels = file.get_tensor("scores"), file.get_tensor("labels")
     except SafetensorError as error:
         raise ValueError(
             f"{path} is not a scores file: it {what_it_is(path)}; {_REMEDY}"
         ) from error
-    if SCORES_KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
     try:
-        return _from_parts(json.loads(metadata[SCORES_KEY]), *tensors)
+        about = json.loads(metadata[SCORES_KEY])
+        return SavedScores(
+            classes=tuple(about["classes"]),
+            keys=tuple(about["keys"]),
+            labels=labels,
+            scores=scores,
+            kind=about["kind"],
+            sources=tuple(ScoreSource(**source) for source in about["sources"]),
+            unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is a scores file that is damaged or of another version of mixtconv: {error}; "
@@ -190,18 +198,6 @@ def refuse_scores_path(path: str | Path) -> None:
                 "the scores"
             ) from error
     refuse_unwritable(path)
-
-
-def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedScores:
-    return SavedScores(
-        classes=tuple(about["classes"]),
-        keys=tuple(about["keys"]),
-        labels=labels,
-        scores=scores,
-        kind=about["kind"],
-        sources=tuple(ScoreSource(**source) for source in about["sources"]),
-        unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
-    )
 
 
 def _require(condition: bool, message: str) -> None:

@@ -45,18 +45,16 @@ class FoldedTemporalFilter(nn.Module):
     Args:
         taps: the operation.
         num_frames: T.
-        scratch: buffer for the result, if its only consumer reads it immediately; by default every
-            result has new memory.
     """
 
-    def __init__(
-        self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None = None
-    ) -> None:
+    scratch: Scratch | None = None
+    """Buffer for the result, if its only consumer reads it immediately; None for new memory."""
+
+    def __init__(self, taps: DepthwiseTaps, num_frames: int) -> None:
         super().__init__()
         self.register_buffer("weights", taps.weights.float())
         self.groups = taps.groups
         self.num_frames = num_frames
-        self.scratch = scratch
 
     @property
     def taps(self) -> DepthwiseTaps:

@@ -27,6 +27,7 @@ from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.visualization.number_text import duration
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class RunRecord(Callback):
             row.val_loss,
             row.seconds,
             100 * row.data_wait,
-            _duration(num_left * row.seconds),
+            duration(num_left * row.seconds),
         )
         return row
 
@@ -281,11 +282,3 @@ class _Clock:
     def wait_share(self) -> float:
         total = self._waited + self._worked
         return self._waited / total if total else 0.0
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
