@@ -54,8 +54,8 @@ def complexity(model: VideoClassifier) -> Complexity:
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
     Complexity(params=11387600, macs=14539833344, attention_macs=0)
     """
-    count = _count(model)
-    return Complexity(sum(count.params.values()), sum(count.macs.values()), count.attention_macs)
+    params, macs, attention = _count(model)
+    return Complexity(sum(params.values()), sum(macs.values()), attention)
 
 
 def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
@@ -65,12 +65,12 @@ def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
     >>> [stage.name for stage in complexity_by_stage(create_model("tsn_resnet18", num_classes=5))]
     ['conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4', 'head']
     """
-    count = _count(model)
+    params_by_module, macs_by_module, _ = _count(model)
     stages = _Stages(model)
     params, macs = Counter[str](), Counter[str]()
     for name, _ in model.named_modules():
-        params[stages.of(name)] += count.params[name]
-        macs[stages.of(name)] += count.macs[name]
+        params[stages.of(name)] += params_by_module[name]
+        macs[stages.of(name)] += macs_by_module[name]
     return [
         StageCost(stage, params[stage], macs[stage])
         for stage in params
@@ -88,16 +88,9 @@ def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassif
         return create_model(name, num_classes, **settings)
 
 
-@dataclass(frozen=True)
-class _Count:
-    """Costs by the path of a module, without those of its children."""
-
-    params: Counter[str]
-    macs: Counter[str]
-    attention_macs: int
-
-
-def _count(model: VideoClassifier) -> _Count:
+def _count(model: VideoClassifier) -> tuple[Counter[str], Counter[str], int]:
+    """Parameters and multiply-accumulates by the path of a module without its children, and the
+    multiply-accumulates of attention."""
     abstract = copy.deepcopy(model).to("meta").eval()
     spec = model.spec
     channels, size = spec.snippet.in_channels, spec.image_size
@@ -140,7 +133,7 @@ def _count(model: VideoClassifier) -> _Count:
         for operation, flops in counts["Global"].items()
         if operation in _BATCHED_PRODUCTS
     )
-    return _Count(params, macs, attention)
+    return params, macs, attention
 
 
 _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {

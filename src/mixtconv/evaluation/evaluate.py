@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
-from mixtconv.data.dataset import default_workers
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
@@ -25,7 +24,7 @@ from mixtconv.evaluation.scores_file import (
 from mixtconv.evaluation.scoring import model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -60,9 +59,7 @@ class Evaluation(ScoreSource):
             "protocol": self.protocol,
             "protocol_description": self.protocol_description,
             "num_videos": self.num_videos,
-            "top1": self.accuracy.top1,
-            "top5": self.accuracy.top5,
-            "mean_class_accuracy": self.accuracy.mean_class_accuracy,
+            **asdict(self.accuracy),
             "scores": self.scores_path,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
@@ -109,11 +106,8 @@ def evaluate_model(
         scores = score_videos(
             optimize_for_inference(trained),
             samples,
-            protocol=protocol,
+            settings,
             mirroring=mirroring,
-            batch_size=settings.batch_size,
-            workers=default_workers() if settings.workers is None else settings.workers,
-            autocast=autocast(settings.precision, device),
             launch=launch,
             progress=progress,
         )

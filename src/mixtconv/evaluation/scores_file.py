@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
-from mixtconv._names import first_few
+from mixtconv._names import first_few, require
 from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
@@ -70,26 +70,26 @@ class SavedScores:
 
     def __post_init__(self) -> None:
         num_videos, num_classes = len(self.keys), len(self.classes)
-        _require(
+        require(
             self.scores.shape == (num_videos, num_classes) and self.labels.shape == (num_videos,),
             f"{num_videos} videos and {num_classes} classes, but scores "
             f"{tuple(self.scores.shape)} and labels {tuple(self.labels.shape)}",
         )
-        _require(
+        require(
             (self.scores.dtype, self.labels.dtype) == (torch.float32, torch.int64),
             f"scores are {self.scores.dtype} and labels {self.labels.dtype}, not float32 and int64",
         )
-        _require(num_videos > 0, "no videos")
-        _require(
+        require(num_videos > 0, "no videos")
+        require(
             bool(((self.labels >= 0) & (self.labels < num_classes)).all()),
             f"labels outside 0 to {num_classes - 1}",
         )
-        _require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
-        _require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
+        require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
+        require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
         twice = [key for key, times in Counter(self.keys).items() if times > 1]
-        _require(not twice, f"videos named twice: {first_few(twice)}")
+        require(not twice, f"videos named twice: {first_few(twice)}")
         unscored = sorted(set(self.unreadable) - set(self.keys))
-        _require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
+        require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
 
     @property
     def readable(self) -> Tensor:
@@ -198,11 +198,6 @@ def refuse_scores_path(path: str | Path) -> None:
                 "the scores"
             ) from error
     refuse_unwritable(path)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 _REMEDY = "write it with mixtconv evaluate --scores"

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mixtconv._names import require
+
 Modality = Literal["rgb", "rgbdiff", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
@@ -72,7 +74,7 @@ class Placement:
 
     def __post_init__(self) -> None:
         _require_choice(self, "position", Position)
-        _require(
+        require(
             self.block_step >= 1,
             f"block_step is {self.block_step}; give 1 for every block, 2 for every second",
         )
@@ -133,13 +135,13 @@ class ModelSpec(TemporalSettings, PixelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
+        require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-        _require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
-        _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
-        _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
-        _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
-        _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
+        require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
+        require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
+        require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
+        require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         _require_choice(self, "sampling", Sampling)
         _require_choice(self, "modality", Modality)
         _require_choice(self, "channel_order", ChannelOrder)
@@ -232,12 +234,7 @@ def is_exported(model: object) -> bool:
 
 def _require_choice(settings: Placement, name: str, choices: Any) -> None:
     value, (*others, last) = getattr(settings, name), map(repr, get_args(choices))
-    _require(
+    require(
         value in get_args(choices),
         f"{name} is {value!r}; allowed are {', '.join(others)} and {last}",
     )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
