@@ -1,16 +1,19 @@
 """A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
-from mixtconv.data.checking.run import check_videos
-from mixtconv.data.checking.video import VideoToCheck
 from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.modality import probe_for
+from mixtconv.data.parallel import in_parallel, usable_cores
+from mixtconv.data.preparation.encoding import as_unreadable
 from mixtconv.models.spec import Modality
-from mixtconv.video.pictures import Unreadable
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 _MUCH_MORE = 10.0
 
@@ -93,9 +96,15 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    videos = [VideoToCheck(path, min_frames=1, modality=modality, quick=True) for path in paths]
-    checked = check_videos(videos, workers=workers, progress=progress)
-    reasons = {path: video.faults[0].reason for path, video in checked.items() if video.faults}
+    find_fault = partial(_find_fault, modality=modality)
+    reasons: dict[Path, str] = {}
+    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
+    with closing(in_parallel(paths, find_fault, workers=workers or usable_cores())) as outcomes:
+        for done, (path, outcome) in enumerate(outcomes, 1):
+            if (reason := outcome.result()) is not None:
+                reasons[path] = reason
+            if progress is not None:
+                progress(done, len(paths))
     train, val = (
         Counter(sample.label for sample in samples if sample.path not in reasons)
         for samples in (catalog.train, catalog.val)
@@ -108,3 +117,13 @@ def check_catalog(
         catalog.ignored,
         catalog.notes,
     )
+
+
+def _find_fault(path: Path, modality: Modality | None) -> str | None:
+    """Why no frame of a video can be read; None if its first one can."""
+    try:
+        with as_unreadable(path):
+            probe_for(path, modality)
+    except UnreadableVideoError as error:
+        return error.reason_in(path)
+    return None
