@@ -160,20 +160,14 @@ class _Stages:
         for path, network in self.networks.items():
             if name.startswith(path + "."):
                 child = name.removeprefix(path + ".").split(".")[0]
+                # A network without containers for its stages declares them.
+                if (declared := getattr(network, "temporal_stages", None)) is not None:
+                    by_name = child.partition("_")[0]
+                    child = next((stage for stage in declared if child.startswith(stage)), by_name)
                 prefix = ".".join(part for part in path.split(".") if part not in _NOT_SHOWN)
-                stage = _group(child, network)
-                return f"{prefix}.{stage}" if prefix else stage
+                return f"{prefix}.{child}" if prefix else child
         shown = [part for part in name.split(".") if part not in _NOT_SHOWN]
         return ".".join(shown[: 2 if name.startswith("backbone.") else 1])
 
 
 _NOT_SHOWN = ("backbone", "network")
-
-
-def _group(child: str, network: nn.Module) -> str:
-    """The stage of a child; of a network without containers for stages, the one it declares."""
-    declared = getattr(network, "temporal_stages", None)
-    if declared is None:
-        return child
-    by_name = child.partition("_")[0]
-    return next((stage for stage in declared if child.startswith(stage)), by_name)

@@ -148,28 +148,20 @@ def evaluate_model(
     )
 
 
-def videos_for(
-    model: str | Path, data: str | Path | DataSource, *, split: SplitChoice | None = None
-) -> tuple[VideoSample, ...]:
-    """The labelled videos that a model is evaluated on; see `evaluate_model`.
-
-    Raises:
-        ValueError: a file that is no model, data that cannot be used, or labels that are not among
-            the model's classes.
-    """
-    metadata = read_metadata(model)
-    return _load_videos(metadata["spec"]["classes"], metadata["notes"], data, split)
-
-
 def common_videos(
     models: Sequence[str | Path], data: str | Path | DataSource, *, split: SplitChoice | None = None
 ) -> tuple[VideoSample, ...]:
-    """The labelled videos that several models are compared on.
+    """The labelled videos that several models are compared on; see `evaluate_model`.
 
     Raises:
-        ValueError: as `videos_for`, or the models hold out different videos.
+        ValueError: a file that is no model, data that cannot be used, labels that are not among the
+            models' classes, or the models hold out different videos.
     """
-    first, *others = (videos_for(model, data, split=split) for model in models)
+    descriptions = [read_metadata(model) for model in models]
+    first, *others = (
+        _load_videos(about["spec"]["classes"], about["notes"], data, split)
+        for about in descriptions
+    )
     for model, samples in zip(models[1:], others, strict=True):
         if samples != first:
             raise ValueError(

@@ -5,7 +5,6 @@ buffer: new memory for each would cost more, in page faults, than the arithmetic
 """
 
 import threading
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +30,6 @@ class Scratch(threading.local):
         ):
             self._memory = memory = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
         return memory[: x.numel()].as_strided(x.shape, x.stride())
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Scratch":
-        return Scratch()
 
     def __reduce__(self) -> tuple[type["Scratch"], tuple[()]]:
         return Scratch, ()

@@ -196,13 +196,12 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
             site = _StreamSite(name, StreamFilter(module.taps), now, module.scratch)
             network.set_submodule(name, site)
         elif isinstance(module, TemporalWrapper):
-            site = _StreamSite(name, _stream_form(module), now, None)
+            operation: StreamConv | StreamFilter
+            if isinstance(module.temporal, TemporalConv):
+                operation = StreamConv(module.temporal)
+            else:
+                taps = module.temporal.depthwise_taps(module.channels)  # type: ignore[operator]
+                device = next(module.module.parameters()).device
+                operation = StreamFilter(DepthwiseTaps(taps.weights.to(device), taps.groups))
+            site = _StreamSite(name, operation, now, None)
             network.set_submodule(name, nn.Sequential(site, module.module))
-
-
-def _stream_form(site: TemporalWrapper) -> StreamFilter | StreamConv:
-    if isinstance(site.temporal, TemporalConv):
-        return StreamConv(site.temporal)
-    taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
-    parameter = next(site.module.parameters())
-    return StreamFilter(DepthwiseTaps(taps.weights.to(parameter.device), taps.groups))

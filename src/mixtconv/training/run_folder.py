@@ -165,10 +165,11 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
     """
     try:
         rows = json.loads(path.read_text())["epochs"]
-        return tuple(
-            EpochRecord(**{key: math.nan if value is None else value for key, value in row.items()})
+        values: list[dict[str, Any]] = [
+            {key: math.nan if value is None else value for key, value in row.items()}
             for row in rows
-        )
+        ]
+        return tuple(EpochRecord(**row) for row in values)
     except (TypeError, AttributeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} does not hold the record of a run ({error!r}); repair it, or remove it to do "
