@@ -13,6 +13,12 @@ def flag(field_name: str) -> str:
     return "--" + field_name.replace("_", "-")
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise a ValueError with the message unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
 def refuse_below(smallest: float, settings: object, *names: str) -> None:
     """Raise a ValueError if a field of the settings is smaller; None stands for a default."""
     for name in names:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data.checking import preflight, run
-from mixtconv.data.checking.video import CheckedVideo, VideoToCheck
+from mixtconv.data.checking import preflight
 from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
@@ -35,13 +34,12 @@ def test_as_many_videos_are_checked_at_once(cores: int, monkeypatch: pytest.Monk
     all_at_once = threading.Barrier(cores)
     running = threading.Semaphore(cores)
 
-    def check(video: VideoToCheck) -> CheckedVideo:
+    def probe(path: Path, modality: None) -> None:
         assert running.acquire(blocking=False), "more than there are cores"
         all_at_once.wait(timeout=60)  # raises where fewer run at once
         running.release()
-        return CheckedVideo(1)
 
-    monkeypatch.setattr(run, "check_video", check)
+    monkeypatch.setattr(preflight, "probe_for", probe)
     videos = tuple(VideoSample(Path(str(number)), 0) for number in range(2 * cores))
     catalog = VideoCatalog(classes=("a",), train=videos, val=(), split_rule="", source=Path())
     report = preflight.check_catalog(catalog)

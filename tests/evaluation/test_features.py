@@ -1,5 +1,6 @@
 """Features before the last layer agree with the scores that the last layer makes of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 
 from mixtconv import create_model
 from mixtconv.data.datasets.catalog import load_labelled_videos
-from mixtconv.data.protocol import Protocol
+from mixtconv.data.protocol import PROTOCOLS, Protocol
 from mixtconv.evaluation.scoring import score_videos, video_features
+from mixtconv.evaluation.settings import EvaluationSettings
 
 
 @pytest.mark.parametrize("protocol", ["1x1", "2x3"])
@@ -21,10 +23,10 @@ def test_the_last_layer_makes_the_scores_of_them(
     bad.write_bytes(b"")
     samples[3] = type(samples[3])(bad, samples[3].label)
     model = create_model("mstnet_test_resnet", classes=names, num_frames=4, image_size=32).eval()
-    views = Protocol.parse(protocol)
-    scores = score_videos(model, samples, protocol=views)
+    settings = EvaluationSettings(protocol=protocol, workers=0)
+    scores = score_videos(model, samples, settings)
     for batch_size in (1, 5):
-        result = video_features(model, samples, protocol=views, batch_size=batch_size)
+        result = video_features(model, samples, replace(settings, batch_size=batch_size))
         assert result.indices.tolist() == [0, 1, 2, *range(4, 12)]
         assert result.unreadable == scores.unreadable and len(result.unreadable) == 1
         with torch.no_grad():
@@ -32,14 +34,19 @@ def test_the_last_layer_makes_the_scores_of_them(
         assert torch.allclose(logits, scores.logits[result.indices], atol=1e-4)
 
 
-def test_mirrored_views_are_left_out_and_snippets_are_taken(tiny_dataset: Path) -> None:
+def test_mirrored_views_are_left_out_and_snippets_are_taken(
+    tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROTOCOLS, "snippets", Protocol(4, 1, "snippets"))
     names = sorted(folder.name for folder in (tiny_dataset / "val").iterdir())
     samples = load_labelled_videos(tiny_dataset, classes=names, split="val")
     model = create_model("tsn_test_resnet", classes=names, num_frames=4, image_size=32).eval()
-    ten, five = (video_features(model, samples, protocol=Protocol(1, n)) for n in (10, 5))
-    assert torch.allclose(ten.features, five.features, atol=1e-5)
-    snippets = Protocol(4, 1, "snippets")
-    scores = score_videos(model, samples, protocol=snippets)
-    result = video_features(model, samples, protocol=snippets)
+    ten, five, snippets = (
+        EvaluationSettings(protocol=name, workers=0) for name in ("1x10", "1x5", "snippets")
+    )
+    with_mirrored, upright = (video_features(model, samples, views) for views in (ten, five))
+    assert torch.allclose(with_mirrored.features, upright.features, atol=1e-5)
+    scores = score_videos(model, samples, snippets)
+    result = video_features(model, samples, snippets)
     with torch.no_grad():
         assert torch.allclose(model.head(result.features), scores.logits, atol=1e-4)

@@ -12,6 +12,7 @@ from mixtconv.data.labels import choose_pairs
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scores_file import load_scores
 from mixtconv.evaluation.scoring import model_mirroring, score_videos, view_logits
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import VideoClassifier, create_model, load_model, save_model
 
@@ -109,7 +110,7 @@ def test_single_snippets_are_refused_before_videos_are_read(
     model: VideoClassifier, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="looks across the 4 of a clip"):
-        score_videos(model, (), protocol=Protocol.parse("25x10"))
+        score_videos(model, (), EvaluationSettings(protocol="25x10"))
     with pytest.raises(ValueError, match="looks across the 4 of a clip"):
         Recognizer(model, protocol="25x10")
 

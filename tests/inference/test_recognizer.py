@@ -8,8 +8,8 @@ import torch
 
 from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
-from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.scoring import score_videos
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.collection import predict_collection
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
@@ -37,13 +37,8 @@ def test_prediction_and_evaluation_give_the_same_numbers(
     recognizer = Recognizer(model_path, protocol=protocol)
     samples = load_catalog(tiny_dataset).val
     for batch_size, workers in ((1, 0), (5, 1)):
-        scores = score_videos(
-            recognizer.model,
-            samples,
-            protocol=Protocol.parse(protocol),
-            batch_size=batch_size,
-            workers=workers,
-        )
+        settings = EvaluationSettings(protocol=protocol, batch_size=batch_size, workers=workers)
+        scores = score_videos(recognizer.model, samples, settings)
         for sample, logits in zip(samples, scores.logits, strict=True):
             torch.testing.assert_close(recognizer.logits(sample.path), logits, atol=1e-5, rtol=1e-4)
 

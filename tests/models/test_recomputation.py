@@ -15,7 +15,7 @@ from mixtconv.ops import MixTConv, TemporalShift
 @pytest.mark.parametrize("make", [MixTConv, lambda channels: TemporalShift()])
 def test_gradients_are_those_of_keeping_everything(make) -> None:
     torch.manual_seed(0)
-    site = TemporalWrapper(make(16), nn.Conv2d(16, 8, 3, padding=1), num_frames=4)
+    site = TemporalWrapper(make(16), nn.Conv2d(16, 8, 3, padding=1), 4, 16)
     results = []
     for keeps in (False, True):
         twin = copy.deepcopy(site)
@@ -47,13 +47,13 @@ def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch
 
 def test_second_derivatives_pass_through_what_is_computed_again() -> None:
     torch.manual_seed(0)
-    site = TemporalWrapper(MixTConv(4), nn.Conv2d(4, 2, 1), num_frames=3).double()
+    site = TemporalWrapper(MixTConv(4), nn.Conv2d(4, 2, 1), 3, 4).double()
     x = torch.randn(3, 4, 1, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: site(x).pow(2), (x,))
 
 
 def test_writing_over_the_input_is_refused_and_not_wrong() -> None:
-    site = TemporalWrapper(TemporalShift(), nn.Conv2d(8, 2, 1), num_frames=2)
+    site = TemporalWrapper(TemporalShift(), nn.Conv2d(8, 2, 1), 2, 8)
     x = torch.randn(2, 8, 3, 3) * 1.0
     y = site(x)
     x.add_(1)

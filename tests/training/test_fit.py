@@ -3,13 +3,12 @@
 import csv
 import errno
 import json
-import logging
 import math
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
-from mixtconv.models import ModelSpec, create_model, load_model, read_metadata, save_model
-from mixtconv.training import fit
+from mixtconv.models import create_model, load_model, read_metadata
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
@@ -302,82 +300,6 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
     resumed = train(replace(settings, resume=True)).files
     unbroken = train(tiny_settings("unbroken", epochs=3)).files
     assert _same_weights(resumed.model, unbroken.model)
-
-
-# what a run starts from
-
-
-def test_fine_tuning_keeps_everything_but_the_last_layer_where_classes_differ(
-    tiny_settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pretrained = create_model(
-        "mstnet_test_resnet", classes=["a", "b", "c"], num_frames=4, image_size=32
-    )
-    save_model(pretrained, tmp_path / "pretrained.safetensors")
-    settings = tiny_settings(weights=str(tmp_path / "pretrained.safetensors"))
-    with caplog.at_level(logging.INFO):
-        initial = fit.make_initial_model(settings, ("w", "x", "y", "z"))
-    assert "other classes" in caplog.text
-    state = initial.model.state_dict()
-    for name, value in pretrained.state_dict().items():
-        if name.startswith("head."):
-            assert state[name].shape != value.shape
-        else:
-            assert torch.equal(state[name], value)
-    same = fit.make_initial_model(settings, ("a", "b", "c"))
-    assert torch.equal(same.model.head.weight, pretrained.head.weight)
-    with pytest.raises(ValueError, match="do not fit tsn_test_resnet"):
-        fit.make_initial_model(replace(settings, model="tsn_test_resnet"), ("a", "b"))
-
-
-def test_a_file_of_2d_weights_is_loaded_into_the_backbone(
-    tiny_settings: MakeSettings, tmp_path: Path
-) -> None:
-    backbone = create_model("tsn_test_resnet", 2).backbone
-    torch.save({"state_dict": backbone.state_dict()}, tmp_path / "2d.pth")
-    initial = fit.make_initial_model(tiny_settings(weights=str(tmp_path / "2d.pth")), ("a", "b"))
-    loaded = initial.model.backbone.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in backbone.state_dict().items())
-
-
-def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSettings) -> None:
-    changes = {
-        "num_frames": 2,
-        "image_size": 48,
-        "sampling": "dense",
-        "frame_stride": 3,
-        "modality": "rgbdiff",
-        "position": "inner",
-        "stages": [0, 1],
-        "block_step": 2,
-        "causal": True,
-        "shift_fraction": 0.25,
-        "dropout": 0.1,
-    }
-    shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
-    assert shared == set(changes)
-    spec = fit.make_initial_model(tiny_settings(**changes), ("a", "b")).model.spec
-    assert {name: getattr(spec, name) for name in changes} == changes | {"stages": (0, 1)}
-
-
-def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
-    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from mixtconv.models import backbone as weights
-
-    def offline(*args, **kwargs):
-        raise OSError("no network in tests")
-
-    monkeypatch.setattr(weights.huggingface_hub, "get_session", offline)
-    monkeypatch.setattr(
-        weights.huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None
-    )
-    initial = fit.make_initial_model(tiny_settings(weights="auto"), ("a", "b"))
-    assert initial.weights == "random"
-    assert "cannot fetch the ImageNet weights of test_resnet" in caplog.text
-    assert "--weights FILE" in caplog.text
-    with pytest.raises(ValueError, match="cannot fetch the ImageNet weights of test_resnet"):
-        fit.make_initial_model(tiny_settings(weights="imagenet"), ("a", "b"))
 
 
 def test_settings_of_a_run_survive_yaml(tiny_settings: MakeSettings, tmp_path: Path) -> None:

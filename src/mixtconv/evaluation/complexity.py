@@ -54,8 +54,8 @@ def complexity(model: VideoClassifier) -> Complexity:
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
     Complexity(params=11387600, macs=14539833344, attention_macs=0)
     """
-    count = _count(model)
-    return Complexity(sum(count.params.values()), sum(count.macs.values()), count.attention_macs)
+    params, macs, attention = _count(model)
+    return Complexity(sum(params.values()), sum(macs.values()), attention)
 
 
 def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
@@ -65,12 +65,12 @@ def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
     >>> [stage.name for stage in complexity_by_stage(create_model("tsn_resnet18", num_classes=5))]
     ['conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4', 'head']
     """
-    count = _count(model)
+    params_by_module, macs_by_module, _ = _count(model)
     stages = _Stages(model)
     params, macs = Counter[str](), Counter[str]()
     for name, _ in model.named_modules():
-        params[stages.of(name)] += count.params[name]
-        macs[stages.of(name)] += count.macs[name]
+        params[stages.of(name)] += params_by_module[name]
+        macs[stages.of(name)] += macs_by_module[name]
     return [
         StageCost(stage, params[stage], macs[stage])
         for stage in params
@@ -88,25 +88,23 @@ def abstract_model(name: str, num_classes: int, **settings: Any) -> VideoClassif
         return create_model(name, num_classes, **settings)
 
 
-@dataclass(frozen=True)
-class _Count:
-    """Costs by the path of a module, without those of its children."""
-
-    params: Counter[str]
-    macs: Counter[str]
-    attention_macs: int
-
-
-def _count(model: VideoClassifier) -> _Count:
+def _count(model: VideoClassifier) -> tuple[Counter[str], Counter[str], int]:
+    """Parameters and multiply-accumulates by the path of a module without its children, and the
+    multiply-accumulates of attention."""
     abstract = copy.deepcopy(model).to("meta").eval()
     spec = model.spec
     channels, size = spec.snippet.in_channels, spec.image_size
     clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
     macs = Counter[str]()
     # The taps of a temporal operation are no operator of PyTorch, so hooks count them.
-    for name, layer in abstract.named_modules():
-        if isinstance(layer, MixTConv):
-            layer.register_forward_hook(_tap_counter(name, macs))
+    names = {layer: name for name, layer in abstract.named_modules() if isinstance(layer, MixTConv)}
+
+    def count_taps(layer: MixTConv, args: Any, result: torch.Tensor) -> None:
+        positions = result.numel() // result.shape[2]  # B * T * H * W
+        macs[names[layer]] += positions * sum(weight.numel() for weight in layer.weights)
+
+    for layer in names:
+        layer.register_forward_hook(count_taps)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         abstract(clip)
     counts = counter.get_flop_counts()
@@ -135,7 +133,7 @@ def _count(model: VideoClassifier) -> _Count:
         for operation, flops in counts["Global"].items()
         if operation in _BATCHED_PRODUCTS
     )
-    return _Count(params, macs, attention)
+    return params, macs, attention
 
 
 _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
@@ -144,15 +142,6 @@ _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
     if name.startswith("_scaled_dot_product")
 }
 """Operators that multiply activations with activations: attention, and graphs."""
-
-
-def _tap_counter(name: str, macs: Counter[str]) -> Any:
-    def count_taps(layer: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
-        assert isinstance(layer, MixTConv)
-        positions = result.numel() // result.shape[2]  # B * T * H * W
-        macs[name] += positions * sum(weight.numel() for weight in layer.weights)
-
-    return count_taps
 
 
 class _Stages:
@@ -171,20 +160,14 @@ class _Stages:
         for path, network in self.networks.items():
             if name.startswith(path + "."):
                 child = name.removeprefix(path + ".").split(".")[0]
+                # A network without containers for its stages declares them.
+                if (declared := getattr(network, "temporal_stages", None)) is not None:
+                    by_name = child.partition("_")[0]
+                    child = next((stage for stage in declared if child.startswith(stage)), by_name)
                 prefix = ".".join(part for part in path.split(".") if part not in _NOT_SHOWN)
-                stage = _group(child, network)
-                return f"{prefix}.{stage}" if prefix else stage
+                return f"{prefix}.{child}" if prefix else child
         shown = [part for part in name.split(".") if part not in _NOT_SHOWN]
         return ".".join(shown[: 2 if name.startswith("backbone.") else 1])
 
 
 _NOT_SHOWN = ("backbone", "network")
-
-
-def _group(child: str, network: nn.Module) -> str:
-    """The stage of a child; of a network without containers for stages, the one it declares."""
-    declared = getattr(network, "temporal_stages", None)
-    if declared is None:
-        return child
-    by_name = child.partition("_")[0]
-    return next((stage for stage in declared if child.startswith(stage)), by_name)

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
-from mixtconv._types import Progress, ScoreKind
-from mixtconv.data.dataset import default_workers
+from mixtconv._types import Progress
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
@@ -22,10 +21,10 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
-from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
+from mixtconv.evaluation.scoring import model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import load_model, optimize_for_inference, read_metadata
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -35,18 +34,10 @@ DEFAULT_VAL_FRACTION = 0.2
 one."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a model on labelled videos, with their protocol."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ScoreSource):
+    """The scores of a model on labelled videos, with what they come from."""
 
-    model: str
-    """Path of the model file."""
-    data: str
-    """The data as given."""
-    protocol: str
-    """Name of the protocol."""
-    protocol_description: str
-    """The protocol in words."""
     num_videos: int
     """All videos, unreadable ones among them."""
     accuracy: Accuracy
@@ -68,9 +59,7 @@ class Evaluation:
             "protocol": self.protocol,
             "protocol_description": self.protocol_description,
             "num_videos": self.num_videos,
-            "top1": self.accuracy.top1,
-            "top5": self.accuracy.top5,
-            "mean_class_accuracy": self.accuracy.mean_class_accuracy,
+            **asdict(self.accuracy),
             "scores": self.scores_path,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
@@ -117,11 +106,8 @@ def evaluate_model(
         scores = score_videos(
             optimize_for_inference(trained),
             samples,
-            protocol=protocol,
+            settings,
             mirroring=mirroring,
-            batch_size=settings.batch_size,
-            workers=default_workers() if settings.workers is None else settings.workers,
-            autocast=autocast(settings.precision, device),
             launch=launch,
             progress=progress,
         )
@@ -137,14 +123,22 @@ def evaluate_model(
         protocol=str(protocol),
         protocol_description=description,
     )
-    saved = _scores_to_save(scores, samples, trained.spec.classes, source, protocol.averaging)
+    values = scores.logits
+    if protocol.averaging == "probabilities":  # the logits are their logarithms
+        values = values.softmax(dim=1) * scores.readable[:, None]  # unreadable videos stay zero
+    saved = SavedScores(
+        classes=trained.spec.classes,
+        keys=tuple(sample.key for sample in samples),
+        labels=scores.labels,
+        scores=values,
+        kind=protocol.averaging,
+        sources=(source,),
+        unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
+    )
     if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
-        model=source.model,
-        data=source.data,
-        protocol=source.protocol,
-        protocol_description=source.protocol_description,
+        **vars(source),
         num_videos=len(samples),
         accuracy=scores.accuracy(),
         unreadable=tuple(scores.unreadable.values()),
@@ -154,28 +148,20 @@ def evaluate_model(
     )
 
 
-def videos_for(
-    model: str | Path, data: str | Path | DataSource, *, split: SplitChoice | None = None
-) -> tuple[VideoSample, ...]:
-    """The labelled videos that a model is evaluated on; see `evaluate_model`.
-
-    Raises:
-        ValueError: a file that is no model, data that cannot be used, or labels that are not among
-            the model's classes.
-    """
-    metadata = read_metadata(model)
-    return _load_videos(metadata["spec"]["classes"], metadata["notes"], data, split)
-
-
 def common_videos(
     models: Sequence[str | Path], data: str | Path | DataSource, *, split: SplitChoice | None = None
 ) -> tuple[VideoSample, ...]:
-    """The labelled videos that several models are compared on.
+    """The labelled videos that several models are compared on; see `evaluate_model`.
 
     Raises:
-        ValueError: as `videos_for`, or the models hold out different videos.
+        ValueError: a file that is no model, data that cannot be used, labels that are not among the
+            models' classes, or the models hold out different videos.
     """
-    first, *others = (videos_for(model, data, split=split) for model in models)
+    descriptions = [read_metadata(model) for model in models]
+    first, *others = (
+        _load_videos(about["spec"]["classes"], about["notes"], data, split)
+        for about in descriptions
+    )
     for model, samples in zip(models[1:], others, strict=True):
         if samples != first:
             raise ValueError(
@@ -198,27 +184,6 @@ def _load_videos(
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         keep_missing=True,  # counted as wrong, like unreadable ones
-    )
-
-
-def _scores_to_save(
-    scores: VideoScores,
-    samples: Sequence[VideoSample],
-    classes: tuple[str, ...],
-    source: ScoreSource,
-    kind: ScoreKind,
-) -> SavedScores:
-    values = scores.logits
-    if kind == "probabilities":  # the logits are their logarithms; unreadable videos stay zero
-        values = values.softmax(dim=1) * scores.readable[:, None]
-    return SavedScores(
-        classes=classes,
-        keys=tuple(sample.key for sample in samples),
-        labels=scores.labels,
-        scores=values,
-        kind=kind,
-        sources=(source,),
-        unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
     )
 
 

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mixtconv._names import count_of, first_few
 from mixtconv._types import ScoreKind
 from mixtconv.evaluation.scores_file import (
     SavedScores,
-    ScoreSource,
     load_scores,
     refuse_scores_path,
     save_scores,
@@ -128,11 +126,20 @@ def fuse(
     Raises:
         ValueError: scores that do not fit each other, or weights that do not fit.
     """
-    _check_weights(weights, len(scores))
+    if len(weights) != len(scores):
+        raise ValueError(
+            f"got {count_of(len(weights), 'weight')} for {count_of(len(scores), 'scores file')}; "
+            "give one for each, such as 1,1.5"
+        )
+    for weight in weights:
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"a weight is {weight:g}; give numbers above 0")
     (first_name, first), *others = scores.items()
     aligned = [first, *(_aligned(first_name, first, name, other) for name, other in others)]
     kind = _kind(scores, average)
-    values = torch.stack([_as(kind, item) for item in aligned]).double()  # (inputs, N, K)
+    by_softmax = kind == "probabilities"
+    parts = [item.probabilities() if by_softmax else item.scores for item in aligned]
+    values = torch.stack(parts).double()  # (inputs, N, K)
     readable = torch.stack([item.readable for item in aligned])  # (inputs, N)
     # An input has no weight in a video that it could not read; if none could, the mean is zero.
     shares = readable * torch.tensor(weights, dtype=torch.float64)[:, None]  # (inputs, N)
@@ -146,9 +153,9 @@ def fuse(
         scores=mean.float(),
         kind=kind,
         sources=tuple(
-            source
+            replace(source, weight=weight * source.weight / sum(s.weight for s in item.sources))
             for item, weight in zip(aligned, weights, strict=True)
-            for source in _weighted(item.sources, weight)
+            for source in item.sources
         ),
         unreadable={key: why for key, why in first.unreadable.items() if key in unread},
     )
@@ -171,17 +178,6 @@ def parse_weights(text: str) -> list[float]:
         raise ValueError(f"--weights is {text!r}; give numbers such as 1,1.5") from error
 
 
-def _check_weights(weights: Sequence[float], num_inputs: int) -> None:
-    if len(weights) != num_inputs:
-        raise ValueError(
-            f"got {count_of(len(weights), 'weight')} for {count_of(num_inputs, 'scores file')}; "
-            "give one for each, such as 1,1.5"
-        )
-    for weight in weights:
-        if not (math.isfinite(weight) and weight > 0):
-            raise ValueError(f"a weight is {weight:g}; give numbers above 0")
-
-
 def _kind(scores: dict[str, SavedScores], average: ScoreKind | None) -> ScoreKind:
     by_kind = {item.kind: name for name, item in scores.items()}
     if average is None and len(by_kind) > 1:
@@ -194,13 +190,7 @@ def _kind(scores: dict[str, SavedScores], average: ScoreKind | None) -> ScoreKin
             f"{by_kind['probabilities']} holds probabilities, whose logits are unknown; "
             "fuse with --average probabilities"
         )
-    if average is not None:
-        return average
-    return next(iter(by_kind))
-
-
-def _as(kind: ScoreKind, scores: SavedScores) -> Tensor:
-    return scores.probabilities() if kind == "probabilities" else scores.scores
+    return next(iter(by_kind)) if average is None else average
 
 
 def _aligned(first_name: str, first: SavedScores, name: str, other: SavedScores) -> SavedScores:
@@ -251,12 +241,6 @@ def _check_videos(name: str, scores: SavedScores, other_name: str, other: SavedS
             f"{first_few(missing)} ({len(scores.keys)} videos against {len(other.keys)}, such as "
             f"{other.keys[0]}); score the same videos with both models"
         )
-
-
-def _weighted(sources: Sequence[ScoreSource], weight: float) -> list[ScoreSource]:
-    """The sources of some scores, with `weight` divided among them."""
-    total = sum(source.weight for source in sources)
-    return [replace(source, weight=weight * source.weight / total) for source in sources]
 
 
 def _figures(scores: SavedScores) -> dict[str, Any]:

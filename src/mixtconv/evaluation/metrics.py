@@ -19,7 +19,7 @@ class Accuracy:
     """Top-1 of every class that has videos, averaged over those classes."""
 
 
-def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> Accuracy:
+def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | bool = True) -> Accuracy:
     """Score videos.
 
     Args:
@@ -35,9 +35,9 @@ def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> 
     """
     if len(labels) == 0:
         raise ValueError("there are no videos to score; give at least one")
-    readable = _all_if_none(readable, labels)
+    readable = torch.as_tensor(readable)
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (N, 5)
-    hits = (ranked == labels[:, None]) & readable[:, None]  # (N, 5)
+    hits = (ranked == labels[:, None]) & readable[..., None]  # (N, 5)
     by_class = class_accuracies(logits, labels, readable)
     return Accuracy(
         top1=100 * hits[:, 0].double().mean().item(),
@@ -46,13 +46,12 @@ def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> 
     )
 
 
-def class_accuracies(logits: Tensor, labels: Tensor, readable: Tensor | None = None) -> Tensor:
+def class_accuracies(logits: Tensor, labels: Tensor, readable: Tensor | bool = True) -> Tensor:
     """Top-1 of every class in percent, float64 (K,); NaN where a class has no videos.
 
     >>> class_accuracies(torch.eye(3), torch.tensor([0, 0, 2]))
     tensor([ 50.,  nan, 100.], dtype=torch.float64)
     """
-    readable = _all_if_none(readable, labels)
     hits = ((logits.topk(1, dim=1).indices[:, 0] == labels) & readable).double()  # (N,)
     num_classes = logits.shape[1]
     return (
@@ -67,7 +66,3 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     return multiclass_confusion_matrix(
         logits.argmax(dim=1), labels, num_classes=logits.shape[1], validate_args=False
     )
-
-
-def _all_if_none(readable: Tensor | None, labels: Tensor) -> Tensor:
-    return torch.ones_like(labels, dtype=torch.bool) if readable is None else readable

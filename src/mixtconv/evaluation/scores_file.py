@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
-from mixtconv._names import first_few
+from mixtconv._names import first_few, require
 from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
@@ -70,26 +70,26 @@ class SavedScores:
 
     def __post_init__(self) -> None:
         num_videos, num_classes = len(self.keys), len(self.classes)
-        _require(
+        require(
             self.scores.shape == (num_videos, num_classes) and self.labels.shape == (num_videos,),
             f"{num_videos} videos and {num_classes} classes, but scores "
             f"{tuple(self.scores.shape)} and labels {tuple(self.labels.shape)}",
         )
-        _require(
+        require(
             (self.scores.dtype, self.labels.dtype) == (torch.float32, torch.int64),
             f"scores are {self.scores.dtype} and labels {self.labels.dtype}, not float32 and int64",
         )
-        _require(num_videos > 0, "no videos")
-        _require(
+        require(num_videos > 0, "no videos")
+        require(
             bool(((self.labels >= 0) & (self.labels < num_classes)).all()),
             f"labels outside 0 to {num_classes - 1}",
         )
-        _require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
-        _require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
+        require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
+        require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
         twice = [key for key, times in Counter(self.keys).items() if times > 1]
-        _require(not twice, f"videos named twice: {first_few(twice)}")
+        require(not twice, f"videos named twice: {first_few(twice)}")
         unscored = sorted(set(self.unreadable) - set(self.keys))
-        _require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
+        require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
 
     @property
     def readable(self) -> Tensor:
@@ -156,16 +156,24 @@ def load_scores(path: str | Path) -> SavedScores:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = ("scores", "labels") if SCORES_KEY in metadata else ()
-            tensors = [file.get_tensor(name) for name in names]
+            if SCORES_KEY not in metadata:
+                raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
+            scores, labels = file.get_tensor("scores"), file.get_tensor("labels")
     except SafetensorError as error:
         raise ValueError(
             f"{path} is not a scores file: it {what_it_is(path)}; {_REMEDY}"
         ) from error
-    if SCORES_KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not a scores file; {_REMEDY}")
     try:
-        return _from_parts(json.loads(metadata[SCORES_KEY]), *tensors)
+        about = json.loads(metadata[SCORES_KEY])
+        return SavedScores(
+            classes=tuple(about["classes"]),
+            keys=tuple(about["keys"]),
+            labels=labels,
+            scores=scores,
+            kind=about["kind"],
+            sources=tuple(ScoreSource(**source) for source in about["sources"]),
+            unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is a scores file that is damaged or of another version of mixtconv: {error}; "
@@ -190,23 +198,6 @@ def refuse_scores_path(path: str | Path) -> None:
                 "the scores"
             ) from error
     refuse_unwritable(path)
-
-
-def _from_parts(about: dict[str, Any], scores: Tensor, labels: Tensor) -> SavedScores:
-    return SavedScores(
-        classes=tuple(about["classes"]),
-        keys=tuple(about["keys"]),
-        labels=labels,
-        scores=scores,
-        kind=about["kind"],
-        sources=tuple(ScoreSource(**source) for source in about["sources"]),
-        unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
-    )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 _REMEDY = "write it with mixtconv evaluate --scores"

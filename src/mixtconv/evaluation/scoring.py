@@ -4,8 +4,7 @@ Validation, testing and prediction share `view_logits`, so their scores are comp
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,14 +12,16 @@ import torch
 from torch import Tensor
 
 from mixtconv._processes import Launch
-from mixtconv._types import Progress, ScoreKind
-from mixtconv.data.dataset import VideoBatch, scoring_loader
+from mixtconv._types import Progress
+from mixtconv.data.dataset import VideoBatch, default_workers, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy, accuracy
+from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import VideoClassifier
+from mixtconv.models.device import autocast
 from mixtconv.ops import fold_time
 from mixtconv.video.pictures import Unreadable
 
@@ -63,7 +64,9 @@ def view_logits(
     if mirrored.any():
         target = list((mirroring or mirror_labels(model.spec.classes)).target)
         logits[:, mirrored] = logits[:, mirrored][..., target]
-    return _AVERAGES[protocol.averaging](logits)  # (B, K)
+    if protocol.averaging == "logits":
+        return logits.mean(dim=1)  # (B, K)
+    return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])  # (B, K)
 
 
 def _clip_logits(model: VideoClassifier, clips: Tensor) -> Tensor:
@@ -71,22 +74,8 @@ def _clip_logits(model: VideoClassifier, clips: Tensor) -> Tensor:
     video = model.normalize(clips)
     if clips.shape[1] == model.num_frames:
         return model(video)
-    return model.forward_snippets(fold_time(video))
-
-
-def _mean_logits(logits: Tensor) -> Tensor:
-    return logits.mean(dim=1)
-
-
-def _mean_probabilities(logits: Tensor) -> Tensor:
-    return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
-
-
-_AVERAGES: dict[ScoreKind, Callable[[Tensor], Tensor]] = {
-    "logits": _mean_logits,
-    "probabilities": _mean_probabilities,
-}
-"""(B, V, K) -> (B, K)."""
+    logits: Tensor = model.head(model.backbone(fold_time(video)))
+    return logits
 
 
 class ScoredBatch(NamedTuple):
@@ -144,47 +133,30 @@ class VideoScores:
 def score_videos(
     model: VideoClassifier,
     samples: Sequence[VideoSample],
+    settings: EvaluationSettings,
     *,
-    protocol: Protocol,
     mirroring: MirrorLabels | None = None,
-    batch_size: int = 8,
-    workers: int = 0,
-    autocast: AbstractContextManager | None = None,
     launch: Launch | None = None,
     progress: Progress | None = None,
 ) -> VideoScores:
-    """Score every video; the result does not depend on `batch_size` and `workers`.
+    """Score every video; the result does not depend on the batch size and the workers.
 
     Args:
         model: the recognizer, in evaluation mode, on the device to use.
         samples: videos and their labels.
-        protocol: clips and crops.
+        settings: protocol, batches, workers and precision.
         mirroring: what a mirror does to the classes; by default found by their names.
-        batch_size: views in one pass of the network.
-        workers: processes that read videos; 0 reads in this one.
-        autocast: context of mixed precision, if any.
         launch: processes in a `process_group` that shard the videos; each gets all scores.
         progress: called with the number of videos scored by this process, and of its shard.
 
     Raises:
         ValueError: the protocol scores single snippets, and the model needs whole clips.
     """
-    protocol.check_model(model.spec)
-    rank, world_size = (launch.rank, launch.num_processes) if launch else (0, 1)
-    loader = scoring_loader(
-        samples,
-        model.spec,
-        protocol,
-        batch_size=batch_size,
-        workers=workers,
-        rank=rank,
-        world_size=world_size,
-    )
-    num_videos = len(samples[rank::world_size])
-    with torch.inference_mode(), autocast or nullcontext():
+    protocol, size = Protocol.parse(settings.protocol), settings.batch_size
+    with torch.inference_mode(), autocast(settings.precision, model.get_buffer("mean").device):
         batches = [
-            score_batch(model, batch, protocol, mirroring=mirroring, batch_size=batch_size)
-            for batch in _with_progress(loader, num_videos, progress)
+            score_batch(model, batch, protocol, mirroring=mirroring, batch_size=size)
+            for batch in _read_batches(model, samples, settings, launch, progress)
         ]
     if launch is not None:
         batches = [batch for process in gather(batches) for batch in process]
@@ -221,29 +193,24 @@ class VideoFeatures:
 def video_features(
     model: VideoClassifier,
     samples: Sequence[VideoSample],
+    settings: EvaluationSettings,
     *,
-    protocol: Protocol,
-    batch_size: int = 8,
-    workers: int = 0,
-    autocast: AbstractContextManager | None = None,
     progress: Progress | None = None,
 ) -> VideoFeatures:
     """Compute the features of every video; the arguments are those of `score_videos`.
 
     Mirrored views are left out, as they may show another class.
     """
-    protocol.check_model(model.spec)
-    loader = scoring_loader(samples, model.spec, protocol, batch_size=batch_size, workers=workers)
-    upright = [not mirrored for mirrored in protocol.mirrored]
+    upright = [not mirrored for mirrored in Protocol.parse(settings.protocol).mirrored]
     features: list[Tensor] = []
     indices = [torch.empty(0, dtype=torch.long)]
     unreadable: dict[int, Unreadable] = {}
-    with torch.inference_mode(), autocast or nullcontext():
-        for batch in _with_progress(loader, len(samples), progress):
+    with torch.inference_mode(), autocast(settings.precision, model.get_buffer("mean").device):
+        for batch in _read_batches(model, samples, settings, None, progress):
             unreadable |= batch.unreadable
             if len(batch.indices):
                 views = batch.frames[:, upright]  # (B, V, T, C, S, S)
-                clips = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
+                clips = fold_time(views).split(settings.batch_size)  # of (B * V, T, C, S, S)
                 rows = torch.cat([_clip_features(model, part).float() for part in clips])
                 features.append(rows.unflatten(0, views.shape[:2]).mean(dim=1).cpu())  # (B, D)
                 indices.append(batch.indices)
@@ -260,12 +227,28 @@ def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:
     return features
 
 
-def _with_progress(
-    batches: Iterable[VideoBatch], num_videos: int, progress: Progress | None
+def _read_batches(
+    model: VideoClassifier,
+    samples: Sequence[VideoSample],
+    settings: EvaluationSettings,
+    launch: Launch | None,
+    progress: Progress | None,
 ) -> Iterator[VideoBatch]:
-    """The batches; `progress` is called after each with the number of videos done and of all."""
-    num_done = 0
-    for batch in batches:
+    """Batches of views, of this process's shard; `progress` is called when each was worked on."""
+    protocol = Protocol.parse(settings.protocol)
+    protocol.check_model(model.spec)
+    rank, world_size = (launch.rank, launch.num_processes) if launch else (0, 1)
+    loader = scoring_loader(
+        samples,
+        model.spec,
+        protocol,
+        batch_size=settings.batch_size,
+        workers=default_workers() if settings.workers is None else settings.workers,
+        rank=rank,
+        world_size=world_size,
+    )
+    num_done, num_videos = 0, len(samples[rank::world_size])
+    for batch in loader:
         yield batch
         num_done += len(batch.labels) + len(batch.unreadable)
         if progress is not None:

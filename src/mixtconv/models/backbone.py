@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 from mixtconv.models.residual_branches import clip_length, evaluating
-from mixtconv.models.spec import ModelSpec
+from mixtconv.models.spec import ModelArgs, ModelSpec
 
 
 def create_backbone(
@@ -50,7 +50,8 @@ def create_backbone(
         reset_zero_init_norms(backbone)
         return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
-    overlay = {"state_dict": read_state_dict(path)}
+    tensors = read_checkpoint(path).tensors
+    overlay = {"state_dict": {key.removeprefix("module."): tensors[key] for key in tensors}}
     try:
         backbone = timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
@@ -64,6 +65,16 @@ def create_backbone(
     adapted = _create(name, settings, in_channels)
     adapted.load_state_dict(average_first_layer(backbone.state_dict(), adapted))
     return adapted
+
+
+def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
+    """A timm backbone with pooled features, for what the spec says the network sees."""
+    return create_backbone(
+        name,
+        pretrained=args.pretrained,
+        image_size=spec.image_size,
+        in_channels=spec.snippet.in_channels,
+    )
 
 
 def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
@@ -138,7 +149,6 @@ def _differs_in_channels(rgb: Tensor, target: Tensor) -> bool:
 
 
 def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
-    """A backbone with random weights."""
     if in_channels == 3:
         return timm.create_model(name, **settings)
     try:
@@ -213,13 +223,3 @@ def find_imagenet_weights(name: str) -> Path:
             f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "
             "train from random weights"
         ) from error
-
-
-def read_state_dict(path: Path) -> StateDict:
-    """Tensors by name from a safetensors file or a torch file, without the prefix `module.`.
-
-    Raises:
-        ValueError: as `read_checkpoint`.
-    """
-    tensors = read_checkpoint(path).tensors
-    return {key.removeprefix("module."): value for key, value in tensors.items()}

@@ -1,8 +1,6 @@
 """The device and precision that a model runs in, from the user's settings."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Literal
 
 import torch
@@ -58,9 +56,6 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """The context that runs a model in a precision on a device."""
-    contexts: dict[str, Callable[[], AbstractContextManager]] = {
-        "32": nullcontext,
-        "bf16": partial(torch.autocast, device.type, torch.bfloat16),
-        "16": partial(torch.autocast, device.type, torch.float16),
-    }
-    return contexts[resolve_precision(precision, device)]()
+    half = {"bf16": torch.bfloat16, "16": torch.float16}
+    dtype = half.get(resolve_precision(precision, device))
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

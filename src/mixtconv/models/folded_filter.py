@@ -5,7 +5,6 @@ buffer: new memory for each would cost more, in page faults, than the arithmetic
 """
 
 import threading
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +31,6 @@ class Scratch(threading.local):
             self._memory = memory = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
         return memory[: x.numel()].as_strided(x.shape, x.stride())
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Scratch":
-        return Scratch()
-
     def __reduce__(self) -> tuple[type["Scratch"], tuple[()]]:
         return Scratch, ()
 
@@ -45,18 +41,16 @@ class FoldedTemporalFilter(nn.Module):
     Args:
         taps: the operation.
         num_frames: T.
-        scratch: buffer for the result, if its only consumer reads it immediately; by default every
-            result has new memory.
     """
 
-    def __init__(
-        self, taps: DepthwiseTaps, num_frames: int, scratch: Scratch | None = None
-    ) -> None:
+    scratch: Scratch | None = None
+    """Buffer for the result, if its only consumer reads it immediately; None for new memory."""
+
+    def __init__(self, taps: DepthwiseTaps, num_frames: int) -> None:
         super().__init__()
         self.register_buffer("weights", taps.weights.float())
         self.groups = taps.groups
         self.num_frames = num_frames
-        self.scratch = scratch
 
     @property
     def taps(self) -> DepthwiseTaps:

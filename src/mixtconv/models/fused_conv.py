@@ -19,21 +19,15 @@ from torch import Tensor, nn
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Activation:
-    name: str
-    scalars: tuple[float, ...] = ()
-
-
-_ACTIVATIONS: dict[type, _Activation] = {
-    type(None): _Activation("none"),
-    nn.Identity: _Activation("none"),
-    nn.ReLU: _Activation("relu"),
-    nn.ReLU6: _Activation("hardtanh", (0.0, 6.0)),
-    nn.SiLU: _Activation("swish"),
-    nn.Hardswish: _Activation("hardswish"),
+_ACTIVATIONS: dict[type, tuple[str, list[float]]] = {
+    type(None): ("none", []),
+    nn.Identity: ("none", []),
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.SiLU: ("swish", []),
+    nn.Hardswish: ("hardswish", []),
 }
-"""Module -> oneDNN's name of the activation."""
+"""Module -> oneDNN's name of the activation, and its parameters."""
 
 _AFTER_SUM = (type(None), nn.Identity, nn.ReLU)
 """Activations that oneDNN applies after an addition as well."""
@@ -93,8 +87,7 @@ class FusedConv2d(nn.Module):
     def _fused(self, x: Tensor, other: Tensor | None) -> Tensor:
         geometry = (self.padding, self.stride, self.dilation, self.groups)
         conv = (self._packed_weight(x), self.bias, *geometry)
-        fused = _ACTIVATIONS[type(self.activation)]
-        name, scalars = fused.name, list(fused.scalars)
+        name, scalars = _ACTIVATIONS[type(self.activation)]
         operators = torch.ops.mkldnn
         if other is None:
             return operators._convolution_pointwise(x, *conv, name, scalars, "")
@@ -150,7 +143,7 @@ class FusedConv2d(nn.Module):
         return {**self.__dict__, "_packed": None}
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, {_ACTIVATIONS[type(self.activation)].name}"
+        return f"{tuple(self.weight.shape)}, {_ACTIVATIONS[type(self.activation)][0]}"
 
 
 def fusion_in_use(device: torch.device) -> str:
@@ -199,7 +192,7 @@ def _try_out(conv: nn.Conv2d, activation: type, adds: bool, overwrites: bool) ->
     x = x.contiguous(memory_format=torch.channels_last)
     other = FusedConv2d(conv)._plain(x, None).sin() if adds else None
     expected = fused._plain(x, other)
-    steps = ("add, " if adds else "") + _ACTIVATIONS[activation].name
+    steps = ("add, " if adds else "") + _ACTIVATIONS[activation][0]
     title = f"torch {torch.__version__}, oneDNN convolution ({steps})"
     try:
         result = fused._fused(x, other)

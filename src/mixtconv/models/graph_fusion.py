@@ -10,7 +10,7 @@ whose result has one user, and replaces the pair:
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -24,18 +24,14 @@ from mixtconv.models.fused_conv import FusedConv2d, can_fuse
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
-def fold(network: fx.GraphModule) -> None:
-    """Fold batch norms and single taps into the weights of convolutions, in place."""
-    _take(_FOLDING, network)
+def fold(network: fx.GraphModule, *, fuse: bool = False) -> None:
+    """Fold batch norms and single taps into the weights of convolutions, in place.
 
-
-def fuse(network: fx.GraphModule) -> None:
-    """Take all steps, in place."""
-    _take((*_FOLDING, *_FUSING), network)
-
-
-def _take(steps: Iterable[Callable[[fx.GraphModule], None]], network: fx.GraphModule) -> None:
-    for step in steps:
+    Args:
+        network: the traced network.
+        fuse: take the other steps too.
+    """
+    for step in (*_FOLDING, *_FUSING) if fuse else _FOLDING:
         step(network)
         network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
@@ -43,7 +39,6 @@ def _take(steps: Iterable[Callable[[fx.GraphModule], None]], network: fx.GraphMo
 
 
 def _drop_identities(network: fx.GraphModule) -> None:
-    """Remove modules without effect in evaluation mode."""
     for node in list(network.graph.nodes):
         if node.op == "call_module":
             module = network.get_submodule(str(node.target))
@@ -197,11 +192,9 @@ def _activation_after(
     """The activation that is the only reader of a node, and its node; else the node and None."""
     following = _only_user(node)
     activation = _module_called_once(network, following)
-    if following is None or activation is None:
-        return node, None
-    if not can_fuse(conv, activation, after_sum=after_sum):
-        return node, None
-    return following, activation
+    if following and activation and can_fuse(conv, activation, after_sum=after_sum):
+        return following, activation
+    return node, None
 
 
 def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from mixtconv.ops import create_operation, fold_time, unfold_time
 
 logger = logging.getLogger(__name__)
 
-Operation = str | Callable[[int], nn.Module]
+Operation = str | Callable[..., nn.Module]
 
 
 def insert_temporal(
@@ -98,10 +99,16 @@ def insert_temporal(
         sites = _residual_sites(network, position, image_size, in_channels)
         sites = choose_sites(sites, placement)
     # All operations are made before the first module is replaced, so that an error changes nothing.
-    operations = [(site, _make(operation, site.channels, options)) for site in sites]
+    make = partial(create_operation, operation) if isinstance(operation, str) else operation
+    operations = [(site, make(site.channels, **options)) for site in sites]
+    parameter = next(network.parameters(), None)
     # Inner modules first: the name of a module inside a wrapper is no longer valid.
     for site, temporal in sorted(operations, key=lambda pair: -pair[0].module.count(".")):
-        _wrap(network, site, temporal, num_frames)
+        if parameter is not None:
+            temporal.to(parameter.device)
+        module = network.get_submodule(site.module)
+        wrapped = TemporalWrapper(temporal, module, num_frames, site.channels)
+        replace_module(network, site.module, wrapped)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
 
@@ -160,19 +167,13 @@ class TemporalWrapper(WrappedModule):
         temporal: the operation, (B, T, C, H, W) -> same.
         module: takes the operation's result, folded to (B * T, C, H, W).
         num_frames: T.
-        channels: C; by default those of the first convolution in `module`.
+        channels: C.
     """
 
     def __init__(
-        self,
-        temporal: nn.Module,
-        module: nn.Module,
-        num_frames: int,
-        channels: int | None = None,
+        self, temporal: nn.Module, module: nn.Module, num_frames: int, channels: int
     ) -> None:
         super().__init__(module)
-        if channels is None:
-            channels = next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
         self.channels = channels
         self.temporal = temporal
         self.num_frames = num_frames
@@ -219,21 +220,6 @@ def _residual_sites(
 def _check_num_frames(num_frames: int) -> None:
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
-
-
-def _make(operation: Operation, channels: int, options: dict[str, Any]) -> nn.Module:
-    if isinstance(operation, str):
-        return create_operation(operation, channels, **options)
-    return operation(channels, **options)
-
-
-def _wrap(network: nn.Module, site: TemporalSite, temporal: nn.Module, num_frames: int) -> None:
-    module = network.get_submodule(site.module)
-    parameter = next(network.parameters(), None)
-    if parameter is not None:
-        temporal.to(parameter.device)
-    wrapped = TemporalWrapper(temporal, module, num_frames, site.channels)
-    replace_module(network, site.module, wrapped)
 
 
 @dataclass(frozen=True)

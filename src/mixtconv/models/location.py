@@ -49,19 +49,15 @@ def find_model_file(source: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        return _in_folder(path)
+        if (path / MODEL_FILE).is_file():
+            return path / MODEL_FILE
+        others = sorted(path.glob("*.safetensors")) or sorted(path.glob(f"*/{MODEL_FILE}"))
+        hint = f", but {', '.join(map(str, others[:3]))}: give it" if others else ""
+        raise ValueError(f"there is no model file {MODEL_FILE} in the folder {path}{hint}")
     raise ValueError(
         f"there is no model file {path}{_near(path)}; give a model.safetensors, the folder of one, "
         "or hf:owner/name"
     )
-
-
-def _in_folder(folder: Path) -> Path:
-    if (folder / MODEL_FILE).is_file():
-        return folder / MODEL_FILE
-    others = sorted(folder.glob("*.safetensors")) or sorted(folder.glob(f"*/{MODEL_FILE}"))
-    hint = f", but {', '.join(map(str, others[:3]))}: give it" if others else ""
-    raise ValueError(f"there is no model file {MODEL_FILE} in the folder {folder}{hint}")
 
 
 def _near(path: Path) -> str:

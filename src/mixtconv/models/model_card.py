@@ -30,6 +30,8 @@ PAPERS: dict[str, tuple[str, ...]] = {
 """Beginning of a recognizer's name -> the arXiv ids of the papers that its method is from."""
 
 _SCORES = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean over the classes"}
+_METRICS = {"top1": "accuracy", "top5": "top-5-accuracy"}
+"""Note of a model file -> the hub's name of the metric."""
 _NAMES = {"data": "data", "initial_weights": "started from", "imported_from": "imported from"}
 _TRAINING = {
     **_NAMES,
@@ -65,13 +67,26 @@ def make_model_card(
     scores = {key: float(notes[key]) for key in _SCORES if notes.get(key) is not None}
     protocol = str(notes.get("protocol", "not noted"))
     shown = {key: shown_name(value) if key in _NAMES else value for key, value in notes.items()}
+    dataset = shown.get("data", "unknown")
+    results = [
+        EvalResult(
+            task_type="video-classification",
+            dataset_type=dataset,
+            dataset_name=dataset,
+            metric_type=metric,
+            metric_name=f"{_SCORES[key]}, protocol {protocol}",
+            metric_value=round(scores[key], 2),
+        )
+        for key, metric in _METRICS.items()
+        if key in scores
+    ]
     data = ModelCardData(
         license=license,
         library_name="mixtconv",
         pipeline_tag="video-classification",
         tags=["action-recognition", "video-classification", spec.name.partition("_")[0]],
         model_name=spec.name,
-        eval_results=_results(scores, shown.get("data", "unknown"), protocol) if scores else None,
+        eval_results=results if scores else None,
     )
     environment = Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False
@@ -107,19 +122,3 @@ def papers_of(name: str) -> tuple[str, ...]:
     """
     families = [family for family in PAPERS if name.startswith(f"{family}_")]
     return PAPERS[max(families, key=len)] if families else ()
-
-
-def _results(scores: Mapping[str, float], data: str, protocol: str) -> list[EvalResult]:
-    metrics = {"top1": "accuracy", "top5": "top-5-accuracy"}
-    return [
-        EvalResult(
-            task_type="video-classification",
-            dataset_type=data,
-            dataset_name=data,
-            metric_type=metric,
-            metric_name=f"{_SCORES[key]}, protocol {protocol}",
-            metric_value=round(scores[key], 2),
-        )
-        for key, metric in metrics.items()
-        if key in scores
-    ]

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.graph_fusion import fuse
+from mixtconv.models.graph_fusion import fold
 from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
 
@@ -67,7 +67,7 @@ def _optimized(network: nn.Module, model_name: str) -> nn.Module:
             "%s cannot be followed (%s): only its memory format changes", model_name, error
         )
     else:
-        fuse(graph)
+        fold(graph, fuse=True)
         network = graph
     return _ChannelsLast(network)
 

@@ -95,7 +95,10 @@ def find_residual_sites(
             if position == "head"
         ]
     sites = []
-    for branch in _outermost(trace.branches):
+    for branch in trace.branches:
+        # Only outermost branches: Res2Net adds inside its branches.
+        if any(set(branch.layers) < set(other.layers) for other in trace.branches):
+            continue
         module = _place(trace.layers, branch, position)
         if module in trace.inputs:
             stage = branch.block.rpartition(".")[0]
@@ -144,6 +147,9 @@ def find_outputs(
     return _trace(network, image_size, in_channels).outputs
 
 
+_ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
+
+
 class _Tracer(TorchFunctionMode):
     """Records for every tensor the layers it came from, and every sum of two feature maps."""
 
@@ -164,7 +170,8 @@ class _Tracer(TorchFunctionMode):
         # Tensors that do not depend on the image, such as weights, have no sources.
         operands = [value for value in _tensors((args, kwargs)) if id(value) in self._sources]
         sources = [self._sources[id(value)] for value in operands]
-        if _is_addition(func) and len(operands) == 2:  # before an addition in place overwrites one
+        if getattr(func, "__name__", "") in _ADDITIONS and len(operands) == 2:
+            # Before an addition in place overwrites one of them.
             self._record_sum(operands, sources)
         result = func(*args, **kwargs)
         merged = frozenset().union(*sources)
@@ -254,15 +261,6 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
     return tracer
 
 
-def _outermost(branches: list[_Branch]) -> list[_Branch]:
-    """Branches that are not inside another one (Res2Net adds inside its branches)."""
-    return [
-        branch
-        for branch in branches
-        if not any(set(branch.layers) < set(other.layers) for other in branches)
-    ]
-
-
 def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:
     """Name of the module that starts at the position, or None where the branch has no such place.
 
@@ -310,10 +308,6 @@ def _layers_inside(layers: list[_Layer], module: str) -> list[int]:
     return [
         index for index, layer in enumerate(layers) if module in (*layer.parent_calls, layer.name)
     ]
-
-
-def _is_addition(func: Callable[..., Any]) -> bool:
-    return getattr(func, "__name__", "") in ("add", "add_", "__add__", "__iadd__", "__radd__")
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mixtconv._names import require
+
 Modality = Literal["rgb", "rgbdiff", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
@@ -71,11 +73,8 @@ class Placement:
     2 every second, as in the published TSM of ResNet-101."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.position in get_args(Position),
-            f"position is {self.position!r}; allowed are 'head' and 'inner'",
-        )
-        _require(
+        _require_choice(self, "position", Position)
+        require(
             self.block_step >= 1,
             f"block_step is {self.block_step}; give 1 for every block, 2 for every second",
         )
@@ -136,25 +135,16 @@ class ModelSpec(TemporalSettings, PixelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
+        require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-        _require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
-        _require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
-        _require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
-        _require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
-        _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
-        _require(
-            self.sampling in get_args(Sampling),
-            f"sampling is {self.sampling!r}; allowed are 'segment' and 'dense'",
-        )
-        _require(
-            self.modality in get_args(Modality),
-            f"modality is {self.modality!r}; allowed are 'rgb', 'rgbdiff', 'flow' and 'rgbflow'",
-        )
-        _require(
-            self.channel_order in get_args(ChannelOrder),
-            f"channel_order is {self.channel_order!r}; allowed are 'rgb' and 'bgr'",
-        )
+        require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
+        require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
+        require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
+        require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
+        _require_choice(self, "sampling", Sampling)
+        _require_choice(self, "modality", Modality)
+        _require_choice(self, "channel_order", ChannelOrder)
 
     @property
     def num_classes(self) -> int:
@@ -242,6 +232,9 @@ def is_exported(model: object) -> bool:
     return isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+def _require_choice(settings: Placement, name: str, choices: Any) -> None:
+    value, (*others, last) = getattr(settings, name), map(repr, get_args(choices))
+    require(
+        value in get_args(choices),
+        f"{name} is {value!r}; allowed are {', '.join(others)} and {last}",
+    )

@@ -8,8 +8,7 @@ its frames.
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -111,8 +110,10 @@ class StreamingClassifier:
                 f"streams, which are 0 to {state.num_streams - 1}"
             )
         streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
-        with self._lock, self._now.bound(state, streams):
+        with self._lock:
+            self._now.call = state, streams
             logits = self.model.head(self.model.backbone(frames))  # (N, num_classes)
+            self._now.call = None
         for place in chosen:
             state.counts[place] += 1
         return logits
@@ -151,20 +152,11 @@ def _reach_ahead(module: nn.Module) -> int:
     return max(temporal.depthwise_taps(module.channels).groups.offsets)  # type: ignore[operator]
 
 
+@dataclass
 class _Now:
     """The state and streams of the call that is running, for the operations inside the network."""
 
-    def __init__(self) -> None:
-        self.state: StreamState | None = None
-        self.streams: Streams | None = None
-
-    @contextmanager
-    def bound(self, state: StreamState, streams: Streams) -> Iterator[None]:
-        self.state, self.streams = state, streams
-        try:
-            yield
-        finally:
-            self.state, self.streams = None, None
+    call: tuple[StreamState, Streams] | None = None
 
 
 class _StreamSite(nn.Module):
@@ -177,8 +169,8 @@ class _StreamSite(nn.Module):
         self.name, self.operation, self.now, self.scratch = name, operation, now, scratch
 
     def forward(self, x: Tensor) -> Tensor:
-        state, streams = self.now.state, self.now.streams
-        assert state is not None and streams is not None
+        assert self.now.call is not None
+        state, streams = self.now.call
         past = state.past.get(self.name)
         if past is None:  # the first frame gives the size of the feature map
             past = state.past[self.name] = self.operation.no_past(x, state.num_streams)
@@ -204,13 +196,12 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
             site = _StreamSite(name, StreamFilter(module.taps), now, module.scratch)
             network.set_submodule(name, site)
         elif isinstance(module, TemporalWrapper):
-            site = _StreamSite(name, _stream_form(module), now, None)
+            operation: StreamConv | StreamFilter
+            if isinstance(module.temporal, TemporalConv):
+                operation = StreamConv(module.temporal)
+            else:
+                taps = module.temporal.depthwise_taps(module.channels)  # type: ignore[operator]
+                device = next(module.module.parameters()).device
+                operation = StreamFilter(DepthwiseTaps(taps.weights.to(device), taps.groups))
+            site = _StreamSite(name, operation, now, None)
             network.set_submodule(name, nn.Sequential(site, module.module))
-
-
-def _stream_form(site: TemporalWrapper) -> StreamFilter | StreamConv:
-    if isinstance(site.temporal, TemporalConv):
-        return StreamConv(site.temporal)
-    taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
-    parameter = next(site.module.parameters())
-    return StreamFilter(DepthwiseTaps(taps.weights.to(parameter.device), taps.groups))

@@ -159,7 +159,10 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     catalog = training_catalog(settings)
     num_classes, data = len(catalog.classes), fingerprint(catalog)
     # Building every model first refuses impossible variants before anything is trained.
-    costs = {variant: _cost(_of_variant(settings, variant), num_classes) for variant in variants}
+    costs: dict[Variant, Complexity] = {}
+    for variant in variants:
+        run = _of_variant(settings, variant)
+        costs[variant] = complexity(abstract_model(run.model, num_classes, **model_settings(run)))
     runs = [
         (variant, _run_settings(settings, variant, seed=seed, data=data))
         for seed in range(settings.seed, settings.seed + axes.seeds)
@@ -221,10 +224,6 @@ def _trained_epochs(run: TrainingSettings) -> tuple[EpochRecord, ...]:
             logger.info("done before, in %s", run.out)
             return epochs
     return train(replace(run, resume=files.config.exists())).epochs
-
-
-def _cost(run: TrainingSettings, num_classes: int) -> Complexity:
-    return complexity(abstract_model(run.model, num_classes, **model_settings(run)))
 
 
 def _row(

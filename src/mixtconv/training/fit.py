@@ -91,6 +91,12 @@ def train(
 
 def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:
     settings, device = plan.settings, plan.device
+    callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
+    if settings.ema:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
+    if progress_bar:
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     plugins: list[AtomicCheckpointIO | SLURMEnvironment] = [AtomicCheckpointIO()]
     if plan.launch is not None and plan.launch.launcher == "Slurm":
         # Lightning would requeue the job with checkpoints of its own.
@@ -104,7 +110,7 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
             max_epochs=settings.epochs,
             accumulate_grad_batches=settings.accumulate,
             gradient_clip_val=settings.clip_gradient or None,
-            callbacks=_callbacks(record, settings, files, progress_bar),
+            callbacks=callbacks,
             logger=_loggers(settings, files),
             plugins=plugins,
             default_root_dir=files.folder,
@@ -115,18 +121,6 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
         )
     except MisconfigurationException as error:  # more GPUs than there are, for instance
         raise ValueError(f"cannot train on {settings.devices} x {device}: {error}") from error
-
-
-def _callbacks(
-    record: RunRecord, settings: TrainingSettings, files: RunFiles, progress_bar: bool
-) -> list[Callback]:
-    callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
-    if settings.ema:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema))
-    callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
-    if progress_bar:
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-    return callbacks
 
 
 def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:

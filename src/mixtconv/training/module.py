@@ -1,7 +1,6 @@
 """The Lightning module: one step of training and of validation."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from mixtconv.evaluation.scoring import ScoredBatch, score_batch
 from mixtconv.models import VideoClassifier
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
-from mixtconv.training.settings import TrainingSettings
 
 
 class ClassifierModule(LightningModule):
@@ -38,7 +36,13 @@ class ClassifierModule(LightningModule):
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
-        self.mix = _make_mix(settings, model.spec.num_classes)
+        mixes = {v2.MixUp: settings.mixup, v2.CutMix: settings.cutmix}
+        chosen = [
+            mix(alpha=alpha, num_classes=model.spec.num_classes)
+            for mix, alpha in mixes.items()
+            if alpha
+        ]
+        self.mix = v2.RandomChoice(chosen) if chosen else None  # one of both for each batch
         if settings.partial_bn:
             freeze_batch_norm(model)
 
@@ -144,13 +148,3 @@ def freeze_batch_norm(model: nn.Module) -> None:
     for layer in layers[1:]:
         layer.eval()
         layer.requires_grad_(False)
-
-
-def _make_mix(settings: TrainingSettings, num_classes: int) -> Any:
-    """Mixup and cutmix by the settings; with both, each batch gets one at random."""
-    mixes: list[Any] = []
-    if settings.mixup:
-        mixes.append(v2.MixUp(alpha=settings.mixup, num_classes=num_classes))
-    if settings.cutmix:
-        mixes.append(v2.CutMix(alpha=settings.cutmix, num_classes=num_classes))
-    return v2.RandomChoice(mixes) if mixes else None

@@ -123,13 +123,9 @@ def _step(settings: TrainingSettings) -> Callable[[float], float]:
     return lambda epoch: STEP_FACTOR ** sum(epoch >= milestone for milestone in milestones)
 
 
-def _constant(settings: TrainingSettings) -> Callable[[float], float]:
-    return lambda epoch: 1.0
-
-
 SCHEDULES: dict[Schedule, Callable[[TrainingSettings], Callable[[float], float]]] = {
     "cosine": _cosine,
     "step": _step,
-    "constant": _constant,
+    "constant": lambda settings: lambda epoch: 1.0,
 }
 """Name -> settings -> finished epochs -> factor of the learning rate."""

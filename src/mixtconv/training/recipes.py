@@ -7,7 +7,7 @@ ImageNet's. The recipes of the package are in `mixtconv/recipes`, named
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -86,7 +86,9 @@ def load_recipe(name: str | Path) -> Recipe:
     0.01
     """
     path = _find(str(name))
-    values = read_settings(path, {**_kinds(), **_ABOUT})
+    hints = get_type_hints(TrainingSettings)
+    kinds = {name: hints[name] for name in hints if name not in _NOT_IN_RECIPES}
+    values = read_settings(path, kinds | _ABOUT)
     about = {key: values.pop(key) for key in _ABOUT if key in values}
     return Recipe(str(name), path, values, **about)
 
@@ -110,10 +112,3 @@ def _find(name: str) -> Path:
     if Path(name).is_file() or name.endswith((".yaml", ".yml")):
         return Path(name)
     raise unknown_name("recipe", name, list_recipes())
-
-
-def _kinds() -> dict[str, Any]:
-    """The settings that a recipe may hold, with their types."""
-    hints = get_type_hints(TrainingSettings)
-    names = [field.name for field in fields(TrainingSettings)]
-    return {name: hints[name] for name in names if name not in _NOT_IN_RECIPES}

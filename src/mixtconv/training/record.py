@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.visualization.number_text import duration
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class RunRecord(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
-        self._clock.data_arrived()
+        self._clock.lap("waited")
         self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
         for video in batch.unreadable.values():
             if not self.skip_unreadable:
@@ -119,7 +120,7 @@ class RunRecord(Callback):
             self._clips.update(len(batch.labels))
             if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
                 self._log(trainer, {"train/step_loss": float(loss)})
-        self._clock.step_done()
+        self._clock.lap("worked")
 
     # validation
 
@@ -148,8 +149,24 @@ class RunRecord(Callback):
             save_model(module.model, self.files.model, notes=notes)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            self._write()
+        if not trainer.is_global_zero:
+            return
+        rows = [plain_row(row) for row in self.epochs]
+        record = {
+            **self.facts,
+            "best": plain_row(self.best) if self.best else None,
+            "epochs": rows,
+            "unreadable": [
+                {"path": path, "reason": reason} for path, reason in self.unreadable.items()
+            ],
+        }
+        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
+        # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.files.table, table.getvalue().encode())
 
     def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> EpochRecord:
         readable = scores.readable
@@ -180,7 +197,7 @@ class RunRecord(Callback):
             row.val_loss,
             row.seconds,
             100 * row.data_wait,
-            _duration(num_left * row.seconds),
+            duration(num_left * row.seconds),
         )
         return row
 
@@ -193,25 +210,7 @@ class RunRecord(Callback):
         for target in trainer.loggers:
             target.log_metrics(values, step=trainer.global_step)
 
-    # files and checkpoint
-
-    def _write(self) -> None:
-        rows = [plain_row(row) for row in self.epochs]
-        record = {
-            **self.facts,
-            "best": plain_row(self.best) if self.best else None,
-            "epochs": rows,
-            "unreadable": [
-                {"path": path, "reason": reason} for path, reason in self.unreadable.items()
-            ],
-        }
-        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
-        # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
-        table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.files.table, table.getvalue().encode())
+    # checkpoint
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -261,17 +260,12 @@ class _Clock:
 
     def __init__(self) -> None:
         self._start = self._mark = time.perf_counter()
-        self._waited = self._worked = 0.0
+        self._seconds = {"waited": 0.0, "worked": 0.0}
 
-    def data_arrived(self) -> None:
-        self._waited += self._lap()
-
-    def step_done(self) -> None:
-        self._worked += self._lap()
-
-    def _lap(self) -> float:
+    def lap(self, kind: Literal["waited", "worked"]) -> None:
+        """Count the time since the last lap."""
         before, self._mark = self._mark, time.perf_counter()
-        return self._mark - before
+        self._seconds[kind] += self._mark - before
 
     @property
     def seconds(self) -> float:
@@ -279,13 +273,5 @@ class _Clock:
 
     @property
     def wait_share(self) -> float:
-        total = self._waited + self._worked
-        return self._waited / total if total else 0.0
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        total = sum(self._seconds.values())
+        return self._seconds["waited"] / total if total else 0.0

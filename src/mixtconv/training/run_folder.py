@@ -165,7 +165,11 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
     """
     try:
         rows = json.loads(path.read_text())["epochs"]
-        return tuple(EpochRecord(**_with_nan(row)) for row in rows)
+        values: list[dict[str, Any]] = [
+            {key: math.nan if value is None else value for key, value in row.items()}
+            for row in rows
+        ]
+        return tuple(EpochRecord(**row) for row in values)
     except (TypeError, AttributeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} does not hold the record of a run ({error!r}); repair it, or remove it to do "
@@ -179,8 +183,3 @@ def plain_row(row: EpochRecord) -> dict[str, Any]:
         key: None if isinstance(value, float) and math.isnan(value) else value
         for key, value in asdict(row).items()
     }
-
-
-def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the file with NaN for null, undoing `plain_row`."""
-    return {key: float("nan") if value is None else value for key, value in row.items()}

@@ -1,6 +1,6 @@
 """Features of the same clips in several models, and their maps with notes on what was left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._types import Progress
-from mixtconv.data.dataset import default_workers
-from mixtconv.data.listing import DataSource, VideoSample
-from mixtconv.data.protocol import Protocol
+from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.evaluate import common_videos
-from mixtconv.evaluation.scoring import VideoFeatures, video_features
+from mixtconv.evaluation.scoring import video_features
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.embedding import (
     MAX_CLIPS,
@@ -71,7 +69,12 @@ def clip_features(
     chosen = choose_clips([sample.label for sample in samples], limit=max_clips, seed=seed)
     samples_shown = [samples[place] for place in chosen]
     found = [
-        _features(path, samples_shown, reading, _part(progress, index, len(models)))
+        video_features(
+            load_model(path, device=resolve_device(reading.device)),
+            samples_shown,
+            reading,
+            progress=_part(progress, index, len(models)),
+        )
         for index, path in enumerate(models.values())
     ]
     common = sorted(set.intersection(*(set(item.indices.tolist()) for item in found)))
@@ -88,24 +91,6 @@ def clip_features(
         clips=tuple(str(samples_shown[index].path) for index in common),
         num_left_out=len(samples) - len(samples_shown),
         unreadable=tuple(unreadable.values()),
-    )
-
-
-def _features(
-    path: str | Path,
-    samples: Sequence[VideoSample],
-    reading: EvaluationSettings,
-    progress: Progress | None,
-) -> VideoFeatures:
-    device = resolve_device(reading.device)
-    return video_features(
-        load_model(path, device=device),
-        samples,
-        protocol=Protocol.parse(reading.protocol),
-        batch_size=reading.batch_size,
-        workers=default_workers() if reading.workers is None else reading.workers,
-        autocast=autocast(reading.precision, device),
-        progress=progress,
     )
 
 

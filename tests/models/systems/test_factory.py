@@ -6,7 +6,8 @@ import torch
 
 from mixtconv.evaluation.complexity import complexity
 from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load_model, save_model
-from mixtconv.models.backbone import create_backbone, read_state_dict
+from mixtconv.models.backbone import create_backbone
+from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.systems.factory import split_name
@@ -203,7 +204,7 @@ def test_weights_from_files(tmp_path) -> None:
     with pytest.raises(ValueError, match="holds no dictionary of tensors"):
         create_backbone("test_resnet", pretrained=tmp_path / "empty.pth")
     with pytest.raises(ValueError, match="there is no file"):
-        read_state_dict(tmp_path / "none.pth")
+        read_checkpoint(tmp_path / "none.pth")
 
 
 class Evil:
@@ -216,7 +217,7 @@ class Evil:
 def test_nothing_is_unpickled(tmp_path, capsys) -> None:
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match="cannot be read as weights"):
-        read_state_dict(tmp_path / "evil.pth")
+        read_checkpoint(tmp_path / "evil.pth")
     (tmp_path / "evil.pth").rename(tmp_path / "evil.safetensors")
     with pytest.raises(ValueError, match="zip archive, such as a torch checkpoint"):
         load_model(tmp_path / "evil.safetensors")

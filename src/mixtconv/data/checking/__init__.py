@@ -2,5 +2,5 @@
 
 - `run.py`: `check`, every entry and every frame; `report.py`: its result;
 - `preflight.py`: a quick look at every video before the first training step;
-- `video.py`: the work on one video, which both share.
+- `video.py`: the whole check of one video.
 """

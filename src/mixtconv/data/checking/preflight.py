@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
-from mixtconv.data.checking.run import check_videos
-from mixtconv.data.checking.video import VideoToCheck
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
+from mixtconv.data.modality import probe_for
+from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
-from mixtconv.video.pictures import Unreadable
+from mixtconv.video.decoding import as_unreadable
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 _MUCH_MORE = 10.0
 
@@ -68,8 +72,24 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
-    videos = [VideoToCheck(path, min_frames=1, modality=modality, quick=True) for path in paths]
-    checked = check_videos(videos, workers=workers, progress=progress)
-    faulty = {path: video.faults[0] for path, video in checked.items() if video.faults}
-    unreadable = tuple(Unreadable(path, faulty[path].reason) for path in paths if path in faulty)
+    find_fault = partial(_find_fault, modality=modality)
+    reasons: dict[Path, str] = {}
+    # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
+    with closing(in_parallel(paths, find_fault, workers=workers or usable_cores())) as outcomes:
+        for done, (path, outcome) in enumerate(outcomes, 1):
+            if (reason := outcome.result()) is not None:
+                reasons[path] = reason
+            if progress is not None:
+                progress(done, len(paths))
+    unreadable = tuple(Unreadable(path, reasons[path]) for path in paths if path in reasons)
     return CatalogReport(catalog, unreadable)
+
+
+def _find_fault(path: Path, modality: Modality | None) -> str | None:
+    """Why no frame of a video can be read; None if its first one can."""
+    try:
+        with as_unreadable(path):
+            probe_for(path, modality)
+    except UnreadableVideoError as error:
+        return error.reason_in(path)
+    return None

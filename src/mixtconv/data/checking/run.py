@@ -1,6 +1,5 @@
 """Checking a whole dataset, in parallel: its lists, its labels and every video."""
 
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -65,18 +64,6 @@ def check(
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
     paths = dict.fromkeys(video.path for video in listing.videos)
     videos = [VideoToCheck(path, min_frames, modality, quick) for path in paths]
-    checked = check_videos(videos, workers=workers, engine=engine, progress=progress)
-    return sum_up(listing, checked)
-
-
-def check_videos(
-    videos: Sequence[VideoToCheck],
-    *,
-    workers: int | None = None,
-    engine: Backend = "local",
-    progress: Progress | None = None,
-) -> dict[Path, CheckedVideo]:
-    """Check videos in parallel; the arguments are those of `check`. The results by path."""
     checked: dict[Path, CheckedVideo] = {}
     # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
     with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
@@ -87,4 +74,4 @@ def check_videos(
                 checked[video.path] = unreadable_video(video.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
-    return checked
+    return sum_up(listing, checked)

@@ -37,7 +37,14 @@ class Contents:
         """Keys in neither backbone nor last layer."""
         self.filters = self._filters(places)
         """Module -> kernel size -> key of the temporal filter; sizes in rising order."""
-        self._refuse_other_wrappers()
+        blocks = [module for module in self.wrapped if module.rpartition(".")[2].isdigit()]
+        stages = [module for module in self.wrapped if "." not in module]
+        if blocks or stages:
+            kind = "shifts whole blocks" if blocks else "pools over time"
+            raise ValueError(
+                f"{self.path} {kind} ({(blocks + stages)[0]}.net), which no recognizer here does; "
+                "of temporal operations, those inside residual branches are imported"
+            )
 
     @property
     def kernel_sizes(self) -> tuple[int, ...]:
@@ -101,13 +108,3 @@ class Contents:
                 f"and {list(ordered[odd])} before {odd}: a key is missing or too many"
             )
         return ordered
-
-    def _refuse_other_wrappers(self) -> None:
-        blocks = [module for module in self.wrapped if module.rpartition(".")[2].isdigit()]
-        stages = [module for module in self.wrapped if "." not in module]
-        if blocks or stages:
-            kind = "shifts whole blocks" if blocks else "pools over time"
-            raise ValueError(
-                f"{self.path} {kind} ({(blocks + stages)[0]}.net), which no recognizer here does; "
-                "of temporal operations, those inside residual branches are imported"
-            )

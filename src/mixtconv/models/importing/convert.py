@@ -170,7 +170,6 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
 
 
 def _fitting_families(contents: Contents) -> list[str]:
-    """The families that have the file's temporal operation."""
     if contents.filters:
         operations = {family: name for family, name in FAMILIES.items() if name is not None}
         return [

@@ -107,7 +107,6 @@ def _mmaction_place(key: str) -> Place:
 
 
 def _image_place(key: str) -> Place:
-    """A key of a network for images."""
     name = key.removeprefix("module.")
     layer, _, rest = name.partition(".")
     if layer in ("fc", "last_linear"):

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import unknown_name
-from mixtconv.models.backbone import count_features, pixel_facts
+from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.file import read_metadata
 from mixtconv.models.insertion import insert_temporal
@@ -22,7 +22,6 @@ from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec, TemporalSettings
 from mixtconv.models.systems.registry import (
     SYSTEMS,
-    backbone_for,
     relation_classifier,
     two_stream_relations,
 )
@@ -86,7 +85,8 @@ def create_model(
         family, backbone_name = split_name(name)
         model = _MAKERS[family](args, backbone_name)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
-        for layer in _last_layers(model):
+        heads = [part.head for part in model.modules() if isinstance(part, VideoClassifier)]
+        for layer in (head for head in heads if isinstance(head, nn.Linear)):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
     return model
@@ -172,11 +172,6 @@ _MAKERS: dict[str, Callable[[ModelArgs, str], VideoClassifier]] = {
     "trn_twostream": two_stream_relations,
 }
 """Every family, also those that are more than a temporal operation -> what makes a recognizer."""
-
-
-def _last_layers(model: VideoClassifier) -> list[nn.Linear]:
-    heads = [module.head for module in model.modules() if isinstance(module, VideoClassifier)]
-    return [head for head in heads if isinstance(head, nn.Linear)]
 
 
 def list_models(pattern: str = "*") -> list[str]:

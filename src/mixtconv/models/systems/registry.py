@@ -8,9 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch import nn
-
-from mixtconv.models.backbone import count_features, create_backbone, pixel_facts
+from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.spec import ModelArgs, ModelSpec, PixelSettings
 from mixtconv.models.systems.bn_inception import BNInception
@@ -22,27 +20,12 @@ from mixtconv.models.systems.whole_clip import ClipClassifier, FrameEnsemble, Tw
 
 System = Callable[[ModelArgs], VideoClassifier]
 
-SYSTEMS: dict[str, System] = {}
-"""Name -> function that makes the recognizer."""
-
 RELATION_DROPOUT = 0.8
 """Of TRN's published code."""
 LITE_FRAMES = (16, 20, 24, 32)
 """Frames of the four networks of ECO En Lite."""
 DENSE = {"num_frames": 32, "sampling": "dense", "frame_stride": 2}
 """Clips of I3D."""
-
-
-def register_system(name: str) -> Callable[[System], System]:
-    """Register a function that makes a recognizer under a name for `create_model`."""
-
-    def register(system: System) -> System:
-        if name in SYSTEMS:
-            raise ValueError(f"a system named {name!r} exists already; choose another name")
-        SYSTEMS[name] = system
-        return system
-
-    return register
 
 
 def relation_classifier(args: ModelArgs, backbone_name: str) -> VideoClassifier:
@@ -70,16 +53,6 @@ def two_stream_relations(args: ModelArgs, backbone_name: str) -> VideoClassifier
     return TwoStream(streams, spec)
 
 
-def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
-    """A timm backbone with pooled features, for what the spec says the network sees."""
-    return create_backbone(
-        name,
-        pretrained=args.pretrained,
-        image_size=spec.image_size,
-        in_channels=spec.snippet.in_channels,
-    )
-
-
 def _inflated(args: ModelArgs, **options: Any) -> tuple[I3D, ModelSpec]:
     """I3D, inflated from 2D weights if `args.pretrained`, and its spec."""
     spec = args.spec(**DENSE)
@@ -96,16 +69,10 @@ def _i3d(args: ModelArgs, **options: Any) -> VideoClassifier:
     return ClipClassifier(network, NUM_FEATURES, spec, frames_multiple=FRAMES_PER_MAP)
 
 
-register_system("i3d_resnet50")(_i3d)
-register_system("i3d_nl_resnet50")(partial(_i3d, non_local_after=NON_LOCAL_AFTER))
-
-
-@register_system("i3d_nl_gcn_resnet50")
 def _region_graph(args: ModelArgs) -> VideoClassifier:
     return RegionGraphClassifier(*_inflated(args, non_local_after=NON_LOCAL_AFTER))
 
 
-@register_system("eco_en_lite_92")
 def _eco_en_lite(args: ModelArgs) -> VideoClassifier:
     _refuse_other_length(args, sum(LITE_FRAMES))
     members = [
@@ -131,13 +98,20 @@ def _eco(args: ModelArgs, *, num_frames: int, lite: bool = False) -> VideoClassi
     )
 
 
-for _num_frames in (8, 16):
-    register_system(f"eco_{_num_frames}")(partial(_eco, num_frames=_num_frames))
-
-
 def _refuse_other_length(args: ModelArgs, num_frames: int) -> None:
     requested = args.settings.get("num_frames", num_frames)
     if requested != num_frames:
         raise ValueError(
             f"num_frames is {requested}; {args.name} takes clips of {num_frames} frames"
         )
+
+
+SYSTEMS: dict[str, System] = {
+    "i3d_resnet50": _i3d,
+    "i3d_nl_resnet50": partial(_i3d, non_local_after=NON_LOCAL_AFTER),
+    "i3d_nl_gcn_resnet50": _region_graph,
+    "eco_8": partial(_eco, num_frames=8),
+    "eco_16": partial(_eco, num_frames=16),
+    "eco_en_lite_92": _eco_en_lite,
+}
+"""Name -> function that makes the recognizer."""

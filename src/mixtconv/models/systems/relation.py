@@ -18,6 +18,8 @@ from mixtconv.models.spec import ModelSpec
 
 Subset = tuple[int, ...]
 
+MAX_SUBSETS = 3
+
 
 def subset_at(rank: int, size: int, num_frames: int) -> Subset:
     """The subset of frames with a rank in the lexicographic order of those of its size.
@@ -37,21 +39,21 @@ def subset_at(rank: int, size: int, num_frames: int) -> Subset:
     return tuple(chosen)
 
 
-def spread_subsets(size: int, num_frames: int, *, count: int = 3) -> list[Subset]:
-    """At most `count` subsets of frames, evenly spread over all of that size.
+def spread_subsets(size: int, num_frames: int) -> list[Subset]:
+    """At most `MAX_SUBSETS` subsets of frames, evenly spread over all of that size.
 
     >>> spread_subsets(2, 4)
     [(0, 2), (1, 2), (2, 3)]
     """
     number = comb(num_frames, size)
-    count = min(count, number)
+    count = min(MAX_SUBSETS, number)
     ranks = [(2 * place + 1) * number // (2 * count) for place in range(count)]
     return [subset_at(rank, size, num_frames) for rank in ranks]
 
 
-def random_subsets(size: int, num_frames: int, *, count: int = 3) -> list[Subset]:
+def random_subsets(size: int, num_frames: int) -> list[Subset]:
     """As many different subsets of frames, drawn with torch's global generator."""
-    count = min(count, comb(num_frames, size))
+    count = min(MAX_SUBSETS, comb(num_frames, size))
     drawn: dict[Subset, None] = {}
     while len(drawn) < count:
         drawn[tuple(sorted(torch.randperm(num_frames)[:size].tolist()))] = None

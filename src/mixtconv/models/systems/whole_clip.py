@@ -27,7 +27,6 @@ class ClipClassifier(VideoClassifier):
         spec: as in `VideoClassifier`, with the default `TemporalSettings`.
         frames_multiple: the number of frames of a clip must be a multiple of it.
         length_is_fixed: whether only clips of `spec.num_frames` are possible.
-        head: as in `VideoClassifier`.
 
     Raises:
         ValueError: clips of another number of frames, or settings of a temporal operation.
@@ -41,11 +40,16 @@ class ClipClassifier(VideoClassifier):
         *,
         frames_multiple: int = 1,
         length_is_fixed: bool = False,
-        head: nn.Module | None = None,
     ) -> None:
-        _refuse_temporal_settings(spec)
+        for setting in fields(TemporalSettings):
+            value = getattr(spec, setting.name)
+            if value != setting.default:
+                raise ValueError(
+                    f"{spec.name} has no temporal operation that {setting.name}={value!r} could "
+                    "mean; leave it out"
+                )
         _check_multiple(spec.name, spec.num_frames, frames_multiple)
-        super().__init__(backbone, num_features, spec, head=head)
+        super().__init__(backbone, num_features, spec)
         self.frames_multiple = frames_multiple
         self.length_is_fixed = length_is_fixed
 
@@ -67,17 +71,6 @@ class ClipClassifier(VideoClassifier):
     def set_num_frames(self, num_frames: int) -> None:
         _check_multiple(self.spec.name, num_frames, self.frames_multiple)
         super().set_num_frames(num_frames)
-
-
-def _refuse_temporal_settings(spec: ModelSpec) -> None:
-    """Raise ValueError for settings of a temporal operation, of a recognizer that has none."""
-    for setting in fields(TemporalSettings):
-        value = getattr(spec, setting.name)
-        if value != setting.default:
-            raise ValueError(
-                f"{spec.name} has no temporal operation that {setting.name}={value!r} could mean; "
-                "leave it out"
-            )
 
 
 def _check_multiple(name: str, num_frames: int, multiple: int) -> None:
