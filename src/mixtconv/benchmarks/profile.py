@@ -62,10 +62,7 @@ class ModelProfile:
             "macs_without_attention": self.cost.macs_without_attention,
             "stages": [asdict(stage) for stage in self.stages],
             "batch_size": self.batch_size,
-            "rounds": self.timing.rounds,
-            "median_seconds": self.timing.median_seconds,
-            "low_seconds": self.timing.low_seconds,
-            "high_seconds": self.timing.high_seconds,
+            **self.timing.to_dict(),
             "clips_per_second": self.clips_per_second,
             "peak_bytes": self.peak_bytes,
         }
