@@ -23,6 +23,7 @@ from mixtconv.visualization.style import (
     chart_style,
     heat_colors,
     new_figure,
+    point_places,
     text_width,
 )
 
@@ -139,7 +140,7 @@ def confusion_matrix(
         layout = _Layout.fit(names, named=named)
         figure = new_figure(layout.width, layout.height)
         axes = axes_at(figure, layout.left, layout.TOP, layout.side, layout.side)
-        axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
+        axes.imshow(heat_colors(shares**GAMMA))
         _draw_grid(axes, len(names))
         if layout.cell >= MIN_CELL_WITH_VALUE:
             _write_values(axes, shares)
@@ -203,16 +204,16 @@ def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool
     pixel = 1 / layout.cell
     for index in _numbered(size, layout.cell, min_step=5 + 6.5 * len(str(size))):
         above = -0.5 - 5 * pixel
-        axes.text(index, above, str(index + 1), ha="center", va="baseline", size=10, color=MUTED)
+        axes.text(index, above, str(index + 1), ha="center", size=10, color=MUTED)
     for index in range(size) if named else _numbered(size, layout.cell, min_step=14):
         text = f"{index + 1} {names[index]}" if named else str(index + 1)
         beside = -0.5 - 6 * pixel
         axes.text(beside, index, text, ha="right", va="center_baseline", size=layout.FONT)
     title = -0.5 - 23 * pixel
-    axes.text(-0.5, title, "predicted class →", ha="left", va="baseline", size=10.5, color=MUTED)
+    axes.text(-0.5, title, "predicted class →", size=10.5, color=MUTED)
     if named:
         corner = -0.5 - 6 * pixel
-        axes.text(corner, title, "true class ↓", ha="right", va="baseline", size=10.5, color=MUTED)
+        axes.text(corner, title, "true class ↓", ha="right", size=10.5, color=MUTED)
     else:
         turned = {"rotation": 90, "rotation_mode": "anchor"}
         beside = -0.5 - 32 * pixel
@@ -229,11 +230,10 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
     """The legend of the colours, below the matrix."""
     width = min(120, layout.side)
     axes = axes_at(figure, layout.left, layout.height - 32, width, 9)
-    shares = np.linspace(0, 1, 64)[None]
-    axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
-    axes.text(-0.5, 0.5 + 13 / 9, "0", ha="left", va="baseline", size=10, color=MUTED)
-    text = "100 % of the row"
-    axes.text(63.5, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)
+    axes.imshow(heat_colors(np.linspace(0, 1, 64)[None] ** GAMMA))
+    below = 0.5 + 13 / 9
+    axes.text(-0.5, below, "0", size=10, color=MUTED)
+    axes.text(63.5, below, "100 % of the row", ha="center", size=10, color=MUTED)
 
 
 def confusion_spots(
@@ -247,20 +247,15 @@ def confusion_spots(
         classes: K names.
         order: permutation of the classes.
     """
-    axes = figure.axes[0]
-    height = float(figure.get_size_inches()[1] * figure.dpi)
-    (left, bottom), (right, top) = axes.transAxes.transform([(0, 0), (1, 1)])
-    half = (right - left) / len(order) / 2, (top - bottom) / len(order) / 2
     shares = row_shares(counts)
+    filled = np.argwhere(counts[np.ix_(order, order)])  # (N, 2), row and column
+    centre, corner = point_places(figure, 0, np.array([[0, 0], [0.5, 0.5]]))
     spots = []
-    for row, true in enumerate(order):
-        for column, predicted in enumerate(order):
-            if not counts[true, predicted]:
-                continue
-            taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
-            share = percent(100 * shares[true, predicted], decimals=0)
-            clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
-            x = left + (2 * column + 1) * half[0]
-            y = height - top + (2 * row + 1) * half[1]
-            spots.append(Spot(x, y, *half, f"{classes[true]}\n{taken}\n{clips}", classes[true]))
+    for cell, place in zip(filled, point_places(figure, 0, filled[:, ::-1]), strict=True):
+        true, predicted = order[cell[0]], order[cell[1]]
+        taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
+        share = percent(100 * shares[true, predicted], decimals=0)
+        clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
+        text = f"{classes[true]}\n{taken}\n{clips}"
+        spots.append(Spot(*place, *(corner - centre), text, classes[true]))
     return tuple(spots)

@@ -197,13 +197,6 @@ def are_numbered(classes: Sequence[str]) -> bool:
     return len(classes) > len(MARKERS)
 
 
-def point_places(figure: Figure, index: int, points: NDArray[Any]) -> NDArray[np.float64]:
-    """Where the points of a map are drawn: (N, 2) pixels from the upper left corner."""
-    places = figure.axes[index].transData.transform(points)
-    height = float(figure.get_size_inches()[1] * figure.dpi)
-    return np.column_stack([places[:, 0], height - places[:, 1]])
-
-
 def _header(item: FeatureMap, side: float) -> list[tuple[str, float, str]]:
     """Lines above a panel: text, size, colour."""
     name = wrapped(item.name, 14, width=side)
@@ -248,7 +241,7 @@ def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> No
             apart = (taken[:, :2] >= box[2:]).any(axis=1) | (taken[:, 2:] <= box[:2]).any(axis=1)
             if inside and apart.all():
                 taken = np.vstack([taken, box])
-                axes.text(*points[clip], text, size=LABEL_FONT, color=INK, zorder=3, bbox=_PLATE,
+                axes.text(*points[clip], text, size=LABEL_FONT, zorder=3, bbox=_PLATE,
                           ha="center", va="center_baseline")  # fmt: skip
                 break
 
@@ -260,9 +253,9 @@ _PLATE = {"boxstyle": "square,pad=0.05", "fc": PAGE, "ec": "none", "alpha": 0.75
 def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:
     width, height = figure.get_size_inches() * figure.dpi
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0), facecolor="none")
+    axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     for (lines, left, top), label in zip(legend.entries, shown, strict=True):
         _scatter(axes, np.array([[left + 7, top + 8]]), label, s=46, linewidths=1.1)
         for number, line in enumerate(lines):
-            axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT, color=INK)
+            axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT)

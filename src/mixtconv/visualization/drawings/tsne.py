@@ -14,8 +14,9 @@ from mixtconv.models.location import find_model_file
 from mixtconv.visualization.clip_maps import ClipFeatures, clip_features, clip_maps
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.embedding import MAX_CLIPS, NUM_NEIGHBOURS, PERPLEXITY, require_sklearn
-from mixtconv.visualization.feature_map import feature_maps, point_places
+from mixtconv.visualization.feature_map import feature_maps
 from mixtconv.visualization.inline_svg import Spot
+from mixtconv.visualization.style import point_places
 
 SPOT = 3.0
 """Half the side of a point of the map, in pixels."""
