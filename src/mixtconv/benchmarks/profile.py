@@ -106,12 +106,16 @@ def profile_models(
     counted = {
         source: (complexity(model), complexity_by_stage(model)) for source, model in models.items()
     }
+    clips = {
+        source: f"{model.num_frames}x{model.spec.image_size}x{model.spec.image_size}"
+        for source, model in models.items()
+    }
     runs = {source: _ready(model, settings) for source, model in models.items()}
     timings = interleave(runs, rounds=settings.rounds, device=device, progress=progress)
     profiles = [
         ModelProfile(
             source=timing.name,
-            clip=_clip_text(models[timing.name]),
+            clip=clips[timing.name],
             cost=counted[timing.name][0],
             stages=tuple(counted[timing.name][1]),
             timing=timing,
@@ -161,8 +165,3 @@ def _ready(model: VideoClassifier, settings: ProfileSettings) -> Callable[[], Te
             return fast(clips)
 
     return run
-
-
-def _clip_text(model: VideoClassifier) -> str:
-    size = model.spec.image_size
-    return f"{model.num_frames}x{size}x{size}"

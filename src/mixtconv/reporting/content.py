@@ -14,7 +14,6 @@ from mixtconv._names import first_few
 from mixtconv._version import __version__
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
-from mixtconv.evaluation.evaluate import Evaluation
 from mixtconv.reporting.scored_runs import ScoredRun, ScoredRuns
 from mixtconv.visualization.frame_sheet import shown_frames
 from mixtconv.visualization.results import (
@@ -70,6 +69,13 @@ def _result(scored: ScoredRun) -> ModelResult:
     epochs = scored.run.epochs or ()
     settings = dataclasses.asdict(scored.run.settings) if scored.run.settings else {}
     evaluation = scored.evaluation
+    remarks = [*scored.run.remarks]
+    if evaluation.unreadable:
+        names = [video.path.name for video in evaluation.unreadable]
+        remarks.append(
+            f"{len(names)} of {evaluation.num_videos} videos cannot be read; they count as wrong, "
+            f"and are left out of the confusions: {first_few(names)}"
+        )
     return ModelResult(
         model=scored.spec.name,
         name=scored.name,
@@ -86,34 +92,22 @@ def _result(scored: ScoredRun) -> ModelResult:
         ),
         kernels=scored.kernels,
         protocol=evaluation.protocol_description,
-        protocol_scores=tuple(_protocol_score(item) for item in scored.evaluations),
+        protocol_scores=tuple(
+            ProtocolScore(
+                item.protocol,
+                item.protocol_description,
+                item.accuracy.top1,
+                item.accuracy.top5,
+                item.accuracy.mean_class_accuracy,
+            )
+            for item in scored.evaluations
+        ),
         settings={
             name.replace("_", " "): value
             for name, value in settings.items()
             if name not in LEFT_OUT_SETTINGS
         },
-        remarks=(*scored.run.remarks, *_unreadable_remark(evaluation)),
-    )
-
-
-def _protocol_score(evaluation: Evaluation) -> ProtocolScore:
-    accuracy = evaluation.accuracy
-    return ProtocolScore(
-        evaluation.protocol,
-        evaluation.protocol_description,
-        accuracy.top1,
-        accuracy.top5,
-        accuracy.mean_class_accuracy,
-    )
-
-
-def _unreadable_remark(evaluation: Evaluation) -> tuple[str, ...]:
-    if not evaluation.unreadable:
-        return ()
-    names = [video.path.name for video in evaluation.unreadable]
-    return (
-        f"{len(evaluation.unreadable)} of {evaluation.num_videos} videos cannot be read; they "
-        f"count as wrong, and are left out of the confusions: {first_few(names)}",
+        remarks=tuple(remarks),
     )
 
 

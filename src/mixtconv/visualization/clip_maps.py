@@ -1,6 +1,6 @@
 """Features of the same clips in several models, and their maps with notes on what was left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mixtconv._types import Progress
 from mixtconv.data.dataset import default_workers
-from mixtconv.data.listing import DataSource, VideoSample
+from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.evaluate import common_videos
-from mixtconv.evaluation.scoring import VideoFeatures, video_features
+from mixtconv.evaluation.scoring import video_features
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import load_model
 from mixtconv.models.device import autocast, resolve_device
@@ -70,8 +70,17 @@ def clip_features(
     samples = common_videos(list(models.values()), data, split=reading.split)
     chosen = choose_clips([sample.label for sample in samples], limit=max_clips, seed=seed)
     samples_shown = [samples[place] for place in chosen]
+    device = resolve_device(reading.device)
     found = [
-        _features(path, samples_shown, reading, _part(progress, index, len(models)))
+        video_features(
+            load_model(path, device=device),
+            samples_shown,
+            protocol=Protocol.parse(reading.protocol),
+            batch_size=reading.batch_size,
+            workers=default_workers() if reading.workers is None else reading.workers,
+            autocast=autocast(reading.precision, device),
+            progress=_part(progress, index, len(models)),
+        )
         for index, path in enumerate(models.values())
     ]
     common = sorted(set.intersection(*(set(item.indices.tolist()) for item in found)))
@@ -91,24 +100,6 @@ def clip_features(
     )
 
 
-def _features(
-    path: str | Path,
-    samples: Sequence[VideoSample],
-    reading: EvaluationSettings,
-    progress: Progress | None,
-) -> VideoFeatures:
-    device = resolve_device(reading.device)
-    return video_features(
-        load_model(path, device=device),
-        samples,
-        protocol=Protocol.parse(reading.protocol),
-        batch_size=reading.batch_size,
-        workers=default_workers() if reading.workers is None else reading.workers,
-        autocast=autocast(reading.precision, device),
-        progress=progress,
-    )
-
-
 def _part(progress: Progress | None, index: int, number: int) -> Progress | None:
     """Progress of one model out of several, reported as progress of all."""
 
@@ -125,13 +116,9 @@ class ClipMaps:
 
     labels: NDArray[np.int64]
     """(N,), classes of the clips."""
-    clips: tuple[str, ...]
-    """Names of the clips."""
     maps: tuple[FeatureMap, ...]
     """One a model; empty where none can be made, with the reason in the notes."""
     perplexity: float
-    num_left_out: int = 0
-    """Clips that are not shown."""
     notes: tuple[str, ...] = ()
     """Sentences about what was left out or could not be done."""
 
@@ -159,30 +146,17 @@ def clip_maps(found: ClipFeatures, *, perplexity: float = PERPLEXITY, seed: int 
         on_map = neighbourhood_accuracy(points, found.labels, metric="euclidean")
         maps.append(FeatureMap(name, points, accuracy, on_map))
     used = fitting_perplexity(len(found.labels), perplexity)
-    return ClipMaps(
-        found.labels,
-        found.clips,
-        tuple(maps),
-        used,
-        found.num_left_out,
-        _notes(found.labels, found.num_left_out, used, perplexity),
-    )
-
-
-def _notes(
-    labels: NDArray[np.int64], num_left_out: int, used: float, perplexity: float
-) -> tuple[str, ...]:
     notes = []
-    num_clips = len(labels)
-    if num_left_out:
+    num_clips = len(found.labels)
+    if found.num_left_out:
         notes.append(
-            f"{num_clips} of {num_clips + num_left_out} clips are shown, chosen by chance, each "
-            "class in proportion; the neighbourhood accuracy is that of these"
+            f"{num_clips} of {num_clips + found.num_left_out} clips are shown, chosen by chance, "
+            "each class in proportion; the neighbourhood accuracy is that of these"
         )
     if used < perplexity:
         notes.append(f"perplexity {used:.3g} instead of {perplexity:g}, as there are few clips")
     if num_clips == 1:
         notes.append("one clip only: it has no neighbours")
-    elif len(np.unique(labels)) == 1:
+    elif len(np.unique(found.labels)) == 1:
         notes.append("one class only: neighbourhood accuracy says nothing and is not given")
-    return tuple(notes)
+    return ClipMaps(found.labels, tuple(maps), used, tuple(notes))

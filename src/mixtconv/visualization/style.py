@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 INK = "#20252d"
@@ -223,16 +224,10 @@ def add_legend_below(figure: Figure, names: Sequence[str], *, min_width: float =
     legend = lay_out_legend(names, width=width, top=old_height + MARGIN)
     height = old_height + legend.height + 2 * MARGIN
     # what is drawn keeps its size and its distance from the upper left corner
+    shrink = Affine2D().translate(0, -1).scale(old_width / width, old_height / height)
+    shrink.translate(0, 1)
     for axes in figure.axes:
-        box = axes.get_position()
-        axes.set_position(
-            (
-                box.x0 * old_width / width,
-                1 - (1 - box.y0) * old_height / height,
-                box.width * old_width / width,
-                box.height * old_height / height,
-            )
-        )
+        axes.set_position(axes.get_position().transformed(shrink))
     figure.set_size_inches(width / figure.dpi, height / figure.dpi)
     with chart_style():
         for lines, left, top in legend.entries:

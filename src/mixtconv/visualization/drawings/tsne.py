@@ -76,7 +76,7 @@ def drawing_of_features(
         Spot(x, y, SPOT, SPOT, f"{classes[label]}\n{clip}", classes[label])
         for index, item in enumerate(maps)
         for (x, y), label, clip in zip(
-            point_places(figure, index, item.points), labels, found.clips, strict=True
+            point_places(figure, index, item.points), labels, features.clips, strict=True
         )
     ]
     num_classes = len(np.unique(labels))
@@ -90,7 +90,7 @@ def drawing_of_features(
         figure=figure,
         numbers={
             "num_clips": len(labels),
-            "num_left_out": found.num_left_out,
+            "num_left_out": features.num_left_out,
             "num_classes": num_classes,
             "perplexity": found.perplexity,
             "neighbours": NUM_NEIGHBOURS,
