@@ -32,8 +32,6 @@ from mixtconv.models.device import autocast, resolve_device
 class ModelProfile:
     """Cost of one recognizer."""
 
-    source: str
-    """Name of the model, as given."""
     clip: str
     """Frames and pixels of a clip."""
     cost: Complexity
@@ -41,7 +39,7 @@ class ModelProfile:
     stages: tuple[StageCost, ...]
     """The same by stage."""
     timing: Timing
-    """Time of a batch, round by round."""
+    """Time of a batch, round by round, under the name or the file of the model."""
     batch_size: int
     """Clips of a batch."""
     peak_bytes: int
@@ -55,7 +53,7 @@ class ModelProfile:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
         return {
-            "model": self.source,
+            "model": self.timing.name,
             "clip": self.clip,
             "params": self.cost.params,
             "macs": self.cost.macs,
@@ -114,7 +112,6 @@ def profile_models(
     timings = interleave(runs, rounds=settings.rounds, device=device, progress=progress)
     profiles = [
         ModelProfile(
-            source=timing.name,
             clip=clips[timing.name],
             cost=counted[timing.name][0],
             stages=tuple(counted[timing.name][1]),

@@ -51,6 +51,13 @@ def make_report(
         num_examples: clips that are shown with their frames, see `choose_examples`.
     """
     runs = scored.runs
+    scores = [run.evaluation.scores for run in runs]
+    indices = choose_examples(
+        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
+        scores[0].labels.numpy(),
+        readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
+        number=num_examples,
+    )
     return Report(
         title=title,
         classes=runs[0].spec.classes,
@@ -60,7 +67,7 @@ def make_report(
         reverse_pairs=reverse_pairs,
         settings=settings or {},
         maps=scored.maps,
-        examples=tuple(_example(runs, index) for index in _example_indices(runs, num_examples)),
+        examples=tuple(_example(runs, index) for index in indices),
         version=__version__,
     )
 
@@ -108,16 +115,6 @@ def _result(scored: ScoredRun) -> ModelResult:
             if name not in LEFT_OUT_SETTINGS
         },
         remarks=tuple(remarks),
-    )
-
-
-def _example_indices(runs: Sequence[ScoredRun], number: int) -> list[int]:
-    scores = [run.evaluation.scores for run in runs]
-    return choose_examples(
-        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
-        scores[0].labels.numpy(),
-        readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
-        number=number,
     )
 
 

@@ -37,7 +37,7 @@ FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
 
 @dataclass(frozen=True)
 class DemoScale:
-    """The size of dataset and training."""
+    """The size of the dataset, and the settings of the same names in `TrainingSettings`."""
 
     class_pairs: int
     """Pairs of classes."""
@@ -46,13 +46,9 @@ class DemoScale:
     val_clips: int
     """Videos of each class to score."""
     image_size: int
-    """Height and width in pixels."""
     epochs: int
-    """Passes over the training videos."""
     batch_size: int
-    """Clips of a step."""
     lr: float
-    """Learning rate for 64 clips of a step."""
 
 
 FULL = DemoScale(

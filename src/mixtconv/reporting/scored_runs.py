@@ -79,8 +79,8 @@ def score_runs(
     names = (settings.protocol, *(scale.more_protocols or ()))
     protocols = list(dict.fromkeys(map(Protocol.parse, names)))
     models = {name: run.model for name, run in runs.items()}
-    for model in models.values():  # before any video is read
-        spec = ModelSpec.from_dict(read_metadata(model)["spec"])
+    for file in models.values():  # before any video is read
+        spec = ModelSpec.from_dict(read_metadata(file)["spec"])
         for protocol in protocols:
             protocol.check_model(spec)
     common_videos(list(models.values()), data, split=settings.split)

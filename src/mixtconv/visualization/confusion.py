@@ -141,7 +141,10 @@ def confusion_matrix(
         figure = new_figure(layout.width, layout.height)
         axes = axes_at(figure, layout.left, layout.TOP, layout.side, layout.side)
         axes.imshow(heat_colors(shares**GAMMA))
-        _draw_grid(axes, len(names))
+        if len(names) <= MAX_NAMED_CLASSES:
+            between = np.arange(len(names) - 1) + 0.5
+            for draw in (axes.vlines, axes.hlines):
+                draw(between, -0.5, len(names) - 0.5, color=LINE, linewidth=0.5)
         if layout.cell >= MIN_CELL_WITH_VALUE:
             _write_values(axes, shares)
         _label_axes(axes, names, layout, named=named)
@@ -182,21 +185,12 @@ class _Layout:
         return self.TOP + self.side + self.BOTTOM
 
 
-def _draw_grid(axes: Any, size: int) -> None:
-    if size <= MAX_NAMED_CLASSES:
-        between = np.arange(size - 1) + 0.5
-        axes.vlines(between, -0.5, size - 0.5, color=LINE, linewidth=0.5)
-        axes.hlines(between, -0.5, size - 0.5, color=LINE, linewidth=0.5)
-
-
 def _write_values(axes: Any, shares: NDArray[np.float64]) -> None:
     for row, column in np.argwhere(shares >= 0.005):
         share = shares[row, column]
         color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
-        axes.text(column, row, f"{100 * share:.0f}", color=color, size=9.5, **_MIDDLE)
-
-
-_MIDDLE = {"ha": "center", "va": "center_baseline"}
+        middle = {"ha": "center", "va": "center_baseline"}
+        axes.text(column, row, f"{100 * share:.0f}", color=color, size=9.5, **middle)
 
 
 def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool) -> None:
@@ -250,12 +244,13 @@ def confusion_spots(
     shares = row_shares(counts)
     filled = np.argwhere(counts[np.ix_(order, order)])  # (N, 2), row and column
     centre, corner = point_places(figure, 0, np.array([[0, 0], [0.5, 0.5]]))
+    half_width, half_height = corner - centre
     spots = []
-    for cell, place in zip(filled, point_places(figure, 0, filled[:, ::-1]), strict=True):
+    for cell, (x, y) in zip(filled, point_places(figure, 0, filled[:, ::-1]), strict=True):
         true, predicted = order[cell[0]], order[cell[1]]
         taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
         share = percent(100 * shares[true, predicted], decimals=0)
         clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
         text = f"{classes[true]}\n{taken}\n{clips}"
-        spots.append(Spot(*place, *(corner - centre), text, classes[true]))
+        spots.append(Spot(x, y, half_width, half_height, text, classes[true]))
     return tuple(spots)

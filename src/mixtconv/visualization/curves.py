@@ -149,10 +149,12 @@ def ablation_chart(
             zorder=3,
             label="a seed",
         )
-        handles = [mean, seeds]
+        handles: list[Any] = [mean, seeds]
         if num_classes is not None:
-            dotted = {"color": MUTED, "linestyle": (0, (1, 2)), "linewidth": 1.2}
-            handles.append(axes.axvline(100 / num_classes, **dotted, label="chance"))
+            chance, dotted = 100 / num_classes, (0, (1, 2))
+            handles.append(
+                axes.axvline(chance, color=MUTED, linestyle=dotted, linewidth=1.2, label="chance")
+            )
         axes.set_yticks(rows, [name for name, _ in variants])
         axes.tick_params(labelcolor=INK, labelsize=12)
         axes.set(xlabel="top-1 (%)", ylim=(len(variants) - 0.4, -0.6))

@@ -63,7 +63,14 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
     in_a_row = min(FRAMES_IN_A_ROW, max(len(row.frames) for row in rows))
     width = max(MIN_WIDTH, 2 * MARGIN + in_a_row * (FRAME + GAP) - GAP)
     with chart_style():
-        captions = [_lines(row.caption, width - 2 * MARGIN) for row in rows]
+        captions = [
+            [
+                (line, INK if number == 0 else MUTED)
+                for number, sentence in enumerate(row.caption)
+                for line in wrapped(sentence, FONT, width=width - 2 * MARGIN)
+            ]
+            for row in rows
+        ]
         strips = [_strip(row.frames) for row in rows]
         heights = [len(lines) * LINE_HEIGHT + strip.shape[0] / _SCALE + SPACE
                    for lines, strip in zip(captions, strips, strict=True)]  # fmt: skip
@@ -85,15 +92,6 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
 
 _SCALE = 2
 """Pixels of a frame for each pixel of the sheet."""
-
-
-def _lines(caption: Sequence[str], width: float) -> list[tuple[str, str]]:
-    """Lines of a caption with their colours."""
-    return [
-        (line, INK if number == 0 else MUTED)
-        for number, sentence in enumerate(caption)
-        for line in wrapped(sentence, FONT, width=width)
-    ]
 
 
 def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

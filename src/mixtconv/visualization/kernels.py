@@ -96,9 +96,12 @@ def draw_site(figure: Figure, site: KernelSite, *, left: float = 0, top: float =
         y, x = top + TOP + row * (ROW_HEIGHT + ROW_GAP), left + LEFT
         for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
             axes = _axes(figure, x, y, tap * group.kernel_size, ROW_HEIGHT)
-            _draw_group(axes, group, order, limit)
+            axes.imshow(heat_colors(group.weights[order] / limit))
+            for between in range(group.kernel_size - 1):
+                axes.axvline(between + 0.5, color=LINE, linewidth=0.5)
             if index == 0:
-                _title_row(axes, title, tap)
+                place, middle = -0.5 - 9 / tap, float(np.mean(axes.get_ylim()))
+                axes.text(place, middle, title, ha="center", rotation=90, rotation_mode="anchor")
             if row == 0:
                 _title_group(axes, group, len(order))
             if row == len(rows) - 1:
@@ -125,18 +128,6 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
     axes = axes_at(figure, left, top, width, height, frame=MUTED)
     axes.spines[:].set_linewidth(0.6)
     return axes
-
-
-def _draw_group(axes: Any, group: KernelGroup, order: NDArray[np.intp], limit: float) -> None:
-    axes.imshow(heat_colors(group.weights[order] / limit))
-    for between in range(group.kernel_size - 1):
-        axes.axvline(between + 0.5, color=LINE, linewidth=0.5)
-
-
-def _title_row(axes: Any, title: str, tap: float) -> None:
-    place = -0.5 - 9 / tap
-    middle = float(np.mean(axes.get_ylim()))
-    axes.text(place, middle, title, ha="center", rotation=90, rotation_mode="anchor")
 
 
 def _title_group(axes: Any, group: KernelGroup, channels: int) -> None:

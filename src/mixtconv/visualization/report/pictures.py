@@ -41,9 +41,9 @@ def curve_pictures(results: Sequence[ModelResult]) -> list[Markup]:
             learning_curves(results, panels=[panel]),
             id_prefix=f"curves-{panel}",
             title=f"{name}, epoch by epoch",
-            description=_describe_curves(results, *described),
+            description=_describe_curves(results, field, what, decimals),
         )
-        for panel, (name, *described) in _CURVES.items()
+        for panel, (name, field, what, decimals) in _CURVES.items()
     ]
 
 
