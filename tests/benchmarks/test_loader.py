@@ -85,7 +85,7 @@ def test_the_report_has_every_candidate(videos: tuple[Path, Path]) -> None:
     workload = replace(WORKLOAD, video=str(videos[0]), rounds=1)
     reading, loading = bench_loader(workload, lambda done, total: steps.append(done)).times
     assert reading.baseline == loader.IN_ORDER and loader.RAW in reading.references
-    assert len(reading.names) == 6 and loading.names == [
+    assert len(reading.timings) == 6 and [timing.name for timing in loading.timings] == [
         loader.LOADED_RAW,
         loader.LOADED_PREPARED,
     ]

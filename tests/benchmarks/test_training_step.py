@@ -28,7 +28,6 @@ def test_memory_is_compared_with_tsn_in_the_same_layout(monkeypatch):
     assert baselines == ["TSN, NCHW", "TSN, channels-last"]
     nchw, channels_last = result.memory
     assert [nchw.ratio(peak) for peak in nchw.peaks] == [1, 1.5, 2]
-    assert [peak.bytes for peak in channels_last.peaks] == [250, 300, 350, 200]
-    assert [comparison.names for comparison in result.times] == [
-        [peak.name for peak in comparison.peaks] for comparison in result.memory
-    ]
+    assert list(channels_last.peaks.values()) == [250, 300, 350, 200]
+    for times, memory in zip(result.times, result.memory, strict=True):
+        assert [timing.name for timing in times.timings] == list(memory.peaks)

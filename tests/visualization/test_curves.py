@@ -26,12 +26,12 @@ def test_every_model_has_its_color_and_marker(new_result):
 def test_a_model_without_a_curve_keeps_the_styles_of_the_others(new_result):
     results = [new_result(name="a", curve=()), new_result(name="b")]
     figure = learning_curves(results, panels=["top1"])
-    assert figure.axes[0].get_lines()[-1].get_color() == series_style(1).color
+    assert figure.axes[0].get_lines()[-1].get_color() == series_style(1)["color"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b"]
 
 
 def test_styles_of_many_models_differ():
-    assert len({series_style(index) for index in range(42)}) == 42
+    assert len({tuple(series_style(index).values()) for index in range(42)}) == 42
 
 
 def test_no_global_state_and_any_format(new_result):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from mixtconv.visualization.feature_map import FeatureMap, feature_maps, point_places
+from mixtconv.visualization.feature_map import FeatureMap, feature_maps
+from mixtconv.visualization.style import point_places
 
 
 def _maps(num_classes: int, num_models: int) -> tuple[list[FeatureMap], np.ndarray, list[str]]:

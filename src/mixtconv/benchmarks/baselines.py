@@ -8,7 +8,7 @@ Each is straightforward PyTorch and gives the same results as mixtconv's operati
 - `CopyingShift`: the shift of "TSM" (arXiv 1811.08383), written into a zero-filled copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class PublishedMixTConv(nn.Module):
         super().__init__()
         start = MixTConv(channels, kernel_sizes)
         self.group_channels = start.group_channels
-        self.convs = nn.ModuleList(_conv3d(weight) for weight in start.weights)
+        self.convs = nn.ModuleList(_depthwise(nn.Conv3d, w, (1, 1)) for w in start.weights)
         self.copies = copies
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class Conv1dMixTConv(nn.Module):
         super().__init__()
         start = MixTConv(channels, kernel_sizes)
         self.group_channels = start.group_channels
-        self.convs = nn.ModuleList(_conv1d(weight) for weight in start.weights)
+        self.convs = nn.ModuleList(_depthwise(nn.Conv1d, weight) for weight in start.weights)
 
     def forward(self, x: Tensor) -> Tensor:
         B, T, C, H, W = x.shape
@@ -87,18 +87,12 @@ class CopyingShift(nn.Module):
         return y
 
 
-def _conv3d(weight: Tensor) -> nn.Conv3d:
-    """A depthwise convolution over time of (B, C, T, H, W) with the taps (C, K)."""
+def _depthwise(
+    layer: Callable[..., nn.Conv1d | nn.Conv3d], weight: Tensor, pixels: tuple[int, ...] = ()
+) -> nn.Module:
+    """A depthwise convolution with the taps (C, K) over time and a kernel of so many pixels."""
     channels, size = weight.shape
-    kernel, padding = (size, 1, 1), (size // 2, 0, 0)
-    conv = nn.Conv3d(channels, channels, kernel, padding=padding, groups=channels, bias=False)
-    conv.weight = nn.Parameter(weight.detach()[:, None, :, None, None].clone())
-    return conv
-
-
-def _conv1d(weight: Tensor) -> nn.Conv1d:
-    """A depthwise convolution of (N, C, T) with the taps (C, K)."""
-    channels, size = weight.shape
-    conv = nn.Conv1d(channels, channels, size, padding=size // 2, groups=channels, bias=False)
-    conv.weight = nn.Parameter(weight.detach()[:, None].clone())
+    padding = (size // 2, *(side // 2 for side in pixels))
+    conv = layer(channels, channels, (size, *pixels), padding=padding, groups=channels, bias=False)
+    conv.weight = nn.Parameter(weight.detach().reshape(conv.weight.shape).clone())
     return conv

@@ -1,6 +1,5 @@
 """Speed of exported models in their engines, each beside TSN exported in the same way."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,7 +59,17 @@ def _compare(
     folder: Path,
     progress: Progress | None,
 ) -> Comparison:
-    candidates = dict(_candidates(workload, streaming, target, folder))
+    form = TARGETS[target]
+    candidates = {}
+    for family, name in FAMILIES.items():
+        model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
+        portable = (
+            streaming_network(model) if streaming else clip_network(model, layout=form.layout)
+        )
+        path = folder / f"{family}_{streaming}{form.suffix}"
+        form.write(as_program(portable), portable, path)
+        engine = open_engine(path, num_threads=torch.get_num_threads())
+        candidates[name] = partial(engine.run, _inputs(engine, workload))
     timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
     what = workload.clips_text("cpu")
     if streaming:
@@ -68,22 +77,6 @@ def _compare(
         what = f"a frame of {streams}, {workload.image_size} pixels"
     title = f"{what}, {workload.backbone}, {ENGINES[target]}"
     return Comparison(title, FAMILIES["tsn"], tuple(timings), notes=(NOTE,))
-
-
-def _candidates(
-    workload: Workload, streaming: bool, target: TargetName, folder: Path
-) -> Iterator[tuple[str, Callable[[], object]]]:
-    form = TARGETS[target]
-    for family, name in FAMILIES.items():
-        causal = streaming and family != "tsn"
-        model = create_recognizer(family, workload, causal=causal).eval()
-        portable = (
-            streaming_network(model) if streaming else clip_network(model, layout=form.layout)
-        )
-        path = folder / f"{family}_{streaming}{form.suffix}"
-        form.write(as_program(portable), portable, path)
-        engine = open_engine(path, num_threads=torch.get_num_threads())
-        yield name, partial(engine.run, _inputs(engine, workload))
 
 
 def _inputs(engine: Engine, workload: Workload) -> dict[str, Array]:

@@ -49,14 +49,9 @@ def run_fresh(
     context = multiprocessing.get_context("spawn")
     with (
         _environment(environment or {}),
-        ProcessPoolExecutor(max_workers=1, mp_context=context) as pool,
+        ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool,
     ):
-        return pool.submit(_call, function, torch.get_num_threads()).result()
-
-
-def _call(function: Callable[[], Result], num_threads: int) -> Result:
-    torch.set_num_threads(num_threads)
-    return function()
+        return pool.submit(function).result()
 
 
 @contextmanager
@@ -76,16 +71,6 @@ Prepare = Callable[[], Callable[[], object]]
 
 
 @dataclass(frozen=True)
-class PeakMemory:
-    """Peak memory of one candidate."""
-
-    name: str
-    """Name of the candidate."""
-    bytes: int
-    """On the CPU resident memory beyond that of the imports; on a GPU memory of tensors."""
-
-
-@dataclass(frozen=True)
 class MemoryComparison:
     """Peak memory of candidates, and the baseline of their ratios."""
 
@@ -93,13 +78,13 @@ class MemoryComparison:
     """The task."""
     baseline: str
     """Candidate that the others are compared with."""
-    peaks: tuple[PeakMemory, ...]
-    """One for each candidate."""
+    peaks: Mapping[str, int]
+    """Candidate -> bytes: on the CPU resident memory beyond that of the imports, on a GPU memory of
+    tensors."""
 
-    def ratio(self, peak: PeakMemory) -> float:
-        """Peak as a multiple of the baseline's."""
-        baseline = next(other for other in self.peaks if other.name == self.baseline)
-        return peak.bytes / baseline.bytes
+    def ratio(self, name: str) -> float:
+        """Peak of a candidate as a multiple of the baseline's."""
+        return self.peaks[name] / self.peaks[self.baseline]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -107,8 +92,8 @@ class MemoryComparison:
             "title": self.title,
             "baseline": self.baseline,
             "candidates": [
-                {"name": peak.name, "bytes": peak.bytes, "ratio": self.ratio(peak)}
-                for peak in self.peaks
+                {"name": name, "bytes": peak, "ratio": self.ratio(name)}
+                for name, peak in self.peaks.items()
             ],
         }
 

@@ -134,19 +134,15 @@ def bench_model(workload: Workload, progress: Progress | None = None) -> Measure
     )
 
 
-def _eager(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor]:
-    return partial(model, clips)
-
-
-def _channels_last(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor]:
-    return partial(to_channels_last(model), channels_last_clips(clips))
-
-
-def _optimised(model: VideoClassifier, clips: Tensor) -> Callable[[], Tensor]:
-    return partial(optimize_for_inference(model), channels_last_clips(clips))
-
-
-_TREATMENTS = {NCHW: _eager, CHANNELS_LAST: _channels_last, OPTIMISED: _optimised}
+_TREATMENTS: dict[str, Callable[[VideoClassifier, Tensor], Callable[[], Tensor]]] = {
+    NCHW: partial,
+    CHANNELS_LAST: lambda model, clips: partial(
+        to_channels_last(model), channels_last_clips(clips)
+    ),
+    OPTIMISED: lambda model, clips: partial(
+        optimize_for_inference(model), channels_last_clips(clips)
+    ),
+}
 
 
 # Streams

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -187,15 +188,12 @@ def _gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
 
 def _weighted_sum(measured: Sequence[Sequence[Timing]], counts: Sequence[int]) -> list[Timing]:
     """Time of each candidate over all shapes, each counted as often as it occurs, by round."""
-    totals = []
-    for timings in zip(*measured, strict=True):  # one candidate's, shape by shape
-        rounds = zip(*(timing.seconds for timing in timings), strict=True)
-        seconds = tuple(
-            sum(count * taken for count, taken in zip(counts, shapes, strict=True))
-            for shapes in rounds
-        )
-        totals.append(Timing(timings[0].name, seconds))
-    return totals
+    seconds = np.array([[timing.seconds for timing in timings] for timings in measured])
+    totals = np.tensordot(counts, seconds, axes=1)  # (candidates, rounds)
+    return [
+        Timing(timing.name, tuple(total))
+        for timing, total in zip(measured[0], totals.tolist(), strict=True)
+    ]
 
 
 def _comparison(title: str, timings: Sequence[Timing], notes: tuple[str, ...]) -> Comparison:

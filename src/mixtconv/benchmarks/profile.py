@@ -32,8 +32,6 @@ from mixtconv.models.device import autocast, resolve_device
 class ModelProfile:
     """Cost of one recognizer."""
 
-    source: str
-    """Name of the model, as given."""
     clip: str
     """Frames and pixels of a clip."""
     cost: Complexity
@@ -41,7 +39,7 @@ class ModelProfile:
     stages: tuple[StageCost, ...]
     """The same by stage."""
     timing: Timing
-    """Time of a batch, round by round."""
+    """Time of a batch, round by round, under the name or the file of the model."""
     batch_size: int
     """Clips of a batch."""
     peak_bytes: int
@@ -55,17 +53,14 @@ class ModelProfile:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
         return {
-            "model": self.source,
+            "model": self.timing.name,
             "clip": self.clip,
             "params": self.cost.params,
             "macs": self.cost.macs,
             "macs_without_attention": self.cost.macs_without_attention,
             "stages": [asdict(stage) for stage in self.stages],
             "batch_size": self.batch_size,
-            "rounds": self.timing.rounds,
-            "median_seconds": self.timing.median_seconds,
-            "low_seconds": self.timing.low_seconds,
-            "high_seconds": self.timing.high_seconds,
+            **self.timing.to_dict(),
             "clips_per_second": self.clips_per_second,
             "peak_bytes": self.peak_bytes,
         }
@@ -109,12 +104,15 @@ def profile_models(
     counted = {
         source: (complexity(model), complexity_by_stage(model)) for source, model in models.items()
     }
+    clips = {
+        source: f"{model.num_frames}x{model.spec.image_size}x{model.spec.image_size}"
+        for source, model in models.items()
+    }
     runs = {source: _ready(model, settings) for source, model in models.items()}
     timings = interleave(runs, rounds=settings.rounds, device=device, progress=progress)
     profiles = [
         ModelProfile(
-            source=timing.name,
-            clip=_clip_text(models[timing.name]),
+            clip=clips[timing.name],
             cost=counted[timing.name][0],
             stages=tuple(counted[timing.name][1]),
             timing=timing,
@@ -164,8 +162,3 @@ def _ready(model: VideoClassifier, settings: ProfileSettings) -> Callable[[], Te
             return fast(clips)
 
     return run
-
-
-def _clip_text(model: VideoClassifier) -> str:
-    size = model.spec.image_size
-    return f"{model.num_frames}x{size}x{size}"

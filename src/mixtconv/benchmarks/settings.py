@@ -8,14 +8,14 @@ from mixtconv._types import Precision
 
 @dataclass(frozen=True)
 class Workload:
-    """The network and the clips of a benchmark, and how often it runs.
+    """Network, clips, device and rounds.
 
     Raises:
         ValueError: a number out of range.
     """
 
     backbone: str = "resnet50"
-    """2D network that all recognizers stand on, a name of timm."""
+    """2D backbone of all recognizers, a name of timm."""
     num_frames: int = 8
     """Frames of a clip."""
     image_size: int = 224
@@ -57,7 +57,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class ProfileSettings:
-    """Clips, device and rounds of a profile; by default those in a model file."""
+    """Clips, device and rounds."""
 
     num_classes: int = 400
     """Classes of a named model; those of a model file are fixed."""

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from mixtconv._types import Progress
@@ -47,17 +48,17 @@ class Timing:
     @property
     def low_seconds(self) -> float:
         """Lower quartile of the rounds."""
-        return self._quartile(0)
+        return float(np.quantile(self.seconds, 0.25))
 
     @property
     def high_seconds(self) -> float:
         """Upper quartile of the rounds."""
-        return self._quartile(2)
+        return float(np.quantile(self.seconds, 0.75))
 
-    def _quartile(self, index: int) -> float:
-        if self.rounds == 1:
-            return self.seconds[0]
-        return quantiles(self.seconds, n=4, method="inclusive")[index]
+    def to_dict(self) -> dict[str, Any]:
+        """Rounds and times, as JSON holds them."""
+        names = ("rounds", "median_seconds", "low_seconds", "high_seconds")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,6 @@ class Comparison:
     """Remarks for the reader."""
     references: tuple[str, ...] = ()
     """Further candidates to compare with."""
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the candidates."""
-        return [timing.name for timing in self.timings]
 
     def timing(self, name: str) -> Timing:
         """The timing of a candidate."""
@@ -106,10 +102,7 @@ class Comparison:
             "candidates": [
                 {
                     "name": timing.name,
-                    "rounds": timing.rounds,
-                    "median_seconds": timing.median_seconds,
-                    "low_seconds": timing.low_seconds,
-                    "high_seconds": timing.high_seconds,
+                    **timing.to_dict(),
                     "ratios": {
                         name: self.ratio(timing, to=name)
                         for name in (self.baseline, *self.references)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixtconv._types import Progress
-from mixtconv.benchmarks.memory import MemoryComparison, PeakMemory, peak_bytes
+from mixtconv.benchmarks.memory import MemoryComparison, peak_bytes
 from mixtconv.benchmarks.model import (
     NUM_CLASSES,
     RECOGNIZERS,
@@ -61,9 +61,7 @@ def bench_training_step(workload: Workload, progress: Progress | None = None) ->
         MemoryComparison(
             title=f"peak memory, {comparison.title}",
             baseline=comparison.baseline,
-            peaks=tuple(
-                PeakMemory(timing.name, peaks[timing.name]) for timing in comparison.timings
-            ),
+            peaks={timing.name: peaks[timing.name] for timing in comparison.timings},
         )
         for comparison in times
     )

@@ -65,6 +65,6 @@ def _print_times(comparison: "Comparison") -> None:
 
 
 def _print_memory(comparison: "MemoryComparison") -> None:
-    rows = [[peak.name, peak.bytes / 2**20, comparison.ratio(peak)] for peak in comparison.peaks]
+    rows = [[name, peak / 2**20, comparison.ratio(name)] for name, peak in comparison.peaks.items()]
     columns = ["candidate", "peak MiB", f"times {comparison.baseline}"]
     print_table(columns, rows, title=comparison.title)

@@ -1,7 +1,6 @@
 """`mixtconv demo`."""
 
 import logging
-from dataclasses import asdict
 
 from mixtconv.cli.console import Format, print_json, print_table, progress
 
@@ -33,12 +32,17 @@ def demo(
         out, quick=quick, seed=seed, workers=workers, device=device, progress=progress
     )
     if format == "json":
-        models = [asdict(model) for model in result.models]
-        print_json({"models": models, "report": str(result.report), "seconds": result.seconds})
+        print_json(
+            {
+                "models": result.figures(),
+                "report": str(result.report),
+                "seconds": result.seconds,
+            }
+        )
     else:
         print_table(
             ["model", "top-1 %", "top-5 %", "params", "MACs", "seconds"],
-            [list(asdict(model).values()) for model in result.models],
+            [list(figures.values()) for figures in result.figures()],
         )
     logger.info("done in %.0f s; open %s", result.seconds, result.report)
     return 0

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TimelineSettings:
-    """Labels along each video, in windows, instead of one ranking."""
+    """Sliding windows along each video, instead of one ranking."""
 
     window: str | None = None
     """Length of the windows of a timeline: seconds such as 4s, or frames such as 32f."""

@@ -37,7 +37,7 @@ def _print_tables(report: "ProfileReport") -> None:
         [*columns, "median ms", "quartile", "quartile", "clips/s", "peak MiB"],
         [
             [
-                each.source,
+                each.timing.name,
                 each.clip,
                 each.batch_size,
                 each.cost.params / 1e6,
@@ -63,5 +63,5 @@ def _print_stages(each: "ModelProfile") -> None:
             [stage.name, stage.params / 1e6, stage.macs / 1e9, 100 * stage.macs / total]
             for stage in each.stages
         ],
-        title=each.source,
+        title=each.timing.name,
     )

@@ -32,7 +32,7 @@ ClassOrder = Literal["published", "distributed", "alphabetical"]
 
 @dataclass(frozen=True)
 class DataSource:
-    """The data of a command."""
+    """Dataset."""
 
     data: str
     """Folder of class folders (with or without train/ and val/), CSV of path and label, or with

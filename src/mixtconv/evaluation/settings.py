@@ -14,7 +14,7 @@ SplitChoice = Literal["val", "train", "test", "all"]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Which videos of the data are evaluated, and how.
+    """Split, protocol and device.
 
     Raises:
         ValueError: a number out of range.

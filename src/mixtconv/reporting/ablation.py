@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mixtconv.evaluation.spread import CONFIDENCE
 from mixtconv.training.ablation import Ablation, AblationRow
-from mixtconv.visualization.curves import ScoredVariant, ablation_chart
+from mixtconv.visualization.curves import ablation_chart
 from mixtconv.visualization.drawing import Drawing, write_drawing
 
 _COLUMNS = (
@@ -25,10 +25,7 @@ _LEARNABLE = {None: "", True: "yes", False: "no"}
 def ablation_drawing(result: Ablation) -> Drawing:
     """The table of the paper with a chart: top-1 by variant, every seed, mean and deviation."""
     labels = _labels(result.rows)
-    variants = [
-        ScoredVariant(labels[row.variant.name], row.top1, row.spread.mean, row.spread.std)
-        for row in result.rows
-    ]
+    variants = [(labels[row.variant.name], row.top1) for row in result.rows]
     return Drawing(
         title="Temporal operations compared",
         description=(

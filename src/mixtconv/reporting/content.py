@@ -14,7 +14,6 @@ from mixtconv._names import first_few
 from mixtconv._version import __version__
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
-from mixtconv.evaluation.evaluate import Evaluation
 from mixtconv.reporting.scored_runs import ScoredRun, ScoredRuns
 from mixtconv.visualization.frame_sheet import shown_frames
 from mixtconv.visualization.results import (
@@ -52,6 +51,13 @@ def make_report(
         num_examples: clips that are shown with their frames, see `choose_examples`.
     """
     runs = scored.runs
+    scores = [run.evaluation.scores for run in runs]
+    indices = choose_examples(
+        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
+        scores[0].labels.numpy(),
+        readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
+        number=num_examples,
+    )
     return Report(
         title=title,
         classes=runs[0].spec.classes,
@@ -61,7 +67,7 @@ def make_report(
         reverse_pairs=reverse_pairs,
         settings=settings or {},
         maps=scored.maps,
-        examples=tuple(_example(runs, index) for index in _example_indices(runs, num_examples)),
+        examples=tuple(_example(runs, index) for index in indices),
         version=__version__,
     )
 
@@ -70,6 +76,13 @@ def _result(scored: ScoredRun) -> ModelResult:
     epochs = scored.run.epochs or ()
     settings = dataclasses.asdict(scored.run.settings) if scored.run.settings else {}
     evaluation = scored.evaluation
+    remarks = [*scored.run.remarks]
+    if evaluation.unreadable:
+        names = [video.path.name for video in evaluation.unreadable]
+        remarks.append(
+            f"{len(names)} of {evaluation.num_videos} videos cannot be read; they count as wrong, "
+            f"and are left out of the confusions: {first_few(names)}"
+        )
     return ModelResult(
         model=scored.spec.name,
         name=scored.name,
@@ -86,44 +99,22 @@ def _result(scored: ScoredRun) -> ModelResult:
         ),
         kernels=scored.kernels,
         protocol=evaluation.protocol_description,
-        protocol_scores=tuple(_protocol_score(item) for item in scored.evaluations),
+        protocol_scores=tuple(
+            ProtocolScore(
+                item.protocol,
+                item.protocol_description,
+                item.accuracy.top1,
+                item.accuracy.top5,
+                item.accuracy.mean_class_accuracy,
+            )
+            for item in scored.evaluations
+        ),
         settings={
             name.replace("_", " "): value
             for name, value in settings.items()
             if name not in LEFT_OUT_SETTINGS
         },
-        remarks=(*scored.run.remarks, *_unreadable_remark(evaluation)),
-    )
-
-
-def _protocol_score(evaluation: Evaluation) -> ProtocolScore:
-    accuracy = evaluation.accuracy
-    return ProtocolScore(
-        evaluation.protocol,
-        evaluation.protocol_description,
-        accuracy.top1,
-        accuracy.top5,
-        accuracy.mean_class_accuracy,
-    )
-
-
-def _unreadable_remark(evaluation: Evaluation) -> tuple[str, ...]:
-    if not evaluation.unreadable:
-        return ()
-    names = [video.path.name for video in evaluation.unreadable]
-    return (
-        f"{len(evaluation.unreadable)} of {evaluation.num_videos} videos cannot be read; they "
-        f"count as wrong, and are left out of the confusions: {first_few(names)}",
-    )
-
-
-def _example_indices(runs: Sequence[ScoredRun], number: int) -> list[int]:
-    scores = [run.evaluation.scores for run in runs]
-    return choose_examples(
-        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
-        scores[0].labels.numpy(),
-        readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
-        number=number,
+        remarks=tuple(remarks),
     )
 
 

@@ -9,8 +9,9 @@ cannot exceed 50 %, which shows the effect of the temporal operation.
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._types import Progress
@@ -19,17 +20,13 @@ from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models.device import resolve_device
 from mixtconv.reporting.content import make_report
-from mixtconv.reporting.scored_runs import (
-    ScoredRuns,
-    ShowStage,
-    score_runs,
-)
+from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage, score_runs
 from mixtconv.reporting.settings import ReportScale
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import read_run
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.visualization.report.page import write_report
-from mixtconv.visualization.results import Report
+from mixtconv.visualization.results import ModelResult, Report
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
 
 @dataclass(frozen=True)
 class DemoScale:
-    """The size of dataset and training."""
+    """The size of the dataset, and the settings of the same names in `TrainingSettings`."""
 
     class_pairs: int
     """Pairs of classes."""
@@ -49,13 +46,9 @@ class DemoScale:
     val_clips: int
     """Videos of each class to score."""
     image_size: int
-    """Height and width in pixels."""
     epochs: int
-    """Passes over the training videos."""
     batch_size: int
-    """Clips of a step."""
     lr: float
-    """Learning rate for 64 clips of a step."""
 
 
 FULL = DemoScale(
@@ -67,32 +60,21 @@ QUICK = DemoScale(
 
 
 @dataclass(frozen=True)
-class DemoModel:
-    """One trained model of the demonstration."""
-
-    model: str
-    top1: float
-    """Percent."""
-    top5: float
-    """Percent."""
-    params: int
-    macs: int
-    """Multiply-accumulates of one clip."""
-    seconds: float
-    """Training with its validations."""
-
-
-@dataclass(frozen=True)
 class DemoResult:
     """The models and files of a demonstration."""
 
-    models: tuple[DemoModel, ...]
+    models: tuple[ModelResult, ...]
     report: Path
     """The page."""
     results: Path
     """The scores as JSON."""
     seconds: float
     """Duration of the whole."""
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Accuracy and cost of every model, as JSON holds them."""
+        names = ("model", "top1", "top5", "params", "macs", "seconds")
+        return [{name: getattr(model, name) for name in names} for model in self.models]
 
 
 def run_demo(
@@ -161,22 +143,12 @@ def run_demo(
     )
     for run in scored.runs:
         logger.info("%s: top-1 %.2f %%", run.name, run.evaluation.accuracy.top1)
-    report_path = write_report(_report(scored, dataset, scale), folder / "report.html")
-    models = tuple(
-        DemoModel(
-            model=run.spec.name,
-            top1=run.evaluation.accuracy.top1,
-            top5=run.evaluation.accuracy.top5,
-            params=run.complexity.params,
-            macs=run.complexity.macs,
-            seconds=sum(row.seconds for row in run.run.epochs or ()),
-        )
-        for run in scored.runs
-    )
+    report = _report(scored, dataset, scale)
+    path = write_report(report, folder / "report.html")
     seconds = time.perf_counter() - start
-    results = folder / "results.json"
+    result = DemoResult(report.results, path, folder / "results.json", seconds)
     content = {
-        "models": [asdict(model) for model in models],
+        "models": result.figures(),
         "version": __version__,
         "quick": quick,
         "seed": seed,
@@ -184,8 +156,8 @@ def run_demo(
         "protocol": scored.runs[0].evaluation.protocol_description,
         "seconds": seconds,
     }
-    write_atomically(results, json.dumps(content, indent=2).encode())
-    return DemoResult(models, report_path, results, seconds)
+    write_atomically(result.results, json.dumps(content, indent=2).encode())
+    return result
 
 
 def _synthesize(

@@ -23,7 +23,10 @@ def find_runs(runs: Sequence[str | Path]) -> tuple[dict[str, TrainedRun], list[s
             different classes.
     """
     trained = [read_run(run) for run in runs]
-    _check_different(runs, trained)
+    files = [run.model.resolve() for run in trained]
+    for run, file in zip(runs, files, strict=True):
+        if files.count(file) > 1:
+            raise ValueError(f"{run} is given twice; give each run once")
     named = dict(zip(_names(runs), trained, strict=True))
     return named, _common_classes(named)
 
@@ -46,13 +49,6 @@ def _parts(run: str | Path) -> tuple[str, ...]:
         return Path(run).parts
     path = Path(os.path.abspath(run))  # noqa: PTH100 (a link keeps its name)
     return path.parent.parts if path.name == MODEL_FILE else path.parts
-
-
-def _check_different(runs: Sequence[str | Path], trained: Sequence[TrainedRun]) -> None:
-    files = [run.model.resolve() for run in trained]
-    for run, file in zip(runs, files, strict=True):
-        if files.count(file) > 1:
-            raise ValueError(f"{run} is given twice; give each run once")
 
 
 def _common_classes(runs: dict[str, TrainedRun]) -> list[str]:

@@ -1,6 +1,6 @@
 """Trained models scored on the same videos, with maps of their features."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,59 +79,35 @@ def score_runs(
     names = (settings.protocol, *(scale.more_protocols or ()))
     protocols = list(dict.fromkeys(map(Protocol.parse, names)))
     models = {name: run.model for name, run in runs.items()}
-    for model in models.values():  # before any video is read
-        spec = ModelSpec.from_dict(read_metadata(model)["spec"])
+    for file in models.values():  # before any video is read
+        spec = ModelSpec.from_dict(read_metadata(file)["spec"])
         for protocol in protocols:
             protocol.check_model(spec)
     common_videos(list(models.values()), data, split=settings.split)
-    scored = tuple(
-        _score(name, run, data, settings, protocols, progress=progress)
-        for name, run in runs.items()
-    )
+    scored = []
+    for name, run in runs.items():
+        evaluations = []
+        for protocol in protocols:
+            by_protocol = replace(settings, protocol=str(protocol))
+            with progress(f"scoring {name}, {protocol}") as show:
+                evaluations.append(
+                    evaluate_model(run.model, data, settings=by_protocol, progress=show)
+                )
+        if not evaluations[0].scores.readable.any():
+            raise ValueError(f"none of the videos can be read: {evaluations[0].unreadable[0]}")
+        model = load_model(run.model)
+        kernels, cost = learned_kernels(model), complexity(model)
+        scored.append(ScoredRun(name, run, model.spec, kernels, cost, tuple(evaluations)))
     maps = None
     if scale.max_clips:
-        with progress("features for the maps") as show:
-            maps = _maps(models, data, settings, scale, seed=seed, show=show)
-    return ScoredRuns(scored, maps)
-
-
-def _score(
-    name: str,
-    run: TrainedRun,
-    data: str | Path | DataSource,
-    settings: EvaluationSettings,
-    protocols: Sequence[Protocol],
-    *,
-    progress: ShowStage,
-) -> ScoredRun:
-    model = load_model(run.model)
-    evaluations = []
-    for protocol in protocols:
-        by_protocol = replace(settings, protocol=str(protocol))
-        with progress(f"scoring {name}, {protocol}") as show:
-            evaluations.append(evaluate_model(run.model, data, settings=by_protocol, progress=show))
-    if not evaluations[0].scores.readable.any():
-        first = evaluations[0].unreadable[0]
-        raise ValueError(f"none of the videos can be read: {first}")
-    return ScoredRun(
-        name, run, model.spec, learned_kernels(model), complexity(model), tuple(evaluations)
-    )
-
-
-def _maps(
-    models: Mapping[str, Path],
-    data: str | Path | DataSource,
-    settings: EvaluationSettings,
-    scale: ReportScale,
-    *,
-    seed: int,
-    show: Progress,
-) -> ClipMaps:
-    try:
-        require_sklearn()
-        computed = clip_features(
-            models, data, reading=settings, max_clips=scale.max_clips, seed=seed, progress=show
-        )
-        return clip_maps(computed, seed=seed)
-    except ValueError as error:  # a diverged model or missing scikit-learn: the page says so
-        return ClipMaps(np.empty(0, np.int64), (), (), PERPLEXITY, notes=(f"no maps: {error}",))
+        try:
+            require_sklearn()
+            with progress("features for the maps") as show:
+                computed = clip_features(
+                    models, data, reading=settings, max_clips=scale.max_clips, seed=seed,
+                    progress=show,
+                )  # fmt: skip
+            maps = clip_maps(computed, seed=seed)
+        except ValueError as error:  # a diverged model or missing scikit-learn: the page says so
+            maps = ClipMaps(np.empty(0, np.int64), (), PERPLEXITY, notes=(f"no maps: {error}",))
+    return ScoredRuns(tuple(scored), maps)

@@ -12,7 +12,7 @@ from mixtconv.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class ReportData(DataSource):
-    """The videos of a report, unless they are those that the runs were trained with."""
+    """Dataset of the report."""
 
     data: str | None = None  # type: ignore[assignment]
     """Folder of class folders, CSV of path and label, or with --root the name of a known dataset;
@@ -21,7 +21,7 @@ class ReportData(DataSource):
 
 @dataclass(frozen=True)
 class ReportScale:
-    """How much the page shows.
+    """Content of the page.
 
     Raises:
         ValueError: a negative number.
@@ -41,7 +41,7 @@ class ReportScale:
 
 @dataclass(frozen=True)
 class SampleSettings(TrainingSettings):
-    """Settings of a training run whose first batch is drawn: the flags of `mixtconv train`."""
+    """Picture of the first training batch; takes the flags of `mixtconv train`."""
 
     out: str = "sample.png"
     """File of the picture, .png or .svg; one that is there is replaced."""

@@ -10,7 +10,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the service listens, and which requests it accepts."""
+    """Address and access control."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one of this machine."""
@@ -54,7 +54,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of requests; docs/serving.md has the answers to requests beyond them."""
+    """Request limits; docs/serving.md has the answers to requests beyond them."""
 
     max_upload_mb: float = 100.0
     """Largest file, in megabytes."""
@@ -104,7 +104,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests of several clients pass the network together."""
+    """Batching of requests."""
 
     batch_size: int = 8
     """Most videos (or windows) that pass the network together; 1 is no batching."""
@@ -120,7 +120,7 @@ class Batching:
 
 @dataclass(frozen=True)
 class ServeSettings(Limits, Batching, Binding):
-    """All settings of `mixtconv serve` besides the model."""
+    """Protocol, workers and device."""
 
     protocol: str = "1x1"
     """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""

@@ -20,7 +20,7 @@ Schedule = Literal["cosine", "step", "constant"]
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The recipe and the folder of the run."""
+    """Recipe and output folder."""
 
     # Only recorded here; `recipes.load_recipe(name).settings()` applies one.
     recipe: str | None = None
@@ -31,7 +31,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The model, its clips and its temporal operations."""
+    """Model, clips and temporal operations."""
 
     model: str = "mstnet_resnet18"
     """Recognizer: a family (tsn, tsm, mstnet, trn, ks3, ...) and a timm backbone, as
@@ -275,7 +275,7 @@ _FREE_TO_CHANGE = {
 
 @dataclass(frozen=True)
 class AblationAxes:
-    """What an ablation compares: every combination of operation, position and stages.
+    """Variants: every combination of operation, position and stages, with several seeds.
 
     Raises:
         ValueError: no seed, or an empty list.

@@ -14,7 +14,7 @@ from mixtconv._types import Frame
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """How a source is read; flag, help text and YAML key are one field."""
+    """Raw frames and live sources."""
 
     input_size: str | None = None
     """Width and height of raw frames on standard input, such as 640x480."""

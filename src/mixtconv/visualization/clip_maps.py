@@ -68,9 +68,10 @@ def clip_features(
     samples = common_videos(list(models.values()), data, split=reading.split)
     chosen = choose_clips([sample.label for sample in samples], limit=max_clips, seed=seed)
     samples_shown = [samples[place] for place in chosen]
+    device = resolve_device(reading.device)
     found = [
         video_features(
-            load_model(path, device=resolve_device(reading.device)),
+            load_model(path, device=device),
             samples_shown,
             reading,
             progress=_part(progress, index, len(models)),
@@ -110,13 +111,9 @@ class ClipMaps:
 
     labels: NDArray[np.int64]
     """(N,), classes of the clips."""
-    clips: tuple[str, ...]
-    """Names of the clips."""
     maps: tuple[FeatureMap, ...]
     """One a model; empty where none can be made, with the reason in the notes."""
     perplexity: float
-    num_left_out: int = 0
-    """Clips that are not shown."""
     notes: tuple[str, ...] = ()
     """Sentences about what was left out or could not be done."""
 
@@ -144,30 +141,17 @@ def clip_maps(found: ClipFeatures, *, perplexity: float = PERPLEXITY, seed: int 
         on_map = neighbourhood_accuracy(points, found.labels, metric="euclidean")
         maps.append(FeatureMap(name, points, accuracy, on_map))
     used = fitting_perplexity(len(found.labels), perplexity)
-    return ClipMaps(
-        found.labels,
-        found.clips,
-        tuple(maps),
-        used,
-        found.num_left_out,
-        _notes(found.labels, found.num_left_out, used, perplexity),
-    )
-
-
-def _notes(
-    labels: NDArray[np.int64], num_left_out: int, used: float, perplexity: float
-) -> tuple[str, ...]:
     notes = []
-    num_clips = len(labels)
-    if num_left_out:
+    num_clips = len(found.labels)
+    if found.num_left_out:
         notes.append(
-            f"{num_clips} of {num_clips + num_left_out} clips are shown, chosen by chance, each "
-            "class in proportion; the neighbourhood accuracy is that of these"
+            f"{num_clips} of {num_clips + found.num_left_out} clips are shown, chosen by chance, "
+            "each class in proportion; the neighbourhood accuracy is that of these"
         )
     if used < perplexity:
         notes.append(f"perplexity {used:.3g} instead of {perplexity:g}, as there are few clips")
     if num_clips == 1:
         notes.append("one clip only: it has no neighbours")
-    elif len(np.unique(labels)) == 1:
+    elif len(np.unique(found.labels)) == 1:
         notes.append("one class only: neighbourhood accuracy says nothing and is not given")
-    return tuple(notes)
+    return ClipMaps(found.labels, tuple(maps), used, tuple(notes))

@@ -23,6 +23,7 @@ from mixtconv.visualization.style import (
     chart_style,
     heat_colors,
     new_figure,
+    point_places,
     text_width,
 )
 
@@ -139,8 +140,11 @@ def confusion_matrix(
         layout = _Layout.fit(names, named=named)
         figure = new_figure(layout.width, layout.height)
         axes = axes_at(figure, layout.left, layout.TOP, layout.side, layout.side)
-        axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
-        _draw_grid(axes, len(names))
+        axes.imshow(heat_colors(shares**GAMMA))
+        if len(names) <= MAX_NAMED_CLASSES:
+            between = np.arange(len(names) - 1) + 0.5
+            for draw in (axes.vlines, axes.hlines):
+                draw(between, -0.5, len(names) - 0.5, color=LINE, linewidth=0.5)
         if layout.cell >= MIN_CELL_WITH_VALUE:
             _write_values(axes, shares)
         _label_axes(axes, names, layout, named=named)
@@ -181,21 +185,12 @@ class _Layout:
         return self.TOP + self.side + self.BOTTOM
 
 
-def _draw_grid(axes: Any, size: int) -> None:
-    if size <= MAX_NAMED_CLASSES:
-        between = np.arange(size - 1) + 0.5
-        axes.vlines(between, -0.5, size - 0.5, color=LINE, linewidth=0.5)
-        axes.hlines(between, -0.5, size - 0.5, color=LINE, linewidth=0.5)
-
-
 def _write_values(axes: Any, shares: NDArray[np.float64]) -> None:
     for row, column in np.argwhere(shares >= 0.005):
         share = shares[row, column]
         color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
-        axes.text(column, row, f"{100 * share:.0f}", color=color, size=9.5, **_MIDDLE)
-
-
-_MIDDLE = {"ha": "center", "va": "center_baseline"}
+        middle = {"ha": "center", "va": "center_baseline"}
+        axes.text(column, row, f"{100 * share:.0f}", color=color, size=9.5, **middle)
 
 
 def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool) -> None:
@@ -203,16 +198,16 @@ def _label_axes(axes: Any, names: Sequence[str], layout: _Layout, *, named: bool
     pixel = 1 / layout.cell
     for index in _numbered(size, layout.cell, min_step=5 + 6.5 * len(str(size))):
         above = -0.5 - 5 * pixel
-        axes.text(index, above, str(index + 1), ha="center", va="baseline", size=10, color=MUTED)
+        axes.text(index, above, str(index + 1), ha="center", size=10, color=MUTED)
     for index in range(size) if named else _numbered(size, layout.cell, min_step=14):
         text = f"{index + 1} {names[index]}" if named else str(index + 1)
         beside = -0.5 - 6 * pixel
         axes.text(beside, index, text, ha="right", va="center_baseline", size=layout.FONT)
     title = -0.5 - 23 * pixel
-    axes.text(-0.5, title, "predicted class →", ha="left", va="baseline", size=10.5, color=MUTED)
+    axes.text(-0.5, title, "predicted class →", size=10.5, color=MUTED)
     if named:
         corner = -0.5 - 6 * pixel
-        axes.text(corner, title, "true class ↓", ha="right", va="baseline", size=10.5, color=MUTED)
+        axes.text(corner, title, "true class ↓", ha="right", size=10.5, color=MUTED)
     else:
         turned = {"rotation": 90, "rotation_mode": "anchor"}
         beside = -0.5 - 32 * pixel
@@ -229,11 +224,10 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
     """The legend of the colours, below the matrix."""
     width = min(120, layout.side)
     axes = axes_at(figure, layout.left, layout.height - 32, width, 9)
-    shares = np.linspace(0, 1, 64)[None]
-    axes.imshow(heat_colors(shares**GAMMA), interpolation="none", aspect="auto")
-    axes.text(-0.5, 0.5 + 13 / 9, "0", ha="left", va="baseline", size=10, color=MUTED)
-    text = "100 % of the row"
-    axes.text(63.5, 0.5 + 13 / 9, text, ha="center", va="baseline", size=10, color=MUTED)
+    axes.imshow(heat_colors(np.linspace(0, 1, 64)[None] ** GAMMA))
+    below = 0.5 + 13 / 9
+    axes.text(-0.5, below, "0", size=10, color=MUTED)
+    axes.text(63.5, below, "100 % of the row", ha="center", size=10, color=MUTED)
 
 
 def confusion_spots(
@@ -247,20 +241,16 @@ def confusion_spots(
         classes: K names.
         order: permutation of the classes.
     """
-    axes = figure.axes[0]
-    height = float(figure.get_size_inches()[1] * figure.dpi)
-    (left, bottom), (right, top) = axes.transAxes.transform([(0, 0), (1, 1)])
-    half = (right - left) / len(order) / 2, (top - bottom) / len(order) / 2
     shares = row_shares(counts)
+    filled = np.argwhere(counts[np.ix_(order, order)])  # (N, 2), row and column
+    centre, corner = point_places(figure, 0, np.array([[0, 0], [0.5, 0.5]]))
+    half_width, half_height = corner - centre
     spots = []
-    for row, true in enumerate(order):
-        for column, predicted in enumerate(order):
-            if not counts[true, predicted]:
-                continue
-            taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
-            share = percent(100 * shares[true, predicted], decimals=0)
-            clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
-            x = left + (2 * column + 1) * half[0]
-            y = height - top + (2 * row + 1) * half[1]
-            spots.append(Spot(x, y, *half, f"{classes[true]}\n{taken}\n{clips}", classes[true]))
+    for cell, (x, y) in zip(filled, point_places(figure, 0, filled[:, ::-1]), strict=True):
+        true, predicted = order[cell[0]], order[cell[1]]
+        taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
+        share = percent(100 * shares[true, predicted], decimals=0)
+        clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
+        text = f"{classes[true]}\n{taken}\n{clips}"
+        spots.append(Spot(x, y, half_width, half_height, text, classes[true]))
     return tuple(spots)

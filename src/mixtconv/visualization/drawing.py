@@ -113,10 +113,6 @@ def _write_image(drawing: Drawing, path: Path) -> None:
     write_atomically(path, figure_file(drawing.figure, path.suffix.lower()[1:], dpi=dpi))
 
 
-def _write_html(drawing: Drawing, path: Path) -> None:
-    write_atomically(path, hover_page(drawing).encode())
-
-
 def hover_page(drawing: Drawing) -> str:
     """The picture as a page whose places show their text on hover, with its notes and numbers.
 
@@ -158,6 +154,6 @@ def _write_animation(drawing: Drawing, path: Path) -> None:
 _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {
     ".png": _write_image,
     ".svg": _write_image,
-    ".html": _write_html,
+    ".html": lambda drawing, path: write_atomically(path, hover_page(drawing).encode()),
     ".mp4": _write_animation,
 }

@@ -21,8 +21,6 @@ MAX_CLIPS = 5000
 NUM_COMPONENTS = 50
 NUM_NEIGHBOURS = 5
 
-Metric = Literal["cosine", "euclidean"]
-
 
 def choose_clips(
     labels: Sequence[int] | NDArray[Any], *, limit: int = MAX_CLIPS, seed: int = 0
@@ -116,7 +114,7 @@ def neighbourhood_accuracy(
     labels: NDArray[Any],
     *,
     neighbours: int = NUM_NEIGHBOURS,
-    metric: Metric = "cosine",
+    metric: Literal["cosine", "euclidean"] = "cosine",
 ) -> float:
     """Leave-one-out accuracy of the nearest neighbours, in percent.
 

@@ -153,20 +153,17 @@ def feature_maps(
         side = PANEL
         if len(shown) > MANY_CLASSES:
             side = LARGE_PANEL if len(maps) > 1 else LARGE_SINGLE
-        headers = [_header(item, side) for item in maps]
         width = 2 * MARGIN + len(maps) * side + (len(maps) - 1) * GAP
         top = HEADER + side + 18
         legend = lay_out_legend(names, width=width, top=top, mark_width=20)
         height = top + legend.height + MARGIN
         figure = new_figure(width, height)
-        for index, (item, header) in enumerate(zip(maps, headers, strict=True)):
+        for index, item in enumerate(maps):
             axes = axes_at(figure, MARGIN + index * (side + GAP), HEADER, side, side)
-            _draw_points(axes, item.points, labels)
-            for line, (text, size, color) in enumerate(header):
+            _draw_points(axes, item.points, labels, numbered=numbered)
+            for line, (text, size, color) in enumerate(_header(item, side)):
                 up = 1 + (HEADER - 18 - 20 * line) / side
                 axes.text(0, up, text, transform=axes.transAxes, size=size, color=color)
-            if numbered:
-                _number_classes(axes, item.points, labels)
         _draw_legend(figure, legend, shown)
         return figure
 
@@ -186,22 +183,13 @@ def feature_map(points: NDArray[Any], labels: NDArray[Any], *, numbered: bool) -
         side = LARGE_PANEL if len(np.unique(labels)) > MANY_CLASSES else PANEL
         figure = new_figure(side, side)
         axes = axes_at(figure, 1, 1, side - 2, side - 2)  # the frame's line is inside the figure
-        _draw_points(axes, points, labels)
-        if numbered:
-            _number_classes(axes, points, labels)
+        _draw_points(axes, points, labels, numbered=numbered)
         return figure
 
 
 def are_numbered(classes: Sequence[str]) -> bool:
     """Whether classes need numbers on a map, as there are more than markers."""
     return len(classes) > len(MARKERS)
-
-
-def point_places(figure: Figure, index: int, points: NDArray[Any]) -> NDArray[np.float64]:
-    """Where the points of a map are drawn: (N, 2) pixels from the upper left corner."""
-    places = figure.axes[index].transData.transform(points)
-    height = float(figure.get_size_inches()[1] * figure.dpi)
-    return np.column_stack([places[:, 0], height - places[:, 1]])
 
 
 def _header(item: FeatureMap, side: float) -> list[tuple[str, float, str]]:
@@ -214,7 +202,7 @@ def _header(item: FeatureMap, side: float) -> list[tuple[str, float, str]]:
     return [(name[0], 14, INK), (numbers, 10.5, MUTED)]
 
 
-def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
+def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any], *, numbered: bool) -> None:
     low, high = points.min(axis=0), points.max(axis=0)
     half = max(float((high - low).max()), 1e-9) * 0.54
     centre = (low + high) / 2
@@ -223,6 +211,8 @@ def _draw_points(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> None:
     area = next(area for clips, area in POINT_AREAS if len(points) <= clips)
     for label in np.unique(labels).tolist():
         _scatter(axes, points[labels == label], label, s=area, linewidths=0.9, alpha=0.85)
+    if numbered:
+        _number_classes(axes, points, labels)
 
 
 def _scatter(axes: Any, places: NDArray[Any], label: int, **options: Any) -> None:
@@ -248,7 +238,7 @@ def _number_classes(axes: Any, points: NDArray[Any], labels: NDArray[Any]) -> No
             apart = (taken[:, :2] >= box[2:]).any(axis=1) | (taken[:, 2:] <= box[:2]).any(axis=1)
             if inside and apart.all():
                 taken = np.vstack([taken, box])
-                axes.text(*points[clip], text, size=LABEL_FONT, color=INK, zorder=3, bbox=_PLATE,
+                axes.text(*points[clip], text, size=LABEL_FONT, zorder=3, bbox=_PLATE,
                           ha="center", va="center_baseline")  # fmt: skip
                 break
 
@@ -260,9 +250,9 @@ _PLATE = {"boxstyle": "square,pad=0.05", "fc": PAGE, "ec": "none", "alpha": 0.75
 def _draw_legend(figure: Figure, legend: Legend, shown: Sequence[int]) -> None:
     width, height = figure.get_size_inches() * figure.dpi
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0), facecolor="none")
+    axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     for (lines, left, top), label in zip(legend.entries, shown, strict=True):
         _scatter(axes, np.array([[left + 7, top + 8]]), label, s=46, linewidths=1.1)
         for number, line in enumerate(lines):
-            axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT, color=INK)
+            axes.text(left + 20, top + 12 + number * LEGEND_ROW, line, size=LEGEND_FONT)

@@ -26,15 +26,14 @@ def frame_uris(frames: NDArray[np.uint8]) -> list[str]:
     >>> frame_uris(np.zeros((1, 8, 8, 3), np.uint8))[0][:23]
     'data:image/jpeg;base64,'
     """
-    return [_jpeg_uri(frame) for frame in frames]
-
-
-def _jpeg_uri(frame: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(frame)
-    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    uris = []
+    for frame in frames:
+        image = Image.fromarray(frame)
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        uris.append("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return uris
 
 
 FRAME, GAP, MARGIN = 112, 3, 12
@@ -64,7 +63,14 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
     in_a_row = min(FRAMES_IN_A_ROW, max(len(row.frames) for row in rows))
     width = max(MIN_WIDTH, 2 * MARGIN + in_a_row * (FRAME + GAP) - GAP)
     with chart_style():
-        captions = [_lines(row.caption, width - 2 * MARGIN) for row in rows]
+        captions = [
+            [
+                (line, INK if number == 0 else MUTED)
+                for number, sentence in enumerate(row.caption)
+                for line in wrapped(sentence, FONT, width=width - 2 * MARGIN)
+            ]
+            for row in rows
+        ]
         strips = [_strip(row.frames) for row in rows]
         heights = [len(lines) * LINE_HEIGHT + strip.shape[0] / _SCALE + SPACE
                    for lines, strip in zip(captions, strips, strict=True)]  # fmt: skip
@@ -74,11 +80,11 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
         for lines, strip, height in zip(captions, strips, heights, strict=True):
             for number, (text, color) in enumerate(lines):
                 y = 1 - (top + (number + 0.75) * LINE_HEIGHT) / whole
-                figure.text(MARGIN / width, y, text, size=FONT, color=color, va="baseline")
+                figure.text(MARGIN / width, y, text, size=FONT, color=color)
             below = top + len(lines) * LINE_HEIGHT
             size = strip.shape[1] / _SCALE, strip.shape[0] / _SCALE
             axes = axes_at(figure, MARGIN, below, *size)
-            axes.imshow(strip, interpolation="none", aspect="auto")
+            axes.imshow(strip)
             axes.axis("off")
             top += height
         return figure
@@ -86,15 +92,6 @@ def frame_sheet(rows: Sequence[FrameRow]) -> Figure:
 
 _SCALE = 2
 """Pixels of a frame for each pixel of the sheet."""
-
-
-def _lines(caption: Sequence[str], width: float) -> list[tuple[str, str]]:
-    """Lines of a caption with their colours."""
-    return [
-        (line, INK if number == 0 else MUTED)
-        for number, sentence in enumerate(caption)
-        for line in wrapped(sentence, FONT, width=width)
-    ]
 
 
 def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

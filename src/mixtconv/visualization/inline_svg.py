@@ -47,16 +47,13 @@ def inline_svg(figure: Figure, *, id_prefix: str, title: str, description: str) 
         _rewrite(element, id_prefix, targets)
     view_box = root.get("viewBox", "")
     width = float(view_box.split()[2])
-    root.attrib.clear()
-    root.attrib.update(
-        {
-            "class": "chart",
-            "role": "img",
-            "aria-labelledby": f"{id_prefix}-title {id_prefix}-desc",
-            "viewBox": view_box,
-            "style": f"--width: {width:g}px",
-        }
-    )
+    root.attrib = {
+        "class": "chart",
+        "role": "img",
+        "aria-labelledby": f"{id_prefix}-title {id_prefix}-desc",
+        "viewBox": view_box,
+        "style": f"--width: {width:g}px",
+    }
     for tag, text in (("desc", description), ("title", title)):
         element = ElementTree.Element(tag, {"id": f"{id_prefix}-{tag}"})
         element.text = text

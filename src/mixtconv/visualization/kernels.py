@@ -12,7 +12,6 @@ from mixtconv.models import VideoClassifier
 from mixtconv.ops import MixTConv
 from mixtconv.visualization.results import KernelGroup, KernelSite
 from mixtconv.visualization.style import (
-    INK,
     LINE,
     MUTED,
     axes_at,
@@ -47,13 +46,9 @@ def time_shares(group: KernelGroup) -> TimeShares:
     TimeShares(before=0.25, present=0.5, after=0.25)
     """
     weight = np.abs(np.nan_to_num(group.weights)).sum(axis=0)
-    offsets = np.array(group.offsets)
+    sides = np.sign(group.offsets)
     whole = float(weight.sum()) or 1.0
-    return TimeShares(
-        before=float(weight[offsets < 0].sum()) / whole,
-        present=float(weight[offsets == 0].sum()) / whole,
-        after=float(weight[offsets > 0].sum()) / whole,
-    )
+    return TimeShares(*(float(weight[sides == side].sum()) / whole for side in (-1, 0, 1)))
 
 
 def channel_order(group: KernelGroup) -> NDArray[np.intp]:
@@ -101,9 +96,12 @@ def draw_site(figure: Figure, site: KernelSite, *, left: float = 0, top: float =
         y, x = top + TOP + row * (ROW_HEIGHT + ROW_GAP), left + LEFT
         for index, (group, order) in enumerate(zip(groups, orders, strict=True)):
             axes = _axes(figure, x, y, tap * group.kernel_size, ROW_HEIGHT)
-            _draw_group(axes, group, order, limit)
+            axes.imshow(heat_colors(group.weights[order] / limit))
+            for between in range(group.kernel_size - 1):
+                axes.axvline(between + 0.5, color=LINE, linewidth=0.5)
             if index == 0:
-                _title_row(axes, title, tap)
+                place, middle = -0.5 - 9 / tap, float(np.mean(axes.get_ylim()))
+                axes.text(place, middle, title, ha="center", rotation=90, rotation_mode="anchor")
             if row == 0:
                 _title_group(axes, group, len(order))
             if row == len(rows) - 1:
@@ -121,55 +119,28 @@ def _group_widths(site: KernelSite) -> tuple[list[float], float]:
 
 def _color_limit(site: KernelSite) -> float:
     """Weight with the full colour, one for the whole place; the largest 0.2 % may exceed it."""
-    values = [np.abs(group.weights).ravel() for group in (*site.groups, *site.initial)]
-    finite = np.concatenate(values)
-    finite = finite[np.isfinite(finite)]
+    values = np.concatenate([np.abs(group.weights).ravel() for group in site.groups + site.initial])
+    finite = values[np.isfinite(values)]
     return float(np.quantile(finite, 0.998)) or 1.0 if finite.size else 1.0
 
 
 def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Any:
     axes = axes_at(figure, left, top, width, height, frame=MUTED)
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.6)
+    axes.spines[:].set_linewidth(0.6)
     return axes
-
-
-def _draw_group(axes: Any, group: KernelGroup, order: NDArray[np.intp], limit: float) -> None:
-    colors = heat_colors(group.weights[order] / limit)
-    axes.imshow(colors, interpolation="none", aspect="auto")
-    for between in range(group.kernel_size - 1):
-        axes.axvline(between + 0.5, color=LINE, linewidth=0.5)
-
-
-def _title_row(axes: Any, title: str, tap: float) -> None:
-    place = -0.5 - 9 / tap
-    middle = float(np.mean(axes.get_ylim()))
-    axes.text(
-        place,
-        middle,
-        title,
-        ha="center",
-        va="baseline",
-        rotation=90,
-        rotation_mode="anchor",
-        size=12,
-        color=INK,
-    )
 
 
 def _title_group(axes: Any, group: KernelGroup, channels: int) -> None:
     dilated = f"\N{MULTIPLICATION SIGN}{group.dilation}" if group.dilation > 1 else ""
     above = -0.5 - 8 * channels / ROW_HEIGHT
-    text = f"size {group.kernel_size}{dilated}"
-    axes.text(-0.5, above, text, ha="left", va="baseline", size=12, color=INK)
+    axes.text(-0.5, above, f"size {group.kernel_size}{dilated}")
 
 
 def _label_taps(axes: Any, group: KernelGroup, channels: int) -> None:
     offsets = group.offsets
     below = channels - 0.5 + 15 * channels / ROW_HEIGHT
     for tap in sorted({0, offsets.index(0), len(offsets) - 1}):
-        text = tap_name(offsets[tap])
-        axes.text(tap, below, text, ha="center", va="baseline", size=11, color=MUTED)
+        axes.text(tap, below, tap_name(offsets[tap]), ha="center", size=11, color=MUTED)
 
 
 def tap_name(offset: int) -> str:
@@ -180,12 +151,11 @@ def tap_name(offset: int) -> str:
 def _draw_scale(figure: Figure, limit: float, left: float, top: float) -> None:
     """The legend of the colours, below the kernels."""
     axes = _axes(figure, left, top, 120, 9)
-    colors = heat_colors(np.linspace(-1, 1, 121)[None])
-    axes.imshow(colors, interpolation="none", aspect="auto")
+    axes.imshow(heat_colors(np.linspace(-1, 1, 121)[None]))
     texts = (f"\N{MINUS SIGN}{limit:.2g}", "0", f"+{limit:.2g}")
     for place, text in zip((0, 60, 120), texts, strict=True):
-        axes.text(place, 0.5 + 13 / 9, text, ha="center", va="baseline", size=11, color=MUTED)
-    axes.text(136, 0.4, "weight of the frame", ha="left", va="baseline", size=11, color=MUTED)
+        axes.text(place, 0.5 + 13 / 9, text, ha="center", size=11, color=MUTED)
+    axes.text(136, 0.4, "weight of the frame", size=11, color=MUTED)
 
 
 def learned_kernels(model: VideoClassifier) -> tuple[KernelSite, ...]:
@@ -236,6 +206,6 @@ def kernel_sheet(sites: Sequence[KernelSite]) -> Figure:
         for index, site in enumerate(sites):
             left, top = index % columns * width, index // columns * height
             x, y = (left + 26) / whole[0], 1 - (top + TITLE_HEIGHT - 6) / whole[1]
-            figure.text(x, y, site.module, ha="left", va="baseline", size=13, color=INK)
+            figure.text(x, y, site.module, size=13)
             draw_site(figure, site, left=left, top=top + TITLE_HEIGHT)
         return figure

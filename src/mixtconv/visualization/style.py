@@ -10,8 +10,8 @@ gives the figure the height that many names need.
 
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 INK = "#20252d"
@@ -55,6 +56,25 @@ _STYLE = {
     "text.parse_math": False,
     "text.usetex": False,
     "axes.unicode_minus": True,
+    "axes.facecolor": "none",
+    "axes.edgecolor": LINE,
+    "axes.spines.left": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "xtick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "xtick.labelsize": 11,
+    "ytick.left": False,
+    "ytick.labelcolor": MUTED,
+    "ytick.labelsize": 11,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 11,
+    "image.interpolation": "none",
+    "image.aspect": "auto",
     "svg.fonttype": "none",
     "svg.hashsalt": "mixtconv",
     "svg.image_inline": True,
@@ -62,24 +82,14 @@ _STYLE = {
 }
 
 
-@dataclass(frozen=True)
-class SeriesStyle:
-    """How one model is drawn in every chart."""
-
-    color: str
-    marker: str
+def series_style(index: int) -> dict[str, str]:
+    """Colour and marker of the model at a position of the report, different for the first 42."""
+    return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def series_style(index: int) -> SeriesStyle:
-    """Style of the model at a position of the report: the first 42 differ from each other."""
-    return SeriesStyle(SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)])
-
-
-@contextmanager
-def chart_style() -> Iterator[None]:
+def chart_style() -> AbstractContextManager[None]:
     """Matplotlib settings for drawing and writing a chart, instead of the user's own."""
-    with matplotlib.rc_context(_STYLE):
-        yield
+    return matplotlib.rc_context(_STYLE)
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
@@ -95,10 +105,16 @@ def axes_at(
     whole_width, whole_height = figure.get_size_inches() * figure.dpi
     bottom = 1 - (top + height) / whole_height
     axes = figure.add_axes((left / whole_width, bottom, width / whole_width, height / whole_height))
-    axes.set(xticks=[], yticks=[], facecolor="none")
-    for spine in axes.spines.values():
-        spine.set_color(frame)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(color=frame, visible=True)
     return axes
+
+
+def point_places(figure: Figure, index: int, points: NDArray[Any]) -> NDArray[np.float64]:
+    """Where points of the axes at an index are drawn: (N, 2) pixels from the upper left corner."""
+    places = figure.axes[index].transData.transform(points)
+    height = float(figure.get_size_inches()[1] * figure.dpi)
+    return np.column_stack([places[:, 0], height - places[:, 1]])
 
 
 def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -208,19 +224,13 @@ def add_legend_below(figure: Figure, names: Sequence[str], *, min_width: float =
     legend = lay_out_legend(names, width=width, top=old_height + MARGIN)
     height = old_height + legend.height + 2 * MARGIN
     # what is drawn keeps its size and its distance from the upper left corner
+    shrink = Affine2D().translate(0, -1).scale(old_width / width, old_height / height)
+    shrink.translate(0, 1)
     for axes in figure.axes:
-        box = axes.get_position()
-        axes.set_position(
-            (
-                box.x0 * old_width / width,
-                1 - (1 - box.y0) * old_height / height,
-                box.width * old_width / width,
-                box.height * old_height / height,
-            )
-        )
+        axes.set_position(axes.get_position().transformed(shrink))
     figure.set_size_inches(width / figure.dpi, height / figure.dpi)
     with chart_style():
         for lines, left, top in legend.entries:
             for number, line in enumerate(lines):
                 y = 1 - (top + 12 + number * LEGEND_ROW) / height
-                figure.text(left / width, y, line, size=LEGEND_FONT, color=INK, va="baseline")
+                figure.text(left / width, y, line, size=LEGEND_FONT)

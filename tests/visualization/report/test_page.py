@@ -243,7 +243,7 @@ def test_names_without_a_space_do_not_widen_the_page(
     frames = np.zeros((8, 8, 8, 3), np.uint8)
     said = (Prediction("m" * 90, classes[1], 0.9), Prediction("n", classes[0], 0.9))
     points = np.arange(8.0).reshape(4, 2)
-    maps = ClipMaps(np.arange(4), ("a", "b", "c", "d"), (FeatureMap("m" * 90, points, 1, 1),), 30.0)
+    maps = ClipMaps(np.arange(4), (FeatureMap("m" * 90, points, 1, 1),), 30.0)
     text = render_report(
         new_report(
             classes=classes, maps=maps,

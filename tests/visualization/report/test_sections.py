@@ -95,7 +95,7 @@ def _legend(page: str) -> list[str]:
 
 
 def test_where_maps_cannot_be_made_the_page_says_why(new_report) -> None:
-    none = ClipMaps(np.empty(0, np.int64), (), (), 30.0, notes=("no maps: it has diverged",))
+    none = ClipMaps(np.empty(0, np.int64), (), 30.0, notes=("no maps: it has diverged",))
     page = render_report(new_report(maps=none))
     assert "No maps: it has diverged." in page and 'class="legend"' not in page
     assert 'id="maps"' not in render_report(new_report())

@@ -33,20 +33,19 @@ def draw_kernels(model: str | Path) -> Drawing:
             f"the kernels of {model} hold values that are not finite: it has diverged in "
             "training; train it with a smaller --lr"
         )
-    groups: list[dict[str, Any]] = []
-    for site in sites:
-        for group, initial in zip(site.groups, site.initial, strict=True):
-            groups.append(
-                {
-                    "module": site.module,
-                    "kernel_size": group.kernel_size,
-                    "dilation": group.dilation,
-                    "channels": len(group.weights),
-                    "initial_shares": list(time_shares(initial)),
-                    "learned_shares": list(time_shares(group)),
-                    "relative_change": relative_change(group, initial),
-                }
-            )
+    groups: list[dict[str, Any]] = [
+        {
+            "module": site.module,
+            "kernel_size": group.kernel_size,
+            "dilation": group.dilation,
+            "channels": len(group.weights),
+            "initial_shares": list(time_shares(initial)),
+            "learned_shares": list(time_shares(group)),
+            "relative_change": relative_change(group, initial),
+        }
+        for site in sites
+        for group, initial in zip(site.groups, site.initial, strict=True)
+    ]
     return Drawing(
         title=f"Temporal kernels of {name}",
         description=(

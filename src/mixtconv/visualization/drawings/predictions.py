@@ -1,6 +1,5 @@
 """Clips that a model gets wrong and right, with their frames, the most confident first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixtconv._types import Progress
-from mixtconv.data.listing import DataSource, VideoSample
+from mixtconv.data.listing import DataSource
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
@@ -107,6 +106,17 @@ def draw_predictions(
         kind, count = ("wrong", num_wrong) if num_wrong else ("right", num_right)
         raise ValueError(f"none of the {len(ranked)} predictions is {kind}, of which {count} are "
                          "asked for")  # fmt: skip
+    listed = [
+        {
+            "path": str(samples[item.index].path),
+            "label": spec.classes[item.label],
+            "predicted": spec.classes[item.predicted],
+            "score": item.score,
+            "label_score": item.true_score,
+            "right": item.is_right,
+        }
+        for item in shown
+    ]
     rows = [_row(item, samples[item.index].path, spec) for item in shown]
     return Drawing(
         title=f"Predictions of {spec.name}",
@@ -119,19 +129,19 @@ def draw_predictions(
             "model": str(model),
             "num_wrong": len(wrong),
             "num_right": len(right),
-            "shown": [_numbers(item, samples, spec.classes) for item in shown],
+            "shown": listed,
         },
         columns=("", "true class", "predicted", "score", "score of the true class", "video"),
         rows=tuple(
             (
-                "right" if item.is_right else "wrong",
-                spec.classes[item.label],
-                spec.classes[item.predicted],
-                f"{item.score:.3f}",
-                f"{item.true_score:.3f}",
-                str(samples[item.index].path),
+                "right" if item["right"] else "wrong",
+                item["label"],
+                item["predicted"],
+                f"{item['score']:.3f}",
+                f"{item['label_score']:.3f}",
+                item["path"],
             )
-            for item in shown
+            for item in listed
         ),
         notes=(f"{len(wrong)} of {len(ranked)} predictions are wrong",),
         unreadable=result.unreadable,
@@ -149,16 +159,3 @@ def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
     (clip,) = TensorViewReader(spec, Protocol()).read(path).frames
     caption = (verdict, *truth, "/".join(path.parts[-2:]))
     return FrameRow(shown_frames(clip.numpy(), spec), caption)
-
-
-def _numbers(
-    item: RankedPrediction, samples: Sequence[VideoSample], classes: Sequence[str]
-) -> dict[str, object]:
-    return {
-        "path": str(samples[item.index].path),
-        "label": classes[item.label],
-        "predicted": classes[item.predicted],
-        "score": item.score,
-        "label_score": item.true_score,
-        "right": item.is_right,
-    }

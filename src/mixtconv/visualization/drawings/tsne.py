@@ -14,8 +14,9 @@ from mixtconv.models.location import find_model_file
 from mixtconv.visualization.clip_maps import ClipFeatures, clip_features, clip_maps
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.embedding import MAX_CLIPS, NUM_NEIGHBOURS, PERPLEXITY, require_sklearn
-from mixtconv.visualization.feature_map import feature_maps, point_places
+from mixtconv.visualization.feature_map import feature_maps
 from mixtconv.visualization.inline_svg import Spot
+from mixtconv.visualization.style import point_places
 
 SPOT = 3.0
 """Half the side of a point of the map, in pixels."""
@@ -75,7 +76,7 @@ def drawing_of_features(
         Spot(x, y, SPOT, SPOT, f"{classes[label]}\n{clip}", classes[label])
         for index, item in enumerate(maps)
         for (x, y), label, clip in zip(
-            point_places(figure, index, item.points), labels, found.clips, strict=True
+            point_places(figure, index, item.points), labels, features.clips, strict=True
         )
     ]
     num_classes = len(np.unique(labels))
@@ -89,7 +90,7 @@ def drawing_of_features(
         figure=figure,
         numbers={
             "num_clips": len(labels),
-            "num_left_out": found.num_left_out,
+            "num_left_out": features.num_left_out,
             "num_classes": num_classes,
             "perplexity": found.perplexity,
             "neighbours": NUM_NEIGHBOURS,

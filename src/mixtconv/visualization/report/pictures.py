@@ -18,36 +18,36 @@ from mixtconv.visualization.confusion import (
     names_fit,
     top_confusions,
 )
-from mixtconv.visualization.curves import learning_curves
+from mixtconv.visualization.curves import Panel, learning_curves
 from mixtconv.visualization.feature_map import FeatureMap, are_numbered, feature_map
 from mixtconv.visualization.inline_svg import inline_svg
 from mixtconv.visualization.kernels import temporal_kernels, time_shares
 from mixtconv.visualization.number_text import number, percent
 from mixtconv.visualization.results import KernelGroup, KernelSite, ModelResult, Report
 
+_CURVES: dict[Panel, tuple[str, str, str, int]] = {
+    "loss": ("Loss", "val_loss", "validation loss", 2),
+    "top1": ("Validation top-1", "top1", "top-1 in percent", 1),
+}
+"""Panel -> its title; the field of its points, what that is, and how many decimals it has."""
+
 
 def curve_pictures(results: Sequence[ModelResult]) -> list[Markup]:
     """Loss and top-1 epoch by epoch; nothing where no model has a curve."""
     if not any(result.curve for result in results):
         return []
-    loss = inline_svg(
-        learning_curves(results, panels=["loss"]),
-        id_prefix="curves-loss",
-        title="Loss, epoch by epoch",
-        description=_describe_curves(results, "val_loss", "validation loss", decimals=2),
-    )
-    top1 = inline_svg(
-        learning_curves(results, panels=["top1"]),
-        id_prefix="curves-top1",
-        title="Validation top-1, epoch by epoch",
-        description=_describe_curves(results, "top1", "top-1 in percent", decimals=1),
-    )
-    return [loss, top1]
+    return [
+        inline_svg(
+            learning_curves(results, panels=[panel]),
+            id_prefix=f"curves-{panel}",
+            title=f"{name}, epoch by epoch",
+            description=_describe_curves(results, field, what, decimals),
+        )
+        for panel, (name, field, what, decimals) in _CURVES.items()
+    ]
 
 
-def _describe_curves(
-    results: Sequence[ModelResult], field: str, what: str, *, decimals: int
-) -> str:
+def _describe_curves(results: Sequence[ModelResult], field: str, what: str, decimals: int) -> str:
     parts = []
     for result in results:
         if result.curve:
