@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mixtconv._types import Precision
-from mixtconv.cli.console import Format
+from mixtconv.cli.commands import Format
 from mixtconv.video.live import SourceSettings
 
 if TYPE_CHECKING:
