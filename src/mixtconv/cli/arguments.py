@@ -136,15 +136,11 @@ class _Parser(ArgumentParser):
     """A parser, and groups, whose flags have dashes and whose switches need no value."""
 
     def add_argument(self, *names: Any, **kwargs: Any) -> Any:  # jsonargparse copies it to groups
-        flags = [name.replace("_", "-") if _is_flag(name) else name for name in names]
+        flags = [name.replace("_", "-") if name[0] == "-" else name for name in names]
         flags = [flag for flag in flags if flag[-1] != "+"]  # which would append to a list
         if kwargs.get("default") is False:
             kwargs["nargs"] = "?"
         return super().add_argument(*flags, **kwargs)
-
-
-def _is_flag(name: str) -> bool:
-    return name.startswith("-")
 
 
 class _Formatter(DefaultHelpFormatter):
@@ -239,7 +235,9 @@ def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> st
     flags = {action.dest: action.option_strings[:1] for action in parser._actions}
     shown = {name: flag[0] if flag else name for name, flag in flags.items()}
     if missing := re.fullmatch("the following arguments are required: (.*)", text):
-        names = sorted((shown[name] for name in missing[1].split(", ")), key=_is_flag)
+        names = sorted(
+            (shown[name] for name in missing[1].split(", ")), key=lambda it: it[0] == "-"
+        )
         return f"missing: {', '.join(names)}"
     if unknown := re.match("unrecognized arguments: (-[^ =]+)", text):
         flag, name = unknown[1], unknown[1].strip("-").replace("-", "_")

@@ -29,13 +29,9 @@ def demo(
         out, quick=quick, seed=seed, workers=workers, device=device, progress=progress
     )
     models = [asdict(model) for model in result.models]
+    columns = ["model", "top-1 %", "top-5 %", "params", "MACs", "seconds"]
     return Result(
         {"models": models, "report": str(result.report), "seconds": result.seconds},
-        [
-            Table(
-                ["model", "top-1 %", "top-5 %", "params", "MACs", "seconds"],
-                [list(model.values()) for model in models],
-            )
-        ],
+        [Table(columns, [list(model.values()) for model in models])],
         [f"done in {result.seconds:.0f} s; open {result.report}"],
     )

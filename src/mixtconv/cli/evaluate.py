@@ -1,5 +1,7 @@
 """`mixtconv evaluate MODEL DATA`."""
 
+from dataclasses import astuple
+
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
@@ -34,19 +36,9 @@ def evaluate(
     if scores is not None:
         notes.append(f"scores of every video: {scores}")
     notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]
-    accuracy = result.accuracy
     table = Table(
         ["model", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
-        [
-            [
-                result.model,
-                result.num_videos,
-                len(result.unreadable),
-                accuracy.top1,
-                accuracy.top5,
-                accuracy.mean_class_accuracy,
-            ]
-        ],
+        [[result.model, result.num_videos, len(result.unreadable), *astuple(result.accuracy)]],
         title=f"protocol {result.protocol_description}",
     )
     return Result(result.to_dict(), [table], notes, status=1 if result.unreadable else 0)

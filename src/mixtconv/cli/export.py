@@ -7,7 +7,6 @@ from mixtconv.cli.console import progress
 
 if TYPE_CHECKING:
     from mixtconv.exporting.export import Exported
-    from mixtconv.exporting.int8 import Int8Result
 
 
 def export(
@@ -55,10 +54,8 @@ def export(
             tolerance=tolerance,
             calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
         )
-    tables = [_agreement_table(exported)]
     notes = []
     if (quantised := exported.int8) is not None:
-        tables.append(_int8_table(quantised))
         notes.append(f"int8 lost {quantised.drop:.2f} points of top-1")
         if number := quantised.num_unreadable:
             notes.append(f"{number} videos could not be read; scored ones are wrong")
@@ -68,12 +65,12 @@ def export(
             f"not written: its logits differ from PyTorch's by {agreement.difference:.2g}, allowed "
             f"is {agreement.allowed:.2g}"
         )
-    return Result(exported.to_dict(), tables, notes, status=0 if agreement.holds else 1)
+    return Result(exported.to_dict(), _tables(exported), notes, status=0 if agreement.holds else 1)
 
 
-def _agreement_table(exported: "Exported") -> Table:
-    agreement = exported.agreement
-    return Table(
+def _tables(exported: "Exported") -> list[Table]:
+    agreement, int8 = exported.agreement, exported.int8
+    compared = Table(
         ["file", "MiB", "largest difference", "allowed", "largest logit"],
         [
             [
@@ -86,10 +83,9 @@ def _agreement_table(exported: "Exported") -> Table:
         ],
         title="compared with PyTorch in float32",
     )
-
-
-def _int8_table(int8: "Int8Result") -> Table:
-    return Table(
+    if int8 is None:
+        return [compared]
+    quantised = Table(
         ["", "top-1 %", "MiB", "ms a clip"],
         [
             ["float32", int8.top1_before, int8.bytes_before / 2**20, int8.milliseconds_before],
@@ -97,3 +93,4 @@ def _int8_table(int8: "Int8Result") -> Table:
         ],
         title=f"int8 by {int8.num_calibration_videos} videos, scored on {int8.num_scored_videos}",
     )
+    return [compared, quantised]

@@ -1,5 +1,7 @@
 """`mixtconv fuse SCORES...`."""
 
+from dataclasses import astuple
+
 from mixtconv._types import ScoreKind
 from mixtconv.cli.commands import Result, Table
 
@@ -33,15 +35,7 @@ def fuse(
     table = Table(
         ["scores", "weight", "modality", "protocol", "top-1 %", "top-5 %", "mean class %"],
         [
-            [
-                name,
-                weight,
-                item.modality,
-                item.protocol,
-                item.accuracy().top1,
-                item.accuracy().top5,
-                item.accuracy().mean_class_accuracy,
-            ]
+            [name, weight, item.modality, item.protocol, *astuple(item.accuracy())]
             for name, weight, item in [*named, (out or "fusion", "", result.fused)]
         ],
         title=f"{len(result.fused.keys)} videos, weighted mean of {result.fused.kind}",

@@ -40,11 +40,8 @@ def synthesize(
             workers=workers,
             progress=show,
         )
+    classes = [item.name for item in dataset.classes]
     return Result(
-        {
-            "out": out,
-            "num_videos": dataset.num_videos,
-            "classes": [item.name for item in dataset.classes],
-        },
+        {"out": out, "num_videos": dataset.num_videos, "classes": classes},
         [Table(["class", "its reverse"], dataset.pairs, title=out)],
     )

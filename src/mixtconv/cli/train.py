@@ -21,12 +21,9 @@ def train(settings: TrainingSettings) -> Result:
     with progress("looking at the videos") as check_progress:
         result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)
     model, best = str(result.files.model), result.best
+    columns = ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"]
+    row = [model, best.epoch, best.top1, best.top5, best.mean_class_accuracy]
     return Result(
         {"model": model, "metrics": str(result.files.metrics), "best": plain_row(best)},
-        [
-            Table(
-                ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"],
-                [[model, best.epoch, best.top1, best.top5, best.mean_class_accuracy]],
-            )
-        ],
+        [Table(columns, [row])],
     )
