@@ -15,7 +15,7 @@ import yaml
 
 import mixtconv
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
-from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
+from mixtconv.cli.commands import COMMANDS, Result, find_command, find_subjects
 from mixtconv.cli.main import main
 from mixtconv.training.settings import TrainingSettings
 
@@ -283,7 +283,7 @@ def test_every_command_is_a_documented_function_with_documented_flags(words: str
     name, *subject = words.split()
     command, program, _ = find_command(name, subject)
     assert program == f"mixtconv {words}"
-    assert inspect.signature(command).return_annotation in (int, "int")
+    assert inspect.signature(command).return_annotation in (int, Result)
     parser = make_parser(command, program=program)
     undocumented = [
         action.dest

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -134,9 +134,10 @@ def tells_nothing(response: httpx.Response) -> None:
 
 
 @contextmanager
-def running(service: Service, **options) -> Iterator[Running]:
+def running(service: Service, *, page: bool = False, **options) -> Iterator[Running]:
     """Answer on a free port."""
-    options = {"page": False, "hosts": LOOPBACK_NAMES} | options
+    options = {"hosts": LOOPBACK_NAMES} | options
+    service = replace(service, settings=replace(service.settings, no_page=not page))
     with listen("127.0.0.1", 0) as listening:
         address = address_of(listening)
         server = make_server(make_app(service, **options), service.settings)

@@ -1,11 +1,13 @@
 """Batching: the same results, never more than allowed, an error for its item alone."""
 
+import queue
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
-from mixtconv.serve.batching import Batcher, QueueFullError
+from mixtconv.serve.batching import Batcher
 
 
 def held_batcher(**options):
@@ -31,7 +33,7 @@ def first_runs(batches):
 
 def test_what_comes_while_a_batch_runs_is_the_next_batch() -> None:
     batcher, go, batches = held_batcher(batch_size=3)
-    with batcher:
+    with closing(batcher):
         futures = [batcher.submit("a")]
         first_runs(batches)
         futures += [batcher.submit(item) for item in "bcde"]
@@ -41,7 +43,9 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch() -> None:
 
 
 def test_an_item_waits_for_others_but_not_longer_than_said() -> None:
-    with Batcher(lambda items: [len(items)] * len(items), batch_size=4, wait_seconds=1) as batcher:
+    with closing(
+        Batcher(lambda items: [len(items)] * len(items), batch_size=4, wait_seconds=1)
+    ) as batcher:
         started = time.monotonic()
         futures = [batcher.submit(number) for number in range(2)]
         assert [future.result(60) for future in futures] == [2, 2]
@@ -49,21 +53,22 @@ def test_an_item_waits_for_others_but_not_longer_than_said() -> None:
 
 
 def test_a_full_batch_does_not_wait() -> None:
-    with Batcher(lambda items: [len(items)] * len(items), batch_size=4, wait_seconds=60) as batcher:
+    with closing(
+        Batcher(lambda items: [len(items)] * len(items), batch_size=4, wait_seconds=60)
+    ) as batcher:
         futures = [batcher.submit(number) for number in range(4)]
         assert [future.result(30) for future in futures] == [4] * 4
 
 
 def test_nobody_waits_where_nobody_else_comes() -> None:
-    with Batcher(
-        lambda items: items, batch_size=4, wait_seconds=60, others_come=lambda: False
-    ) as batcher:
+    nobody = {"others_come": lambda: False}
+    with closing(Batcher(lambda items: items, batch_size=4, wait_seconds=60, **nobody)) as batcher:
         assert batcher.submit("alone").result(5) == "alone"
 
 
 def test_an_error_is_that_of_its_item_alone() -> None:
     batcher, go, batches = held_batcher(batch_size=3)
-    with batcher:
+    with closing(batcher):
         first = batcher.submit("a")
         first_runs(batches)
         good, bad, other = (batcher.submit(item) for item in ("b", "bad", "c"))
@@ -75,17 +80,17 @@ def test_an_error_is_that_of_its_item_alone() -> None:
 
 def test_the_queue_is_bounded_and_what_nobody_waits_for_is_not_run() -> None:
     batcher, go, batches = held_batcher(batch_size=1, max_waiting=2)
-    with batcher:
+    with closing(batcher):
         batcher.submit("a")
         first_runs(batches)
         left, stays = batcher.submit("b"), batcher.submit("c")
-        with pytest.raises(QueueFullError):
+        with pytest.raises(queue.Full):
             batcher.submit("d")
         assert left.cancel()
         go.set()
         assert stays.result(5) == "<c>"
     assert batches == [["a"], ["c"]]
-    with pytest.raises(QueueFullError):
+    with pytest.raises(queue.Full):
         batcher.submit("e")
 
 

@@ -19,6 +19,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.serve import decoder_pool
+from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.decoder_pool import DecoderPool
 from mixtconv.serve.decoder_process import (
     Done,
@@ -26,7 +27,6 @@ from mixtconv.serve.decoder_process import (
     Message,
     Ready,
     RefusedError,
-    VideoMetadata,
     WindowViews,
     receive_message,
     send_message,
@@ -66,7 +66,7 @@ def failure(pool: DecoderPool, job: Job) -> ServiceError:
 def test_views_are_those_of_reading_here(pool: DecoderPool, clip: Path) -> None:
     video, views = pool.read(Job(clip, 10))
     expected = READER.read(clip)
-    assert isinstance(views, Clip) and isinstance(video, VideoMetadata)
+    assert isinstance(views, Clip) and isinstance(video, VideoFacts)
     assert np.array_equal(views.frames, expected.frames)
     assert views.indices == expected.indices
     assert (views.num_frames, video.width) == (60, 96)
@@ -160,7 +160,7 @@ MESSAGES: list[Message] = [
     Ready(),
     Done(),
     RefusedError("too_long", "the video is longer"),
-    VideoMetadata(96, 64, "h264", None),
+    VideoFacts(width=96, height=64, codec="h264", seconds=None),
     Clip(FRAMES, (0, 5), 9),
     WindowViews(0.5, 1.5, 12, 25, is_whole=True, frames=FRAMES),
 ]
@@ -177,15 +177,15 @@ def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
 
 
 HEADERS = [
-    b"", b"{", b"[]", b"1", b'"ready"', b"[" * 10**5, b"{}", b'{"kind": ["ready"]}',
-    b'{"kind": "refusal", "code": "internal", "message": "x"}',
-    b'{"kind": "refusal", "code": "too_long"}',
-    b'{"kind": "video", "width": "96", "height": 64, "codec": "h264", "seconds": 1}',
-    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": [3]}',
-    b'{"kind": "views", "indices": [0], "num_frames": 1}',
-    b'{"kind": "views", "indices": ["a"], "num_frames": 1, "shape": [1, 1, 1, 1, 2]}',
-    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": [1, 1, 1, -3, 3]}',
-    b'{"kind": "views", "indices": [0], "num_frames": 1, "shape": ["a"]}',
+    b"", b"{", b"[]", b"1", b'"ready"', b"[" * 10**5, b"{}", b'{"kind": ["Ready"]}',
+    b'{"kind": "RefusedError", "code": "internal", "message": "x"}',
+    b'{"kind": "RefusedError", "code": "too_long"}',
+    b'{"kind": "VideoFacts", "width": "96", "height": 64, "codec": "h264", "seconds": 1}',
+    b'{"kind": "Clip", "indices": [0], "num_frames": 1, "shape": [3]}',
+    b'{"kind": "Clip", "indices": [0], "num_frames": 1}',
+    b'{"kind": "Clip", "indices": ["a"], "num_frames": 1, "shape": [1, 1, 1, 1, 2]}',
+    b'{"kind": "Clip", "indices": [0], "num_frames": 1, "shape": [1, 1, 1, -3, 3]}',
+    b'{"kind": "Clip", "indices": [0], "num_frames": 1, "shape": ["a"]}',
 ]  # fmt: skip
 
 
@@ -222,11 +222,11 @@ class Reader:
     [
         [b"{"],
         [
-            json.dumps({"kind": "views", "indices": [0], "num_frames": 1, "shape": [3]}).encode(),
+            json.dumps({"kind": "Clip", "indices": [0], "num_frames": 1, "shape": [3]}).encode(),
             b"1",
         ],
-        [b'{"kind": "ready"}'],
-        [b'{"kind": "video", "width": 1, "height": 1, "codec": "h264", "seconds": 1}'],
+        [b'{"kind": "Ready"}'],
+        [b'{"kind": "VideoFacts", "width": 1, "height": 1, "codec": "h264", "seconds": 1}'],
     ],
     ids=["no JSON", "no frames", "no job", "twice"],
 )

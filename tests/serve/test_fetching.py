@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.settings import Limits
 from mixtconv.serve.sources import AllowedSources, fetch, is_public
 
 
@@ -60,8 +61,7 @@ def fetched(site: str, name: str, path: Path, *, allow_private: bool = True) -> 
         f"{site}/clips/{name}",
         path,
         allowed=AllowedSources.parse(f"{site}/clips/", allow_private=allow_private),
-        max_bytes=10_000,
-        seconds=1,
+        limits=Limits(max_upload_mb=0.01, send_seconds=1),
     )
     asyncio.run(work)
     return path.read_bytes()

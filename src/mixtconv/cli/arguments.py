@@ -22,7 +22,7 @@ import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
 
 from mixtconv._settings_file import kind_in_words, read_settings
-from mixtconv.cli.commands import Command
+from mixtconv.cli.commands import Command, Format, Result
 
 
 class UsageError(ValueError):
@@ -39,6 +39,7 @@ def parse_command(command: Command, arguments: Sequence[str], *, program: str) -
 
     Returns:
         Keyword arguments for `command`; an optional dataclass whose positional is left out is None.
+        And `format`, if what the command returns is printed.
 
     Raises:
         UsageError: an unknown flag, a missing argument or a value of the wrong kind; one line.
@@ -109,7 +110,7 @@ def make_parser(command: Command, *, program: str) -> ArgumentParser:
     parser.add_argument(
         "--config", action="config", metavar="FILE", help="YAML file with any of these settings."
     )
-    hints = get_type_hints(command)
+    hints = _hints(command)
     groups = {name: group for name, group in _parameters(command).items() if group is not None}
     parameters = signature(command).parameters.values()
     lists = [
@@ -123,6 +124,9 @@ def make_parser(command: Command, *, program: str) -> ArgumentParser:
     for name in lists:  # jsonargparse would take one word, [a,b]
         text = next(item.description for item in about.params if item.arg_name == name)
         parser.add_argument(name, type=get_args(hints[name])[0], nargs="+", help=text)
+    if returns_result(command):
+        text = "How the result is printed, table or json."
+        parser.add_argument("--format", type=Format, default="table", help=text)
     for name, group in groups.items():
         _add_fields(parser, group, is_optional=group is not hints[name])
     return parser
@@ -132,15 +136,11 @@ class _Parser(ArgumentParser):
     """A parser, and groups, whose flags have dashes and whose switches need no value."""
 
     def add_argument(self, *names: Any, **kwargs: Any) -> Any:  # jsonargparse copies it to groups
-        flags = [name.replace("_", "-") if _is_flag(name) else name for name in names]
+        flags = [name.replace("_", "-") if name[0] == "-" else name for name in names]
         flags = [flag for flag in flags if flag[-1] != "+"]  # which would append to a list
         if kwargs.get("default") is False:
             kwargs["nargs"] = "?"
         return super().add_argument(*flags, **kwargs)
-
-
-def _is_flag(name: str) -> bool:
-    return name.startswith("-")
 
 
 class _Formatter(DefaultHelpFormatter):
@@ -196,18 +196,28 @@ def _add_fields(parser: ArgumentParser, settings: type, *, is_optional: bool) ->
                 action.required, action.metavar = False, f"[{action.dest}]"
 
 
-def _parameters(command: Command) -> dict[str, Any]:
-    """The parameters of a command; those that are dataclasses, or may be one, with the class."""
+def returns_result(command: Command) -> bool:
+    """Whether a command leaves printing to its caller, who needs `--format`."""
+    return get_type_hints(command)["return"] is Result
+
+
+def _hints(command: Command) -> dict[str, Any]:
+    """The parameters of a command with their types, and `--format` if it returns its result."""
     hints = get_type_hints(command)
+    return hints | ({"format": Format} if hints.pop("return") is Result else {})
+
+
+def _parameters(command: Command) -> dict[str, Any]:
+    """The names in `_hints`; those that are dataclasses, or may be one, with the class."""
     return {
-        name: next(filter(is_dataclass, [hints[name], *get_args(hints[name])]), None)
-        for name in signature(command).parameters
+        name: next(filter(is_dataclass, [hint, *get_args(hint)]), None)
+        for name, hint in _hints(command).items()
     }
 
 
 def setting_kinds(command: Command) -> dict[str, Any]:
     """Every setting of a command, with its type."""
-    hints = get_type_hints(command)
+    hints = _hints(command)
     kinds: dict[str, Any] = {}
     for name, settings in _parameters(command).items():
         kinds |= {name: hints[name]} if settings is None else get_type_hints(settings)
@@ -225,7 +235,9 @@ def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> st
     flags = {action.dest: action.option_strings[:1] for action in parser._actions}
     shown = {name: flag[0] if flag else name for name, flag in flags.items()}
     if missing := re.fullmatch("the following arguments are required: (.*)", text):
-        names = sorted((shown[name] for name in missing[1].split(", ")), key=_is_flag)
+        names = sorted(
+            (shown[name] for name in missing[1].split(", ")), key=lambda it: it[0] == "-"
+        )
         return f"missing: {', '.join(names)}"
     if unknown := re.match("unrecognized arguments: (-[^ =]+)", text):
         flag, name = unknown[1], unknown[1].strip("-").replace("-", "_")

@@ -1,13 +1,12 @@
 """`mixtconv bench SUBJECT`."""
 
-import sys
 from typing import TYPE_CHECKING, Literal
 
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 
 if TYPE_CHECKING:
-    from mixtconv.benchmarks.benchmark import BenchmarkReport
     from mixtconv.benchmarks.memory import MemoryComparison
     from mixtconv.benchmarks.timing import Comparison
 
@@ -15,39 +14,32 @@ if TYPE_CHECKING:
 def bench(
     subject: Literal["op", "model", "train", "loader", "stream", "export"],
     workload: Workload,
-    *,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Measure speed against baselines, interleaved in one process.
 
     Args:
         subject: The temporal operation alone, inference of whole recognizers, a training step, the
             loader of videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
-        format: How the result is printed, table or json.
     """
     from mixtconv.benchmarks.benchmark import run_benchmark
 
     with progress(f"measuring {subject}") as show:
         report = run_benchmark(subject, workload, progress=show)
-    if format == "json":
-        print_json(report.to_dict())
-    else:
-        _print_tables(report)
-    return 0
+    measured = report.measured
+    notes = dict.fromkeys(note for times in measured.times for note in times.notes)
+    return Result(
+        report.to_dict(),
+        [
+            Table(["measured on", ""], list(report.environment.to_dict().items())),
+            *map(_times_table, measured.times),
+            *map(_memory_table, measured.memory),
+            *([Table(["notes"], [[note] for note in notes])] if notes else []),
+        ],
+    )
 
 
-def _print_tables(report: "BenchmarkReport") -> None:
-    print_table(["measured on", ""], list(report.environment.to_dict().items()))
-    for comparison in report.measured.times:
-        _print_times(comparison)
-    for memory in report.measured.memory:
-        _print_memory(memory)
-    for note in dict.fromkeys(note for times in report.measured.times for note in times.notes):
-        sys.stdout.write(note + "\n")
-
-
-def _print_times(comparison: "Comparison") -> None:
+def _times_table(comparison: "Comparison") -> Table:
     references = [comparison.baseline, *comparison.references]
     rows = [
         [
@@ -61,10 +53,11 @@ def _print_times(comparison: "Comparison") -> None:
     ]
     columns = ["candidate", "median ms", "quartile", "quartile"]
     columns += [f"times {name}" for name in references]
-    print_table(columns, rows, title=f"{comparison.title}, rounds: {comparison.timings[0].rounds}")
+    title = f"{comparison.title}, rounds: {comparison.timings[0].rounds}"
+    return Table(columns, rows, title)
 
 
-def _print_memory(comparison: "MemoryComparison") -> None:
+def _memory_table(comparison: "MemoryComparison") -> Table:
     rows = [[name, peak / 2**20, comparison.ratio(name)] for name, peak in comparison.peaks.items()]
     columns = ["candidate", "peak MiB", f"times {comparison.baseline}"]
-    print_table(columns, rows, title=comparison.title)
+    return Table(columns, rows, comparison.title)

@@ -1,13 +1,10 @@
 """`mixtconv check DATA`, `mixtconv check NAME --root ROOT`."""
 
-import logging
-
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
 from mixtconv.data.workers import Backend
 from mixtconv.models.spec import Modality
-
-logger = logging.getLogger(__name__)
 
 
 def check(
@@ -18,8 +15,7 @@ def check(
     quick: bool = False,
     workers: int | None = None,
     engine: Backend = "local",
-    format: Format = "table",
-) -> int:
+) -> Result:
     """List every video and every line of a dataset that cannot be used as it is.
 
     Faults are missing, unreadable, damaged and too short videos, invalid labels, and lines that
@@ -32,7 +28,6 @@ def check(
         quick: Decode the first frame of every video, as training does before it starts, not all.
         workers: Videos that are checked at the same time; default one a core.
         engine: What checks them: local (threads of this process) or ray (see docs/clusters.md).
-        format: How the result is printed, table or json.
     """
     from mixtconv._names import first_few
     from mixtconv.data.checking.run import check as look
@@ -47,22 +42,17 @@ def check(
             engine=engine,
             progress=show,
         )
-    if format == "json":
-        print_json(report.to_dict())
-        return 1 if report.faults else 0
-    for note in report.notes:
-        logger.warning("%s", note)
-    for number, names, what in (
-        (len(report.absent), [entry.video for entry in report.absent], "not there, no fault"),
-        (len(report.unused), report.unused, "not taken as videos"),
+    notes = list(report.notes)
+    for names, what in (
+        ([entry.video for entry in report.absent], "not there, no fault"),
+        (report.unused, "not taken as videos"),
     ):
-        if number:
-            logger.warning("%s, %d: %s", what, number, first_few(names))
-    if report.faults:
-        print_table(*report.table())
+        if names:
+            notes.append(f"{what}, {len(names)}: {first_few(names)}")
     counts = ", ".join(f"{number} {kind}" for kind, number in report.counts.items()) or "none"
-    print_table(
+    total = Table(
         ["data", "videos", "frames", "faults"],
         [[str(report.source), report.num_videos, report.num_frames, counts]],
     )
-    return 1 if report.faults else 0
+    faults = [Table(*report.table())] if report.faults else []
+    return Result(report.to_dict(), [*faults, total], notes, status=1 if report.faults else 0)

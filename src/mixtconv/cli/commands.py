@@ -1,12 +1,38 @@
-"""The commands of `mixtconv`, each imported when it is asked for."""
+"""The commands of `mixtconv`, each imported when it is asked for, and what one returns."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
+from typing import Any, Literal, NamedTuple
 
 from mixtconv._names import unknown_name
 
-Command = Callable[..., int]
+Format = Literal["table", "json"]
+
+
+class Table(NamedTuple):
+    """A table for people; `console.print_table` lays it out."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+
+
+class Result(NamedTuple):
+    """What a command has to say; a command that returns it has the flag `--format`."""
+
+    content: Any
+    """For programs, printed as JSON."""
+    tables: Sequence[Table]
+    """The same for people."""
+    notes: Sequence[str] = ()
+    """Sentences for people on standard error, in both forms."""
+    status: int = 0
+    """Exit status."""
+
+
+Command = Callable[..., Result | int]
+"""Returns its result, or prints by itself and returns the exit status."""
 
 COMMANDS = {
     "demo": "train and compare models on a synthetic dataset, with a report",

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, Literal
 
 from rich import progress as rich_progress
 from rich.box import SIMPLE_HEAD
@@ -15,8 +14,9 @@ from rich.text import Text
 
 from mixtconv._processes import is_rank_zero
 from mixtconv._types import Progress
+from mixtconv.cli.commands import Format, Result
 
-Format = Literal["table", "json"]
+logger = logging.getLogger(__name__)
 
 FILE_WIDTH = 160
 """Width of a table that is written to a file or a pipe, in characters."""
@@ -47,18 +47,22 @@ def set_up_logging() -> None:
     logging.getLogger("mixtconv.models.insertion").setLevel(logging.WARNING)
 
 
-def print_json(value: Any) -> None:
-    """Print the result of a command for programs."""
-    if is_rank_zero():
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+def print_result(result: Result, format: Format) -> int:
+    """Print what a command found, in one process of several, and return its exit status."""
+    if is_rank_zero() and format == "json":
+        sys.stdout.write(json.dumps(result.content, indent=2) + "\n")
+    elif is_rank_zero():
+        for table in result.tables:
+            print_table(table.columns, table.rows, title=table.title)
+    for note in result.notes:
+        logger.info("%s", note)
+    return result.status
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
-    """Print the result of a command for people; numbers are aligned right."""
-    if not is_rank_zero():
-        return
+    """Print a table; numbers are aligned right."""
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )

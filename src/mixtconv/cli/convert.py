@@ -2,7 +2,8 @@
 
 import logging
 
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 from mixtconv.evaluation.settings import EvaluationSettings
 
 logger = logging.getLogger(__name__)
@@ -15,8 +16,7 @@ def convert(
     out: str,
     causal: bool = False,
     data: str | None = None,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Convert a centred model to a causal one, for streams; it must then be fine-tuned.
 
     Args:
@@ -25,7 +25,6 @@ def convert(
         out: Model file to write.
         causal: The conversion: taps of later frames move to the current frame. Required.
         data: Labelled videos to score before and after, a folder or a CSV.
-        format: How the result is printed, table or json.
     """
     from mixtconv.evaluation.evaluate import evaluate_model
     from mixtconv.models.systems.causal import convert_file
@@ -40,14 +39,16 @@ def convert(
     with progress("scoring before and after") as show:
         for name, scored in (("before", model), ("after", out)) if data is not None else ():
             scores[name] = evaluate_model(scored, data or "", settings=reading, progress=show)
-    if format == "json":
-        print_json({"out": out, **{name: score.to_dict() for name, score in scores.items()}})
-    elif scores:
-        rows = [
-            [name, score.model, score.num_videos, score.accuracy.top1, score.accuracy.top5]
-            for name, score in scores.items()
-        ]
-        lost = scores["before"].accuracy.top1 - scores["after"].accuracy.top1
-        print_table(["", "model", "videos", "top-1 %", "top-5 %"], rows)
-        logger.info("the conversion lost %.2f points of top-1", lost)
-    return 0
+    content = {"out": out, **{name: score.to_dict() for name, score in scores.items()}}
+    if not scores:
+        return Result(content, [])
+    rows = [
+        [name, score.model, score.num_videos, score.accuracy.top1, score.accuracy.top5]
+        for name, score in scores.items()
+    ]
+    lost = scores["before"].accuracy.top1 - scores["after"].accuracy.top1
+    return Result(
+        content,
+        [Table(["", "model", "videos", "top-1 %", "top-5 %"], rows)],
+        [f"the conversion lost {lost:.2f} points of top-1"],
+    )

@@ -1,12 +1,11 @@
 """`mixtconv evaluate MODEL DATA`."""
 
-import logging
+from dataclasses import astuple
 
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.settings import EvaluationSettings
-
-logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -15,8 +14,7 @@ def evaluate(
     reading: EvaluationSettings,
     *,
     scores: str | None = None,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Score a trained recognizer on labelled videos.
 
     An unreadable video is reported and counts as wrong; the exit status is then 1.
@@ -27,7 +25,6 @@ def evaluate(
         reading: Which of them, and how they are read.
         scores: File for the scores of every video, as mixtconv fuse takes them; usually ends in
             .safetensors.
-        format: How the result is printed, table or json.
     """
     from mixtconv.evaluation.evaluate import evaluate_model
 
@@ -35,26 +32,13 @@ def evaluate(
         result = evaluate_model(model, data, settings=reading, scores_path=scores, progress=show)
     split = reading.split
     chosen = f"split {split}" if split else "its val split, or all where it has no splits"
-    logger.info("scored %d videos of %s (%s)", result.num_videos, result.data, chosen)
+    notes = [f"scored {result.num_videos} videos of {result.data} ({chosen})"]
     if scores is not None:
-        logger.info("scores of every video: %s", scores)
-    for video in result.unreadable:
-        logger.warning("counted as wrong, cannot be read: %s (%s)", video.path, video.reason)
-    if format == "json":
-        print_json(result.to_dict())
-    else:
-        print_table(
-            ["model", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
-            [
-                [
-                    result.model,
-                    result.num_videos,
-                    len(result.unreadable),
-                    result.accuracy.top1,
-                    result.accuracy.top5,
-                    result.accuracy.mean_class_accuracy,
-                ]
-            ],
-            title=f"protocol {result.protocol_description}",
-        )
-    return 1 if result.unreadable else 0
+        notes.append(f"scores of every video: {scores}")
+    notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]
+    table = Table(
+        ["model", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
+        [[result.model, result.num_videos, len(result.unreadable), *astuple(result.accuracy)]],
+        title=f"protocol {result.protocol_description}",
+    )
+    return Result(result.to_dict(), [table], notes, status=1 if result.unreadable else 0)

@@ -1,14 +1,12 @@
 """`mixtconv export MODEL --to TARGET --out FILE`."""
 
-import logging
 from typing import TYPE_CHECKING, Literal
 
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 
 if TYPE_CHECKING:
     from mixtconv.exporting.export import Exported
-
-logger = logging.getLogger(__name__)
 
 
 def export(
@@ -22,8 +20,7 @@ def export(
     tolerance: float = 1e-4,
     int8: str | None = None,
     calibration_videos: int = 64,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Write a model for another engine, after running it there and comparing it with PyTorch.
 
     If the logits differ by more than rounding, nothing is written and the exit status is 1.
@@ -41,7 +38,6 @@ def export(
         int8: Quantise to int8, calibrated on these labelled videos (a folder or a CSV); the loss of
             accuracy is measured on their val split, or on all if there are no splits.
         calibration_videos: Number of videos that int8 is calibrated on.
-        format: How the result is printed, table or json.
     """
     from mixtconv.exporting.export import export_model
     from mixtconv.exporting.int8 import Calibration
@@ -58,23 +54,23 @@ def export(
             tolerance=tolerance,
             calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
         )
-    if format == "json":
-        print_json(exported.to_dict())
-    else:
-        _print_tables(exported)
-    if not exported.agreement.holds:
-        logger.error(
-            "not written: its logits differ from PyTorch's by %.2g, allowed is %.2g",
-            exported.agreement.difference,
-            exported.agreement.allowed,
-        )
-        return 1
-    return 0
-
-
-def _print_tables(exported: "Exported") -> None:
+    notes = []
+    if (quantised := exported.int8) is not None:
+        notes.append(f"int8 lost {quantised.drop:.2f} points of top-1")
+        if number := quantised.num_unreadable:
+            notes.append(f"{number} videos could not be read; scored ones are wrong")
     agreement = exported.agreement
-    print_table(
+    if not agreement.holds:
+        notes.append(
+            f"not written: its logits differ from PyTorch's by {agreement.difference:.2g}, allowed "
+            f"is {agreement.allowed:.2g}"
+        )
+    return Result(exported.to_dict(), _tables(exported), notes, status=0 if agreement.holds else 1)
+
+
+def _tables(exported: "Exported") -> list[Table]:
+    agreement, int8 = exported.agreement, exported.int8
+    compared = Table(
         ["file", "MiB", "largest difference", "allowed", "largest logit"],
         [
             [
@@ -87,10 +83,9 @@ def _print_tables(exported: "Exported") -> None:
         ],
         title="compared with PyTorch in float32",
     )
-    int8 = exported.int8
     if int8 is None:
-        return
-    print_table(
+        return [compared]
+    quantised = Table(
         ["", "top-1 %", "MiB", "ms a clip"],
         [
             ["float32", int8.top1_before, int8.bytes_before / 2**20, int8.milliseconds_before],
@@ -98,6 +93,4 @@ def _print_tables(exported: "Exported") -> None:
         ],
         title=f"int8 by {int8.num_calibration_videos} videos, scored on {int8.num_scored_videos}",
     )
-    logger.info("int8 lost %.2f points of top-1", int8.drop)
-    if int8.num_unreadable:
-        logger.warning("%d videos could not be read; scored ones are wrong", int8.num_unreadable)
+    return [compared, quantised]

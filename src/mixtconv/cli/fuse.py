@@ -1,11 +1,9 @@
 """`mixtconv fuse SCORES...`."""
 
-import logging
+from dataclasses import astuple
 
 from mixtconv._types import ScoreKind
-from mixtconv.cli.console import Format, print_json, print_table
-
-logger = logging.getLogger(__name__)
+from mixtconv.cli.commands import Result, Table
 
 
 def fuse(
@@ -14,8 +12,7 @@ def fuse(
     weights: str | None = None,
     average: ScoreKind | None = None,
     out: str | None = None,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Fuse the scores of several models, such as one of RGB and one of optical flow.
 
     Args:
@@ -24,34 +21,23 @@ def fuse(
         average: Average logits (before softmax, as TSN) or probabilities; default what the files
             hold.
         out: File for the scores of the fusion.
-        format: How the result is printed, table or json.
     """
     from mixtconv.evaluation.fusion import fuse_files, parse_weights
 
     chosen = None if weights is None else parse_weights(weights)
     result = fuse_files(scores, weights=chosen, average=average, out=out)
+    notes = []
     if result.protocols_differ:
-        logger.warning("the scores were made by different protocols: %s", result.fused.protocol)
+        notes.append(f"the scores were made by different protocols: {result.fused.protocol}")
     if result.num_partly_read:
-        logger.warning("videos that only some models could read: %d", result.num_partly_read)
-    if format == "json":
-        print_json(result.to_dict())
-        return 0
+        notes.append(f"videos that only some models could read: {result.num_partly_read}")
     named = [(item.path, f"{item.weight:g}", item.scores) for item in result.inputs]
-    print_table(
+    table = Table(
         ["scores", "weight", "modality", "protocol", "top-1 %", "top-5 %", "mean class %"],
         [
-            [
-                name,
-                weight,
-                item.modality,
-                item.protocol,
-                item.accuracy().top1,
-                item.accuracy().top5,
-                item.accuracy().mean_class_accuracy,
-            ]
+            [name, weight, item.modality, item.protocol, *astuple(item.accuracy())]
             for name, weight, item in [*named, (out or "fusion", "", result.fused)]
         ],
         title=f"{len(result.fused.keys)} videos, weighted mean of {result.fused.kind}",
     )
-    return 0
+    return Result(result.to_dict(), [table], notes)

@@ -1,11 +1,8 @@
 """`mixtconv import FILE --model NAME --out FILE`."""
 
-import logging
 from typing import Any, Literal
 
-from mixtconv.cli.console import Format, print_json, print_table
-
-logger = logging.getLogger(__name__)
+from mixtconv.cli.commands import Result, Table
 
 
 def import_(
@@ -19,8 +16,7 @@ def import_(
     sampling: Literal["segment", "dense"] = "segment",
     frame_stride: int = 8,
     shift_fraction: float = 0.125,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Make a model file from published weights.
 
     Formats: temporal-shift-module and TSN-style checkpoints, MixTConv, mmaction2 (TSN and TSM), and
@@ -38,11 +34,10 @@ def import_(
         sampling: One frame from each of equal segments of the video, or a window at a fixed stride.
         frame_stride: Frames from one to the next in dense sampling.
         shift_fraction: Fraction of the channels that a shift moves in each direction.
-        format: How the result is printed, table or json.
     """
     from pathlib import Path
 
-    from mixtconv.data.datasets.classes import read_classes
+    from mixtconv.data.datasets.classes import datasets_with, read_classes
     from mixtconv.models import save_model
     from mixtconv.models.importing.convert import import_weights
 
@@ -56,40 +51,31 @@ def import_(
         frame_stride=frame_stride,
         shift_fraction=shift_fraction,
     )
-    notes = {"imported_from": Path(file).name, "format": imported.format}
-    save_model(imported.model, out, notes=notes)
+    origin = {"imported_from": Path(file).name, "format": imported.format}
+    save_model(imported.model, out, notes=origin)
     report = {"file": file, "out": out, **imported.to_dict()}
+    notes = []
     if classes is None:
-        _suggest_names(report["num_classes"])
+        known = datasets_with(report["num_classes"])
+        hint = f" (--classes {' or '.join(known)} has as many)" if known else ""
+        notes.append(f"the {report['num_classes']} classes have no names but their numbers{hint}")
     if imported.unused:
-        logger.warning("not used: %s", ", ".join(imported.unused))
-    if format == "json":
-        print_json(report)
-    else:
-        _print_report(report)
-    return 0
+        notes.append(f"not used: {', '.join(imported.unused)}")
+    return Result(report, _tables(report), notes)
 
 
-def _suggest_names(num_classes: int) -> None:
-    from mixtconv.data.datasets.classes import datasets_with
-
-    known = datasets_with(num_classes)
-    hint = f" (--classes {' or '.join(known)} has as many)" if known else ""
-    logger.warning("the %d classes have no names but their numbers%s", num_classes, hint)
-
-
-def _print_report(report: dict[str, Any]) -> None:
+def _tables(report: dict[str, Any]) -> list[Table]:
     settings = ("num_classes", "modality", "stages", "block_step", "num_frames", "image_size")
     rows = [["format", report["format"], "the file"], ["model", report["model"], "--model"]]
     for name in (*settings, "sampling"):
         origin = "the file" if name in report["inferred"] else "flag or default"
         value = "all" if report[name] is None else str(report[name])
         rows.append([name, value, origin])
-    print_table(["setting", "value", "known from"], rows, title=report["out"])
+    known = Table(["setting", "value", "known from"], rows, title=report["out"])
     rows = [["used", str(report["keys_used"]), ""]]
     for name in ("unused", "not_in_file", "other_entries"):
         keys = report[name]
         if keys:
             shown = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
             rows.append([name.replace("_", " "), str(len(keys)), shown])
-    print_table(["keys of the file", "number", ""], rows)
+    return [known, Table(["keys of the file", "number", ""], rows)]

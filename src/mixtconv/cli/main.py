@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mixtconv._version import __version__
-from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
+from mixtconv.cli.commands import COMMANDS, Format, find_command, find_subjects
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,12 +41,14 @@ def _run(name: str, arguments: list[str]) -> int:
         sys.stdout.write(_subjects_overview(name, subjects))
         return 0
     command, program, words = find_command(name, arguments)
-    from mixtconv.cli.arguments import parse_command
-    from mixtconv.cli.console import set_up_logging
+    from mixtconv.cli.arguments import parse_command, returns_result
+    from mixtconv.cli.console import print_result, set_up_logging
 
     values = parse_command(command, words, program=program)
     set_up_logging()
-    return command(**values)
+    shown_as: Format = values.pop("format") if returns_result(command) else "table"
+    result = command(**values)
+    return result if isinstance(result, int) else print_result(result, shown_as)
 
 
 def _overview() -> str:

@@ -1,18 +1,16 @@
 """`mixtconv predict MODEL VIDEO...`."""
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mixtconv._types import Precision
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 from mixtconv.data.workers import Backend
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
     from mixtconv.video.windows import WindowPlan
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ def predict(
     precision: Precision = "auto",
     engine: Backend = "local",
     workers: int | None = None,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Rank the labels of videos.
 
     An unreadable video is reported and the others are still predicted; the exit status is then 1,
@@ -64,7 +61,6 @@ def predict(
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
         engine: What predicts: local (this process) or ray (see docs/clusters.md).
         workers: Processes of ray; default one a core, or a GPU where it has any.
-        format: How the result is printed, table or json.
     """
     if timeline.window is not None:
         if engine != "local" or workers is not None:
@@ -74,7 +70,7 @@ def predict(
 
         plan = WindowPlan.parse(timeline.window, timeline.stride)
         recognizer = load_recognizer(model, device=device, protocol=protocol, precision=precision)
-        return _print_timelines(recognizer, videos, plan, timeline, top_k=top_k, format=format)
+        return _timelines(recognizer, videos, plan, timeline, top_k=top_k)
     from mixtconv.inference.collection import predict_collection
 
     with progress("predicting") as show:
@@ -89,30 +85,24 @@ def predict(
             workers=workers,
             progress=show,
         )
-    unreadable = [result for result in results if result.error]
-    for result in unreadable:
-        logger.error("cannot be read: %s", result.error)
-    if format == "json":
-        print_json([result.to_dict() for result in results])
-    else:
-        rows = [
-            [result.source if rank == 0 else "", prediction.label, f"{prediction.score:.3f}"]
-            for result in results
-            for rank, prediction in enumerate(result.predictions)
-        ]
-        print_table(["source", "label", "score"], rows)
-    return _exit_status(len(unreadable), len(results))
+    rows = [
+        [result.source if rank == 0 else "", prediction.label, f"{prediction.score:.3f}"]
+        for result in results
+        for rank, prediction in enumerate(result.predictions)
+    ]
+    table = Table(["source", "label", "score"], rows)
+    faults = [result.error for result in results if result.error]
+    return _result([result.to_dict() for result in results], table, faults)
 
 
-def _print_timelines(
+def _timelines(
     recognizer: "VideoRecognizer",
     videos: list[str],
     plan: "WindowPlan",
     settings: TimelineSettings,
     *,
     top_k: int,
-    format: Format,
-) -> int:
+) -> Result:
     from mixtconv.inference.timeline import predict_windows
     from mixtconv.inference.timeline_files import Timeline, check_outputs, write_timeline
     from mixtconv.video.find import find_videos
@@ -122,13 +112,12 @@ def _print_timelines(
     outputs = check_outputs(settings.out, sources)
     results: list[dict[str, Any]] = []
     rows: list[list[object]] = []
-    num_unreadable = 0
+    faults: list[str] = []
     for source in sources:
         try:
             predicted = tuple(predict_windows(recognizer, source, plan, top_k=top_k))
         except UnreadableVideoError as error:
-            num_unreadable += 1
-            logger.error("cannot be read: %s", error)
+            faults.append(str(error))
             results.append({"source": str(source), "windows": [], "error": str(error)})
             continue
         timeline = Timeline(str(source), predicted, merge=settings.merge)
@@ -139,14 +128,10 @@ def _print_timelines(
             [str(source), f"{item.start:.2f}", f"{item.end:.2f}", item.label, f"{item.score:.3f}"]
             for item in timeline.segments
         ]
-    if format == "json":
-        print_json(results)
-    else:
-        print_table(["source", "from", "to", "label", "score"], rows)
-    return _exit_status(num_unreadable, len(sources))
+    return _result(results, Table(["source", "from", "to", "label", "score"], rows), faults)
 
 
-def _exit_status(num_unreadable: int, num_videos: int) -> int:
-    if num_unreadable == num_videos:
-        return 2
-    return 1 if num_unreadable else 0
+def _result(content: list[dict[str, Any]], table: Table, faults: list[str]) -> Result:
+    notes = [f"cannot be read: {fault}" for fault in faults]
+    status = 2 if len(faults) == len(content) else min(len(faults), 1)
+    return Result(content, [table], notes, status)

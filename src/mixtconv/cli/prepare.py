@@ -1,13 +1,10 @@
 """`mixtconv prepare DATA`."""
 
-import logging
-
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.workers import Backend
-
-logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -17,8 +14,7 @@ def prepare(
     out: str,
     workers: int | None = None,
     engine: Backend = "local",
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Rewrite the videos of a dataset in a form in which single frames are fast to read.
 
     With --flow their optical flow is written instead, as training with --modality flow takes it.
@@ -32,35 +28,32 @@ def prepare(
         out: Folder to write to, new, empty or of an earlier run.
         workers: Videos that are prepared at the same time; default one a core.
         engine: What prepares them: local (threads of this process) or ray (see docs/clusters.md).
-        format: How the result is printed, table or json.
     """
     from mixtconv._names import first_few
     from mixtconv.data.preparation.run import prepare as write
 
     with progress("preparing videos") as show:
         report = write(data, out=out, form=form, workers=workers, engine=engine, progress=show)
+    notes = list(report.notes)
     if report.ignored:
         number = len(report.ignored)
-        logger.warning("not taken as videos, %d: %s", number, first_few(report.ignored))
-    for note in report.notes:
-        logger.warning("%s", note)
-    if format == "json":
-        print_json(report.to_dict())
-        return 1 if report.unreadable else 0
-    print_table(
-        ["data to train on", "prepared", "as before", "unreadable", "MB before", "MB now"],
-        [
+        notes.insert(0, f"not taken as videos, {number}: {first_few(report.ignored)}")
+    tables = [
+        Table(
+            ["data to train on", "prepared", "as before", "unreadable", "MB before", "MB now"],
             [
-                str(report.data),
-                report.num_prepared,
-                report.num_kept,
-                len(report.unreadable),
-                report.bytes_before / 1e6,
-                report.bytes_after / 1e6,
-            ]
-        ],
-    )
+                [
+                    str(report.data),
+                    report.num_prepared,
+                    report.num_kept,
+                    len(report.unreadable),
+                    report.bytes_before / 1e6,
+                    report.bytes_after / 1e6,
+                ]
+            ],
+        )
+    ]
     if report.unreadable:
         rows = [[str(video.path), video.reason] for video in report.unreadable]
-        print_table(["cannot be read", "because"], rows)
-    return 1 if report.unreadable else 0
+        tables.append(Table(["cannot be read", "because"], rows))
+    return Result(report.to_dict(), tables, notes, status=1 if report.unreadable else 0)

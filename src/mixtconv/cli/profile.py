@@ -3,37 +3,26 @@
 from typing import TYPE_CHECKING
 
 from mixtconv.benchmarks.settings import ProfileSettings
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 
 if TYPE_CHECKING:
-    from mixtconv.benchmarks.profile import ModelProfile, ProfileReport
+    from mixtconv.benchmarks.profile import ModelProfile
 
 
-def profile(models: list[str], settings: ProfileSettings, *, format: Format = "table") -> int:
+def profile(models: list[str], settings: ProfileSettings) -> Result:
     """Measure what models cost: parameters, multiply-accumulates by stage, time and memory.
 
     Args:
         models: Names of recognizers such as mstnet_resnet50, or model files.
         settings: Clips, device and rounds.
-        format: How the result is printed, table or json.
     """
     from mixtconv.benchmarks.profile import profile_models
 
     with progress("measuring") as show:
         report = profile_models(models, settings, progress=show)
-    if format == "json":
-        print_json(report.to_dict())
-    else:
-        _print_tables(report)
-    return 0
-
-
-def _print_tables(report: "ProfileReport") -> None:
-    print_table(["measured on", ""], list(report.environment.to_dict().items()))
-    for each in report.profiles:
-        _print_stages(each)
     columns = ["model", "clip", "batch", "M", "G", "less attention"]
-    print_table(
+    costs = Table(
         [*columns, "median ms", "quartile", "quartile", "clips/s", "peak MiB"],
         [
             [
@@ -53,11 +42,19 @@ def _print_tables(report: "ProfileReport") -> None:
         ],
         title="M parameters, G multiply-accumulates of a clip; time and memory of a batch",
     )
+    return Result(
+        report.to_dict(),
+        [
+            Table(["measured on", ""], list(report.environment.to_dict().items())),
+            *map(_stages_table, report.profiles),
+            costs,
+        ],
+    )
 
 
-def _print_stages(each: "ModelProfile") -> None:
+def _stages_table(each: "ModelProfile") -> Table:
     total = max(each.cost.macs, 1)
-    print_table(
+    return Table(
         ["stage", "M", "G", "% of G"],
         [
             [stage.name, stage.params / 1e6, stage.macs / 1e9, 100 * stage.macs / total]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mixtconv._types import Precision
-from mixtconv.cli.console import Format
+from mixtconv.cli.commands import Format
 from mixtconv.video.live import SourceSettings
 
 if TYPE_CHECKING:
@@ -56,13 +56,16 @@ def stream(
 
     recognizer = load_streaming_recognizer(model, device=device, precision=precision)
     num_recognized, status = 0, 0
-    show = _print_json if format == "json" else _table_printer()
+    show = _table_printer()
     with open_source(source, settings) as opened:
         if fps is None:
             logger.info("%s", sampling_note(recognizer.spec, opened.frames_per_second))
         try:
             for frame in recognize_stream(recognizer, opened, frames_per_second=fps, top_k=top_k):
-                show(frame)
+                if format == "json":
+                    _write_line(json.dumps(frame.to_dict()))
+                else:
+                    show(frame)
                 num_recognized += 1
         except KeyboardInterrupt:
             logger.info("stopped")
@@ -73,10 +76,6 @@ def stream(
             status = 1
         logger.info("%d frames recognized, %d dropped", num_recognized, opened.num_dropped)
     return status
-
-
-def _print_json(frame: "RecognizedFrame") -> None:
-    _write_line(json.dumps(frame.to_dict()))
 
 
 def _table_printer() -> Callable[["RecognizedFrame"], None]:

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 
 
 def synthesize(
@@ -14,8 +15,7 @@ def synthesize(
     val_clips: int = 20,
     seed: int = 0,
     workers: int | None = None,
-    format: Format = "table",
-) -> int:
+) -> Result:
     """Write the synthetic dataset as video files.
 
     Args:
@@ -26,7 +26,6 @@ def synthesize(
         val_clips: Videos of each class in val/.
         seed: The same seed gives the same files, byte for byte.
         workers: Processes; default one a core.
-        format: How the result is printed, table or json.
     """
     from mixtconv.data.synthetic import synthesize as write
 
@@ -41,9 +40,8 @@ def synthesize(
             workers=workers,
             progress=show,
         )
-    if format == "json":
-        classes = [item.name for item in dataset.classes]
-        print_json({"out": out, "num_videos": dataset.num_videos, "classes": classes})
-    else:
-        print_table(["class", "its reverse"], [list(pair) for pair in dataset.pairs], title=out)
-    return 0
+    classes = [item.name for item in dataset.classes]
+    return Result(
+        {"out": out, "num_videos": dataset.num_videos, "classes": classes},
+        [Table(["class", "its reverse"], dataset.pairs, title=out)],
+    )

@@ -1,15 +1,15 @@
 """`mixtconv train DATA`, `mixtconv train --recipe NAME --root ROOT`."""
 
-from mixtconv.cli.console import Format, is_interactive, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import is_interactive, progress
 from mixtconv.training.settings import TrainingSettings
 
 
-def train(settings: TrainingSettings, *, format: Format = "table") -> int:
+def train(settings: TrainingSettings) -> Result:
     """Train a recognizer on videos, by a recipe or with settings of your own.
 
     Args:
         settings: Data, model and recipe.
-        format: How the result is printed, table or json.
     """
     from mixtconv.training.recipes import load_recipe
 
@@ -20,17 +20,10 @@ def train(settings: TrainingSettings, *, format: Format = "table") -> int:
 
     with progress("looking at the videos") as check_progress:
         result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)
-    summary = {
-        "model": str(result.files.model),
-        "metrics": str(result.files.metrics),
-        "best": plain_row(result.best),
-    }
-    if format == "json":
-        print_json(summary)
-    else:
-        best = result.best
-        print_table(
-            ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"],
-            [[summary["model"], best.epoch, best.top1, best.top5, best.mean_class_accuracy]],
-        )
-    return 0
+    model, best = str(result.files.model), result.best
+    columns = ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"]
+    row = [model, best.epoch, best.top1, best.top5, best.mean_class_accuracy]
+    return Result(
+        {"model": model, "metrics": str(result.files.metrics), "best": plain_row(best)},
+        [Table(columns, [row])],
+    )

@@ -2,37 +2,37 @@
 
 from typing import TYPE_CHECKING
 
-from mixtconv.cli.console import Format, print_json, print_table, progress
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import progress
 
 if TYPE_CHECKING:
     from mixtconv.evaluation.zoo import ZooRow
 
 
-def zoo(*, format: Format = "table") -> int:
-    """Compare the cost of every system of the paper's tables with the published one.
-
-    Args:
-        format: How the result is printed, table or json.
-    """
+def zoo() -> Result:
+    """Compare the cost of every system of the paper's tables with the published one."""
     from mixtconv.evaluation.zoo import PUBLISHED_SCORES, count_zoo
 
     with progress("counting") as show:
         counted = count_zoo(show)
-    if format == "json":
-        print_json(counted.to_dict())
-        return 0
-    _print_costs("Comparison, parameters at 400 classes, one clip", counted.table("comparison"))
-    _print_costs("Ablation, compared by the difference to TSN", counted.table("ablation"))
-    print_table(
+    comparison, ablation = counted.table("comparison"), counted.table("ablation")
+    published = Table(
         ["model", "frames", "dataset", "top-1 %", "protocol", "published by"],
         [list(vars(score).values()) for score in PUBLISHED_SCORES],
         title="Published accuracies; none was measured here",
     )
-    return 0
+    return Result(
+        counted.to_dict(),
+        [
+            *_tables("Comparison, parameters at 400 classes, one clip", comparison),
+            *_tables("Ablation, compared by the difference to TSN", ablation),
+            published,
+        ],
+    )
 
 
-def _print_costs(title: str, rows: list["ZooRow"]) -> None:
-    print_table(
+def _tables(title: str, rows: list["ZooRow"]) -> list[Table]:
+    costs = Table(
         ["model", "T", "M", "paper", "G", "no att.", "paper", "status"],
         [
             [
@@ -51,7 +51,7 @@ def _print_costs(title: str, rows: list["ZooRow"]) -> None:
         "between the activations of attention, beside the numbers of the paper",
     )
     notes = [[row.title, row.model, row.note] for row in rows if row.note]
-    print_table(["system", "model", "note"], notes)
+    return [costs, Table(["system", "model", "note"], notes)]
 
 
 def _in_units(count: int | None, unit: float) -> str:

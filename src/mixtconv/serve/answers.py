@@ -1,4 +1,4 @@
-"""Schemas of the answers, for the OpenAPI description."""
+"""Schemas of the answers, for the OpenAPI description; decoders send `VideoFacts` as well."""
 
 from pydantic import BaseModel, Field
 

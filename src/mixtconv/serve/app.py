@@ -9,7 +9,7 @@ from mixtconv._version import __version__
 from mixtconv.serve.errors import add_error_handlers
 from mixtconv.serve.guard import RequestLimits, TokenAuth
 from mixtconv.serve.page import SWAGGER_PATH, add_docs, add_page
-from mixtconv.serve.routes import health_routes, live_routes, model_routes, video_routes
+from mixtconv.serve.routes import model_routes, open_routes, video_routes
 from mixtconv.serve.service import Service
 
 ABOUT = (
@@ -23,7 +23,6 @@ def make_app(
     *,
     token: str | None = None,
     hosts: frozenset[str] | None = None,
-    page: bool = True,
 ) -> ASGIApp:
     """Make the application of a service.
 
@@ -31,7 +30,6 @@ def make_app(
         service: the service, open.
         token: what requests must send, None if they need no token.
         hosts: host names that requests may use, None for any.
-        page: whether there is a page for people.
     """
     app = FastAPIOffline(
         docs_url=None,  # its pages hold inline scripts: see `page.add_docs`
@@ -46,10 +44,9 @@ def make_app(
     needs_token = [] if token is None else [Security(HTTPBearer(auto_error=False))]
     app.include_router(video_routes(service), dependencies=needs_token)
     app.include_router(model_routes(service), dependencies=needs_token)
-    app.include_router(health_routes(service))
-    app.include_router(live_routes(service))
+    app.include_router(open_routes(service))
     add_docs(app)
-    if page:
+    if not service.settings.no_page:
         add_page(app, service)
     return RequestLimits(
         app,

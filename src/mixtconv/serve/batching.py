@@ -8,6 +8,7 @@ An item does not wait if no other is expected. One thread runs the batches. The 
 item that does not fit is refused at once.
 """
 
+import queue
 import threading
 import time
 from collections import deque
@@ -17,10 +18,6 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class QueueFullError(Exception):
-    """The queue is full."""
 
 
 class Batcher(Generic[Item, Result]):
@@ -36,7 +33,8 @@ class Batcher(Generic[Item, Result]):
         others_come: whether more items are expected soon; if not, a batch runs at once.
         on_batch: called with the size of every batch and the seconds it took.
 
-    >>> with Batcher(lambda items: [item**2 for item in items], batch_size=4) as batcher:
+    >>> from contextlib import closing
+    >>> with closing(Batcher(lambda items: [item**2 for item in items], batch_size=4)) as batcher:
     ...     [future.result() for future in [batcher.submit(number) for number in range(3)]]
     [0, 1, 4]
     """
@@ -69,12 +67,12 @@ class Batcher(Generic[Item, Result]):
         """Put an item into the queue; it is skipped if its future is cancelled before its turn.
 
         Raises:
-            QueueFullError: the queue is full, or the batcher is closed.
+            queue.Full: too many wait already, or the batcher is closed.
         """
         future: Future[Result] = Future()
         with self._changed:
             if self._closed or len(self._waiting) >= self._max_waiting:
-                raise QueueFullError
+                raise queue.Full
             self._waiting.append((time.monotonic(), item, future))
             self._changed.notify()
         return future
@@ -85,12 +83,6 @@ class Batcher(Generic[Item, Result]):
             self._closed = True
             self._changed.notify()
         self._thread.join()
-
-    def __enter__(self) -> "Batcher[Item, Result]":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _loop(self) -> None:
         while batch := self._next_batch():

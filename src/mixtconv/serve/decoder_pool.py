@@ -18,13 +18,13 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
+from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.decoder_process import (
     Done,
     Job,
     Message,
     Ready,
     RefusedError,
-    VideoMetadata,
     WindowViews,
     decode_jobs,
     receive_message,
@@ -54,11 +54,7 @@ def begin_start(*modules: str) -> None:
 
 
 class _LostError(Exception):
-    """The process is no longer usable."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The process is no longer usable; the message is the reason, one of `_LOST`."""
 
 
 _LOST = {
@@ -88,8 +84,6 @@ class DecoderPool:
         workers: int,
         on_lost: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        if workers < 1:
-            raise ValueError(f"--workers is {workers}; give 1 or more")
         self._on_lost = on_lost
         self._decoders = [_Decoder(reader, limits) for _ in range(workers)]
         self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
@@ -120,7 +114,7 @@ class DecoderPool:
 
     def read(
         self, job: Job, *, cancelled: threading.Event | None = None
-    ) -> Generator[VideoMetadata | Clip | WindowViews, None, None]:
+    ) -> Generator[VideoFacts | Clip | WindowViews, None, None]:
         """The answers to a job as they arrive: the metadata, then the views or those of windows.
 
         `job.seconds` counts the time spent waiting for answers. Closing the iterator early replaces
@@ -145,15 +139,15 @@ class DecoderPool:
             except _LostError as error:
                 # The decoder may have been killed from outside just before, and the file not be the
                 # cause: it gets one retry, unless an answer has been passed on.
-                if is_last or num_yielded or error.reason != "crash":
-                    raise ServiceError(*_LOST[error.reason]) from error
+                if is_last or num_yielded or str(error) != "crash":
+                    raise ServiceError(*_LOST[str(error)]) from error
 
     def _attempt(
         self, job: Job, cancelled: threading.Event
-    ) -> Generator[VideoMetadata | Clip | WindowViews, None, None]:
+    ) -> Generator[VideoFacts | Clip | WindowViews, None, None]:
         with self._decoder() as decoder:
             left = job.seconds
-            expected: type[Message] = VideoMetadata
+            expected: type[Message] = VideoFacts
             decoder.start_job(job)
             while True:
                 started = time.monotonic()
@@ -186,7 +180,7 @@ class DecoderPool:
             decoder.wait_ready()
             yield decoder
         except _LostError as error:
-            lost = error.reason
+            lost = str(error)
             raise
         finally:
             if decoder.is_busy or not decoder.is_alive:
@@ -279,7 +273,7 @@ class _Decoder:
                     raise _LostError("timeout")
             watchdog.start()
             return receive_message(self._connection)
-        except (EOFError, OSError, ValueError, RecursionError) as error:  # it died or sent nonsense
+        except (EOFError, OSError, ValueError) as error:  # it died or sent nonsense
             raise _LostError("crash") from error
         finally:
             watchdog.cancel()

@@ -17,14 +17,17 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import get_annotations
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import av  # at the top, so that it is loaded before memory is limited
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, create_model
 
+from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
@@ -72,26 +75,19 @@ class Done:
     """All answers to a job have been sent."""
 
 
-class RefusedError(ValueError):
-    """Why a job has no result, or no further one; `code` is one of `REFUSAL_CODES`."""
+RefusalCode = Literal["not_a_video", "unreadable", "too_long", "too_many_pixels"]
+"""Codes of `errors.ERRORS` that a decoder uses."""
 
-    def __init__(self, code: str, message: str) -> None:
+
+class RefusedError(ValueError):
+    """Why a job has no result, or no further one."""
+
+    code: RefusalCode
+    message: str
+
+    def __init__(self, code: RefusalCode, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
-
-
-@dataclass(frozen=True)
-class VideoMetadata:
-    """What a file states about its video."""
-
-    width: int
-    """Pixels, as stored."""
-    height: int
-    """Pixels, as stored."""
-    codec: str
-    """Name of the decoder."""
-    seconds: float | None
-    """Length by the container or else the packets' times, None if neither states one."""
 
 
 @dataclass(frozen=True)
@@ -112,45 +108,32 @@ class WindowViews:
     """uint8 (V, T, C, S, S)."""
 
 
-Message = Ready | Done | RefusedError | VideoMetadata | Clip | WindowViews
+Message = Ready | Done | RefusedError | VideoFacts | Clip | WindowViews
 
-REFUSAL_CODES = ("not_a_video", "unreadable", "too_long", "too_many_pixels")
-"""Codes of `errors.ERRORS` that a decoder uses."""
 
-_NUMBER, _NONE = (int, float), type(None)
-_KINDS: dict[str, tuple[type[Message], dict[str, Any]]] = {
-    "ready": (Ready, {}),
-    "done": (Done, {}),
-    "refusal": (RefusedError, {"code": str, "message": str}),
-    "video": (
-        VideoMetadata,
-        {"width": int, "height": int, "codec": str, "seconds": (*_NUMBER, _NONE)},
-    ),
-    "views": (Clip, {"indices": list, "num_frames": int}),
-    "window": (
-        WindowViews,
-        {
-            "start": _NUMBER,
-            "end": _NUMBER,
-            "first_frame": int,
-            "num_frames": int,
-            "is_whole": bool,
-        },
-    ),
-}
-"""Kind of a message -> its class, and the types of the fields of its header."""
+def _header(cls: type[Message]) -> type[BaseModel]:
+    """The fields of a message, with the shape of its frames instead of them."""
+    types: dict[str, Any] = {name: (kind, ...) for name, kind in get_annotations(cls).items()}
+    if types.pop("frames", None):
+        types["shape"] = (tuple[int, int, int, int, int], ...)  # (V, T, C, S, S)
+    return create_model(cls.__name__, **types)
+
+
+_KINDS = {cls.__name__: (cls, _header(cls)) for cls in get_args(Message)}
+"""Name of a message -> its class and header."""
+
+
+class _AnyHeader(BaseModel):
+    kind: str
 
 
 def send_message(connection: Connection, message: Message) -> None:
     """Send a header of JSON and, for a message with frames, their bytes in a second part."""
-    kind, types = next(
-        (kind, types) for kind, (cls, types) in _KINDS.items() if isinstance(message, cls)
-    )
-    header = {"kind": kind, **{name: getattr(message, name) for name in types}}
-    if not isinstance(message, Clip | WindowViews):
+    header = {"kind": type(message).__name__, **vars(message)}
+    if "frames" not in header:
         connection.send_bytes(json.dumps(header).encode())
         return
-    frames = np.asarray(message.frames)
+    frames = np.asarray(header.pop("frames"))
     connection.send_bytes(json.dumps({**header, "shape": frames.shape}).encode())
     connection.send_bytes(frames.tobytes())
 
@@ -159,33 +142,19 @@ def receive_message(connection: Connection) -> Message:
     """Read what `send_message` sent, from a process that may be taken over.
 
     Raises:
-        ValueError: the data is no message; also RecursionError.
+        ValueError: the data is no message.
         EOFError: the other end is closed; also OSError.
     """
-    header = json.loads(connection.recv_bytes(_MAX_HEADER_BYTES))
-    if not isinstance(header, dict) or str(header.get("kind")) not in _KINDS:
+    content = connection.recv_bytes(_MAX_HEADER_BYTES)
+    kind = _AnyHeader.model_validate_json(content).kind
+    if kind not in _KINDS:
         raise ValueError("the header has no known kind")
-    cls, types = _KINDS[header["kind"]]
-    values = {name: header[name] for name in types if isinstance(header.get(name), types[name])}
-    if len(values) < len(types):
-        raise ValueError(f"a field of {header['kind']} is missing or has another type")
-    if cls is RefusedError and values["code"] not in REFUSAL_CODES:
-        raise ValueError("the code is unknown")
-    if cls in (Clip, WindowViews):
-        content = bytearray(connection.recv_bytes(_MAX_VIEW_BYTES))
-        shape = _integers(header.get("shape"))
-        values["frames"] = np.frombuffer(content, dtype=np.uint8).reshape(shape)
-        if len(shape) != 5:
-            raise ValueError(f"frames have the shape {shape}; (V, T, C, S, S) is needed")
-    if cls is Clip:
-        values["indices"] = _integers(values["indices"])
+    cls, header = _KINDS[kind]
+    values = dict(header.model_validate_json(content, strict=True))
+    if "shape" in values:
+        frames = np.frombuffer(bytearray(connection.recv_bytes(_MAX_VIEW_BYTES)), dtype=np.uint8)
+        values["frames"] = frames.reshape(values.pop("shape"))
     return cls(**values)
-
-
-def _integers(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, int) for value in values):
-        raise ValueError("a list of integers is needed")
-    return tuple(values)
 
 
 # --- The process -----------------------------------------------------------------------------
@@ -203,7 +172,7 @@ def decode_jobs(connection: Connection, reader: ViewReader, limits: Limits) -> N
         signal.signal(name, signal.SIG_IGN)
     if "torch" in sys.modules:  # only some readers need it; decoders run in parallel
         sys.modules["torch"].set_num_threads(1)
-    _limit_memory(limits.decode_memory_bytes)
+    _limit_memory(int(limits.decode_memory_mb * 1e6))
     _send(connection, Ready())
     while True:
         try:
@@ -283,7 +252,7 @@ def _limit_memory(extra_bytes: int) -> None:
 # --- Probing ---------------------------------------------------------------------------------
 
 
-def probe(path: Path, limits: Limits) -> VideoMetadata:
+def probe(path: Path, limits: Limits) -> VideoFacts:
     """Read the metadata of a file without decoding its pictures.
 
     Raises:
@@ -305,8 +274,7 @@ def probe(path: Path, limits: Limits) -> VideoMetadata:
         if not streams or streams[0].codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
         stream = streams[0]
-        pixels = stream.width * stream.height
-        if pixels > limits.max_pixels:
+        if stream.width * stream.height > limits.max_megapixels * 1e6:
             raise RefusedError(
                 "too_many_pixels",
                 f"pictures are {stream.width}x{stream.height}; allowed are "
@@ -318,7 +286,8 @@ def probe(path: Path, limits: Limits) -> VideoMetadata:
                 "too_long",
                 f"the video is longer than {limits.max_video_seconds:g} seconds; send a part of it",
             )
-        return VideoMetadata(stream.width, stream.height, stream.codec_context.name, seconds)
+        codec = stream.codec_context.name
+        return VideoFacts(width=stream.width, height=stream.height, codec=codec, seconds=seconds)
 
 
 def _seconds(container: Any, stream: Any, enough: float) -> float | None:

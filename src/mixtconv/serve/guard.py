@@ -218,7 +218,7 @@ class RequestLimits:
     async def _limited(self, headers: Mapping[str, str], receive: Receive) -> Receive:
         """Receive with limits; a body whose Content-Length is too large is refused at once."""
         is_file = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        allowed = self._limits.max_upload_bytes if is_file else MAX_OTHER_BYTES
+        allowed = self._limits.max_upload_mb * 1e6 if is_file else MAX_OTHER_BYTES
         limit = allowed + MULTIPART_BYTES if is_file else allowed
         seconds, started = self._limits.send_seconds, time.monotonic()
         num_bytes, is_complete = 0, False

@@ -8,23 +8,26 @@ Frames of several streams are batched.
 
 import asyncio
 import logging
+import queue
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mixtconv._types import Frame
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
-from mixtconv.serve.batching import Batcher, QueueFullError
+from mixtconv.serve.batching import Batcher
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 
 _SIZE = struct.Struct("<HH")
 
@@ -37,8 +40,9 @@ become hundreds of megabytes."""
 
 MAX_MESSAGE_BYTES = _SIZE.size + 3 * MAX_SIDE**2
 
-_REFUSED, _BUSY, _INVALID, _AWAY = 1008, 1013, 1003, 1001
-"""Close codes of RFC 6455 and its registry."""
+_REFUSED = 1008
+_CLOSE_CODES = {"busy": 1013, "invalid": 1003, "too_slow": 1001}
+"""Code of an error -> close code of RFC 6455 and its registry; of others `_REFUSED`."""
 
 
 class LiveRecognition:
@@ -71,7 +75,7 @@ class LiveRecognition:
     async def serve(self, socket: WebSocket, *, top_k: int) -> None:
         """Answer the frames of one client until it disconnects, makes an error or is idle."""
         try:
-            stream = await asyncio.to_thread(self._start)
+            stream = await asyncio.to_thread(self._locked, self._recognizer.start)
         except ValueError:
             message = f"all {self._settings.max_streams} live streams are in use; come back later"
             await refuse(socket, "busy", message)
@@ -85,7 +89,8 @@ class LiveRecognition:
         finally:
             self._num_open -= 1
             self._metrics.live_streams.dec()
-            await asyncio.to_thread(self._end, stream)
+            # frees the slot, after a frame of the stream that is being recognized
+            await asyncio.to_thread(self._locked, stream.end)
 
     async def _answer_frames(self, socket: WebSocket, stream: Stream, top_k: int) -> None:
         while True:
@@ -106,7 +111,7 @@ class LiveRecognition:
             except ValueError as error:
                 await refuse(socket, "invalid", str(error))
                 return
-            except QueueFullError:
+            except queue.Full:
                 await refuse(socket, "busy", "the service is stopping")
                 return
             self._metrics.live_frames.inc()
@@ -117,14 +122,9 @@ class LiveRecognition:
         """End the thread."""
         self._batcher.close()
 
-    def _start(self) -> Stream:
+    def _locked(self, work: Callable[[], Result]) -> Result:
         with self._lock:
-            return self._recognizer.start()
-
-    def _end(self, stream: Stream) -> None:
-        """Free the slot, after a frame of the stream that is being recognized."""
-        with self._lock:
-            stream.end()
+            return work()
 
     def _run(self, items: list[tuple[Stream, Frame]]) -> list[FrameLabels]:
         with self._lock:
@@ -134,11 +134,10 @@ class LiveRecognition:
 
 async def refuse(socket: WebSocket, code: str, message: str) -> None:
     """Send the reason why a stream ends, and close it, unless the client has disconnected."""
-    closing: dict[str, int] = {"busy": _BUSY, "invalid": _INVALID, "too_slow": _AWAY}
     content: dict[str, Any] = {"error": {"code": code, "message": message}}
     with suppress(WebSocketDisconnect):
         await socket.send_json(content)
-        await socket.close(closing.get(code, _REFUSED))
+        await socket.close(_CLOSE_CODES.get(code, _REFUSED))
 
 
 def read_frame(message: bytes) -> Frame:

@@ -37,23 +37,18 @@ def add_docs(app: FastAPI) -> None:
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Add the page at `/`, which needs the files that `add_docs` mounts."""
-    page = render_page(service)
-
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def index() -> HTMLResponse:
-        return HTMLResponse(page)
-
-
-def render_page(service: Service) -> str:
-    """The page of a service as HTML."""
     model = model_answer(service)
     environment = Environment(loader=PackageLoader("mixtconv.serve", "templates"), autoescape=True)
     environment.filters["number"] = "{:g}".format
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     card = model.card.partition("\n---\n")[2]  # without the metadata for the hub
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         model=model,
         limits=service.settings,
         side=scoring_side(model.image_size),
         card=Markup(markdown.render(card)),
     )
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)

@@ -1,6 +1,7 @@
 """From a file to labels: decoded in a process of its own, batched with other clients' videos."""
 
 import asyncio
+import queue
 import threading
 import time
 from collections import deque
@@ -13,9 +14,10 @@ from mixtconv._types import Frame
 from mixtconv.data.parallel import usable_cores
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
 from mixtconv.inference.timeline import WindowPrediction
-from mixtconv.serve.batching import Batcher, QueueFullError
+from mixtconv.serve.answers import VideoFacts
+from mixtconv.serve.batching import Batcher
 from mixtconv.serve.decoder_pool import DecoderPool
-from mixtconv.serve.decoder_process import Job, VideoMetadata, WindowViews
+from mixtconv.serve.decoder_process import Job, WindowViews
 from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import ServeSettings
@@ -64,9 +66,7 @@ class Recognition:
         )
         metrics.waiting.set_function(lambda: self._batcher.num_waiting)
 
-    async def label(
-        self, path: Path, *, top_k: int
-    ) -> tuple[list[Prediction], VideoMetadata, Clip]:
+    async def label(self, path: Path, *, top_k: int) -> tuple[list[Prediction], VideoFacts, Clip]:
         """The labels of a video, what its file states, and the views that the model saw.
 
         If the task is cancelled, decoding ends too.
@@ -81,7 +81,7 @@ class Recognition:
 
     async def timeline(
         self, path: Path, plan: WindowPlan, *, top_k: int
-    ) -> tuple[list[WindowPrediction], VideoMetadata]:
+    ) -> tuple[list[WindowPrediction], VideoFacts]:
         """The labels of every window of a video, and what its file states; as `label`."""
         job = Job(path, self._settings.decode_seconds, plan, self._settings.max_windows)
         return await self._in_thread(self._read_windows, job, top_k)
@@ -105,16 +105,16 @@ class Recognition:
             cancelled.set()
             self._num_decoding -= 1
 
-    def _read_views(self, job: Job, cancelled: threading.Event) -> tuple[VideoMetadata, Clip]:
+    def _read_views(self, job: Job, cancelled: threading.Event) -> tuple[VideoFacts, Clip]:
         started = time.monotonic()
         metadata, views = self.decoders.read(job, cancelled=cancelled)
-        assert isinstance(metadata, VideoMetadata) and isinstance(views, Clip)
+        assert isinstance(metadata, VideoFacts) and isinstance(views, Clip)
         self._metrics.decode_seconds.observe(time.monotonic() - started)
         return metadata, views
 
     def _read_windows(
         self, job: Job, top_k: int, cancelled: threading.Event
-    ) -> tuple[list[WindowPrediction], VideoMetadata]:
+    ) -> tuple[list[WindowPrediction], VideoFacts]:
         done: list[WindowPrediction] = []
         ahead: deque[tuple[WindowViews, Future[Any]]] = deque()
 
@@ -134,7 +134,7 @@ class Recognition:
 
         with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
             metadata = next(answers)
-            assert isinstance(metadata, VideoMetadata)
+            assert isinstance(metadata, VideoFacts)
             for window in answers:
                 assert isinstance(window, WindowViews)
                 ahead.append((window, self._submit(window.frames)))
@@ -147,5 +147,5 @@ class Recognition:
     def _submit(self, views: Frame) -> "Future[Any]":
         try:
             return self._batcher.submit(views)
-        except QueueFullError as error:
+        except queue.Full as error:
             raise ServiceError("busy", "the service is overloaded; come back later") from error

@@ -25,7 +25,6 @@ from mixtconv.serve.answers import (
     SegmentAnswer,
     TimelineAnswer,
     VideoAnswer,
-    VideoFacts,
     WindowAnswer,
 )
 from mixtconv.serve.errors import ServiceError, error_responses
@@ -119,8 +118,8 @@ def model_routes(service: Service) -> APIRouter:
     return router
 
 
-def health_routes(service: Service) -> APIRouter:
-    """State of the service, for its supervisor."""
+def open_routes(service: Service) -> APIRouter:
+    """Without a token in their description: state of the service for its supervisor, streams."""
     router = APIRouter(tags=["service"])
 
     @router.get("/health/live")
@@ -134,13 +133,6 @@ def health_routes(service: Service) -> APIRouter:
         if not service.recognition.decoders.is_alive:
             raise ServiceError("busy", "no decoder is ready")
         return HealthAnswer(status="ready")
-
-    return router
-
-
-def live_routes(service: Service) -> APIRouter:
-    """Live streams."""
-    router = APIRouter()
 
     @router.websocket("/v1/live")
     async def live(socket: WebSocket, top_k: Annotated[int, Query(ge=1, le=1000)] = 5) -> None:
@@ -158,13 +150,7 @@ def model_answer(service: Service) -> ModelAnswer:
     recognizer = service.recognition.recognizer
     spec = recognizer.spec
     return ModelAnswer(
-        name=spec.name,
-        classes=list(spec.classes),
-        num_frames=spec.num_frames,
-        image_size=spec.image_size,
-        modality=spec.modality,
-        sampling=spec.sampling,
-        causal=spec.causal,
+        **vars(spec),  # the answer takes what it has a field for
         protocol=recognizer.protocol.describe(spec),
         live=service.live is not None,
         live_refused=service.live_refused,
@@ -180,13 +166,7 @@ async def _of_source(
     if "://" not in source:
         return await answer(service.sources.check_file(source))
     with service.spool.file() as path:
-        await fetch(
-            source,
-            path,
-            allowed=service.sources,
-            max_bytes=service.settings.max_upload_bytes,
-            seconds=service.settings.send_seconds,
-        )
+        await fetch(source, path, allowed=service.sources, limits=service.settings)
         return await answer(path)
 
 
@@ -195,7 +175,7 @@ async def _predict(service: Service, path: Path, options: PredictOptions) -> Vid
     return VideoAnswer(
         predictions=[LabelScore(**asdict(each)) for each in predictions],
         num_frames=views.num_frames,
-        video=VideoFacts(**asdict(metadata)),
+        video=metadata,
         frames=_sampled_frames(views) if options.frames else None,
     )
 
@@ -208,7 +188,7 @@ async def _timeline(
     return TimelineAnswer(
         windows=[WindowAnswer(**each.to_dict()) for each in windows],
         segments=[SegmentAnswer(**each.to_dict()) for each in segments],
-        video=VideoFacts(**asdict(metadata)),
+        video=metadata,
     )
 
 

@@ -46,12 +46,7 @@ def run_service(model: str, settings: ServeSettings) -> None:
                 TOKEN_VARIABLE,
             )
         with open_service(model, settings) as service:
-            app = make_app(
-                service,
-                token=token,
-                hosts=settings.names(is_private=is_private),
-                page=not settings.no_page,
-            )
+            app = make_app(service, token=token, hosts=settings.names(is_private=is_private))
             server = make_server(app, settings)
             logger.info("serving at %s (Ctrl-C ends it)", address_of(listening))
             with _signals_stop_server_only():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from mixtconv._names import flag, refuse_below
 from mixtconv._types import Precision
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -83,23 +84,7 @@ class Limits:
         for field in fields(Limits):
             value = getattr(self, field.name)
             if not value > 0:
-                flag = "--" + field.name.replace("_", "-")
-                raise ValueError(f"{flag} is {value:g}; give more than 0")
-
-    @property
-    def max_upload_bytes(self) -> int:
-        """Largest file, in bytes."""
-        return int(self.max_upload_mb * 1e6)
-
-    @property
-    def max_pixels(self) -> int:
-        """Largest picture."""
-        return int(self.max_megapixels * 1e6)
-
-    @property
-    def decode_memory_bytes(self) -> int:
-        """Memory for one video, in bytes."""
-        return int(self.decode_memory_mb * 1e6)
+                raise ValueError(f"{flag(field.name)} is {value:g}; give more than 0")
 
 
 @dataclass(frozen=True)
@@ -112,10 +97,8 @@ class Batching:
     """Longest time that a video waits for others, in milliseconds."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"--batch-size is {self.batch_size}; give 1 or more")
-        if self.batch_wait_ms < 0:
-            raise ValueError(f"--batch-wait-ms is {self.batch_wait_ms:g}; give 0 or more")
+        refuse_below(1, self, "batch_size")
+        refuse_below(0, self, "batch_wait_ms")
 
 
 @dataclass(frozen=True)
@@ -134,3 +117,4 @@ class ServeSettings(Limits, Batching, Binding):
     def __post_init__(self) -> None:
         for group in (Binding, Batching, Limits):
             group.__post_init__(self)
+        refuse_below(1, self, "workers")

@@ -9,7 +9,6 @@ Proxies of the environment are not used.
 import ipaddress
 import posixpath
 import socket
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import anyio
 import httpcore2
 
 from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.settings import Limits
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -166,8 +166,7 @@ async def fetch(
     path: Path,
     *,
     allowed: AllowedSources,
-    max_bytes: int,
-    seconds: float,
+    limits: Limits,
 ) -> None:
     """Download a URL to a file.
 
@@ -176,10 +175,10 @@ async def fetch(
     """
     network = _CheckedNetwork(allow_private=allowed.allow_private)
     try:
-        with anyio.fail_after(seconds):
+        with anyio.fail_after(limits.send_seconds):
             async with httpcore2.AsyncConnectionPool(network_backend=network) as pool:
                 for _ in range(MAX_REDIRECTS + 1):
-                    location = await _fetch_step(pool, allowed.check_url(url), path, max_bytes)
+                    location = await _fetch_step(pool, allowed.check_url(url), path, limits)
                     if location is None:
                         return
                     url = urljoin(url, location)
@@ -191,29 +190,26 @@ async def fetch(
 
 
 async def _fetch_step(
-    pool: httpcore2.AsyncConnectionPool, url: str, path: Path, max_bytes: int
+    pool: httpcore2.AsyncConnectionPool, url: str, path: Path, limits: Limits
 ) -> str | None:
     """Fetch one URL; returns the location of a redirect, else None."""
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
-    headers = [("Accept-Encoding", "identity"), ("User-Agent", "mixtconv")]
-    async with pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as answer:
+    asked = [("Accept-Encoding", "identity"), ("User-Agent", "mixtconv")]
+    async with pool.stream("GET", url, headers=asked, extensions={"timeout": timeouts}) as answer:
+        headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
         if answer.status in (301, 302, 303, 307, 308):
-            return _header(answer.headers, b"location")
+            return headers.get(b"location", "")
         if answer.status != 200:
             raise ServiceError("source_failed", f"the source answers with status {answer.status}")
-        stated = _header(answer.headers, b"content-length")
+        stated = headers.get(b"content-length", "")
         size = int(stated) if stated.isdecimal() else 0
         file = await anyio.open_file(path, "r+b")
         async with file:
             async for part in answer.aiter_stream():
                 size = max(size, await file.tell() + len(part))
-                if size > max_bytes:
+                if size > limits.max_upload_mb * 1e6:
                     raise ServiceError(
-                        "too_large", f"the source is larger than {max_bytes / 1e6:g} MB"
+                        "too_large", f"the source is larger than {limits.max_upload_mb:g} MB"
                     )
                 await file.write(part)
     return None
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")
