@@ -129,7 +129,7 @@ def _groups(channels: list[int], num_taps: list[int], offsets: list[int]) -> Tap
 
 
 def _filter(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
-    return _kernel_for(x).temporal_filter(x, taps, _groups(*groups))
+    return _kernel_for(x).temporal_filter_into(torch.empty_like(x), x, taps, _groups(*groups))
 
 
 def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
@@ -139,7 +139,8 @@ def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
 def _both_gradients(
     x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
 ) -> tuple[Tensor, Tensor]:
-    return _kernel_for(x).backward(x, grad, taps, _groups(*groups))
+    grad_x = torch.empty_like(x)
+    return grad_x, _kernel_for(x).taps_gradient(x, grad, _groups(*groups), (taps, grad_x))
 
 
 for _name, _function in {
