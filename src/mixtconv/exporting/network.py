@@ -203,7 +203,7 @@ class _TimeStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.kernels) == 1:
-            return self._step(*self.kernels, x)
+            return self._step(next(iter(self.kernels)), x)
         parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
         return torch.cat([*map(self._step, self.kernels, parts)], dim=1)
 

@@ -100,8 +100,6 @@ def _run(
     x: Tensor, job: _Job, weights: Tensor, groups: TapGroups, gradient: Tensor | None = None
 ) -> None:
     """Run a job on clips of the size of `x`; the weights' gradient is written to `gradient`."""
-    if x.numel() == 0:
-        return
     weights = weights.detach().to(torch.float32).contiguous()
     arrays = _native(groups)
     num_clips, num_frames, num_channels, height, width = x.shape
