@@ -89,6 +89,15 @@ CASES = {
 }
 
 
+def filtered(x, taps, groups):
+    return triton_filter.temporal_filter_into(torch.empty_like(x), x, taps, groups)
+
+
+def both_gradients(x, grad, taps, groups):
+    grad_x = torch.empty_like(x)
+    return grad_x, triton_filter.taps_gradient(x, grad, groups, (taps, grad_x))
+
+
 def draw(case, dtype, channels_last, seed=0):
     """Clips, a gradient of the result, and taps."""
     generator = torch.Generator().manual_seed(seed)
@@ -155,8 +164,8 @@ def assert_near(case, x, grad, taps, *, y=None, grad_x=None, grad_taps=None):
 def test_the_filter_and_its_gradients_are_those_of_loops(call, name, dtype, channels_last):
     case = CASES[name]
     x, grad, taps = draw(case, dtype, channels_last)
-    y = call(triton_filter.temporal_filter, x, taps, case.groups)
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
+    y = call(filtered, x, taps, case.groups)
+    grad_x, grad_taps = call(both_gradients, x, grad, taps, case.groups)
     assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
     assert (y.dtype, grad_x.dtype, grad_taps.dtype) == (dtype, dtype, torch.float32)
     assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
@@ -166,11 +175,11 @@ def test_the_filter_and_its_gradients_are_those_of_loops(call, name, dtype, chan
 def test_the_gradients_one_by_one_are_those_of_the_backward_pass(call, name):
     case = CASES[name]
     x, grad, taps = draw(case, torch.float32, channels_last=True)
-    _, both = call(triton_filter.backward, x, grad, taps, case.groups)
+    _, both = call(both_gradients, x, grad, taps, case.groups)
     alone = call(triton_filter.taps_gradient, x, grad, case.groups)
     assert torch.equal(alone, both)  # to the bit: there is one order of adding up
     negated = case._replace(offsets=[-offset for offset in case.offsets]).groups
-    grad_x = call(triton_filter.temporal_filter, grad, taps, negated)
+    grad_x = call(filtered, grad, taps, negated)
     assert_near(case, x, grad, taps, grad_x=grad_x)
 
 
@@ -189,13 +198,13 @@ def test_any_strides_are_taken(call, view, channels_last):
     case = CASES["mixed"]
     x, grad, taps = draw(case, torch.float32, channels_last)
     x = VIEWS[view](x)
-    y = call(triton_filter.temporal_filter, x, taps, case.groups)
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
+    y = call(filtered, x, taps, case.groups)
+    grad_x, grad_taps = call(both_gradients, x, grad, taps, case.groups)
     assert_near(case, x, grad, taps, y=y, grad_x=grad_x, grad_taps=grad_taps)
     assert y.stride() == grad_x.stride() == torch.empty_like(x).stride()
 
     expanded = grad.mean((0, 1, 3, 4), keepdim=True).expand(case.shape)
-    _, grad_taps = call(triton_filter.backward, x, expanded, taps, case.groups)
+    _, grad_taps = call(both_gradients, x, expanded, taps, case.groups)
     assert_near(case, x, expanded, taps, grad_taps=grad_taps)
 
 
@@ -203,7 +212,7 @@ def test_taps_may_be_of_another_type_and_with_gaps(call):
     case = CASES["mixed"]
     x, grad, taps = draw(case, torch.float32, channels_last=False)
     taps = taps.bfloat16()
-    y = call(triton_filter.temporal_filter, x, torch.stack([taps, -taps], 1)[:, 0], case.groups)
+    y = call(filtered, x, torch.stack([taps, -taps], 1)[:, 0], case.groups)
     assert_near(case, x, grad, taps, y=y)
 
 
@@ -223,8 +232,8 @@ def test_whole_numbers_are_left_to_others():
 def test_double_precision_is_kept(call):
     case = CASES["mixed"]
     x, grad, taps = (t.double() for t in draw(case, torch.float32, channels_last=True))
-    grad_x, grad_taps = call(triton_filter.backward, x, grad, taps, case.groups)
-    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    grad_x, grad_taps = call(both_gradients, x, grad, taps, case.groups)
+    y = call(filtered, x, taps, case.groups)
     for got, want in zip(
         (y, grad_x, grad_taps), reference(case, x.numpy(), grad.numpy(), taps.numpy()), strict=True
     ):
@@ -237,8 +246,8 @@ def test_empty_clips_give_empty_clips_and_no_gradient(call, axis):
     shape[axis] = 0
     case = Case(tuple(shape), [shape[2] // 2] * 2, [1, 3], centred(1, 3))
     x, taps = torch.empty(shape), torch.ones(case.groups.num_weights)
-    grad_x, grad_taps = call(triton_filter.backward, x, x, taps, case.groups)
-    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    grad_x, grad_taps = call(both_gradients, x, x, taps, case.groups)
+    y = call(filtered, x, taps, case.groups)
     assert y.shape == grad_x.shape == x.shape
     assert torch.equal(grad_taps, torch.zeros_like(taps))
 
@@ -249,7 +258,7 @@ def test_a_frame_that_is_not_a_number_reaches_only_those_that_see_it(call, chann
     case = CASES["mixed"]
     x, _, taps = draw(case, torch.float32, channels_last)
     x[0, 4] = math.nan
-    y = call(triton_filter.temporal_filter, x, taps, case.groups)
+    y = call(filtered, x, taps, case.groups)
     reached = torch.zeros(case.shape, dtype=torch.bool)
     for _, channel, t, s in meetings(case):
         reached[0, t, channel] |= s == 4
@@ -265,7 +274,7 @@ def test_clips_of_more_values_than_32_bits_count(channels_last):
         x = x.permute(0, 1, 4, 2, 3)  # (5, 8, 1024, 64, 1024), the channels last in memory
     C = x.shape[2]
     taps = torch.tensor([2.0], device="cuda").expand(C)
-    y = triton_filter.temporal_filter(x, taps, TapGroups((C,), (1,), (1,)))
+    y = filtered(x, taps, TapGroups((C,), (1,), (1,)))
     for clip in range(5):
         assert torch.equal(y[clip, :-1], 2 * x[clip, 1:])
         assert not y[clip, -1].any()

@@ -66,31 +66,35 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
         A network for inference of equal results, without operators of this package. If it cannot be
         traced, only its temporal operations are rewritten.
     """
-    network.eval().requires_grad_(False)
+    network, form = traced(network.eval().requires_grad_(False)), LAYOUTS[layout]
+    operations = {n: m for n, m in network.named_modules() if isinstance(m, _TEMPORAL)}
+    if operations and isinstance(network, fx.GraphModule):
+        _lay_out(network, form, trial)
+        return network
+    # Without a graph, each operation is put between a move to the clip's layout and one back.
+    for name, module in operations.items():
+        there, back = form.to_clip(module.num_frames), form.to_frames(module.num_frames)
+        network.set_submodule(name, nn.Sequential(there, _filter(module, form), back))
+    return network
+
+
+def traced(network: nn.Module) -> nn.Module:
+    """A network as a graph with its temporal operations as modules, batch normalisation folded.
+
+    If it cannot be traced, it is returned itself, with the operations separated in place.
+    """
     separate_temporal_operations(network)
     separate_ordinary_convolutions(network)
     try:
         graph = follow(network, leaves=(FoldedTemporalConv,))
     except ValueError:
-        _rewrite_operations_only(network, LAYOUTS[layout])
         return network
     fold(graph)
-    if any(isinstance(module, _TEMPORAL) for module in graph.modules()):
-        _lay_out(graph, LAYOUTS[layout], trial)
     return graph
 
 
-def _rewrite_operations_only(network: nn.Module, layout: ClipLayout) -> None:
-    """Put each temporal operation between a move to the clip's layout and one back."""
-    for name, module in list(network.named_modules()):
-        if isinstance(module, FoldedTemporalFilter | FoldedTemporalConv):
-            there, back = layout.to_clip(module.num_frames), layout.to_frames(module.num_frames)
-            network.set_submodule(name, nn.Sequential(there, _filter(module, layout), back))
-
-
-def _filter(module: nn.Module, layout: ClipLayout) -> nn.Module:
+def _filter(module: FoldedTemporalFilter | FoldedTemporalConv, layout: ClipLayout) -> nn.Module:
     """A temporal operation as a convolution in the clip's layout."""
-    assert isinstance(module, FoldedTemporalFilter | FoldedTemporalConv)
     if isinstance(module, FoldedTemporalFilter):
         return layout.filter(TimeKernel.depthwise(module.taps), module.num_frames)
     return layout.filter(TimeKernel.ordinary(module.layer), module.num_frames)
@@ -155,7 +159,9 @@ def _is_elementwise(graph: fx.GraphModule, node: fx.Node) -> bool:
     return node.op in ("call_function", "call_method") and node.target in _ELEMENTWISE
 
 
-def _temporal(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+def _temporal(
+    graph: fx.GraphModule, node: fx.Node
+) -> FoldedTemporalFilter | FoldedTemporalConv | None:
     """The temporal operation that a node calls, if any."""
     module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     return module if isinstance(module, _TEMPORAL) else None

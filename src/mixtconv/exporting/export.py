@@ -14,7 +14,7 @@ from mixtconv.exporting.agreement import (
     compare,
     frames_to_compare,
 )
-from mixtconv.exporting.int8 import Calibration, Int8Result, quantize
+from mixtconv.exporting.int8 import Calibration, Int8Result, num_bytes, quantize
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, Target, TargetName, as_program
 from mixtconv.inference.engines.base import Pixels
@@ -114,10 +114,10 @@ def export_model(
         int8 = None
         if agreement.holds and calibration is not None:
             int8 = quantize(written, target, model, calibration)
-        num_bytes = _size(folder)
+        size = num_bytes(written)
         if agreement.holds:
             put_in_place(folder, path)
-    return Exported(target, path, num_bytes, streaming, pixels, agreement, int8)
+    return Exported(target, path, size, streaming, pixels, agreement, int8)
 
 
 def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolerance: float) -> None:
@@ -133,7 +133,3 @@ def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolera
             "a recognizer from optimize_for_inference cannot be exported; export the one that it "
             "was made from"
         )
-
-
-def _size(folder: Path) -> int:
-    return sum(part.stat().st_size for part in folder.iterdir())

@@ -19,14 +19,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
-from mixtconv.inference.engines.base import (
-    LOGITS,
-    VIDEO,
-    Array,
-    Description,
-    Engine,
-    import_engine,
-)
+from mixtconv.inference.engines.base import LOGITS, VIDEO, Array, Engine, import_engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
@@ -65,9 +58,8 @@ class Calibration:
             raise ValueError(
                 "--int8 is for whole clips, whose accuracy can be measured; leave --streaming out"
             )
-        packages, _ = _QUANTIZE[target]
-        for package in packages:
-            import_engine(package, f"an int8 file of {target}")
+        package, _ = _QUANTIZE[target]
+        import_engine(package, f"an int8 file of {target}")
         self.samples(model)
 
     def samples(self, model: VideoClassifier) -> tuple[list[VideoSample], list[VideoSample]]:
@@ -133,13 +125,11 @@ def quantize(
     # Beside the float32 file, which both measurements still need.
     quantized = path.with_name(f"int8-{path.name}")
     _, quantize_file = _QUANTIZE[target]
-    quantize_file(path, quantized, inputs)
+    quantize_file(path, quantized, inputs, replace(before.description, quantized=True).to_json())
     after = open_engine(quantized)
     correct, num_read = _correct(scored, [before, after], model, calibration.progress)
     seconds = _seconds([before, after], inputs[0])
-    before_bytes, after_bytes = (
-        sum(part.stat().st_size for part in _parts(file)) for file in (path, quantized)
-    )
+    bytes_before, bytes_after = num_bytes(path), num_bytes(quantized)
     # Then it takes the float32 file's name, its `.bin` that of the float32 one.
     for part in _parts(quantized):
         part.replace(path.with_suffix(part.suffix))
@@ -150,8 +140,8 @@ def quantize(
         num_unreadable=len(calibrating) - len(inputs) + len(scored) - num_read,
         top1_before=top1[0],
         top1_after=top1[1],
-        bytes_before=before_bytes,
-        bytes_after=after_bytes,
+        bytes_before=bytes_before,
+        bytes_after=bytes_after,
         milliseconds_before=1e3 * seconds[0],
         milliseconds_after=1e3 * seconds[1],
     )
@@ -192,17 +182,16 @@ def _seconds(engines: list[Engine], clip: Array) -> list[float]:
     return [median(runs) for runs in seconds]
 
 
-def _quantize_onnx(source: Path, result: Path, inputs: list[Array]) -> None:
+def _quantize_onnx(source: Path, result: Path, inputs: list[Array], description: str) -> None:
     import onnx  # noqa: PLC0415
     from onnxruntime import quantization  # noqa: PLC0415
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
 
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self) -> None:
-            self._inputs = iter(inputs)
+    remaining = iter(inputs)
 
+    class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> dict[str, Array] | None:
-            clip = next(self._inputs, None)
+            clip = next(remaining, None)
             return None if clip is None else {VIDEO: clip}
 
     # Shape inference and graph optimization, which ONNX Runtime expects before quantization.
@@ -217,28 +206,25 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array]) -> None:
         op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool"],
     )
     prepared.unlink()
-    # The description of the float32 file, marked as quantized.
-    metadata = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
     model = onnx.load(str(result))
-    onnx.helper.set_model_props(model, {METADATA_KEY: _as_int8(metadata[METADATA_KEY], source)})
+    onnx.helper.set_model_props(model, {METADATA_KEY: description})
     onnx.save(model, str(result))
 
 
-def _quantize_openvino(source: Path, result: Path, inputs: list[Array]) -> None:
+def _quantize_openvino(source: Path, result: Path, inputs: list[Array], description: str) -> None:
     import nncf  # noqa: PLC0415
     import openvino  # noqa: PLC0415
 
     model = openvino.Core().read_model(source)
-    metadata = model.get_rt_info([METADATA_KEY]).astype(str)
     with kept_signal_stack():
         quantized = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
-    quantized.set_rt_info(_as_int8(metadata, source), [METADATA_KEY])
+    quantized.set_rt_info(description, [METADATA_KEY])
     openvino.save_model(quantized, str(result), compress_to_fp16=False)
 
 
-def _as_int8(description: str, path: Path) -> str:
-    """The description of a file as JSON, for its int8 form."""
-    return replace(Description.from_json(description, path), quantized=True).to_json()
+def num_bytes(path: Path) -> int:
+    """Size of a file, and of the weights beside it."""
+    return sum(part.stat().st_size for part in _parts(path))
 
 
 def _parts(path: Path) -> list[Path]:
@@ -246,8 +232,9 @@ def _parts(path: Path) -> list[Path]:
     return [part for part in (path, path.with_suffix(".bin")) if part.exists()]
 
 
-_QUANTIZE: dict[TargetName, tuple[tuple[str, ...], Callable[[Path, Path, list[Array]], None]]] = {
-    "onnx": (("onnx", "onnxruntime"), _quantize_onnx),
-    "openvino": (("openvino", "nncf"), _quantize_openvino),
+_QUANTIZE: dict[TargetName, tuple[str, Callable[[Path, Path, list[Array], str], None]]] = {
+    "onnx": ("onnxruntime", _quantize_onnx),
+    "openvino": ("nncf", _quantize_openvino),
 }
-"""File format -> the packages needed, and the function that quantizes a file with some clips."""
+"""File format -> the package that quantizes it, and the function that does so with some clips and
+writes a description into the result."""

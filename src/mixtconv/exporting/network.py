@@ -11,7 +11,7 @@ latest last. With the new frame appended, the operation is one convolution over 
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv._version import __version__
-from mixtconv.exporting.clip_graph import rewrite
-from mixtconv.exporting.clip_layout import (
-    FoldedTemporalConv,
-    LayoutName,
-    TimeKernel,
-    separate_ordinary_convolutions,
-)
+from mixtconv.exporting.clip_graph import rewrite, traced
+from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
 from mixtconv.inference.engines.base import (
     FRAME,
     VIDEO,
@@ -36,8 +31,6 @@ from mixtconv.inference.engines.base import (
 )
 from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.graph_fusion import fold
-from mixtconv.models.optimize import follow, separate_temporal_operations
 from mixtconv.models.streaming import check_looks_back_only
 
 _EXAMPLE_BATCH = 2
@@ -52,11 +45,6 @@ class PortableNetwork:
     inputs: dict[str, Tensor]
     """Example inputs by name, in order; their first size, the batch, is free."""
     description: Description
-
-    @property
-    def output_names(self) -> list[str]:
-        """Outputs in their order."""
-        return list(self.description.outputs)
 
 
 def clip_network(
@@ -187,15 +175,7 @@ def _step_through_time(network: nn.Module, past: _Past) -> nn.Module:
         network: it is modified in place.
         past: holds the states of its operations.
     """
-    separate_temporal_operations(network)
-    separate_ordinary_convolutions(network)
-    try:
-        graph = follow(network, leaves=(FoldedTemporalConv,))
-    except ValueError:  # cannot be traced, and is exported without folding
-        pass
-    else:
-        fold(graph)
-        network = graph
+    network = traced(network)
     for name, module in list(network.named_modules()):
         state = f"past_{name.replace('.', '_')}"
         if isinstance(module, FoldedTemporalFilter):
@@ -223,26 +203,18 @@ class _TimeStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.kernels) == 1:
-            parts: Sequence[Tensor] = (x,)
-        else:
-            parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
-        stepped = [
-            part if self.is_identity[name] else _step(name, part, kernel, self.past)
-            for (name, kernel), part in zip(self.kernels.items(), parts, strict=True)
-        ]  # (B, C_m, H, W) each
-        return torch.cat(stepped, dim=1) if len(stepped) > 1 else stepped[0]
+            return self._step(next(iter(self.kernels)), x)
+        parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
+        return torch.cat([*map(self._step, self.kernels, parts)], dim=1)
 
-
-def _step(name: str, x: Tensor, kernel: TimeKernel, past: _Past) -> Tensor:
-    """A convolution over time, of the new frame (B, C, H, W) and those before it."""
-    depth = -kernel.first
-    if depth == 0:
-        return F.conv2d(x, kernel.weight[..., None], groups=kernel.groups)
-    window = past.window(name, x, depth)
-    stepped = F.conv3d(
-        window,
-        kernel.weight[..., None, None],
-        dilation=(kernel.step, 1, 1),
-        groups=kernel.groups,
-    )  # (B, C, 1, H, W)
-    return stepped.squeeze(2)
+    def _step(self, name: str, x: Tensor) -> Tensor:
+        """One kernel on the new frame (B, C_m, H, W) and those before it."""
+        kernel = self.kernels[name]
+        if self.is_identity[name]:
+            return x
+        if kernel.first == 0:
+            return F.conv2d(x, kernel.weight[..., None], groups=kernel.groups)
+        window = self.past.window(name, x, depth=-kernel.first)
+        weight, dilation = kernel.weight[..., None, None], (kernel.step, 1, 1)
+        stepped = F.conv3d(window, weight, dilation=dilation, groups=kernel.groups)
+        return stepped.squeeze(2)  # (B, C_m, 1, H, W) -> (B, C_m, H, W)

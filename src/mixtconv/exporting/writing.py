@@ -71,7 +71,7 @@ def _write_onnx(
             written = torch.onnx.export(
                 program,
                 input_names=list(portable.inputs),
-                output_names=portable.output_names,
+                output_names=list(portable.description.outputs),
                 dynamo=True,
                 verbose=False,
             )
@@ -99,9 +99,8 @@ def _write_openvino(
             )
     except RuntimeError as error:
         raise _refusal(portable, "OpenVINO", error) from error
-    for tensor, name in zip(model.inputs, portable.inputs, strict=True):
-        tensor.get_tensor().set_names({name})
-    for tensor, name in zip(model.outputs, portable.output_names, strict=True):
+    names = (*portable.inputs, *portable.description.outputs)
+    for tensor, name in zip((*model.inputs, *model.outputs), names, strict=True):
         tensor.get_tensor().set_names({name})
     model.set_rt_info(portable.description.to_json(), [METADATA_KEY])
     openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -1,8 +1,10 @@
 """A video with captions drawn on it."""
 
 import math
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -86,13 +88,8 @@ def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
 def _captioned(
     pictures: Iterator[Frame], rate: Fraction, captions: Sequence[Caption]
 ) -> Iterator[Frame]:
-    remaining = iter(captions)
-    caption = next(remaining, None)
     for number, picture in enumerate(pictures):
         seconds = float(number / rate)
-        while caption is not None and seconds >= caption[1]:
-            caption = next(remaining, None)
-        if caption is not None and seconds >= caption[0]:
-            yield draw_caption(picture, caption[2])
-        else:
-            yield picture
+        started = bisect(captions, seconds, key=itemgetter(0))
+        _, end, text = captions[started - 1] if started else (0, 0, "")
+        yield draw_caption(picture, text) if seconds < end else picture

@@ -14,7 +14,7 @@ windows; where they do not touch, it ends with the first and begins again with t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -136,20 +136,13 @@ def _border(one: WindowPrediction, other: WindowPrediction) -> tuple[float, floa
 
 def _merged(segments: Sequence[Segment]) -> list[Segment]:
     """Merge segments that touch and have the same label."""
-    parts: list[list[Segment]] = []
+    merged: list[Segment] = []
     for segment in segments:
-        last = parts[-1][-1] if parts else None
-        if last is not None and (last.label, last.end) == (segment.label, segment.start):
-            parts[-1].append(segment)
-        else:
-            parts.append([segment])
-    return [
-        Segment(
-            part[0].start,
-            part[-1].end,
-            part[0].label,
-            sum(segment.score for segment in part) / len(part),
-            len(part),
-        )
-        for part in parts
-    ]
+        last = merged[-1] if merged else None
+        if last is None or (last.label, last.end) != (segment.label, segment.start):
+            merged.append(segment)
+            continue
+        count = last.num_windows + 1
+        score = (last.score * last.num_windows + segment.score) / count
+        merged[-1] = replace(last, end=segment.end, score=score, num_windows=count)
+    return merged

@@ -29,13 +29,8 @@ def describe() -> str:
     return f"compiled loop ({instructions}, {native_library.threads_name()})"
 
 
-def temporal_filter(x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """See `mixtconv.ops.filter.temporal_filter`."""
-    return temporal_filter_into(torch.empty_like(x), x, weights, groups)
-
-
 def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """Filter into existing clips shaped like `x`; returns them."""
+    """See `plain_filter.temporal_filter_into`."""
     channels_last = _common_layout(x, out)
     if channels_last is None:
         dense = torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -45,31 +40,23 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
     return out
 
 
-def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
-    """Gradient of the weights, flattened like them, float32."""
+def taps_gradient(
+    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """See `plain_filter.taps_gradient`; one pass for both gradients."""
     x, grad, channels_last = _in_one_layout(x, grad)
     gradient = torch.zeros(groups.num_weights)
     job = _Job(x=_clips(x), grad=_clips(grad), channels_last=channels_last)
-    _run(x, job, gradient, groups, gradient)
-    return gradient
-
-
-def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
-    """Gradients of `x`, in its memory format, and of the weights, in one pass."""
-    grad_x = torch.empty_like(x)
-    x, grad, channels_last = _in_one_layout(x, grad)
+    if into is None:
+        _run(x, job, gradient, groups, gradient)
+        return gradient
+    weights, grad_x = into
     target = grad_x if _common_layout(x, grad_x) is not None else torch.empty_like(x)
-    gradient = torch.zeros(groups.num_weights)
-    job = _Job(
-        source=_clips(grad),
-        target=_clips(target),
-        x=_clips(x),
-        grad=_clips(grad),
-        direction=-1,
-        channels_last=channels_last,
-    )
+    job.source, job.target, job.direction = _clips(grad), _clips(target), -1
     _run(x, job, weights, groups, gradient)
-    return grad_x if target is grad_x else grad_x.copy_(target), gradient
+    if target is not grad_x:
+        grad_x.copy_(target)
+    return gradient
 
 
 class _Clips(ctypes.Structure):
@@ -113,8 +100,6 @@ def _run(
     x: Tensor, job: _Job, weights: Tensor, groups: TapGroups, gradient: Tensor | None = None
 ) -> None:
     """Run a job on clips of the size of `x`; the weights' gradient is written to `gradient`."""
-    if x.numel() == 0:
-        return
     weights = weights.detach().to(torch.float32).contiguous()
     arrays = _native(groups)
     num_clips, num_frames, num_channels, height, width = x.shape

@@ -129,7 +129,7 @@ def _groups(channels: list[int], num_taps: list[int], offsets: list[int]) -> Tap
 
 
 def _filter(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
-    return _kernel_for(x).temporal_filter(x, taps, _groups(*groups))
+    return _kernel_for(x).temporal_filter_into(torch.empty_like(x), x, taps, _groups(*groups))
 
 
 def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
@@ -139,34 +139,29 @@ def _taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
 def _both_gradients(
     x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
 ) -> tuple[Tensor, Tensor]:
-    return _kernel_for(x).backward(x, grad, taps, _groups(*groups))
+    grad_x = torch.empty_like(x)
+    return grad_x, _kernel_for(x).taps_gradient(x, grad, _groups(*groups), (taps, grad_x))
 
 
-for _name, _function in {
-    "temporal_filter": _filter,
-    "temporal_filter_taps_gradient": _taps_gradient,
-    "temporal_filter_backward": _both_gradients,
-}.items():
+def _empty_taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
+    num_weights = _groups(*groups).num_weights
+    return x.new_empty(num_weights, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def _empty_gradients(
+    x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), _empty_taps_gradient(x, grad, *groups)
+
+
+# The functions, and those that only give the shapes of results.
+for _name, _function, _fake in (
+    ("temporal_filter", _filter, lambda x, *_: torch.empty_like(x)),
+    ("temporal_filter_taps_gradient", _taps_gradient, _empty_taps_gradient),
+    ("temporal_filter_backward", _both_gradients, _empty_gradients),
+):
     _library.impl(_name, _function, "CompositeExplicitAutograd")
-
-
-@torch.library.register_fake("mixtconv::temporal_filter", lib=_library)
-def _(x: Tensor, taps: Tensor, *groups: list[int]) -> Tensor:
-    return torch.empty_like(x)
-
-
-@torch.library.register_fake("mixtconv::temporal_filter_taps_gradient", lib=_library)
-def _(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:
-    return _empty_taps_gradient(x, _groups(*groups))
-
-
-@torch.library.register_fake("mixtconv::temporal_filter_backward", lib=_library)
-def _(x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), _empty_taps_gradient(x, _groups(*groups))
-
-
-def _empty_taps_gradient(x: Tensor, groups: TapGroups) -> Tensor:
-    return x.new_empty(groups.num_weights, dtype=torch.promote_types(x.dtype, torch.float32))
+    torch.library.register_fake(f"mixtconv::{_name}", _fake, lib=_library)
 
 
 def _save_for_filter_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

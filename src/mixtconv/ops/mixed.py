@@ -25,7 +25,6 @@ from mixtconv.ops.taps import (
     TapGroups,
     TapInit,
     check_kernel_sizes,
-    check_shift_fraction,
     group_channels,
     initial_taps,
     tap_offsets,
@@ -149,7 +148,6 @@ class MixTConv(nn.Module):
         self.init: TapInit = init
         self.shift_fraction = shift_fraction
         check_kernel_sizes(self.kernel_sizes, self.dilations)
-        check_shift_fraction(shift_fraction)
         self.group_channels = group_channels(channels, len(self.kernel_sizes))
         self.weights = nn.ParameterList(self.initial_weights())
 

@@ -42,15 +42,6 @@ class StepStreams(ctypes.Structure):
     )
 
 
-def step_streams(places: Sequence[int], counts: Sequence[int]) -> Any:
-    """Streams as the library takes them: places in the pool, and numbers of earlier frames."""
-    kind = ctypes.c_int64 * len(places)  # looked up once: every frame of a stream comes here
-    arrays = kind(*places), kind(*counts)
-    streams = StepStreams(len(places), *map(ctypes.addressof, arrays))
-    streams.arrays = arrays  # keeps the memory at these addresses alive
-    return ctypes.byref(streams)
-
-
 def integers(values: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
     """Integers as the library takes them."""
     return (ctypes.c_int64 * len(values))(*values)
@@ -65,11 +56,7 @@ def library() -> Any:
     try:
         loaded = ctypes.CDLL(spec.origin)
         loaded.mixtconv_instruction_set.restype = ctypes.c_char_p
-        loaded.mixtconv_run.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        )
+        loaded.mixtconv_run.argtypes = (ctypes.c_void_p,) * 3
         loaded.mixtconv_step.argtypes = (ctypes.c_void_p,) * 5
         loaded.mixtconv_step.restype = None
         loaded.mixtconv_most_step_lags.restype = ctypes.c_int64
@@ -113,21 +100,12 @@ def threads() -> Threads:
         function = getattr(torch_library, name, None)
         return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
 
-    torch_threads = Threads(parallel_for=address("torch_parallel_for"), process=_PROCESS)
-    functions = [
-        address(name)
-        for name in (
-            "GOMP_parallel",
-            "omp_get_thread_num",
-            "omp_get_num_threads",
-            "_ZN2at15get_num_threadsEv",  # at::get_num_threads
-        )
-    ]
-    # torch before 2.10 lacks the first; there the loop opens an OpenMP region of its own.
-    if torch_threads.parallel_for is None and all(functions):
-        region, thread_number, num_threads, most_threads = functions
-        torch_threads = Threads(None, region, thread_number, num_threads, most_threads, _PROCESS)
-    return torch_threads
+    # For torch before 2.10, without `torch_parallel_for`: the loop opens an OpenMP region itself.
+    get_num_threads = "_ZN2at15get_num_threadsEv"  # at::get_num_threads
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", get_num_threads)
+    region = [address(name) for name in names]
+    region = region if all(region) else [None] * len(names)
+    return Threads(address("torch_parallel_for"), *region, _PROCESS)
 
 
 def threads_name() -> str:

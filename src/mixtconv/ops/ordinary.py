@@ -14,7 +14,6 @@ from mixtconv.ops.folding import check_clip, fold_time, unfold_time
 from mixtconv.ops.taps import (
     TapInit,
     check_kernel_sizes,
-    check_shift_fraction,
     initial_taps,
     overlap,
     tap_offsets,
@@ -87,7 +86,6 @@ class TemporalConv(nn.Module):
     ) -> None:
         super().__init__()
         check_kernel_sizes([kernel_size], [dilation])
-        check_shift_fraction(shift_fraction)
         self.dilation = dilation
         self.causal = causal
         taps = initial_taps(

@@ -19,13 +19,8 @@ def takes(x: Tensor) -> bool:
     return True
 
 
-def temporal_filter(x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """See `ops.filter.temporal_filter`; the weights are rounded to the precision of `x`."""
-    return temporal_filter_into(torch.empty_like(x), x, weights, groups)
-
-
 def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """Filter into existing clips shaped like `x`; returns them."""
+    """Filter into existing clips shaped like `x`, with weights of its precision; returns them."""
     num_frames = x.shape[1]
     terms = _terms(weights.to(x.dtype), groups)
     # A term that covers every output value initialises the result; otherwise zeros do.
@@ -44,8 +39,16 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
     return out
 
 
-def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
-    """Gradient of the weights, flattened like them, in float32 at least: half would underflow."""
+def taps_gradient(
+    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Gradient of the weights, flattened like them, in float32 at least: half would underflow.
+
+    With `into`, the weights and clips like `x`, the gradient of `x` is written to these clips.
+    """
+    if into is not None:
+        weights, grad_x = into
+        temporal_filter_into(grad_x, grad, weights, groups.negated())
     num_frames, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
     gradients = []
     for group in groups.split():
@@ -56,12 +59,6 @@ def taps_gradient(x: Tensor, grad: Tensor, groups: TapGroups) -> Tensor:
             of_taps.append(product.sum((0, 1, 3, 4)))  # (C_m,), zeros where no frame is met
         gradients.append(torch.stack(of_taps, dim=1).flatten())  # (C_m * K_m,)
     return torch.cat(gradients)
-
-
-def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
-    """Gradients of `x`, in its memory format, and of the weights."""
-    grad = torch.empty_like(x).copy_(grad)
-    return temporal_filter(grad, weights, groups.negated()), taps_gradient(x, grad, groups)
 
 
 class _Term(NamedTuple):

@@ -16,7 +16,18 @@ from mixtconv.ops.shift import TemporalShift
 
 OperationFactory = Callable[..., nn.Module]
 
-OPERATIONS: dict[str, OperationFactory] = {}
+OPERATIONS: dict[str, OperationFactory] = {
+    "mixtconv": partial(MixTConv, kernel_sizes=(1, 3, 5, 7)),
+    "ks3": partial(MixTConv, kernel_sizes=(3,)),
+    "ks5": partial(MixTConv, kernel_sizes=(5,)),
+    "ks7": partial(MixTConv, kernel_sizes=(7,)),
+    "ks13": partial(MixTConv, kernel_sizes=(1, 3)),
+    "ks135": partial(MixTConv, kernel_sizes=(1, 3, 5)),
+    "ks1357": partial(MixTConv, kernel_sizes=(1, 3, 5, 7)),
+    "ks357dilated": partial(MixTConv, kernel_sizes=(3, 3, 3), dilations=(1, 2, 3)),
+    "conv1d": TemporalConv,
+    "shift": lambda channels, **options: TemporalShift(**options),
+}
 
 
 def register_operation(name: str) -> Callable[[OperationFactory], OperationFactory]:
@@ -52,22 +63,3 @@ def create_operation(name: str, channels: int, **options: Any) -> nn.Module:
     if name not in OPERATIONS:
         raise unknown_name("operation", name, OPERATIONS)
     return OPERATIONS[name](channels, **options)
-
-
-for _name, _kernel_sizes in {
-    "mixtconv": (1, 3, 5, 7),
-    "ks3": (3,),
-    "ks5": (5,),
-    "ks7": (7,),
-    "ks13": (1, 3),
-    "ks135": (1, 3, 5),
-    "ks1357": (1, 3, 5, 7),
-}.items():
-    register_operation(_name)(partial(MixTConv, kernel_sizes=_kernel_sizes))
-register_operation("ks357dilated")(partial(MixTConv, kernel_sizes=(3, 3, 3), dilations=(1, 2, 3)))
-register_operation("conv1d")(TemporalConv)
-
-
-@register_operation("shift")
-def _shift(channels: int, **options: Any) -> nn.Module:
-    return TemporalShift(**options)

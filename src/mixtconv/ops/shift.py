@@ -32,7 +32,6 @@ def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = F
     >>> temporal_shift(x, shift_fraction=0.25)[0, :, :, 0, 0].tolist()
     [[2.0, 0.0, 1.0, 1.0], [3.0, 1.0, 2.0, 2.0], [0.0, 2.0, 3.0, 3.0]]
     """
-    check_shift_fraction(shift_fraction)
     check_clip(x)
     return shift_taps(x.shape[2], like=x, shift_fraction=shift_fraction, causal=causal).apply(x)
 

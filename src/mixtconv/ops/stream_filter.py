@@ -5,7 +5,7 @@
 compiled loop runs the filter (`cpu_stream_filter.py`), elsewhere plain torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -113,18 +113,21 @@ class StreamFilter:
 
 
 def _stream_groups(taps: DepthwiseTaps) -> Iterator[StreamGroup]:
-    offsets = taps.groups.offsets
-    if max(offsets) > 0:
-        raise ValueError(
-            f"the filter looks {max(offsets)} frames ahead, which a stream does not have; "
-            "make it with causal=True"
-        )
+    _refuse_looking_ahead("filter", taps.groups.offsets)
     for group in taps.groups.split():
         lags = [-offset for offset in group.offsets]
         # The compiled loop needs the tap of the new frame last, so the largest lag comes first.
         order = sorted(range(len(lags)), key=lags.__getitem__, reverse=True)
         lags = [lags[tap] for tap in order]
         yield StreamGroup(group.channels, group.matrix(taps.weights)[:, order], lags, lags[0])
+
+
+def _refuse_looking_ahead(what: str, offsets: Sequence[int]) -> None:
+    if max(offsets) > 0:
+        raise ValueError(
+            f"the {what} looks {max(offsets)} frames ahead, which a stream does not have; "
+            "make it with causal=True"
+        )
 
 
 class StreamConv:
@@ -146,13 +149,8 @@ class StreamConv:
     """Empty: its taps mix all channels, and no compiled loop serves it."""
 
     def __init__(self, layer: TemporalConv) -> None:
-        offsets = layer.offsets
-        if offsets[-1] > 0:
-            raise ValueError(
-                f"the convolution looks {offsets[-1]} frames ahead, which a stream does not have; "
-                "make it with causal=True"
-            )
-        self.lags = [-offset for offset in offsets]
+        _refuse_looking_ahead("convolution", layer.offsets)
+        self.lags = [-offset for offset in layer.offsets]
         self.kernels = layer.weight.detach()[..., None, None].unbind(2)  # K of (C_out, C, 1, 1)
 
     def no_past(self, like: Tensor, num_streams: int) -> PastFrames:

@@ -9,6 +9,7 @@ stream; frame t of a stream is in slot t % depth, so that nothing is ever moved:
 A new stream's rings hold zeros, as frames before a clip count.
 """
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,7 +53,11 @@ class Streams:
     @cached_property
     def native(self) -> Any:
         """The argument of the compiled loop."""
-        return native_library.step_streams(self.places, self.counts)
+        kind = ctypes.c_int64 * len(self.places)  # looked up once: every frame comes here
+        arrays = kind(*self.places), kind(*self.counts)
+        streams = native_library.StepStreams(len(self.places), *map(ctypes.addressof, arrays))
+        streams.arrays = arrays  # keeps the memory at these addresses alive
+        return ctypes.byref(streams)
 
 
 class StreamGroup(NamedTuple):

@@ -112,6 +112,9 @@ def initial_taps(
     the channels sums the (K - 1) / 2 frames before, the second as many frames after, the rest pass
     the frame itself. A causal kernel has no frames after, so its second part passes the frame too.
 
+    Raises:
+        ValueError: another `init`, or a fraction outside 0 to 0.5.
+
     >>> initial_taps(8, 5)[:3].tolist()
     [[1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0, 0.0]]
     """
@@ -119,8 +122,8 @@ def initial_taps(
         raise ValueError(f"init is {init!r}; allowed are 'shift' and 'identity'")
     offsets = torch.tensor(tap_offsets(kernel_size, causal=causal))
     taps = (offsets == 0).float().repeat(channels, 1)  # (C, K)
+    count, reach = shifted_channels(channels, shift_fraction), (kernel_size - 1) // 2
     if init == "shift" and kernel_size > 1:
-        count, reach = shifted_channels(channels, shift_fraction), (kernel_size - 1) // 2
         taps[:count] = ((offsets < 0) & (offsets >= -reach)).float()
         if not causal:
             taps[count : 2 * count] = ((offsets > 0) & (offsets <= reach)).float()
@@ -128,11 +131,12 @@ def initial_taps(
 
 
 def shifted_channels(channels: int, shift_fraction: float) -> int:
-    """Channels that are moved in each direction, rounded down.
+    """Channels that are moved in each direction, rounded down; refuses what does not fit.
 
     >>> shifted_channels(100, 0.29)
     29
     """
+    check_shift_fraction(shift_fraction)
     return int(channels * shift_fraction + 1e-6)  # 100 * 0.29 is 28.999999999999996
 
 

@@ -49,13 +49,8 @@ def describe() -> str:
     return "Triton kernel"
 
 
-def temporal_filter(x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """See `filter.temporal_filter`; contiguous and channels-last frames are read in place."""
-    return temporal_filter_into(torch.empty_like(x), x, weights, groups)
-
-
 def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGroups) -> Tensor:
-    """Filter into existing clips shaped like `x`; returns them."""
+    """See `plain_filter`; contiguous and channels-last frames are read in place."""
     if not x.numel():
         return out
     source, channels_last = _dense(x)
@@ -66,21 +61,10 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
     return _copied(target, out)
 
 
-def backward(x: Tensor, grad: Tensor, weights: Tensor, groups: TapGroups) -> tuple[Tensor, Tensor]:
-    """See `plain_filter.backward`; one pass over `x` and `grad` for both."""
-    grad_x = torch.empty_like(x)
-    return grad_x, taps_gradient(x, grad, groups, weights=weights.contiguous(), grad_x=grad_x)
-
-
 def taps_gradient(
-    x: Tensor,
-    grad: Tensor,
-    groups: TapGroups,
-    *,
-    weights: Tensor | None = None,
-    grad_x: Tensor | None = None,
+    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """See `plain_filter.taps_gradient`; that of `x` is written to `grad_x` where given."""
+    """See `plain_filter.taps_gradient`; one pass over `x` and `grad` for both gradients."""
     num_weights = groups.num_weights
     dtype = torch.promote_types(x.dtype, torch.float32)
     if not x.numel():
@@ -88,15 +72,17 @@ def taps_gradient(
     # All clips take the layout of x, since one launch has one tiling.
     partner, channels_last = _dense(x)
     source = _copied(grad, _with_strides_of(partner, grad))
-    target = None if grad_x is None else _with_strides_of(partner, grad_x)
+    weights = target = None
+    if into is not None:
+        weights, target = into[0].contiguous(), _with_strides_of(partner, into[1])
     form = x.shape[1:], x.element_size(), x.device, groups
     tiling, tables = _plan(*form, channels_last=channels_last, taps_gradient=True)
     partial = x.new_empty((x.shape[0] * tiling.tiles_of_a_channel, num_weights), dtype=dtype)
     launch(
         tiling, tables, -1, source, taps=weights, filtered=target, partner=partner, partial=partial
     )
-    if grad_x is not None and target is not None:
-        _copied(target, grad_x)
+    if into is not None and target is not None:
+        _copied(target, into[1])
     return partial.sum(0)
 
 

@@ -6,7 +6,7 @@ whichever engine runs the network; nothing here needs torch.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,8 +26,8 @@ VIDEO, FRAME, LOGITS = "video", "frame", "logits"
 """Names of inputs and outputs: clips (B, T, C, H, W), frames (B, C, H, W), (B, num_classes)."""
 
 Array = npt.NDArray[Any]
-Sizes = tuple[int | None, ...]
-"""Sizes of an input or an output without the batch; None for a dynamic one."""
+Sizes = Sequence[object]
+"""Sizes of an input or an output without the batch; a dynamic one is no integer."""
 
 
 class Engine(ABC):
@@ -192,7 +192,8 @@ def _refuse_another_network(
 ) -> None:
     """Raise ValueError if a network's inputs or outputs are not those of its description."""
     for name in sorted(described.keys() | actual.keys()):
-        expected, sizes = described.get(name, ()), actual.get(name, ())
+        expected = described.get(name, ())
+        sizes = tuple(size if isinstance(size, int) else None for size in actual.get(name, ()))
         same = [size in (None, other) for size, other in zip(sizes, expected, strict=False)]
         if len(sizes) != len(expected) or not all(same):
             raise ValueError(

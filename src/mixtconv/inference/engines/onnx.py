@@ -1,15 +1,9 @@
 """ONNX files, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from mixtconv.inference.engines.base import (
-    Array,
-    Description,
-    Engine,
-    Sizes,
-    import_engine,
-)
+from mixtconv.inference.engines.base import Array, Description, Engine, import_engine
 from mixtconv.models.spec import METADATA_KEY
 
 
@@ -33,15 +27,10 @@ class OnnxEngine(Engine):
             raise ValueError(f"{path} cannot be read by ONNX Runtime: {reason}") from error
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         inputs, outputs = (
-            {port.name: _sizes(port.shape) for port in ports}
+            {port.name: port.shape[1:] for port in ports}  # a dynamic size is a name
             for ports in (self._session.get_inputs(), self._session.get_outputs())
         )
         super().__init__(path, Description.from_json(text, path), inputs, outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))
-
-
-def _sizes(shape: Sequence[int | str | None]) -> Sizes:
-    """Drop the batch; ONNX gives a dynamic size as its name."""
-    return tuple(size if isinstance(size, int) else None for size in shape[1:])

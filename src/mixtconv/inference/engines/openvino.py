@@ -9,13 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtconv.inference.engines.base import (
-    Array,
-    Description,
-    Engine,
-    Sizes,
-    import_engine,
-)
+from mixtconv.inference.engines.base import Array, Description, Engine, Sizes, import_engine
 from mixtconv.models.spec import METADATA_KEY
 
 

@@ -2,17 +2,10 @@
 
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from mixtconv.inference.engines.base import (
-    Array,
-    Description,
-    Engine,
-    Sizes,
-    import_engine,
-)
+from mixtconv.inference.engines.base import Array, Description, Engine, import_engine
 from mixtconv.models.spec import METADATA_KEY
 
 
@@ -34,9 +27,13 @@ class TorchEngine(Engine):
         description = Description.from_json(extra[METADATA_KEY] or None, path)
         self._inputs = list(description.inputs)
         signature = program.graph_signature
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
         inputs, outputs = (  # by order: a program does not name them
-            dict(zip(names, _sizes(program, values), strict=False))
-            for names, values in (
+            {
+                name: getattr(values[node], "shape", ())[1:]
+                for name, node in zip(names, nodes, strict=False)
+            }
+            for names, nodes in (
                 (self._inputs, signature.user_inputs),
                 (description.outputs, signature.user_outputs),
             )
@@ -62,10 +59,3 @@ def _is_program(path: Path) -> bool:
             return any(name.rpartition("/")[2] in _MEMBERS for name in archive.namelist())
     except zipfile.BadZipFile:
         return False
-
-
-def _sizes(program: Any, names: Sequence[str]) -> Iterator[Sizes]:
-    """Sizes of inputs or outputs, by their names in the graph, without the batch."""
-    values = {node.name: getattr(node.meta.get("val"), "shape", ()) for node in program.graph.nodes}
-    for name in names:
-        yield tuple(size if isinstance(size, int) else None for size in values[name][1:])
