@@ -8,8 +8,10 @@ GPU rounds, which is the whole of eps instead of half).
 
 import math
 import multiprocessing
+import site
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,9 @@ def call() -> Iterator[Callable]:
         return
     if (RELEASE < (3, 2) and NUMPY >= (2, 0)) or (RELEASE < (3, 7) and NUMPY >= (2, 4)):
         pytest.skip(f"the interpreter of Triton {triton.__version__} predates NumPy {NUMPY}")
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    spawn, root = multiprocessing.get_context("spawn"), str(Path(__file__).parents[2])
+    # The functions below are found by the name of this module.
+    with ProcessPoolExecutor(1, spawn, site.addsitedir, (root,)) as pool:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TRITON_INTERPRET", "1")
             pool.submit(int).result()  # starts the process
