@@ -1,5 +1,6 @@
 """Parts of messages: flags, near names, the first few of many, counted nouns; refusing numbers."""
 
+import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -63,3 +64,20 @@ def count_of(number: int, thing: str) -> str:
         return f"{number} {thing}"
     endings = {"s": "ses", "y": "ies"}
     return f"{number} {thing[:-1]}{endings.get(thing[-1], thing[-1] + 's')}"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units; a dash for one that was not measured (NaN).
+
+    >>> duration(151), duration(7260), duration(8.25)
+    ('2 min 31 s', '2 h 01 min', '8.2 s')
+    """
+    if not math.isfinite(seconds):
+        return "\N{EN DASH}"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

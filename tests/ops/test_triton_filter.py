@@ -99,7 +99,7 @@ def filtered(x, taps, groups):
 
 def both_gradients(x, grad, taps, groups):
     grad_x = torch.empty_like(x)
-    return grad_x, triton_filter.taps_gradient(x, grad, groups, (taps, grad_x))
+    return grad_x, triton_filter.taps_gradient(x, grad, groups, weights=taps, grad_x=grad_x)
 
 
 def draw(case, dtype, channels_last, seed=0):

@@ -34,8 +34,8 @@ def bench(
             Table(["measured on", ""], list(report.environment.to_dict().items())),
             *map(_times_table, measured.times),
             *map(_memory_table, measured.memory),
-            *([Table(["notes"], [[note] for note in notes])] if notes else []),
         ],
+        list(notes),
     )
 
 

@@ -55,7 +55,7 @@ def print_result(result: Result, format: Format) -> int:
         for table in result.tables:
             print_table(table.columns, table.rows, title=table.title)
     for note in result.notes:
-        logger.info("%s", note)
+        logger.log(logging.WARNING if result.status else logging.INFO, "%s", note)
     return result.status
 
 

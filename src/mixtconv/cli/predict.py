@@ -1,5 +1,6 @@
 """`mixtconv predict MODEL VIDEO...`."""
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from mixtconv.data.workers import Backend
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
     from mixtconv.video.windows import WindowPlan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ def predict(
         for rank, prediction in enumerate(result.predictions)
     ]
     table = Table(["source", "label", "score"], rows)
-    faults = [result.error for result in results if result.error]
-    return _result([result.to_dict() for result in results], table, faults)
+    content = [result.to_dict() for result in results]
+    notes = [f"cannot be read: {result.error}" for result in results if result.error]
+    return Result(content, [table], notes, _status(content))
 
 
 def _timelines(
@@ -112,12 +116,11 @@ def _timelines(
     outputs = check_outputs(settings.out, sources)
     results: list[dict[str, Any]] = []
     rows: list[list[object]] = []
-    faults: list[str] = []
     for source in sources:
         try:
             predicted = tuple(predict_windows(recognizer, source, plan, top_k=top_k))
         except UnreadableVideoError as error:
-            faults.append(str(error))
+            logger.warning("cannot be read: %s", error)  # at once: later videos may take hours
             results.append({"source": str(source), "windows": [], "error": str(error)})
             continue
         timeline = Timeline(str(source), predicted, merge=settings.merge)
@@ -128,10 +131,11 @@ def _timelines(
             [str(source), f"{item.start:.2f}", f"{item.end:.2f}", item.label, f"{item.score:.3f}"]
             for item in timeline.segments
         ]
-    return _result(results, Table(["source", "from", "to", "label", "score"], rows), faults)
+    table = Table(["source", "from", "to", "label", "score"], rows)
+    return Result(results, [table], status=_status(results))
 
 
-def _result(content: list[dict[str, Any]], table: Table, faults: list[str]) -> Result:
-    notes = [f"cannot be read: {fault}" for fault in faults]
-    status = 2 if len(faults) == len(content) else min(len(faults), 1)
-    return Result(content, [table], notes, status)
+def _status(results: list[dict[str, Any]]) -> int:
+    """The exit status: 1 if some videos cannot be read, 2 if none can."""
+    num_faulty = sum("error" in result and result["error"] is not None for result in results)
+    return 2 if num_faulty == len(results) else min(num_faulty, 1)

@@ -70,7 +70,7 @@ def tsne(
         max_clips=max_clips,
         seed=seed,
     )
-    return _drawn(draw, out, INTERACTIVE_SUFFIXES)
+    return _drawn(draw, out, INTERACTIVE_SUFFIXES, doing="reading videos")
 
 
 def cam(
@@ -98,7 +98,8 @@ def cam(
 
     sources = find_videos(videos)
     draw = partial(draw_activation, model, sources, label=label, num_clips=clips, device=device)
-    return _drawn(draw, out, ANIMATION_SUFFIXES if len(sources) == 1 else IMAGE_SUFFIXES)
+    suffixes = ANIMATION_SUFFIXES if len(sources) == 1 else IMAGE_SUFFIXES
+    return _drawn(draw, out, suffixes, doing="reading videos")
 
 
 def confusion(
@@ -119,7 +120,8 @@ def confusion(
     from mixtconv.visualization.drawing import INTERACTIVE_SUFFIXES
     from mixtconv.visualization.drawings import draw_confusion
 
-    return _drawn(partial(draw_confusion, source, data, reading=reading), out, INTERACTIVE_SUFFIXES)
+    draw = partial(draw_confusion, source, data, reading=reading)
+    return _drawn(draw, out, INTERACTIVE_SUFFIXES, doing="scoring videos")
 
 
 def sample(settings: SampleSettings, *, epoch: int = 0) -> Result:
@@ -162,15 +164,17 @@ def predictions(
     draw = partial(
         draw_predictions, model, data, reading=reading, num_wrong=num_wrong, num_right=num_right
     )
-    return _drawn(draw, out, IMAGE_SUFFIXES)
+    return _drawn(draw, out, IMAGE_SUFFIXES, doing="scoring videos")
 
 
-def _drawn(draw: Callable[..., "Drawing"], out: str, suffixes: Sequence[str]) -> Result:
+def _drawn(
+    draw: Callable[..., "Drawing"], out: str, suffixes: Sequence[str], *, doing: str = "drawing"
+) -> Result:
     """Draw, write the picture and give its numbers; status 1 if a video could not be read."""
     from mixtconv.visualization.drawing import check_picture_path, write_drawing
 
     path = check_picture_path(out, suffixes)
-    with progress("drawing") as show:
+    with progress(doing) as show:
         drawing = draw(progress=show)
     write_drawing(drawing, path)
     return Result(

@@ -32,7 +32,10 @@ ClassOrder = Literal["published", "distributed", "alphabetical"]
 
 @dataclass(frozen=True)
 class DataSource:
-    """Dataset."""
+    """Dataset.
+
+    What a user names: a folder, a list, or a known dataset with the folder that holds it.
+    """
 
     data: str
     """Folder of class folders (with or without train/ and val/), CSV of path and label, or with

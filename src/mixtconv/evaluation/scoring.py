@@ -74,8 +74,7 @@ def _clip_logits(model: VideoClassifier, clips: Tensor) -> Tensor:
     video = model.normalize(clips)
     if clips.shape[1] == model.num_frames:
         return model(video)
-    logits: Tensor = model.head(model.backbone(fold_time(video)))
-    return logits
+    return model.forward_snippets(fold_time(video))
 
 
 class ScoredBatch(NamedTuple):

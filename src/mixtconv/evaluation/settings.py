@@ -16,6 +16,8 @@ SplitChoice = Literal["val", "train", "test", "all"]
 class EvaluationSettings:
     """Split, protocol and device.
 
+    Which of the videos a model is run on, and how.
+
     Raises:
         ValueError: a number out of range.
     """

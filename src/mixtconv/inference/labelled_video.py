@@ -88,6 +88,7 @@ def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
 def _captioned(
     pictures: Iterator[Frame], rate: Fraction, captions: Sequence[Caption]
 ) -> Iterator[Frame]:
+    """The pictures with the caption of their time; captions are in order and do not overlap."""
     for number, picture in enumerate(pictures):
         seconds = float(number / rate)
         started = bisect(captions, seconds, key=itemgetter(0))

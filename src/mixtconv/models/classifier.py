@@ -89,6 +89,13 @@ class VideoClassifier(HubMixin):
                 "as many" + ("" if self.length_is_fixed else ", or call set_num_frames")
             )
 
+    def forward_snippets(self, snippets: Tensor) -> Tensor:
+        """Logits of separate snippets, as TSN tests: (N, C, H, W) -> (N, num_classes).
+
+        They equal the logits of clips of one frame; only for a model that is not temporal.
+        """
+        return self.head(self.dropout(self.backbone(snippets)))
+
     def normalize(self, video: Tensor) -> Tensor:
         """Normalise frames of 0 to 255, uint8 or float, for the network, on its device.
 

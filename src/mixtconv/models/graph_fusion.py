@@ -39,6 +39,7 @@ def fold(network: fx.GraphModule, *, fuse: bool = False) -> None:
 
 
 def _drop_identities(network: fx.GraphModule) -> None:
+    """Remove modules without effect in evaluation mode."""
     for node in list(network.graph.nodes):
         if node.op == "call_module":
             module = network.get_submodule(str(node.target))
@@ -192,9 +193,11 @@ def _activation_after(
     """The activation that is the only reader of a node, and its node; else the node and None."""
     following = _only_user(node)
     activation = _module_called_once(network, following)
-    if following and activation and can_fuse(conv, activation, after_sum=after_sum):
-        return following, activation
-    return node, None
+    if following is None or activation is None:
+        return node, None
+    if not can_fuse(conv, activation, after_sum=after_sum):
+        return node, None
+    return following, activation
 
 
 def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -6,6 +6,7 @@ operation and its `Placement`) and `PixelSettings`. `Snippet` is the input of th
 the T places of a clip, by modality, and `ModelArgs` the arguments of `create_model`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -136,7 +137,7 @@ class ModelSpec(TemporalSettings, PixelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
-        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
         require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
         require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")

@@ -112,8 +112,10 @@ class StreamingClassifier:
         streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
         with self._lock:
             self._now.call = state, streams
-            logits = self.model.head(self.model.backbone(frames))  # (N, num_classes)
-            self._now.call = None
+            try:
+                logits = self.model.head(self.model.backbone(frames))  # (N, num_classes)
+            finally:
+                self._now.call = None
         for place in chosen:
             state.counts[place] += 1
         return logits

@@ -41,16 +41,20 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
 
 
 def taps_gradient(
-    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
+    x: Tensor,
+    grad: Tensor,
+    groups: TapGroups,
+    *,
+    weights: Tensor | None = None,
+    grad_x: Tensor | None = None,
 ) -> Tensor:
     """See `plain_filter.taps_gradient`; one pass for both gradients."""
     x, grad, channels_last = _in_one_layout(x, grad)
     gradient = torch.zeros(groups.num_weights)
     job = _Job(x=_clips(x), grad=_clips(grad), channels_last=channels_last)
-    if into is None:
+    if weights is None or grad_x is None:
         _run(x, job, gradient, groups, gradient)
         return gradient
-    weights, grad_x = into
     target = grad_x if _common_layout(x, grad_x) is not None else torch.empty_like(x)
     job.source, job.target, job.direction = _clips(grad), _clips(target), -1
     _run(x, job, weights, groups, gradient)

@@ -140,7 +140,8 @@ def _both_gradients(
     x: Tensor, grad: Tensor, taps: Tensor, *groups: list[int]
 ) -> tuple[Tensor, Tensor]:
     grad_x = torch.empty_like(x)
-    return grad_x, _kernel_for(x).taps_gradient(x, grad, _groups(*groups), (taps, grad_x))
+    grad_taps = _kernel_for(x).taps_gradient(x, grad, _groups(*groups), weights=taps, grad_x=grad_x)
+    return grad_x, grad_taps
 
 
 def _empty_taps_gradient(x: Tensor, grad: Tensor, *groups: list[int]) -> Tensor:

@@ -40,14 +40,18 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
 
 
 def taps_gradient(
-    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
+    x: Tensor,
+    grad: Tensor,
+    groups: TapGroups,
+    *,
+    weights: Tensor | None = None,
+    grad_x: Tensor | None = None,
 ) -> Tensor:
     """Gradient of the weights, flattened like them, in float32 at least: half would underflow.
 
-    With `into`, the weights and clips like `x`, the gradient of `x` is written to these clips.
+    With `weights` and `grad_x`, clips like `x`, the gradient of `x` is written to these as well.
     """
-    if into is not None:
-        weights, grad_x = into
+    if weights is not None and grad_x is not None:
         temporal_filter_into(grad_x, grad, weights, groups.negated())
     num_frames, wide = x.shape[1], torch.promote_types(x.dtype, torch.float32)
     gradients = []

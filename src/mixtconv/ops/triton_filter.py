@@ -62,7 +62,12 @@ def temporal_filter_into(out: Tensor, x: Tensor, weights: Tensor, groups: TapGro
 
 
 def taps_gradient(
-    x: Tensor, grad: Tensor, groups: TapGroups, into: tuple[Tensor, Tensor] | None = None
+    x: Tensor,
+    grad: Tensor,
+    groups: TapGroups,
+    *,
+    weights: Tensor | None = None,
+    grad_x: Tensor | None = None,
 ) -> Tensor:
     """See `plain_filter.taps_gradient`; one pass over `x` and `grad` for both gradients."""
     num_weights = groups.num_weights
@@ -72,17 +77,17 @@ def taps_gradient(
     # All clips take the layout of x, since one launch has one tiling.
     partner, channels_last = _dense(x)
     source = _copied(grad, _with_strides_of(partner, grad))
-    weights = target = None
-    if into is not None:
-        weights, target = into[0].contiguous(), _with_strides_of(partner, into[1])
+    target = None
+    if weights is not None and grad_x is not None:
+        weights, target = weights.contiguous(), _with_strides_of(partner, grad_x)
     form = x.shape[1:], x.element_size(), x.device, groups
     tiling, tables = _plan(*form, channels_last=channels_last, taps_gradient=True)
     partial = x.new_empty((x.shape[0] * tiling.tiles_of_a_channel, num_weights), dtype=dtype)
     launch(
         tiling, tables, -1, source, taps=weights, filtered=target, partner=partner, partial=partial
     )
-    if into is not None and target is not None:
-        _copied(target, into[1])
+    if grad_x is not None and target is not None:
+        _copied(target, grad_x)
     return partial.sum(0)
 
 

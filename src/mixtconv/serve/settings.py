@@ -103,7 +103,10 @@ class Batching:
 
 @dataclass(frozen=True)
 class ServeSettings(Limits, Batching, Binding):
-    """Protocol, workers and device."""
+    """Protocol, workers and device.
+
+    With those that it inherits, all settings of the service.
+    """
 
     protocol: str = "1x1"
     """Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or nonlocal-10x3."""

@@ -18,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import SumMetric
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._names import duration
 from mixtconv._processes import is_rank_zero
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
@@ -27,7 +28,6 @@ from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.visualization.number_text import duration
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,10 @@ from mixtconv._types import Frame
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """Raw frames and live sources."""
+    """Raw frames and live sources.
+
+    What a source of frames cannot say itself, and how long it is waited for.
+    """
 
     input_size: str | None = None
     """Width and height of raw frames on standard input, such as 640x480."""

@@ -86,8 +86,9 @@ def _dense_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list
 def _clips_from_each_tenth(
     spec: ModelSpec, num_video_frames: int, num_clips: int
 ) -> list[list[int]]:
+    dense = _as_dense(spec)
     starts = [num_video_frames * clip // num_clips for clip in range(num_clips)]
-    return [_window(_as_dense(spec), num_video_frames, start) for start in starts]
+    return [_window(dense, num_video_frames, start) for start in starts]
 
 
 def _single_snippets(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:

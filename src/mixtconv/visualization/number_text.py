@@ -27,23 +27,6 @@ def number(value: float, *, decimals: int) -> str:
     return f"{value:.{decimals}f}" if math.isfinite(value) else NOT_MEASURED
 
 
-def duration(seconds: float) -> str:
-    """A time in its two largest units.
-
-    >>> duration(151), duration(7260), duration(8.25)
-    ('2 min 31 s', '2 h 01 min', '8.2 s')
-    """
-    if not math.isfinite(seconds):
-        return NOT_MEASURED
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def in_common_unit(values: Sequence[float]) -> tuple[str, list[str]]:
     """Write counts in one unit and with as many decimals: the prefix of the unit, the numbers.
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._names import duration
 from mixtconv.visualization.confusion import confusion_order, row_shares, top_confusions
 from mixtconv.visualization.embedding import NUM_NEIGHBOURS
 from mixtconv.visualization.feature_map import are_numbered, mark_svg
 from mixtconv.visualization.frame_sheet import FRAMES_IN_A_ROW, frame_uris
 from mixtconv.visualization.inline_svg import page_css, page_template
 from mixtconv.visualization.kernels import time_shares
-from mixtconv.visualization.number_text import duration, in_common_unit
+from mixtconv.visualization.number_text import in_common_unit
 from mixtconv.visualization.report.pictures import (
     confusion_pictures,
     curve_pictures,
