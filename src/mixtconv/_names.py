@@ -1,8 +1,11 @@
-"""Parts of messages: flags, near names, the first few of many, counted nouns; refusing numbers."""
+"""Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers."""
 
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+NOT_MEASURED = "\N{EN DASH}"
+"""In place of a number that was not measured."""
 
 
 def flag(field_name: str) -> str:
@@ -73,7 +76,7 @@ def duration(seconds: float) -> str:
     ('2 min 31 s', '2 h 01 min', '8.2 s')
     """
     if not math.isfinite(seconds):
-        return "\N{EN DASH}"
+        return NOT_MEASURED
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -204,7 +204,9 @@ def returns_result(command: Command) -> bool:
 def _hints(command: Command) -> dict[str, Any]:
     """The parameters of a command with their types, and `--format` if it returns its result."""
     hints = get_type_hints(command)
-    return hints | ({"format": Format} if hints.pop("return") is Result else {})
+    if hints.pop("return") is Result:
+        hints["format"] = Format
+    return hints
 
 
 def _parameters(command: Command) -> dict[str, Any]:

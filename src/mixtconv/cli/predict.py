@@ -137,5 +137,5 @@ def _timelines(
 
 def _status(results: list[dict[str, Any]]) -> int:
     """The exit status: 1 if some videos cannot be read, 2 if none can."""
-    num_faulty = sum("error" in result and result["error"] is not None for result in results)
+    num_faulty = sum("error" in result for result in results)
     return 2 if num_faulty == len(results) else min(num_faulty, 1)

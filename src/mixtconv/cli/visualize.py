@@ -34,7 +34,7 @@ def kernels(model: str, *, out: str = "kernels.png") -> Result:
     from mixtconv.visualization.drawing import IMAGE_SUFFIXES
     from mixtconv.visualization.drawings import draw_kernels
 
-    return _drawn(lambda progress: draw_kernels(model), out, IMAGE_SUFFIXES)
+    return _drawn(partial(draw_kernels, model), out, IMAGE_SUFFIXES)
 
 
 def tsne(
@@ -134,9 +134,7 @@ def sample(settings: SampleSettings, *, epoch: int = 0) -> Result:
     from mixtconv.reporting.samples import draw_samples
     from mixtconv.visualization.drawing import IMAGE_SUFFIXES
 
-    return _drawn(
-        lambda progress: draw_samples(settings, epoch=epoch), settings.out, IMAGE_SUFFIXES
-    )
+    return _drawn(partial(draw_samples, settings, epoch=epoch), settings.out, IMAGE_SUFFIXES)
 
 
 def predictions(
@@ -168,14 +166,20 @@ def predictions(
 
 
 def _drawn(
-    draw: Callable[..., "Drawing"], out: str, suffixes: Sequence[str], *, doing: str = "drawing"
+    draw: Callable[..., "Drawing"], out: str, suffixes: Sequence[str], *, doing: str | None = None
 ) -> Result:
-    """Draw, write the picture and give its numbers; status 1 if a video could not be read."""
+    """Draw, write the picture and give its numbers; status 1 if a video could not be read.
+
+    With `doing`, a bar of that name shows how far the drawing has read its videos.
+    """
     from mixtconv.visualization.drawing import check_picture_path, write_drawing
 
     path = check_picture_path(out, suffixes)
-    with progress(doing) as show:
-        drawing = draw(progress=show)
+    if doing is None:
+        drawing = draw()
+    else:
+        with progress(doing) as show:
+            drawing = draw(progress=show)
     write_drawing(drawing, path)
     return Result(
         {

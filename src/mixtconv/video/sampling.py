@@ -14,7 +14,6 @@ clip, `segment` repeats frames evenly, and `dense` wraps to the start of the vid
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -54,11 +53,9 @@ def fixed_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[
     >>> fixed_clips(ModelSpec("tsn_resnet18", ("a", "b"), num_frames=4), 80, 2)
     [[10, 30, 50, 70], [0, 20, 40, 60]]
     """
-    length = spec.num_frames
     if spec.sampling == "dense":
-        last_start = _last_start(spec, num_video_frames)
-        starts = np.linspace(0, last_start, num_clips) if num_clips > 1 else [last_start // 2]
-        return [_window(spec, num_video_frames, int(start)) for start in starts]
+        return _dense_clips(spec, num_video_frames, num_clips)
+    length = spec.num_frames
     phases = [(0.5 + clip / num_clips) % 1 for clip in range(num_clips)]
     return [_segments(num_video_frames, length, np.full(length, phase)) for phase in phases]
 
@@ -80,15 +77,16 @@ def place_clips(
 
 
 def _dense_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
-    return fixed_clips(_as_dense(spec), num_video_frames, num_clips)
+    last_start = _last_start(spec, num_video_frames)
+    starts = np.linspace(0, last_start, num_clips) if num_clips > 1 else [last_start // 2]
+    return [_window(spec, num_video_frames, int(start)) for start in starts]
 
 
 def _clips_from_each_tenth(
     spec: ModelSpec, num_video_frames: int, num_clips: int
 ) -> list[list[int]]:
-    dense = _as_dense(spec)
     starts = [num_video_frames * clip // num_clips for clip in range(num_clips)]
-    return [_window(dense, num_video_frames, start) for start in starts]
+    return [_window(spec, num_video_frames, start) for start in starts]
 
 
 def _single_snippets(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:
@@ -103,16 +101,14 @@ _PLACEMENTS: dict[ClipPlacement, Callable[[ModelSpec, int, int], list[list[int]]
 }
 
 
-def _as_dense(spec: ModelSpec) -> ModelSpec:
-    """A dense model itself, else one with the stride at which a clip spans 64 frames."""
-    if spec.sampling == "dense":
-        return spec
-    return replace(spec, sampling="dense", frame_stride=max(1, DENSE_SPAN // spec.num_frames))
+def _dense_stride(spec: ModelSpec) -> int:
+    """The stride of a dense model's training, else the one at which a clip spans 64 frames."""
+    return spec.frame_stride if spec.sampling == "dense" else max(1, DENSE_SPAN // spec.num_frames)
 
 
 def _last_start(spec: ModelSpec, num_video_frames: int) -> int:
     """The last start of a dense window that lies in the video."""
-    return max(0, num_video_frames - spec.num_frames * spec.frame_stride)
+    return max(0, num_video_frames - spec.num_frames * _dense_stride(spec))
 
 
 def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:
@@ -122,5 +118,5 @@ def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> lis
 
 
 def _window(spec: ModelSpec, num_video_frames: int, start: int) -> list[int]:
-    frames = start + spec.frame_stride * np.arange(spec.num_frames)
+    frames = start + _dense_stride(spec) * np.arange(spec.num_frames)
     return (frames % num_video_frames).tolist()

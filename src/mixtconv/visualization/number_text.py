@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-NOT_MEASURED = "\N{EN DASH}"
+from mixtconv._names import NOT_MEASURED
+
 _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 

@@ -7,7 +7,8 @@ their default follows from the model.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mixtconv.visualization.number_text import NOT_MEASURED, joined, number
+from mixtconv._names import NOT_MEASURED
+from mixtconv.visualization.number_text import joined, number
 from mixtconv.visualization.results import ModelResult, Report
 
 
