@@ -28,6 +28,7 @@ from mixtconv.data.dataset import (
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.transforms import Jitter
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
 from mixtconv.video.pictures import Clip
@@ -278,3 +279,15 @@ print(sum(len(batch.labels) for batch in loader))
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.strip() == "4", done.stderr
+
+
+def test_a_changed_sample_depends_on_seed_epoch_and_number_alone(
+    samples: list[VideoSample],
+) -> None:
+    plain = TrainingClips(samples, SPEC)
+    for jitter in (Jitter(time=0.9), Jitter(color=0.5), Jitter(degrees=30)):
+        first, again = (TrainingClips(samples, SPEC, jitter=jitter) for _ in range(2))
+        _item(again, 0, 1)
+        assert torch.equal(_item(first, 3, 2).frames, _item(again, 3, 2).frames)
+        both = [(_item(first, epoch, 2), _item(plain, epoch, 2)) for epoch in (0, 1)]
+        assert any(not torch.equal(one.frames, other.frames) for one, other in both)

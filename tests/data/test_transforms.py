@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from mixtconv.data.transforms import (
+    Jitter,
     center_crop,
+    center_jitter_crop,
+    jitter_pictures,
     least_training_side,
     mirror,
     multi_scale_crop,
@@ -87,3 +90,61 @@ def test_three_crops_cover_the_long_side(ramp: torch.Tensor, transposed: bool) -
 
 def test_mirror_exchanges_left_and_right_in_every_frame(ramp: torch.Tensor) -> None:
     assert torch.equal(mirror(ramp), ramp.flip(-1))
+
+
+def test_colours_change_by_factors_within_the_bounds_alike_in_all_frames() -> None:
+    rng, factors = np.random.default_rng(0), []
+    greys = torch.tensor([60, 100, 140], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    for _ in range(60):
+        clip = jitter_pictures(greys, Jitter(color=0.4), rng)
+        assert (clip == clip[:, :1, :1, :1]).all()  # grey stays grey, even stays even
+        first, middle, last = clip[:, 0, 0, 0].tolist()
+        assert abs(last - middle - (middle - first)) <= 2  # one line of old to new for all frames
+        factors.append(middle / 100)  # of brightness: 100 is the mean, which contrast leaves
+    assert 0.57 < min(factors) < 0.7 and 1.3 < max(factors) < 1.41  # rounded down three times
+    red = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    red[:, 0] = 100
+    spread = [
+        int(clip.amax() - clip.amin())
+        for clip in (jitter_pictures(red, Jitter(color=0.4), rng) for _ in range(20))
+    ]
+    assert len(set(spread)) > 5
+
+
+def test_a_clip_is_rotated_as_a_whole_by_at_most_the_angle() -> None:
+    rng, angles = np.random.default_rng(0), []
+    clip = torch.zeros(2, 6, 3, 65, 65, dtype=torch.uint8)  # as of differences
+    clip[..., 30:35, 52:57] = 255  # right of the centre (32, 32)
+    for _ in range(40):
+        turned = jitter_pictures(clip, Jitter(degrees=20), rng)
+        assert turned.shape == clip.shape and (turned == turned[:1, :1]).all()
+        row, column = (turned[0, 0, 0] > 128).nonzero().float().mean(dim=0).tolist()
+        angles.append(np.degrees(np.arctan2(32 - row, column - 32)))
+    assert -21 < min(angles) < -15 and 15 < max(angles) < 21
+
+
+def test_without_jitter_a_clip_is_as_it_was(ramp: torch.Tensor) -> None:
+    assert jitter_pictures(ramp, Jitter(time=0.5), np.random.default_rng(0)) is ramp
+
+
+def test_crops_near_the_center_stay_near_it_and_vary() -> None:
+    height, width = 120, 160
+    rows = torch.arange(height).view(1, 1, -1, 1).expand(1, 3, height, width)
+    columns = torch.arange(width).view(1, 1, 1, -1).expand(1, 3, height, width)
+    rng = np.random.default_rng(0)
+    centers, extents = [], []
+    for _ in range(300):
+        seed = int(rng.integers(2**31))
+        found = []
+        for values in (rows, columns):  # the same crop of both
+            crop = center_jitter_crop(
+                values.to(torch.uint8), 64, np.random.default_rng(seed), scales=(0.9, 0.7)
+            ).float()
+            line = crop[0, 0, :, 32] if values is rows else crop[0, 0, 32, :]
+            found.append((line.mean().item(), (line[-1] - line[0]).item() * 64 / 63))
+        centers.append([center for center, _ in found])
+        extents.append([extent for _, extent in found])
+    offsets = np.abs(np.array(centers) - [(height - 1) / 2, (width - 1) / 2])
+    assert offsets.max() < 0.08 * 120 + 1.5 and offsets.max(axis=0).min() > 5
+    assert np.min(extents) > 0.7 * 120 / 1.1 - 2 and np.max(extents) < 0.9 * 120 * 1.1 + 2
+    assert np.ptp(extents, axis=0).min() > 20

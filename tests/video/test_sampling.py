@@ -37,6 +37,23 @@ def test_random_segment_frames_stay_in_their_segments_and_reach_all_of_them() ->
     assert seen == [set(range(5 * segment, 5 * segment + 5)) for segment in range(4)]
 
 
+def test_a_clip_from_a_random_part_covers_enough_of_the_video_at_any_place() -> None:
+    rng = np.random.default_rng(0)
+    plain, unchanged = np.random.default_rng(1), np.random.default_rng(1)
+    assert training_clip(spec(50), 1000, plain) == training_clip(
+        spec(50), 1000, unchanged, time_jitter=0.0
+    )
+    starts, spans = [], []
+    for _ in range(400):
+        clip = training_clip(spec(50), 1000, rng, time_jitter=0.4)
+        assert clip == sorted(clip) and clip[0] >= 0 and clip[-1] < 1000
+        starts.append(clip[0])
+        spans.append(clip[-1] - clip[0])
+    # first and last frame lie inside the first and last of 50 segments of 600 to 1000 frames
+    assert 600 * 48 / 50 <= min(spans) < 620 and max(spans) > 950
+    assert min(starts) < 10 and max(starts) > 300
+
+
 @pytest.mark.parametrize("num_video_frames", [1, 2, 5, 7])
 def test_short_videos_repeat_frames_in_order_and_use_all(num_video_frames: int) -> None:
     clip = training_clip(spec(8), num_video_frames, np.random.default_rng(3))

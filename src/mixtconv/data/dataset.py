@@ -5,6 +5,7 @@ order, and after a training run was resumed. A video that cannot be read is neit
 dropped: it is passed on to the main process as `Unreadable`, which decides.
 """
 
+import copy
 import gc
 import math
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from mixtconv._processes import yield_to_training
+from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip
@@ -22,9 +25,12 @@ from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import (
     CROP_SCALES,
+    RANDOM_CROPS,
+    CropPlaces,
+    Jitter,
+    jitter_pictures,
     least_training_side,
     mirror,
-    multi_scale_crop,
 )
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
@@ -76,7 +82,10 @@ class TrainingClips(Dataset):
         spec: the clips that the model takes.
         mirroring: how mirroring changes the labels; None never mirrors.
         crop_scales: sides of the crops, as fractions of the short side.
+        crop_places: where they lie, see `transforms.RANDOM_CROPS`.
+        jitter: changes of time, colour and angle.
         seed: seed of all random choices.
+        cache: shrunk frames of the videos, read in place of them.
     """
 
     def __init__(
@@ -86,17 +95,34 @@ class TrainingClips(Dataset):
         *,
         mirroring: MirrorLabels | None = None,
         crop_scales: Sequence[float] = CROP_SCALES,
+        crop_places: CropPlaces = "anywhere",
+        jitter: Jitter | None = None,
         seed: int = 0,
+        cache: FrameCache | None = None,
     ) -> None:
         self.samples = samples
         self.spec = spec
         self.mirroring = mirroring
         self.crop_scales = tuple(crop_scales)
+        self.crop = RANDOM_CROPS[crop_places]
+        self.jitter = jitter or Jitter()
         self.seed = seed
+        self.cache = cache
         unpaired = set(mirroring.unpaired) if mirroring else set()
         self._never_mirrored = {
             label for label, name in enumerate(spec.classes) if name in unpaired
         }
+
+    def of(self, sample: VideoSample, *, seed: int) -> "TrainingClips":
+        """The clips of one video, which do not depend on its place among others.
+
+        Args:
+            sample: the video, number 0 of the result.
+            seed: its own, beside the common one.
+        """
+        alone = copy.copy(self)
+        alone.samples, alone.seed = (sample,), self.seed + seed
+        return alone
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -111,16 +137,20 @@ class TrainingClips(Dataset):
         try:
             clip = read_model_clip(
                 sample.path,
-                lambda num_frames: training_clip(self.spec, num_frames, rng(0)),
+                lambda num_frames: training_clip(
+                    self.spec, num_frames, rng(0), time_jitter=self.jitter.time
+                ),
                 self.spec,
                 least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
+                cache=self.cache,
             )
         except UnreadableVideoError as error:
             return index, Unreadable(sample.path, error.reason_in(sample.path))
         chance = rng(1)
-        frames = multi_scale_crop(
+        frames = self.crop(
             clip.frames, self.spec.image_size, chance, scales=self.crop_scales
         )  # (T, 3, S, S), or (T, L, C / L, S, S)
+        frames = jitter_pictures(frames, self.jitter, rng(2))
         label = sample.label
         mirrored = (
             self.mirroring is not None
@@ -139,11 +169,19 @@ class ScoringViews(Dataset):
         samples: the videos.
         spec: the clips that the model takes.
         protocol: clips and crops.
+        cache: shrunk frames of the videos, read in place of them.
     """
 
-    def __init__(self, samples: Sequence[VideoSample], spec: ModelSpec, protocol: Protocol) -> None:
+    def __init__(
+        self,
+        samples: Sequence[VideoSample],
+        spec: ModelSpec,
+        protocol: Protocol,
+        *,
+        cache: FrameCache | None = None,
+    ) -> None:
         self.samples = samples
-        self.reader = TensorViewReader(spec, protocol)
+        self.reader = TensorViewReader(spec, protocol, cache)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -233,19 +271,16 @@ class _ForkingLoader(DataLoader):
 
 
 def video_loader(
-    dataset: TrainingClips | ScoringViews,
-    sampler: EpochSampler | Sequence[int],
-    *,
-    batch_size: int,
-    workers: int,
+    dataset: Dataset, sampler: Sampler | Sequence[int], *, batch_size: int | None, workers: int
 ) -> "DataLoader[VideoBatch]":
-    """Batches in the sampler's order; the last one may be smaller."""
+    """Batches in the sampler's order, the last one perhaps smaller; single items without a size."""
     return _ForkingLoader(
         dataset,
         sampler=sampler,
         batch_size=batch_size,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is if batch_size is None else collate,
+        worker_init_fn=yield_to_training,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
@@ -260,6 +295,7 @@ def scoring_loader(
     workers: int,
     rank: int = 0,
     world_size: int = 1,
+    cache: FrameCache | None = None,
 ) -> "DataLoader[VideoBatch]":
     """Batches of views, every video in one of the processes.
 
@@ -270,8 +306,18 @@ def scoring_loader(
         batch_size: views of a batch.
         workers: processes that read; 0 reads in the current one.
         rank, world_size: number of this process and of all.
+        cache: shrunk frames of the videos, read in place of them.
     """
-    dataset = ScoringViews(samples, spec, protocol)
+    dataset = ScoringViews(samples, spec, protocol, cache=cache)
     indices = list(range(rank, len(samples), world_size))
     videos = max(1, batch_size // protocol.num_views)
     return video_loader(dataset, indices, batch_size=videos, workers=workers)
+
+
+def item_loader(dataset: Dataset, indices: Sequence[int], *, workers: int) -> "DataLoader[Any]":
+    """The items of a dataset one by one, as they are."""
+    return video_loader(dataset, indices, batch_size=None, workers=workers)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item

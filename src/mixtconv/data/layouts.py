@@ -7,7 +7,8 @@ reported as ignored, not taken under a class that nobody meant.
 
 CSV: lines of `path,label` or `path,label,split`, with or without a header. All lines are read
 before any is refused, so that one run reports all faults. A column `prepared_from` holds the path
-of the video from which a prepared one was made, by which the split rule goes.
+of the video from which a prepared one was made, by which the split rule goes; a column `group`
+names the recording session or the person of a video.
 """
 
 import re
@@ -44,6 +45,7 @@ _HEADERS = {
     "label": ("label", "class"),
     "split": ("split",),
     "key": ("prepared_from",),
+    "group": ("group", "session"),
 }
 
 _FORMAT = "expected lines of path,label or path,label,split"
@@ -244,7 +246,7 @@ class _LineReader:
         path = self._find(values["path"])
         name = values.get("key", values["path"])
         key = PurePosixPath(name.replace("\\", "/")).as_posix()
-        return ListedVideo(path, class_name, split, key, place)
+        return ListedVideo(path, class_name, split, key, place, values.get("group", ""))
 
     def _find(self, text: str) -> Path:
         folder = self.file.parent

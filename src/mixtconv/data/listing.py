@@ -89,6 +89,8 @@ class ListedVideo:
     """Its name inside the data, the same on every machine; the split rule hashes it."""
     place: ListPlace | None = None
     """Where a list names it; None in a folder of class folders."""
+    group: str = ""
+    """The recording session or the person, where a list says so."""
 
 
 def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
@@ -187,6 +189,8 @@ class VideoSample:
     """Index of its class."""
     key: str = field(default="", compare=False)
     """Its name among the videos chosen with it, the same for all forms and modalities of it."""
+    group: str = field(default="", compare=False)
+    """The recording session or person, where the data say so."""
 
 
 def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:

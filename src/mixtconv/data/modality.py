@@ -1,6 +1,7 @@
 """The input of a network from a video: frames, differences of frames, or optical flow.
 
-A clip has T snippets, each of L consecutive frames: 1 frame, 6 frames for their 5 differences, or
+A clip has T snippets, each of L consecutive frames: 1 frame (also for motion, whose median picture
+is taken away later, on the model's device), 6 frames for their 5 differences, or
 5 fields of optical flow, with or without the frame where they begin, as in "Temporal Segment
 Networks" (arXiv 1608.00859). A snippet starts at a frame that has L - 1 frames after it. A video
 with n < L frames has one snippet; its frame i is frame floor(i * n / L) of the video:
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mixtconv.data.clips import as_frames, read_clip, rows_together
+from mixtconv.data.frame_cache import FrameCache
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import Pictures, check_numbers, list_numbered, load_pictures
@@ -42,6 +44,7 @@ def read_model_clip(
     *,
     least_short_side: int | None = None,
     num_threads: int | None = None,
+    cache: FrameCache | None = None,
 ) -> Clip[Tensor]:
     """Read the snippets of a clip in the model's modality.
 
@@ -52,19 +55,22 @@ def read_model_clip(
             wanted ones, as for `clips.read_clip`.
         spec: the model.
         least_short_side, num_threads: as for `clips.read_clip`.
+        cache: shrunk frames of the model's videos, read in place of those in it.
 
     Returns:
-        Frames uint8 (T, 3, H, W) for rgb; else (T, L, C / L, H, W), which can be cropped likewise,
-        and from which `join_snippets` makes (T, C, H, W): three channels are resized several times
-        as fast as 18. The channels of a pixel may be adjacent in memory. The indices are those of
-        the snippets' first frames.
+        Frames uint8 (T, 3, H, W) for rgb and motion; else (T, L, C / L, H, W), which can be cropped
+        likewise, and from which `join_snippets` makes (T, C, H, W): three channels are resized
+        several times as fast as 18. The channels of a pixel may be adjacent in memory. The indices
+        are those of the snippets' first frames.
 
     Raises:
         UnreadableVideoError: the video has no readable frame, or does not fit the modality.
     """
-    read = partial(
+    read: Callable[[ChooseIndices], Clip[Tensor]] = partial(
         _READ[spec.modality], path, least_short_side=least_short_side, num_threads=num_threads
     )
+    if cache is not None and path in cache:
+        read = partial(cache.read, Path(path))
     length = spec.snippet.num_frames
     if length == 1:
         return read(choose_indices)
@@ -81,7 +87,7 @@ def join_snippets(frames: Tensor, spec: ModelSpec) -> Tensor:
     """Move the frames of every snippet into its channels.
 
     Args:
-        frames: uint8 (..., T, L, C / L, H, W), or (..., T, 3, H, W) for rgb.
+        frames: uint8 (..., T, L, C / L, H, W), or (..., T, 3, H, W) for rgb and motion.
         spec: the model.
 
     Returns:
@@ -147,6 +153,7 @@ def _read_flow(
 _READ: dict[Modality, Callable[..., Clip[Tensor]]] = {
     "rgb": _read_rgb,
     "rgbdiff": _read_rgb,
+    "motion": _read_rgb,
     "flow": _read_flow,
     "rgbflow": _read_rgb_and_flow,
 }

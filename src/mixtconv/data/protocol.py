@@ -113,12 +113,18 @@ class Protocol:
         """Refuse a model that cannot be scored with the protocol.
 
         Raises:
-            ValueError: single snippets for a model that looks across frames.
+            ValueError: single snippets for a model that looks across frames, or takes the median
+                picture of a clip away.
         """
         if spec.is_temporal and self.clip_frames(spec) != spec.num_frames:
             raise ValueError(
                 f"protocol {self} scores single snippets, and {spec.name} looks across the "
                 f"{spec.num_frames} of a clip; choose another, such as 1x10 or 10x3"
+            )
+        if spec.modality == "motion" and self.placement == "snippets":
+            raise ValueError(
+                f"protocol {self} scores single snippets, and modality motion takes the median "
+                "picture of a clip away; choose another, such as 1x10 or 10x3"
             )
 
     def describe(self, spec: ModelSpec) -> str:

@@ -9,6 +9,8 @@ the sample's own generator, not from a global one, so that a sample is the same 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torchvision.transforms.v2.functional as F
@@ -53,6 +55,88 @@ def multi_scale_crop(
     places = _crop_places(height - crop_height, width - crop_width)
     top, left = places[rng.integers(len(places))]
     return F.resized_crop(clip, top, left, crop_height, crop_width, [size, size], antialias=True)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Random changes of a training clip beside its crop and mirroring."""
+
+    time: float = 0.0
+    """Largest fraction of the video that a clip sampled by segments leaves out."""
+    color: float = 0.0
+    """Brightness, contrast and saturation change by factors of up to 1 - color to 1 + color."""
+    degrees: float = 0.0
+    """Largest angle of rotation."""
+
+
+def jitter_pictures(clip: Tensor, jitter: Jitter, rng: np.random.Generator) -> Tensor:
+    """Change colours and rotate, the same for all frames: uint8 (..., 3, H, W) -> the same shape.
+
+    Contrast changes about the mean of the clip. Corners that a rotation leaves empty take the
+    clip's mean colour, which makes the faintest edge.
+    """
+    if not (jitter.color or jitter.degrees):
+        return clip
+    frames = clip.flatten(0, -4)  # (N, 3, H, W)
+    if jitter.color:
+        factors = rng.uniform(1 - jitter.color, 1 + jitter.color, 3).tolist()
+        image = frames.movedim(1, 0).flatten(1, 2)  # (3, N * H, W): one mean for all frames
+        for adjust, factor in zip(_COLOR_CHANGES, factors, strict=True):
+            image = adjust(image, factor)
+        frames = image.unflatten(1, (len(frames), -1)).movedim(0, 1)
+    if jitter.degrees:
+        angle = float(rng.uniform(-jitter.degrees, jitter.degrees))
+        mean = frames.movedim(1, 0).flatten(1).float().mean(dim=1).tolist()  # R, G, B
+        frames = F.rotate(frames, angle, interpolation=F.InterpolationMode.BILINEAR, fill=mean)
+    return frames.reshape(clip.shape)
+
+
+_COLOR_CHANGES = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
+
+
+def center_jitter_crop(
+    clip: Tensor,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    scales: Sequence[float] = CROP_SCALES,
+) -> Tensor:
+    """Crop a clip near its centre, at a random scale, and resize it to size x size.
+
+    Where `multi_scale_crop` shows any part of the frame, this varies what tests see, the centre:
+    for actions that fill the frame.
+
+    Args:
+        clip: uint8 (T, 3, H, W).
+        size: height and width of the result.
+        rng: random generator.
+        scales: height and width are between the smallest and the largest, as fractions of the short
+            side; their ratio varies by `CENTER_DISTORTION`.
+
+    Returns:
+        uint8 (T, 3, size, size).
+    """
+    frame = np.array(clip.shape[-2:])
+    side = rng.uniform(min(scales), max(scales)) * frame.min()
+    distortion = CENTER_DISTORTION ** rng.uniform(-1, 1, size=2)
+    extent = np.minimum(np.round(side * distortion), frame).clip(1)
+    shift = CENTER_SHIFT * frame.min() * rng.uniform(-1, 1, size=2)
+    first = np.round((frame - extent) / 2 + shift).clip(0, frame - extent)
+    top, left, height, width = (int(value) for value in (*first, *extent))
+    return F.resized_crop(clip, top, left, height, width, [size, size], antialias=True)
+
+
+CENTER_SHIFT = 0.08
+"""Largest distance from the centre, vertical or horizontal, as a fraction of the short side."""
+CENTER_DISTORTION = 1.1
+"""Largest factor of height and of width."""
+
+CropPlaces = Literal["anywhere", "center"]
+RANDOM_CROPS: dict[CropPlaces, Callable[..., Tensor]] = {
+    "anywhere": multi_scale_crop,
+    "center": center_jitter_crop,
+}
+"""Random crops by where they lie."""
 
 
 def _crop_places(free_height: int, free_width: int) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mixtconv._types import Frame
 from mixtconv.data.clips import as_frames
+from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROPS, mirror, scoring_side
@@ -29,6 +30,8 @@ class TensorViewReader(ViewReader):
     """The model."""
     protocol: Protocol
     """Clips and crops of a video."""
+    cache: FrameCache | None = None
+    """Shrunk frames of some videos, read in place of them."""
 
     def read(self, video: Path, *, num_threads: int | None = None) -> Clip[Tensor]:
         """The views of a video: uint8 (V, T, C, S, S), clip by clip, each with its crops."""
@@ -39,6 +42,7 @@ class TensorViewReader(ViewReader):
             spec,
             least_short_side=scoring_side(spec.image_size),
             num_threads=num_threads,
+            cache=self.cache,
         )
         clips = clip.frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec)))
         crop = CROPS[protocol.num_crops]

@@ -30,8 +30,17 @@ DENSE_SPAN = 64
 """Frames that the dense clips of I3D, Non-local and TSM span."""
 
 
-def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generator) -> list[int]:
+def training_clip(
+    spec: ModelSpec, num_video_frames: int, rng: np.random.Generator, *, time_jitter: float = 0.0
+) -> list[int]:
     """Frame indices of one clip for training, with the clip length and the sampling of a model.
+
+    Args:
+        spec: the model.
+        num_video_frames: frames of the video.
+        rng: random generator.
+        time_jitter: largest fraction of the video that is left out at its ends, for `segment`; how
+            much and where are random, so that speed and start vary.
 
     >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), num_frames=4)
     >>> training_clip(spec, 80, np.random.default_rng(0))
@@ -40,7 +49,13 @@ def training_clip(spec: ModelSpec, num_video_frames: int, rng: np.random.Generat
     if spec.sampling == "dense":
         start = int(rng.integers(_last_start(spec, num_video_frames) + 1))
         return _window(spec, num_video_frames, start)
-    return _segments(num_video_frames, spec.num_frames, rng.random(spec.num_frames))
+    phases = rng.random(spec.num_frames)
+    if not time_jitter:
+        return _segments(num_video_frames, spec.num_frames, phases)
+    left_out, before = rng.random(2) * (time_jitter, 1.0)
+    start, length = left_out * before * num_video_frames, (1 - left_out) * num_video_frames
+    positions = start + (np.arange(spec.num_frames) + phases) * length / spec.num_frames
+    return np.minimum(positions.astype(int), num_video_frames - 1).tolist()
 
 
 def fixed_clips(spec: ModelSpec, num_video_frames: int, num_clips: int) -> list[list[int]]:

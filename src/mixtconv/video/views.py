@@ -55,7 +55,7 @@ class PictureViewReader(ViewReader):
     """Reads the one view of protocol 1x1."""
 
     spec: ModelSpec
-    """The model, of modality rgb."""
+    """The model, of modality rgb or motion."""
 
     def read(self, video: Path, *, num_threads: int | None = None) -> Clip[Frame]:
         """The views of a video, uint8 (1, T, 3, S, S)."""

@@ -243,7 +243,7 @@ def window_views(
     if reader.spec.modality in ("flow", "rgbflow"):
         raise ValueError(
             "the model takes optical flow, which videos do not hold; leave --window out, or use a "
-            "model of modality rgb or rgbdiff"
+            "model of modality rgb, rgbdiff or motion"
         )
     for window in windows(_kept_frames(reader, video, plan), plan):
         yield window, reader.views_of([frame.kept for frame in window.frames])

@@ -273,3 +273,15 @@ def test_unknown_labels_are_refused(tmp_path: Path, sources: ModuleType) -> None
         load_labelled_videos(
             sources.write_csv(tmp_path, "jmup/1.mp4,jmup"), classes=("jump", "run")
         )
+
+
+def test_groups_of_a_csv_are_never_divided(tmp_path: Path, sources: ModuleType) -> None:
+    names = [f"{label}{number}.mp4" for label in "ab" for number in range(20)]
+    sources.touch(tmp_path, *names)
+    lines = [f"{name},{name[0]},day {int(name[1:-4]) // 2}" for name in names]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,session", *lines]))
+    catalog = load_catalog(tmp_path / "list.csv", val_fraction=0.3)
+    held = {sample.group for sample in catalog.val}
+    assert held == hold_out([f"day {day}" for day in range(10)], 0.3)
+    assert held.isdisjoint({sample.group for sample in catalog.train})
+    assert len(catalog.val) == 4 * len(held) and "the groups held out" in catalog.split_rule

@@ -1,7 +1,7 @@
 """A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -44,8 +44,10 @@ class CatalogReport:
             "unreadable videos": files,
             "not taken as videos": self.catalog.ignored,
             "classes without training videos": [name for name in train if not train[name]],
-            "classes without validation videos": [name for name in val if not val[name]],
         }
+        if self.catalog.val:  # else nothing is held out
+            missing = [name for name in val if not val[name]]
+            lists["classes without validation videos"] = missing
         sentences = [
             f"{what}, {len(items)}: {first_few(items)}" for what, items in lists.items() if items
         ]
@@ -59,6 +61,7 @@ def check_catalog(
     catalog: VideoCatalog,
     *,
     modality: Modality | None = None,
+    known: Container[Path] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CatalogReport:
@@ -68,10 +71,12 @@ def check_catalog(
         catalog: from `load_catalog`.
         modality: what a model sees of them; those of another modality are unreadable. By default
             each may be a video or its optical flow.
+        known: videos that are known to be readable, and not opened.
         workers: threads; by default one per core.
         progress: called in this thread with the videos done and the videos in all.
     """
-    paths = list(dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val)))
+    samples = (*catalog.train, *catalog.val)
+    paths = list(dict.fromkeys(item.path for item in samples if item.path not in known))
     find_fault = partial(_find_fault, modality=modality)
     reasons: dict[Path, str] = {}
     # Closed at once by Ctrl-C, so that it does not wait for the whole queue.

@@ -58,7 +58,8 @@ def load_catalog(
             known dataset (`registry.list_dataset`).
         classes: names in the order of the labels; by default the order that the data define, or
             else the names sorted.
-        val_fraction: fraction of every class to hold out if the data have no `val` and no `test`.
+        val_fraction: fraction of every class to hold out if the data have no `val` and no `test`;
+            0 holds nothing out, and leaves those of the data aside.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -66,8 +67,11 @@ def load_catalog(
     """
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     names = tuple(classes or listing.classes or _class_names(listing.videos))
-    division = _divide(listing.videos, val_fraction)
-    _check_trainable(listing.source, division)
+    if val_fraction == 0:
+        division = _hold_nothing_out(listing.videos)
+    else:
+        division = _divide(listing.videos, val_fraction)
+    _check_trainable(listing.source, division, is_validated=val_fraction > 0)
     return VideoCatalog(
         names,
         _samples(division.train, names),
@@ -235,12 +239,18 @@ class _Division:
     notes: tuple[str, ...] = ()
 
 
+def _hold_nothing_out(videos: Sequence[ListedVideo]) -> _Division:
+    """All videos to train on, but those that the data keep for validation or test."""
+    train = tuple(video for video in videos if video.split in (None, "train"))
+    aside = len(videos) - len(train)
+    notes = (f"{count_of(aside, 'video')} of 'val' and 'test' are not used",) if aside else ()
+    return _Division(train, (), "nothing is held out, so no epoch is scored", notes)
+
+
 def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
     """Split the videos as the data say, else by a hash within each class."""
-    if not 0 < val_fraction < 1:
-        raise ValueError(
-            f"val_fraction is {val_fraction}; it must lie between 0 and 1, such as 0.2"
-        )
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction is {val_fraction}; give 0 to below 1, such as 0.2")
     marked: dict[Split | None, list[ListedVideo]] = {"train": [], "val": [], "test": [], None: []}
     for video in videos:
         marked[video.split].append(video)
@@ -252,26 +262,33 @@ def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
             if held == "val" and marked["test"]:
                 notes = (f"{unused} of 'test' used neither for training nor for validation",)
             return _Division(tuple(marked["train"]), tuple(marked[held]), rule, notes)
-    return _divide_by_hash(videos, val_fraction)
+    return _divide_by_hash(videos, val_fraction) if val_fraction else _hold_nothing_out(videos)
 
 
 def _divide_by_hash(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
     by_class: dict[str, list[str]] = {}
     for video in videos:
         by_class.setdefault(video.class_name, []).append(video.key)
+    groups = hold_out({video.group for video in videos if video.group}, val_fraction)
     held_out = {name: hold_out(keys, val_fraction) for name, keys in by_class.items()}
-    val = tuple(video for video in videos if video.key in held_out[video.class_name])
-    train = tuple(video for video in videos if video.key not in held_out[video.class_name])
+
+    def is_held(video: ListedVideo) -> bool:
+        return video.group in groups if video.group else video.key in held_out[video.class_name]
+
+    val = tuple(video for video in videos if is_held(video))
+    train = tuple(video for video in videos if not is_held(video))
+    what = "the groups" if groups else "every class"
+    names = "their names" if groups else "the file names"
     rule = (
-        f"about {100 * val_fraction:g} % of every class held out for validation, chosen by a "
-        "hash of the file names"
+        f"about {100 * val_fraction:g} % of {what} held out for validation, chosen by a hash of "
+        f"{names}"
     )
     single = sorted(name for name, keys in by_class.items() if len(keys) == 1)
     notes = (f"classes with one video, used for training: {first_few(single)}",) if single else ()
     return _Division(train, val, rule, notes)
 
 
-def _check_trainable(source: Path, division: _Division) -> None:
+def _check_trainable(source: Path, division: _Division, *, is_validated: bool) -> None:
     trained = {video.class_name for video in division.train}
     if not trained:
         raise ValueError(f"{source}: no training videos; add a split 'train', or name no splits")
@@ -280,7 +297,7 @@ def _check_trainable(source: Path, division: _Division) -> None:
             f"{source}: one class only, {min(trained)!r}; training takes two or more, each in a "
             "folder (or under a label) of its own"
         )
-    if not division.val:
+    if is_validated and not division.val:
         raise ValueError(
             f"{source}: every class has one video, which leaves none for validation; add videos "
             "or a split 'val'"
@@ -319,6 +336,6 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
     labels = {name: label for label, name in enumerate(names)}
     return tuple(
-        VideoSample(video.path, labels[video.class_name], key)
+        VideoSample(video.path, labels[video.class_name], key, video.group)
         for video, key in zip(videos, video_keys(videos), strict=True)
     )

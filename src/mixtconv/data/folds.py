@@ -1,0 +1,169 @@
+"""Groups of clips that belong together, and folds of cross-validation that keep them together.
+
+Clips of one recording session share background, light and person. If some of them are trained on
+and others scored, the score is that of a recognizer that has seen the session, which is too high
+for the next session. Three sources of groups, the first that applies: a column of the user's list,
+a session or person in the names (`s01`, `person07`, `_g05_`), and the picture that stands still in
+a clip, its median over time, which clips of one session have in common.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
+
+_SESSION_WORDS = {"g", "group", "p", "person", "participant", "performer", "s", "session", "subj"}
+_SESSION_WORDS |= {"subject", "actor", "user"}
+_NUMBERED = re.compile(r"(?<![A-Za-z])([A-Za-z]+)[-_]?(\d+)(?!\d)")
+"""A word with a number, such as `s01`, `person_7` and `g05` in `a01_s01_e02`."""
+
+SAME_PLACE = 0.3
+"""Correlation distance between median pictures of 12 x 16, up to which clips are of one session: on
+EgoGestAR's held-out part every cluster at this distance holds clips of a single session."""
+
+MAX_CLUSTERED = 4000
+"""Clips whose pictures are compared, all with all."""
+MOST_GROUPS = 0.8
+"""Groups by clip, above which the clips have no sessions in common."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The group of every clip."""
+
+    names: tuple[str, ...]
+    """The name of each clip's group."""
+    origin: str
+    """Where the groups come from, for the user."""
+
+    @property
+    def num_groups(self) -> int:
+        return len(set(self.names))
+
+
+def named_groups(
+    keys: Sequence[str], labels: Sequence[int], groups: Sequence[str]
+) -> Grouping | None:
+    """Groups by the list's column, else by the names of the clips; None if neither has any.
+
+    >>> named_groups(["1", "2", "3"], [0, 0, 1], ["home", "", "home"]).names
+    ('home', 'clip 1', 'home')
+    """
+    if any(groups):
+        names = tuple(name or f"clip {number}" for number, name in enumerate(groups))
+        return Grouping(names, f"the groups of the list, {len(set(names))} of them")
+    return groups_in_names(keys, labels)
+
+
+def groups_in_names(keys: Sequence[str], labels: Sequence[int]) -> Grouping | None:
+    """Groups by a session or a person in the names of the clips; None if these say nothing.
+
+    A numbered word (`s01`) that all names have groups them, if it has at least two numbers, each of
+    several clips, and most numbers come with several classes.
+
+    >>> names = ["a1_s1_e1", "a2_s1_e1", "a1_s2_e1", "a2_s2_e1"]
+    >>> groups_in_names(names, [0, 1, 0, 1]).names
+    ('s1', 's1', 's2', 's2')
+    >>> groups_in_names(["wave_1", "wave_2"], [0, 0]) is None
+    True
+    """
+    found = [
+        {word.lower(): int(number) for word, number in _NUMBERED.findall(key.rpartition("/")[2])}
+        for key in keys
+    ]
+    for word in sorted(_SESSION_WORDS & set.intersection(*map(set, found or [{}]))):
+        numbers = [names[word] for names in found]
+        classes = defaultdict(set)
+        for number, label in zip(numbers, labels, strict=True):
+            classes[number].add(label)
+        num_mixed = sum(len(seen) > 1 for seen in classes.values())
+        if 2 <= len(classes) <= len(keys) / 2 and num_mixed > len(classes) / 2:
+            names = tuple(f"{word}{number}" for number in numbers)
+            return Grouping(names, f"{word!r} in the names, {len(classes)} of them")
+    return None
+
+
+def groups_by_background(backgrounds: NDArray[np.float32], *, num_folds: int) -> Grouping | None:
+    """Groups of clips with the same background; None if the pictures tell no sessions apart.
+
+    Args:
+        backgrounds: (N, H, W), small grey median pictures of the clips.
+        num_folds: folds that the groups are to be divided into.
+    """
+    if not 2 * num_folds <= len(backgrounds) <= MAX_CLUSTERED:
+        return None
+    distances = pdist(without_light(backgrounds), "sqeuclidean")
+    clusters = fcluster(linkage(distances, "average"), SAME_PLACE, "distance")
+    sizes = Counter(clusters.tolist())
+    is_one_place = (
+        len(sizes) < 2 * num_folds or max(sizes.values()) > 1.5 * len(clusters) / num_folds
+    )
+    if is_one_place or len(sizes) > MOST_GROUPS * len(clusters):
+        return None
+    names = tuple(f"background {cluster}" for cluster in clusters)
+    return Grouping(names, f"clips with the same background, {len(sizes)} of them")
+
+
+def without_light(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey pictures (N, ...) as vectors (N, P) whose squared distance is that of correlation.
+
+    1 - r for two pictures of correlation r: brightness and contrast do not count. Uniform pictures,
+    which have no correlation, are all alike.
+
+    >>> vectors = without_light(np.array([[0.0, 90.0], [50.0, 200.0], [90.0, 0.0]]))
+    >>> [round(float(((vectors[0] - vectors[i]) ** 2).sum()), 1) for i in (1, 2)]
+    [0.0, 1.9]
+    """
+    vectors = pictures.reshape(len(pictures), -1)
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    one_level = vectors.std(axis=1, keepdims=True) + 1  # of 255: noise is no contrast
+    return vectors / one_level / np.sqrt(2 * vectors.shape[1])
+
+
+def divide_into_folds(
+    labels: Sequence[int], groups: Sequence[str], *, num_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The fold of every clip: groups stay together, classes are spread evenly.
+
+    Greedy, the largest group first, each into the fold that leaves the classes most even; groups of
+    one size in the seed's order.
+
+    Args:
+        labels: (N,), classes.
+        groups: (N,), names of groups.
+        num_folds: folds, at least 2.
+        seed: of the order.
+
+    Raises:
+        ValueError: fewer groups than folds.
+
+    >>> divide_into_folds([0, 1, 0, 1], ["a", "a", "b", "b"], num_folds=2, seed=0).tolist()
+    [0, 0, 1, 1]
+    """
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    if len(number_of) < num_folds:
+        raise ValueError(
+            f"{len(number_of)} groups cannot be divided into {num_folds} folds; give fewer --folds"
+        )
+    counts = np.zeros((len(number_of), max(labels) + 1))  # clips by group and class
+    for group, label in zip(groups, labels, strict=True):
+        counts[number_of[group], label] += 1
+    share = counts / counts.sum(axis=0).clip(min=1)  # of all clips of the class
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    held = np.zeros((num_folds, counts.shape[1]))
+    sizes = np.zeros(num_folds)
+    fold_of = np.zeros(len(counts), dtype=np.int64)
+    for group in order:
+        # The sum of squares is smallest where every fold has the same share of every class.
+        added = ((held + share[group]) ** 2 - held**2).sum(axis=1)
+        fold = np.lexsort((sizes, added.round(9)))[0]  # of equally even ones the smallest
+        fold_of[group] = fold
+        held[fold] += share[group]
+        sizes[fold] += counts[group].sum()
+    return fold_of[[number_of[group] for group in groups]]
