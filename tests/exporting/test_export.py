@@ -91,6 +91,60 @@ def test_a_file_of_streams_gives_the_logits_of_the_streaming_model(
         past = {state.name: results[state.next_name] for state in states}
 
 
+def _less_median(video: torch.Tensor, model: VideoClassifier, *, running: bool) -> torch.Tensor:
+    """uint8 frames (B, T, 3, H, W) less the median of the clip, or of the last 4 frames."""
+    values = video.numpy() / 255
+    spans = [slice(max(0, t - 3), t + 1) if running else slice(None) for t in range(len(values[0]))]
+    medians = np.stack([np.median(values[:, span], axis=1) for span in spans], axis=1)
+    std = np.array(model.spec.std).reshape(3, 1, 1)
+    return torch.from_numpy((values - medians) / std).float()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_median_picture_is_in_the_file(
+    target: TargetName, causal: bool, tmp_path: Path
+) -> None:
+    model = _model(modality="motion", causal=causal)
+    path = tmp_path / f"model{TARGETS[target].suffix}"
+    assert export_model(model, path, target=target, pixels="uint8").agreement.holds
+    random = torch.Generator().manual_seed(1)
+    clips = torch.randint(0, 256, (3, 4, 3, SIZE, SIZE), dtype=torch.uint8, generator=random)
+    with torch.inference_mode():
+        expected = model(_less_median(clips, model, running=causal))
+    got = open_engine(path).run({"video": clips.numpy()})["logits"]
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("pixels", ["uint8", "float255", "normalized"])
+@pytest.mark.parametrize(("name", "causal"), [("mstnet", True), ("tsn", False)])
+def test_the_running_median_is_in_the_file_of_streams(
+    target: TargetName, pixels: str, name: str, causal: bool, tmp_path: Path
+) -> None:
+    """But for normalised frames, from which who runs the file has taken it."""
+    model = _model(f"{name}_test_resnet", modality="motion", causal=causal)
+    path = tmp_path / f"model{TARGETS[target].suffix}"
+    exported = export_model(model, path, target=target, streaming=True, pixels=pixels)
+    assert exported.agreement.holds
+    video = torch.randint(0, 256, (2, 9, 3, SIZE, SIZE), dtype=torch.uint8)
+    normal = _less_median(video, model, running=True)
+    engine, long = open_engine(path), _model(f"{name}_test_resnet", causal=causal, num_frames=9)
+    with torch.inference_mode():
+        expected = long.forward_frames(normal).numpy()  # (2, 9, K)
+    states = engine.description.states
+    assert states is not None
+    past = {state.name: np.zeros((2, *state.shape), np.float32) for state in states}
+    if pixels != "normalized":
+        assert past["past_pictures"].shape == (2, 3, 3, SIZE, SIZE)
+        assert past["past_seen"].shape == (2, 1, 3, 1, 1)
+    frames = {"uint8": video, "float255": video.float(), "normalized": normal}[pixels].numpy()
+    for t in range(9):
+        results = engine.run({"frame": np.ascontiguousarray(frames[:, t]), **past})
+        np.testing.assert_allclose(results["logits"], expected[:, t], rtol=1e-3, atol=1e-4)
+        past = {state.name: results[state.next_name] for state in states}
+
+
 def test_a_file_says_what_it_is(clip_file: Path, model: VideoClassifier) -> None:
     about = _metadata(clip_file)
     assert about["spec"]["classes"] == CLASSES
@@ -261,9 +315,11 @@ def labelled(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize("modality", ["rgb", "motion"])
 def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
-    target: TargetName, model: VideoClassifier, labelled: Path, tmp_path: Path, capsys
+    target: TargetName, modality: str, labelled: Path, tmp_path: Path, capsys
 ) -> None:
+    model = _model(modality=modality)
     save_model(model, tmp_path / "model.safetensors")
     out = tmp_path / "out" / f"model{TARGETS[target].suffix}"
     words = ["export", str(tmp_path / "model.safetensors"), "--to", target, "--out", str(out)]
@@ -301,3 +357,24 @@ def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled
             )
         correct += CLASSES[int(logits.argmax())] == path.parent.name
     return 100 * correct / 9
+
+
+HEADS = {
+    "attention": ("tsn_test_resnet", {"feature_head": "attention", "less_mean": True}),
+    "blocks": ("mstnet_test_resnet", {"feature_head": "blocks", "less_mean": True}),
+    "causal": ("mstnet_test_resnet", {"feature_head": "blocks", "causal": True, "less_mean": True}),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_on_features_is_exported(head: str, target: TargetName, tmp_path: Path) -> None:
+    """Also on motion, where the median is in the graph before it."""
+    name, settings = HEADS[head]
+    model = _model(name, modality="motion", feature_stage=2, **settings)
+    path = tmp_path / f"model{TARGETS[target].suffix}"
+    exported = export_model(model, path, target=target, pixels="uint8")
+    assert exported.agreement.holds and exported.agreement.largest_logit > 0.01
+    if head == "causal":
+        stream = tmp_path / f"stream{TARGETS[target].suffix}"
+        assert export_model(model, stream, target=target, streaming=True).agreement.holds

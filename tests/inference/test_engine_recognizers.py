@@ -272,10 +272,51 @@ def test_an_engine_that_is_missing_is_named_with_how_to_install_it(
         EngineRecognizer(folder / "model.onnx")
 
 
+@pytest.mark.parametrize("pixels", ["normalized", "uint8"])
+def test_models_less_the_median_run_on_videos_and_streams(
+    pixels: str, folder: Path, tmp_path: Path, media
+) -> None:
+    """Whether the median is in the file or taken here, scores are those of the model file."""
+    for causal in (False, True):
+        model = _model(modality="motion", causal=causal)
+        export_model(model, tmp_path / f"{causal}.onnx", target="onnx", pixels=pixels)
+        expected, got = (
+            Recognizer(model, device="cpu"),
+            EngineRecognizer(tmp_path / f"{causal}.onnx"),
+        )
+        views = torch.randint(0, 256, (1, 4, 3, 32, 32), dtype=torch.uint8)
+        np.testing.assert_allclose(
+            got.view_logits(views.numpy()), expected.view_logits(views), rtol=1e-3, atol=1e-4
+        )
+        assert len(got.predict(folder / "clip.mp4")) == len(CLASSES)
+    path = tmp_path / "stream.onnx"
+    export_model(model, path, target="onnx", streaming=True, pixels=pixels)
+    there = StreamingRecognizer(model, max_streams=2, device="cpu")
+    here = EngineStreamingRecognizer(path, max_streams=2)
+    videos = [media.moving_frames(9, height=32, width=32, seed=seed) for seed in range(3)]
+    ones, others = ([each.start(), each.start()] for each in (there, here))
+    for t in range(9):
+        if t == 5:  # another stream, in the place of the first
+            for each, streams in ((there, ones), (here, others)):
+                streams[0].end()
+                streams[0] = each.start()
+        frames = {0: videos[0][t] if t < 5 else videos[2][t - 5]} | (
+            {1: videos[1][t]} if t % 3 else {}
+        )
+        expected = there.push({ones[place]: frame for place, frame in frames.items()})
+        got = here.push({others[place]: frame for place, frame in frames.items()})
+        for place in frames:
+            np.testing.assert_allclose(
+                got[others[place]].logits, expected[ones[place]].logits, atol=ONE_STEP
+            )
+
+
 def test_models_of_motion_are_exported_and_not_run_on_videos(tmp_path: Path) -> None:
     exported = export_model(_model(modality="flow"), tmp_path / "flow.onnx", target="onnx")
     assert exported.agreement.holds
-    with pytest.raises(ValueError, match="takes flow; of exported models those of modality rgb"):
+    with pytest.raises(
+        ValueError, match="takes flow; of exported models those of modality rgb and"
+    ):
         EngineRecognizer(tmp_path / "flow.onnx")
 
 

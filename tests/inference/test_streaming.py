@@ -41,6 +41,21 @@ def test_four_frames_give_what_prediction_gives_of_them(
         assert got.score == pytest.approx(wanted.score, abs=1e-5)
 
 
+def test_frames_less_their_median_give_what_prediction_gives_of_them(tmp_path: Path, media) -> None:
+    torch.manual_seed(0)
+    options = {"num_frames": 4, "image_size": 32, "causal": True, "modality": "motion"}
+    model = create_model("mstnet_test_resnet", classes=["a", "b", "c"], **options).eval()
+    torch.nn.init.normal_(model.head.weight)
+    path = media.encode(tmp_path / "clip.mkv", media.moving_frames(4))
+    expected = mixtconv.Recognizer(model, device="cpu").predict(path)
+    assert expected[0].score > expected[2].score + 0.01
+    with open_source(str(path)) as source:
+        recognizer = mixtconv.StreamingRecognizer(model, device="cpu")
+        *_, last = recognize_stream(recognizer, source)
+    scores = {each.label: each.score for each in last.labels.predictions}
+    assert scores == pytest.approx({each.label: each.score for each in expected}, abs=1e-5)
+
+
 def test_the_label_is_that_of_the_last_frames_average(model: VideoClassifier, media) -> None:
     recognizer = StreamingRecognizer(model, device="cpu")
     with recognizer.start() as stream:

@@ -16,7 +16,7 @@ from mixtconv.models import (
 )
 from mixtconv.models.backbone import create_backbone
 
-CHANNELS = {"rgb": (3, 3), "rgbdiff": (18, 15), "flow": (10, 10)}
+CHANNELS = {"rgb": (3, 3), "rgbdiff": (18, 15), "motion": (3, 3), "flow": (10, 10)}
 BACKBONES = ["test_resnet", "mobilenetv2_035", "test_convnext", "test_efficientnet"]
 
 

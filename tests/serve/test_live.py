@@ -13,7 +13,7 @@ import torch
 import websocket
 from starlette.websockets import WebSocketDisconnect
 
-from mixtconv.inference.torch_recognizers import StreamingRecognizer
+from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
 from mixtconv.models import create_model, save_model
 from mixtconv.serve.live import MAX_SIDE, read_frame, refuse
 from mixtconv.serve.service import _without_path, open_service
@@ -56,6 +56,36 @@ def test_streams_side_by_side_are_those_of_a_recognizer_here(
             assert scores == pytest.approx(expected, abs=1e-5)
     assert b"mixtconv_live_streams 2.0" in server.service.metrics.text()
     for socket in sockets:
+        socket.close()
+
+
+def test_a_model_of_motion_serves_files_and_streams(
+    service, running, media, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    options = {"num_frames": 4, "image_size": 32, "causal": True, "modality": "motion"}
+    model = create_model("mstnet_test_resnet", classes=["a", "b", "c"], **options).eval()
+    torch.nn.init.normal_(model.head.weight)
+    save_model(model, tmp_path / "motion.safetensors")
+    video = media.moving_frames(6)
+    clip = media.encode(tmp_path / "clip.mkv", video)
+    path = str(tmp_path / "motion.safetensors")
+    with (
+        open_service(path, service.settings) as of_motion,
+        running(of_motion) as server,
+        StreamingRecognizer(model, device="cpu").start() as stream,
+    ):
+        answer = {
+            each["label"]: each["score"] for each in server.predict(clip).json()["predictions"]
+        }
+        there = Recognizer(model, device="cpu").predict(clip)
+        assert answer == pytest.approx({each.label: each.score for each in there}, abs=1e-5)
+        socket = connect(server)
+        for frame in video:
+            got, wanted = ask(socket, message(frame)), stream.push(frame, top_k=3)
+            scores = {each["label"]: each["score"] for each in got["predictions"]}
+            expected = {each.label: each.score for each in wanted.predictions}
+            assert scores == pytest.approx(expected, abs=1e-5)
         socket.close()
 
 

@@ -79,20 +79,27 @@ def compare(
 
 
 def engine_input(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
-    """uint8 clips or frames as the values that the file takes."""
+    """uint8 clips, or the frames of streams, as the values that the file takes."""
     if engine.description.pixels == "normalized":
-        return model.normalize(clips).numpy()
+        streaming = engine.description.is_streaming
+        return (_normalize_streams(model, clips) if streaming else model.normalize(clips)).numpy()
     return engine.normalized(clips.numpy())
+
+
+def _normalize_streams(model: VideoClassifier, clips: Tensor) -> Tensor:
+    """Normalise streams (N, T, C, S, S) of any length, also those of a model that is not causal."""
+    causal = copy.copy(model)
+    causal.spec = replace(model.spec, causal=True)  # running medians, in modality motion
+    return causal.normalize(clips)
 
 
 def _expected(model: VideoClassifier, clips: Tensor, streaming: bool) -> Array:
     with torch.inference_mode():
-        video = model.normalize(clips)
         if not streaming:
-            return model(video).numpy()  # (N, K)
+            return model(model.normalize(clips)).numpy()  # (N, K)
         whole = copy.deepcopy(model)
         whole.set_num_frames(clips.shape[1])
-        return whole.forward_frames(video).numpy()  # (N, T, K)
+        return whole.forward_frames(_normalize_streams(model, clips)).numpy()  # (N, T, K)
 
 
 def _clip_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
@@ -103,8 +110,8 @@ def _stream_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Arr
     states = engine.description.states or ()
     past = {state.name: np.zeros((len(clips), *state.shape), np.float32) for state in states}
     logits = []
-    for frames in clips.unbind(1):
-        results = engine.run({FRAME: engine_input(engine, model, frames), **past})
+    for frames in np.moveaxis(engine_input(engine, model, clips), 1, 0):
+        results = engine.run({FRAME: np.ascontiguousarray(frames), **past})
         logits.append(results[LOGITS])
         past = {state.name: results[state.next_name] for state in states}
     return np.stack(logits, axis=1)  # (N, T, K)

@@ -31,6 +31,7 @@ from mixtconv.inference.engines.base import (
 )
 from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
+from mixtconv.models.motion import sort_pictures
 from mixtconv.models.streaming import check_looks_back_only
 
 _EXAMPLE_BATCH = 2
@@ -81,7 +82,7 @@ def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") 
     past = _Past()
     model.backbone = _step_through_time(model.backbone, past)
     example = _example((), model, pixels)
-    network = _Stream(model, _normalize(model, pixels), past)
+    network = _Stream(model, _normalize_stream(model, pixels, past), past)
     # The operations name their states as they run; their order in the file is that of this run.
     with torch.no_grad():
         network(example)
@@ -114,6 +115,44 @@ def _example(frames: tuple[int, ...], model: VideoClassifier, pixels: Pixels) ->
 
 def _normalize(model: VideoClassifier, pixels: Pixels) -> Callable[[Tensor], Tensor]:
     return nn.Identity() if pixels == "normalized" else model.normalize
+
+
+def _normalize_stream(
+    model: VideoClassifier, pixels: Pixels, past: "_Past"
+) -> Callable[[Tensor], Tensor]:
+    if pixels == "normalized" or model.spec.modality != "motion":
+        return _normalize(model, pixels)
+    depth = model.num_frames - 1
+
+    def normalize(frame: Tensor) -> Tensor:
+        values = model.scale_pixels(frame)  # (B, C, H, W)
+        pictures = past.window("past_pictures", values, depth)  # (B, C, T, H, W)
+        # States are zeros at the start, so one says which of the pictures have been there.
+        seen = past.window("past_seen", torch.ones_like(values[:, :1, :1, :1]), depth)
+        return model.standardize(values, _median_of_seen(pictures, seen))
+
+    return normalize
+
+
+def _median_of_seen(pictures: Tensor, seen: Tensor) -> Tensor:
+    """The median over T of the pictures that have been seen.
+
+    Args:
+        pictures: (B, C, T, H, W), of 0 to 1, and 0 where not seen.
+        seen: (B, 1, T, 1, 1), 1 or 0.
+
+    Returns:
+        (B, C, H, W).
+    """
+    count = seen.sum(dim=2)  # (B, 1, 1, 1)
+    middle = torch.floor((count - 1) / 2), torch.floor(count / 2)
+    above = pictures + 2 * (1 - seen)  # those not seen are beyond all others in order
+    ordered = sort_pictures(above.unbind(2), torch)  # T of (B, C, H, W)
+    shares = [
+        sum((place == index).to(count.dtype) for place in middle) / 2
+        for index in range(len(ordered))
+    ]
+    return sum(share * picture for share, picture in zip(shares, ordered, strict=True))
 
 
 def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:

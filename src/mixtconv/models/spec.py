@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args
 
 from mixtconv._names import require
 
-Modality = Literal["rgb", "rgbdiff", "flow", "rgbflow"]
+Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
 Position = Literal["head", "inner"]
+Head = Literal["average", "attention", "blocks"]
 
 METADATA_KEY = "mixtconv"
 """Key of our JSON in the metadata of model files and exported files."""
@@ -55,9 +56,13 @@ class Snippet:
 SNIPPETS: dict[Modality, Snippet] = {
     "rgb": Snippet(1, 3, 3, 3),
     "rgbdiff": Snippet(6, 3, 15, 15),
+    "motion": Snippet(1, 3, 3, 3),
     "flow": Snippet(5, 2, 10, 0),
     "rgbflow": Snippet(5, 5, 13, 3),
 }
+
+PICTURES: tuple[Modality, ...] = ("rgb", "motion")
+"""Modalities that read one picture at each place, as streams and exported models take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,31 @@ class TemporalSettings(Placement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """What stands between the backbone and the last layer; see `feature_head.py`."""
+
+    feature_head: Head | None = None
+    """None for the features as the backbone pools them; else a head on the feature map of a stage,
+    in whose blocks the temporal operation is then, not in the backbone."""
+    feature_stage: int | None = None
+    """The stage, counted from 0; if None the last one whose map is at least 7 x 7, or else the last
+    one."""
+    less_mean: bool = False
+    """Whether the head takes the map less its mean over the clip, or over the last T frames."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.feature_head is None or self.feature_head in get_args(Head),
+            f"feature_head is {self.feature_head!r}; allowed are {', '.join(get_args(Head))}",
+        )
+        require(
+            self.feature_head is not None or (self.feature_stage is None and not self.less_mean),
+            "feature_stage and less_mean are for a head on a feature map: give feature_head "
+            "'average', 'attention' or 'blocks' as well",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PixelSettings:
     """How the network expects the values of pixels, which depends on the weights it starts from."""
 
@@ -109,7 +139,7 @@ class PixelSettings:
 
 
 @dataclass(frozen=True)
-class ModelSpec(TemporalSettings, PixelSettings):
+class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
     """Architecture, classes and clips of a recognizer.
 
     Raises:
@@ -129,13 +159,14 @@ class ModelSpec(TemporalSettings, PixelSettings):
     frame_stride: int = 8
     """Frames from one to the next in a dense window."""
     modality: Modality = "rgb"
-    """What the network sees: pictures, differences of pictures, optical flow, or (two networks)
-    pictures and flow."""
+    """What the network sees: pictures, differences of pictures, pictures less the clip's median
+    picture (see `motion.py`), optical flow, or (two networks) pictures and flow."""
     dropout: float = 0.5
     """Probability of dropping a feature before the last layer, in training."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        HeadSettings.__post_init__(self)
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
@@ -146,6 +177,11 @@ class ModelSpec(TemporalSettings, PixelSettings):
         _require_choice(self, "sampling", Sampling)
         _require_choice(self, "modality", Modality)
         _require_choice(self, "channel_order", ChannelOrder)
+        require(
+            self.modality != "motion" or self.num_frames >= 2,
+            "modality motion takes the median of a clip's frames away, and num_frames is "
+            f"{self.num_frames}; give at least 2",
+        )
 
     @property
     def num_classes(self) -> int:
@@ -158,7 +194,8 @@ class ModelSpec(TemporalSettings, PixelSettings):
         >>> ModelSpec("tsn_resnet18", ("a",)).is_temporal, ModelSpec("eco_8", ("a",)).is_temporal
         (False, True)
         """
-        return not self.name.startswith("tsn_")
+        relates = self.feature_head == "attention" or self.less_mean
+        return relates or not self.name.startswith("tsn_")
 
     @property
     def snippet(self) -> Snippet:

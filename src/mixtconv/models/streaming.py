@@ -4,6 +4,10 @@ Every temporal operation of the network is replaced by its frame-by-frame form (
 `ops/stream_filter.py`); all other modules of a 2D network see single frames anyway. The logits of
 frame t of a stream equal those of `VideoClassifier.forward_frames` at place t of one clip of all
 its frames.
+
+Of modality motion each frame is less the median of the last T frames of its stream, T being those
+of a clip, as a causal model normalises clips. A recognizer without temporal operations may have
+been trained on medians of whole clips; the median of its streams is the same running one.
 """
 
 import copy
@@ -15,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.feature_head import AttentionPool
 from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.insertion import TemporalWrapper
+from mixtconv.models.motion import RecentPictures
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.ops import TemporalConv
@@ -35,6 +41,8 @@ class StreamState:
     """Number of frames that each stream has had."""
     past: dict[str, PastFrames] = field(init=False, default_factory=dict)
     """By temporal operation the past frames that it needs; allocated at the first frame."""
+    recent: RecentPictures | None = field(init=False, default=None)
+    """Of modality motion the last pictures, for their median; there from the first frame on."""
 
     def __post_init__(self) -> None:
         if self.num_streams < 1:
@@ -46,16 +54,22 @@ class StreamState:
         self.counts[place] = 0
         for past in self.past.values():
             past.forget(place)
+        if self.recent is not None:
+            self.recent.forget(place)
 
     @property
     def num_bytes(self) -> int:
         """Memory of the past frames in bytes."""
-        rings = (ring for past in self.past.values() for ring in past.rings if ring is not None)
-        return sum(ring.numel() * ring.element_size() for ring in rings)
+        held = [ring for past in self.past.values() for ring in past.rings if ring is not None]
+        if self.recent is not None:
+            held += [picture for stream in self.recent.pictures for picture in stream]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
 class StreamingClassifier:
     """Logits of a frame: (N, C, H, W), one of each of N streams, -> (N, num_classes).
+
+    Frames are normalised by `normalize`, which for modality motion needs the state as well.
 
     Args:
         model: a causal recognizer, or one without temporal operations; it is not changed.
@@ -84,6 +98,31 @@ class StreamingClassifier:
         _step_through_time(self.model.backbone, self._now)
 
     @torch.inference_mode()
+    def normalize(
+        self, frames: Tensor, state: StreamState, places: Sequence[int] | None = None
+    ) -> Tensor:
+        """Normalise the next frame of some streams, each once, before the call for its logits.
+
+        Args:
+            frames: uint8 or float (N, C, H, W) of 0 to 255, one of each stream.
+            state: of the pool; of modality motion it keeps the frames.
+            places: as for the call.
+
+        Returns:
+            (N, C, H, W), of modality motion less the median of the last frames of each stream.
+
+        Raises:
+            ValueError: another number of frames or channels, or streams that are not in the pool.
+        """
+        chosen, spec = _chosen(frames, state, places), self.model.spec
+        if spec.modality != "motion":
+            return self.model.normalize(frames)
+        if state.recent is None:
+            state.recent = RecentPictures(state.num_streams, spec.num_frames)
+        values = self.model.scale_pixels(frames)
+        return self.model.standardize(values, state.recent.medians(values, chosen, torch))
+
+    @torch.inference_mode()
     def __call__(
         self, frames: Tensor, state: StreamState, places: Sequence[int] | None = None
     ) -> Tensor:
@@ -101,14 +140,7 @@ class StreamingClassifier:
             ValueError: another number or size of frames than the streams have, a stream that is not
                 in the pool, or one given twice.
         """
-        chosen = tuple(range(state.num_streams) if places is None else places)
-        wrong = [place for place in chosen if not 0 <= place < state.num_streams]
-        is_one_of_each = 0 < len(set(chosen)) == len(chosen) == len(frames)
-        if wrong or not is_one_of_each:
-            raise ValueError(
-                f"got {len(frames)} frames of streams {chosen}; give one frame of one or more "
-                f"streams, which are 0 to {state.num_streams - 1}"
-            )
+        chosen = _chosen(frames, state, places)
         streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
         with self._lock:
             self._now.call = state, streams
@@ -121,9 +153,23 @@ class StreamingClassifier:
         return logits
 
 
+def _chosen(frames: Tensor, state: StreamState, places: Sequence[int] | None) -> tuple[int, ...]:
+    """The places of the streams that have a frame, by default all; ValueError for others."""
+    chosen = tuple(range(state.num_streams) if places is None else places)
+    wrong = [place for place in chosen if not 0 <= place < state.num_streams]
+    is_one_of_each = 0 < len(set(chosen)) == len(chosen) == len(frames)
+    if wrong or not is_one_of_each:
+        raise ValueError(
+            f"got {len(frames)} frames of streams {chosen}; give one frame of one or more "
+            f"streams, which are 0 to {state.num_streams - 1}"
+        )
+    return chosen
+
+
 def check_looks_back_only(model: VideoClassifier) -> None:
     """Raise ValueError if a model has no logits per frame, or they depend on later frames."""
-    at_once = any(isinstance(module, NonLocalFrames) for module in model.backbone.modules())
+    whole_clip = (NonLocalFrames, AttentionPool)
+    at_once = any(isinstance(module, whole_clip) for module in model.backbone.modules())
     if type(model) is not VideoClassifier or at_once:
         raise ValueError(
             f"{model.spec.name} looks at all frames of a clip at once; streams need a temporal "

@@ -43,7 +43,7 @@ class Recognition:
         if recognizer.spec.modality in ("flow", "rgbflow"):
             raise ValueError(
                 "the model takes optical flow, which videos do not hold; serve a model of modality "
-                "rgb or rgbdiff"
+                "rgb, rgbdiff or motion"
             )
         self.recognizer, self._settings, self._metrics = recognizer, settings, metrics
         self._windows_ahead = 2 * settings.batch_size

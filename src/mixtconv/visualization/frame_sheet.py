@@ -114,8 +114,8 @@ def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def shown_frames(clip: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
     """RGB frames that show what a network sees of a clip: (T, C, H, W) -> (T, H, W, 3).
 
-    Of frame differences the first frame of each snippet; of optical flow the first field, x as red
-    and y as green (grey-blue is no motion).
+    Of motion the frames, with what stands still; of differences the first frame of each snippet; of
+    optical flow the first field, x as red and y as green (grey-blue is no motion).
 
     >>> spec = ModelSpec("tsn_resnet18", ("a", "b"), modality="flow")
     >>> shown_frames(np.zeros((8, 10, 32, 32), np.uint8), spec).shape

@@ -1,6 +1,6 @@
 """What the report shows, as plain data: no model, no file, nothing that has to be run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +167,8 @@ class Report:
     """Sentences that say what was done, shown before the summary."""
     notes: tuple[str, ...] = ()
     """Sentences that follow from the data and not from the scores, shown after the summary."""
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Lists of sentences below the summary, by their titles."""
     reverse_pairs: tuple[tuple[str, str], ...] = ()
     """Classes that are each other's reverse in time, if it is known."""
     settings: Mapping[str, object] = field(default_factory=dict)

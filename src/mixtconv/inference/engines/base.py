@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.spec import ModelSpec
 
 Pixels = Literal["normalized", "uint8", "float255"]
@@ -59,15 +60,25 @@ class Engine(ABC):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs, for inputs of any batch size B."""
 
-    def normalized(self, pixels: npt.NDArray[np.uint8]) -> Array:
-        """Convert decoded pictures, uint8 RGB (..., 3, H, W), to the values the network takes."""
+    def normalized(self, pixels: npt.NDArray[np.uint8], medians: Array | None = None) -> Array:
+        """Convert decoded pictures, uint8 RGB (..., 3, H, W), to the values the network takes.
+
+        Args:
+            pixels: the pictures; of modality motion, whole clips (B, T, 3, H, W) or frames.
+            medians: of frames of modality motion the median pictures, of 0 to 1, of their streams.
+        """
         spec, values = self.description.spec, self.description.pixels
         if values == "uint8":
             return pixels
         if values == "float255":
             return pixels.astype(np.float32)
+        unit = scale_pixels(pixels)
         mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (spec.mean, spec.std))
-        normal = (pixels.astype(np.float32) / 255 - mean) / std
+        if spec.modality == "motion":
+            center = clip_medians(unit, spec, np) if medians is None else medians
+            normal = subtract_median(unit, center, std)
+        else:
+            normal = (unit - mean) / std
         order = slice(None, None, -1) if spec.channel_order == "bgr" else slice(None)
         return np.ascontiguousarray(normal[..., order, :, :])
 
@@ -170,6 +181,11 @@ def picture_shape(spec: ModelSpec, pixels: Pixels) -> tuple[int, int, int]:
     snippet = spec.snippet
     channels = snippet.in_channels if pixels == "normalized" else snippet.channels
     return channels, spec.image_size, spec.image_size
+
+
+def scale_pixels(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Values of 0 to 1 of decoded pictures."""
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def import_engine(package: str, path: object) -> ModuleType:

@@ -224,6 +224,7 @@ def _modality_settings(contents: Contents, backbone: nn.Module) -> dict[str, Any
             f"the first layer of {contents.path} takes {channels} channels; imported are networks "
             "of pictures (3) and optical flow (10), as differences (15) are scaled otherwise here"
         )
+    # Of 3 channels they are pictures: those of motion are not among the published networks.
     return {"modality": fitting[0], **contents.form.pixels.get(fitting[0], {})}
 
 

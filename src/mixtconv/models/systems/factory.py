@@ -15,6 +15,7 @@ from torch import nn
 from mixtconv._names import unknown_name
 from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.location import find_model_file
@@ -59,8 +60,8 @@ def create_model(
             `causal=True`; by default those of the system, such as 32 frames for I3D.
 
     Returns:
-        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, for `modality="rgbdiff"` 15, for
-        `"flow"` 10 and for `"rgbflow"` 13.
+        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, also for `modality="motion"`,
+        for `"rgbdiff"` 15, for `"flow"` 10 and for `"rgbflow"` 13.
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
@@ -79,11 +80,13 @@ def create_model(
     if unknown:
         raise unknown_name("setting of a model", unknown[0], known)
     args = ModelArgs(name, tuple(names), settings, pretrained)
-    if name in SYSTEMS:
-        model = SYSTEMS[name](args)
-    else:
-        family, backbone_name = split_name(name)
-        model = _MAKERS[family](args, backbone_name)
+    family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
+    if settings.get("feature_head") is not None and family not in FAMILIES:
+        raise ValueError(
+            f"a head on features is for the families {', '.join(FAMILIES)}, and {name} has layers "
+            "of its own there: leave feature_head out"
+        )
+    model = _MAKERS[family](args, backbone_name) if family else SYSTEMS[name](args)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
         heads = [part.head for part in model.modules() if isinstance(part, VideoClassifier)]
         for layer in (head for head in heads if isinstance(head, nn.Linear)):
@@ -134,8 +137,10 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
         family: one of `FAMILIES`.
         spec: clips, classes and placement.
     """
-    num_features = count_features(backbone, spec)
     operation = FAMILIES[family]
+    if spec.feature_head is not None:
+        return build_head_classifier(backbone, operation, spec)
+    num_features = count_features(backbone, spec)
     if operation is not None:
         insert_temporal(
             backbone,
@@ -187,6 +192,18 @@ def list_models(pattern: str = "*") -> list[str]:
     """
     names = [f"{family}_{backbone}" for family in _MAKERS for backbone in timm.list_models()]
     return sorted(fnmatch.filter([*names, *SYSTEMS], pattern))
+
+
+def is_in_backbone(name: str) -> bool:
+    """Whether a recognizer is one of the families that are in any 2D backbone.
+
+    Raises:
+        ValueError: an unknown family or backbone, with the near names.
+
+    >>> is_in_backbone("tsm_resnet18"), is_in_backbone("i3d_resnet50")
+    (True, False)
+    """
+    return name not in SYSTEMS and split_name(name)[0] in FAMILIES
 
 
 def split_name(name: str) -> tuple[str, str]:
