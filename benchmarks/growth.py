@@ -19,8 +19,9 @@ from matplotlib import pyplot
 from torch import Tensor
 
 from mixtconv.benchmarks.environment import describe_environment
-from mixtconv.benchmarks.memory import KEEP_MEMORY, run_fresh
+from mixtconv.benchmarks.memory import KEEP_MEMORY
 from mixtconv.benchmarks.model import RECOGNIZERS, random_clips
+from mixtconv.benchmarks.processes import run_fresh
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import interleave
 from mixtconv.models import VideoClassifier

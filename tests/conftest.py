@@ -70,6 +70,12 @@ def shared_videos() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Frames that runs keep go to a folder of the tests, not to the user's."""
+    os.environ["MIXTCONV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Tests run side by side; several threads each would only get into each other's way."""
     import torch

@@ -1,6 +1,7 @@
-"""Processes that a launcher started together: their number, and the rank of this one."""
+"""Processes: those that a launcher started together, and how they share cores with others."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 _RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
@@ -65,3 +66,30 @@ def find_launch() -> Launch | None:
         )
     rank, local_rank = (int(environment.get(name, "0")) for name in ranks)
     return Launch(launcher, devices, nodes, rank, local_rank)
+
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which OpenMP's threads wait for each other; the last two are GNU's and Intel's."""
+
+
+def wait_passively() -> None:
+    """Let torch's threads sleep while they wait for each other, unless the environment says how.
+
+    By default they spin, which takes nothing from a machine that is otherwise idle, but from other
+    processes on busy cores what these need, until the one thread that all wait for runs again.
+    OpenMP reads the policy once, when torch is loaded: afterwards nothing is changed. Processes
+    that this one starts inherit it.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+LOADER_NICENESS = 2
+"""How much a process that reads ahead yields, of the 19 steps there are. On Linux a step is a fifth
+of its weight: much more, and busy processes of others would leave a run without clips."""
+
+
+def yield_to_training(worker: int) -> None:
+    """Lower the priority of this process, a worker of a loader; Windows has no such call."""
+    if hasattr(os, "nice"):
+        os.nice(LOADER_NICENESS)

@@ -88,6 +88,7 @@ def test_the_report_has_every_candidate(videos: tuple[Path, Path]) -> None:
     assert len(reading.timings) == 6 and [timing.name for timing in loading.timings] == [
         loader.LOADED_RAW,
         loader.LOADED_PREPARED,
+        loader.LOADED_CACHED,
     ]
     assert all(timing.median_seconds > 0 for timing in (*reading.timings, *loading.timings))
     assert "40 frames of 340x256, h264" in reading.notes[0]

@@ -1,5 +1,7 @@
 """The training step that is timed trains, and its memory is compared within its layout."""
 
+import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from mixtconv.benchmarks import training_step
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.training_step import CANDIDATES, bench_training_step, prepare_step
+from mixtconv.data.parallel import usable_cores
 
 TINY = Workload(backbone="test_resnet", num_frames=2, image_size=32, batch_size=2, device="cpu")
 
@@ -23,11 +26,42 @@ def test_steps_on_the_same_clips_bring_the_loss_down(name, layout):
 def test_memory_is_compared_with_tsn_in_the_same_layout(monkeypatch):
     peaks = iter(range(100, 1000, 50))
     monkeypatch.setattr(training_step, "peak_bytes", lambda prepare, *, device: next(peaks))
+    monkeypatch.setattr(training_step, "_compare_waiting", lambda workload, progress: None)
     result = bench_training_step(replace(TINY, rounds=1))
     baselines = [comparison.baseline for comparison in result.memory]
     assert baselines == ["TSN, NCHW", "TSN, channels-last"]
     nchw, channels_last = result.memory
     assert [nchw.ratio(peak) for peak in nchw.peaks] == [1, 1.5, 2]
     assert list(channels_last.peaks.values()) == [250, 300, 350, 200]
-    for times, memory in zip(result.times, result.memory, strict=True):
+    for times, memory in zip(result.times[:2], result.memory, strict=True):
         assert [timing.name for timing in times.timings] == list(memory.peaks)
+
+
+def test_a_step_is_timed_beside_busy_processes_for_each_way_of_waiting(monkeypatch):
+    """Each policy has its own process, and others are busy in their turns alone."""
+    log: list[object] = []
+
+    @contextmanager
+    def busy(count):
+        log.append(count)
+        yield log.append
+
+    @contextmanager
+    def fresh(prepare, *, environment):
+        loss = prepare()()
+        assert loss > 0
+        yield lambda: log.append(environment.get("OMP_WAIT_POLICY"))
+
+    monkeypatch.setattr(training_step, "peak_bytes", lambda prepare, *, device: 1)
+    monkeypatch.setattr(training_step, "busy_processes", busy)
+    monkeypatch.setattr(training_step, "prepare_fresh", fresh)
+    waiting = bench_training_step(replace(TINY, rounds=1)).times[-1]
+    assert log[0] == usable_cores()
+    steps = "".join({True: "<", False: ">", None: "d", "passive": "p"}[word] for word in log[1:])
+    assert sorted(re.findall("<.>|.", steps)) == sorted(2 * ["d", "p", "<d>", "<p>"])  # a warm-up
+    assert waiting.baseline == "waiting by default, alone"
+    assert {timing.name for timing in waiting.timings} == {
+        f"waiting {how}, {where}"
+        for how in ("by default", "passively")
+        for where in ("alone", "beside busy processes")
+    }

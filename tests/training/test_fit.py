@@ -44,7 +44,8 @@ def test_a_run_leaves_its_model_record_settings_checkpoint_and_logs(
     folder = Path(settings.out)
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert list((folder / "logs" / "tensorboard").glob("events.*"))
-    assert load_settings(folder / "config.yaml") == settings
+    # With the modality that was chosen for it, so that the file repeats the run.
+    assert load_settings(folder / "config.yaml") == replace(settings, modality="motion")
 
     record = json.loads((folder / "metrics.json").read_text())
     assert [row["epoch"] for row in record["epochs"]] == [1, 2]
@@ -114,6 +115,10 @@ def test_the_whole_recipe_trains(tiny_settings: MakeSettings) -> None:
     names = [name for name in model.state_dict() if "temporal" in name]
     assert names
     assert all(name.startswith(("backbone.layer1", "backbone.layer3")) for name in names)
+    scored = evaluate_model(
+        result.files.model, settings.data, settings=EvaluationSettings(precision="bf16", workers=0)
+    )
+    assert scored.accuracy.top1 == result.best.top1
 
 
 def test_an_average_of_the_weights_is_what_is_scored_and_saved(
@@ -230,7 +235,7 @@ def test_there_must_be_a_run_to_resume(tiny_settings: MakeSettings) -> None:
     [
         ({"num_frames": 0}, "--num-frames is 0; give 1 or more"),
         ({"epochs": 0}, "--epochs is 0"),
-        ({"val_fraction": 0.0}, "--val-fraction is 0.0; give above 0"),
+        ({"val_fraction": 1.0}, "--val-fraction is 1.0; give 0 to below 1"),
         ({"crop_scales": [1.0, 2.0]}, "--crop-scales is"),
         ({"batch_size": -1}, "--batch-size is -1"),
         ({"ema": 1.0}, "--ema is 1.0"),

@@ -62,10 +62,13 @@ def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSett
         "shift_fraction": 0.25,
         "dropout": 0.1,
     }
+    head = {"feature_head": "blocks", "feature_stage": 2, "less_mean": True}
     shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
-    assert shared == set(changes)
+    assert shared == {*changes, *head}
     spec = make_initial_model(tiny_settings(**changes), ("a", "b")).model.spec
     assert {name: getattr(spec, name) for name in changes} == changes | {"stages": (0, 1)}
+    spec = make_initial_model(tiny_settings(**head), ("a", "b")).model.spec
+    assert {name: getattr(spec, name) for name in head} == head
 
 
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
@@ -86,3 +89,16 @@ def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
     assert "--weights FILE" in caplog.text
     with pytest.raises(ValueError, match="cannot fetch the ImageNet weights of test_resnet"):
         make_initial_model(tiny_settings(weights="imagenet"), ("a", "b"))
+
+
+def test_a_network_without_published_weights_trains_from_nothing(
+    tiny_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    model = "mstnet_small_resnet10"
+    initial = make_initial_model(tiny_settings(model=model, weights="auto"), ("a", "b"))
+    assert initial.weights == "random"
+    assert "training from nothing: there are no ImageNet weights" in caplog.text
+    assert all(record.levelname != "WARNING" for record in caplog.records)
+    with pytest.raises(ValueError, match="there are no ImageNet weights of small_resnet10"):
+        make_initial_model(tiny_settings(model=model, weights="imagenet"), ("a", "b"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, save_model
+from mixtconv.training import plan
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -32,7 +35,7 @@ def flow(videos: Path) -> Path:
     return prepare(videos, out=videos.parent / "flow", form=form).data
 
 
-@pytest.mark.parametrize("modality", ["rgbdiff", "flow"])
+@pytest.mark.parametrize("modality", ["rgbdiff", "motion", "flow"])
 def test_a_run_from_videos_to_labels(
     modality: str, videos: Path, flow: Path, tiny_settings: MakeSettings, capsys
 ) -> None:
@@ -78,3 +81,58 @@ def test_an_rgb_recognizer_is_fine_tuned_to_flow(
     back = tiny_settings(model="mstnet_test_resnet", weights=str(tmp_path / "flow.safetensors"))
     with pytest.raises(ValueError, match="of modality flow, whose weights do not fit"):
         make_initial_model(back, ("a", "b"))
+
+
+@pytest.fixture
+def still_or_moving(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[int]]:
+    """Lets the camera of all videos stand still or move; returns how many were looked at."""
+
+    def make(still: bool) -> list[int]:
+        looked: list[int] = []
+
+        def stands_still(videos: list[Path]) -> bool:
+            looked.append(len(videos))
+            return still
+
+        monkeypatch.setattr(plan, "camera_stands_still", stands_still)
+        return looked
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "modality"),
+    [
+        ({}, "motion"),
+        ({"weights": "auto"}, "motion"),
+        ({"modality": "rgb"}, "rgb"),
+        ({"modality": "rgbdiff"}, "rgbdiff"),
+        ({"recipe": "tsm_resnet50_kinetics_8f"}, None),  # as published
+        ({"model": "eco_8"}, None),
+        ({"weights": "hf:owner/name"}, None),  # a recognizer has its own
+    ],
+)
+def test_a_still_camera_gives_motion_where_nothing_is_said(
+    changes: dict[str, Any],
+    modality: str | None,
+    tiny_settings: MakeSettings,
+    still_or_moving: Callable[[bool], list[int]],
+) -> None:
+    settings = tiny_settings(**changes)
+    looked = still_or_moving(True)
+    assert plan.plan_run(settings).settings.modality == modality
+    assert looked == ([12] if modality == "motion" else [])  # the training videos alone
+    still_or_moving(False)
+    assert plan.plan_run(settings).settings.modality == settings.modality
+
+
+def test_a_resumed_run_keeps_its_modality(
+    tiny_settings: MakeSettings, still_or_moving: Callable[[bool], list[int]]
+) -> None:
+    still_or_moving(True)
+    first = train(tiny_settings(epochs=2, minutes=1e-9))
+    assert load_model(first.files.model).spec.modality == "motion"
+    assert load_settings(first.files.config).modality == "motion"  # so that it repeats the run
+    still_or_moving(False)
+    again = train(tiny_settings(epochs=2, minutes=10.0, resume=True))
+    assert load_model(again.files.model).spec.modality == "motion"

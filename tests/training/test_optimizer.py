@@ -105,6 +105,13 @@ def test_the_rate_rises_and_then_falls_as_a_cosine() -> None:
     assert rates[8:] == pytest.approx(expected)
 
 
+def test_the_rate_may_rise_within_a_part_of_an_epoch() -> None:
+    rates = _rates(8, 4, epochs=2, warmup_epochs=0.5)  # two of four steps
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    expected = [0.5 * (1 + math.cos(math.pi * (step - 2) / 6)) for step in range(2, 8)]
+    assert rates[2:] == pytest.approx(expected)
+
+
 def test_the_step_schedule_divides_by_ten_at_each_milestone() -> None:
     rates = _rates(20, 2, epochs=10, warmup_epochs=0.0, schedule="step", milestones=[4.0, 8.0])
     assert rates == pytest.approx([1.0] * 8 + [0.1] * 8 + [0.01] * 4)

@@ -1,4 +1,4 @@
-"""Speed of reading clips: from raw files, from prepared ones, and by decoding in order.
+"""Speed of reading clips: raw files, prepared ones, cached frames, and decoding in order.
 
 Decoding in order is the baseline: from the start of the file to the last frame of the clip, keeping
 the requested frames, which is necessary without a table of the file's packets. It is written here,
@@ -29,9 +29,12 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.clips import read_clip
 from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, video_loader
+from mixtconv.data.frame_cache import FrameCache, cached_form, fill_cache
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
+from mixtconv.data.protocol import Protocol
+from mixtconv.data.transforms import least_training_side
 from mixtconv.models import ModelSpec
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
@@ -100,6 +103,7 @@ IN_ORDER, IN_ORDER_THREADED = "decoding in order", "decoding in order, frame thr
 RAW, PREPARED = "raw file", "prepared file"
 RAW_FIRST, PREPARED_FIRST = "raw file, first time", "prepared file, first time"
 LOADED_RAW, LOADED_PREPARED = "raw files, loader", "prepared files, loader"
+LOADED_CACHED = "cached frames, loader"
 
 ReadClip = Callable[[Path, Callable[[int], Sequence[int]]], Tensor]
 
@@ -197,9 +201,13 @@ def _read_several(read: ReadClip, path: Path, spec: ModelSpec, rng: np.random.Ge
 def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Callable[[], int]]:
     """Candidates that read an epoch of training clips through persistent worker processes."""
     spec = _spec(workload)
+    side = least_training_side(spec.image_size)
+    form = cached_form(spec, Protocol(), training_side=side)
+    assert form is not None  # of pictures
+    cached = fill_cache([raw], raw.with_name("frames"), form)
 
-    def loader(path: Path) -> Callable[[], int]:
-        dataset = TrainingClips([VideoSample(path, 0)] * CLIPS_LOADED, spec)
+    def loader(path: Path, cache: FrameCache | None = None) -> Callable[[], int]:
+        dataset = TrainingClips([VideoSample(path, 0)] * CLIPS_LOADED, spec, cache=cache)
         batches = video_loader(
             dataset,
             EpochSampler(CLIPS_LOADED, seed=0),
@@ -208,7 +216,11 @@ def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
         )
         return lambda: sum(len(batch.labels) for batch in batches)
 
-    return {LOADED_RAW: loader(raw), LOADED_PREPARED: loader(prepared)}
+    return {
+        LOADED_RAW: loader(raw),
+        LOADED_PREPARED: loader(prepared),
+        LOADED_CACHED: loader(raw, cached),
+    }
 
 
 def _describe(path: Path) -> str:
@@ -220,7 +232,8 @@ def _describe(path: Path) -> str:
 def _comparisons(
     timings: Sequence[Timing], workload: Workload, notes: tuple[str, ...]
 ) -> tuple[Comparison, ...]:
-    read = tuple(t for t in timings if t.name not in (LOADED_RAW, LOADED_PREPARED))
+    through_workers = (LOADED_RAW, LOADED_PREPARED, LOADED_CACHED)
+    read = tuple(t for t in timings if t.name not in through_workers)
     loaded = tuple(t for t in timings if t not in read)
     size = f"{workload.num_frames}x{workload.image_size}x{workload.image_size}"
     return (

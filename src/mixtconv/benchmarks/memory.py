@@ -6,20 +6,16 @@ it adapts while running: large tensors may be mapped anew, page by page, every t
 a process varies by a tenth from run to run.
 """
 
-import multiprocessing
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-Result = TypeVar("Result")
+from mixtconv.benchmarks.processes import Prepare, run_fresh
 
 GIVE_BACK_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_TRIM_THRESHOLD_": str(2**17)}
 """Freed memory is returned at once, so that the memory of a process is what it uses."""
@@ -30,44 +26,6 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(2**27),
 }
 """Freed memory is kept and reused without page faults."""
-
-
-def run_fresh(
-    function: Callable[[], Result], *, environment: Mapping[str, str] | None = None
-) -> Result:
-    """Call a function in a new process, with the same number of torch's threads.
-
-    Args:
-        function: picklable, as its result is.
-        environment: variables of the process, such as those above, which glibc reads at its start;
-            other C libraries ignore them.
-
-    >>> from functools import partial
-    >>> run_fresh(partial(os.getenv, "GREETING"), environment={"GREETING": "hello"})
-    'hello'
-    """
-    context = multiprocessing.get_context("spawn")
-    with (
-        _environment(environment or {}),
-        ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool,
-    ):
-        return pool.submit(function).result()
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for processes that start within the block."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update(before)
-
-
-Prepare = Callable[[], Callable[[], object]]
 
 
 @dataclass(frozen=True)

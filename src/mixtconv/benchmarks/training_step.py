@@ -1,12 +1,18 @@
-"""Speed and memory of one training step: forward, loss, backward and the optimiser's step."""
+"""Speed and memory of one training step: forward, loss, backward and the optimiser's step.
+
+On the CPU also beside busy processes, by how the threads of a step wait for each other.
+"""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixtconv._names import count_of
+from mixtconv._processes import WAITING
 from mixtconv._types import Progress
 from mixtconv.benchmarks.memory import MemoryComparison, peak_bytes
 from mixtconv.benchmarks.model import (
@@ -16,8 +22,16 @@ from mixtconv.benchmarks.model import (
     random_clips,
     to_channels_last,
 )
+from mixtconv.benchmarks.processes import busy_processes, prepare_fresh
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.timing import Measured, compare_in_groups, grouped_name, interleave
+from mixtconv.benchmarks.timing import (
+    Comparison,
+    Measured,
+    compare_in_groups,
+    grouped_name,
+    interleave,
+)
+from mixtconv.data.parallel import usable_cores
 from mixtconv.models.device import autocast, resolve_device
 
 ROUNDS = 6
@@ -36,7 +50,8 @@ PUBLISHED = grouped_name("MSTNet as published", NCHW)
 def bench_training_step(workload: Workload, progress: Progress | None = None) -> Measured:
     """Time training steps of the recognizers, one comparison a layout, and measure their memory.
 
-    Its peak is that of a process that creates the recognizer and trains it for two steps.
+    Its peak is that of a process that creates the recognizer and trains it for two steps. On the
+    CPU one more comparison has MSTNet's step alone and beside busy processes.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
@@ -65,7 +80,8 @@ def bench_training_step(workload: Workload, progress: Progress | None = None) ->
         )
         for comparison in times
     )
-    return Measured(times, tuple(memory))
+    beside_others = (_compare_waiting(workload, progress),) if device.type == "cpu" else ()
+    return Measured((*times, *beside_others), tuple(memory))
 
 
 def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:
@@ -87,3 +103,56 @@ def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Ten
         return loss.detach()
 
     return step
+
+
+# Beside busy processes
+
+DEFAULT, PASSIVE = "waiting by default", "waiting passively"
+
+POLICIES: dict[str, dict[str, str | None]] = {
+    DEFAULT: dict.fromkeys(WAITING),
+    PASSIVE: dict.fromkeys(WAITING) | {"OMP_WAIT_POLICY": "passive"},
+}
+"""How the threads of a step wait for each other -> the environment that says so."""
+
+ALONE, BESIDE = "alone", "beside busy processes"
+
+WAITING_NOTE = (
+    "Threads that wait by default spin, and take time on busy cores that others need; passive ones "
+    "sleep, as in mixtconv train and all other commands but stream, serve, bench and profile. "
+    "Twice the time alone is a fair share beside one busy process a core."
+)
+
+
+def _compare_waiting(workload: Workload, progress: Progress | None) -> Comparison:
+    """MSTNet's step alone and beside one busy process a core, for each way of waiting.
+
+    Each way needs a process of its own, since OpenMP reads it once.
+    """
+    prepare = partial(prepare_step, workload, "MSTNet", CHANNELS_LAST)
+    cores = usable_cores()
+    with ExitStack() as stack:
+        keep_busy = stack.enter_context(busy_processes(cores))
+        steps = {
+            name: stack.enter_context(prepare_fresh(prepare, environment=environment))
+            for name, environment in POLICIES.items()
+        }
+
+        def beside(step: Callable[[], None]) -> None:
+            keep_busy(True)
+            step()
+            keep_busy(False)
+
+        candidates = {grouped_name(name, ALONE): step for name, step in steps.items()}
+        candidates |= {
+            grouped_name(name, BESIDE): partial(beside, step) for name, step in steps.items()
+        }
+        timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
+    return Comparison(
+        f"training step of MSTNet, {workload.backbone}, {workload.clips_text('cpu')}, alone and "
+        f"beside {count_of(cores, 'busy process')}",
+        grouped_name(DEFAULT, ALONE),
+        tuple(timings),
+        notes=(WAITING_NOTE,),
+        references=(grouped_name(PASSIVE, ALONE),),
+    )

@@ -34,7 +34,7 @@ class ScoreSource:
     model: str
     """Path of the model file."""
     modality: str
-    """Input of the model: rgb, rgbdiff, flow or rgbflow."""
+    """Input of the model: rgb, rgbdiff, motion, flow or rgbflow."""
     data: str
     """The data as given."""
     protocol: str

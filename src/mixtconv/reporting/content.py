@@ -35,6 +35,7 @@ def make_report(
     title: str,
     intro: Sequence[str] = (),
     notes: Sequence[str] = (),
+    lists: Mapping[str, Sequence[str]] | None = None,
     reverse_pairs: tuple[tuple[str, str], ...] = (),
     settings: Mapping[str, object] | None = None,
     num_examples: int = 8,
@@ -46,6 +47,7 @@ def make_report(
         title: of the page.
         intro: paragraphs on top.
         notes: paragraphs below the scores.
+        lists: lists of sentences below those, by their titles.
         reverse_pairs: classes that are each other's reverse in time.
         settings: of the whole page, by the names that are shown.
         num_examples: clips that are shown with their frames, see `choose_examples`.
@@ -64,6 +66,7 @@ def make_report(
         results=tuple(_result(run) for run in runs),
         intro=tuple(intro),
         notes=tuple(notes),
+        lists=lists or {},
         reverse_pairs=reverse_pairs,
         settings=settings or {},
         maps=scored.maps,

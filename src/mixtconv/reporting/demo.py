@@ -119,6 +119,7 @@ def run_demo(
             out=str(folder / family),
             model=f"{family}_{BACKBONE}",
             weights="none",
+            modality="rgb",
             image_size=scale.image_size,
             epochs=scale.epochs,
             batch_size=scale.batch_size,

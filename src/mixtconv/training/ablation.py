@@ -152,6 +152,8 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     """
     if settings.resume:
         raise ValueError("an ablation continues by itself where it stopped; leave out --resume")
+    if not settings.val_fraction:
+        raise ValueError("an ablation compares scores, and --val-fraction 0 has none: leave it out")
     if RunFiles(Path(settings.out)).config.exists():
         raise ValueError(f"{settings.out} holds a training run; give the ablation another --out")
     settings = resolve_settings(settings, find_launch())
@@ -223,7 +225,10 @@ def _trained_epochs(run: TrainingSettings) -> tuple[EpochRecord, ...]:
         if len(epochs) >= run.epochs:
             logger.info("done before, in %s", run.out)
             return epochs
-    return train(replace(run, resume=files.config.exists())).epochs
+    if files.config.exists():
+        return train(replace(run, resume=True)).epochs
+    # As published, whatever the videos are like: rows of a table are of one modality.
+    return train(replace(run, modality=run.modality or "rgb")).epochs
 
 
 def _row(

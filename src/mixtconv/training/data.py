@@ -1,9 +1,13 @@
 """The videos of a run as Lightning takes them: loaders for one process of all."""
 
+import logging
+import time
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
+from mixtconv._types import Progress
 from mixtconv.data.dataset import (
     EpochSampler,
     TrainingClips,
@@ -12,15 +16,130 @@ from mixtconv.data.dataset import (
     video_loader,
 )
 from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.frame_cache import (
+    CachedForm,
+    FrameCache,
+    cache_pays,
+    cached_form,
+    default_folder,
+    fill_cache,
+)
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.transforms import CROP_SCALES
+from mixtconv.data.transforms import CROP_SCALES, Jitter, least_training_side
 from mixtconv.models import ModelSpec
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
 
+logger = logging.getLogger(__name__)
+
+LARGEST_CACHED_IMAGE = 128
+"""Pixels of an image up to which `--cache auto` keeps frames."""
+
+
+FRAMES_OF_VIDEOS = "read from the videos"
+"""`frames_in_words` without a cache, also what older checkpoints mean, which say nothing."""
+SECONDS_BETWEEN_LINES = 10.0
+"""Between two lines of the log that say how far the cache is filled."""
+
+
+def cache_frames(plan: RunPlan, spec: ModelSpec, *, as_before: str | None) -> FrameCache | None:
+    """Decode and shrink the videos of a run once, as `settings.cache` says.
+
+    Args:
+        plan: the run; its videos.
+        spec: the clips that the model takes.
+        as_before: `frames_in_words` of the run that is resumed, which `auto` follows.
+
+    Returns:
+        None where videos are read.
+
+    Raises:
+        ValueError: a modality that is not cached, or other frames than those of the resumed run.
+        OSError: a given folder cannot be written, or its disk is full.
+    """
+    settings, catalog = plan.settings, plan.catalog
+    cache = None
+    if settings.cache != "off" and as_before != FRAMES_OF_VIDEOS:
+        cache = _cached(plan, spec, must=as_before is not None)
+    frames = frames_in_words(cache)
+    if as_before not in (None, frames):
+        remedy = "--cache off" if as_before == FRAMES_OF_VIDEOS else "--cache DIR"
+        raise ValueError(
+            f"the run in {settings.out} was begun with frames {as_before}, now they are {frames}: "
+            f"resume it with {remedy}, or start another --out"
+        )
+    if cache is not None:
+        logger.info(
+            "%d of %d videos are kept as frames (%s) in %s, %.0f MB: remove the folder to clear it",
+            len(cache.keys),
+            len({sample.path for sample in (*catalog.train, *catalog.val)}),
+            cache.form,
+            cache.folder,
+            cache.size() / 1e6,
+        )
+    return cache
+
+
+def form_of_run(plan: RunPlan, spec: ModelSpec) -> CachedForm | None:
+    """The form of the frames that a run takes; None for optical flow."""
+    side = least_training_side(spec.image_size, plan.settings.crop_scales or CROP_SCALES)
+    return cached_form(spec, plan.protocol, training_side=side)
+
+
+def _cached(plan: RunPlan, spec: ModelSpec, *, must: bool) -> FrameCache | None:
+    """The filled cache; with `auto` None where it does not pay or cannot be, unless it must."""
+    settings = plan.settings
+    is_auto = settings.cache == "auto"
+    form = form_of_run(plan, spec)
+    if form is None and not is_auto:
+        raise ValueError(
+            f"--cache is {settings.cache} and the modality {spec.modality}, of which nothing is "
+            "cached: leave it out, or give another --modality"
+        )
+    if form is None or (is_auto and not must and spec.image_size > LARGEST_CACHED_IMAGE):
+        return None
+    folder = default_folder() if is_auto else Path(settings.cache)
+    samples = (*plan.catalog.train, *plan.catalog.val)
+    videos = [sample.path for sample in samples]
+    if plan.launch is not None:  # each process begins elsewhere, and finds what others have made
+        start = len(videos) * plan.launch.rank // plan.launch.num_processes
+        videos = [*videos[start:], *videos[:start]]
+    if is_auto and not must and not cache_pays(videos, form, folder):
+        return None
+    try:
+        return fill_cache(videos, folder, form, progress=_log_progress())
+    except OSError as error:
+        if must or not is_auto:
+            raise
+        logger.warning("videos are read, not cached: %s (%s)", error.strerror, error.filename)
+        return None
+
+
+def _log_progress() -> Progress:
+    """Logs how far the cache is filled, now and then."""
+    last = time.monotonic()
+
+    def log(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            logger.info("videos decoded and shrunk: %d of %d", done, total)
+
+    return log
+
+
+def frames_in_words(cache: FrameCache | None) -> str:
+    """Which frames a run sees, for its record."""
+    return FRAMES_OF_VIDEOS if cache is None else f"cached ({cache.form})"
+
 
 def training_clips(
-    catalog: VideoCatalog, spec: ModelSpec, settings: TrainingSettings, *, mirroring: MirrorLabels
+    catalog: VideoCatalog,
+    spec: ModelSpec,
+    settings: TrainingSettings,
+    *,
+    mirroring: MirrorLabels,
+    cache: FrameCache | None = None,
 ) -> TrainingClips:
     """The random clips that a run trains on."""
     return TrainingClips(
@@ -28,7 +147,10 @@ def training_clips(
         spec,
         mirroring=mirroring if settings.flip else None,
         crop_scales=settings.crop_scales or CROP_SCALES,
+        crop_places=settings.crop_places,
+        jitter=Jitter(settings.time_jitter, settings.color_jitter, settings.rotate),
         seed=settings.seed,
+        cache=cache,
     )
 
 
@@ -38,10 +160,12 @@ class VideoDataModule(LightningDataModule):
     Args:
         plan: the videos, how they are batched and what a mirror does to their labels.
         spec: the clips that the model takes.
+        cache: shrunk frames of the videos, read in place of them.
     """
 
-    def __init__(self, plan: RunPlan, spec: ModelSpec) -> None:
+    def __init__(self, plan: RunPlan, spec: ModelSpec, cache: FrameCache | None = None) -> None:
         super().__init__()
+        self.cache = cache
         self.plan = plan
         self.spec = spec
         workers = plan.settings.workers
@@ -65,7 +189,11 @@ class VideoDataModule(LightningDataModule):
         sampler.set_epoch(trainer.current_epoch)
         sampler.resume_at(*self._resume_at)
         clips = training_clips(
-            self.plan.catalog, self.spec, settings, mirroring=self.plan.mirroring
+            self.plan.catalog,
+            self.spec,
+            settings,
+            mirroring=self.plan.mirroring,
+            cache=self.cache,
         )
         return video_loader(clips, sampler, batch_size=settings.batch_size, workers=self.workers)
 
@@ -80,4 +208,5 @@ class VideoDataModule(LightningDataModule):
             workers=self.workers,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
+            cache=self.cache,
         )

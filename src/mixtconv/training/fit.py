@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,12 +15,19 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mixtconv._types import Progress
+from mixtconv.data.frame_cache import FrameCache
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
-from mixtconv.training.data import VideoDataModule
+from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
+from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, check_videos, plan_run
-from mixtconv.training.record import EpochRecord, RunRecord
+from mixtconv.training.record import (
+    EpochRecord,
+    RunOrigin,
+    RunRecord,
+    frames_of_checkpoint,
+)
 from mixtconv.training.run_folder import RunFiles, begin_run, find_checkpoint
 from mixtconv.training.settings import TrainingSettings
 
@@ -39,13 +46,14 @@ class TrainingResult:
 
     files: RunFiles
     best: EpochRecord
-    """The epoch that the model file holds."""
+    """The epoch that the model file holds: the best, or the last one if that is kept."""
     epochs: tuple[EpochRecord, ...]
 
 
 def train(
     settings: TrainingSettings,
     *,
+    frames: FrameCache | None = None,
     progress_bar: bool = False,
     check_progress: Progress | None = None,
 ) -> TrainingResult:
@@ -53,6 +61,7 @@ def train(
 
     Args:
         settings: data, model and recipe.
+        frames: of the videos, kept before; used if they are in the form that the model takes.
         progress_bar: show the steps of every epoch on standard error.
         check_progress: called with the number of checked videos and of all, before training.
 
@@ -64,19 +73,30 @@ def train(
     settings, files = plan.settings, RunFiles(Path(plan.settings.out))
     checkpoint = find_checkpoint(settings, files)
     torch.manual_seed(settings.seed)
-    # A checkpoint holds all weights, so a resumed run needs none of those it started from.
-    start = settings if checkpoint is None else replace(settings, weights="none")
-    initial = make_initial_model(start, plan.catalog.classes)
+    # A checkpoint holds all that is trained, so a resumed run needs nothing else to start from.
+    is_whole = settings.train == "all"
+    start = replace(settings, weights="none") if checkpoint is not None and is_whole else settings
+    initial = (make_initial_model if is_whole else make_trunk)(start, plan.catalog.classes)
     spec = initial.model.spec
-    plan = check_videos(plan, modality=spec.modality, progress=check_progress)
+    if frames is not None and frames.form != form_of_run(plan, spec):
+        frames = None
+    plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
+    before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
+    cache = frames or cache_frames(plan, spec, as_before=before)
     views = plan.protocol.describe(spec)
     logger.info("validation protocol: %s", views)
 
     if plan.device.type in CHANNELS_LAST_PAYS:
         initial.model.to(memory_format=torch.channels_last)
-    module = ClassifierModule(initial.model, plan)
-    data = VideoDataModule(plan, spec)
-    record = RunRecord(plan, files, views=views, initial_weights=initial.weights)
+    model, data = initial.model, VideoDataModule(plan, spec, cache)
+    origin = RunOrigin(initial.weights, frames_in_words(cache))
+    if not is_whole:
+        begin_run(settings, files)  # what is stopped before its first epoch can be resumed too
+        head = prepare_head_run(plan, files, initial, cache)
+        model, plan, data = head.model, head.plan, head.data
+        origin = replace(origin, head=asdict(head.chosen))
+    module = ClassifierModule(model, plan)
+    record = RunRecord(plan, files, views=views, origin=origin)
     with _quiet_lightning():
         trainer = _make_trainer(plan, files, record, progress_bar)
         begin_run(settings, files)
@@ -85,8 +105,8 @@ def train(
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             logger.warning("%s: continue with the same command and --resume", files.folder)
             raise KeyboardInterrupt from stop
-    assert record.best is not None
-    return TrainingResult(files, record.best, tuple(record.epochs))
+    assert record.kept is not None
+    return TrainingResult(files, record.kept, tuple(record.epochs))
 
 
 def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:
@@ -109,6 +129,7 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
             precision=_PRECISIONS[plan.precision],
             max_epochs=settings.epochs,
             accumulate_grad_batches=settings.accumulate,
+            check_val_every_n_epoch=min(settings.val_every, settings.epochs),
             gradient_clip_val=settings.clip_gradient or None,
             callbacks=callbacks,
             logger=_loggers(settings, files),
@@ -117,6 +138,7 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
             enable_progress_bar=progress_bar,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=None if plan.catalog.val else 0,
             use_distributed_sampler=False,  # ours shards validation without repeating videos
         )
     except MisconfigurationException as error:  # more GPUs than there are, for instance

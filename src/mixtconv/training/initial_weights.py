@@ -1,12 +1,13 @@
 """The model that a training run starts from: ImageNet weights, those of a file, or random ones."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mixtconv.models import ModelSpec, VideoClassifier, create_model, load_model
-from mixtconv.models.backbone import average_first_layer
+from mixtconv.models.backbone import NoPublishedWeightsError, average_first_layer
 from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.spec import TemporalSettings
@@ -43,11 +44,7 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
         return InitialModel(create(True), "ImageNet")
     if settings.weights == "auto":
         model = create(False)  # raises for a wrong name or setting, before weights are looked for
-        try:
-            return InitialModel(create(True), "ImageNet")
-        except ValueError as error:
-            logger.warning("starting from random weights: %s (--weights FILE)", error)
-            return InitialModel(model, "random")
+        return _imagenet_or_random(model, create)
     path = Path(settings.weights)
     if not path.exists() and not settings.weights.startswith(HUB_PREFIX):
         raise ValueError(
@@ -58,6 +55,26 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     if is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
+
+
+def is_recognizer(weights: str) -> bool:
+    """Whether weights to start from are a trained recognizer, here or on the hub."""
+    path = Path(weights)
+    is_local = path.exists() and is_model_file(find_model_file(path))
+    return is_local or weights.startswith(HUB_PREFIX)
+
+
+def _imagenet_or_random(
+    model: VideoClassifier, create: Callable[[bool], VideoClassifier]
+) -> InitialModel:
+    """The recognizer with ImageNet weights, if they can be had, and which it is."""
+    try:
+        return InitialModel(create(True), "ImageNet")
+    except NoPublishedWeightsError as error:
+        logger.info("training from nothing: %s", error)
+    except ValueError as error:
+        logger.warning("starting from random weights: %s (--weights FILE)", error)
+    return InitialModel(model, "random")
 
 
 def model_settings(settings: TrainingSettings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The Lightning module: one step of training and of validation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torchvision.transforms import v2
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.scoring import ScoredBatch, score_batch
 from mixtconv.models import VideoClassifier
+from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
+from mixtconv.training.settings import TrainingSettings
 
 
 class ClassifierModule(LightningModule):
@@ -36,15 +39,14 @@ class ClassifierModule(LightningModule):
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
-        mixes = {v2.MixUp: settings.mixup, v2.CutMix: settings.cutmix}
-        chosen = [
-            mix(alpha=alpha, num_classes=model.spec.num_classes)
-            for mix, alpha in mixes.items()
-            if alpha
-        ]
-        self.mix = v2.RandomChoice(chosen) if chosen else None  # one of both for each batch
+        self.mix = make_mix(settings, model.spec.num_classes)
         if settings.partial_bn:
             freeze_batch_norm(model)
+
+    @property
+    def recognizer(self) -> VideoClassifier:
+        """What is saved: of a head that is trained on features, the whole recognizer."""
+        return self.model.whole if isinstance(self.model, FeatureClassifier) else self.model
 
     def train(self, mode: bool = True) -> "ClassifierModule":
         super().train(mode)
@@ -58,21 +60,9 @@ class ClassifierModule(LightningModule):
     def training_step(self, batch: VideoBatch, batch_index: int) -> dict[str, Tensor] | None:
         if len(batch.labels) == 0:
             return self._empty_step()
-        # Dropout and mixing depend on seed, step, process and place in the step alone, so that a
-        # resumed run repeats them.
         place = batch_index % self.settings.accumulate
-        seeds = np.random.SeedSequence(
-            [self.settings.seed, self.global_step, self.global_rank, place]
-        )
-        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-        video, target = self.model.normalize(batch.frames), batch.labels
-        if self.mix is not None:
-            video, target = self.mix(tv_tensors.Video(video), target)
-            video = video.as_subclass(Tensor)
-        logits = self.model(video)  # (B, K)
-        loss = F.cross_entropy(
-            logits.float(), target, label_smoothing=self.settings.label_smoothing
-        )
+        seed_step(self.settings.seed, self.global_step, self.global_rank, place)
+        loss = clip_loss(self.model, batch.frames, batch.labels, self.settings, mix=self.mix)
         # Lightning averages over the batches of a step; smaller ones count by their clips instead.
         share = self.batches.share_of_step(batch_index)
         return {"loss": loss * (share * self.settings.accumulate), "mean_loss": loss.detach()}
@@ -105,6 +95,27 @@ class ClassifierModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def seed_step(*numbers: int) -> None:
+    """Make dropout and mixing depend on seed, step, process and place in the step alone.
+
+    So a resumed run repeats them.
+    """
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+def clip_loss(
+    model: VideoClassifier, clips: Tensor, labels: Tensor, settings: TrainingSettings, *, mix: Any
+) -> Tensor:
+    """The mean loss of clips as they are read, uint8 (B, T, C, S, S), mixed by `make_mix`."""
+    video, target = model.normalize(clips), labels
+    if mix is not None:
+        video, target = mix(tv_tensors.Video(video), target)
+        video = video.as_subclass(Tensor)
+    logits = model(video)  # (B, K)
+    return F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -148,3 +159,10 @@ def freeze_batch_norm(model: nn.Module) -> None:
     for layer in layers[1:]:
         layer.eval()
         layer.requires_grad_(False)
+
+
+def make_mix(settings: TrainingSettings, num_classes: int) -> Any:
+    """Mixup and cutmix by the settings; with both, each batch gets one at random."""
+    mixes = {v2.MixUp: settings.mixup, v2.CutMix: settings.cutmix}
+    chosen = [mix(alpha=alpha, num_classes=num_classes) for mix, alpha in mixes.items() if alpha]
+    return v2.RandomChoice(chosen) if chosen else None

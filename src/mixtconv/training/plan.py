@@ -6,7 +6,7 @@ trains on. The data module, the Lightning module and the record take the `RunPla
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,12 @@ from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.stillness import camera_stands_still
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.spec import Modality
+from mixtconv.models.systems.factory import is_in_backbone
+from mixtconv.training.initial_weights import is_recognizer
+from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -63,6 +67,7 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     launch = find_launch()
     settings = resolve_settings(settings, launch)
     catalog = training_catalog(settings)
+    settings = with_modality(settings, catalog)
     protocol = Protocol.parse(settings.protocol)
     mirroring = choose_pairs(catalog.classes, settings.flip_pairs)
     device = resolve_device(settings.device)
@@ -71,7 +76,7 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
         raise ValueError(
             f"--device {device} is one device and --devices is {settings.devices}; leave out one"
         )
-    if len(catalog.val) < settings.num_processes:
+    if 0 < len(catalog.val) < settings.num_processes:
         raise ValueError(
             f"{len(catalog.val)} validation videos cannot be sharded across "
             f"{settings.num_processes} processes; give fewer --devices or --nodes, or more videos"
@@ -102,6 +107,25 @@ def resolve_settings(settings: TrainingSettings, launch: Launch | None) -> Train
     return replace(settings, devices=launch.devices, nodes=launch.nodes)
 
 
+def with_modality(settings: TrainingSettings, catalog: VideoCatalog) -> TrainingSettings:
+    """Settings with a modality where they leave it open.
+
+    Where the camera stands still, what stands still tells a network with few videos apart by their
+    places, not by what happens there: such videos are trained on as motion (docs/real-videos.md).
+    Recipes, weights of a recognizer and models other than a family in a backbone have their own.
+    """
+    is_open = settings.modality is None and settings.recipe is None
+    if not is_open or is_recognizer(settings.weights) or not is_in_backbone(settings.model):
+        return settings
+    config = RunFiles(Path(settings.out)).config
+    if settings.resume and config.exists():
+        return replace(settings, modality=load_settings(config).modality)
+    if not camera_stands_still([sample.path for sample in catalog.train]):
+        return settings
+    logger.info("the camera stands still: training on --modality motion; rgb keeps the pictures")
+    return replace(settings, modality="motion")
+
+
 def training_catalog(settings: TrainingSettings) -> VideoCatalog:
     """The videos of a run.
 
@@ -115,13 +139,18 @@ def training_catalog(settings: TrainingSettings) -> VideoCatalog:
 
 
 def check_videos(
-    plan: RunPlan, *, modality: Modality = "rgb", progress: Progress | None = None
+    plan: RunPlan,
+    *,
+    modality: Modality = "rgb",
+    known: Container[Path] = (),
+    progress: Progress | None = None,
 ) -> RunPlan:
     """Open every video once before the first step, and log what the run trains on.
 
     Args:
         plan: the run; its videos.
         modality: what is read of a video: frames, optical flow or both.
+        known: videos that were read before and are not opened again.
         progress: called with the number of checked videos and of all.
 
     Returns:
@@ -132,7 +161,7 @@ def check_videos(
             have training videos.
     """
     catalog = plan.catalog
-    report = check_catalog(catalog, modality=modality, progress=progress)
+    report = check_catalog(catalog, modality=modality, known=known, progress=progress)
     if report.unreadable and not plan.settings.skip_unreadable:
         raise _unreadable_videos(report, num_videos=len(catalog.train) + len(catalog.val))
     bad = {video.path for video in report.unreadable}

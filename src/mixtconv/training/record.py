@@ -8,13 +8,16 @@ import csv
 import io
 import json
 import logging
+import math
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from torchmetrics import SumMetric
 
 from mixtconv._atomic_write import write_atomically
@@ -22,8 +25,11 @@ from mixtconv._names import duration
 from mixtconv._processes import is_rank_zero
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
+from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import ScoredBatch, VideoScores, join_scores
 from mixtconv.models import save_model
+from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
+from mixtconv.training.data import FRAMES_OF_VIDEOS
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
@@ -41,8 +47,28 @@ _IN_MODEL_FILE = (
     "num_train",
     "num_val",
     "initial_weights",
+    "frames",
 )
 """Facts of a run that its model file repeats in its notes."""
+
+
+@dataclass(frozen=True)
+class RunOrigin:
+    """What a run starts from."""
+
+    initial_weights: str
+    """Origin of the weights."""
+    frames: str
+    """Which frames of the videos it sees, in words."""
+    head: dict[str, Any] | None = None
+    """Of a head on a frozen backbone, what was chosen: fields of `head_search.Candidate`."""
+
+
+def frames_of_checkpoint(checkpoint: Path) -> str:
+    """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
+    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    record = state["callbacks"].get(RunRecord.__qualname__, {})
+    return str(record.get("frames", FRAMES_OF_VIDEOS))
 
 
 class RunRecord(Callback):
@@ -52,18 +78,19 @@ class RunRecord(Callback):
         plan: the run.
         files: its files.
         views: the protocol of validation in words.
-        initial_weights: origin of the weights.
+        origin: its weights and frames.
     """
 
-    def __init__(self, plan: RunPlan, files: RunFiles, *, views: str, initial_weights: str) -> None:
+    def __init__(self, plan: RunPlan, files: RunFiles, *, views: str, origin: RunOrigin) -> None:
         settings, catalog = plan.settings, plan.catalog
         self.files = files
         self.samples = catalog.val
+        self.settings = settings
         self.skip_unreadable = settings.skip_unreadable
         self.facts = {
             "model": settings.model,
             "data": str(settings.data),
-            "initial_weights": initial_weights,
+            **asdict(origin),
             "protocol": views,
             "classes": list(catalog.classes),
             "num_train": len(catalog.train),
@@ -74,6 +101,8 @@ class RunRecord(Callback):
             "data_fingerprint": fingerprint(catalog),
         }
         self.epochs: list[EpochRecord] = []
+        self.stopped: str | None = None
+        self._seconds_before, self._start = 0.0, time.monotonic()
         self.unreadable = dict(plan.unreadable)
         # Of the steps of this epoch, in this process.
         self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
@@ -83,10 +112,22 @@ class RunRecord(Callback):
 
     @property
     def best(self) -> EpochRecord | None:
-        """The epoch with the best top-1; among equals the one with the lowest loss."""
-        return min(self.epochs, key=lambda row: (-row.top1, row.val_loss), default=None)
+        """The epoch with the best top-1, of equals the one with the lowest loss; None unscored."""
+        scored = [row for row in self.epochs if not math.isnan(row.top1)]
+        return min(scored, key=lambda row: (-row.top1, row.val_loss), default=None)
+
+    @property
+    def kept(self) -> EpochRecord | None:
+        """The epoch that the model file holds."""
+        is_last = self.settings.keep == "last" or self.best is None
+        return self.epochs[-1] if is_last and self.epochs else self.best
 
     # training
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._start = time.monotonic()
+        if self.epochs:  # otherwise there is no model yet: however little time, one step is taken
+            self._stop_if_due(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._clock = _Clock()
@@ -121,6 +162,34 @@ class RunRecord(Callback):
             if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
                 self._log(trainer, {"train/step_loss": float(loss)})
         self._clock.lap("worked")
+        num_batches = batch_idx + 1
+        is_between_steps = num_batches % trainer.accumulate_grad_batches == 0
+        if is_between_steps or num_batches == trainer.num_training_batches:
+            self._stop_if_due(trainer, num_batches // trainer.accumulate_grad_batches)
+
+    @property
+    def _seconds(self) -> float:
+        """Seconds of training, those before the run was resumed included."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    def _stop_if_due(self, trainer: Trainer, num_steps: int = 0) -> None:
+        """End the training in all processes once its time is over or its score stands still."""
+        if self.stopped is None and len(self.epochs) < self.settings.epochs:
+            self.stopped = self._why_stop(trainer, num_steps)
+        if self.stopped is not None and not trainer.should_stop:
+            logger.info("training ends here: %s", self.stopped)
+            trainer.should_stop = True
+
+    def _why_stop(self, trainer: Trainer, num_steps: int) -> str | None:
+        minutes, patience = self.settings.minutes, self.settings.patience
+        is_asked = trainer.world_size == 1 or num_steps % STEPS_BETWEEN_BROADCASTS == 0
+        if minutes is not None and is_asked:
+            is_over = self._seconds >= 60 * minutes
+            if trainer.strategy.broadcast(is_over):
+                return f"its {minutes:g} minutes are over"
+        if patience and self.best is not None and len(self.epochs) - self.best.epoch >= patience:
+            return f"no better score in {patience} epochs"
+        return None
 
     # validation
 
@@ -142,42 +211,46 @@ class RunRecord(Callback):
         assert isinstance(module, ClassifierModule)
         batches = [batch for process in gather(self._scored) for batch in process]
         scores = join_scores(batches, self.samples, module.model.spec.num_classes)
-        row = self._add_epoch(trainer, scores)
-        if trainer.is_global_zero and self.best is row:
-            notes = {name: self.facts[name] for name in _IN_MODEL_FILE}
-            notes |= {"epoch": row.epoch, **asdict(scores.accuracy())}
-            save_model(module.model, self.files.model, notes=notes)
+        self._end_epoch(trainer, module, scores)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        rows = [plain_row(row) for row in self.epochs]
-        record = {
-            **self.facts,
-            "best": plain_row(self.best) if self.best else None,
-            "epochs": rows,
-            "unreadable": [
-                {"path": path, "reason": reason} for path, reason in self.unreadable.items()
-            ],
-        }
-        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
-        # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
-        table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.files.table, table.getvalue().encode())
+        if not self.epochs or self.epochs[-1].epoch <= trainer.current_epoch:  # not scored
+            assert isinstance(module, ClassifierModule)
+            averages = [c for c in trainer.callbacks if isinstance(c, WeightAveraging)]
+            for average in averages:  # the average is what is kept, as after a validation
+                average.on_validation_epoch_start(trainer, module)
+            self._end_epoch(trainer, module, None)
+            for average in averages:
+                average.on_validation_epoch_end(trainer, module)
+        self._stop_if_due(trainer)
+        if trainer.is_global_zero:
+            self._write()
 
-    def _add_epoch(self, trainer: Trainer, scores: VideoScores) -> EpochRecord:
-        readable = scores.readable
-        val_loss = F.cross_entropy(scores.logits[readable], scores.labels[readable])
-        self.unreadable |= {str(video.path): video.reason for video in scores.unreadable.values()}
+    def _end_epoch(
+        self, trainer: Trainer, module: ClassifierModule, scores: VideoScores | None
+    ) -> None:
+        """Record an epoch with its scores, if any, and keep its model if it is the one to keep."""
+        row = self._add_epoch(trainer, scores)
+        if trainer.is_global_zero and self.kept is row:
+            notes = {name: self.facts[name] for name in _IN_MODEL_FILE} | {"epoch": row.epoch}
+            if scores is not None:
+                notes |= asdict(scores.accuracy())
+            save_model(module.recognizer, self.files.model, notes=notes)
+
+    def _add_epoch(self, trainer: Trainer, scores: VideoScores | None) -> EpochRecord:
+        val_loss, accuracy = float("nan"), Accuracy(*[float("nan")] * 3)
+        if scores is not None:
+            readable = scores.readable
+            val_loss = float(F.cross_entropy(scores.logits[readable], scores.labels[readable]))
+            accuracy = scores.accuracy()
+            unreadable = scores.unreadable.values()
+            self.unreadable |= {str(video.path): video.reason for video in unreadable}
         self.unreadable = self._all_unreadable()
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=float(self._loss.compute() / self._clips.compute()),  # NaN without clips
-            val_loss=float(val_loss),
-            **asdict(scores.accuracy()),
+            val_loss=val_loss,
+            **asdict(accuracy),
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
@@ -187,14 +260,14 @@ class RunRecord(Callback):
         self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
         self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
+        validation = f"validation top-1 {row.top1:.2f} % (loss {row.val_loss:.3f})"
         logger.info(
-            "epoch %d/%d: loss %.3f, validation top-1 %.2f %% (loss %.3f), %.1f s, of its steps "
-            "%.0f %% waiting for data, about %s left",
+            "epoch %d/%d: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
+            "left",
             row.epoch,
             trainer.max_epochs,
             row.train_loss,
-            row.top1,
-            row.val_loss,
+            "not scored" if scores is None else validation,
             row.seconds,
             100 * row.data_wait,
             duration(num_left * row.seconds),
@@ -210,7 +283,27 @@ class RunRecord(Callback):
         for target in trainer.loggers:
             target.log_metrics(values, step=trainer.global_step)
 
-    # checkpoint
+    # files and checkpoint
+
+    def _write(self) -> None:
+        rows = [plain_row(row) for row in self.epochs]
+        record = {
+            **self.facts,
+            "best": plain_row(self.best) if self.best else None,
+            "kept_epoch": self.kept.epoch if self.kept else None,
+            "stopped": self.stopped,
+            "epochs": rows,
+            "unreadable": [
+                {"path": path, "reason": reason} for path, reason in self.unreadable.items()
+            ],
+        }
+        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
+        # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.files.table, table.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -218,6 +311,8 @@ class RunRecord(Callback):
             "unreadable": self._all_unreadable(),
             "data_fingerprint": self.facts["data_fingerprint"],
             "initial_weights": self.facts["initial_weights"],
+            "frames": self.facts["frames"],
+            "seconds": self._seconds,
             "loss": (float(self._loss.compute()), int(self._clips.compute())),
             "skipped": int(self._skipped.compute()),
         }
@@ -231,6 +326,7 @@ class RunRecord(Callback):
         self.facts["initial_weights"] = state_dict["initial_weights"]
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
+        self._seconds_before = state_dict.get("seconds", 0.0)
         if is_rank_zero():  # the sums are over all processes, so one process continues them
             loss, num_clips = state_dict["loss"]
             self._loss.update(torch.tensor(loss, dtype=torch.float64))

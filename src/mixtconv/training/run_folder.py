@@ -25,6 +25,7 @@ class RunFiles:
         self.model = folder / MODEL_FILE
         self.config = folder / "config.yaml"
         self.metrics = folder / "metrics.json"
+        self.heads = folder / "heads.json"
         self.table = folder / "logs" / "metrics.csv"
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
 
@@ -36,7 +37,7 @@ class EpochRecord:
     epoch: int
     """From 1."""
     train_loss: float
-    """Mean over the clips of all processes."""
+    """Mean over the clips of all processes; of a run without validation the scores are NaN."""
     val_loss: float
     """Mean cross entropy over the readable videos."""
     top1: float
@@ -104,6 +105,8 @@ class TrainedRun:
     """Its training's settings; None without `config.yaml` beside the model."""
     epochs: tuple[EpochRecord, ...] | None = None
     """The record; None without `metrics.json` beside the model."""
+    stopped: str | None = None
+    """Why the training ended before its last epoch, in words."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -118,7 +121,10 @@ class TrainedRun:
             remarks.append(f"no metrics.json in {folder}: its learning curves are not known")
         elif self.settings is not None and len(self.epochs) < self.settings.epochs:
             done, planned = len(self.epochs), self.settings.epochs
-            remarks.append(f"it was trained for {done} of {planned} epochs")
+            why = f" ({self.stopped})" if self.stopped else ""
+            remarks.append(f"it was trained for {done} of {planned} epochs{why}")
+        if self.settings is not None and self.settings.val_fraction == 0:
+            remarks.append("nothing was held out from its training (--val-fraction 0)")
         return tuple(remarks)
 
 
@@ -139,6 +145,7 @@ def read_run(source: str | Path) -> TrainedRun:
         model,
         settings=load_settings(files.config) if files.config.exists() else None,
         epochs=load_epochs(files.metrics) if files.metrics.exists() else None,
+        stopped=_why_stopped(files.metrics),
     )
 
 
@@ -175,6 +182,11 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
             f"{path} does not hold the record of a run ({error!r}); repair it, or remove it to do "
             "without learning curves"
         ) from error
+
+
+def _why_stopped(metrics: Path) -> str | None:
+    """The reason in a run's `metrics.json`, which `load_epochs` has read."""
+    return json.loads(metrics.read_text()).get("stopped") if metrics.exists() else None
 
 
 def plain_row(row: EpochRecord) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mixtconv._names import flag, refuse_below
 from mixtconv._types import Precision
 from mixtconv.data.listing import DataSource
+from mixtconv.models.spec import Modality
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -49,10 +50,12 @@ class ModelSettings:
     segment, for I3D dense."""
     frame_stride: int | None = None
     """Frames from one to the next in dense sampling; default 8, for I3D 2."""
-    modality: Literal["rgb", "rgbdiff", "flow", "rgbflow"] | None = None
-    """Input of the network: rgb (pictures), rgbdiff (differences of consecutive pictures), flow
-    (optical flow, from folders of flow pictures; mixtconv prepare --flow makes them) or, with two
-    streams, rgbflow (pictures and flow, from one folder); default rgb, or rgbflow."""
+    modality: Modality | None = None
+    """Input of the network: rgb (pictures), rgbdiff (differences of consecutive pictures), motion
+    (pictures less the clip's median picture, for cameras that stand still), flow (optical flow,
+    from folders of flow pictures; mixtconv prepare --flow makes them) or, with two streams, rgbflow
+    (pictures and flow, from one folder); default rgb, and motion for videos of a camera that stands
+    still, which is measured; of a recipe and a model of two streams their own."""
     position: Literal["head", "inner"] = "head"
     """Place of the temporal operation in a residual branch."""
     stages: list[int] | None = None
@@ -66,6 +69,15 @@ class ModelSettings:
     """Fraction of the channels that the operation shifts at initialisation, in each direction."""
     dropout: float | None = None
     """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
+    feature_head: Literal["average", "attention", "blocks"] | None = None
+    """Head on the feature map of a stage: its average, attention pooling, or small residual blocks
+    that hold the temporal operation, which the backbone then does not; default none, and with
+    --train head the best of the three."""
+    feature_stage: int | None = None
+    """Stage of that map, counted from 0; default the last one with a map of 7 x 7 or more."""
+    less_mean: bool | None = None
+    """Whether that head takes the map less its mean over the clip; default false, and with --train
+    head the better of both."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,9 @@ class OptimizationSettings:
 
     epochs: int = 30
     """Passes over the training videos."""
+    minutes: float | None = None
+    """Stop training after so many minutes, resumed ones included, then score and save; the learning
+    rate goes by --epochs all the same."""
     batch_size: int = 8
     """Clips of a batch, in each process."""
     accumulate: int = 1
@@ -114,8 +129,28 @@ class OptimizationSettings:
 
 
 @dataclass(frozen=True)
+class HeadTrainingSettings:
+    """Heads on the kept features of a frozen backbone."""
+
+    train: Literal["all", "head"] = "all"
+    """The whole network, or a head alone on a frozen backbone: its features are computed once and
+    kept in the folder of --cache, and a grid of heads is compared by cross-validation."""
+    crops: int = 2
+    """Random crops of each video whose features are kept, beside the views of --protocol."""
+    head_lrs: list[float] | None = None
+    """Learning rates of the grid, as --lr; default --lr, or else [0.01,0.03]."""
+    head_decays: list[float] | None = None
+    """Weight decays of the grid, as --weight-decay; default that, or else [0.01,0.1]."""
+    folds: int = 3
+    """Parts of the cross-validation that chooses the head."""
+    search_epochs: int | None = None
+    """Epochs of the heads that are compared; the worse half of those left ends after a quarter and
+    after half of them; default a third of --epochs."""
+
+
+@dataclass(frozen=True)
 class AugmentationSettings:
-    """Mirroring and cropping."""
+    """Mirroring, cropping, and changes of time, colour and angle."""
 
     flip: bool = True
     """Mirror half of the clips; labels that say left and right are exchanged with them."""
@@ -125,6 +160,17 @@ class AugmentationSettings:
     crop_scales: list[float] | None = None
     """Sides of the random crops, as fractions of the frame's short side, in descending order;
     default [1,0.875,0.75,0.66], as published."""
+    crop_places: Literal["anywhere", "center"] = "anywhere"
+    """Places of the random crops: anywhere in the frame, as published, or near its center, for
+    actions that fill the frame."""
+    time_jitter: float = 0.0
+    """Take the clip from a random part of the video that may leave out up to this fraction of it,
+    which varies speed and start, with --sampling segment; 0 takes the whole."""
+    color_jitter: float = 0.0
+    """Change brightness, contrast and saturation by factors of up to 1 - x to 1 + x, the same for
+    all frames of a clip; not for optical flow."""
+    rotate: float = 0.0
+    """Rotate the clip by a random angle of at most so many degrees, not for optical flow."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +178,14 @@ class ValidationSettings:
     """Validation."""
 
     val_fraction: float = 0.2
-    """Fraction of every class that is held out if the data have no val/ of their own."""
+    """Fraction of every class that is held out if the data have no val/ of their own; 0 holds
+    nothing out: all videos train, no epoch is scored, and a val/ of the data is not used."""
+    val_every: int = 1
+    """Epochs from one that is scored to the next."""
+    keep: Literal["best", "last"] = "best"
+    """The epoch whose model is kept: the best by validation top-1, or the last."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation score; 0 does not."""
     protocol: str = "1x1"
     """Views that validation scores: clips x crops, such as 1x1 or 2x3."""
 
@@ -141,6 +194,10 @@ class ValidationSettings:
 class ExecutionSettings:
     """Devices, processes, checkpoints and logs."""
 
+    cache: str = "auto"
+    """Keep the videos decoded and shrunk: auto does for images of at most 128 pixels where that is
+    below 10 GB, in $MIXTCONV_CACHE or the user's folder of caches; off reads the videos; or a
+    folder."""
     seed: int = 0
     """Seed of all random numbers."""
     workers: int | None = None
@@ -169,6 +226,7 @@ class TrainingSettings(
     ExecutionSettings,
     ValidationSettings,
     AugmentationSettings,
+    HeadTrainingSettings,
     OptimizationSettings,
     ModelSettings,
     RunSettings,
@@ -186,8 +244,16 @@ class TrainingSettings(
         self._check(_FRACTIONS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
         refuse_below(0, self, *_NOT_NEGATIVE)
         refuse_below(16, self, "image_size")
-        self._check(("val_fraction",), lambda value: 0 < value < 1, "above 0 and below 1")
+        self._check(("val_fraction",), lambda value: 0 <= value < 1, "0 to below 1")
+        self._check(("minutes",), lambda value: value is None or value > 0, "more than 0")
+        if self.patience and not self.val_fraction:
+            raise ValueError(
+                "--patience waits for a better validation score, and --val-fraction 0 has none: "
+                "leave one out"
+            )
+        self._check(("rotate",), lambda value: 0 <= value <= 180, "0 to 180 degrees")
         self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
+        self._check_head_training()
         self._check(
             ("crop_scales",),
             lambda value: value is None or (value and all(0 < scale <= 1 for scale in value)),
@@ -196,6 +262,31 @@ class TrainingSettings(
         if self.milestones is not None and self.schedule != "step":
             raise ValueError(
                 "--milestones belongs to --schedule step; give both or neither (--milestones null)"
+            )
+        if self.time_jitter and self.sampling == "dense":
+            raise ValueError(
+                "--time-jitter is for --sampling segment: dense windows start at a random place "
+                "anyway; leave one out"
+            )
+        jittered = [name for name in ("color_jitter", "rotate") if getattr(self, name)]
+        if jittered and self.modality in ("flow", "rgbflow"):
+            raise ValueError(
+                f"{flag(jittered[0])} changes pictures, and --modality is {self.modality}: leave "
+                "it out"
+            )
+
+    def _check_head_training(self) -> None:
+        refuse_below(2, self, "folds")
+        for name in ("head_lrs", "head_decays"):
+            least = "more than 0" if name == "head_lrs" else "0 or more"
+            values = getattr(self, name)
+            if values is not None and not (
+                values and all(value > 0 or (value == 0 and name != "head_lrs") for value in values)
+            ):
+                raise ValueError(f"{flag(name)} is {values}; give numbers of {least}")
+        if self.train == "head" and self.num_processes > 1:
+            raise ValueError(
+                "--train head computes features in one process: leave out --devices and --nodes"
             )
 
     @property
@@ -242,8 +333,10 @@ _AT_LEAST_ONE = (
     "nodes",
     "frame_stride",
     "block_step",
+    "val_every",
+    "search_epochs",
 )
-_FRACTIONS = ("label_smoothing", "ema", "dropout")
+_FRACTIONS = ("label_smoothing", "ema", "dropout", "time_jitter", "color_jitter")
 _NOT_NEGATIVE = (
     "mixup",
     "cutmix",
@@ -253,6 +346,8 @@ _NOT_NEGATIVE = (
     "clip_gradient",
     "warmup_epochs",
     "checkpoint_minutes",
+    "patience",
+    "crops",
     "seed",
     "workers",
     "weight_decay",
@@ -270,6 +365,8 @@ _FREE_TO_CHANGE = {
     "workers",
     "checkpoint_minutes",
     "wandb",
+    "minutes",
+    "cache",  # whether frames are cached is compared with the checkpoint
 }
 
 
