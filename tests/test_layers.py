@@ -23,6 +23,7 @@ LAYERS = [
     {"evaluation", "inference", "exporting", "visualization"},
     {"training"},
     {"reporting"},
+    {"fitting"},
     {"benchmarks"},
     {"serve", "cli"},
 ]
@@ -44,6 +45,7 @@ WITHOUT_TORCH = [
     "mixtconv.evaluation.settings",
     "mixtconv.inference.engines.base",
     "mixtconv.inference.loading",
+    "mixtconv.fitting.settings",
     "mixtconv.reporting.settings",
     "mixtconv.training.recipes",
     "mixtconv.training.settings",

@@ -39,6 +39,7 @@ COMMANDS = {
     "synthesize": "write the synthetic dataset as video files",
     "prepare": "rewrite a dataset in a form that is fast to read",
     "check": "list every video of a dataset that cannot be used",
+    "fit": "make the best recognizer of your clips that a time allows",
     "train": "train a recognizer on a folder or a CSV of videos",
     "evaluate": "score a trained recognizer on labelled videos",
     "fuse": "combine the scores of several models with weights",
@@ -57,6 +58,10 @@ COMMANDS = {
     "completion": "print a script that completes commands and flags in a shell",
 }
 """Name -> what it does; `find_command` has the function."""
+
+SPINNING = {"stream", "serve", "bench", "profile"}
+"""Commands whose threads spin while they wait for each other, as OpenMP's default is: a frame shall
+not wait until they wake up, and times are measured as scripts see them. All others sleep."""
 
 
 def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:

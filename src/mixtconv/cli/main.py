@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mixtconv._processes import wait_passively
 from mixtconv._version import __version__
-from mixtconv.cli.commands import COMMANDS, Format, find_command, find_subjects
+from mixtconv.cli.commands import COMMANDS, SPINNING, Format, find_command, find_subjects
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    if name not in SPINNING:
+        wait_passively()  # before anything loads torch, which reads it once
     subjects = find_subjects(name)
     if subjects is not None and (not arguments or arguments[0] in ("-h", "--help")):
         sys.stdout.write(_subjects_overview(name, subjects))

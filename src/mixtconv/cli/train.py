@@ -20,10 +20,13 @@ def train(settings: TrainingSettings) -> Result:
 
     with progress("looking at the videos") as check_progress:
         result = fit(settings, progress_bar=is_interactive(), check_progress=check_progress)
-    model, best = str(result.files.model), result.best
-    columns = ["model", "best epoch", "top-1 %", "top-5 %", "mean class %"]
-    row = [model, best.epoch, best.top1, best.top5, best.mean_class_accuracy]
+    model, kept = str(result.files.model), result.best
+    kind = settings.keep if settings.val_fraction else "last"
+    columns = ["model", f"{kind} epoch", "top-1 %", "top-5 %", "mean class %"]
+    scores: list[object] = [kept.top1, kept.top5, kept.mean_class_accuracy]
+    if settings.val_fraction == 0:
+        scores = ["not held out"] * 3
     return Result(
-        {"model": model, "metrics": str(result.files.metrics), "best": plain_row(best)},
-        [Table(columns, [row])],
+        {"model": model, "metrics": str(result.files.metrics), "best": plain_row(kept)},
+        [Table(columns, [[model, kept.epoch, *scores]])],
     )

@@ -1,0 +1,230 @@
+"""What a fit has done so far: its choices, its trainings, its scores, in `fit.json`."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mixtconv._atomic_write import write_atomically
+from mixtconv._names import flag
+from mixtconv.data.frame_cache import FrameCache
+from mixtconv.fitting.estimate import Advice, Estimate
+from mixtconv.fitting.ladder import Candidate
+from mixtconv.fitting.settings import FitSettings
+from mixtconv.fitting.side_by_side import SideBySide, processes_that_pay
+from mixtconv.fitting.trials import TimeLimit, Training, TrainingCost, Trial, run_trial
+from mixtconv.models.device import resolve_device
+from mixtconv.training.run_folder import RunFiles
+
+logger = logging.getLogger(__name__)
+
+CHOSEN = ("model", "weights", "modality", "num_frames", "image_size", "lr")
+"""What the choice of a recipe decides."""
+
+
+FINAL = "final"
+"""Name of the training on all clips."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that was decided."""
+
+    settings: dict[str, Any]
+    """By the names of the flags that fix them."""
+    reason: str
+
+    def __str__(self) -> str:
+        flags = [f"{flag(name)} {str(value).lower()}" for name, value in self.settings.items()]
+        return f"{' '.join(flags)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The last training and the cross-validation."""
+
+    recipe: Candidate
+    epochs: int
+    num_folds: int
+    """Folds of the cross-validation; 0 for none."""
+    cost: TrainingCost
+    """Of each of these trainings."""
+
+
+@dataclass
+class FitRecord:
+    """What a fit has done so far, as `fit.json` holds it."""
+
+    data: str
+    minutes: float
+    survey: list[str] = field(default_factory=list)
+    """Sentences about the clips."""
+    choices: list[Choice] = field(default_factory=list)
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """By name, those of folds and of the last training among them."""
+    plan: Plan | None = None
+    """What follows from the choices; a fit that goes on keeps to it."""
+    estimate: Estimate | None = None
+    held_out: dict[str, Any] | None = None
+    """Scores of the `val/` or `test/` of the data."""
+    advice: Advice | None = None
+    seconds: float = 0.0
+    """All, of this and of earlier calls."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            **asdict(self),
+            "estimate": self.estimate.to_dict() if self.estimate else None,
+            "advice": self.advice.to_dict() if self.advice else None,
+        }
+
+
+class FitRun:
+    """A fit in its folder: trains, and keeps the record and the best model so far.
+
+    Args:
+        settings: of the fit.
+        start: `time.monotonic()` from which its time counts; by default now.
+
+    Raises:
+        ValueError: the folder holds another fit, or none to go on with.
+    """
+
+    def __init__(self, settings: FitSettings, *, start: float | None = None) -> None:
+        self.settings = settings
+        self.limit = TimeLimit(settings.minutes, start=start)
+        self.reserve = 0.0
+        """Seconds kept for the end."""
+        self.frames: FrameCache | None = None
+        """Frames of the clips, once they are decoded; None of too many."""
+        self.files = RunFiles(Path(settings.out))
+        self.record_file = self.files.folder / "fit.json"
+        self.device = resolve_device(settings.device)
+        self.record = self._begin()
+        self.side_by_side = SideBySide(processes_that_pay(self.device))
+
+    def _begin(self) -> FitRecord:
+        """A new record, or that of the fit that goes on."""
+        settings, folder = self.settings, self.files.folder
+        if settings.resume:
+            if not self.record_file.exists():
+                raise ValueError(f"{folder} holds no fit to go on with: leave out --resume")
+            return _read_record(self.record_file, settings)
+        if self.record_file.exists() or self.files.config.exists():
+            raise ValueError(
+                f"{folder} holds a fit or a run already: give --resume to go on, or another --out"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return FitRecord(settings.data, settings.minutes)
+
+    def decide(self, recipe: Candidate, reason: str) -> None:
+        """Record the choice of a recipe; what the user has fixed is none."""
+        names = set(CHOSEN) - set(self.settings.fixed())
+        chosen = {name: recipe.settings[name] for name in CHOSEN if name in names}
+        if chosen:
+            self.say(chosen, reason)
+
+    def say(self, settings: dict[str, Any], reason: str) -> None:
+        """Record a choice, and tell the user."""
+        choice = Choice(settings, reason)
+        self.record.choices.append(choice)
+        logger.info("chosen: %s", choice)
+
+    @property
+    def left(self) -> float:
+        """Seconds left without those kept for the end, at least 0."""
+        return max(0.0, self.limit.left - self.reserve)
+
+    def train(self, *jobs: Training) -> list[Trial | None]:
+        """Trainings side by side; one that is done, by the same recipe, is not done again.
+
+        Returns:
+            What came of each; None of those for which there was no time.
+        """
+        todo = [job for job in jobs if self.trial(job) is None]
+        for job in todo:
+            self.record.trials.pop(job.name, None)  # by another recipe
+        if todo:
+            logger.info("training %s", ", ".join(map(str, todo)))
+        # The last training gets what is kept for the end as well: nothing else makes up for it.
+        ends = [time.time() + (self.limit.left if job.name == FINAL else self.left) for job in todo]
+        tasks = [
+            partial(run_trial, job, self.settings, frames=self.frames, end=end)
+            for job, end in zip(todo, ends, strict=True)
+        ]
+        with self._told_how_to_go_on():
+            self.side_by_side.run(tasks, lambda place, trial: self._keep(todo[place], trial))
+        return [self.trial(job) for job in jobs]
+
+    def trial(self, job: Training) -> Trial | None:
+        """What came of a training, if it is done."""
+        done = self.record.trials.get(job.name)
+        return done if done is not None and done.settings == job.recipe.settings else None
+
+    def _keep(self, job: Training, trial: Trial | None) -> None:
+        if trial is None:
+            logger.warning("no time for %s: it takes about %.0f s", job.name, job.seconds)
+            return
+        with self.saved():
+            self.record.trials[job.name] = trial
+            trials = self.record.trials.values()
+            is_best = trial.rank == min(item.rank for item in trials)
+            if job.name.startswith("trial") and FINAL not in self.record.trials and is_best:
+                write_atomically(self.files.model, RunFiles(job.folder).model.read_bytes())
+        if trial.top1 is not None:
+            logger.info(
+                "%s: %.1f %% of %d held-out clips, %.0f s",
+                job.name,
+                trial.top1,
+                trial.num_val,
+                trial.seconds,
+            )
+
+    @contextmanager
+    def _told_how_to_go_on(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            kept = f"{self.files.model} is the best model so far; "
+            logger.warning(
+                "stopped: %sgo on with the same command and --resume",
+                kept if self.files.model.exists() else "",
+            )
+            raise
+
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Write the record after a step, also one that was stopped."""
+        earlier = self.record.seconds
+        try:
+            yield
+        finally:
+            self.record.seconds = max(earlier, self.limit.spent)
+            text = json.dumps(self.record.to_dict(), indent=2)
+            write_atomically(self.record_file, text.encode())
+
+
+def _read_record(path: Path, settings: FitSettings) -> FitRecord:
+    try:
+        values = json.loads(path.read_text())
+        record = FitRecord(values["data"], settings.minutes)
+        record.trials = {name: Trial(**trial) for name, trial in values["trials"].items()}
+        record.choices = [Choice(**choice) for choice in values["choices"]]
+        if values["plan"] is not None:
+            recipe = Candidate(**values["plan"].pop("recipe"))
+            cost = TrainingCost(**values["plan"].pop("cost"))
+            record.plan = Plan(recipe, cost=cost, **values["plan"])
+    except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} does not hold the record of a fit: {error!r}") from error
+    if record.data != settings.data:
+        raise ValueError(
+            f"{path.parent} was begun with {record.data}: go on with the same, or give another "
+            "--out"
+        )
+    return record

@@ -1,0 +1,157 @@
+"""What the clips of a fit are like: lengths, sizes, how still the camera is, who was recorded when.
+
+Every clip is looked at through a few small grey frames (`data.stillness`), which are enough to tell
+backgrounds apart and whether the camera moves, and to find clips that are nearly the same.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist, squareform
+
+from mixtconv._names import count_of, first_few
+from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.folds import (
+    Grouping,
+    groups_by_background,
+    named_groups,
+    without_light,
+)
+from mixtconv.data.frame_cache import FrameCache
+from mixtconv.data.stillness import STILL_CAMERA, grey_looks, looks_in, stillness
+
+MAX_SURVEYED = 2000
+"""Clips that are looked at; of more, as many evenly spread ones."""
+
+NEARLY_SAME = 0.01
+"""Correlation distance of two clips' frames, below which they are nearly the same clip."""
+
+FEW_CLIPS = 8
+"""Clips of a class below which an estimate says little."""
+
+
+@dataclass(frozen=True)
+class ClipLook:
+    """What was seen of one clip."""
+
+    path: Path
+    num_frames: int
+    width: int
+    height: int
+    """As kept in the cache, in pixels."""
+    frames: NDArray[np.float32]
+    """(NUM_LOOKS, *LOOK_SIZE), grey values from 0 to 255."""
+
+    @cached_property
+    def background(self) -> NDArray[np.float32]:
+        """The median picture, LOOK_SIZE."""
+        return np.median(self.frames, axis=0).astype(np.float32)
+
+    @cached_property
+    def stillness(self) -> float:
+        """Fraction of pixels that stand still."""
+        return stillness(self.frames)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was seen of the clips."""
+
+    looks: tuple[ClipLook, ...]
+    labels: tuple[int, ...]
+    """Their labels."""
+    keys: tuple[str, ...]
+    """Their names in the data."""
+    groups: tuple[str, ...]
+    """Their groups, where the data name them; else empty."""
+    classes: tuple[str, ...]
+    num_clips: int
+    """All clips that can be read, those not looked at among them."""
+
+    @property
+    def is_camera_still(self) -> bool:
+        """Whether the camera stands still in most clips."""
+        return float(np.median([look.stillness for look in self.looks])) > STILL_CAMERA
+
+    @cached_property
+    def clips_of_class(self) -> dict[str, int]:
+        counts = Counter(self.labels)
+        return {name: counts[label] for label, name in enumerate(self.classes)}
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """Classes with too few clips to judge."""
+        return tuple(name for name, number in self.clips_of_class.items() if number < FEW_CLIPS)
+
+    def grouping(self, num_folds: int) -> Grouping | None:
+        """Groups of clips that must not be divided; None if there are none."""
+        named = named_groups(self.keys, self.labels, self.groups)
+        if named is not None or len(self.looks) < self.num_clips:  # not all were looked at
+            return named
+        backgrounds = np.stack([look.background for look in self.looks])
+        return groups_by_background(backgrounds, num_folds=num_folds)
+
+    @cached_property
+    def nearly_same(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of clips that are nearly the same, by their places."""
+        frames = np.stack([look.frames.ravel() for look in self.looks])
+        distances = squareform(pdist(without_light(frames), "sqeuclidean"))
+        first, second = np.nonzero(np.triu(distances < NEARLY_SAME, k=1))
+        # A clip in which nothing moves is like any other of its place.
+        moves = [look.stillness < 1 for look in self.looks]
+        pairs = zip(first.tolist(), second.tolist(), strict=True)
+        return tuple(pair for pair in pairs if moves[pair[0]] and moves[pair[1]])
+
+    def sentences(self) -> list[str]:
+        """What was seen, for the user."""
+        frames = [look.num_frames for look in self.looks]
+        sizes = Counter(f"{look.width} x {look.height}" for look in self.looks)
+        stillness = float(np.median([look.stillness for look in self.looks]))
+        counts = list(self.clips_of_class.values())
+        usual = first_few([size for size, _ in sizes.most_common()])
+        camera = "stands still" if self.is_camera_still else "moves"
+        text = [
+            f"{count_of(self.num_clips, 'clip')} of {count_of(len(self.classes), 'class')}, "
+            f"{min(counts)} to {max(counts)} a class; {min(frames)} to {max(frames)} frames "
+            f"(median {int(np.median(frames))}) of {usual}",
+            f"the camera {camera}: in the median clip {100 * stillness:.0f} % of the picture does "
+            "not change",
+        ]
+        if self.few:
+            text.append(
+                f"fewer than {FEW_CLIPS} clips, too few to judge by: {first_few(self.few)}; any "
+                "score below is a rough one"
+            )
+        return text
+
+
+def survey_clips(catalog: VideoCatalog, cache: FrameCache) -> Survey:
+    """Look at the training clips of a catalog.
+
+    Args:
+        catalog: the clips.
+        cache: their frames, or those of some of them.
+    """
+    chosen = [sample for sample in catalog.train if sample.path in cache]
+    if len(chosen) > MAX_SURVEYED:
+        places = np.linspace(0, len(chosen) - 1, MAX_SURVEYED).astype(int)
+        chosen = [chosen[place] for place in places]
+    return Survey(
+        tuple(look_at(sample.path, cache) for sample in chosen),
+        tuple(sample.label for sample in chosen),
+        tuple(sample.key for sample in chosen),
+        tuple(sample.group for sample in chosen),
+        catalog.classes,
+        len(catalog.train),
+    )
+
+
+def look_at(path: Path, cache: FrameCache) -> ClipLook:
+    """Look at one clip."""
+    clip = cache.read(path, looks_in)
+    height, width = clip.frames.shape[-2:]
+    return ClipLook(path, clip.num_frames, width, height, grey_looks(clip.frames))

@@ -1,0 +1,46 @@
+"""Lists of trainings: what is trained on and what is held out."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.listing import VideoSample
+from mixtconv.fitting.trials import ClipList, TrainingLists
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> TrainingLists:
+    """Lists of ten clips of two classes, in folds 0, 1, 0, 1, ..., the last one never held out."""
+    samples = tuple(VideoSample(tmp_path / f"{i}.mp4", i % 2, str(i)) for i in range(10))
+    catalog = VideoCatalog(("no, never", "yes"), samples, (), "", tmp_path)
+    return TrainingLists(catalog, [i // 2 % 2 for i in range(9)] + [-1], tmp_path / "lists")
+
+
+def rows(clips: ClipList) -> list[tuple[int, str, str]]:
+    with clips.path.open(newline="") as file:
+        return [(int(Path(row["path"]).stem), row["label"], row["split"])
+                for row in csv.DictReader(file)]  # fmt: skip
+
+
+def test_all_clips_are_trained_on_without_a_fold_to_hold_out(lists: TrainingLists) -> None:
+    found = rows(lists.write("all"))
+    assert found == [(i, ("no, never", "yes")[i % 2], "train") for i in range(10)]
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_a_fold_is_held_out_and_nothing_else(lists: TrainingLists, fold: int) -> None:
+    split = {number: split for number, _, split in rows(lists.write("fold", held_out=fold))}
+    assert split == {i: "val" if lists.folds[i] == fold else "train" for i in range(10)}
+    assert lists.num_train(held_out=fold) == list(split.values()).count("train")
+
+
+@pytest.mark.parametrize(("part", "number"), [(1.0, 10), (0.5, 6), (0.2, 2), (0.01, 2)])
+def test_a_part_takes_every_class_evenly_and_at_least_once(
+    lists: TrainingLists, part: float, number: int
+) -> None:
+    lists.folds = (-1,) * 10
+    labels = [label for _, label, _ in rows(lists.write("part", held_out=0, part=part))]
+    assert set(labels) == {"no, never", "yes"}
+    assert len(labels) == number
