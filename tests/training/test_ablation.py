@@ -1,9 +1,11 @@
 """The ablation: which runs there are, that none is trained twice, and what it reports."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -89,6 +91,27 @@ def pretended(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Calla
         return ablate(tiny_settings(), axes)
 
     return run
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("best", 60.0), ("last", 50.0)])
+def test_the_score_is_that_of_the_kept_epoch_of_those_scored(
+    keep: Literal["best", "last"],
+    expected: float,
+    tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    epochs = tuple(
+        EpochRecord(number, 1.0, 1.0, top1, 100.0, top1, 0.1, 1.0, 0.0, 0)
+        for number, top1 in enumerate((math.nan, 60.0, math.nan, 50.0, math.nan), 1)
+    )
+
+    def pretend(settings: TrainingSettings) -> TrainingResult:
+        return TrainingResult(RunFiles(Path(settings.out)), epochs[1], epochs)
+
+    monkeypatch.setattr(ablation, "train", pretend)
+    settings = tiny_settings(keep=keep, val_every=2, epochs=5)
+    (row,) = ablate(settings, AblationAxes(operations=["tsn"], seeds=1)).rows
+    assert row.top1 == (expected,)
 
 
 def test_the_rows_are_those_of_the_paper(pretended: Callable[..., Ablation]) -> None:

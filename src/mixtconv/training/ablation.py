@@ -11,6 +11,7 @@ all operations.
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -174,7 +175,9 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     for number, (variant, run) in enumerate(runs, 1):
         logger.info("run %d of %d: %s, seed %d", number, len(runs), variant.name, run.seed)
         trained[variant].append(_trained_epochs(run))
-    rows = tuple(_row(variant, trained[variant], costs[variant]) for variant in variants)
+    rows = tuple(
+        _row(variant, trained[variant], costs[variant], keep=settings.keep) for variant in variants
+    )
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
     content = json.dumps(result.to_dict(), indent=2).encode()
@@ -232,12 +235,16 @@ def _trained_epochs(run: TrainingSettings) -> tuple[EpochRecord, ...]:
 
 
 def _row(
-    variant: Variant, runs: Sequence[tuple[EpochRecord, ...]], cost: Complexity
+    variant: Variant,
+    runs: Sequence[tuple[EpochRecord, ...]],
+    cost: Complexity,
+    *,
+    keep: Literal["best", "last"],
 ) -> AblationRow:
     operation = FAMILIES[variant.family]
     layer = None if operation is None else create_operation(operation, 64)
     kernel_size, dilation = _kernel(layer)
-    top1 = tuple(max(epoch.top1 for epoch in epochs) for epochs in runs)
+    top1 = tuple(_score(epochs, keep) for epochs in runs)
     return AblationRow(
         variant=variant,
         title=TITLES.get(variant.family, variant.family),
@@ -250,6 +257,12 @@ def _row(
         spread=spread(top1),
         seconds=sum(epoch.seconds for epochs in runs for epoch in epochs),
     )
+
+
+def _score(epochs: tuple[EpochRecord, ...], keep: Literal["best", "last"]) -> float:
+    """Top-1 of a run: of its best epoch, or of the last one that was scored."""
+    scored = [epoch.top1 for epoch in epochs if not math.isnan(epoch.top1)]
+    return scored[-1] if keep == "last" else max(scored)
 
 
 def _kernel(layer: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
