@@ -107,7 +107,7 @@ class FitRun:
         self.record_file = self.files.folder / "fit.json"
         self.device = resolve_device(settings.device)
         self.record = self._begin()
-        self.side_by_side = SideBySide(processes_that_pay(self.device))
+        self.side_by_side = SideBySide(processes_that_pay(self.device), module=run_trial.__module__)
 
     def _begin(self) -> FitRecord:
         """A new record, or that of the fit that goes on."""

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing import get_context, parent_process, set_start_method
 from multiprocessing.connection import Connection
 from typing import TypeVar
@@ -34,15 +35,16 @@ def processes_that_pay(device: torch.device) -> int:
 class SideBySide:
     """This process and others, for as long as the context is open.
 
-    The others load torch while this one goes on. They end with this process, however it ends.
+    The others load what they need while this one goes on. They end with it, however it ends.
 
     Args:
         num_processes: in all, this one among them.
+        module: that the others import first, which takes seconds; by default none.
     """
 
-    def __init__(self, num_processes: int) -> None:
+    def __init__(self, num_processes: int, *, module: str | None = None) -> None:
         self.num_processes = num_processes
-        self._others = [_Process() for _ in range(num_processes - 1)]
+        self._others = [_Process(module) for _ in range(num_processes - 1)]
 
     def __enter__(self) -> Self:
         return self
@@ -117,11 +119,11 @@ def _call_with_threads(task: Task[Outcome], num_threads: int) -> Outcome:
 class _Process:
     """Another process, which does one task after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str | None) -> None:
         # Not a fork: OpenMP's threads do not live on in one.
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,))
+        self._process = context.Process(target=_serve, args=(theirs, module))
         self._process.start()
         theirs.close()
 
@@ -151,11 +153,13 @@ class _Process:
         self._pipe.close()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, module: str | None) -> None:
     """Do the tasks that come through a pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     set_start_method(None, force=True)  # of its own workers: that of the system, which is faster
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if module is not None:
+        import_module(module)
     while True:
         try:
             task, num_threads = pipe.recv()
