@@ -154,3 +154,15 @@ def test_an_unreadable_clip_stops_the_fit_unless_it_may_be_left_out(
     )
     assert result.record.estimate is None and result.record.held_out is None
     assert load_model(result.model).notes["num_train"] == 12
+
+
+def test_data_with_a_train_part_alone_hold_nothing_out(
+    settings: MakeSettings, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    videos = sorted(tiny_dataset.glob("train/*/*.mp4"))
+    rows = [f"{video},{video.parent.name},train" for video in videos]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label,split", *rows]))
+    # However little time: a model of all clips comes out.
+    result = fit(settings(data=str(tmp_path / "clips.csv"), minutes=1e-6, folds=0), progress=quiet)
+    assert load_model(result.model).notes["num_train"] == len(videos) == 12
+    assert result.record.held_out is None

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mixtconv._names import count_of, first_few
-from mixtconv.data.datasets.catalog import VideoCatalog, default_split, load_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
 from mixtconv.data.folds import Grouping, divide_into_folds
 from mixtconv.data.frame_cache import (
     FrameCache,
@@ -120,7 +120,8 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
 def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
     """The clips that all choices are made from, and whether the data hold out others."""
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
-    if default_split(settings, classes=catalog.classes) == "val":
+    listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
+    if any(video.split not in (None, "train") for video in listing.videos):
         return catalog, True
     return replace(catalog, train=(*catalog.train, *catalog.val), val=()), False
 

@@ -229,7 +229,7 @@ def run_trial(
         ValueError: the recipe cannot be used, for instance because its weights cannot be had.
     """
     start = time.time()
-    if job.seconds > end - start:
+    if job.seconds and job.seconds > end - start:
         return None
     training = TrainingSettings(
         data=str(job.data.path),
