@@ -43,6 +43,7 @@ from mixtconv.video.crops import scoring_side
 from mixtconv.video.folder import list_frames
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.reader import probe_video
+from mixtconv.video.sampling import middles
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class CachedForm:
         [1, 3, 6, 8]
         """
         count = num_frames if self.max_frames is None else min(self.max_frames, num_frames)
-        return [(2 * row + 1) * num_frames // (2 * count) for row in range(count)]
+        return middles(num_frames, count)
 
     def __str__(self) -> str:
         frames = "all frames" if self.max_frames is None else f"at most {self.max_frames} frames"

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixtconv.data.clips import read_clip
-from mixtconv.data.parallel import in_parallel, usable_cores
+from mixtconv.data.parallel import Item, in_parallel, usable_cores
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.sampling import middles
 
 NUM_LOOKS = 12
 """Frames of a clip that are looked at."""
@@ -27,13 +28,20 @@ MAX_WATCHED = 32
 """Videos that are read to decide."""
 
 
+def evenly_chosen(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """So many of the items, evenly spread over them; all if there are no more."""
+    if len(items) <= count:
+        return items
+    return [items[place] for place in np.linspace(0, len(items) - 1, count).astype(int)]
+
+
 def looks_in(num_frames: int) -> list[int]:
     """Numbers of the frames that are looked at, the middles of equal parts of a clip.
 
     >>> looks_in(24)[:3]
     [1, 3, 5]
     """
-    return [(2 * look + 1) * num_frames // (2 * NUM_LOOKS) for look in range(NUM_LOOKS)]
+    return middles(num_frames, NUM_LOOKS)
 
 
 def grey_looks(frames: Tensor) -> NDArray[np.float32]:
@@ -52,10 +60,10 @@ def camera_stands_still(videos: Sequence[Path]) -> bool:
 
     Those that cannot be read are left out; without any that can, it does not.
     """
-    places = np.linspace(0, len(videos) - 1, min(len(videos), MAX_WATCHED)).astype(int)
     found = []
-    watched = [videos[place] for place in places]
-    for _, outcome in in_parallel(watched, _stillness_of, workers=usable_cores()):
+    for _, outcome in in_parallel(
+        evenly_chosen(videos, MAX_WATCHED), _stillness_of, workers=usable_cores()
+    ):
         try:
             found.append(outcome.result())
         except UnreadableVideoError:

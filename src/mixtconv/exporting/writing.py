@@ -1,6 +1,5 @@
 """File formats of the engines: the packages of each, and how a plain network is written to it."""
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from mixtconv._quiet import only_errors
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.network import PortableNetwork
 from mixtconv.inference.engines.base import import_engine
@@ -118,17 +118,9 @@ def _write_torch(
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Hide warnings and logs of the exporters that concern their developers."""
-    loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), only_errors(*_EXPORTER_LOGGERS):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
 
 
 TARGETS: dict[TargetName, Target] = {

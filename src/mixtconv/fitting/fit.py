@@ -28,6 +28,7 @@ from mixtconv.data.frame_cache import (
 )
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.stillness import evenly_chosen
 from mixtconv.data.transforms import least_training_side
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
@@ -147,8 +148,7 @@ def _decode(
     if len(samples) > MAX_SURVEYED and not cache_pays(
         [sample.path for sample in samples], form, folder
     ):
-        places = np.linspace(0, len(samples) - 1, MAX_SURVEYED).astype(int)
-        samples = tuple(samples[place] for place in places)
+        samples = tuple(evenly_chosen(samples, MAX_SURVEYED))
     with progress("decoding the clips") as show:
         frames = fill_cache([sample.path for sample in samples], folder, form, progress=show)
     return samples, frames

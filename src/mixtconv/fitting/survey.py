@@ -22,7 +22,7 @@ from mixtconv.data.folds import (
     without_light,
 )
 from mixtconv.data.frame_cache import FrameCache
-from mixtconv.data.stillness import STILL_CAMERA, grey_looks, looks_in, stillness
+from mixtconv.data.stillness import STILL_CAMERA, evenly_chosen, grey_looks, looks_in, stillness
 
 MAX_SURVEYED = 2000
 """Clips that are looked at; of more, as many evenly spread ones."""
@@ -136,10 +136,8 @@ def survey_clips(catalog: VideoCatalog, cache: FrameCache) -> Survey:
         catalog: the clips.
         cache: their frames, or those of some of them.
     """
-    chosen = [sample for sample in catalog.train if sample.path in cache]
-    if len(chosen) > MAX_SURVEYED:
-        places = np.linspace(0, len(chosen) - 1, MAX_SURVEYED).astype(int)
-        chosen = [chosen[place] for place in places]
+    cached = [sample for sample in catalog.train if sample.path in cache]
+    chosen = evenly_chosen(cached, MAX_SURVEYED)
     return Survey(
         tuple(look_at(sample.path, cache) for sample in chosen),
         tuple(sample.label for sample in chosen),

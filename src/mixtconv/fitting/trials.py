@@ -6,13 +6,11 @@ done is kept in `fit.json`, from which a fit that was stopped goes on.
 
 import csv
 import io
-import logging
 import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import count_of
+from mixtconv._quiet import only_errors
 from mixtconv._types import Precision
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.frame_cache import FrameCache
@@ -40,6 +39,8 @@ from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 
+_SAID_BEFORE = tuple(f"mixtconv.training.{name}" for name in ("plan", "data", "fit"))
+"""Loggers of a training whose lines the fit has given for all of them."""
 NUM_TIMED = 3
 """Steps of which the fastest is a recipe's cost."""
 LEAST_SECONDS = 5.0
@@ -249,7 +250,7 @@ def run_trial(
             **job.recipe.settings,
         },
     )
-    with _quiet("plan", "data", "fit"):  # what they say, the fit has said before
+    with only_errors(*_SAID_BEFORE):  # what they say, the fit has said before
         result = train(replace(training, resume=_can_resume(training)), frames=frames)
     last = result.epochs[-1]
     return Trial(
@@ -262,20 +263,6 @@ def run_trial(
         None if math.isnan(last.top1) else last.top1,
         None if math.isnan(last.val_loss) else last.val_loss,
     )
-
-
-@contextmanager
-def _quiet(*modules: str) -> Iterator[None]:
-    """Only errors of modules of the training within the block."""
-    loggers = [logging.getLogger(f"mixtconv.training.{name}") for name in modules]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _can_resume(training: TrainingSettings) -> bool:

@@ -7,6 +7,8 @@ channel ("Temporal Segment Networks", arXiv 1608.00859). timm does it differentl
 B and scales by 3 / C.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,6 +105,18 @@ def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
     return facts
 
 
+@contextmanager
+def refusing_size(size: int) -> Iterator[None]:
+    """What a backbone raises within the block on images of this size, as one line for the user."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"the backbone does not run on images of {size} pixels: "
+            f"{str(error).splitlines()[0]}; give another image_size"
+        ) from error
+
+
 def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
     """D of the backbone's features, by running it: timm's attributes differ by family.
 
@@ -110,16 +124,10 @@ def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
         ValueError: a backbone that does not run on the spec's images, or whose features are not
             pooled.
     """
-    with evaluating(backbone), torch.no_grad():
-        size, channels = spec.image_size, spec.snippet.in_channels
-        images = torch.zeros(clip_length(backbone), channels, size, size)
-        try:
-            shape = backbone(images.to(next(backbone.parameters()))).shape
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"the backbone does not run on images of {size} pixels: "
-                f"{str(error).splitlines()[0]}; give another image_size"
-            ) from error
+    size, channels = spec.image_size, spec.snippet.in_channels
+    images = torch.zeros(clip_length(backbone), channels, size, size)
+    with refusing_size(size), evaluating(backbone), torch.no_grad():
+        shape = backbone(images.to(next(backbone.parameters()))).shape
     if len(shape) != 2:
         raise ValueError(
             f"the backbone gives {tuple(shape)} for one image; features are (N, D), pool them first"

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixtconv.models.backbone import refusing_size
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.residual_branches import evaluating
@@ -166,15 +167,10 @@ def build_head_classifier(
     size = spec.image_size
     images = torch.zeros(1, spec.snippet.in_channels, size, size)
     images = images.to(next(backbone.parameters()))
-    try:
+    with refusing_size(size):
         trunk = Trunk(backbone, spec.feature_stage, images=images)
         with evaluating(trunk), torch.no_grad():
             _, *shape = trunk(images).shape
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"the backbone does not run on images of {size} pixels: "
-            f"{str(error).splitlines()[0]}; give another image_size"
-        ) from error
     if len(shape) != 3:
         raise ValueError(
             f"the stage gives {tuple(shape)} for one image, a head takes a map C, H, W"

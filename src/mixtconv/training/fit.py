@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
@@ -162,14 +163,6 @@ def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [item.level for item in loggers]
-    for item in loggers:
-        item.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), only_errors("lightning.pytorch", "lightning.fabric"):
         warnings.filterwarnings("ignore", module=r"lightning|torch")
-        try:
-            yield
-        finally:
-            for item, level in zip(loggers, levels, strict=True):
-                item.setLevel(level)
+        yield

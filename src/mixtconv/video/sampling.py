@@ -126,6 +126,15 @@ def _last_start(spec: ModelSpec, num_video_frames: int) -> int:
     return max(0, num_video_frames - spec.num_frames * _dense_stride(spec))
 
 
+def middles(number: int, count: int) -> list[int]:
+    """The places in the middles of so many equal parts of 0 to `number` - 1.
+
+    >>> middles(10, 4)
+    [1, 3, 6, 8]
+    """
+    return [(2 * part + 1) * number // (2 * count) for part in range(count)]
+
+
 def _segments(num_video_frames: int, num_frames: int, phases: np.ndarray) -> list[int]:
     """One frame of each segment, at its phase from 0 to 1."""
     positions = (np.arange(num_frames) + phases) * num_video_frames / num_frames
