@@ -5,7 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mixtconv.data.folds import divide_into_folds, groups_by_background, groups_in_names
+from mixtconv.data.folds import (
+    divide_into_folds,
+    groups_by_background,
+    groups_in_names,
+    named_groups,
+)
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 5])
@@ -32,9 +37,37 @@ def test_clips_without_groups_are_divided_evenly() -> None:
         assert of_class == [10, 4]
 
 
-def test_too_few_groups_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"2 groups cannot be divided into 3 folds.*--folds"):
-        divide_into_folds([0, 1, 0, 1], ["a", "a", "b", "b"], num_folds=3, seed=0)
+def test_fewer_groups_than_folds_give_as_many_folds() -> None:
+    folds = divide_into_folds([0, 1, 0, 1], ["a", "a", "b", "b"], num_folds=3, seed=0)
+    assert sorted(folds.tolist()) == [0, 0, 1, 1] and folds[0] == folds[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_class_can_be_trained_without_any_fold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Few groups, of which each has few of the classes: some classes are in one group or fold only.
+    groups = [f"s{rng.integers(5)}" for _ in range(40)]
+    labels = [int((int(group[1]) * rng.integers(1, 3)) % 6) for group in groups]
+    folds = divide_into_folds(labels, groups, num_folds=3, seed=seed)
+    held_out = sorted(set(folds.tolist()) - {-1})
+    assert held_out == list(range(len(held_out)))
+    for fold in held_out:
+        assert {labels[i] for i in range(40) if folds[i] != fold} == set(labels)
+    assert all(len({folds[i] for i in range(40) if groups[i] == g}) == 1 for g in set(groups))
+    # What is in no fold has a reason: held out, its class could not be trained.
+    for i in range(40):
+        if folds[i] == -1:
+            own = {labels[j] for j in range(40) if groups[j] == groups[i]}
+            assert any(
+                len({groups[j] for j in range(40) if labels[j] == label}) < 3 for label in own
+            )
+
+
+def test_clips_without_a_group_are_not_counted_as_groups() -> None:
+    found = named_groups(["1", "2", "3", "4"], [0, 1, 0, 1], ["home", "work", "", ""])
+    assert found is not None
+    assert found.origin == "the groups of the list, 2 of them, and 2 clips without one"
+    assert found.num_groups == 4
 
 
 def test_persons_and_groups_in_names_are_found() -> None:

@@ -10,6 +10,7 @@ import pytest
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.fitting import choosing
+from mixtconv.fitting.ladder import Candidate, candidates
 from mixtconv.fitting.record import FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.side_by_side import SideBySide
@@ -28,14 +29,12 @@ Choose = Callable[..., tuple[Plan, list[Training]]]
 @pytest.fixture
 def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
     """Chooses for 60 clips of two classes, by the losses of trials as they are given."""
+    samples = tuple(VideoSample(tmp_path / f"{i}.mp4", i % 2, str(i)) for i in range(NUM_CLIPS))
     looks = tuple(
-        ClipLook(tmp_path / f"{i}.mp4", 20, 64, 48, np.zeros((12, 12, 16), np.float32))
-        for i in range(NUM_CLIPS)
+        ClipLook(sample, 20, 64, 48, np.zeros((12, 12, 16), np.float32)) for sample in samples
     )
-    samples = tuple(VideoSample(look.path, i % 2, str(i)) for i, look in enumerate(looks))
-    labels = tuple(sample.label for sample in samples)
-    survey = Survey(looks, labels, tuple(map(str, labels)), (), CLASSES, NUM_CLIPS)
     catalog = VideoCatalog(CLASSES, samples, (), "", tmp_path)
+    survey = Survey(catalog, looks)
     lists = TrainingLists(catalog, [i // 2 % 3 for i in range(NUM_CLIPS)], tmp_path / "lists")
 
     def cost(recipe: Any, settings: Any, classes: Any) -> Cost | str:
@@ -56,7 +55,7 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
             for job in new:
                 epoch = 0.01 * job.data.num_train
                 seconds = (job.epochs * epoch + 2, epoch)
-                numbers = (job.data.num_train, job.data.num_val, job.epochs, *seconds)
+                numbers = (job.data.num_train, job.data.num_val, job.epochs, job.epochs, *seconds)
                 loss = losses[job.name.removeprefix("trial ")]
                 run.record.trials[job.name] = Trial(job.recipe.settings, *numbers, 50.0, loss)
             return [run.record.trials[job.name] for job in new]
@@ -113,6 +112,23 @@ def test_what_is_fixed_is_not_tried(choose: Choose) -> None:
     plan, jobs = choose(SAME, modality="rgb", flip=True, lr=0.1)
     assert jobs == []
     assert (plan.recipe.settings["flip"], plan.recipe.settings["lr"]) == (True, 0.1)
+
+
+def test_in_little_time_the_first_usable_recipe_is_taken(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(settings: FitSettings, **facts: Any) -> list[Candidate]:
+        motion, *_ = candidates(settings, **facts)
+        return [Candidate("frozen", motion.settings, ""), motion, Candidate("rgb", {}, "")]
+
+    monkeypatch.setattr(choosing, "candidates", listed)
+    plan, _ = choose(SAME, minutes=1.0)
+    assert plan.recipe.name == "motion"
+
+
+def test_the_reason_why_no_recipe_can_be_used_is_given(choose: Choose) -> None:
+    with pytest.raises(ValueError, match="none of the recipes can be used: no weights"):
+        choose(SAME, weights="imagenet")
 
 
 def test_without_time_for_trials_nothing_is_mirrored(choose: Choose) -> None:

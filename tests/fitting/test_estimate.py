@@ -10,10 +10,17 @@ from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
 CLASSES = ("bow", "jump", "wave")
 
 
-def held_out(labels: list[int], predicted: list[int], *, sure: float = 0.9) -> HeldOut:
+def held_out(
+    labels: list[int],
+    predicted: list[int],
+    *,
+    sure: float = 0.9,
+    groups: list[str] | None = None,
+) -> HeldOut:
     probabilities = np.full((len(labels), 3), (1 - sure) / 2, dtype=np.float32)
     probabilities[np.arange(len(labels)), predicted] = sure
-    return HeldOut(tuple(f"clip{i}" for i in range(len(labels))), np.array(labels), probabilities)
+    keys = tuple(f"clip{i}" for i in range(len(labels)))
+    return HeldOut(0, keys, np.array(labels), probabilities, tuple(groups or keys))
 
 
 def test_all_clips_count_alike_also_in_folds_of_different_size() -> None:
@@ -34,15 +41,36 @@ def test_an_unreadable_clip_counts_as_wrong() -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
 @pytest.mark.parametrize("number", [10, 1000])
-def test_the_standard_error_is_that_of_wilsons_interval(share: float, number: int) -> None:
+def test_the_margin_of_single_clips_is_that_of_wilsons_interval(share: float, number: int) -> None:
     right = round(share * number)
     labels, predicted = [0] * number, [0] * right + [1] * (number - right)
     found = estimate([held_out(labels, predicted)], classes=CLASSES, groups="", num_clips=4000)
-    # Wilson's bounds solve (p - share)^2 = p (1 - p) / n for p.
-    a, b, c = 1 + 1 / number, -(2 * share + 1 / number), share**2
+    # Wilson's bounds solve (p - share)^2 = z^2 p (1 - p) / n for p.
+    z = 1.959964
+    a, b, c = 1 + z**2 / number, -(2 * share + z**2 / number), share**2
     low, high = ((-b + sign * math.sqrt(b * b - 4 * a * c)) / (2 * a) for sign in (-1, 1))
-    assert found.standard_error == pytest.approx(100 * (high - low) / 2)
-    assert found.standard_error > 0
+    assert found.margin == pytest.approx(100 * (high - low) / 2)
+    assert found.margin > 0
+
+
+def test_the_margin_grows_where_sessions_are_right_or_wrong_as_a_whole() -> None:
+    rng = np.random.default_rng(0)
+    scores, covered = [], []
+    for _ in range(300):  # of twelve sessions of ten clips each is right with probability 0.8
+        is_right = np.repeat(rng.random(12) < 0.8, 10)
+        groups = [f"s{i // 10}" for i in range(120)]
+        fold = held_out([0] * 120, (~is_right).astype(int).tolist(), groups=groups)
+        found = estimate([fold], classes=CLASSES, groups="sessions", num_clips=4000)
+        scores.append(found.top1)
+        covered.append(abs(found.top1 - 80) <= found.margin)
+    assert np.mean(covered) > 0.88  # Wilson's interval of 120 clips covers it in half of them
+    assert np.mean(scores) == pytest.approx(80, abs=3)
+
+
+def test_classes_without_held_out_clips_are_named() -> None:
+    found = estimate([held_out([0, 2], [0, 2])], classes=CLASSES, groups="", num_clips=9)
+    assert found.unscored == ("jump",) and set(found.recall) == {"bow", "wave"}
+    assert "without clips of jump" in str(found)
 
 
 def test_doubted_labels_are_those_that_another_class_is_sure_of() -> None:

@@ -34,6 +34,7 @@ def test_a_fold_is_held_out_and_nothing_else(lists: TrainingLists, fold: int) ->
     split = {number: split for number, _, split in rows(lists.write("fold", held_out=fold))}
     assert split == {i: "val" if lists.folds[i] == fold else "train" for i in range(10)}
     assert lists.num_train(held_out=fold) == list(split.values()).count("train")
+    assert lists.num_folds == 2
 
 
 @pytest.mark.parametrize(("part", "number"), [(1.0, 10), (0.5, 6), (0.2, 2), (0.01, 2)])

@@ -32,6 +32,8 @@ NAMES = [
     "mstnet_convnext_atto",
     "mstnet_regnetx_002",
     "mstnet_ghostnet_100",
+    "mstnet_tf_efficientnet_lite0",
+    "mstnet_tf_mixnet_s",
 ]
 
 

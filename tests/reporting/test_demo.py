@@ -16,7 +16,7 @@ def _no_bar(name: str) -> AbstractContextManager:
 
 def test_three_models_are_trained_scored_and_reported(tmp_path: Path, monkeypatch) -> None:
     tiny = DemoScale(
-        class_pairs=1, train_clips=2, val_clips=2, image_size=32, epochs=1, batch_size=4, lr=8e-3
+        class_pairs=1, train_clips=2, val_clips=2, image_size=32, epochs=1, batch_size=4, lr=4e-3
     )
     monkeypatch.setattr(demo, "QUICK", tiny)
     out = tmp_path / "demo"

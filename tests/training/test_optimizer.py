@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Literal
 
 import pytest
 import torch
@@ -45,15 +46,21 @@ def test_sgd_is_the_recipe_of_tsn(model: nn.Module) -> None:
 
 
 def test_adamw_has_one_rate(model: nn.Module) -> None:
-    assert _groups(model) == [(1e-3, 0.05), (1e-3, 0.0), (1e-3, 0.0)]
+    assert _groups(model) == [(2e-3, 0.05), (2e-3, 0.0), (2e-3, 0.0)]
 
 
-@pytest.mark.parametrize(("clips", "factor"), [(8, 1 / 8), (64, 1), (256, 4)])
-def test_the_rate_grows_linearly_with_the_clips_of_a_step(
-    model: nn.Module, clips: int, factor: float
+@pytest.mark.parametrize(
+    ("optimizer", "clips", "factor"),
+    [("sgd", 8, 1 / 8), ("sgd", 64, 1), ("sgd", 256, 4),
+     ("adamw", 4, 1 / 4), ("adamw", 64, 1), ("adamw", 256, 2)],
+)  # fmt: skip
+def test_the_rate_grows_with_the_clips_of_a_step(
+    model: nn.Module, optimizer: Literal["sgd", "adamw"], clips: int, factor: float
 ) -> None:
-    assert _groups(model, clips, lr=0.1)[0][0] == pytest.approx(0.1 * factor)
-    assert _groups(model, clips, lr=0.1, scale_lr=False)[0][0] == 0.1
+    """Linearly with sgd, by the square root with adamw."""
+    changes = {"optimizer": optimizer, "lr": 0.1}
+    assert _groups(model, clips, **changes)[0][0] == pytest.approx(0.1 * factor)
+    assert _groups(model, clips, **changes, scale_lr=False)[0][0] == 0.1
 
 
 def test_the_last_layer_and_the_first_convolution_may_learn_faster(model: nn.Module) -> None:

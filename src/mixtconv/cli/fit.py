@@ -25,7 +25,7 @@ def fit(settings: FitSettings) -> Result:
     estimate, held_out = record.estimate, record.held_out
     row = [
         str(result.model),
-        *((estimate.top1, 2 * estimate.standard_error) if estimate else ("not estimated", "")),
+        *((estimate.top1, estimate.margin) if estimate else ("not estimated", "")),
         held_out["top1"] if held_out else "none held out",
         record.seconds / 60,
     ]

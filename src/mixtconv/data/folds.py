@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
+from mixtconv._names import count_of
+
 _SESSION_WORDS = {"g", "group", "p", "person", "participant", "performer", "s", "session", "subj"}
 _SESSION_WORDS |= {"subject", "actor", "user"}
 _NUMBERED = re.compile(r"(?<![A-Za-z])([A-Za-z]+)[-_]?(\d+)(?!\d)")
@@ -26,8 +28,6 @@ SAME_PLACE = 0.3
 """Correlation distance between median pictures of 12 x 16, up to which clips are of one session: on
 EgoGestAR's held-out part every cluster at this distance holds clips of a single session."""
 
-MAX_CLUSTERED = 4000
-"""Clips whose pictures are compared, all with all."""
 MOST_GROUPS = 0.8
 """Groups by clip, above which the clips have no sessions in common."""
 
@@ -56,7 +56,9 @@ def named_groups(
     """
     if any(groups):
         names = tuple(name or f"clip {number}" for number, name in enumerate(groups))
-        return Grouping(names, f"the groups of the list, {len(set(names))} of them")
+        alone = groups.count("")
+        rest = f", and {count_of(alone, 'clip')} without one" if alone else ""
+        return Grouping(names, f"the groups of the list, {len(set(groups) - {''})} of them{rest}")
     return groups_in_names(keys, labels)
 
 
@@ -95,7 +97,7 @@ def groups_by_background(backgrounds: NDArray[np.float32], *, num_folds: int) ->
         backgrounds: (N, H, W), small grey median pictures of the clips.
         num_folds: folds that the groups are to be divided into.
     """
-    if not 2 * num_folds <= len(backgrounds) <= MAX_CLUSTERED:
+    if len(backgrounds) < 2 * num_folds:
         return None
     distances = pdist(without_light(backgrounds), "sqeuclidean")
     clusters = fcluster(linkage(distances, "average"), SAME_PLACE, "distance")
@@ -131,34 +133,35 @@ def divide_into_folds(
     """The fold of every clip: groups stay together, classes are spread evenly.
 
     Greedy, the largest group first, each into the fold that leaves the classes most even; groups of
-    one size in the seed's order.
+    one size in the seed's order. Every class can be trained without any of the folds: a group is in
+    no fold that has all clips of a class (that was recorded in one session only, say).
 
     Args:
         labels: (N,), classes.
         groups: (N,), names of groups.
-        num_folds: folds, at least 2.
+        num_folds: folds; fewer come out where fewer groups can be held out.
         seed: of the order.
 
-    Raises:
-        ValueError: fewer groups than folds.
+    Returns:
+        (N,), folds from 0 without a gap; -1 of clips that are always trained on.
 
     >>> divide_into_folds([0, 1, 0, 1], ["a", "a", "b", "b"], num_folds=2, seed=0).tolist()
     [0, 0, 1, 1]
+    >>> divide_into_folds([0, 1, 0, 1, 2], ["a", "a", "b", "b", "a"], num_folds=2, seed=0).tolist()
+    [-1, -1, 0, 0, -1]
     """
-    number_of = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    if len(number_of) < num_folds:
-        raise ValueError(
-            f"{len(number_of)} groups cannot be divided into {num_folds} folds; give fewer --folds"
-        )
-    counts = np.zeros((len(number_of), max(labels) + 1))  # clips by group and class
-    for group, label in zip(groups, labels, strict=True):
-        counts[number_of[group], label] += 1
-    share = counts / counts.sum(axis=0).clip(min=1)  # of all clips of the class
-    order = np.random.default_rng(seed).permutation(len(counts))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group_of = np.array([numbers[group] for group in groups])
+    counts = np.zeros((len(numbers), max(labels) + 1))  # clips by group and class
+    np.add.at(counts, (group_of, np.asarray(labels)), 1)
+    totals = counts.sum(axis=0)
+    share = counts / totals.clip(min=1)  # of all clips of the class
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    by_size = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
+    order = [group for group in by_size if not _has_all_of_a_class(counts[group], totals)]
     held = np.zeros((num_folds, counts.shape[1]))
     sizes = np.zeros(num_folds)
-    fold_of = np.zeros(len(counts), dtype=np.int64)
+    fold_of = np.full(len(counts), -1)
     for group in order:
         # The sum of squares is smallest where every fold has the same share of every class.
         added = ((held + share[group]) ** 2 - held**2).sum(axis=1)
@@ -166,4 +169,16 @@ def divide_into_folds(
         fold_of[group] = fold
         held[fold] += share[group]
         sizes[fold] += counts[group].sum()
-    return fold_of[[number_of[group] for group in groups]]
+    for group in reversed(order):  # the smallest first
+        # Groups that share a fold may have all clips of a class together.
+        rest = counts[fold_of == fold_of[group]].sum(axis=0)
+        if _has_all_of_a_class(np.where(counts[group], rest, 0), totals):
+            fold_of[group] = -1
+    folds = fold_of[group_of]
+    for number, fold in enumerate(np.unique(folds[folds >= 0])):
+        folds[folds == fold] = number
+    return folds
+
+
+def _has_all_of_a_class(counts: NDArray[np.float64], totals: NDArray[np.float64]) -> bool:
+    return bool(((counts == totals) & (totals > 0)).any())

@@ -224,6 +224,7 @@ def fill_cache(
     refuse_unwritable(folder / "video.safetensors")
     cache = FrameCache(folder, form, {})
     begun: set[str] = set()
+    failed: set[str] = set()
     lock = Lock()
 
     def make(video: Path) -> str:
@@ -232,7 +233,10 @@ def fill_cache(
             is_first = key not in begun  # of videos with the same content
             begun.add(key)
         if is_first and not _is_whole(cache.file(key)):
-            _make(video, cache.file(key), form)
+            try:
+                _make(video, cache.file(key), form)
+            except UnreadableVideoError:
+                failed.add(key)  # also for the others, which may be done already
         return key
 
     unique, keys = list(dict.fromkeys(videos)), {}
@@ -243,7 +247,8 @@ def fill_cache(
             keys[video] = ""
         if progress is not None:
             progress(len(keys), len(unique))
-    return FrameCache(folder, form, {video: key for video, key in keys.items() if key})
+    readable = {path: key for path, key in keys.items() if key and key not in failed}
+    return FrameCache(folder, form, readable)
 
 
 def content_key(video: Path) -> str:

@@ -114,17 +114,15 @@ class _Chooser:
     def _affordable(self, time: float) -> list[Candidate]:
         """The candidates that can be used and tried within the time, at least one."""
         run = self.run
-        items = candidates(self.survey, run.settings, device=run.device.type)
-        if run.settings.minutes < QUICK_MINUTES:
-            items = items[:1]  # even a look at the others takes seconds
-        costs: dict[int, Cost | str] = {}
-        tasks = [partial(measure_cost, item, run.settings, self.survey.classes) for item in items]
-        run.side_by_side.run(tasks, costs.__setitem__)
+        items = candidates(
+            run.settings, is_camera_still=self.survey.is_camera_still, device=run.device.type
+        )
         affordable: list[Candidate] = []
-        for place, item in enumerate(items):
-            cost = costs[place]
+        reasons = []
+        for item, cost in zip(items, self._costs(items), strict=False):
             if isinstance(cost, str):
                 logger.info("%s is not tried: %s", item.name, cost)
+                reasons.append(cost)
                 continue
             seconds = cost.step * OVERHEAD * self.num_tried * TRIAL_EPOCHS[0]
             once = cost.once * len(self.lists.folds)
@@ -140,8 +138,23 @@ class _Chooser:
             self.features[item.name] = cost.once
             affordable.append(cost.recipe)
         if not affordable:
-            raise ValueError("none of the recipes can be used, for the reasons above")
+            listed = "; ".join(dict.fromkeys(reasons))
+            raise ValueError(f"none of the recipes can be used: {listed}")
         return affordable
+
+    def _costs(self, items: Sequence[Candidate]) -> list[Cost | str]:
+        """What each costs, or why it cannot be used; in little time only up to the first usable."""
+        settings, classes = self.run.settings, self.survey.classes
+        costs: dict[int, Cost | str] = {}
+        if settings.minutes >= QUICK_MINUTES:
+            tasks = [partial(measure_cost, item, settings, classes) for item in items]
+            self.run.side_by_side.run(tasks, costs.__setitem__)
+            return [costs[place] for place in range(len(items))]
+        for place, item in enumerate(items):  # even a look at the others takes seconds
+            costs[place] = measure_cost(item, settings, classes)
+            if isinstance(costs[place], Cost):
+                break
+        return list(costs.values())
 
     def _compare(self, items: Sequence[Candidate], epochs: int) -> Candidate:
         """The one that recognizes the fold that is held out best."""

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 from mixtconv._names import count_of, first_few
 
+COVERED = 0.95
+"""Probability with which the score lies within the margin."""
 SUSPICIOUS = 0.8
 """Probability of another class than the given one, from which a label is doubted."""
 MAX_LISTED = 20
@@ -28,48 +31,46 @@ class Estimate:
     by_fold: tuple[float, ...]
     """Percent of each fold."""
     num_clips: int
+    margin: float
+    """Half of the interval in which the score lies by chance, in points: `COVERED` of all."""
     groups: str
     """What is kept together in the folds."""
     part: float
     """Percent of the clips that the models of the folds were trained on, in the mean."""
     recall: dict[str, float]
-    """Percent of each class's clips."""
+    """Percent of each class's clips, of those that were held out."""
+    unscored: tuple[str, ...]
+    """Classes of which no clip was held out."""
 
     @property
     def spread(self) -> float:
         """Standard deviation over the folds, in points; NaN of a single one."""
         return float(np.std(self.by_fold, ddof=1)) if len(self.by_fold) > 1 else math.nan
 
-    @property
-    def standard_error(self) -> float:
-        """Of the mean over this many clips, in points, by Wilson's interval.
-
-        Unlike the plain formula it does not call a score of 100 % of five clips certain.
-        """
-        share, n, z = self.top1 / 100, self.num_clips, 1.0
-        return 100 * z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-
     def __str__(self) -> str:
         folds = ", ".join(f"{score:.0f}" for score in self.by_fold)
         spread = "" if math.isnan(self.spread) else f", spread over folds {self.spread:.1f}"
+        without = f"; without clips of {first_few(self.unscored)}" if self.unscored else ""
         return (
             f"{self.top1:.1f} % top-1 expected on new clips, give or take "
-            f"{2 * self.standard_error:.0f} ({count_of(len(self.by_fold), 'fold')}: {folds}"
-            f"{spread}; kept together: {self.groups}); these models saw {self.part:.0f} % of the "
-            "clips, the model of all of them may be better"
+            f"{self.margin:.0f} ({count_of(len(self.by_fold), 'fold')}: {folds}"
+            f"{spread}; kept together: {self.groups}{without}); these models saw {self.part:.0f} % "
+            "of the clips, the model of all of them may be better"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `fit.json` holds them."""
         return {
             "top1": self.top1,
-            "standard_error": self.standard_error,
+            "margin": self.margin,
+            "standard_error": self.margin / norm.ppf((1 + COVERED) / 2),
             "spread": None if math.isnan(self.spread) else self.spread,
             "by_fold": list(self.by_fold),
             "num_clips": self.num_clips,
             "groups": self.groups,
             "part": self.part,
             "recall": self.recall,
+            "unscored": list(self.unscored),
         }
 
 
@@ -77,12 +78,16 @@ class Estimate:
 class HeldOut:
     """Clips of one fold, scored by a model that was not trained on them."""
 
+    fold: int
+    """Which."""
     keys: tuple[str, ...]
     """Their names."""
     labels: NDArray[np.int64]
     """(N,)."""
     probabilities: NDArray[np.float32]
     """(N, K); all 0 for a clip that could not be read, which counts as wrong."""
+    groups: tuple[str, ...]
+    """Names of the groups that they are of."""
 
     @property
     def is_right(self) -> NDArray[np.bool_]:
@@ -104,10 +109,12 @@ def estimate(
     """
     labels = np.concatenate([fold.labels for fold in folds])
     is_right = np.concatenate([fold.is_right for fold in folds])
+    names = [name for fold in folds for name in fold.groups]
     return Estimate(
         100 * float(is_right.mean()),
         tuple(100 * float(fold.is_right.mean()) for fold in folds),
         len(labels),
+        100 * max(_wilson_margin(is_right), _grouped_margin(is_right, names)),
         groups,
         100 * (1 - len(labels) / len(folds) / num_clips),
         {
@@ -115,7 +122,33 @@ def estimate(
             for label, name in enumerate(classes)
             if (labels == label).any()
         },
+        tuple(name for label, name in enumerate(classes) if not (labels == label).any()),
     )
+
+
+def _wilson_margin(is_right: NDArray[np.bool_]) -> float:
+    """Half of Wilson's interval of the share of clips that are right, as if each stood alone.
+
+    Unlike the plain formula it does not call a score of 100 % of five clips certain.
+    """
+    share, n, z = is_right.mean(), len(is_right), norm.ppf((1 + COVERED) / 2)
+    return float(z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+
+
+def _grouped_margin(is_right: NDArray[np.bool_], groups: Sequence[str]) -> float:
+    """Half of the interval of that share by the scatter between groups of clips, at most 1.
+
+    Clips of a session are right or wrong together, so that they say less than as many of different
+    ones; 0 where every clip is a group of its own.
+    """
+    _, group_of = np.unique(groups, return_inverse=True)
+    num_groups = group_of.max() + 1
+    if num_groups == len(is_right) or num_groups < 2:
+        return 0.0
+    # The variance of a ratio of sums over groups.
+    excess = np.bincount(group_of, weights=is_right - is_right.mean())
+    variance = num_groups / (num_groups - 1) * (excess**2).sum() / len(is_right) ** 2
+    return float(min(1.0, t.ppf((1 + COVERED) / 2, num_groups - 1) * np.sqrt(variance)))
 
 
 @dataclass(frozen=True)

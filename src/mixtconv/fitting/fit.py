@@ -15,32 +15,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
 from mixtconv.data.folds import Grouping, divide_into_folds
-from mixtconv.data.frame_cache import (
-    FrameCache,
-    cache_pays,
-    cached_form,
-    default_folder,
-    fill_cache,
-)
+from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample
-from mixtconv.data.protocol import Protocol
 from mixtconv.data.stillness import evenly_chosen
-from mixtconv.data.transforms import least_training_side
 from mixtconv.evaluation.evaluate import evaluate_model
+from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.fitting.choosing import choose
 from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
-from mixtconv.fitting.ladder import small_recipe
+from mixtconv.fitting.ladder import form_of, small_recipe
 from mixtconv.fitting.page import ScoredPart, write_fit_page
 from mixtconv.fitting.record import FINAL, FitRecord, FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
-from mixtconv.fitting.survey import MAX_SURVEYED, Survey, survey_clips
-from mixtconv.fitting.trials import Training, TrainingLists
-from mixtconv.models.spec import ModelSpec
+from mixtconv.fitting.survey import LOOK_FORM, MAX_SURVEYED, Survey, survey_clips
+from mixtconv.fitting.trials import Training, TrainingLists, with_usable_weights
 from mixtconv.reporting.scored_runs import ShowStage
 
 logger = logging.getLogger(__name__)
@@ -48,6 +41,8 @@ logger = logging.getLogger(__name__)
 RESERVE_SECONDS = 6.0
 """Kept for scoring and the report, with `RESERVE_PER_CLIP` for every clip that is scored there."""
 RESERVE_PER_CLIP = 0.02
+MANY_FOLDS_MINUTES = 30
+"""Minutes from which more folds are trained."""
 
 
 @dataclass(frozen=True)
@@ -78,24 +73,26 @@ def fit(settings: FitSettings, *, progress: ShowStage, start: float | None = Non
 
 
 def _fit(run: FitRun, progress: ShowStage) -> FitResult:
+    catalog, has_held_out = _training_part(run.settings)
+    run.settings = with_usable_weights(run.settings, catalog.classes, device=run.device)
     settings = run.settings
-    catalog, has_held_out = _training_part(settings)
-    seen, frames = _decode(catalog, settings, progress)
-    bad = _unreadable(seen, frames, skip=settings.skip_unreadable)
-    readable = [sample for sample in catalog.train if sample.path not in bad]
-    catalog = replace(catalog, train=tuple(readable))
-    if len(seen) == len(readable) + len(bad):
+    frames, seen = _decode(catalog, settings, progress)
+    catalog = _readable(catalog, seen, frames, skip=settings.skip_unreadable)
+    if all(sample.path in frames for sample in catalog.train) and frames.form != LOOK_FORM:
         run.frames = frames
+    run.keep_to(catalog)
     survey = survey_clips(catalog, frames)
     run.record.survey = survey.sentences()
     for sentence in run.record.survey:
         logger.info("%s", sentence)
-    num_folds, grouping, folds = _divide(catalog, survey, settings)
+    grouping, folds = _divide(survey, settings)
     lists = TrainingLists(catalog, folds, run.files.folder / "lists")
-    run.reserve = RESERVE_SECONDS + RESERVE_PER_CLIP * len(catalog.val or catalog.train)
+    num_folds = lists.num_folds if settings.folds != 0 else 0
+    num_scored = len(catalog.val) + (len(catalog.train) if num_folds or not catalog.val else 0)
+    run.reserve = RESERVE_SECONDS + RESERVE_PER_CLIP * num_scored
     plan = run.record.plan or choose(run, survey, lists, num_folds=num_folds)
     run.record.plan = plan
-    held = _train(run, plan, lists, progress=progress)
+    held = _train(run, plan, lists, grouping, progress=progress)
     if held:
         run.record.estimate = estimate(
             held,
@@ -104,17 +101,18 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
             num_clips=len(catalog.train),
         )
         logger.info("%s", run.record.estimate)
-    else:
+    elif settings.folds != 0:
         logger.warning("no time for an estimate by cross-validation; give more --minutes")
     run.record.advice = give_advice(
         held,
         classes=catalog.classes,
-        nearly_same=[(survey.keys[a], survey.keys[b]) for a, b in survey.nearly_same],
+        nearly_same=survey.nearly_same,
         curve=_learning_curve(run, plan, lists) if held else (),
     )
     for sentence in run.record.advice.sentences():
         logger.info("%s", sentence)
-    report = _report(run, has_held_out=has_held_out, has_folds=bool(held), progress=progress)
+    scored_fold = held[0].fold if held else None
+    report = _report(run, has_held_out=has_held_out, scored_fold=scored_fold, progress=progress)
     return FitResult(run.files.model, report, run.record)
 
 
@@ -129,90 +127,103 @@ def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
 
 def _decode(
     catalog: VideoCatalog, settings: FitSettings, progress: ShowStage
-) -> tuple[tuple[VideoSample, ...], FrameCache]:
+) -> tuple[FrameCache, Sequence[VideoSample]]:
     """The clips decoded and shrunk once, as all trainings of the small networks take them.
 
-    Of more than are kept on disk (`cache_pays`), some that are spread over all of them.
+    Where they would take too much of the disk (`cache_pays`), at most `MAX_SURVEYED` that are
+    spread over all of them are looked at.
+
+    Returns:
+        The frames, and the clips that were decoded.
     """
-    recipe = small_recipe(settings)
-    spec = ModelSpec(
-        recipe["model"],
-        catalog.classes,
-        num_frames=recipe["num_frames"],
-        image_size=recipe["image_size"],
-    )
-    side = least_training_side(spec.image_size, recipe["crop_scales"])
-    form = cached_form(spec, Protocol(), training_side=side)
+    form, folder = form_of(small_recipe(settings), catalog.classes), default_folder()
     assert form is not None  # of pictures
-    samples, folder = catalog.train, default_folder()
-    if len(samples) > MAX_SURVEYED and not cache_pays(
-        [sample.path for sample in samples], form, folder
-    ):
-        samples = tuple(evenly_chosen(samples, MAX_SURVEYED))
+    samples: Sequence[VideoSample] = catalog.train
+    if not cache_pays([sample.path for sample in samples], form, folder):
+        form, samples = LOOK_FORM, evenly_chosen(samples, MAX_SURVEYED)
     with progress("decoding the clips") as show:
         frames = fill_cache([sample.path for sample in samples], folder, form, progress=show)
-    return samples, frames
+    return frames, samples
 
 
-def _unreadable(samples: Sequence[VideoSample], frames: FrameCache, *, skip: bool) -> set[Path]:
-    """The clips that could not be decoded, if there may be any."""
-    bad = [sample.path for sample in samples if sample.path not in frames]
+def _readable(
+    catalog: VideoCatalog, seen: Sequence[VideoSample], frames: FrameCache, *, skip: bool
+) -> VideoCatalog:
+    """The catalog without the clips that could not be decoded, if there may be any."""
+    bad = {sample.path for sample in seen if sample.path not in frames}
     if bad and not skip:
         raise ValueError(
-            f"{count_of(len(bad), 'video')} cannot be read: {first_few(bad)}; mixtconv check says "
-            "why; repair or remove them, or leave them out with --skip-unreadable"
+            f"{count_of(len(bad), 'video')} cannot be read: {first_few(sorted(bad))}; mixtconv "
+            "check says why; repair or remove them, or leave them out with --skip-unreadable"
         )
-    for path in bad:
+    for path in sorted(bad):
         logger.warning("left out, cannot be read: %s", path)
-    return set(bad)
+    readable = tuple(sample for sample in catalog.train if sample.path not in bad)
+    there = {sample.label for sample in readable}
+    if len(there) < 2:
+        raise ValueError(
+            f"{catalog.source}: of {len(catalog.classes)} classes {len(there)} have a readable "
+            "video; a fit takes two or more (mixtconv check says what is wrong with the others)"
+        )
+    lost = [name for label, name in enumerate(catalog.classes) if label not in there]
+    if lost:
+        logger.warning("no readable clip, so never recognized: %s", first_few(lost))
+    return replace(catalog, train=readable)
 
 
-def _divide(
-    catalog: VideoCatalog, survey: Survey, settings: FitSettings
-) -> tuple[int, Grouping, tuple[int, ...]]:
-    """The number of folds, what they keep together, and the fold of every clip.
+def _divide(survey: Survey, settings: FitSettings) -> tuple[Grouping, tuple[int, ...]]:
+    """What the folds keep together, and the fold of every clip; -1 is never held out.
 
-    Where groups would leave a fold's training without a class, every clip is a group of its own.
+    By sessions, where they are known and one of them can be held out; else clip by clip.
     """
-    labels = np.array([sample.label for sample in catalog.train])
-    num_folds = settings.folds
-    if num_folds is None:
-        num_folds = 5 if settings.minutes >= 30 else 3
-    least = int(np.bincount(labels, minlength=len(catalog.classes)).min())
-    used = max(2, min(num_folds or 2, least))  # trials need one that is held out
+    labels = [sample.label for sample in survey.catalog.train]
+    wanted = settings.folds
+    if wanted is None:
+        wanted = 5 if settings.minutes >= MANY_FOLDS_MINUTES else 3
+    # Of a class with a single clip none can be held out; trials need a fold even without estimate.
+    least = min((number for number in np.bincount(labels).tolist() if number > 1), default=2)
+    num_folds = max(2, min(wanted, least))
+    sessions = survey.grouping(num_folds)
+    why = "no sessions were found"
+    if sessions is not None:
+        folds = _folds_of(labels, sessions, num_folds, settings)
+        if max(folds) >= 0:
+            return sessions, folds
+        why = f"each of them has all clips of some class ({sessions.origin})"
+    elif len(survey.looks) < len(labels):
+        why = f"of more than {MAX_SURVEYED} clips sessions are not looked for"
     alone = Grouping(
         tuple(map(str, range(len(labels)))),
-        "nothing, since no sessions were found: if clips of one session are on both sides, the "
-        "score in a new one is lower",
+        f"nothing, since {why}: if clips of one session are on both sides, the score in a new one "
+        "is lower",
     )
-    folds = np.zeros(len(labels), dtype=np.int64)
-    for grouping in (survey.grouping(used) or alone, alone):
-        if grouping.num_groups < used:
-            continue
-        folds = divide_into_folds(
-            labels.tolist(), grouping.names, num_folds=used, seed=settings.seed
-        )
-        if all(set(labels[folds != fold]) == set(labels) for fold in range(used)):
-            break
-    else:  # of a class with a single clip, none can be held out
-        single = [label for label, number in enumerate(np.bincount(labels)) if number == 1]
-        folds[np.isin(labels, single)] = -1
-    return num_folds and used, grouping, tuple(folds.tolist())
+    return alone, _folds_of(labels, alone, num_folds, settings)
 
 
-def _train(run: FitRun, plan: Plan, lists: TrainingLists, *, progress: ShowStage) -> list[HeldOut]:
+def _folds_of(
+    labels: Sequence[int], grouping: Grouping, num_folds: int, settings: FitSettings
+) -> tuple[int, ...]:
+    folds = divide_into_folds(labels, grouping.names, num_folds=num_folds, seed=settings.seed)
+    return tuple(folds.tolist())
+
+
+def _train(
+    run: FitRun, plan: Plan, lists: TrainingLists, grouping: Grouping, *, progress: ShowStage
+) -> list[HeldOut]:
     """The training on all clips, and beside it those of the folds for which there is time.
 
     Returns:
         The clips of every fold, scored by the model of the others.
     """
-    folder = run.files.folder
-    final = Training(FINAL, plan.recipe, lists.write("all"), plan.epochs, folder)
-    folds = [_fold(run, plan, lists, fold) for fold in range(plan.num_folds)]
+    all_clips = lists.write("all")
+    final = Training(FINAL, plan.recipe, all_clips, plan.epochs, run.files.folder / FINAL)
+    numbers = _order(lists)[: plan.num_folds]
+    folds = [_fold(run, plan, lists, number) for number in numbers]
     trials = run.train(final, *folds)[1:]
-    names = {sample.path.absolute(): sample.key for sample in lists.catalog.train}
+    groups = dict(zip(lists.catalog.train, grouping.names, strict=True))
+    own = {sample.path.absolute(): sample for sample in lists.catalog.train}
     held = []
-    for job, trial in zip(folds, trials, strict=True):
+    for number, job, trial in zip(numbers, folds, trials, strict=True):
         if trial is None:
             continue
         with progress(f"scoring {job.name}") as show:
@@ -222,11 +233,31 @@ def _train(run: FitRun, plan: Plan, lists: TrainingLists, *, progress: ShowStage
                 settings=_reading(run.settings, "val"),
                 progress=show,
             )
-        scores = scored.scores
-        probabilities = scores.probabilities().numpy() * scores.readable.numpy()[:, None]
-        keys = tuple(names[sample.path] for sample in scored.samples)
-        held.append(HeldOut(keys, scores.labels.numpy(), probabilities))
+        samples = [own[sample.path] for sample in scored.samples]
+        held.append(
+            HeldOut(
+                number,
+                tuple(sample.key for sample in samples),
+                np.array([sample.label for sample in samples]),
+                _probabilities(scored.scores, lists.catalog.classes),
+                tuple(groups[sample] for sample in samples),
+            )
+        )
     return held
+
+
+def _probabilities(scores: SavedScores, classes: Sequence[str]) -> NDArray[np.float32]:
+    """(N, K) in the order of `classes`, which may be another than that of a list's classes."""
+    probabilities = np.zeros((len(scores.keys), len(classes)), dtype=np.float32)
+    places = [classes.index(name) for name in scores.classes]
+    readable = scores.readable.numpy()[:, None]
+    probabilities[:, places] = scores.probabilities().numpy() * readable
+    return probabilities
+
+
+def _order(lists: TrainingLists) -> list[int]:
+    """Folds in the order in which they are scored: the one that has chosen the recipe last."""
+    return [*range(1, lists.num_folds), 0]
 
 
 def _fold(run: FitRun, plan: Plan, lists: TrainingLists, fold: int) -> Training:
@@ -240,28 +271,35 @@ def _fold(run: FitRun, plan: Plan, lists: TrainingLists, fold: int) -> Training:
 
 
 def _learning_curve(run: FitRun, plan: Plan, lists: TrainingLists) -> list[tuple[float, float]]:
-    """The first fold's score with a quarter, a half and all of the clips, if there is time."""
-    whole = run.record.trials.get("fold 1")
+    """A fold's score with a quarter, a half and all of the clips, if there is time."""
+    fold = _order(lists)[0]
+    whole = run.record.trials.get(f"fold {fold + 1}")
     if whole is None:
         return []
     jobs = []
     for percent, name in {25: "a quarter of the clips", 50: "half of the clips"}.items():
-        data = lists.write(f"part-{percent}", held_out=0, part=percent / 100)
+        data = lists.write(f"part-{percent}", held_out=fold, part=percent / 100)
         epochs = whole.epochs * whole.num_train // data.num_train  # as many steps, again
         folder = run.files.folder / "parts" / str(percent)
         jobs.append(Training(name, plan.recipe, data, epochs, folder, whole.seconds))
     rounds = math.ceil(len(jobs) / run.side_by_side.num_processes)
     if any(run.trial(job) is None for job in jobs) and rounds * whole.seconds > run.left:
+        logger.info(
+            "no time to try how much more clips would help: it takes about %.0f s",
+            rounds * whole.seconds,
+        )
         return []
-    trials = [*run.train(*jobs), whole]
-    return [
-        (trial.num_train / whole.num_train, trial.top1 or 0.0)
-        for trial in trials
-        if trial is not None
+    points = [
+        (trial.num_train / whole.num_train, trial.top1)
+        for trial in (*run.train(*jobs), whole)
+        if trial is not None and trial.top1 is not None
     ]
+    return points if len(points) > 1 else []
 
 
-def _report(run: FitRun, *, has_held_out: bool, has_folds: bool, progress: ShowStage) -> Path:
+def _report(
+    run: FitRun, *, has_held_out: bool, scored_fold: int | None, progress: ShowStage
+) -> Path:
     """Score clips that the model was not trained on, and write the page."""
     settings, record, folder = run.settings, run.record, run.files.folder
     if has_held_out:
@@ -273,13 +311,14 @@ def _report(run: FitRun, *, has_held_out: bool, has_folds: bool, progress: ShowS
             "The scores are those of the part that the data hold out, val or test. Nothing was "
             "chosen by it, and it was scored once.",
         )
-    elif has_folds:
+    elif scored_fold is not None:
+        number = scored_fold + 1
         part = ScoredPart(
-            "fold 1",
-            folder / "folds" / "1",
-            DataSource(str(folder / "lists" / "fold-1.csv")),
+            f"fold {number}",
+            folder / "folds" / str(number),
+            DataSource(str(folder / "lists" / f"fold-{number}.csv")),
             _reading(settings, "val"),
-            "The scores are those of the first fold, by a model that was trained on the others by "
+            f"The scores are those of fold {number}, by a model that was trained on the others by "
             "the same recipe. The model of the fit was trained on all clips.",
         )
     else:

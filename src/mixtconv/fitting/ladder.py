@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mixtconv.data.frame_cache import CachedForm, cached_form
+from mixtconv.data.protocol import Protocol
+from mixtconv.data.transforms import CROP_SCALES, least_training_side
 from mixtconv.fitting.settings import FitSettings
-from mixtconv.fitting.survey import Survey
+from mixtconv.models.spec import ModelSpec
 
 FROM_NOTHING: Mapping[str, Any] = {
     "model": "mstnet_small_resnet10",
@@ -17,7 +20,7 @@ FROM_NOTHING: Mapping[str, Any] = {
     "num_frames": 12,
     "image_size": 64,
     "batch_size": 16,
-    "lr": 0.02,
+    "lr": 0.01,
     "label_smoothing": 0.1,
     "dropout": 0.2,
     "mixup": 0.2,
@@ -39,7 +42,7 @@ FROZEN: Mapping[str, Any] = {
     "num_frames": 16,
     "image_size": 112,
     "batch_size": 16,
-    "lr": 0.03,
+    "lr": 0.015,
     "weight_decay": 0.01,
 }
 """A head on a network that knows pictures, on a CPU: features of a clip are computed once."""
@@ -50,7 +53,7 @@ PRETRAINED: Mapping[str, Any] = {
     "num_frames": 8,
     "image_size": 224,
     "batch_size": 8,
-    "lr": 1e-3,
+    "lr": 2e-3,
     "label_smoothing": 0.1,
     "time_jitter": 0.3,
 }
@@ -78,12 +81,19 @@ def small_recipe(settings: FitSettings) -> dict[str, Any]:
     return {**FROM_NOTHING, **quick, **settings.fixed()}
 
 
-def candidates(survey: Survey, settings: FitSettings, *, device: str) -> list[Candidate]:
-    """The recipes worth trying on some clips, the likeliest first.
+def form_of(recipe: Mapping[str, Any], classes: tuple[str, ...]) -> CachedForm | None:
+    """The form of the frames that a training by some settings takes."""
+    size = {name: recipe[name] for name in ("num_frames", "image_size")}
+    side = least_training_side(recipe["image_size"], recipe.get("crop_scales", CROP_SCALES))
+    return cached_form(ModelSpec(recipe["model"], classes, **size), Protocol(), training_side=side)
+
+
+def candidates(settings: FitSettings, *, is_camera_still: bool, device: str) -> list[Candidate]:
+    """The recipes worth trying, the likeliest first.
 
     Args:
-        survey: the clips.
         settings: what the user has fixed.
+        is_camera_still: whether the clips' camera stands still.
         device: type of the device, `cpu` or `cuda`.
     """
     small = small_recipe(settings)
@@ -93,7 +103,7 @@ def candidates(survey: Survey, settings: FitSettings, *, device: str) -> list[Ca
         "motion", {**small, "modality": "motion"}, "the background goes with the median picture"
     )
     pictures = Candidate("rgb", {**small, "modality": "rgb"}, "also shows what does not move")
-    order = [motion, pictures] if survey.is_camera_still else [pictures, motion]
+    order = [motion, pictures] if is_camera_still else [pictures, motion]
     if settings.model is None and settings.weights != "none":
         modality = order[0].settings["modality"]
         fixed = {"modality": modality, **settings.fixed()}

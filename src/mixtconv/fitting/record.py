@@ -1,17 +1,19 @@
 """What a fit has done so far: its choices, its trainings, its scores, in `fit.json`."""
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import flag
+from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.fitting.estimate import Advice, Estimate
 from mixtconv.fitting.ladder import Candidate
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 CHOSEN = ("model", "weights", "modality", "num_frames", "image_size", "lr")
 """What the choice of a recipe decides."""
 
+_FREE_TO_CHANGE = {"minutes", "out", "resume", "workers", "device"}
+"""Settings that a fit may go on with other values of."""
 
 FINAL = "final"
 """Name of the training on all clips."""
@@ -40,8 +44,12 @@ class Choice:
     reason: str
 
     def __str__(self) -> str:
-        flags = [f"{flag(name)} {str(value).lower()}" for name, value in self.settings.items()]
+        flags = [_as_flag(name, value) for name, value in self.settings.items()]
         return f"{' '.join(flags)}: {self.reason}"
+
+
+def _as_flag(name: str, value: Any) -> str:
+    return f"{flag(name)} {str(value).lower() if isinstance(value, bool) else value}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class FitRecord:
 
     data: str
     minutes: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Those that it was begun with and keeps to."""
+    clips: str = ""
+    """Hash of the names and labels of the clips."""
     survey: list[str] = field(default_factory=list)
     """Sentences about the clips."""
     choices: list[Choice] = field(default_factory=list)
@@ -93,7 +105,7 @@ class FitRun:
         start: `time.monotonic()` from which its time counts; by default now.
 
     Raises:
-        ValueError: the folder holds another fit, or none to go on with.
+        ValueError: the folder holds another fit, or none to go on with, or one with other settings.
     """
 
     def __init__(self, settings: FitSettings, *, start: float | None = None) -> None:
@@ -107,6 +119,7 @@ class FitRun:
         self.record_file = self.files.folder / "fit.json"
         self.device = resolve_device(settings.device)
         self.record = self._begin()
+        self._seconds_before = self.record.seconds
         self.side_by_side = SideBySide(processes_that_pay(self.device), module=run_trial.__module__)
 
     def _begin(self) -> FitRecord:
@@ -121,11 +134,28 @@ class FitRun:
                 f"{folder} holds a fit or a run already: give --resume to go on, or another --out"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        return FitRecord(settings.data, settings.minutes)
+        return FitRecord(settings.data, settings.minutes, _decisive(settings))
+
+    def keep_to(self, catalog: VideoCatalog) -> None:
+        """Refuse other clips than those that the fit was begun with.
+
+        Raises:
+            ValueError: clips were added, left out or given another label.
+        """
+        lines = [f"{sample.key}\t{catalog.classes[sample.label]}" for sample in catalog.train]
+        clips = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        if self.record.clips not in ("", clips):
+            raise ValueError(
+                f"the clips of {self.settings.data} are not those that the fit in "
+                f"{self.files.folder} was begun with: go on with the same, or give another --out"
+            )
+        self.record.clips = clips
 
     def decide(self, recipe: Candidate, reason: str) -> None:
         """Record the choice of a recipe; what the user has fixed is none."""
         names = set(CHOSEN) - set(self.settings.fixed())
+        if self.settings.model is not None or self.settings.weights != "auto":
+            names -= {"weights"}
         chosen = {name: recipe.settings[name] for name in CHOSEN if name in names}
         if chosen:
             self.say(chosen, reason)
@@ -148,10 +178,11 @@ class FitRun:
             What came of each; None of those for which there was no time.
         """
         todo = [job for job in jobs if self.trial(job) is None]
-        for job in todo:
-            self.record.trials.pop(job.name, None)  # by another recipe
         if todo:
             logger.info("training %s", ", ".join(map(str, todo)))
+        with self.saved():  # what was decided so far, for a fit that is killed in these trainings
+            for job in todo:
+                self.record.trials.pop(job.name, None)  # by another recipe, or not to its end
         # The last training gets what is kept for the end as well: nothing else makes up for it.
         ends = [time.time() + (self.limit.left if job.name == FINAL else self.left) for job in todo]
         tasks = [
@@ -165,7 +196,11 @@ class FitRun:
     def trial(self, job: Training) -> Trial | None:
         """What came of a training, if it is done."""
         done = self.record.trials.get(job.name)
-        return done if done is not None and done.settings == job.recipe.settings else None
+        if done is None or done.planned != job.epochs:
+            return None
+        # The arithmetic is what is faster here, which may be another when a fit goes on.
+        same = {**done.settings, "precision": None} == {**job.recipe.settings, "precision": None}
+        return done if same else None
 
     def _keep(self, job: Training, trial: Trial | None) -> None:
         if trial is None:
@@ -173,10 +208,12 @@ class FitRun:
             return
         with self.saved():
             self.record.trials[job.name] = trial
-            trials = self.record.trials.values()
-            is_best = trial.rank == min(item.rank for item in trials)
-            if job.name.startswith("trial") and FINAL not in self.record.trials and is_best:
-                write_atomically(self.files.model, RunFiles(job.folder).model.read_bytes())
+            if job.name == FINAL:
+                self._hand_out(job.folder)
+            elif job.name.startswith("trial") and FINAL not in self.record.trials:
+                tried = (t for name, t in self.record.trials.items() if name.startswith("trial"))
+                if trial.rank == min(item.rank for item in tried):
+                    write_atomically(self.files.model, RunFiles(job.folder).model.read_bytes())
         if trial.top1 is not None:
             logger.info(
                 "%s: %.1f %% of %d held-out clips, %.0f s",
@@ -186,11 +223,28 @@ class FitRun:
                 trial.seconds,
             )
 
+    def _hand_out(self, folder: Path) -> None:
+        """Copy the model of the last training, its settings and its record into the fit's folder.
+
+        Until it has ended, the model there is that of the best trial: in the middle of a training,
+        at its high learning rate, a network may recognize nothing yet.
+        """
+        run, files = RunFiles(folder), self.files
+        for source, target in (
+            (run.config, files.config),
+            (run.metrics, files.metrics),
+            (run.model, files.model),
+        ):
+            write_atomically(target, source.read_bytes())
+
     @contextmanager
     def _told_how_to_go_on(self) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
+            unfinished = RunFiles(self.files.folder / FINAL)
+            if unfinished.model.exists() and not self.files.model.exists():  # without any trial
+                self._hand_out(unfinished.folder)
             kept = f"{self.files.model} is the best model so far; "
             logger.warning(
                 "stopped: %sgo on with the same command and --resume",
@@ -201,30 +255,53 @@ class FitRun:
     @contextmanager
     def saved(self) -> Iterator[None]:
         """Write the record after a step, also one that was stopped."""
-        earlier = self.record.seconds
         try:
             yield
         finally:
-            self.record.seconds = max(earlier, self.limit.spent)
+            self.record.seconds = self._seconds_before + self.limit.spent
             text = json.dumps(self.record.to_dict(), indent=2)
             write_atomically(self.record_file, text.encode())
 
 
+def _decisive(settings: FitSettings) -> dict[str, Any]:
+    """The settings that a fit keeps to, as JSON holds them."""
+    names = {field.name for field in fields(settings)} - _FREE_TO_CHANGE
+    return {name: getattr(settings, name) for name in sorted(names)}
+
+
 def _read_record(path: Path, settings: FitSettings) -> FitRecord:
+    """The record of a fit that goes on: its trainings, and its choices if all were made.
+
+    Raises:
+        ValueError: no record of a fit, or one that was begun with other settings.
+    """
+    now = _decisive(settings)
     try:
         values = json.loads(path.read_text())
-        record = FitRecord(values["data"], settings.minutes)
-        record.trials = {name: Trial(**trial) for name, trial in values["trials"].items()}
-        record.choices = [Choice(**choice) for choice in values["choices"]]
+        before = values["settings"]
+        record = FitRecord(settings.data, settings.minutes, now, values["clips"])
+        record.seconds = values["seconds"]
+        trials = {name: Trial(**trial) for name, trial in values["trials"].items()}
+        # Those that the time has ended go on.
+        record.trials = {n: trial for n, trial in trials.items() if trial.epochs >= trial.planned}
         if values["plan"] is not None:
+            record.choices = [Choice(**choice) for choice in values["choices"]]
             recipe = Candidate(**values["plan"].pop("recipe"))
             cost = TrainingCost(**values["plan"].pop("cost"))
             record.plan = Plan(recipe, cost=cost, **values["plan"])
-    except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not hold the record of a fit: {error!r}") from error
-    if record.data != settings.data:
+        changed = [name for name in now if before[name] != now[name]]
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path.parent} was begun with {record.data}: go on with the same, or give another "
+            f"{path} does not hold the record of a fit ({error!r}): give another --out"
+        ) from error
+    if "data" in changed:
+        raise ValueError(
+            f"{path.parent} was begun with {before['data']}: go on with the same, or give another "
             "--out"
+        )
+    if changed:
+        raise ValueError(
+            f"{path.parent} was begun with other settings ({', '.join(map(flag, changed))}): go on "
+            "with the same, or give another --out"
         )
     return record

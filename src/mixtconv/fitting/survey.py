@@ -7,7 +7,6 @@ backgrounds apart and whether the camera moves, and to find clips that are nearl
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,22 @@ from mixtconv.data.folds import (
     named_groups,
     without_light,
 )
-from mixtconv.data.frame_cache import FrameCache
-from mixtconv.data.stillness import STILL_CAMERA, evenly_chosen, grey_looks, looks_in, stillness
+from mixtconv.data.frame_cache import CachedForm, FrameCache
+from mixtconv.data.listing import VideoSample
+from mixtconv.data.stillness import (
+    NUM_LOOKS,
+    STILL_CAMERA,
+    evenly_chosen,
+    grey_looks,
+    looks_in,
+    stillness,
+)
 
 MAX_SURVEYED = 2000
 """Clips that are looked at; of more, as many evenly spread ones."""
+
+LOOK_FORM = CachedForm(64, max_frames=NUM_LOOKS)
+"""What is kept of a clip that is only looked at."""
 
 NEARLY_SAME = 0.01
 """Correlation distance of two clips' frames, below which they are nearly the same clip."""
@@ -38,7 +48,7 @@ FEW_CLIPS = 8
 class ClipLook:
     """What was seen of one clip."""
 
-    path: Path
+    sample: VideoSample
     num_frames: int
     width: int
     height: int
@@ -61,16 +71,14 @@ class ClipLook:
 class Survey:
     """What was seen of the clips."""
 
+    catalog: VideoCatalog
+    """All training clips."""
     looks: tuple[ClipLook, ...]
-    labels: tuple[int, ...]
-    """Their labels."""
-    keys: tuple[str, ...]
-    """Their names in the data."""
-    groups: tuple[str, ...]
-    """Their groups, where the data name them; else empty."""
-    classes: tuple[str, ...]
-    num_clips: int
-    """All clips that can be read, those not looked at among them."""
+    """Of all of them, or of `MAX_SURVEYED`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.catalog.classes
 
     @property
     def is_camera_still(self) -> bool:
@@ -79,7 +87,7 @@ class Survey:
 
     @cached_property
     def clips_of_class(self) -> dict[str, int]:
-        counts = Counter(self.labels)
+        counts = Counter(sample.label for sample in self.catalog.train)
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
     @property
@@ -89,22 +97,28 @@ class Survey:
 
     def grouping(self, num_folds: int) -> Grouping | None:
         """Groups of clips that must not be divided; None if there are none."""
-        named = named_groups(self.keys, self.labels, self.groups)
-        if named is not None or len(self.looks) < self.num_clips:  # not all were looked at
+        samples = self.catalog.train
+        named = named_groups(
+            [sample.key for sample in samples],
+            [sample.label for sample in samples],
+            [sample.group for sample in samples],
+        )
+        if named is not None or len(self.looks) < len(samples):
             return named
         backgrounds = np.stack([look.background for look in self.looks])
         return groups_by_background(backgrounds, num_folds=num_folds)
 
     @cached_property
-    def nearly_same(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of clips that are nearly the same, by their places."""
+    def nearly_same(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of clips that are nearly the same, by their names in the data."""
         frames = np.stack([look.frames.ravel() for look in self.looks])
         distances = squareform(pdist(without_light(frames), "sqeuclidean"))
         first, second = np.nonzero(np.triu(distances < NEARLY_SAME, k=1))
         # A clip in which nothing moves is like any other of its place.
-        moves = [look.stillness < 1 for look in self.looks]
-        pairs = zip(first.tolist(), second.tolist(), strict=True)
-        return tuple(pair for pair in pairs if moves[pair[0]] and moves[pair[1]])
+        pairs = [(self.looks[a], self.looks[b]) for a, b in zip(first, second, strict=True)]
+        return tuple(
+            (a.sample.key, b.sample.key) for a, b in pairs if max(a.stillness, b.stillness) < 1
+        )
 
     def sentences(self) -> list[str]:
         """What was seen, for the user."""
@@ -113,9 +127,12 @@ class Survey:
         stillness = float(np.median([look.stillness for look in self.looks]))
         counts = list(self.clips_of_class.values())
         usual = first_few([size for size, _ in sizes.most_common()])
+        num_clips = len(self.catalog.train)
+        if len(self.looks) < num_clips:
+            usual += f", as {len(self.looks)} of them show"
         camera = "stands still" if self.is_camera_still else "moves"
         text = [
-            f"{count_of(self.num_clips, 'clip')} of {count_of(len(self.classes), 'class')}, "
+            f"{count_of(num_clips, 'clip')} of {count_of(len(self.classes), 'class')}, "
             f"{min(counts)} to {max(counts)} a class; {min(frames)} to {max(frames)} frames "
             f"(median {int(np.median(frames))}) of {usual}",
             f"the camera {camera}: in the median clip {100 * stillness:.0f} % of the picture does "
@@ -138,18 +155,11 @@ def survey_clips(catalog: VideoCatalog, cache: FrameCache) -> Survey:
     """
     cached = [sample for sample in catalog.train if sample.path in cache]
     chosen = evenly_chosen(cached, MAX_SURVEYED)
-    return Survey(
-        tuple(look_at(sample.path, cache) for sample in chosen),
-        tuple(sample.label for sample in chosen),
-        tuple(sample.key for sample in chosen),
-        tuple(sample.group for sample in chosen),
-        catalog.classes,
-        len(catalog.train),
-    )
+    return Survey(catalog, tuple(look_at(sample, cache) for sample in chosen))
 
 
-def look_at(path: Path, cache: FrameCache) -> ClipLook:
+def look_at(sample: VideoSample, cache: FrameCache) -> ClipLook:
     """Look at one clip."""
-    clip = cache.read(path, looks_in)
+    clip = cache.read(sample.path, looks_in)
     height, width = clip.frames.shape[-2:]
-    return ClipLook(path, clip.num_frames, width, height, grey_looks(clip.frames))
+    return ClipLook(sample, clip.num_frames, width, height, grey_looks(clip.frames))

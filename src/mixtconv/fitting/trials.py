@@ -26,16 +26,18 @@ from mixtconv._types import Precision
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.listing import VideoSample
-from mixtconv.fitting.ladder import WARMUP, Candidate
+from mixtconv.fitting.ladder import WARMUP, Candidate, candidates, form_of
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.models.feature_head import FeatureClassifier
+from mixtconv.training.data import LARGEST_CACHED_IMAGE
 from mixtconv.training.features import trunk_features
 from mixtconv.training.fit import CHANNELS_LAST_PAYS, train
 from mixtconv.training.head_run import make_trunk, with_head
 from mixtconv.training.head_search import candidates as head_candidates
-from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.initial_weights import InitialModel, make_initial_model
+from mixtconv.training.record import seconds_of_checkpoint
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 
@@ -80,7 +82,10 @@ class Trial:
     """Clips that it trained on."""
     num_val: int
     """Clips that were held out."""
+    planned: int
+    """Epochs that it was to take."""
     epochs: int
+    """Epochs that it took."""
     seconds: float
     """In all, from loading to the model file."""
     epoch_seconds: float
@@ -172,6 +177,11 @@ class TrainingLists:
         self.folds = tuple(folds)
         self.folder = folder
 
+    @property
+    def num_folds(self) -> int:
+        """Folds that can be held out."""
+        return max(self.folds) + 1
+
     def num_train(self, *, held_out: int) -> int:
         """Clips to train on where a fold is held out."""
         return sum(fold != held_out for fold in self.folds)
@@ -186,7 +196,7 @@ class TrainingLists:
         """
         samples = list(zip(self.catalog.train, self.folds, strict=True))
         held = [sample for sample, fold in samples if held_out is not None and fold == held_out]
-        trained = _spread([sample for sample, _ in samples if sample not in held], part)
+        trained = _spread([sample for sample, fold in samples if fold != held_out], part)
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["path", "label", "split"])
@@ -232,6 +242,12 @@ def run_trial(
     start = time.time()
     if job.seconds and job.seconds > end - start:
         return None
+    # Kept frames are read as fast as they are trained on, and every core has its training.
+    image_size = job.recipe.settings["image_size"]
+    reads_kept = frames is not None and (
+        image_size <= LARGEST_CACHED_IMAGE
+        or frames.form == form_of(job.recipe.settings, classes=("any",))
+    )
     training = TrainingSettings(
         data=str(job.data.path),
         out=str(job.folder),
@@ -241,22 +257,25 @@ def run_trial(
             "val_every": job.epochs,
             "val_fraction": 0.2 if job.data.num_val else 0.0,
             "keep": "last",
-            "minutes": max(end - start, LEAST_SECONDS) / 60,
             "seed": settings.seed,
-            # Kept frames are read as fast as they are trained on, and every core has its training.
-            "workers": 0 if settings.workers is None and frames else settings.workers,
+            "workers": 0 if settings.workers is None and reads_kept else settings.workers,
             "device": settings.device,
             "skip_unreadable": settings.skip_unreadable,
             **job.recipe.settings,
         },
     )
+    seconds = max(end - start, LEAST_SECONDS)
+    resume, checkpoint = _can_resume(training), RunFiles(job.folder).checkpoint
+    if resume and checkpoint.exists():  # the minutes of a run are those of all its calls
+        seconds += seconds_of_checkpoint(checkpoint)
     with only_errors(*_SAID_BEFORE):  # what they say, the fit has said before
-        result = train(replace(training, resume=_can_resume(training)), frames=frames)
+        result = train(replace(training, resume=resume, minutes=seconds / 60), frames=frames)
     last = result.epochs[-1]
     return Trial(
         dict(job.recipe.settings),
         job.data.num_train,
         job.data.num_val,
+        job.epochs,
         last.epoch,
         time.time() - start,
         sum(epoch.seconds for epoch in result.epochs) / len(result.epochs),
@@ -272,10 +291,30 @@ def _can_resume(training: TrainingSettings) -> bool:
         return False
     if not training.changed_from(load_settings(files.config)):
         return True
-    shutil.rmtree(files.folder / "checkpoints", ignore_errors=True)
-    for path in (files.config, files.model, files.metrics):
-        path.unlink(missing_ok=True)
+    shutil.rmtree(files.folder)
     return False
+
+
+def with_usable_weights(
+    settings: FitSettings, classes: tuple[str, ...], *, device: torch.device
+) -> FitSettings:
+    """Settings whose weights are those that the user's model starts from in all trainings.
+
+    Raises:
+        ValueError: a model or weights that cannot be used, which is found before any video is read.
+    """
+    if settings.model is None and settings.weights in ("auto", "none"):
+        return settings
+    recipe = candidates(settings, is_camera_still=True, device=device.type)[0]
+    initial = _initial(TrainingSettings(data="", **recipe.settings), classes)
+    if settings.model is None or settings.weights != "auto":
+        return settings
+    return replace(settings, weights="imagenet" if initial.weights == "ImageNet" else "none")
+
+
+def _initial(training: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
+    """What a training starts from; of a head alone, the frozen trunk."""
+    return (make_initial_model if training.train == "all" else make_trunk)(training, classes)
 
 
 @dataclass(frozen=True)
@@ -309,7 +348,7 @@ def _cost(recipe: Candidate, settings: FitSettings, classes: tuple[str, ...]) ->
     device = resolve_device(settings.device)
     training = TrainingSettings(data="", **recipe.settings)
     is_whole = training.train == "all"
-    model = (make_initial_model if is_whole else make_trunk)(training, classes).model.to(device)
+    model = _initial(training, classes).model.to(device)
     if device.type in CHANNELS_LAST_PAYS:
         model.to(memory_format=torch.channels_last)
     spec, size, once = model.spec, training.batch_size, 0.0

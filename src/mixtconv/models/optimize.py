@@ -17,7 +17,8 @@ import copy
 import logging
 
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers import AvgPool2dSame, BatchNormAct2d, Conv2dSame, pad_same
+from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, fx, nn
 
 from mixtconv.models.classifier import VideoClassifier
@@ -59,7 +60,9 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
 
 def _optimized(network: nn.Module, model_name: str) -> nn.Module:
     """A network of frames, or of clips, that runs faster."""
-    separate_temporal_operations(network)  # as modules of their own they are seen in the graph
+    # As modules of their own they are seen in the graph.
+    separate_temporal_operations(network)
+    separate_same_padding(network)
     try:
         graph = follow(network)
     except ValueError as error:
@@ -113,7 +116,23 @@ class _Tracer(fx.Tracer):
         return known or super().is_leaf_module(module, name)
 
 
+class SamePadding(nn.Module):
+    """TensorFlow's padding before a convolution, which depends on the size of the map.
+
+    Args:
+        conv: the convolution.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.window = (list(conv.kernel_size), list(conv.stride), list(conv.dilation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad_same(x, *self.window)
+
+
 _LEAVES = (FoldedTemporalFilter, TemporalWrapper, NonLocalFrames, NonLocalBlock, BatchNormAct2d)
+_LEAVES += (SamePadding, MaxPool2dSame, AvgPool2dSame)
 
 
 def separate_temporal_operations(network: nn.Module) -> None:
@@ -123,3 +142,21 @@ def separate_temporal_operations(network: nn.Module) -> None:
             taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
             frames = FoldedTemporalFilter(taps, site.num_frames)
             network.set_submodule(name, nn.Sequential(frames, site.module))
+
+
+def separate_same_padding(network: nn.Module) -> None:
+    """Replace convolutions that pad as TensorFlow's by a sequence: padding, plain convolution."""
+    for name, conv in list(network.named_modules()):
+        if isinstance(conv, Conv2dSame):
+            plain = nn.Conv2d(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel_size,
+                conv.stride,
+                dilation=conv.dilation,
+                groups=conv.groups,
+                bias=conv.bias is not None,
+            )
+            plain.weight, plain.bias = conv.weight, conv.bias
+            sequence = nn.Sequential(SamePadding(conv), plain)
+            network.set_submodule(name, sequence.train(conv.training))

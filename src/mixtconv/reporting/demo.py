@@ -52,10 +52,10 @@ class DemoScale:
 
 
 FULL = DemoScale(
-    class_pairs=8, train_clips=60, val_clips=15, image_size=56, epochs=4, batch_size=16, lr=8e-3
+    class_pairs=8, train_clips=60, val_clips=15, image_size=56, epochs=4, batch_size=16, lr=4e-3
 )
 QUICK = DemoScale(
-    class_pairs=2, train_clips=24, val_clips=8, image_size=48, epochs=4, batch_size=8, lr=1.6e-2
+    class_pairs=2, train_clips=24, val_clips=8, image_size=48, epochs=4, batch_size=8, lr=5.7e-3
 )
 
 

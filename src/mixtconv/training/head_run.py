@@ -193,7 +193,7 @@ def _features(
             "scales": settings.crop_scales or list(CROP_SCALES),
             "places": settings.crop_places,
             "jitter": asdict(clips.jitter),
-            "mirrored": settings.flip,
+            "mirrored": settings.flip and asdict(plan.mirroring),  # which clips, by their labels
         }
         random_crops = RandomCrops(clips, keys, settings.crops)
         train.append(keep(random_crops, catalog.train, crops))

@@ -40,7 +40,7 @@ from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
-HEAD_LRS = (0.01, 0.03)
+HEAD_LRS = (0.005, 0.015)
 """Learning rates for 64 clips; heads learn at higher ones than whole networks."""
 HEAD_DECAYS = (0.01, 0.1)
 

@@ -17,6 +17,11 @@ from mixtconv.training.settings import Schedule, TrainingSettings
 
 REFERENCE_BATCH = 64
 """Clips of a step for which learning rates are given."""
+SCALING = {"sgd": 1.0, "adamw": 0.5}
+"""Power of the clips of a step with which the learning rate grows: linearly with sgd ("Accurate,
+Large Minibatch SGD", arXiv 1706.02677), by the square root with AdamW, which divides the gradient
+by its own size ("On the SDEs and Scaling Rules for Adaptive Gradient Algorithms", arXiv
+2205.10287)."""
 BIAS_LR_FACTOR = 2
 """Factor of the learning rate of biases, with sgd."""
 STEP_FACTOR = 0.1
@@ -24,7 +29,7 @@ STEP_FACTOR = 0.1
 Kind = Literal["weight", "bias", "norm"]
 """Treatment of a parameter; `norm` are the scales and biases of normalisation, and other scales."""
 KINDS = get_args(Kind)
-DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
+DEFAULT_LR = {"adamw": 2e-3, "sgd": 1e-2}
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 
 
@@ -32,7 +37,7 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     """The optimiser of all parameters that require gradients."""
     lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
     if settings.scale_lr:
-        lr *= settings.clips_per_step / REFERENCE_BATCH
+        lr *= (settings.clips_per_step / REFERENCE_BATCH) ** SCALING[settings.optimizer]
     decay = settings.weight_decay
     if decay is None:
         decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]

@@ -112,10 +112,14 @@ def with_modality(settings: TrainingSettings, catalog: VideoCatalog) -> Training
 
     Where the camera stands still, what stands still tells a network with few videos apart by their
     places, not by what happens there: such videos are trained on as motion (docs/real-videos.md).
-    Recipes, weights of a recognizer and models other than a family in a backbone have their own.
+    Recipes, weights of a recognizer and models other than a family in a backbone have their own; a
+    clip of one frame, or views of a frame each, have no motion.
     """
     is_open = settings.modality is None and settings.recipe is None
     if not is_open or is_recognizer(settings.weights) or not is_in_backbone(settings.model):
+        return settings
+    is_of_frames = Protocol.parse(settings.protocol).placement == "snippets"
+    if settings.num_frames == 1 or is_of_frames:
         return settings
     config = RunFiles(Path(settings.out)).config
     if settings.resume and config.exists():

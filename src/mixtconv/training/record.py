@@ -66,9 +66,17 @@ class RunOrigin:
 
 def frames_of_checkpoint(checkpoint: Path) -> str:
     """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
+    return str(_record_in(checkpoint).get("frames", FRAMES_OF_VIDEOS))
+
+
+def seconds_of_checkpoint(checkpoint: Path) -> float:
+    """Seconds that a run which is to be resumed was trained for."""
+    return float(_record_in(checkpoint).get("seconds", 0.0))
+
+
+def _record_in(checkpoint: Path) -> dict[str, Any]:
     state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    record = state["callbacks"].get(RunRecord.__qualname__, {})
-    return str(record.get("frames", FRAMES_OF_VIDEOS))
+    return state["callbacks"].get(RunRecord.__qualname__, {})
 
 
 class RunRecord(Callback):

@@ -97,9 +97,10 @@ class OptimizationSettings:
     optimizer: Optimizer = "adamw"
     """Optimiser: adamw, or sgd with the recipe of TSN and TSM."""
     lr: float | None = None
-    """Learning rate for a batch of 64 clips; default 0.001 for adamw, 0.01 for sgd."""
+    """Learning rate for a batch of 64 clips; default 0.002 for adamw, 0.01 for sgd."""
     scale_lr: bool = True
-    """Scale the learning rate linearly with the clips of a step over all processes, from 64."""
+    """Scale the learning rate with the clips of a step over all processes, from 64: linearly with
+    sgd, by the square root with adamw."""
     head_lr_factor: float = 1.0
     """Factor of the learning rate of the last layer."""
     first_layer_lr_factor: float = 1.0
@@ -138,7 +139,7 @@ class HeadTrainingSettings:
     crops: int = 2
     """Random crops of each video whose features are kept, beside the views of --protocol."""
     head_lrs: list[float] | None = None
-    """Learning rates of the grid, as --lr; default --lr, or else [0.01,0.03]."""
+    """Learning rates of the grid, as --lr; default --lr, or else [0.005,0.015]."""
     head_decays: list[float] | None = None
     """Weight decays of the grid, as --weight-decay; default that, or else [0.01,0.1]."""
     folds: int = 3
