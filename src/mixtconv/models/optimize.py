@@ -131,8 +131,10 @@ class SamePadding(nn.Module):
         return pad_same(x, *self.window)
 
 
-_LEAVES = (FoldedTemporalFilter, TemporalWrapper, NonLocalFrames, NonLocalBlock, BatchNormAct2d)
-_LEAVES += (SamePadding, MaxPool2dSame, AvgPool2dSame)
+_LEAVES: tuple[type[nn.Module], ...] = (
+    *(FoldedTemporalFilter, TemporalWrapper, NonLocalFrames, NonLocalBlock, BatchNormAct2d),
+    *(SamePadding, MaxPool2dSame, AvgPool2dSame),
+)
 
 
 def separate_temporal_operations(network: nn.Module) -> None:
