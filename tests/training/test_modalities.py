@@ -109,6 +109,8 @@ def still_or_moving(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[in
         ({"modality": "rgbdiff"}, "rgbdiff"),
         ({"recipe": "tsm_resnet50_kinetics_8f"}, None),  # as published
         ({"model": "eco_8"}, None),
+        ({"num_frames": 1}, None),  # nothing moves in one frame
+        ({"protocol": "25x10"}, None),  # views of a frame each
         ({"weights": "hf:owner/name"}, None),  # a recognizer has its own
     ],
 )

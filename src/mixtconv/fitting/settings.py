@@ -47,7 +47,7 @@ class FitChoices:
     flip: bool | None = None
     """Mirror half of the clips."""
     weights: str = "auto"
-    """Weights to start from: auto (none, and ImageNet's where they can be had and pay), imagenet,
+    """Weights to start from: auto (none, and ImageNet's where they are available and pay), imagenet,
     none, or with --model a file or a mixtconv model."""
     causal: bool = False
     """Make a recognizer for streams, which looks back only."""

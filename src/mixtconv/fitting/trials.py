@@ -237,7 +237,7 @@ def run_trial(
         None where too little time is left to begin.
 
     Raises:
-        ValueError: the recipe cannot be used, for instance because its weights cannot be had.
+        ValueError: the recipe cannot be used, for instance because its weights are unavailable.
     """
     start = time.time()
     if job.seconds and job.seconds > end - start:
@@ -336,7 +336,7 @@ def measure_cost(recipe: Candidate, settings: FitSettings, classes: tuple[str, .
     and several times as long where it has none, so both are measured.
 
     Returns:
-        Why the recipe cannot be used, if its model or its weights cannot be had.
+        Why the recipe cannot be used, if its model or its weights are unavailable.
     """
     try:
         return _cost(recipe, settings, classes)

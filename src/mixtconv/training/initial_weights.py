@@ -67,7 +67,7 @@ def is_recognizer(weights: str) -> bool:
 def _imagenet_or_random(
     model: VideoClassifier, create: Callable[[bool], VideoClassifier]
 ) -> InitialModel:
-    """The recognizer with ImageNet weights, if they can be had, and which it is."""
+    """The recognizer with ImageNet weights, if they are available, and which it is."""
     try:
         return InitialModel(create(True), "ImageNet")
     except NoPublishedWeightsError as error:
