@@ -37,7 +37,7 @@ def comparable(tiny_settings: MakeSettings, odd_dataset: Path) -> MakeSettings:
 
     def make(out: str, **changes: Any) -> TrainingSettings:
         values = {"data": str(odd_dataset), "model": "mstnet_test_convnext", "dropout": 0.0}
-        return tiny_settings(out, **values | {"val_fraction": 0.5, "lr": 0.01} | changes)
+        return tiny_settings(out, **values | {"val_fraction": 0.5, "lr": 0.003} | changes)
 
     return make
 

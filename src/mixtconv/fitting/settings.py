@@ -47,8 +47,8 @@ class FitChoices:
     flip: bool | None = None
     """Mirror half of the clips."""
     weights: str = "auto"
-    """Weights to start from: auto (none, and ImageNet's where they are available and pay), imagenet,
-    none, or with --model a file or a mixtconv model."""
+    """Weights to start from: auto (none, and ImageNet's where they are available and pay),
+    imagenet, none, or with --model a file or a mixtconv model."""
     causal: bool = False
     """Make a recognizer for streams, which looks back only."""
 

@@ -67,8 +67,8 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     launch = find_launch()
     settings = resolve_settings(settings, launch)
     catalog = training_catalog(settings)
-    settings = with_modality(settings, catalog)
     protocol = Protocol.parse(settings.protocol)
+    settings = with_modality(settings, catalog, protocol)
     mirroring = choose_pairs(catalog.classes, settings.flip_pairs)
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
@@ -107,7 +107,9 @@ def resolve_settings(settings: TrainingSettings, launch: Launch | None) -> Train
     return replace(settings, devices=launch.devices, nodes=launch.nodes)
 
 
-def with_modality(settings: TrainingSettings, catalog: VideoCatalog) -> TrainingSettings:
+def with_modality(
+    settings: TrainingSettings, catalog: VideoCatalog, protocol: Protocol
+) -> TrainingSettings:
     """Settings with a modality where they leave it open.
 
     Where the camera stands still, what stands still tells a network with few videos apart by their
@@ -118,8 +120,7 @@ def with_modality(settings: TrainingSettings, catalog: VideoCatalog) -> Training
     is_open = settings.modality is None and settings.recipe is None
     if not is_open or is_recognizer(settings.weights) or not is_in_backbone(settings.model):
         return settings
-    is_of_frames = Protocol.parse(settings.protocol).placement == "snippets"
-    if settings.num_frames == 1 or is_of_frames:
+    if settings.num_frames == 1 or protocol.placement == "snippets":
         return settings
     config = RunFiles(Path(settings.out)).config
     if settings.resume and config.exists():
