@@ -36,6 +36,7 @@ from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import least_training_side
 from mixtconv.models import ModelSpec
+from mixtconv.video.decoding import file_address
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import training_clip
@@ -163,7 +164,7 @@ def decode_in_order(
     import av  # noqa: PLC0415
 
     frames: dict[int, npt.NDArray[np.uint8]] = {}
-    with av.open(str(path)) as container:
+    with av.open(file_address(path)) as container:
         stream = container.streams.video[0]
         stream.thread_count = num_threads
         stream.thread_type = "FRAME"

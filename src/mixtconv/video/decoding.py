@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,32 @@ class _UnexpectedError(Exception):
     """Checked decoding met a difference from the packet table, or damage."""
 
 
+_NAMING_OTHERS = {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub"}
+_NAMING_OTHERS |= {"webm_dash_manifest", "avisynth", "vapoursynth"}
+_NAMING_OTHERS |= {"image2", "alias_pix", "brender_pix"}  # patterns of file names
+_NAMING_OTHERS |= {"lavfi", "tty", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2"}
+"""Formats of FFmpeg that are no video but name other files, addresses, devices or graphs."""
+
+
+@cache
+def _one_file_alone() -> dict[str, str]:
+    """Options with which FFmpeg opens no other file or address, whatever a file holds."""
+    import av  # noqa: PLC0415
+
+    formats = sorted(av.formats_available - _NAMING_OTHERS)
+    return {"format_whitelist": ",".join(formats), "protocol_whitelist": "file"}
+
+
+def file_address(path: str | Path) -> str:
+    """A file as FFmpeg takes it; of a bare name, what stands before a colon would be a protocol.
+
+    >>> import os
+    >>> file_address("/clips/12:30.mp4").replace(os.sep, "/").endswith("/clips/12:30.mp4")
+    True
+    """
+    return f"file:{Path(path).absolute()}"
+
+
 @contextmanager
 def open_video(path: str | Path) -> Iterator[Opened]:
     """Open a file as (container, video stream) for the block."""
@@ -68,7 +95,8 @@ def open_video(path: str | Path) -> Iterator[Opened]:
     # PyAV 18, since PyAV 19 has no such option.
     lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
-        container = av.open(str(source), **lenient)
+        address, options = file_address(source), _one_file_alone()
+        container = av.open(address, container_options=options, **lenient)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableVideoError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixtconv._types import Frame, FrameLike
+from mixtconv.video.decoding import file_address
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
 
@@ -95,7 +96,7 @@ def write_video(
     options = (encoding or Encoding()).as_options()
     num_frames = 0
     try:
-        with av.open(str(path), "w", format=container) as output:
+        with av.open(file_address(path), "w", format=container) as output:
             stream: Any = output.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.thread_count = 1
