@@ -78,6 +78,34 @@ def test_jester_has_three_pairs_one_without_left_or_right() -> None:
         ("drehung_über_left", "drehung_über_right"),
         ("moving leftwards", "moving rightwards"),
         ("Pulling [something] from left to right", "Pulling [something] from right to left"),
+        ("swipeleft", "swiperight"),
+        ("lefthand wave", "Righthand wave"),
+        ("lefttoright", "righttoleft"),
+        ("turn_L", "turn_R"),
+        ("LtoR", "RtoL"),
+        ("L2R", "r2l"),
+        ("spin_cw", "spin_ccw"),
+        ("moving east", "moving west"),
+        ("moving NE", "moving NW"),
+        ("nach_links", "nach_rechts"),
+        ("linker Arm", "Rechter Arm"),
+        ("im Uhrzeigersinn drehen", "gegen den Uhrzeigersinn drehen"),
+        ("tourner à gauche", "tourner à droite"),
+        ("sens horaire", "sens anti-horaire"),
+        ("girar a la izquierda", "girar a la derecha"),
+        ("a sinistra", "a destra"),
+        ("para a esquerda", "para a direita"),
+        ("va\u0308nster", "h\u00f6ger"),  # decomposed and composed
+        ("i lewo", "i prawo"),
+        ("налево", "НАПРАВО"),
+        ("против часовой стрелки", "по часовой стрелке"),
+        ("向左", "向右"),
+        ("左折", "右折"),
+        ("顺时针旋转", "逆时针旋转"),
+        ("왼손", "오른손"),
+        ("يسار", "يمين"),
+        ("बायें मुड़ें", "दायें मुड़ें"),
+        ("sola dön", "sağa dön"),
     ],
 )
 def test_names_are_compared_by_words(name: str, partner: str) -> None:
@@ -89,6 +117,27 @@ def test_names_are_compared_by_words(name: str, partner: str) -> None:
 @pytest.mark.parametrize("name", ["upright", "Bright", "copyright", "cleft", "leftover", "lefty"])
 def test_parts_of_words_are_no_side(name: str) -> None:
     assert mirror_labels([name, "jump"]) == mirror_labels(["walk", "jump"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "unpaired"),
+    [
+        (["sign_L", "sign_M", "sign_R"], ()),  # an alphabet
+        (["A", "E", "L", "R", "W"], ()),
+        (["press_w", "press_e", "press_a"], ()),
+        (["L", "jump"], ()),
+        (["turn_L", "jump"], ("turn_L",)),
+        (["swipeleft", "jump"], ("swipeleft",)),
+        (["向左", "跳"], ("向左",)),
+        (["tourner à droite", "tout droit"], ("tourner à droite",)),
+        (["tout droit", "sol", "blinks", "est"], ()),
+    ],
+)
+def test_what_seems_a_side_is_not_mirrored_and_letters_are_no_sides(
+    classes: list[str], unpaired: tuple[str, ...]
+) -> None:
+    mirrored = mirror_labels(classes)
+    assert mirrored.pairs == () and mirrored.unpaired == unpaired
 
 
 def test_two_possible_partners_are_no_pair() -> None:

@@ -3,13 +3,18 @@
 A mirrored clip of "Pushing something from left to right" shows "Pushing something from right to
 left", and a hand that turned clockwise turns counterclockwise. Names are compared word by word,
 regardless of case, punctuation and how words are joined: `turn_left`, `TurnLeft` and "Turn left"
-are the same words.
+are the same words. Sides are known in the words of some thirty languages, joined to others
+(`swipeleft`), and as abbreviations (`turn_L`, `LtoR`, `ccw`).
 """
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cache
+from importlib.resources import files
+from itertools import chain, product
 from pathlib import Path
 
 import yaml
@@ -19,16 +24,49 @@ from mixtconv._names import unknown_name
 FlipPairs = str | Sequence[Sequence[str]]
 """`auto`, `none`, a YAML file of pairs, or the pairs themselves."""
 
-# A word of a name; `TurnLeft` and `Left2Right` are split where case or kind changes.
-_WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
-_SPELLINGS = {"anticlockwise": "counterclockwise"}
-_MIRRORED = {
-    "left": "right",
-    "leftward": "rightward",
-    "leftwards": "rightwards",
-    "clockwise": "counterclockwise",
-}
-_MIRRORED |= {right: left for left, right in _MIRRORED.items()}
+Pairs = Sequence[tuple[str, str]]
+"""Words and their opposites, in both directions."""
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    """What `mirror_words.yaml` holds."""
+
+    phrases: dict[str, str]
+    sure: dict[str, list[str]]
+    perhaps: dict[str, list[str]]
+    within_for_sure: Pairs
+    within: Pairs
+    anywhere: Pairs
+    other_words: frozenset[str]
+
+
+@cache
+def _vocabulary() -> _Vocabulary:
+    text = (files("mixtconv.data") / "mirror_words.yaml").read_text(encoding="utf-8")
+    words = yaml.safe_load(unicodedata.normalize("NFC", text))
+    return _Vocabulary(
+        phrases=words["phrases"],
+        sure=_by_word(_pairs(", ".join(words["sides"].values()))),
+        perhaps=_by_word(_pairs(words["perhaps"])),
+        within_for_sure=_pairs(words["within"][0]),
+        within=_pairs(words["within"][1]),
+        anywhere=_pairs(words["anywhere"]),
+        other_words=frozenset(words["other_words"].split()),
+    )
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The pairs of words in a list of them, in both directions."""
+    pairs = [pair.split() for pair in text.split(",")]
+    return [(a, b) for first, second in pairs for a, b in ((first, second), (second, first))]
+
+
+def _by_word(pairs: Pairs) -> dict[str, list[str]]:
+    swaps: dict[str, list[str]] = {}
+    for word, mirrored in pairs:
+        swaps.setdefault(word, []).append(mirrored)
+    return swaps
 
 
 @dataclass(frozen=True)
@@ -46,28 +84,111 @@ class MirrorLabels:
 def mirror_labels(classes: Sequence[str]) -> MirrorLabels:
     """Find which classes a horizontal flip exchanges.
 
-    The words left and right, leftward(s) and rightward(s), clockwise and counterclockwise (also
-    anticlockwise, counter-clockwise) are exchanged, and the class of that name is the partner. A
-    class without a partner, or with several, is `unpaired`, even if "right" means something else
-    ("pulling it right out"): not flipping a clip does no harm.
+    The partner of a class is the one whose name has the opposite of each of its sides, such as left
+    and right, in whatever language, east and west, clockwise and counterclockwise. A class without
+    a partner, or with several, is `unpaired`, even if "right" means something else ("pulling it
+    right out"): not flipping a clip does no harm. Words that often mean something else (`E`, `sol`)
+    name a side only where the partner is a class, and single letters (`turn_L`) only where no
+    third letter takes their place, as in classes that are an alphabet.
 
     >>> mirror_labels(["turn_left", "jump", "turn_right", "pull right out"])
     MirrorLabels(target=(2, 1, 0, 3), pairs=(('turn_left', 'turn_right'),),
                  unpaired=('pull right out',))
+    >>> mirror_labels(["nach links", "nach rechts", "向左", "向右", "LtoR", "RtoL"]).target
+    (1, 0, 3, 2, 5, 4)
+    >>> mirror_labels(["sign_L", "sign_M", "sign_R"]).pairs
+    ()
     """
     words = [_words(name) for name in classes]
-    target = list(range(len(classes)))
-    unpaired = []
+    counts = Counter(words)
+    letters = _letters(words)
+    partners: dict[int, set[int]] = {}
+    unpaired = set()
     for label, name in enumerate(words):
-        mirrored = tuple(_MIRRORED.get(word, word) for word in name)
-        if mirrored == name:
-            continue
-        if words.count(name) == words.count(mirrored) == 1:
-            target[label] = words.index(mirrored)
+        swaps = [_swaps(word) for word in name]
+        # A word that is a side for sure is exchanged, another perhaps.
+        options = [mirrored if sure else [*mirrored, word]
+                   for word, (mirrored, sure) in zip(name, swaps, strict=True)]  # fmt: skip
+        found = {
+            words.index(other)
+            for other in product(*options)
+            if other != name and counts[other] == 1 and _is_of_sides(name, other, letters)
+        }
+        if counts[name] == 1 and len(found) == 1:
+            partners[label] = found
+        elif found or any(sure for _, sure in swaps) or _is_of_letter(name, letters):
+            unpaired.add(label)
+    target = list(range(len(classes)))
+    for label, found in partners.items():
+        (other,) = found
+        if partners.get(other) == {label}:
+            target[label] = other
         else:
-            unpaired.append(classes[label])
+            unpaired.add(label)
     pairs = [(classes[a], classes[b]) for a, b in enumerate(target) if a < b]
-    return MirrorLabels(tuple(target), tuple(pairs), tuple(unpaired))
+    return MirrorLabels(
+        tuple(target), tuple(pairs), tuple(classes[label] for label in sorted(unpaired))
+    )
+
+
+def _swaps(word: str) -> tuple[list[str], bool]:
+    """The opposites of a word, none if it names no side, and whether it names one for sure."""
+    known = _vocabulary()
+    if word in known.sure:
+        return known.sure[word], True
+    for first, second in known.anywhere:
+        if first in word:
+            return [_exchange(word, first, second)], True
+    if word not in known.other_words:
+        for first, second in (*known.within_for_sure, *known.within):
+            if word.startswith(first) or word.endswith(first):
+                is_sure = (first, second) in known.within_for_sure
+                return [_exchange(word, first, second)], is_sure
+    return known.perhaps.get(word, []), False
+
+
+def _exchange(word: str, first: str, second: str) -> str:
+    """A word with two parts exchanged wherever they are.
+
+    >>> _exchange("lefttoright", "left", "right")
+    'righttoleft'
+    """
+    other = {first: second, second: first}
+    return re.sub(f"{first}|{second}", lambda match: other[match[0]], word)
+
+
+def _letters(words: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], set[str]]:
+    """The single letters that take each place of the names: names with a gap -> letters."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for name in words:
+        for place, word in enumerate(name):
+            if len(word) == 1:
+                found.setdefault(_gap(name, place), set()).add(word)
+    return found
+
+
+def _is_of_sides(
+    name: tuple[str, ...], other: tuple[str, ...], letters: dict[tuple[str, ...], set[str]]
+) -> bool:
+    """Whether two names differ by sides: of single letters, no third one may take their place."""
+    for place, word in enumerate(name):
+        if word != other[place] and len(word) == 1 and word.isascii():
+            sides = {"l", "r"} if word in "lr" else {"n", "e", "s", "w"}
+            if not letters[_gap(name, place)] <= sides:
+                return False
+    return True
+
+
+def _is_of_letter(name: tuple[str, ...], letters: dict[tuple[str, ...], set[str]]) -> bool:
+    """Whether a name seems to give a side by one letter beside other words."""
+    return len(name) > 1 and any(
+        word in ("l", "r") and letters[_gap(name, place)] <= {"l", "r"}
+        for place, word in enumerate(name)
+    )
+
+
+def _gap(name: tuple[str, ...], place: int) -> tuple[str, ...]:
+    return (*name[:place], "", *name[place + 1 :])
 
 
 def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> MirrorLabels:
@@ -95,7 +216,7 @@ def given_pairs(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> Mirro
     for first, second in pairs:
         a, b = classes.index(first), classes.index(second)
         target[a], target[b] = b, a
-    unpaired = [n for n in classes if n not in named and not _MIRRORED.keys().isdisjoint(_words(n))]
+    unpaired = [n for n in classes if n not in named and any(_swaps(w)[1] for w in _words(n))]
     return MirrorLabels(
         tuple(target), tuple((first, second) for first, second in pairs), tuple(unpaired)
     )
@@ -144,6 +265,40 @@ def _words(name: str) -> tuple[str, ...]:
     >>> _words("Turning_Hand Anti-Clockwise"), _words("TurnLeft2x")
     (('turning', 'hand', 'counterclockwise'), ('turn', 'left', '2', 'x'))
     """
-    text = " ".join(match.lower() for match in _WORD.findall(name))
-    text = re.sub(r"\b(counter|anti) clockwise\b", r"\1clockwise", text)
-    return tuple(_SPELLINGS.get(word, word) for word in text.split())
+    text = unicodedata.normalize("NFC", name)
+    text = re.sub(r"(?<![A-Za-z])([LRlr])(to|To|TO)([LRlr])(?![A-Za-z])", r"\1 \2 \3", text)
+    text = " ".join(_split(text)).casefold()
+    for phrase, word in _vocabulary().phrases.items():
+        text = re.sub(phrase, word, text)
+    return tuple(text.split())
+
+
+def _split(text: str) -> Iterator[str]:
+    """Runs of letters with their accents, divided where `TurnLeft` and `HDLeft` are, and digits."""
+    word = ""
+    for place, character in enumerate(text):
+        kind = _kind(character)
+        following = _kind(text[place + 1]) if place + 1 < len(text) else ""
+        before = _kind(word[-1]) if word else ""
+        starts = (
+            (kind == "digit") != (before == "digit")
+            or (kind == "upper" and before != "upper")
+            or (kind == before == "upper" and following == "lower")
+        )
+        if word and (not kind or (starts and kind != "mark")):
+            yield word
+            word = ""
+        word += character if kind else ""
+    if word:
+        yield word
+
+
+def _kind(character: str) -> str:
+    """Kind of a character of a word; empty of what divides words."""
+    if character.isdigit():
+        return "digit"
+    if unicodedata.category(character).startswith("M"):
+        return "mark"
+    if not character.isalpha():
+        return ""
+    return "upper" if character.isupper() else "lower" if character.islower() else "letter"

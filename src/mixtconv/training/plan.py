@@ -220,6 +220,11 @@ def _log_mirroring(mirroring: MirrorLabels, settings: TrainingSettings) -> None:
         )
     if mirroring.unpaired:
         logger.info("never mirrored, for lack of a partner: %s", ", ".join(mirroring.unpaired))
+    if settings.flip_pairs == "auto" and not (mirroring.pairs or mirroring.unpaired):
+        logger.info(
+            "no class names a side: mirrored clips keep their labels (--flip-pairs FILE gives "
+            "pairs, --flip false turns it off)"
+        )
     if settings.flip_pairs == "none":
         logger.info("mirrored clips keep their labels, whatever these say (--flip-pairs none)")
 
