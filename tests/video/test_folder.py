@@ -140,3 +140,35 @@ def test_channels_may_lie_together_in_memory(media, tmp_path):
         assert plain.frames.is_contiguous()
         assert together.frames.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(plain.frames, together.frames)
+
+
+RAMP = np.tile(np.linspace(0, 65535, 96).astype(np.uint16), (72, 1))
+COLOUR = np.stack([RAMP >> 8, RAMP[:, ::-1] >> 8, np.full_like(RAMP, 128)], axis=-1).astype(
+    np.uint8
+)
+GREY = np.repeat((RAMP / 257).round()[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected", "tolerance"),
+    [
+        (Image.fromarray(RAMP), GREY, 0),  # 16 bits
+        (Image.fromarray(np.dstack([COLOUR, np.full((72, 96), 10, np.uint8)])), COLOUR, 0),
+        (Image.fromarray(COLOUR[..., 0]), COLOUR[..., :1].repeat(3, axis=-1), 0),
+        (Image.fromarray(np.dstack([COLOUR[..., 0], COLOUR[..., 1]]), "LA"),
+         COLOUR[..., :1].repeat(3, axis=-1), 0),
+        (Image.fromarray(COLOUR).quantize(256), COLOUR, 40),
+        (Image.fromarray(COLOUR[..., 0] > 99), 255 * (COLOUR[..., :1] > 99).repeat(3, axis=-1), 0),
+    ],
+    ids=["I;16", "RGBA", "L", "LA", "P", "1"],
+)  # fmt: skip
+@pytest.mark.parametrize("least", [None, 36])
+def test_pictures_of_all_kinds_are_read_by_value(picture, expected, tolerance, least, tmp_path):
+    picture.save(tmp_path / "1.png")
+    frames = read_clip(tmp_path, range, least_short_side=least).frames
+    assert frames.shape == ((1, 3, 72, 96) if least is None else (1, 3, 36, 48))
+    seen = frames[0].permute(1, 2, 0).numpy().astype(float)
+    if least is not None:  # means of 2 x 2 pixels
+        expected = expected.reshape(36, 2, 48, 2, 3).mean(axis=(1, 3))
+        tolerance += 1
+    assert abs(seen - expected).max() <= tolerance

@@ -126,7 +126,7 @@ def _load_picture(
             if (height, width) == size:
                 image.draft(mode, (image.width // reduction, image.height // reduction))
                 ImageOps.exif_transpose(image, in_place=True)
-                picture = image if image.mode == mode else image.convert(mode)
+                picture = _in_mode(image, mode)
                 if reduction > 1 and (picture.height, picture.width) == size:  # not a JPEG
                     picture = picture.reduce(reduction)
                 return np.atleast_3d(np.asarray(picture))
@@ -137,6 +137,18 @@ def _load_picture(
         f"the picture is {width}x{height} but the first of its folder, {first.name}, is "
         f"{size[1]}x{size[0]}; all must be of one size",
     )
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in `RGB` or `L`; of 16 bits (depth, infrared) the upper eight, rounded.
+
+    Pillow itself would take all values above 255 for white.
+    """
+    if image.mode == mode:
+        return image
+    if image.mode.startswith("I"):
+        image = Image.fromarray(np.round(np.asarray(image) * (255 / 65535)).astype(np.uint8))
+    return image.convert(mode)
 
 
 def _reduction(short_side: int, least_short_side: int | None) -> int:
