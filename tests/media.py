@@ -30,6 +30,7 @@ def encode(
     container_options=None,
     times: Sequence[int] | None = None,
     audio=False,
+    pixel_aspect=None,
 ):
     """Writes frames with PyAV; `times` are presentation times in 1/600 s."""
     with av.open(str(path), "w", options=container_options or {}) as container:
@@ -38,6 +39,8 @@ def encode(
         stream.pix_fmt = pixel_format
         stream.thread_count = 1
         stream.codec_context.gop_size = gop_size
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 600)
         sound = container.add_stream("aac", rate=16000, layout="mono") if audio else None

@@ -29,6 +29,7 @@ from pydantic import BaseModel, create_model
 
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
+from mixtconv.video.decoding import square_size
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
@@ -274,7 +275,7 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
         if not streams or streams[0].codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
         stream = streams[0]
-        if stream.width * stream.height > limits.max_megapixels * 1e6:
+        if math.prod(square_size(stream)) > limits.max_megapixels * 1e6:
             raise RefusedError(
                 "too_many_pixels",
                 f"pictures are {stream.width}x{stream.height}; allowed are "
@@ -287,7 +288,8 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
                 f"the video is longer than {limits.max_video_seconds:g} seconds; send a part of it",
             )
         codec = stream.codec_context.name
-        return VideoFacts(width=stream.width, height=stream.height, codec=codec, seconds=seconds)
+        width, height = square_size(stream)
+        return VideoFacts(width=width, height=height, codec=codec, seconds=seconds)
 
 
 def _seconds(container: Any, stream: Any, enough: float) -> float | None:

@@ -190,7 +190,7 @@ def decode_every(path: str | Path) -> Iterator[TimedFrame]:
     """Decode every frame of a file in order, plainly."""
     with open_video(path) as (container, stream):
         stream.thread_count = 1
-        size = (stream.width, stream.height)
+        size = square_size(stream)
         for packet in _with_flush(container, stream):
             for frame in decode_packet(stream, packet) or ():
                 yield TimedFrame(frame, size, stream.time_base)
@@ -222,7 +222,7 @@ def decode_plain(
         _strictly(stream, num_threads) if is_strict else nullcontext(),
     ):
         stream.thread_count = num_threads
-        size = (stream.width, stream.height)
+        size = square_size(stream)
         for packet in _with_flush(container, stream):
             frames = stream.decode(packet) if is_strict else decode_packet(stream, packet)
             counting = counting or frames is None
@@ -248,11 +248,31 @@ def decode_packet(stream: Any, packet: Any) -> list[Any] | None:
     return frames
 
 
+MOST_STRETCHED = 4
+"""Aspect of a pixel, or its inverse, above which it is taken for an error of the header."""
+
+
+def square_size(stream: Any, picture: Any = None) -> tuple[int, int]:
+    """Width and height of a stream's pictures, or of one of them, with square pixels.
+
+    Anamorphic video (DVD, HDV, DV) is stored narrower, or flatter, than it is shown: it is widened,
+    or made taller, so that no detail is lost and a circle is a circle.
+    """
+    shown = stream if picture is None else picture
+    width, height = shown.width, shown.height
+    aspect = stream.sample_aspect_ratio or 1  # of a pixel: width by height
+    if aspect > 1 and aspect <= MOST_STRETCHED:
+        width = round(width * aspect)
+    elif aspect < 1 and aspect * MOST_STRETCHED >= 1:
+        height = round(height / aspect)
+    return width, height
+
+
 def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     """Convert a decoded frame to upright RGB `(H, W, 3)`.
 
-    `size` is the stream's (width, height); a frame of another size, as in a recording that changes
-    its resolution, is scaled to it.
+    `size` is that of the stream with square pixels (`square_size`), to which the frame is scaled if
+    it has another, as in anamorphic video and in a recording that changes its resolution.
     """
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
@@ -304,7 +324,7 @@ def _decode_checked(
         nullcontext(opened) if opened else open_video(path) as (container, stream),
         _strictly(stream, num_threads),
     ):
-        size = (stream.width, stream.height)
+        size = square_size(stream)
         for (entry_packet, entry_picture), numbers in runs:
             if entry_packet or opened:
                 container.seek(int(table.seek_times[entry_packet]), stream=stream)

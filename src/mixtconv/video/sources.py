@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mixtconv.video.decoding import TimedFrame
+from mixtconv.video.decoding import TimedFrame, square_size
 from mixtconv.video.live import (
     BrokenSourceError,
     LatestFrames,
@@ -193,7 +193,7 @@ def _decoded(
 
     try:
         with container:
-            time_base, is_empty = container.streams.video[0].time_base, True
+            stream, is_empty = container.streams.video[0], True
             for packet in container.demux(video=0):
                 try:
                     frames = packet.decode()
@@ -201,7 +201,7 @@ def _decoded(
                     continue
                 for frame in frames:
                     is_empty = False
-                    yield TimedFrame(frame, (frame.width, frame.height), time_base)
+                    yield TimedFrame(frame, square_size(stream, frame), stream.time_base)
             if is_empty:
                 raise ValueError(f"{name} has no picture that can be decoded")
     except (av.FFmpegError, OSError) as error:
