@@ -292,7 +292,7 @@ def _learning_curve(run: FitRun, plan: Plan, lists: TrainingLists) -> list[tuple
     points = [
         (trial.num_train / whole.num_train, trial.top1)
         for trial in (*run.train(*jobs), whole)
-        if trial is not None and trial.top1 is not None
+        if trial is not None and trial.top1 is not None and trial.epochs == trial.planned
     ]
     return points if len(points) > 1 else []
 

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -183,6 +183,8 @@ class FitRun:
         with self.saved():  # what was decided so far, for a fit that is killed in these trainings
             for job in todo:
                 self.record.trials.pop(job.name, None)  # by another recipe, or not to its end
+        if any(job.name == FINAL for job in todo):
+            self._point_to_last_training()
         # The last training gets what is kept for the end as well: nothing else makes up for it.
         ends = [time.time() + (self.limit.left if job.name == FINAL else self.left) for job in todo]
         tasks = [
@@ -223,6 +225,14 @@ class FitRun:
                 trial.seconds,
             )
 
+    def _point_to_last_training(self) -> None:
+        """Without any trial, make the model that of the last training's latest epoch, by a link."""
+        model = self.files.model
+        if model.exists() or model.is_symlink():
+            return
+        with suppress(OSError):  # a system without links: Ctrl-C copies it, a killed fit has none
+            model.symlink_to(RunFiles(Path(FINAL)).model)
+
     def _hand_out(self, folder: Path) -> None:
         """Copy the model of the last training, its settings and its record into the fit's folder.
 
@@ -243,12 +253,12 @@ class FitRun:
             yield
         except KeyboardInterrupt:
             unfinished = RunFiles(self.files.folder / FINAL)
-            if unfinished.model.exists() and not self.files.model.exists():  # without any trial
+            model = self.files.model
+            if unfinished.model.exists() and (model.is_symlink() or not model.exists()):
                 self._hand_out(unfinished.folder)
-            kept = f"{self.files.model} is the best model so far; "
             logger.warning(
                 "stopped: %sgo on with the same command and --resume",
-                kept if self.files.model.exists() else "",
+                f"{model} is the best model so far; " if model.exists() else "",
             )
             raise
 
