@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -264,9 +265,11 @@ def write_undamaged(path, media, folder):
 
 
 @pytest.mark.parametrize("name", ["arm_wrestling.mp4", "cleaning_pool.mp4", "apply_eye_makeup.avi"])
-def test_real_clips(name, media, shared_videos):
+def test_real_clips(name, media, shared_videos, monkeypatch):
     path = shared_videos / name
     reference = media.decode_all(path)
+    # Two of them are stored with 340 x 256 pixels that are not square.
+    monkeypatch.setattr(decoding, "square_size", lambda stream: (stream.width, stream.height))
     for choose in (CHOICES["spread"], CHOICES["last"], lambda n: [n * 7 // 10, n - 2, 3]):
         for num_threads in (1, 2):
             clip = read_clip(path, choose, num_threads=num_threads)
@@ -428,3 +431,49 @@ def test_pixels_are_square(aspect, screen, suffix, media, tmp_path):
         assert abs(inside.any(axis=1).sum() - 80) <= 2
     (streamed,) = {tuple(frame.shape[:2]) for frame in iterate_frames(path)}
     assert streamed == screen
+
+
+def _write_streams(path, *streams):
+    """A file of several video streams: (frames, is_default, is_cover) each."""
+    with av.open(str(path), "w") as container:
+        opened = []
+        for frames, is_default, is_cover in streams:
+            stream = container.add_stream("mjpeg" if is_cover else "libx264", rate=25)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuvj420p" if is_cover else "yuv420p"
+            stream.disposition = av.stream.Disposition(
+                av.stream.Disposition.default * is_default
+                | av.stream.Disposition.attached_pic * is_cover
+            )
+            opened.append((stream, frames))
+        for stream, frames in opened:
+            for frame in frames:
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("streams", "size", "num_frames"),
+    [
+        ([((48, 64), 8, True), ((96, 128), 12, True)], (96, 128), 12),  # the largest
+        ([((48, 64), 8, True), ((96, 128), 12, False)], (48, 64), 8),  # or the default one
+        ([((96, 128), 12, False), ((48, 64), 8, True)], (48, 64), 8),
+        ([((96, 128), 1, True), ((48, 64), 8, False)], (48, 64), 8),  # a still is no film
+        ([((48, 64), 8, False), ((48, 64), 12, False)], (48, 64), 8),  # the first of equal ones
+    ],
+)
+def test_of_several_streams_the_best_is_read(streams, size, num_frames, tmp_path):
+    rng = np.random.default_rng(0)
+    path = _write_streams(
+        tmp_path / "a.mp4",
+        *(
+            (rng.integers(0, 255, (count, *shape, 3), dtype=np.uint8), is_default, False)
+            for shape, count, is_default in streams
+        ),
+    )
+    info = probe_video(path)
+    assert ((info.height, info.width), info.num_frames) == (size, num_frames)
+    assert len(read_frames(path, range(num_frames))) == num_frames
+    assert len(list(iterate_frames(path))) == num_frames

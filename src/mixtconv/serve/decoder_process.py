@@ -29,7 +29,7 @@ from pydantic import BaseModel, create_model
 
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
-from mixtconv.video.decoding import square_size
+from mixtconv.video.decoding import best_stream, square_size
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
@@ -270,11 +270,9 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
             "the file is no video of a known format, or its header is damaged or missing",
         ) from error
     with container:
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams or streams[0].codec_context is None:
+        stream = best_stream(container)
+        if stream is None or stream.codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
-        stream = streams[0]
         if math.prod(square_size(stream)) > limits.max_megapixels * 1e6:
             raise RefusedError(
                 "too_many_pixels",

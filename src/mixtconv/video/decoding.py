@@ -103,16 +103,40 @@ def open_video(path: str | Path) -> Iterator[Opened]:
             path, f"not a video, or its header is damaged or missing ({reason})"
         ) from error
     with container:
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams:
+        stream = best_stream(container)
+        if stream is None:
             kinds = sorted({s.type for s in container.streams}) or ["nothing"]
             raise UnreadableVideoError(
                 path, f"the file has no video stream, it holds {' and '.join(kinds)} only"
             )
-        if streams[0].codec_context is None:
+        if stream.codec_context is None:
             raise UnreadableVideoError(path, "there is no decoder for its video stream")
-        yield container, streams[0]
+        yield container, stream
+
+
+DEFAULT_PIXELS = 5_000_000
+"""Pixels of a picture that a stream's mark as the default one outweighs, as in FFmpeg's command."""
+
+
+def best_stream(container: Any) -> Any:
+    """The video stream of a container that players show, None without any; a cover is none.
+
+    As FFmpeg's command chooses: the one with the largest pictures, unless another is marked as the
+    default one. A still, a stream of one picture, comes after all films.
+    """
+    import av  # noqa: PLC0415
+
+    cover = av.stream.Disposition.attached_pic
+    default = av.stream.Disposition.default
+
+    def rank(stream: Any) -> tuple[bool, bool, int]:
+        has_decoder = stream.codec_context is not None
+        pixels = stream.width * stream.height if has_decoder else 0
+        is_default = bool(stream.disposition & default)
+        return has_decoder, stream.frames != 1, pixels + DEFAULT_PIXELS * is_default
+
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    return max(streams, key=rank, default=None)  # of equal ones the first
 
 
 @contextmanager

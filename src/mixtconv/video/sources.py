@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mixtconv.video.decoding import TimedFrame, square_size
+from mixtconv.video.decoding import TimedFrame, best_stream, square_size
 from mixtconv.video.live import (
     BrokenSourceError,
     LatestFrames,
@@ -149,7 +149,7 @@ def _open_container(name: str, address: str, driver: str | None, settings: Sourc
         container = av.open(address, format=driver, timeout=settings.stall_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
-    if not container.streams.video:
+    if best_stream(container) is None:
         container.close()
         raise ValueError(f"{name} has no video stream")
     return container
@@ -158,7 +158,7 @@ def _open_container(name: str, address: str, driver: str | None, settings: Sourc
 def _container_source(
     name: str, container: Any, settings: SourceSettings, *, is_live: bool
 ) -> FrameSource:
-    rate = container.streams.video[0].average_rate
+    rate = best_stream(container).average_rate
     frames = _decoded(name, container, settings)
     if not is_live:
         return FrameSource(name, _timed(enumerate(frames), frames, rate), rate=rate)
@@ -193,8 +193,8 @@ def _decoded(
 
     try:
         with container:
-            stream, is_empty = container.streams.video[0], True
-            for packet in container.demux(video=0):
+            stream, is_empty = best_stream(container), True
+            for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
