@@ -106,16 +106,16 @@ def test_recipes_are_tried_on_a_fold_and_the_choice_has_a_reason(settings: MakeS
 
 
 @pytest.fixture
-def stop_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """Makes the next training of that name end by Ctrl-C inside its second epoch, once."""
+def stop_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Makes the first calls of a training of that name end by Ctrl-C after an epoch."""
 
-    def arrange(name: str) -> list[str]:
+    def arrange(name: str, *, times: int = 1) -> list[str]:
         begun: list[str] = []
         write = run_record.RunRecord._write
 
         def stop(record: run_record.RunRecord) -> None:
             write(record)
-            if record.files.folder.name == name and begun.count(name) == 1:
+            if record.files.folder.name == name and begun.count(name) <= times:
                 raise KeyboardInterrupt
 
         def run(job: Training, *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +131,7 @@ def stop_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
 
 
 def test_a_fit_stopped_in_its_last_training_goes_on_there(
-    settings: MakeSettings, stop_in: Callable[[str], list[str]]
+    settings: MakeSettings, stop_in: Callable[..., list[str]]
 ) -> None:
     begun = stop_in("final")
     changes = {"modality": None, "epochs": 3}
@@ -155,26 +155,57 @@ def test_a_fit_stopped_in_its_last_training_goes_on_there(
 
 
 def test_a_fit_stopped_in_a_trial_tries_again_without_doubling_its_choices(
-    settings: MakeSettings, stop_in: Callable[[str], list[str]]
+    settings: MakeSettings, stop_in: Callable[..., list[str]]
 ) -> None:
     begun = stop_in("rgb")
     with pytest.raises(KeyboardInterrupt):
         fit(settings(modality=None), progress=quiet)
     result = fit(settings(modality=None, resume=True), progress=quiet)
-    assert begun[:4] == ["motion", "rgb", "rgb", "final"]
+    assert begun[:5] == ["motion", "rgb", "motion", "rgb", "final"]
     names = [name for choice in result.record.choices for name in choice.settings]
     assert len(names) == len(set(names)) and "modality" in names
 
 
 def test_without_trials_a_stopped_fit_has_the_model_of_the_last_epoch(
-    settings: MakeSettings, stop_in: Callable[[str], list[str]]
+    settings: MakeSettings, stop_in: Callable[..., list[str]]
 ) -> None:
-    stop_in("final")
-    with pytest.raises(KeyboardInterrupt):
-        fit(settings(), progress=quiet)
+    stop_in("final", times=2)
     model = Path(settings().out) / "model.safetensors"
-    assert load_model(model).notes["epoch"] == 1
-    assert not model.is_symlink()  # a copy of what a killed fit links to
+    for epoch in (1, 1):  # the second call is stopped after the same epoch, before its checkpoint
+        with pytest.raises(KeyboardInterrupt):
+            fit(settings(epochs=3, resume=model.exists()), progress=quiet)
+        assert load_model(model).notes["epoch"] == epoch
+        assert not model.is_symlink()
+    fit(settings(epochs=3, resume=True), progress=quiet)
+    assert load_model(model).notes["epoch"] == 3
+
+
+def test_without_trials_the_model_is_linked_to_the_last_training(settings: MakeSettings) -> None:
+    run = fit_record.FitRun(settings())
+    run.side_by_side.__exit__()
+    run._point_to_last_training()  # as before it begins; a killed fit comes no further
+    final = Path(settings().out, "final")
+    final.mkdir()
+    (final / "model.safetensors").write_text("epoch 7")
+    assert Path(settings().out, "model.safetensors").read_text() == "epoch 7"
+
+
+@pytest.mark.parametrize("place", ["2", "25"])  # a fold, a part for the learning curve
+def test_a_fit_stopped_later_goes_on_there_with_more_minutes(
+    place: str, settings: MakeSettings, stop_in: Callable[..., list[str]]
+) -> None:
+    begun = stop_in(place)
+    changes = {"folds": None, "epochs": 1, "minutes": 10.0}  # three folds
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings(**changes), progress=quiet)
+    folder = Path(settings().out)
+    before = (folder / "lists" / "folds.json").read_text()
+    done = len(begun) - 1
+    result = fit(settings(**changes | {"minutes": 40.0}, resume=True), progress=quiet)
+    # Forty minutes would make five folds, which clips that models were trained on would be in.
+    assert (folder / "lists" / "folds.json").read_text() == before
+    assert begun[done + 1] == place and "final" not in begun[done + 1 :]
+    assert result.record.estimate is not None and len(result.record.estimate.by_fold) == 3
 
 
 def test_a_fit_goes_on_with_the_same_settings_and_clips_alone(
@@ -273,6 +304,11 @@ def test_clips_of_the_same_broken_bytes_are_all_left_out(
     assert load_model(result.model).notes["num_train"] == 12
     (tmp_path / "clips.csv").write_text("\n".join([*lines[-3:], lines[-4]]))
     with pytest.raises(ValueError, match=r"of \d classes 1 have a readable video"):
+        fit(replace(wanted, skip_unreadable=True, out=str(tmp_path / "none")), progress=quiet)
+    (tmp_path / "clips.csv").write_text(
+        "\n".join([*lines[:-3], f"{tmp_path / 'a.mp4'},never seen"])
+    )
+    with pytest.raises(ValueError, match=r"no video of never seen can be read; repair them"):
         fit(replace(wanted, skip_unreadable=True, out=str(tmp_path / "none")), progress=quiet)
 
 

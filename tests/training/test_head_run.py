@@ -173,6 +173,11 @@ def test_sessions_of_the_list_are_compared_as_a_whole() -> None:
     alone = [replace(sample, group="") for sample in samples]
     of_class = make_folds(alone, 5, seed=0)[::2].bincount()
     assert of_class.sort().values.tolist() == [1, 1, 2, 2, 2]
+    # Sessions of one class each cannot be held out: the class would not be trained.
+    by_class = [replace(sample, group=f"room {sample.label}") for sample in samples]
+    assert sorted(make_folds(by_class, 2, seed=0).tolist()) == [0] * 8 + [1] * 8
+    with pytest.raises(ValueError, match="no class has two: give one head"):
+        make_folds([samples[0], samples[1]], 2, seed=0)
 
 
 def test_clips_of_the_fold_are_not_learned_from(settings: MakeSettings) -> None:

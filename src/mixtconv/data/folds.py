@@ -180,5 +180,17 @@ def divide_into_folds(
     return folds
 
 
+HELD_OUT_ENOUGH = 0.5
+"""Part of the clips, and of the classes, that folds must hold out in all to say something."""
+
+
+def says_enough(folds: NDArray[np.int64], labels: Sequence[int]) -> bool:
+    """Whether folds hold out enough of the clips and of the classes to score a model by."""
+    is_held = folds >= 0
+    held = {label for label, held in zip(labels, is_held.tolist(), strict=True) if held}
+    least = HELD_OUT_ENOUGH * len(set(labels))
+    return bool(is_held.mean() >= HELD_OUT_ENOUGH) and len(held) >= least
+
+
 def _has_all_of_a_class(counts: NDArray[np.float64], totals: NDArray[np.float64]) -> bool:
     return bool(((counts == totals) & (totals > 0)).any())

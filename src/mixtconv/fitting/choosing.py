@@ -97,6 +97,8 @@ class _Chooser:
         time = LADDER_SHARE * run.left
         end = run.limit.spent + time
         items = self._affordable(time)
+        if self.lists.num_folds == 0:
+            return self._untried(items[0])
         end += max(self.features.values()) * self.num_tried
         if run.settings.flip is None:
             items = [mirrored(item, flip=False) for item in items]
@@ -110,6 +112,15 @@ class _Chooser:
             else:
                 run.decide(best, f"{best.reason}; no time to compare it with others")
         return self._improve(best, end - run.limit.spent)
+
+    def _untried(self, item: Candidate) -> Candidate:
+        """The likeliest recipe, where no clip can be held out to try others."""
+        why = "no clip can be held out to try others: each class has a single one"
+        self.run.decide(item, f"{item.reason}; {why}")
+        if self.run.settings.flip is not None:
+            return item
+        self.run.say({"flip": False}, why)
+        return mirrored(item, flip=False)
 
     def _affordable(self, time: float) -> list[Candidate]:
         """The candidates that can be used and tried within the time, at least one."""

@@ -31,8 +31,8 @@ class Estimate:
     by_fold: tuple[float, ...]
     """Percent of each fold."""
     num_clips: int
-    margin: float
-    """Half of the interval in which the score lies by chance, in points: `COVERED` of all."""
+    num_independent: float
+    """Clips that would say as much if each were of a session of its own."""
     groups: str
     """What is kept together in the folds."""
     part: float
@@ -43,6 +43,16 @@ class Estimate:
     """Classes of which no clip was held out."""
 
     @property
+    def margin(self) -> float:
+        """How far the score on new clips may be off by chance, in points: in `COVERED` of all."""
+        return 100 * _farthest(self.top1 / 100, self.num_independent, _DEVIATIONS)
+
+    @property
+    def standard_error(self) -> float:
+        """As the margin, for one standard deviation."""
+        return 100 * _farthest(self.top1 / 100, self.num_independent, 1.0)
+
+    @property
     def spread(self) -> float:
         """Standard deviation over the folds, in points; NaN of a single one."""
         return float(np.std(self.by_fold, ddof=1)) if len(self.by_fold) > 1 else math.nan
@@ -51,11 +61,11 @@ class Estimate:
         folds = ", ".join(f"{score:.0f}" for score in self.by_fold)
         spread = "" if math.isnan(self.spread) else f", spread over folds {self.spread:.1f}"
         without = f"; without clips of {first_few(self.unscored)}" if self.unscored else ""
+        tested = f"{count_of(self.num_clips, 'clip')}, {count_of(len(self.by_fold), 'fold')}"
         return (
-            f"{self.top1:.1f} % top-1 expected on new clips, give or take "
-            f"{self.margin:.0f} ({count_of(len(self.by_fold), 'fold')}: {folds}"
-            f"{spread}; kept together: {self.groups}{without}); these models saw {self.part:.0f} % "
-            "of the clips, the model of all of them may be better"
+            f"{self.top1:.1f} % top-1 expected on new clips, give or take {self.margin:.0f} (on "
+            f"{tested}: {folds}{spread}; kept together: {self.groups}{without}); these models saw "
+            f"{self.part:.0f} % of the clips, the model of all of them may be better"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,7 +73,7 @@ class Estimate:
         return {
             "top1": self.top1,
             "margin": self.margin,
-            "standard_error": self.margin / norm.ppf((1 + COVERED) / 2),
+            "standard_error": self.standard_error,
             "spread": None if math.isnan(self.spread) else self.spread,
             "by_fold": list(self.by_fold),
             "num_clips": self.num_clips,
@@ -114,7 +124,7 @@ def estimate(
         100 * float(is_right.mean()),
         tuple(100 * float(fold.is_right.mean()) for fold in folds),
         len(labels),
-        100 * max(_wilson_margin(is_right), _grouped_margin(is_right, names)),
+        _num_independent(is_right, names),
         groups,
         100 * (1 - len(labels) / len(folds) / num_clips),
         {
@@ -126,29 +136,36 @@ def estimate(
     )
 
 
-def _wilson_margin(is_right: NDArray[np.bool_]) -> float:
-    """Half of Wilson's interval of the share of clips that are right, as if each stood alone.
+_DEVIATIONS = float(norm.ppf((1 + COVERED) / 2))
+
+
+def _farthest(share: float, number: float, z: float) -> float:
+    """The farther bound of Wilson's interval from the share, at most 1.
 
     Unlike the plain formula it does not call a score of 100 % of five clips certain.
     """
-    share, n, z = is_right.mean(), len(is_right), norm.ppf((1 + COVERED) / 2)
-    return float(z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+    centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = (
+        z / (1 + z**2 / number) * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
+    )
+    return max(share - (centre - half), centre + half - share)
 
 
-def _grouped_margin(is_right: NDArray[np.bool_], groups: Sequence[str]) -> float:
-    """Half of the interval of that share by the scatter between groups of clips, at most 1.
+def _num_independent(is_right: NDArray[np.bool_], groups: Sequence[str]) -> float:
+    """Single clips that say as much as clips in groups, by the scatter between the groups.
 
     Clips of a session are right or wrong together, so that they say less than as many of different
-    ones; 0 where every clip is a group of its own.
+    ones; at worst no more than as many clips as there are sessions.
     """
     _, group_of = np.unique(groups, return_inverse=True)
-    num_groups = group_of.max() + 1
-    if num_groups == len(is_right) or num_groups < 2:
-        return 0.0
-    # The variance of a ratio of sums over groups.
-    excess = np.bincount(group_of, weights=is_right - is_right.mean())
+    num_groups, share = int(group_of.max()) + 1, float(is_right.mean())
+    # The variance of a ratio of sums over groups, of which few are known badly: Student's t.
+    excess = np.bincount(group_of, weights=is_right - share)
+    if num_groups == len(is_right) or num_groups < 2 or not excess.any():
+        return num_groups
     variance = num_groups / (num_groups - 1) * (excess**2).sum() / len(is_right) ** 2
-    return float(min(1.0, t.ppf((1 + COVERED) / 2, num_groups - 1) * np.sqrt(variance)))
+    variance *= (t.ppf((1 + COVERED) / 2, num_groups - 1) / _DEVIATIONS) ** 2
+    return float(np.clip(share * (1 - share) / variance, num_groups, len(is_right)))
 
 
 @dataclass(frozen=True)

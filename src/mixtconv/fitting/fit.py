@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
-from mixtconv.data.folds import Grouping, divide_into_folds
+from mixtconv.data.folds import Grouping, divide_into_folds, says_enough
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.stillness import evenly_chosen
@@ -30,7 +30,7 @@ from mixtconv.fitting.choosing import choose
 from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
 from mixtconv.fitting.ladder import form_of, small_recipe
 from mixtconv.fitting.page import ScoredPart, write_fit_page
-from mixtconv.fitting.record import FINAL, FitRecord, FitRun, Plan
+from mixtconv.fitting.record import FINAL, Division, FitRecord, FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.survey import LOOK_FORM, MAX_SURVEYED, Survey, survey_clips
 from mixtconv.fitting.trials import Training, TrainingLists, with_usable_weights
@@ -85,24 +85,27 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     run.record.survey = survey.sentences()
     for sentence in run.record.survey:
         logger.info("%s", sentence)
-    grouping, folds = _divide(survey, settings)
-    lists = TrainingLists(catalog, folds, run.files.folder / "lists")
+    division = run.division or _divide(survey, settings)
+    run.keep_division(division)
+    lists = TrainingLists(catalog, division.folds, run.files.folder / "lists")
     num_folds = lists.num_folds if settings.folds != 0 else 0
     num_scored = len(catalog.val) + (len(catalog.train) if num_folds or not catalog.val else 0)
     run.reserve = RESERVE_SECONDS + RESERVE_PER_CLIP * num_scored
     plan = run.record.plan or choose(run, survey, lists, num_folds=num_folds)
     run.record.plan = plan
-    held = _train(run, plan, lists, grouping, progress=progress)
+    held = _train(run, plan, lists, division.grouping, progress=progress)
     if held:
         run.record.estimate = estimate(
             held,
             classes=catalog.classes,
-            groups=grouping.origin,
+            groups=division.grouping.origin,
             num_clips=len(catalog.train),
         )
         logger.info("%s", run.record.estimate)
-    elif settings.folds != 0:
+    elif num_folds:
         logger.warning("no time for an estimate by cross-validation; give more --minutes")
+    elif settings.folds != 0:
+        logger.warning("no estimate: of no class a clip can be held out, each has a single one")
     run.record.advice = give_advice(
         held,
         classes=catalog.classes,
@@ -167,15 +170,15 @@ def _readable(
         )
     lost = [name for label, name in enumerate(catalog.classes) if label not in there]
     if lost:
-        logger.warning("no readable clip, so never recognized: %s", first_few(lost))
+        raise ValueError(
+            f"{catalog.source}: no video of {first_few(lost)} can be read; repair them, or leave "
+            "these classes out of the data"
+        )
     return replace(catalog, train=readable)
 
 
-def _divide(survey: Survey, settings: FitSettings) -> tuple[Grouping, tuple[int, ...]]:
-    """What the folds keep together, and the fold of every clip; -1 is never held out.
-
-    By sessions, where they are known and one of them can be held out; else clip by clip.
-    """
+def _divide(survey: Survey, settings: FitSettings) -> Division:
+    """Folds by sessions, where they are known and enough of them can be held out; else by clips."""
     labels = [sample.label for sample in survey.catalog.train]
     wanted = settings.folds
     if wanted is None:
@@ -187,9 +190,9 @@ def _divide(survey: Survey, settings: FitSettings) -> tuple[Grouping, tuple[int,
     why = "no sessions were found"
     if sessions is not None:
         folds = _folds_of(labels, sessions, num_folds, settings)
-        if max(folds) >= 0:
-            return sessions, folds
-        why = f"each of them has all clips of some class ({sessions.origin})"
+        if says_enough(folds, labels):
+            return Division(sessions, tuple(folds.tolist()))
+        why = f"most of them have all clips of some class ({sessions.origin})"
     elif len(survey.looks) < len(labels):
         why = f"of more than {MAX_SURVEYED} clips sessions are not looked for"
     alone = Grouping(
@@ -197,14 +200,13 @@ def _divide(survey: Survey, settings: FitSettings) -> tuple[Grouping, tuple[int,
         f"nothing, since {why}: if clips of one session are on both sides, the score in a new one "
         "is lower",
     )
-    return alone, _folds_of(labels, alone, num_folds, settings)
+    return Division(alone, tuple(_folds_of(labels, alone, num_folds, settings).tolist()))
 
 
 def _folds_of(
     labels: Sequence[int], grouping: Grouping, num_folds: int, settings: FitSettings
-) -> tuple[int, ...]:
-    folds = divide_into_folds(labels, grouping.names, num_folds=num_folds, seed=settings.seed)
-    return tuple(folds.tolist())
+) -> NDArray[np.int64]:
+    return divide_into_folds(labels, grouping.names, num_folds=num_folds, seed=settings.seed)
 
 
 def _train(
@@ -217,7 +219,8 @@ def _train(
     """
     all_clips = lists.write("all")
     final = Training(FINAL, plan.recipe, all_clips, plan.epochs, run.files.folder / FINAL)
-    numbers = _order(lists)[: plan.num_folds]
+    # A fit that goes on may have time for folds that the plan had none for.
+    numbers = _order(lists)[: lists.num_folds if run.settings.resume else plan.num_folds]
     folds = [_fold(run, plan, lists, number) for number in numbers]
     trials = run.train(final, *folds)[1:]
     groups = dict(zip(lists.catalog.train, grouping.names, strict=True))
@@ -225,6 +228,12 @@ def _train(
     held = []
     for number, job, trial in zip(numbers, folds, trials, strict=True):
         if trial is None:
+            continue
+        if not trial.is_whole:
+            logger.warning(
+                "%s is left out of the estimate: it was cut short after %d of %d epochs",
+                *(job.name, trial.epochs, trial.planned),
+            )
             continue
         with progress(f"scoring {job.name}") as show:
             scored = evaluate_model(
@@ -292,7 +301,7 @@ def _learning_curve(run: FitRun, plan: Plan, lists: TrainingLists) -> list[tuple
     points = [
         (trial.num_train / whole.num_train, trial.top1)
         for trial in (*run.train(*jobs), whole)
-        if trial is not None and trial.top1 is not None and trial.epochs == trial.planned
+        if trial is not None and trial.top1 is not None and trial.is_whole
     ]
     return points if len(points) > 1 else []
 

@@ -14,6 +14,7 @@ from typing import Any
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import flag
 from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.fitting.estimate import Advice, Estimate
 from mixtconv.fitting.ladder import Candidate
@@ -53,6 +54,16 @@ def _as_flag(name: str, value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Division:
+    """The clips of a fit in folds."""
+
+    grouping: Grouping
+    """What is kept together."""
+    folds: tuple[int, ...]
+    """The fold of every clip; -1 is never held out."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """The last training and the cross-validation."""
 
@@ -73,7 +84,7 @@ class FitRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     """Those that it was begun with and keeps to."""
     clips: str = ""
-    """Hash of the names and labels of the clips."""
+    """Hash of the names, labels and groups of the clips."""
     survey: list[str] = field(default_factory=list)
     """Sentences about the clips."""
     choices: list[Choice] = field(default_factory=list)
@@ -117,6 +128,7 @@ class FitRun:
         """Frames of the clips, once they are decoded; None of too many."""
         self.files = RunFiles(Path(settings.out))
         self.record_file = self.files.folder / "fit.json"
+        self.folds_file = self.files.folder / "lists" / "folds.json"
         self.device = resolve_device(settings.device)
         self.record = self._begin()
         self._seconds_before = self.record.seconds
@@ -140,9 +152,12 @@ class FitRun:
         """Refuse other clips than those that the fit was begun with.
 
         Raises:
-            ValueError: clips were added, left out or given another label.
+            ValueError: clips were added, left out or given another label or group.
         """
-        lines = [f"{sample.key}\t{catalog.classes[sample.label]}" for sample in catalog.train]
+        lines = [
+            f"{sample.key}\t{catalog.classes[sample.label]}\t{sample.group}"
+            for sample in catalog.train
+        ]
         clips = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         if self.record.clips not in ("", clips):
             raise ValueError(
@@ -150,6 +165,28 @@ class FitRun:
                 f"{self.files.folder} was begun with: go on with the same, or give another --out"
             )
         self.record.clips = clips
+
+    @property
+    def division(self) -> Division | None:
+        """The division of a fit that goes on; of a new one None."""
+        if not (self.settings.resume and self.folds_file.exists()):
+            return None
+        try:
+            values = json.loads(self.folds_file.read_text())
+            grouping = Grouping(tuple(values["groups"]), values["origin"])
+            return Division(grouping, tuple(values["folds"]))
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise _not_of_a_fit(self.folds_file, error) from error
+
+    def keep_division(self, division: Division) -> None:
+        """Write the division, which other minutes or a fuller disk would make another."""
+        values = {
+            "origin": division.grouping.origin,
+            "groups": division.grouping.names,
+            "folds": division.folds,
+        }
+        self.folds_file.parent.mkdir(exist_ok=True)
+        write_atomically(self.folds_file, json.dumps(values).encode())
 
     def decide(self, recipe: Candidate, reason: str) -> None:
         """Record the choice of a recipe; what the user has fixed is none."""
@@ -228,10 +265,15 @@ class FitRun:
     def _point_to_last_training(self) -> None:
         """Without any trial, make the model that of the last training's latest epoch, by a link."""
         model = self.files.model
-        if model.exists() or model.is_symlink():
+        if self._has_trials:
             return
         with suppress(OSError):  # a system without links: Ctrl-C copies it, a killed fit has none
+            model.unlink(missing_ok=True)
             model.symlink_to(RunFiles(Path(FINAL)).model)
+
+    @property
+    def _has_trials(self) -> bool:
+        return any(name.startswith("trial") for name in self.record.trials)
 
     def _hand_out(self, folder: Path) -> None:
         """Copy the model of the last training, its settings and its record into the fit's folder.
@@ -245,17 +287,18 @@ class FitRun:
             (run.metrics, files.metrics),
             (run.model, files.model),
         ):
-            write_atomically(target, source.read_bytes())
+            if source.exists():  # of a training that was stopped, the last one may be missing
+                write_atomically(target, source.read_bytes())
 
     @contextmanager
     def _told_how_to_go_on(self) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            unfinished = RunFiles(self.files.folder / FINAL)
             model = self.files.model
-            if unfinished.model.exists() and (model.is_symlink() or not model.exists()):
-                self._hand_out(unfinished.folder)
+            is_done = FINAL in self.record.trials
+            if not is_done and not self._has_trials:
+                self._hand_out(self.files.folder / FINAL)
             logger.warning(
                 "stopped: %sgo on with the same command and --resume",
                 f"{model} is the best model so far; " if model.exists() else "",
@@ -279,6 +322,10 @@ def _decisive(settings: FitSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in sorted(names)}
 
 
+def _not_of_a_fit(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} does not hold the record of a fit ({error!r}): give another --out")
+
+
 def _read_record(path: Path, settings: FitSettings) -> FitRecord:
     """The record of a fit that goes on: its trainings, and its choices if all were made.
 
@@ -292,18 +339,19 @@ def _read_record(path: Path, settings: FitSettings) -> FitRecord:
         record = FitRecord(settings.data, settings.minutes, now, values["clips"])
         record.seconds = values["seconds"]
         trials = {name: Trial(**trial) for name, trial in values["trials"].items()}
-        # Those that the time has ended go on.
-        record.trials = {n: trial for n, trial in trials.items() if trial.epochs >= trial.planned}
+        # Before the plan all are done again, which goes on in their folders and is short: with
+        # other minutes other recipes and epochs may be compared.
         if values["plan"] is not None:
+            # Those that the time has ended go on.
+            whole = {name for name, trial in trials.items() if trial.epochs >= trial.planned}
+            record.trials = {name: trials[name] for name in trials if name in whole}
             record.choices = [Choice(**choice) for choice in values["choices"]]
             recipe = Candidate(**values["plan"].pop("recipe"))
             cost = TrainingCost(**values["plan"].pop("cost"))
             record.plan = Plan(recipe, cost=cost, **values["plan"])
         changed = [name for name in now if before[name] != now[name]]
     except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} does not hold the record of a fit ({error!r}): give another --out"
-        ) from error
+        raise _not_of_a_fit(path, error) from error
     if "data" in changed:
         raise ValueError(
             f"{path.parent} was begun with {before['data']}: go on with the same, or give another "

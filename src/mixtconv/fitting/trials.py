@@ -45,6 +45,8 @@ _SAID_BEFORE = tuple(f"mixtconv.training.{name}" for name in ("plan", "data", "f
 """Loggers of a training whose lines the fit has given for all of them."""
 NUM_TIMED = 3
 """Steps of which the fastest is a recipe's cost."""
+WHOLE = 0.8
+"""Part of its epochs after which a training that the time has ended is scored like a whole one."""
 LEAST_SECONDS = 5.0
 """That a training gets even where no time is left."""
 
@@ -94,6 +96,11 @@ class Trial:
     """Percent of the held-out clips; None without any."""
     loss: float | None
     """Mean cross entropy of the held-out clips."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it took (nearly) all of its epochs, so that its score is that of its recipe."""
+        return self.epochs >= WHOLE * self.planned
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -239,8 +246,9 @@ def run_trial(
     Raises:
         ValueError: the recipe cannot be used, for instance because its weights are unavailable.
     """
-    start = time.time()
-    if job.seconds and job.seconds > end - start:
+    start, checkpoint = time.time(), RunFiles(job.folder).checkpoint
+    before = seconds_of_checkpoint(checkpoint) if checkpoint.exists() else 0.0
+    if job.seconds and job.seconds - before > end - start:
         return None
     # Kept frames are read as fast as they are trained on, and every core has its training.
     image_size = job.recipe.settings["image_size"]
@@ -265,9 +273,9 @@ def run_trial(
         },
     )
     seconds = max(end - start, LEAST_SECONDS)
-    resume, checkpoint = _can_resume(training), RunFiles(job.folder).checkpoint
-    if resume and checkpoint.exists():  # the minutes of a run are those of all its calls
-        seconds += seconds_of_checkpoint(checkpoint)
+    resume = _can_resume(training)
+    before = before if resume else 0.0
+    seconds += before  # the minutes of a run are those of all its calls
     with only_errors(*_SAID_BEFORE):  # what they say, the fit has said before
         result = train(replace(training, resume=resume, minutes=seconds / 60), frames=frames)
     last = result.epochs[-1]
@@ -277,7 +285,7 @@ def run_trial(
         job.data.num_val,
         job.epochs,
         last.epoch,
-        time.time() - start,
+        before + time.time() - start,
         sum(epoch.seconds for epoch in result.epochs) / len(result.epochs),
         None if math.isnan(last.top1) else last.top1,
         None if math.isnan(last.val_loss) else last.val_loss,

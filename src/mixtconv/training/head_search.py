@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv.data.dataset import EpochSampler, VideoBatch, collate, video_loader
-from mixtconv.data.folds import divide_into_folds, named_groups
+from mixtconv.data.folds import divide_into_folds, named_groups, says_enough
 from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models.feature_head import FeatureClassifier
@@ -118,18 +118,29 @@ def candidates(settings: TrainingSettings) -> list[Candidate]:
 
 
 def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tensor:
-    """The part that each video is in: int64 (N,).
+    """The part that each video is in: int64 (N,), -1 for videos that all heads are trained on.
 
-    Every class is spread evenly; sessions that the list or the names tell are kept together.
+    Every class is spread evenly; sessions that the list or the names tell are kept together, unless
+    too few of them can be held out without leaving a class untrained.
+
+    Raises:
+        ValueError: no class has two videos.
     """
     labels = [sample.label for sample in samples]
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
     sessions = named_groups(keys, labels, groups)
-    if sessions is None or sessions.num_groups < count:
-        names: Sequence[str] = [str(number) for number in range(len(samples))]
-    else:
-        names = sessions.names
-    return torch.from_numpy(divide_into_folds(labels, names, num_folds=count, seed=seed))
+    alone = [str(number) for number in range(len(samples))]
+    folds = None
+    if sessions is not None:
+        folds = divide_into_folds(labels, sessions.names, num_folds=count, seed=seed)
+    if folds is None or not says_enough(folds, labels):
+        folds = divide_into_folds(labels, alone, num_folds=count, seed=seed)
+    if folds.max() < 0:
+        raise ValueError(
+            "heads are compared on videos that are held out, and no class has two: give one head "
+            "with --feature-head, --less-mean, --lr and --weight-decay"
+        )
+    return torch.from_numpy(folds)
 
 
 class _Member:
@@ -291,7 +302,7 @@ def search_heads(
 
     logger.info(
         "%d heads are compared on %d parts of the training videos, %d epochs",
-        *(len(grid), count, epochs),
+        *(len(grid), int(folds.max()) + 1, epochs),
     )
     scores = train_members(grid, folds, clips, short, make, score=score)
     for each in scores[:5]:
