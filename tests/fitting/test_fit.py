@@ -1,5 +1,6 @@
 """A fit, end to end on a few synthetic clips: what it writes, how it stops, how it goes on."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.frame_cache import FrameCache
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.fitting import record as fit_record
 from mixtconv.fitting.fit import fit
@@ -274,6 +276,23 @@ def test_data_with_a_train_part_alone_hold_nothing_out(
     result = fit(settings(data=str(tmp_path / "clips.csv"), minutes=1e-6, folds=0), progress=quiet)
     assert load_model(result.model).notes["num_train"] == len(videos) == 12
     assert result.record.held_out is None
+
+
+def test_trainings_read_the_kept_frames_also_of_a_relative_folder(
+    settings: MakeSettings, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+
+    def run(job: Training, *args: Any, frames: FrameCache, **kwargs: Any) -> Any:
+        with job.data.path.open(newline="") as file:
+            found.extend(Path(row["path"]) in frames for row in csv.DictReader(file))
+        return run_trial(job, *args, frames=frames, **kwargs)
+
+    monkeypatch.setattr(fit_record, "processes_that_pay", lambda device: 1)
+    monkeypatch.setattr(fit_record, "run_trial", run)
+    monkeypatch.chdir(tiny_dataset.parent)
+    fit(settings(data=tiny_dataset.name, epochs=1), progress=quiet)
+    assert len(found) >= 36 and all(found)
 
 
 def test_a_wrong_model_or_weights_are_refused_before_any_video_is_read(

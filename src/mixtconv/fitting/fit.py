@@ -120,12 +120,20 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
 
 
 def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
-    """The clips that all choices are made from, and whether the data hold out others."""
+    """The clips that all choices are made from, and whether the data hold out others.
+
+    With absolute paths, by which the lists of the trainings name them and kept frames are found.
+    """
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
+    catalog = replace(catalog, train=_absolute(catalog.train), val=_absolute(catalog.val))
     listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
     if any(video.split not in (None, "train") for video in listing.videos):
         return catalog, True
     return replace(catalog, train=(*catalog.train, *catalog.val), val=()), False
+
+
+def _absolute(samples: Sequence[VideoSample]) -> tuple[VideoSample, ...]:
+    return tuple(replace(sample, path=sample.path.absolute()) for sample in samples)
 
 
 def _decode(
@@ -224,7 +232,7 @@ def _train(
     folds = [_fold(run, plan, lists, number) for number in numbers]
     trials = run.train(final, *folds)[1:]
     groups = dict(zip(lists.catalog.train, grouping.names, strict=True))
-    own = {sample.path.absolute(): sample for sample in lists.catalog.train}
+    own = {sample.path: sample for sample in lists.catalog.train}
     held = []
     for number, job, trial in zip(numbers, folds, trials, strict=True):
         if trial is None:
