@@ -9,6 +9,7 @@ import pytest
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video import decoding, packet_table
 from mixtconv.video import reader as reader_module
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_kinds import kind_reader
 from mixtconv.video.packet_table import PacketTableCache, read_packet_table, reordering_depth
 from mixtconv.video.pictures import UnreadableVideoError
@@ -25,7 +26,7 @@ B_FRAMES = {
 
 def table_of(path, **facts):
     """The table of a file, of which some facts may be told otherwise."""
-    with decoding.open_video(path) as (container, stream):
+    with open_video(path) as (container, stream):
         context = SimpleNamespace(
             name=stream.codec_context.name,
             extradata=stream.codec_context.extradata,
@@ -182,7 +183,7 @@ def write(media, path, seed=0, num_frames=12):
 
 
 def read(memory, path):
-    with decoding.open_video(path) as opened:
+    with open_video(path) as opened:
         return memory.get(path) or memory.read(path, *opened)
 
 

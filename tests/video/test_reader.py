@@ -1,10 +1,8 @@
 """Reading frames by number gives what decoding the whole file gives, and bad files are named."""
 
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -13,9 +11,10 @@ from mixtconv.data import clips as video
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video import decoding
 from mixtconv.video.find import is_video
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import PacketTable, plan_runs, read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import iterate_frames, probe_video
+from mixtconv.video.reader import probe_video
 
 CLOSED_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=0"}
 OPEN_GOP = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}
@@ -42,7 +41,7 @@ def assert_as_decoded(path, reference, num_frames=None):
 
 
 def packet_table(path):
-    with decoding.open_video(path) as (container, stream):
+    with open_video(path) as (container, stream):
         return read_packet_table(container, stream)
 
 
@@ -399,81 +398,3 @@ def test_video_files_come_in_their_size(media, tmp_path):
 def test_videos_are_known_by_their_suffix():
     assert is_video("a/b.MP4") and is_video(Path("b.webm"))
     assert not is_video("b.txt") and not is_video("mp4")
-
-
-def _disc(height, width, pixel_aspect):
-    """Frames with a disc of radius 40 on a screen of square pixels, stored with others."""
-    rows, columns = np.mgrid[:height, :width] + 0.5
-    x = (columns - width / 2) * max(pixel_aspect, 1)  # of the screen's pixels
-    y = (rows - height / 2) / min(pixel_aspect, 1)
-    picture = np.where(x**2 + y**2 < 40**2, 230, 30).astype(np.uint8)
-    return np.repeat(np.repeat(picture[None, ..., None], 3, axis=3), 8, axis=0)
-
-
-@pytest.mark.parametrize(
-    ("aspect", "screen"),
-    [("64/45", (144, 256)), ("4/3", (144, 240)), ("10/11", (158, 180)), ("1/2", (288, 180)),
-     ("1/1", (144, 180)), ("9/1", (144, 180))],
-)  # fmt: skip
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_pixels_are_square(aspect, screen, suffix, media, tmp_path):
-    """Anamorphic video has the size of the screen, and a disc is round there."""
-    path = tmp_path / f"a{suffix}"
-    frames = _disc(144, 180, float(Fraction(aspect)))
-    media.encode(path, frames, pixel_aspect=Fraction(aspect))
-    info = probe_video(path)
-    assert (info.height, info.width) == screen
-    picture = read_frames(path, [3])[0].permute(1, 2, 0).numpy()
-    assert picture.shape == (*screen, 3)
-    if aspect != "9/1":  # an error of the header, so that there is no circle
-        inside = picture.mean(axis=2) > 130
-        assert abs(inside.any(axis=0).sum() - 80) <= 2
-        assert abs(inside.any(axis=1).sum() - 80) <= 2
-    (streamed,) = {tuple(frame.shape[:2]) for frame in iterate_frames(path)}
-    assert streamed == screen
-
-
-def _write_streams(path, *streams):
-    """A file of several video streams: (frames, is_default, is_cover) each."""
-    with av.open(str(path), "w") as container:
-        opened = []
-        for frames, is_default, is_cover in streams:
-            stream = container.add_stream("mjpeg" if is_cover else "libx264", rate=25)
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuvj420p" if is_cover else "yuv420p"
-            stream.disposition = av.stream.Disposition(
-                av.stream.Disposition.default * is_default
-                | av.stream.Disposition.attached_pic * is_cover
-            )
-            opened.append((stream, frames))
-        for stream, frames in opened:
-            for frame in frames:
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
-    return path
-
-
-@pytest.mark.parametrize(
-    ("streams", "size", "num_frames"),
-    [
-        ([((48, 64), 8, True), ((96, 128), 12, True)], (96, 128), 12),  # the largest
-        ([((48, 64), 8, True), ((96, 128), 12, False)], (48, 64), 8),  # or the default one
-        ([((96, 128), 12, False), ((48, 64), 8, True)], (48, 64), 8),
-        ([((96, 128), 1, True), ((48, 64), 8, False)], (48, 64), 8),  # a still is no film
-        ([((48, 64), 8, False), ((48, 64), 12, False)], (48, 64), 8),  # the first of equal ones
-    ],
-)
-def test_of_several_streams_the_best_is_read(streams, size, num_frames, tmp_path):
-    rng = np.random.default_rng(0)
-    path = _write_streams(
-        tmp_path / "a.mp4",
-        *(
-            (rng.integers(0, 255, (count, *shape, 3), dtype=np.uint8), is_default, False)
-            for shape, count, is_default in streams
-        ),
-    )
-    info = probe_video(path)
-    assert ((info.height, info.width), info.num_frames) == (size, num_frames)
-    assert len(read_frames(path, range(num_frames))) == num_frames
-    assert len(list(iterate_frames(path))) == num_frames

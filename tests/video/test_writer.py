@@ -7,7 +7,7 @@ import torch
 
 from mixtconv.data.clips import read_frames
 from mixtconv.video import writer
-from mixtconv.video.decoding import open_video
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.reader import iterate_frames, probe_video
 from mixtconv.video.writer import Encoding, EncodingError, write_video

@@ -36,7 +36,7 @@ from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import least_training_side
 from mixtconv.models import ModelSpec
-from mixtconv.video.decoding import file_address
+from mixtconv.video.opening import file_address
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import training_clip

@@ -29,7 +29,7 @@ from pydantic import BaseModel, create_model
 
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
-from mixtconv.video.decoding import best_stream, square_size
+from mixtconv.video.opening import best_stream, square_size
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
@@ -273,11 +273,11 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
         stream = best_stream(container)
         if stream is None or stream.codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
-        if math.prod(square_size(stream)) > limits.max_megapixels * 1e6:
+        width, height = square_size(stream)
+        if width * height > limits.max_megapixels * 1e6:
             raise RefusedError(
                 "too_many_pixels",
-                f"pictures are {stream.width}x{stream.height}; allowed are "
-                f"{limits.max_megapixels:g} megapixels",
+                f"pictures are {width}x{height}; allowed are {limits.max_megapixels:g} megapixels",
             )
         seconds = _seconds(container, stream, limits.max_video_seconds)
         if seconds is not None and seconds > limits.max_video_seconds:
@@ -286,7 +286,6 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
                 f"the video is longer than {limits.max_video_seconds:g} seconds; send a part of it",
             )
         codec = stream.codec_context.name
-        width, height = square_size(stream)
         return VideoFacts(width=width, height=height, codec=codec, seconds=seconds)
 
 

@@ -13,13 +13,9 @@ from typing import Any
 import numpy as np
 
 from mixtconv._types import Frame
-from mixtconv.video.decoding import (
-    decode_every,
-    decode_pictures,
-    decode_plain,
-    open_video,
-)
+from mixtconv.video.decoding import decode_every, decode_pictures, decode_plain
 from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import PACKET_TABLES, read_packet_table
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 

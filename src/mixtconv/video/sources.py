@@ -18,13 +18,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mixtconv.video.decoding import TimedFrame, best_stream, square_size
+from mixtconv.video.decoding import TimedFrame
 from mixtconv.video.live import (
     BrokenSourceError,
     LatestFrames,
     SourceSettings,
     StreamFrame,
 )
+from mixtconv.video.opening import Opened, best_stream, square_size
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.windows import timed_frames
 
@@ -132,34 +133,37 @@ def _open_camera(source: str, settings: SourceSettings) -> FrameSource:
             "give the URL of the camera"
         )
     driver, device = _CAMERAS[sys.platform]
-    container = _open_container(source, device.format(number), driver, settings)
-    return _container_source(source, container, settings, is_live=True)
+    opened = _open_container(source, device.format(number), driver, settings)
+    return _container_source(source, opened, settings, is_live=True)
 
 
 def _open_url(source: str, settings: SourceSettings) -> FrameSource:
-    container = _open_container(source, source, None, settings)
-    is_file = source.startswith(("http", "file")) and container.duration is not None
-    return _container_source(source, container, settings, is_live=not is_file)
+    opened = _open_container(source, source, None, settings)
+    is_file = source.startswith(("http", "file")) and opened[0].duration is not None
+    return _container_source(source, opened, settings, is_live=not is_file)
 
 
-def _open_container(name: str, address: str, driver: str | None, settings: SourceSettings) -> Any:
+def _open_container(
+    name: str, address: str, driver: str | None, settings: SourceSettings
+) -> Opened:
     import av  # noqa: PLC0415
 
     try:
         container = av.open(address, format=driver, timeout=settings.stall_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
-    if best_stream(container) is None:
+    stream = best_stream(container)
+    if stream is None:
         container.close()
         raise ValueError(f"{name} has no video stream")
-    return container
+    return container, stream
 
 
 def _container_source(
-    name: str, container: Any, settings: SourceSettings, *, is_live: bool
+    name: str, opened: Opened, settings: SourceSettings, *, is_live: bool
 ) -> FrameSource:
-    rate = best_stream(container).average_rate
-    frames = _decoded(name, container, settings)
+    rate = opened[1].average_rate
+    frames = _decoded(name, opened, settings)
     if not is_live:
         return FrameSource(name, _timed(enumerate(frames), frames, rate), rate=rate)
     latest = LatestFrames(name, frames, stall_seconds=settings.stall_seconds)
@@ -186,14 +190,15 @@ def _timed(
 
 
 def _decoded(
-    name: str, container: Any, settings: SourceSettings
+    name: str, opened: Opened, settings: SourceSettings
 ) -> Generator[TimedFrame, None, None]:
     """Frames of an open container, each of its own size; damaged packets are skipped."""
     import av  # noqa: PLC0415
 
+    container, stream = opened
     try:
         with container:
-            stream, is_empty = best_stream(container), True
+            is_empty = True
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()

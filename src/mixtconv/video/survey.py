@@ -10,7 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mixtconv.video.decoding import decode_packet, open_video
+from mixtconv.video.decoding import decode_packet
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import demux_readable, read_packet_table
 
 # Containers whose header states the length; FFmpeg computes that of others from their last packet.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixtconv._types import Frame, FrameLike
-from mixtconv.video.decoding import file_address
+from mixtconv.video.opening import file_address
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
 

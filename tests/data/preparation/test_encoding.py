@@ -14,7 +14,7 @@ from mixtconv.data.preparation import encoding
 from mixtconv.data.preparation.encoding import StoppedError, encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.video import writer
-from mixtconv.video.decoding import open_video
+from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames, probe_video

@@ -14,7 +14,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import probe_for
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
-from mixtconv.video.decoding import as_unreadable
+from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 _MUCH_MORE = 10.0

@@ -10,8 +10,8 @@ from mixtconv._names import count_of, first_few
 from mixtconv.data.listing import Fault, FaultKind
 from mixtconv.data.modality import list_flow, probe_for
 from mixtconv.models.spec import Modality
-from mixtconv.video.decoding import as_unreadable
 from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.survey import survey_file
 

@@ -17,7 +17,8 @@ from PIL import Image
 from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.video.decoding import as_unreadable, decode_plain, open_video
+from mixtconv.video.decoding import decode_plain
+from mixtconv.video.opening import as_unreadable, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate, iterate_frames

@@ -37,7 +37,7 @@ from mixtconv.data.preparation.output import (
 )
 from mixtconv.data.preparation.pictures import flow_method, write_folder
 from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
-from mixtconv.video.decoding import as_unreadable
+from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 
 WRITERS: dict[PreparedKind, Callable[..., WrittenVideo]] = {
