@@ -10,12 +10,13 @@ import pytest
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.fitting import choosing
+from mixtconv.fitting.costs import Cost
 from mixtconv.fitting.ladder import Candidate, candidates
 from mixtconv.fitting.record import FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.side_by_side import SideBySide
 from mixtconv.fitting.survey import ClipLook, Survey
-from mixtconv.fitting.trials import Cost, Training, TrainingLists, Trial
+from mixtconv.fitting.trials import Training, TrainingLists, Trial
 
 CLASSES = ("hop left", "hop right")
 NUM_CLIPS = 60

@@ -295,6 +295,13 @@ def test_trainings_read_the_kept_frames_also_of_a_relative_folder(
     assert len(found) >= 36 and all(found)
 
 
+def test_a_fit_without_folds_gets_none_when_it_goes_on(settings: MakeSettings) -> None:
+    wanted = settings(folds=0, epochs=1)
+    fit(wanted, progress=quiet)
+    result = fit(replace(wanted, resume=True), progress=quiet)
+    assert list(result.record.trials) == ["final"] and result.record.estimate is None
+
+
 def test_a_wrong_model_or_weights_are_refused_before_any_video_is_read(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

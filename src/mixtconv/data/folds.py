@@ -184,7 +184,29 @@ HELD_OUT_ENOUGH = 0.5
 """Part of the clips, and of the classes, that folds must hold out in all to say something."""
 
 
-def says_enough(folds: NDArray[np.int64], labels: Sequence[int]) -> bool:
+def divide_by_sessions(
+    labels: Sequence[int], sessions: Grouping | None, *, num_folds: int, seed: int
+) -> tuple[NDArray[np.int64], bool]:
+    """Folds of whole sessions, if they are known and enough can be held out so, else of clips.
+
+    Args:
+        labels: (N,), classes.
+        sessions: of the clips; None if they are not known.
+        num_folds: as for `divide_into_folds`.
+        seed: as there.
+
+    Returns:
+        The folds as from there, and whether sessions were kept together.
+    """
+    if sessions is not None:
+        folds = divide_into_folds(labels, sessions.names, num_folds=num_folds, seed=seed)
+        if _says_enough(folds, labels):
+            return folds, True
+    alone = [str(number) for number in range(len(labels))]
+    return divide_into_folds(labels, alone, num_folds=num_folds, seed=seed), False
+
+
+def _says_enough(folds: NDArray[np.int64], labels: Sequence[int]) -> bool:
     """Whether folds hold out enough of the clips and of the classes to score a model by."""
     is_held = folds >= 0
     held = {label for label, held in zip(labels, is_held.tolist(), strict=True) if held}

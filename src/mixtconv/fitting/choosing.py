@@ -13,17 +13,11 @@ from typing import Any
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.labels import mirror_labels
+from mixtconv.fitting.costs import Cost, TrainingCost, measure_cost
 from mixtconv.fitting.ladder import QUICK_MINUTES, Candidate, candidates, mirrored
 from mixtconv.fitting.record import FitRun, Plan
 from mixtconv.fitting.survey import Survey
-from mixtconv.fitting.trials import (
-    Cost,
-    Training,
-    TrainingCost,
-    TrainingLists,
-    Trial,
-    measure_cost,
-)
+from mixtconv.fitting.trials import Training, TrainingLists, Trial
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from mixtconv._names import count_of, first_few
 
 COVERED = 0.95
 """Probability with which the score lies within the margin."""
+_DEVIATIONS = float(ndtri((1 + COVERED) / 2))
+"""Standard deviations of a normal distribution on either side that hold so much of it."""
 SUSPICIOUS = 0.8
 """Probability of another class than the given one, from which a label is doubted."""
 MAX_LISTED = 20
@@ -136,9 +138,6 @@ def estimate(
     )
 
 
-_DEVIATIONS = float(norm.ppf((1 + COVERED) / 2))
-
-
 def _farthest(share: float, number: float, z: float) -> float:
     """The farther bound of Wilson's interval from the share, at most 1.
 
@@ -164,7 +163,7 @@ def _num_independent(is_right: NDArray[np.bool_], groups: Sequence[str]) -> floa
     if num_groups == len(is_right) or num_groups < 2 or not excess.any():
         return num_groups
     variance = num_groups / (num_groups - 1) * (excess**2).sum() / len(is_right) ** 2
-    variance *= (t.ppf((1 + COVERED) / 2, num_groups - 1) / _DEVIATIONS) ** 2
+    variance *= (stdtrit(num_groups - 1, (1 + COVERED) / 2) / _DEVIATIONS) ** 2
     return float(np.clip(share * (1 - share) / variance, num_groups, len(is_right)))
 
 

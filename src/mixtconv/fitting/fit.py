@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
-from mixtconv.data.folds import Grouping, divide_into_folds, says_enough
+from mixtconv.data.folds import Grouping, divide_by_sessions
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.stillness import evenly_chosen
@@ -27,13 +27,14 @@ from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.fitting.choosing import choose
+from mixtconv.fitting.costs import with_usable_weights
 from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
 from mixtconv.fitting.ladder import form_of, small_recipe
 from mixtconv.fitting.page import ScoredPart, write_fit_page
 from mixtconv.fitting.record import FINAL, Division, FitRecord, FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.survey import LOOK_FORM, MAX_SURVEYED, Survey, survey_clips
-from mixtconv.fitting.trials import Training, TrainingLists, with_usable_weights
+from mixtconv.fitting.trials import Training, TrainingLists
 from mixtconv.reporting.scored_runs import ShowStage
 
 logger = logging.getLogger(__name__)
@@ -85,15 +86,16 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     run.record.survey = survey.sentences()
     for sentence in run.record.survey:
         logger.info("%s", sentence)
-    division = run.division or _divide(survey, settings)
-    run.keep_division(division)
+    division = run.division or run.keep_division(_divide(survey, settings))
     lists = TrainingLists(catalog, division.folds, run.files.folder / "lists")
     num_folds = lists.num_folds if settings.folds != 0 else 0
     num_scored = len(catalog.val) + (len(catalog.train) if num_folds or not catalog.val else 0)
     run.reserve = RESERVE_SECONDS + RESERVE_PER_CLIP * num_scored
     plan = run.record.plan or choose(run, survey, lists, num_folds=num_folds)
     run.record.plan = plan
-    held = _train(run, plan, lists, division.grouping, progress=progress)
+    # A fit that goes on may have time for folds that the plan had none for.
+    order = _order(lists)[: num_folds if settings.resume else plan.num_folds]
+    held = _train(run, plan, lists, division.grouping, order, progress=progress)
     if held:
         run.record.estimate = estimate(
             held,
@@ -195,11 +197,14 @@ def _divide(survey: Survey, settings: FitSettings) -> Division:
     least = min((number for number in np.bincount(labels).tolist() if number > 1), default=2)
     num_folds = max(2, min(wanted, least))
     sessions = survey.grouping(num_folds)
+    found, by_sessions = divide_by_sessions(
+        labels, sessions, num_folds=num_folds, seed=settings.seed
+    )
+    folds = tuple(found.tolist())
+    if sessions is not None and by_sessions:
+        return Division(sessions, folds)
     why = "no sessions were found"
     if sessions is not None:
-        folds = _folds_of(labels, sessions, num_folds, settings)
-        if says_enough(folds, labels):
-            return Division(sessions, tuple(folds.tolist()))
         why = f"most of them have all clips of some class ({sessions.origin})"
     elif len(survey.looks) < len(labels):
         why = f"of more than {MAX_SURVEYED} clips sessions are not looked for"
@@ -208,27 +213,25 @@ def _divide(survey: Survey, settings: FitSettings) -> Division:
         f"nothing, since {why}: if clips of one session are on both sides, the score in a new one "
         "is lower",
     )
-    return Division(alone, tuple(_folds_of(labels, alone, num_folds, settings).tolist()))
-
-
-def _folds_of(
-    labels: Sequence[int], grouping: Grouping, num_folds: int, settings: FitSettings
-) -> NDArray[np.int64]:
-    return divide_into_folds(labels, grouping.names, num_folds=num_folds, seed=settings.seed)
+    return Division(alone, folds)
 
 
 def _train(
-    run: FitRun, plan: Plan, lists: TrainingLists, grouping: Grouping, *, progress: ShowStage
+    run: FitRun,
+    plan: Plan,
+    lists: TrainingLists,
+    grouping: Grouping,
+    numbers: Sequence[int],
+    *,
+    progress: ShowStage,
 ) -> list[HeldOut]:
-    """The training on all clips, and beside it those of the folds for which there is time.
+    """The training on all clips, and beside it those of some folds, if there is time for them.
 
     Returns:
         The clips of every fold, scored by the model of the others.
     """
     all_clips = lists.write("all")
     final = Training(FINAL, plan.recipe, all_clips, plan.epochs, run.files.folder / FINAL)
-    # A fit that goes on may have time for folds that the plan had none for.
-    numbers = _order(lists)[: lists.num_folds if run.settings.resume else plan.num_folds]
     folds = [_fold(run, plan, lists, number) for number in numbers]
     trials = run.train(final, *folds)[1:]
     groups = dict(zip(lists.catalog.train, grouping.names, strict=True))

@@ -16,11 +16,12 @@ from mixtconv._names import flag
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.fitting.costs import TrainingCost
 from mixtconv.fitting.estimate import Advice, Estimate
 from mixtconv.fitting.ladder import Candidate
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.side_by_side import SideBySide, processes_that_pay
-from mixtconv.fitting.trials import TimeLimit, Training, TrainingCost, Trial, run_trial
+from mixtconv.fitting.trials import TimeLimit, Training, Trial, run_trial
 from mixtconv.models.device import resolve_device
 from mixtconv.training.run_folder import RunFiles
 
@@ -178,7 +179,7 @@ class FitRun:
         except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise _not_of_a_fit(self.folds_file, error) from error
 
-    def keep_division(self, division: Division) -> None:
+    def keep_division(self, division: Division) -> Division:
         """Write the division, which other minutes or a fuller disk would make another."""
         values = {
             "origin": division.grouping.origin,
@@ -187,6 +188,7 @@ class FitRun:
         }
         self.folds_file.parent.mkdir(exist_ok=True)
         write_atomically(self.folds_file, json.dumps(values).encode())
+        return division
 
     def decide(self, recipe: Candidate, reason: str) -> None:
         """Record the choice of a recipe; what the user has fixed is none."""

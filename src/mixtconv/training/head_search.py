@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv.data.dataset import EpochSampler, VideoBatch, collate, video_loader
-from mixtconv.data.folds import divide_into_folds, named_groups, says_enough
+from mixtconv.data.folds import divide_by_sessions, named_groups
 from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models.feature_head import FeatureClassifier
@@ -129,12 +129,7 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
     labels = [sample.label for sample in samples]
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
     sessions = named_groups(keys, labels, groups)
-    alone = [str(number) for number in range(len(samples))]
-    folds = None
-    if sessions is not None:
-        folds = divide_into_folds(labels, sessions.names, num_folds=count, seed=seed)
-    if folds is None or not says_enough(folds, labels):
-        folds = divide_into_folds(labels, alone, num_folds=count, seed=seed)
+    folds, _ = divide_by_sessions(labels, sessions, num_folds=count, seed=seed)
     if folds.max() < 0:
         raise ValueError(
             "heads are compared on videos that are held out, and no class has two: give one head "
