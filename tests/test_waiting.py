@@ -108,5 +108,8 @@ def test_workers_of_a_loader_yield_and_this_process_does_not() -> None:
 
 
 def test_a_system_without_priorities_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "nice", raising=False)
-    yield_to_training(0)
+    before = os.nice(0) if hasattr(os, "nice") else None
+    with monkeypatch.context() as without:
+        without.delattr(os, "nice", raising=False)
+        yield_to_training(0)
+    assert before is None or os.nice(0) == before

@@ -20,6 +20,7 @@ from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import StreamingClassifier, create_model, load_model
 from mixtconv.models.feature_head import FeatureClassifier
+from mixtconv.models.streaming import StreamState
 from mixtconv.training import head_run
 from mixtconv.training.features import FeatureClips, trunk_features
 from mixtconv.training.fit import train
@@ -353,7 +354,15 @@ def test_nothing_need_be_held_out(settings: MakeSettings) -> None:
 
 def test_a_head_of_motion_is_trained_and_streams_if_causal(settings: MakeSettings) -> None:
     model = load_model(train(settings(modality="motion", causal=True, cache="off")).files.model)
-    StreamingClassifier(model)
+    spec = model.spec
+    video = torch.randint(0, 256, (1, spec.num_frames, 3, spec.image_size, spec.image_size))
+    video = video.to(torch.uint8)
+    with torch.inference_mode():
+        expected = model.forward_frames(model.normalize(video))  # (1, T, K)
+    streaming, state = StreamingClassifier(model), StreamState(1)
+    for t in range(spec.num_frames):
+        logits = streaming(streaming.normalize(video[:, t], state, None), state, None)
+        torch.testing.assert_close(logits, expected[:, t], atol=1e-4, rtol=1e-4)
 
 
 def test_the_grid_is_what_the_settings_ask_for(settings: MakeSettings) -> None:
