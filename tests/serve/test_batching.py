@@ -100,3 +100,17 @@ def test_closing_runs_what_waits() -> None:
     go.set()
     batcher.close()
     assert future.result(0) == "<a>" and batches == [["a"]]
+
+
+def test_a_batch_is_counted_before_its_items_are_answered() -> None:
+    submitted, answered = [], []
+
+    def count(size, seconds):
+        answered.extend(future.done() for future in submitted)
+
+    batcher, go, _ = held_batcher(batch_size=2, wait_seconds=10, on_batch=count)
+    with closing(batcher):
+        submitted += [batcher.submit(name) for name in "ab"]
+        go.set()
+        assert [future.result(10) for future in submitted] == ["<a>", "<b>"]
+    assert answered == [False, False]

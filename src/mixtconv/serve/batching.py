@@ -90,8 +90,14 @@ class Batcher(Generic[Item, Result]):
             started = [each for each in batch if each[1].set_running_or_notify_cancel()]
             if started:
                 before = time.monotonic()
-                self._run_batch(started)
+                outcomes = self._run_batch([item for item, _ in started])
+                # Counted first: who has an answer finds it in the metrics.
                 self._on_batch(len(started), time.monotonic() - before)
+                for (_, future), outcome in zip(started, outcomes, strict=True):
+                    if isinstance(outcome, Exception):
+                        future.set_exception(outcome)
+                    else:
+                        future.set_result(outcome)
 
     def _next_batch(self) -> list[tuple[Item, "Future[Result]"]]:
         """The next items, at the latest when the first one has waited; empty once closed."""
@@ -105,15 +111,11 @@ class Batcher(Generic[Item, Result]):
             size = min(self._batch_size, len(self._waiting))
             return [self._waiting.popleft()[1:] for _ in range(size)]
 
-    def _run_batch(self, batch: list[tuple[Item, "Future[Result]"]]) -> None:
+    def _run_batch(self, items: list[Item]) -> Sequence[Result | Exception]:
+        """What came of each; if the batch fails, of each alone, so that one fails no others."""
         try:
-            results = self._run([item for item, _ in batch])
+            return self._run(items)
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-                return
-            for one in batch:
-                self._run_batch([one])
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+            if len(items) == 1:
+                return [error]
+            return [outcome for item in items for outcome in self._run_batch([item])]
