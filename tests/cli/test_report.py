@@ -169,7 +169,7 @@ def _write_faulty(kind: str, runs: Path, folder: Path) -> None:
         (["RUNS/tsn", "GONE"], "were trained with different videos (tsn with"),
         (["GONE"], "which gone was trained with, is not there"),
         (["TWISTED"], "must give settings by name"),
-        (["RUNS/tsn", "DIVERGED"], "diverged/model.safetensors gives scores that are no finite"),
+        (["RUNS/tsn", "DIVERGED"], "diverged/model.safetensors holds weights that are not finite"),
         (["RUNS/tsn", "--data", "nowhere"], "nowhere"),
         (["RUNS/tsn", "--more-protocols", "[1x2]"], "1, 3, 5 or 10 crops"),
         (["RUNS/tsn", "--num-examples", "-1"], "--num-examples is -1"),

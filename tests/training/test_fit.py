@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +25,9 @@ from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, read_metadata
 from mixtconv.training.fit import train
-from mixtconv.training.run_folder import load_settings
+from mixtconv.training.plan import plan_run
+from mixtconv.training.record import RunOrigin, RunRecord
+from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.video.writer import write_video
 
@@ -154,13 +157,26 @@ def test_flip_pairs_and_protocol_are_worked_out_once_a_run(
     assert sorted(calls) == ["pairs", "protocol"]
 
 
-def test_a_diverged_loss_is_recorded_as_such(tiny_settings: MakeSettings) -> None:
-    """Not left out of the epoch's mean, which the first, finite loss would then be."""
+def test_a_training_that_diverges_stops_and_says_where(tiny_settings: MakeSettings) -> None:
     settings = tiny_settings(optimizer="sgd", lr=1e30, warmup_epochs=0, clip_gradient=0, epochs=1)
-    (row,) = train(settings).epochs
-    assert math.isnan(row.train_loss)
-    record = json.loads((Path(settings.out) / "metrics.json").read_text())
-    assert record["epochs"][0]["train_loss"] is None
+    with pytest.raises(ValueError, match=r"diverged: the loss of step 2 in epoch 1 is nan.*--lr"):
+        train(settings)
+    assert not (Path(settings.out) / "model.safetensors").exists()  # nothing that looks finished
+
+
+def test_with_float16_single_losses_may_be_infinite(tiny_settings: MakeSettings) -> None:
+    plan = plan_run(tiny_settings())
+    record = RunRecord(
+        replace(plan, precision="16"),
+        RunFiles(Path(plan.settings.out)),
+        views="",
+        origin=RunOrigin("random", ""),
+    )
+    trainer = SimpleNamespace(global_step=1, current_epoch=0)
+    for loss in [math.inf] * 10 + [1.0] + [math.nan] * 19:
+        record._refuse_divergence(loss, trainer)
+    with pytest.raises(ValueError, match="diverged"):
+        record._refuse_divergence(math.nan, trainer)
 
 
 # what is refused

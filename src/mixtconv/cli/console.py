@@ -1,6 +1,5 @@
 """Output of commands: results to standard output, everything else to standard error."""
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mixtconv._processes import is_rank_zero
+from mixtconv._strict_json import to_json
 from mixtconv._types import Progress
 from mixtconv.cli.commands import Format, Result
 
@@ -50,7 +50,7 @@ def set_up_logging() -> None:
 def print_result(result: Result, format: Format) -> int:
     """Print what a command found, in one process of several, and return its exit status."""
     if is_rank_zero() and format == "json":
-        sys.stdout.write(json.dumps(result.content, indent=2) + "\n")
+        sys.stdout.write(to_json(result.content, indent=2) + "\n")
     elif is_rank_zero():
         for table in result.tables:
             print_table(table.columns, table.rows, title=table.title)

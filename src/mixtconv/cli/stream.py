@@ -1,12 +1,12 @@
 """`mixtconv stream MODEL SOURCE`."""
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mixtconv._strict_json import to_json
 from mixtconv._types import Precision
 from mixtconv.cli.commands import Format
 from mixtconv.video.live import SourceSettings
@@ -63,7 +63,7 @@ def stream(
         try:
             for frame in recognize_stream(recognizer, opened, frames_per_second=fps, top_k=top_k):
                 if format == "json":
-                    _write_line(json.dumps(frame.to_dict()))
+                    _write_line(to_json(frame.to_dict()))
                 else:
                     show(frame)
                 num_recognized += 1

@@ -13,6 +13,7 @@ from typing import Any
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import flag
+from mixtconv._strict_json import to_json
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
@@ -187,7 +188,7 @@ class FitRun:
             "folds": division.folds,
         }
         self.folds_file.parent.mkdir(exist_ok=True)
-        write_atomically(self.folds_file, json.dumps(values).encode())
+        write_atomically(self.folds_file, to_json(values).encode())
         return division
 
     def decide(self, recipe: Candidate, reason: str) -> None:
@@ -314,7 +315,7 @@ class FitRun:
             yield
         finally:
             self.record.seconds = self._seconds_before + self.limit.spent
-            text = json.dumps(self.record.to_dict(), indent=2)
+            text = to_json(self.record.to_dict(), indent=2)
             write_atomically(self.record_file, text.encode())
 
 

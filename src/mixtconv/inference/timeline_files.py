@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._strict_json import to_json
 from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
 
@@ -120,7 +120,7 @@ def _csv(timeline: Timeline) -> str:
 
 
 _TEXTS: dict[str, Callable[[Timeline], str]] = {
-    ".json": lambda timeline: json.dumps(timeline.to_dict(), indent=2) + "\n",
+    ".json": lambda timeline: to_json(timeline.to_dict(), indent=2) + "\n",
     ".csv": _csv,
     ".srt": lambda timeline: subtitles(timeline.segments),
 }

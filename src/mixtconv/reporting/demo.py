@@ -6,7 +6,6 @@ classes come in pairs that are each other's reverse in time, so a network that a
 cannot exceed 50 %, which shows the effect of the temporal operation.
 """
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._strict_json import to_json
 from mixtconv._types import Progress
 from mixtconv._version import __version__
 from mixtconv.data.synthetic import SyntheticDataset, classes, synthesize
@@ -157,7 +157,7 @@ def run_demo(
         "protocol": scored.runs[0].evaluation.protocol_description,
         "seconds": seconds,
     }
-    write_atomically(result.results, json.dumps(content, indent=2).encode())
+    write_atomically(result.results, to_json(content, indent=2).encode())
     return result
 
 

@@ -23,6 +23,7 @@ from torch import nn
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import unknown_name
 from mixtconv._processes import find_launch
+from mixtconv._strict_json import to_json
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
 from mixtconv.models.systems.factory import FAMILIES, split_name
@@ -180,7 +181,7 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     )
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
-    content = json.dumps(result.to_dict(), indent=2).encode()
+    content = to_json(result.to_dict(), indent=2).encode()
     write_atomically(Path(settings.out) / "ablation.json", content)
     return result
 

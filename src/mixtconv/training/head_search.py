@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import EpochSampler, VideoBatch, collate, video_loader
 from mixtconv.data.folds import divide_by_sessions, named_groups
 from mixtconv.data.listing import VideoSample
@@ -328,7 +329,7 @@ def _score(model: FeatureClassifier, items: list, plan: RunPlan) -> tuple[float,
 
 def write_search(path: Path, scores: Sequence[CandidateScore]) -> None:
     """Write the scores of a search as JSON, the best first."""
-    write_atomically(path, json.dumps([asdict(each) for each in scores], indent=2).encode())
+    write_atomically(path, to_json([asdict(each) for each in scores], indent=2).encode())
 
 
 def read_search(path: Path) -> Candidate:

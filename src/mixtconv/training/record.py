@@ -6,7 +6,6 @@ checkpoint, so that a resumed run continues it.
 
 import csv
 import io
-import json
 import logging
 import math
 import time
@@ -23,6 +22,7 @@ from torchmetrics import SumMetric
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import duration
 from mixtconv._processes import is_rank_zero
+from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy
@@ -38,6 +38,8 @@ from mixtconv.video.pictures import UnreadableVideoError
 logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_LOGS = 50
+SCALED_STEPS = 20
+"""Steps in a row with float16 whose loss may be infinite while the scale of gradients is found."""
 
 _IN_MODEL_FILE = (
     "protocol",
@@ -116,6 +118,8 @@ class RunRecord(Callback):
         self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
         self._clock = _Clock()
         self._learning_rate = 0.0
+        self.precision = plan.precision
+        self._num_lost = 0  # steps in a row without a finite loss
         self._scored: list[ScoredBatch] = []
 
     @property
@@ -165,6 +169,7 @@ class RunRecord(Callback):
     ) -> None:
         if outputs:  # empty if no video of the batch could be read
             loss = outputs["mean_loss"].cpu().double()  # MPS has no float64
+            self._refuse_divergence(float(loss), trainer)
             self._loss.update(loss * len(batch.labels))
             self._clips.update(len(batch.labels))
             if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
@@ -174,6 +179,22 @@ class RunRecord(Callback):
         is_between_steps = num_batches % trainer.accumulate_grad_batches == 0
         if is_between_steps or num_batches == trainer.num_training_batches:
             self._stop_if_due(trainer, num_batches // trainer.accumulate_grad_batches)
+
+    def _refuse_divergence(self, loss: float, trainer: Trainer) -> None:
+        """Stop where the weights are lost, or were often enough too large for float16.
+
+        Raises:
+            ValueError: the training has diverged.
+        """
+        self._num_lost = 0 if math.isfinite(loss) else self._num_lost + 1
+        if self._num_lost < (SCALED_STEPS if self.precision == "16" else 1):
+            return
+        kept = f"; {self.files.model} is that of an earlier epoch" if self.epochs else ""
+        raise ValueError(
+            f"training has diverged: the loss of step {trainer.global_step} in epoch "
+            f"{trainer.current_epoch + 1} is {loss}, at learning rate {self._learning_rate:g}; "
+            f"train with a smaller --lr or --clip-gradient, or more --warmup-epochs{kept}"
+        )
 
     @property
     def _seconds(self) -> float:
@@ -305,7 +326,7 @@ class RunRecord(Callback):
                 {"path": path, "reason": reason} for path, reason in self.unreadable.items()
             ],
         }
-        write_atomically(self.files.metrics, json.dumps(record, indent=2).encode())
+        write_atomically(self.files.metrics, to_json(record, indent=2).encode())
         # Not Lightning's CSVLogger (2.6): it begins a new table when a run is resumed.
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(EpochRecord)])
@@ -350,7 +371,7 @@ def _sum_over_processes() -> SumMetric:
     would not take part in the next. The start at 0 keeps `compute` from warning of no updates.
     """
     metric = SumMetric(
-        nan_strategy="disable",  # a diverged loss is reported as NaN
+        nan_strategy="disable",  # with float16 a loss may be infinite
         compute_with_cache=False,
         dist_sync_fn=lambda value, group: gather(value),
     )

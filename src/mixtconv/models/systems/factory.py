@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from mixtconv._names import unknown_name
+from mixtconv._names import first_few, unknown_name
 from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import build_head_classifier
@@ -109,8 +109,8 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
         device: device of the recognizer.
 
     Raises:
-        ValueError: a missing or damaged file, or one that is not a model of mixtconv; says what
-            the file is instead.
+        ValueError: a missing or damaged file, or one that is not a model of mixtconv, which says
+            what the file is instead; or weights that are not finite.
     """
     path = find_model_file(path)
     description = read_metadata(path)
@@ -118,6 +118,12 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
     model = create_from_spec(spec)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    lost = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    if lost:
+        raise ValueError(
+            f"{path} holds weights that are not finite numbers ({first_few(lost)}): it has "
+            "diverged in training; train it with a smaller --lr, or --clip-gradient"
+        )
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
