@@ -65,6 +65,10 @@ PICTURES: tuple[Modality, ...] = ("rgb", "motion")
 """Modalities that read one picture at each place, as streams and exported models take."""
 
 
+LARGEST_CLIP = 2**32
+"""Bytes of a clip's pixels: whatever says more is damaged, or an attack on the memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where in a 2D network the temporal operation is inserted."""
@@ -170,9 +174,16 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
+        _require_types(self)
         require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
         require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
         require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
+        num_bytes = 3 * self.num_frames * self.image_size**2
+        require(
+            num_bytes <= LARGEST_CLIP,
+            f"a clip of {self.num_frames} frames of {self.image_size} pixels takes {num_bytes:.1g} "
+            f"bytes; give fewer frames or a smaller image_size, for at most {LARGEST_CLIP:.1g}",
+        )
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         _require_choice(self, "sampling", Sampling)
         _require_choice(self, "modality", Modality)
@@ -276,3 +287,31 @@ def _require_choice(settings: Placement, name: str, choices: Any) -> None:
         value in get_args(choices),
         f"{name} is {value!r}; allowed are {', '.join(others)} and {last}",
     )
+
+
+def _require_types(spec: ModelSpec) -> None:
+    """Raise for a field whose value is not of its type, as in a file that was tampered with."""
+    hints = get_type_hints(type(spec))
+    for each in fields(spec):
+        value = getattr(spec, each.name)
+        require(
+            _is_of(value, hints[each.name]),
+            f"{each.name} is {str(value)[:60]!r}, which is not of the type {each.type}",
+        )
+
+
+def _is_of(value: object, hint: Any) -> bool:
+    """Whether a value is of a type of these fields; a whole number is a float, truth no number."""
+    options = get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_of(item, options[0]) for item in value)
+    if get_origin(hint) is Literal:
+        return value in options
+    if options:  # a union
+        return any(_is_of(value, option) for option in options)
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(float(value))
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
