@@ -37,7 +37,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     >>> unknown_name("operation", "mixconv", ["mixtconv", "shift"])
     ValueError("unknown operation 'mixconv'; did you mean 'mixtconv'?")
     """
-    known = sorted(known)
+    known, name = sorted(known), name[:100]  # the time of comparing grows with the length
     near = get_close_matches(name, known, n=5, cutoff=0.5)
     if near:
         hint = "did you mean " + " or ".join(repr(match) for match in near) + "?"

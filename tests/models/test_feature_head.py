@@ -159,7 +159,7 @@ def test_a_causal_head_streams(less_mean: bool) -> None:
             "is zero: give less_mean",
         ),
         ("tsn_test_resnet", {"feature_head": "attention", "causal": True}, "cannot be causal"),
-        ("tsn_test_resnet", {"feature_head": "linear"}, "allowed are average, attention, blocks"),
+        ("tsn_test_resnet", {"feature_head": "linear"}, "allowed are 'average', 'attention' and"),
         ("tsn_test_resnet", {"less_mean": True}, "give feature_head 'average'"),
         (
             "tsn_test_resnet",

@@ -123,6 +123,6 @@ def test_operations_go_into_a_network_of_other_channels() -> None:
 
 
 def test_an_unfit_backbone_or_modality_is_refused() -> None:
-    with pytest.raises(ValueError, match="modality is 'depth'; allowed are"):
+    with pytest.raises(ValueError, match="modality is 'depth'; allowed are 'rgb', "):
         create_model("tsn_test_resnet", 2, modality="depth")
     assert create_backbone("test_resnet", in_channels=10) is not None

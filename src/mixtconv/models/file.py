@@ -78,7 +78,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         about = json.loads(metadata[METADATA_KEY])
         ModelSpec.from_dict(about["spec"])
         return {"version": about["version"], "spec": about["spec"], "notes": dict(about["notes"])}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} has a description that is damaged or of another version of mixtconv: {error}"
         ) from error

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from mixtconv._names import require
 
@@ -65,8 +65,11 @@ PICTURES: tuple[Modality, ...] = ("rgb", "motion")
 """Modalities that read one picture at each place, as streams and exported models take."""
 
 
-LARGEST_CLIP = 2**32
-"""Bytes of a clip's pixels: whatever says more is damaged, or an attack on the memory."""
+CLIP_RANGES = {"num_frames": (1, 4096), "image_size": (16, 2048), "frame_stride": (1, 65536)}
+"""Least and largest values: what a file says beyond is damage, or an attack on the memory."""
+
+MAX_CLIP_PIXELS = 2**28
+"""Pixels of all frames of a clip, such as 5000 of 224 x 224: 3 gigabytes in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class Placement:
     2 every second, as in the published TSM of ResNet-101."""
 
     def __post_init__(self) -> None:
-        _require_choice(self, "position", Position)
+        _require_types(self)
         require(
             self.block_step >= 1,
             f"block_step is {self.block_step}; give 1 for every block, 2 for every second",
@@ -117,10 +120,6 @@ class HeadSettings:
     """Whether the head takes the map less its mean over the clip, or over the last T frames."""
 
     def __post_init__(self) -> None:
-        require(
-            self.feature_head is None or self.feature_head in get_args(Head),
-            f"feature_head is {self.feature_head!r}; allowed are {', '.join(get_args(Head))}",
-        )
         require(
             self.feature_head is not None or (self.feature_stage is None and not self.less_mean),
             "feature_stage and less_mean are for a head on a feature map: give feature_head "
@@ -174,20 +173,21 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
-        _require_types(self)
-        require(self.num_frames >= 1, f"num_frames is {self.num_frames}; give at least 1")
-        require(self.image_size >= 16, f"image_size is {self.image_size}; give at least 16 pixels")
-        require(self.frame_stride >= 1, f"frame_stride is {self.frame_stride}; give at least 1")
-        num_bytes = 3 * self.num_frames * self.image_size**2
+        for name, (least, most) in CLIP_RANGES.items():
+            value = getattr(self, name)
+            require(least <= value <= most, f"{name} is {value}; give {least} to {most}")
+        num_pixels = self.num_frames * self.image_size**2
         require(
-            num_bytes <= LARGEST_CLIP,
-            f"a clip of {self.num_frames} frames of {self.image_size} pixels takes {num_bytes:.1g} "
-            f"bytes; give fewer frames or a smaller image_size, for at most {LARGEST_CLIP:.1g}",
+            num_pixels <= MAX_CLIP_PIXELS,
+            f"{self.num_frames} frames of {self.image_size} x {self.image_size} are {num_pixels} "
+            f"pixels; give fewer num_frames or a smaller image_size, at most {MAX_CLIP_PIXELS}",
+        )
+        require(
+            len(self.mean) == 3 and len(self.std) == 3 and min(self.std) > 0,
+            f"mean is {self.mean} and std {self.std}; give three numbers each, one a channel, and "
+            "no std of 0 or below",
         )
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
-        _require_choice(self, "sampling", Sampling)
-        _require_choice(self, "modality", Modality)
-        _require_choice(self, "channel_order", ChannelOrder)
         require(
             self.modality != "motion" or self.num_frames >= 2,
             "modality motion takes the median of a clip's frames away, and num_frames is "
@@ -281,37 +281,48 @@ def is_exported(model: object) -> bool:
     return isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES
 
 
-def _require_choice(settings: Placement, name: str, choices: Any) -> None:
-    value, (*others, last) = getattr(settings, name), map(repr, get_args(choices))
-    require(
-        value in get_args(choices),
-        f"{name} is {value!r}; allowed are {', '.join(others)} and {last}",
-    )
-
-
-def _require_types(spec: ModelSpec) -> None:
+def _require_types(settings: Placement) -> None:
     """Raise for a field whose value is not of its type, as in a file that was tampered with."""
-    hints = get_type_hints(type(spec))
-    for each in fields(spec):
-        value = getattr(spec, each.name)
+    for each in fields(settings):
+        value = getattr(settings, each.name)
         require(
-            _is_of(value, hints[each.name]),
-            f"{each.name} is {str(value)[:60]!r}, which is not of the type {each.type}",
+            _is_of(value, each.type),
+            f"{each.name} is {str(value)[:60]!r}; allowed are {_in_words(each.type)}",
         )
 
 
-def _is_of(value: object, hint: Any) -> bool:
-    """Whether a value is of a type of these fields; a whole number is a float, truth no number."""
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type; a whole number is a float too, a boolean no number."""
     options = get_args(hint)
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(_is_of(item, options[0]) for item in value)
     if get_origin(hint) is Literal:
-        return value in options
+        return isinstance(value, str) and value in options
     if options:  # a union
         return any(_is_of(value, option) for option in options)
     if hint is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and math.isfinite(float(value))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) < _LARGEST_NUMBER  # also false for NaN
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+_LARGEST_NUMBER = 1e30
+
+_WORDS = {int: "whole numbers", float: "finite numbers", str: "texts", bool: "true and false"}
+
+
+def _in_words(hint: Any) -> str:
+    """A field's type in words.
+
+    >>> _in_words(tuple[int, ...] | None), _in_words(Position)
+    ('lists of whole numbers, and none', "'head' and 'inner'")
+    """
+    options = get_args(hint)
+    if get_origin(hint) is tuple:
+        return f"lists of {_in_words(options[0])}"
+    if get_origin(hint) is Literal:
+        *others, last = map(repr, options)
+        return f"{', '.join(others)} and {last}"
+    return ", and ".join(map(_in_words, options)) if options else _WORDS.get(hint, "none")

@@ -151,7 +151,7 @@ class Description:
                     StateShape(state["name"], tuple(state["shape"])) for state in values["states"]
                 )
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise ValueError(
                 f"{path} has a description that is damaged or of another version of mixtconv: "
                 f"{error}"

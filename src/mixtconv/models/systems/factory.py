@@ -1,7 +1,7 @@
 """Recognizers by name, `{family}_{backbone}` for any timm backbone or a system, and from files."""
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -110,29 +110,50 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
 
     Raises:
         ValueError: a missing or damaged file, or one that is not a model of mixtconv, which says
-            what the file is instead; or weights that are not finite.
+            what the file is instead; or weights that are not finite or do not fit the network that
+            the file describes.
     """
     path = find_model_file(path)
     description = read_metadata(path)
     spec = ModelSpec.from_dict(description["spec"])
-    model = create_from_spec(spec)
     with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+        keys = list(file.keys())
+        _refuse_other_shapes(path, spec, {key: file.get_slice(key).get_shape() for key in keys})
+        tensors = {key: file.get_tensor(key) for key in keys}
+    model = create_from_spec(spec)
     lost = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
     if lost:
         raise ValueError(
             f"{path} holds weights that are not finite numbers ({first_few(lost)}): it has "
             "diverged in training; train it with a smaller --lr, or --clip-gradient"
         )
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
-            f"make it: {' '.join(str(error).split())[:200]}"
-        ) from error
+    model.load_state_dict(tensors)
     model.notes = description["notes"]
     return model.eval().to(device)
+
+
+def _refuse_other_shapes(path: Path, spec: ModelSpec, found: Mapping[str, Sequence[int]]) -> None:
+    """Raise if a file's tensors are not those of the network that its description names.
+
+    The network is made without memory for its weights: a small file may name a huge one.
+    """
+    with torch.device("meta"):
+        expected = {key: list(t.shape) for key, t in create_from_spec(spec).state_dict().items()}
+    missing, unknown = expected.keys() - found.keys(), found.keys() - expected.keys()
+    other = [key for key in expected.keys() & found.keys() if expected[key] != found[key]]
+    reasons = [
+        f"{len(keys)} {what} ({first_few(sorted(keys))})"
+        for keys, what in ((missing, "are missing"), (unknown, "are not of it"), (other, "differ"))
+        if keys
+    ]
+    if other:
+        first = min(other)
+        reasons.append(f"{first} is {found[first]} and should be {expected[first]}")
+    if reasons:
+        raise ValueError(
+            f"the weights in {path} do not fit {spec.name} as this version of mixtconv and timm "
+            f"make it: {'; '.join(reasons)}"
+        )
 
 
 def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> VideoClassifier:
