@@ -1,15 +1,20 @@
 """Model files say everything, and what is none is refused with what it is."""
 
 import errno
+import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models import VideoClassifier, create_model, load_model, read_metadata, save_model
+from mixtconv.models.spec import ModelSpec
+from mixtconv.models.systems import factory
 
 
 @pytest.fixture
@@ -96,3 +101,71 @@ def test_a_file_is_replaced_by_a_whole_one_or_not_at_all(
         save_model(load_model(path), path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "says"),
+    [
+        ("spec", "num_frames", 10**9, "num_frames is 1000000000; give 1 to 4096"),
+        ("spec", "num_frames", 10**400, "num_frames is 1000000"),
+        ("spec", "image_size", 10**5, "image_size is 100000; give 16 to 2048"),
+        ("spec", "num_frames", 4.0, "num_frames is '4.0'; allowed are whole numbers"),
+        ("spec", "num_frames", True, "num_frames is 'True'; allowed are whole numbers"),
+        ("spec", "name", 5, "name is '5'; allowed are texts"),
+        ("spec", "name", "a" * 10**6, "unknown model"),
+        ("spec", "mean", "x", "mean is 'x'; allowed are lists of finite numbers"),
+        ("spec", "mean", [0.5], "give three numbers each"),
+        ("spec", "std", [1.0, 0.0, 1.0], "no std of 0 or below"),
+        ("spec", "shift_fraction", float("nan"), "shift_fraction is 'nan'; allowed are finite"),
+        ("spec", "classes", ["a", 3], "allowed are lists of texts"),
+        (
+            "spec",
+            "classes",
+            ["a", "b", "c"],
+            "head.bias is [2] and should be [3]",
+        ),
+        ("spec", "name", "tsn_resnet152", "do not fit tsn_resnet152"),
+        ("notes", "top1", "high", "top1 is 'high'; allowed are finite numbers, and none"),
+        ("notes", "flip_pairs", [["a", 1]], "flip_pairs is"),
+        ("notes", "flip_pairs", "/etc/passwd", "allowed are lists"),
+    ],
+)
+def test_a_description_of_wrong_types_or_sizes_is_one_line(
+    path: Path, part: str, name: str, value: object, says: str
+) -> None:
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["mixtconv"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    about[part][name] = value
+    save_file(tensors, path, metadata={"mixtconv": json.dumps(about)})
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        load_model(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 800
+
+
+def test_a_deep_description_is_refused(path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, path, metadata={"mixtconv": "[" * 10**5})
+    with pytest.raises(ValueError, match="damaged or of another version"):
+        load_model(path)
+
+
+def test_a_network_is_compared_before_memory_is_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = factory.create_from_spec
+
+    def note_device(spec: ModelSpec) -> VideoClassifier:
+        made.append(torch.get_default_device().type)
+        return make(spec)
+
+    monkeypatch.setattr(factory, "create_from_spec", note_device)
+    load_model(path)
+    assert made == ["meta", "cpu"]
+    content = read_metadata(path)
+    other = {"mixtconv": json.dumps({**content, "spec": {**content["spec"], "classes": ["a"]}})}
+    save_file({"head.weight": torch.zeros(2, 256)}, path, metadata=other)
+    with pytest.raises(ValueError, match="are missing"):
+        load_model(path)
+    assert made == ["meta", "cpu", "meta"]

@@ -7,7 +7,7 @@ of the training run (its protocol and score). Reading one cannot run code. `load
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -15,10 +15,15 @@ from safetensors.torch import save
 from mixtconv._atomic_write import write_atomically
 from mixtconv._version import __version__
 from mixtconv.models.location import find_model_file
-from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported
+from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported, require_type
 
 if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin
+
+_NoPairs = Literal["auto", "none"]
+_SCORES = ("top1", "top5", "mean_class_accuracy", "val_fraction")
+_NOTES_READ = {**dict.fromkeys(_SCORES, float | None), "flip_pairs": list | None | _NoPairs}
+"""Types of the notes that commands compute with; others are shown only."""
 
 
 def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | None = None) -> None:
@@ -77,7 +82,13 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     try:
         about = json.loads(metadata[METADATA_KEY])
         ModelSpec.from_dict(about["spec"])
-        return {"version": about["version"], "spec": about["spec"], "notes": dict(about["notes"])}
+        notes = dict(about["notes"])
+        for name, hint in _NOTES_READ.items():
+            require_type(name, notes.get(name), hint)
+        if isinstance(notes.get("flip_pairs"), list):
+            for pair in notes["flip_pairs"]:
+                require_type("flip_pairs", tuple(pair), tuple[str, ...])
+        return {"version": str(about["version"]), "spec": about["spec"], "notes": notes}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} has a description that is damaged or of another version of mixtconv: {error}"

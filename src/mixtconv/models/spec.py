@@ -284,11 +284,20 @@ def is_exported(model: object) -> bool:
 def _require_types(settings: Placement) -> None:
     """Raise for a field whose value is not of its type, as in a file that was tampered with."""
     for each in fields(settings):
-        value = getattr(settings, each.name)
-        require(
-            _is_of(value, each.type),
-            f"{each.name} is {str(value)[:60]!r}; allowed are {_in_words(each.type)}",
-        )
+        require_type(each.name, getattr(settings, each.name), each.type)
+
+
+def require_type(name: str, value: object, hint: Any) -> None:
+    """Raise a ValueError for a value read from a file that is not of its type.
+
+    Args:
+        name: its name, for the error.
+        hint: a plain type, a literal, a homogeneous tuple, or a union of these.
+    """
+    require(
+        _is_of(value, hint),
+        f"{name} is {str(value)[:60]!r}; allowed are {_in_words(hint)}",
+    )
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -310,7 +319,13 @@ def _is_of(value: Any, hint: Any) -> bool:
 
 _LARGEST_NUMBER = 1e30
 
-_WORDS = {int: "whole numbers", float: "finite numbers", str: "texts", bool: "true and false"}
+_WORDS = {
+    int: "whole numbers",
+    float: "finite numbers",
+    str: "texts",
+    bool: "true and false",
+    list: "lists",
+}
 
 
 def _in_words(hint: Any) -> str:
