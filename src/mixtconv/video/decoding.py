@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv._types import Frame
+from mixtconv.video.colour import convert_colours
 from mixtconv.video.opening import Opened, open_video, square_size
 from mixtconv.video.packet_table import (
     PacketTable,
@@ -179,14 +180,7 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     `size` is that of the stream with square pixels (`square_size`), to which the frame is scaled if
     it has another, as in anamorphic video and in a recording that changes its resolution.
     """
-    from av.video.reformatter import VideoReformatter  # noqa: PLC0415
-
-    # One thread, and not the reformatter that frames share from PyAV 19 on: a forked process would
-    # deadlock, since it has none of the threads of its parent. The default is one thread per core
-    # since PyAV 17, https://github.com/PyAV-Org/PyAV/pull/2187 and pull/2379.
-    width, height = size
-    rgb: Any = VideoReformatter().reformat(frame, width, height, format="rgb24", threads=1)
-    return _upright(rgb.to_ndarray(), frame)
+    return _upright(convert_colours(frame, *size), frame)
 
 
 def _upright(rgb: Frame, frame: Any) -> Frame:
