@@ -1,15 +1,19 @@
 """FFmpeg opens the one file, its best stream, and its pixels are square."""
 
+import re
 import socket
 from fractions import Fraction
+from itertools import product
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from mixtconv.data.clips import read_clip, read_frames
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import iterate_frames, probe_video
+from mixtconv.video.sources import open_source
 from mixtconv.video.writer import write_video
 
 
@@ -148,3 +152,53 @@ def test_of_several_streams_the_best_is_read(streams, size, num_frames, tmp_path
     assert ((info.height, info.width), info.num_frames) == (size, num_frames)
     assert len(read_frames(path, range(num_frames))) == num_frames
     assert len(list(iterate_frames(path))) == num_frames
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        (
+            "MIXTCONV_MAX_MEGAPIXELS",
+            "0.006",
+            "96x64; allowed are 0.006 megapixels, unless MIXTCONV",
+        ),
+        ("MIXTCONV_MAX_RATIO", "1.4", "96x64, one side 2 times the other; allowed are 1.4 times"),
+        ("MIXTCONV_MAX_RATIO", "1,4", "MAX_RATIO is '1,4'; give a number above 0"),
+    ],
+)
+def test_larger_pictures_than_allowed_are_refused(
+    variable, value, says, media, tmp_path, monkeypatch
+):
+    media.encode(tmp_path / "a.mp4", media.moving_frames(4))
+    (tmp_path / "frames").mkdir()
+    for number, picture in enumerate(media.moving_frames(4)):
+        Image.fromarray(picture).save(tmp_path / "frames" / f"{number:05d}.png")
+    sources = [tmp_path / "a.mp4", tmp_path / "frames"]
+    reads = [probe_video, lambda path: read_clip(path, range), lambda path: [*iterate_frames(path)]]
+    stream = lambda path: [*open_source(f"file://{path}")]  # noqa: E731
+    for read, source in [*product(reads, sources), (stream, sources[0])]:
+        assert read(source)
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match=re.escape(says)):
+            patch.setenv(variable, value)
+            read(source)
+
+
+def test_pictures_that_grow_beyond_the_limit_are_not_decoded(media, tmp_path, monkeypatch):
+    parts = []
+    for name, side in (("small", 64), ("large", 256)):
+        media.encode(tmp_path / f"{name}.h264", media.moving_frames(8, height=side, width=side))
+        parts.append((tmp_path / f"{name}.h264").read_bytes())
+    path = tmp_path / "grows.h264"
+    path.write_bytes(b"".join(parts))
+    assert len([*iterate_frames(path)]) == 16
+    monkeypatch.setenv("MIXTCONV_MAX_MEGAPIXELS", "0.01")
+    assert len([*iterate_frames(path)]) == 8
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10000, 20000])
+def test_a_huge_picture_is_refused_by_its_header(side, tmp_path):
+    path = tmp_path / "00001.png"
+    Image.new("1", (side, side)).save(path)  # 12 and 50 kB
+    with pytest.raises(UnreadableVideoError, match=r"allowed are 64 megapixels|exceeds limit"):
+        read_clip(tmp_path, range)

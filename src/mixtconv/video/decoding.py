@@ -250,7 +250,7 @@ def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
 
     stream.thread_count = num_threads
     stream.thread_type = "FRAME"
-    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
     try:
         yield
     except av.FFmpegError as error:

@@ -7,7 +7,8 @@ Pictures of optical flow in the folder are not frames of the video; see `find.py
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
@@ -17,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mixtconv._types import Frame
 from mixtconv.video.find import PICTURE_SUFFIXES, flow_twins, picture_names, sort_names
+from mixtconv.video.opening import refuse_large
 from mixtconv.video.pictures import UnreadableVideoError
 
 _FLOW = (
@@ -110,6 +112,7 @@ def load_pictures(
     """
     first = Path(folder, names[0])
     size = _size(first)
+    refuse_large(first, size[1], size[0])
     reduction = _reduction(min(size), least_short_side)
     rows = {index: row for row, index in enumerate(sorted(set(indices)))}
     pictures = [_load_picture(Path(folder, names[i]), first, size, reduction, mode) for i in rows]
@@ -120,18 +123,15 @@ def _load_picture(
     path: Path, first: Path, size: tuple[int, int], reduction: int, mode: str
 ) -> Frame:
     """Load one picture upright, `(H, W, C)`; a JPEG is reduced while decoding."""
-    try:
-        with Image.open(path) as image:
-            height, width = _upright_size(image)
-            if (height, width) == size:
-                image.draft(mode, (image.width // reduction, image.height // reduction))
-                ImageOps.exif_transpose(image, in_place=True)
-                picture = _in_mode(image, mode)
-                if reduction > 1 and (picture.height, picture.width) == size:  # not a JPEG
-                    picture = picture.reduce(reduction)
-                return np.atleast_3d(np.asarray(picture))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
+    with _open_picture(path) as image:
+        height, width = _upright_size(image)
+        if (height, width) == size:
+            image.draft(mode, (image.width // reduction, image.height // reduction))
+            ImageOps.exif_transpose(image, in_place=True)
+            picture = _in_mode(image, mode)
+            if reduction > 1 and (picture.height, picture.width) == size:  # not a JPEG
+                picture = picture.reduce(reduction)
+            return np.atleast_3d(np.asarray(picture))
     raise UnreadableVideoError(
         path,
         f"the picture is {width}x{height} but the first of its folder, {first.name}, is "
@@ -164,9 +164,20 @@ def _reduction(short_side: int, least_short_side: int | None) -> int:
 
 def _size(path: Path) -> tuple[int, int]:
     """Height and width of a picture, read from its header."""
+    with _open_picture(path) as image:
+        return _upright_size(image)
+
+
+@contextmanager
+def _open_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture for the block, of which every error in reading is an `UnreadableVideoError`."""
     try:
         with Image.open(path) as image:
-            return _upright_size(image)
+            yield image
+    except Image.DecompressionBombError as error:  # beyond twice Pillow's own limit
+        raise UnreadableVideoError(path, f"Pillow does not read it: {error}") from error
+    except UnreadableVideoError:
+        raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableVideoError(path, "the picture is damaged or not a picture") from error
 

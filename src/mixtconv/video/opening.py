@@ -1,7 +1,9 @@
 """Opening a video with FFmpeg: one file and nothing else, its best stream, square pixels."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,82 @@ def file_address(path: str | Path) -> str:
     return f"file:{Path(path).absolute()}"
 
 
+@dataclass(frozen=True)
+class PictureLimits:
+    """Largest pictures that are read: a file of a kilobyte can hold one that takes gigabytes."""
+
+    max_megapixels: float = 64.0
+    """Millions of pixels; 8K has 33. A clip takes 3 bytes for each pixel of each of its frames."""
+    max_ratio: float = 256.0
+    """Longer side by the shorter one, to which an image is scaled: the longer one grows by it."""
+
+    @classmethod
+    def from_environment(cls) -> "PictureLimits":
+        """The limits of `MIXTCONV_MAX_MEGAPIXELS` and `MIXTCONV_MAX_RATIO`, else the defaults.
+
+        Raises:
+            ValueError: a variable that is no number above 0.
+
+        """
+        values = {}
+        for field in fields(cls):
+            variable = f"MIXTCONV_{field.name.upper()}"
+            text = os.environ.get(variable)
+            if text is not None:
+                values[field.name] = _positive(variable, text)
+        return cls(**values)
+
+    def refusal(self, width: int, height: int) -> str | None:
+        """Why pictures of a size are not read, None if they are.
+
+        >>> PictureLimits().refusal(1920, 1080)
+        >>> PictureLimits().refusal(2, 65534)
+        'pictures are 2x65534, one side 32767 times the other; allowed are 256 times'
+        """
+        shorter, longer = sorted((width, height))
+        if width * height > self.max_megapixels * 1e6:
+            allowed = f"; allowed are {self.max_megapixels:g} megapixels"
+        elif longer > self.max_ratio * shorter:
+            times = f"{longer / max(shorter, 1):.0f} times the other"
+            allowed = f", one side {times}; allowed are {self.max_ratio:g} times"
+        else:
+            return None
+        return f"pictures are {width}x{height}{allowed}"
+
+
+def _positive(variable: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise ValueError(f"the environment variable {variable} is {text!r}; give a number above 0")
+    return value
+
+
+def refuse_large(path: str | Path, width: int, height: int) -> None:
+    """Raise `UnreadableVideoError` for pictures beyond the limits of the environment."""
+    refusal = PictureLimits.from_environment().refusal(width, height)
+    if refusal is not None:
+        raise UnreadableVideoError(
+            path,
+            f"its {refusal}, unless MIXTCONV_MAX_MEGAPIXELS or MIXTCONV_MAX_RATIO say otherwise",
+        )
+
+
+def limit_decoder(stream: Any) -> None:
+    """Let a decoder refuse pictures beyond the limit, which may be larger than the header says."""
+    limit = int(PictureLimits.from_environment().max_megapixels * 1e6)
+    stream.codec_context.options = {"max_pixels": str(limit)}
+
+
 @contextmanager
 def open_video(path: str | Path) -> Iterator[Opened]:
-    """Open a file as (container, video stream) for the block."""
+    """Open a file as (container, video stream) for the block.
+
+    Raises:
+        UnreadableVideoError: no such file, no video in it, or pictures beyond the limits.
+    """
     import av  # noqa: PLC0415
 
     source = Path(path)
@@ -68,6 +143,8 @@ def open_video(path: str | Path) -> Iterator[Opened]:
             )
         if stream.codec_context is None:
             raise UnreadableVideoError(path, "there is no decoder for its video stream")
+        refuse_large(path, *square_size(stream))
+        limit_decoder(stream)
         yield container, stream
 
 

@@ -5,6 +5,7 @@ count in a file's header is not trusted: packets are counted, and if decoding sh
 no frame, frames are counted.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -121,8 +122,22 @@ def _read_file(
         indices = _checked(path, choose_indices(num_frames), num_frames)
         if not set(indices) <= set(decoded.pictures):
             decoded = decode_plain(path, table, indices)
-    pixels = np.stack([decoded.pictures[index] for index in indices])  # (T, H, W, 3)
-    return Clip(pixels, indices, num_frames)
+    return Clip(_stacked(decoded.pictures, indices), indices, num_frames)
+
+
+def _stacked(pictures: dict[int, Frame], indices: Sequence[int]) -> Frame:
+    """Pictures by number as one array (T, H, W, 3); each is dropped when it is copied.
+
+    `np.stack` would need twice the memory.
+    """
+    stacked = np.empty((len(indices), *pictures[indices[0]].shape), np.uint8)
+    left = Counter(indices)
+    for row, index in enumerate(indices):
+        stacked[row] = pictures[index]
+        left[index] -= 1
+        if not left[index]:
+            del pictures[index]
+    return stacked
 
 
 def refuse_no_picture(path: str | Path, num_frames: int) -> None:

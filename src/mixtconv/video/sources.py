@@ -25,7 +25,13 @@ from mixtconv.video.live import (
     SourceSettings,
     StreamFrame,
 )
-from mixtconv.video.opening import Opened, best_stream, square_size
+from mixtconv.video.opening import (
+    Opened,
+    best_stream,
+    limit_decoder,
+    refuse_large,
+    square_size,
+)
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.windows import timed_frames
 
@@ -156,6 +162,12 @@ def _open_container(
     if stream is None:
         container.close()
         raise ValueError(f"{name} has no video stream")
+    try:
+        refuse_large(name, *square_size(stream))
+    except ValueError:
+        container.close()
+        raise
+    limit_decoder(stream)
     return container, stream
 
 
