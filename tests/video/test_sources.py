@@ -222,6 +222,14 @@ def test_frames_are_taken_at_a_rate_by_their_times():
     assert _taken(_frames(0, 0.1, 0.15, 0.2, 0.5), None) == list(range(5))
 
 
+def test_after_a_stall_frames_are_no_closer_than_at_the_rate():
+    times = [*np.arange(10) / 30, *(0.3 + 0.9 + np.arange(30) / 30)]  # 0.9 s without a frame
+    taken = _taken(_frames(*times), 5)
+    gaps = np.diff([times[number] for number in taken])
+    assert gaps.min() > 1 / 5 - 1 / 30  # a frame is late by a period of the source at most
+    assert taken[:3] == [0, 6, 10]
+
+
 def test_a_clock_that_jumps_does_not_stop_the_stream():
     ahead = [0, 0.1, 0.2, 100.0, 100.1, 100.2]
     assert _taken(_frames(*ahead), 10) == list(range(6))

@@ -3,9 +3,11 @@
 from fractions import Fraction
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mixtconv.video import windows as module
+from mixtconv.video.survey import survey_file
 from mixtconv.video.windows import timed_frames
 
 FALLING = (4, 8, 16, 12, 20, 28, 24, 32, 40, 36)  # hundredths of a second, as an AVI has them
@@ -48,3 +50,29 @@ def test_a_frame_without_time_follows_a_period_later(shown) -> None:
 def test_a_real_clip_is_as_long_as_it_says(shared_videos) -> None:
     frames = list(timed_frames(shared_videos / "apply_eye_makeup.avi"))
     assert len(frames) == 164 and float(frames[-1].end_seconds) == pytest.approx(6.56)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "bframes=8:b-pyramid=normal:b-adapt=0:scenecut=0"}),
+        ("mpeg4", {"bf": "2"}),
+        ("mpeg4", {}),
+    ],
+)
+def test_frames_of_an_avi_are_at_the_ticks_of_its_clock(codec, options, media, tmp_path) -> None:
+    frames = media.moving_frames(30)
+    path = media.encode(tmp_path / "a.avi", frames, codec=codec, options=options)
+    shown = list(timed_frames(path))
+    assert [frame.seconds for frame in shown] == [Fraction(tick, 25) for tick in range(30)]
+    pictures = media.decode_all(path)  # they stay in their order
+    assert all(np.array_equal(f.kept.to_rgb(), p) for f, p in zip(shown, pictures, strict=True))
+
+
+def test_an_avi_may_leave_ticks_out(media, tmp_path) -> None:
+    ticks = [0, 1, 2, 9, 10, 11, 30, 31]
+    times = [24 * tick for tick in ticks]  # in 1/600 s
+    frames = media.moving_frames(len(ticks))
+    path = media.encode(tmp_path / "a.avi", frames, codec="mpeg4", times=times)
+    assert [frame.seconds for frame in timed_frames(path)] == [Fraction(t, 25) for t in ticks]
+    assert survey_file(path).damage() is None

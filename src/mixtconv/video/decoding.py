@@ -8,6 +8,7 @@ time of every frame with the packet table. At the first difference it stops, and
 plainly.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -113,12 +114,23 @@ class TimedFrame:
 
 
 def decode_every(path: str | Path) -> Iterator[TimedFrame]:
-    """Decode every frame of a file in order, plainly."""
+    """Decode every frame of a file in order, plainly.
+
+    AVI stores no times of display: its packets are a period apart, and the k-th frame on the screen
+    has the time of the k-th packet, in whatever order the packets are stored.
+    """
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = square_size(stream)
+        is_avi = container.format.name == "avi"
+        times: deque[int | None] = deque()  # of packets whose frames the decoder has not given yet
         for packet in _with_flush(container, stream):
-            for frame in decode_packet(stream, packet) or ():
+            frames = decode_packet(stream, packet)
+            if is_avi and packet is not None and frames is not None:
+                times.append(packet.dts)
+            for frame in frames or ():
+                if times:
+                    frame.pts = times.popleft()
                 yield TimedFrame(frame, size, stream.time_base)
 
 

@@ -59,8 +59,9 @@ def at_rate(
     """Take frames at a rate, by their times; all of them if None.
 
     The first frame at or after each due time is taken, each at most once: of a source slower than
-    the rate, all frames are. If its clock jumps back, or ahead by more than a second and a period,
-    the frame is taken and the next one is due a period later.
+    the rate, all frames are. Due times that pass without a frame, as when a source stalls, are left
+    out, so that frames are no closer than at the rate afterwards. If the clock jumps back, or ahead
+    by more than a second and a period, the frame is taken and the next one is due a period later.
 
     >>> frames = [StreamFrame(lambda: None, n, n / 10) for n in range(10)]
     >>> [frame.number for frame in at_rate(frames, 4)]
@@ -75,7 +76,8 @@ def at_rate(
             due = frame.seconds
         if frame.seconds >= due - 1e-6:
             yield frame
-            due += period
+            num_passed = int((frame.seconds - due + 1e-6) / period)
+            due += period * (1 + num_passed)
 
 
 def _jumps(late: float, period: float) -> bool:

@@ -60,28 +60,41 @@ def survey_file(path: str | Path) -> FileSurvey:
     """
     with open_video(path) as (container, stream):
         num_announced = read_packet_table(container, stream).num_pictures
-    num_pictures = num_damaged = num_packets = 0
+    num_pictures = num_damaged = num_packets = last_tick = 0
     end = 0.0
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         for packet in chain(demux_readable(container), [None]):  # None: what the decoder holds back
             if packet is not None and packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            num_packets += packet is not None and packet.stream is stream
+            if packet is not None and packet.stream is stream:
+                num_packets += 1
+                last_tick = max(last_tick, packet.dts or 0)
             if packet is None or (packet.stream is stream and packet.size):
                 frames = decode_packet(stream, packet) or ()
                 num_pictures += len(frames)
                 num_damaged += sum(frame.is_corrupt for frame in frames)
-        num_cut_off = _cut_off(container, stream, num_packets, end)
+        # AVI counts the ticks of its clock, also those at which nothing new is shown.
+        is_avi = container.format.name == "avi"
+        per_packet = max(1.0, (last_tick + 1) / max(1, num_packets)) if is_avi else 1.0
+        num_cut_off = _cut_off(container, stream, num_packets, end, per_packet)
         return FileSurvey(num_announced, num_pictures, num_damaged, num_cut_off)
 
 
-def _cut_off(container: Any, stream: Any, num_packets: int, end: float) -> int:
-    """Frames that the header states beyond those in the file."""
+def _cut_off(
+    container: Any, stream: Any, num_packets: int, end: float, counted_per_packet: float
+) -> int:
+    """Frames that the header states beyond those in the file.
+
+    Args:
+        end: end of the last packet of all streams, in seconds.
+        counted_per_packet: how many frames of the header's count stand for a packet.
+    """
     import av  # noqa: PLC0415
 
     kinds = set(container.format.name.split(","))
-    by_count = stream.frames - num_packets if kinds & _SAYS_FRAMES else 0
+    is_counted = kinds & _SAYS_FRAMES
+    by_count = round(stream.frames / counted_per_packet) - num_packets if is_counted else 0
     rate = stream.average_rate
     if not rate or container.duration is None or not kinds & _SAYS_LENGTH:
         return max(0, by_count)
