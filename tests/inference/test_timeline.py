@@ -235,3 +235,17 @@ def test_a_file_whose_resolution_changes_has_one_timeline(
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     found = list(predict_windows(Recognizer(model_path), path, WindowPlan.parse("10f")))
     assert [window.num_frames for window in found] == [10] * 5
+
+
+def test_subtitles_follow_the_clock_of_a_file_whose_sound_starts_first(
+    model_path: Path, tmp_path: Path, media, capsys
+) -> None:
+    times = [1200 + 24 * number for number in range(60)]  # in 1/600 s: the picture starts at 2 s
+    video = media.encode(tmp_path / "a.mkv", media.moving_frames(60), times=times, audio=True)
+    out = f"{tmp_path / 'a.srt'},{tmp_path / 'a.json'}"
+    assert main(["predict", str(model_path), str(video), "--window", "1s", "--out", out]) == 0
+    clocks = [line for line in (tmp_path / "a.srt").read_text().splitlines() if "-->" in line]
+    starts = [float(clock[6:12].replace(",", ".")) for clock in clocks]
+    assert starts == pytest.approx([2, 3, 4], abs=0.01)
+    segments = json.loads((tmp_path / "a.json").read_text())["segments"]
+    assert [segment["start"] for segment in segments] == [0, 1, 2]

@@ -11,6 +11,7 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._strict_json import to_json
 from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
+from mixtconv.video.reader import picture_start
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def subtitles(segments: Sequence[Segment]) -> str:
+def subtitles(segments: Sequence[Segment], *, delay: float = 0.0) -> str:
     """Segments as SubRip subtitles.
+
+    Args:
+        segments: in order.
+        delay: seconds by the file's clock, which players show subtitles by, before the first frame.
 
     >>> print(subtitles([Segment(0.0, 1.5, "wave", 0.9, 1), Segment(1.5, 3661.25, "jump", 0.5, 2)]))
     1
@@ -92,7 +97,8 @@ def subtitles(segments: Sequence[Segment]) -> str:
     <BLANKLINE>
     """
     return "\n".join(
-        f"{number}\n{_clock(segment.start)} --> {_clock(segment.end)}\n{caption(segment)}\n"
+        f"{number}\n{_clock(delay + segment.start)} --> {_clock(delay + segment.end)}\n"
+        f"{caption(segment)}\n"
         for number, segment in enumerate(segments, start=1)
     )
 
@@ -122,7 +128,9 @@ def _csv(timeline: Timeline) -> str:
 _TEXTS: dict[str, Callable[[Timeline], str]] = {
     ".json": lambda timeline: to_json(timeline.to_dict(), indent=2) + "\n",
     ".csv": _csv,
-    ".srt": lambda timeline: subtitles(timeline.segments),
+    ".srt": lambda timeline: subtitles(
+        timeline.segments, delay=float(picture_start(timeline.source))
+    ),
 }
 """Suffix -> the text of the file."""
 

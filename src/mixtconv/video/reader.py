@@ -17,7 +17,7 @@ from mixtconv._types import Frame
 from mixtconv.video.decoding import decode_every, decode_pictures, decode_plain
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import open_video
-from mixtconv.video.packet_table import PACKET_TABLES, read_packet_table
+from mixtconv.video.packet_table import PACKET_TABLES, demux_readable, read_packet_table
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 
 
@@ -84,6 +84,37 @@ def frame_rate(path: str | Path) -> Fraction | None:
         return None
     with open_video(path) as (_, stream):
         return _average_rate(stream)
+
+
+def has_constant_rate(path: str | Path) -> bool:
+    """Whether the frames of a file are at its average rate, to a tick of its clock.
+
+    Only its packets are read. A file without times has a constant rate.
+    """
+    with open_video(path) as (container, stream):
+        rate, times = _average_rate(stream), []
+        for packet in demux_readable(container, stream):
+            time = (
+                packet.dts if packet.pts is None or container.format.name == "avi" else packet.pts
+            )
+            if packet.size and not packet.is_discard and time is not None:
+                times.append(time)
+        if rate is None or not times:
+            return True
+        seconds = (np.sort(times) - min(times)) * float(stream.time_base)
+        error = np.abs(seconds - np.arange(len(times)) / float(rate)).max()
+        return bool(error < 1.01 * float(stream.time_base))
+
+
+def picture_start(path: str | Path) -> Fraction:
+    """Seconds by the file's clock before the first picture, as where its sound begins earlier."""
+    if Path(path).is_dir():
+        return Fraction(0)
+    with open_video(path) as (container, stream):
+        if stream.start_time is None or container.start_time is None:
+            return Fraction(0)
+        start = stream.start_time * stream.time_base - Fraction(container.start_time, 1_000_000)
+    return Fraction(max(start, 0))
 
 
 def _average_rate(stream: Any) -> Fraction | None:

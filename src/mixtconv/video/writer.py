@@ -5,7 +5,7 @@ not always decide the same for the same small pictures, even with one thread: wh
 (adaptive B-frames, weighted prediction, scene cuts, rate control over many frames) is off or fixed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -16,6 +16,9 @@ import numpy as np
 
 from mixtconv._types import Frame, FrameLike
 from mixtconv.video.opening import file_address
+
+TICKS = 90_000
+"""Ticks of a second in files whose frames have times of their own: whole for most rates."""
 
 WITHOUT_LOOK_AHEAD = "b-adapt=0:bframes=2:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:open-gop=0"
 
@@ -54,18 +57,23 @@ def write_video(
     frames: Iterable[FrameLike],
     *,
     frames_per_second: float | Fraction,
+    times: Iterator[Fraction] | None = None,
     encoding: Encoding | None = None,
     container: str | None = None,
 ) -> int:
     """Write frames as H.264, each as soon as it comes.
 
     Height and width must be even, since the colour format (yuv420p, the one that everything
-    plays) halves both; odd sizes are an error rather than a silent crop.
+    plays) halves both; odd sizes are an error rather than a silent crop. The file says which matrix
+    its colours have, the one that players take for its size without being told.
 
     Args:
         path: the file; one that was begun and not finished is removed.
         frames: uint8 RGB `(H, W, 3)` each, all of one size, at least one.
         frames_per_second: the rate, kept as a fraction with a denominator of 1001 at most.
+        times: seconds at which each frame is shown, asked for after the frame, for a rate that
+            changes; kept to 1/90000 s. Of equal times the later one is a tick later. The last frame
+            is shown for a period of `frames_per_second`.
         encoding: quality, keyframes and speed.
         container: FFmpeg's name of the container, by default that of the path's suffix.
 
@@ -100,8 +108,19 @@ def write_video(
             stream: Any = output.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.thread_count = 1
+            colours = _colours(height, width)
+            for name, value in colours.items():
+                setattr(stream.codec_context, name, value)
+            if times is not None:
+                stream.codec_context.time_base = Fraction(1, TICKS)
+            tick = -1
             for frame in chain([first], iterator):
-                _encode(output, stream, _as_picture(_as_array(frame), first.shape))
+                picture = _as_picture(_as_array(frame), first.shape, colours)
+                if times is not None:
+                    tick = max(tick + 1, round(next(times) * TICKS))
+                    picture.pts, picture.time_base = tick, Fraction(1, TICKS)
+                    picture.duration = round(TICKS / rate)
+                _encode(output, stream, picture)
                 num_frames += 1
             _encode(output, stream, None)
     except BaseException:
@@ -120,7 +139,22 @@ def _as_array(frame: FrameLike) -> Frame:
     return array
 
 
-def _as_picture(array: Frame, shape: tuple[int, ...]) -> Any:
+def _colours(height: int, width: int) -> dict[str, int]:
+    """The colours of a file as FFmpeg numbers them; players that are not told go by the size.
+
+    >>> _colours(1080, 1920)["colorspace"], _colours(256, 340)["colorspace"]
+    (1, 6)
+    """
+    is_hd = height > 576 or width > 1024
+    return {
+        "colorspace": 1 if is_hd else 6,  # BT.709, or BT.601 as SMPTE 170M
+        "color_primaries": 1,  # of BT.709, which are those of sRGB
+        "color_trc": 1,
+        "color_range": 1,  # 16 to 235
+    }
+
+
+def _as_picture(array: Frame, shape: tuple[int, ...], colours: dict[str, int]) -> Any:
     import av  # noqa: PLC0415
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
@@ -128,8 +162,14 @@ def _as_picture(array: Frame, shape: tuple[int, ...]) -> Any:
         raise ValueError(f"got frames of shapes {shape} and {array.shape}; all must be of one size")
     # A view of the frame: a copy would hold up other threads.
     picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(array), format="rgb24")
-    # One thread and a reformatter of its own, as in `decoding.to_rgb`.
-    return VideoReformatter().reformat(picture, format="yuv420p", threads=1)
+    # One thread and a reformatter of its own, as in `colour.convert_colours`.
+    matrix, limited = colours["colorspace"], colours["color_range"]
+    converted = VideoReformatter().reformat(
+        picture, format="yuv420p", dst_colorspace=matrix, dst_color_range=limited, threads=1
+    )
+    for name, value in colours.items():
+        setattr(converted, name, value)
+    return converted
 
 
 def _encode(output: Any, stream: Any, picture: Any) -> None:

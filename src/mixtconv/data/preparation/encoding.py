@@ -6,9 +6,12 @@ that resizes clips for scoring.
 """
 
 import errno
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,8 @@ from mixtconv.video.decoding import decode_plain
 from mixtconv.video.opening import as_unreadable, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import DEFAULT_RATE, frame_rate, iterate_frames
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate, iterate_frames
+from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
@@ -51,6 +55,19 @@ def fitted_frames(
             if is_stopped():
                 raise StoppedError
             yield fitted(frame, *form.size(*frame.shape[:2]))
+
+
+def _timed_frames(
+    source: Path, form: PreparedForm, is_stopped: Callable[[], bool], *, times: deque[Fraction]
+) -> Generator[Frame, None, None]:
+    """The same frames; before each, its time is put into `times`, in seconds."""
+    with as_unreadable(source):
+        for frame in timed_frames(source):
+            if is_stopped():
+                raise StoppedError
+            times.append(frame.seconds)
+            rgb = frame.kept.to_rgb()
+            yield fitted(rgb, *form.size(*rgb.shape[:2]))
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
@@ -103,12 +120,17 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
     with as_unreadable(source):
         rate = frame_rate(source) or DEFAULT_RATE
     rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
-    with closing(fitted_frames(source, form, is_stopped)) as frames:
+    with as_unreadable(source):
+        is_constant = source.is_dir() or has_constant_rate(source)
+    times = deque[Fraction]()
+    shown = fitted_frames if is_constant else partial(_timed_frames, times=times)
+    with closing(shown(source, form, is_stopped)) as frames:
         try:
             return write_video(
                 target,
                 frames,
                 frames_per_second=rate,
+                times=None if is_constant else iter(times.popleft, None),
                 encoding=form_encoding(form),
                 container="mp4",
             )
