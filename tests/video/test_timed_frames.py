@@ -45,6 +45,7 @@ def test_a_clock_that_is_set_back_goes_on(shown) -> None:
 
 def test_a_frame_without_time_follows_a_period_later(shown) -> None:
     assert shown(None, None, 8, None, 16) == [0, 4, 8, 12, 16]
+    assert shown(None, None, None, 2, 6, 10) == [0, 4, 8, 12, 16, 20]
 
 
 def test_a_real_clip_is_as_long_as_it_says(shared_videos) -> None:

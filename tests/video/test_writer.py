@@ -113,3 +113,22 @@ def test_an_encoder_that_fails_is_told_from_a_disk_that_does(media, tmp_path, mo
 
     with pytest.raises(EncodingError, match="frames of 96x64 cannot be encoded"):
         writer._encode(None, Broken(), None)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "red", "blue"), [(240, 320, 0.299, 0.114), (720, 1280, 0.2126, 0.0722)]
+)
+def test_a_file_has_the_colours_that_players_take_for_its_size(height, width, red, blue, tmp_path):
+    """Its luma is by the matrix of BT.601 or of BT.709, and its header says which."""
+    colour = np.array([30, 200, 90], np.uint8)
+    frames = np.broadcast_to(colour, (3, height, width, 3))
+    write_video(tmp_path / "a.mp4", frames, frames_per_second=25, encoding=Encoding(quality=1))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+    luma = np.frombuffer(frame.planes[0], np.uint8).reshape(height, -1)[:, :width].mean()
+    weights = red, 1 - red - blue, blue
+    assert luma == pytest.approx(16 + 219 * np.dot(weights, colour) / 255, abs=1)
+    tags = frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc
+    assert tags == (1 if height > 576 else 6, 1, 1, 1)
+    shown = read_frames(tmp_path / "a.mp4", [1])[0].float().mean(dim=(1, 2)).numpy()
+    assert np.abs(shown - colour).max() <= 3

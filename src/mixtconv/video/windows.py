@@ -60,11 +60,12 @@ def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
         UnreadableVideoError: there is no frame.
     """
     period = 1 / (frame_rate(path) or DEFAULT_RATE)
-    number, last, shift = -1, -period, Fraction(0)
+    number, last, shift = -1, -period, None
     for number, (frame, timestamp) in enumerate(_ordered(decode_every(path))):
-        now = last + period if timestamp is None or number == 0 else timestamp + shift
-        # The first frame is at 0; from it, and after a clock reset, the shift continues the times.
-        if timestamp is not None and (number == 0 or last - now >= MIN_RESET_SECONDS):
+        now = last + period if timestamp is None or shift is None else timestamp + shift
+        # The first frame is at 0; the first timestamp, and one after a clock reset, continue the
+        # times so far: the shift leads from them to the times here.
+        if timestamp is not None and (shift is None or last - now >= MIN_RESET_SECONDS):
             now = last + period
             shift = now - timestamp
         # A smaller step back is an error of the timestamps: the frame is shown with the last one.

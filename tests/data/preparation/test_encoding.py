@@ -18,6 +18,7 @@ from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
+from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import write_video
 
 FORM = PreparedForm(short_side=64, crf=10)
@@ -122,13 +123,21 @@ def test_rotation_is_applied(media, tmp_path):
     assert np.abs(frames.astype(float) - np.stack(upright)).mean() < 2.5
 
 
-def test_a_variable_frame_rate_keeps_number_and_average(media, tmp_path):
+@pytest.mark.parametrize(("suffix", "tick"), [(".mkv", 1 / 1000), (".mp4", 1 / 90_000)])
+def test_frames_of_a_changing_rate_keep_their_times(suffix, tick, media, tmp_path):
     gaps = np.random.default_rng(0).integers(5, 200, 48)
+    times = gaps.cumsum()  # in 1/600 s
     frames = media.moving_frames(48)
-    source = media.encode(tmp_path / "a.mkv", frames, times=gaps.cumsum().tolist())
+    source = media.encode(tmp_path / f"a{suffix}", frames, times=times.tolist())
     target, got = prepared(source)
     assert len(got) == 48
-    assert frame_rate(target) == pytest.approx(float(frame_rate(source)), rel=1e-3)
+    expected = (times - times[0]) / 600
+    with av.open(str(target)) as container:  # read without the package
+        stream = container.streams.video[0]
+        shown = [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
+    assert np.abs(np.subtract(shown, expected)).max() <= 1.01 * tick
+    kept = [float(frame.seconds) for frame in timed_frames(target)]
+    assert np.abs(np.subtract(kept, expected)).max() <= 1.01 * tick
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24), Fraction(1, 2)])
