@@ -1,9 +1,11 @@
 """A video with captions drawn on it."""
 
+import logging
 import math
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from mixtconv._types import Frame
 from mixtconv.video.reader import frame_rate
 from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import write_video
+
+logger = logging.getLogger(__name__)
 
 MAX_FRAMES_PER_SECOND = 60
 """Rate of the written video, at most; a variable rate becomes the average one."""
@@ -36,6 +40,7 @@ def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence
     Raises:
         UnreadableVideoError: the video gives no frame.
     """
+    _say_lacking_letters([text for *_, text in captions])
     rate = min(frame_rate(video) or Fraction(25), Fraction(MAX_FRAMES_PER_SECOND))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_video(
@@ -53,23 +58,44 @@ def draw_caption(picture: Frame, text: str) -> Frame:
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image, "RGBA")
     size = max(9, height // 14)
-    font = _font(size)
-    while size > 6 and draw.textlength(text, font=font) > width - size:
+    runs = _runs(text, size)
+    while size > 6 and sum(draw.textlength(part, font=font) for part, font in runs) > width - size:
         size -= 1
-        font = _font(size)
+        runs = _runs(text, size)
     bar = round(1.7 * size)
     draw.rectangle((0, height - bar, width, height), fill=(0, 0, 0, 170))
-    draw.text((size // 2, height - bar // 2), text, fill="white", font=font, anchor="lm")
+    left = float(size // 2)
+    for part, font in runs:
+        draw.text((left, height - bar // 2), part, fill="white", font=font, anchor="lm")
+        left += draw.textlength(part, font=font)
     return np.array(image)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans, which comes with matplotlib and covers most alphabets; or Pillow's own font."""
+def _runs(text: str, size: int) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
+    """A text in parts, each with a font that has its letters; without matplotlib Pillow's own."""
     try:
-        from matplotlib import get_data_path  # noqa: PLC0415 - only to draw
+        from mixtconv._fonts import font_runs  # noqa: PLC0415 - only to draw
     except ImportError:
-        return ImageFont.load_default(size)
-    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+        return [(text, ImageFont.load_default(size))]
+    return [(part, _font(file, size)) for part, file in font_runs(text)]
+
+
+@cache
+def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
+
+
+def _say_lacking_letters(texts: Sequence[str]) -> None:
+    try:
+        from mixtconv._fonts import lacking_letters  # noqa: PLC0415
+    except ImportError:
+        return
+    if letters := lacking_letters(texts):
+        logger.warning(
+            "no installed font has %s: captions show boxes there; install one that has, such as "
+            "Noto Sans CJK or Noto Emoji",
+            letters[:20],
+        )
 
 
 def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:
