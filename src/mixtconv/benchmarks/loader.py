@@ -102,6 +102,7 @@ BATCH_SIZE = 8
 
 IN_ORDER, IN_ORDER_THREADED = "decoding in order", "decoding in order, frame threads"
 RAW, PREPARED = "raw file", "prepared file"
+HDR = "raw file, marked as HDR"
 RAW_FIRST, PREPARED_FIRST = "raw file, first time", "prepared file, first time"
 LOADED_RAW, LOADED_PREPARED = "raw files, loader", "prepared files, loader"
 LOADED_CACHED = "cached frames, loader"
@@ -151,10 +152,30 @@ def readers(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
         PREPARED_FIRST: (_read_first, copies[PREPARED_FIRST]),
         PREPARED: (_read, prepared),
     }
+    if probe_video(raw).codec == "h264":
+        reading[HDR] = (_read, _marked_as_hdr(raw))
     return {
         name: partial(_read_several, read, path, _spec(workload), np.random.default_rng(0))
         for name, (read, path) in reading.items()
     }
+
+
+def _marked_as_hdr(raw: Path) -> Path:
+    """A copy of an H.264 file that says that its colours are HLG, so that they are toned."""
+    import av  # noqa: PLC0415
+    from av.bitstream import BitStreamFilterContext  # noqa: PLC0415
+
+    path = raw.with_stem(f"{raw.stem}-hdr")
+    with av.open(file_address(raw)) as source, av.open(file_address(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        marking = "h264_metadata=transfer_characteristics=18:colour_primaries=9"
+        marked = BitStreamFilterContext(marking, stream, copy)
+        for packet in source.demux(stream):
+            for result in marked.filter(packet if packet.size else None):
+                result.stream = copy
+                target.mux(result)
+    return path
 
 
 def decode_in_order(
