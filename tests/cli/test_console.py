@@ -74,25 +74,18 @@ def test_errors_show_names_harmlessly(tmp_path: Path, capsys: pytest.CaptureFixt
     assert r"a\x1b[2J\u202eb" in err and "\x1b" not in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_check_of_hostile_names_ends_well_in_every_encoding(
-    tmp_path: Path, encoding: str
-) -> None:
+def test_a_check_of_hostile_names_ends_well_in_an_encoding_without_them(tmp_path: Path) -> None:
     """In a process of its own, whose standard output takes bytes."""
     folder = tmp_path / "clips" / "\x1b[31mjump 跳"
     folder.mkdir(parents=True)
     (folder / "caf\udce9\n.mp4").touch()
-    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
-    command = [sys.executable, "-m", "mixtconv", "check", "clips"]
-    for flags in ([], ["--format", "json"]):
-        done = subprocess.run(
-            [*command, *flags], cwd=tmp_path, env=environment, capture_output=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (1, b"")
-        out = done.stdout.decode(encoding)
-        assert "\x1b" not in out
-        if flags:
-            assert json.loads(out)["faults"][0]["video"] == "\x1b[31mjump 跳/caf\udce9\n.mp4"
-        else:
-            shown = "跳" if encoding == "utf-8" else r"\u8df3"
-            assert rf"\x1b[31mjump {shown}/caf\xe9\n.mp4" in " ".join(out.split())
+    done = subprocess.run(
+        [sys.executable, "-m", "mixtconv", "check", "clips"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    out = done.stdout.decode("ascii")
+    assert r"\x1b[31mjump \u8df3/caf\xe9\n.mp4" in " ".join(out.split())
