@@ -1,9 +1,9 @@
 """Files and folders that appear under their name whole or not at all.
 
 All are written under a hidden name beside the target, on the same file system, and renamed, which
-is one step. `write_atomically` takes the bytes of a file; `written_whole` gives a path to whatever
-writes a file or a folder itself; `hidden_folder` and `put_in_place` do the same for several files,
-and leave it to the caller whether they appear.
+is one step. `write_atomically` takes the bytes of a file, `write_text_atomically` its text;
+`written_whole` gives a path to whatever writes a file or a folder itself; `hidden_folder` and
+`put_in_place` do the same for several files, and leave it to the caller whether they appear.
 """
 
 import errno
@@ -35,6 +35,23 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         raise OSError(error.errno, reason, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text in UTF-8 as `write_atomically` does.
+
+    Bytes of names that are not UTF-8, which Python holds as surrogates, are written as they are.
+    """
+    write_atomically(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """A text in UTF-8, with bytes of names that are not UTF-8 as they are.
+
+    >>> encoded("caf\\udce9.mp4")
+    b'caf\\xe9.mp4'
+    """
+    return text.encode("utf-8", "surrogateescape")
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 NOT_MEASURED = "\N{EN DASH}"
 """In place of a number that was not measured."""
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, breaks of lines, overrides of direction, and bytes that are not UTF-8."""
 
 
 def flag(field_name: str) -> str:
@@ -84,3 +88,23 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    r"""A text with escapes in place of what would control the terminal.
+
+    Args:
+        text: any text, such as the name of a file.
+        keep: characters that stay.
+
+    >>> visible("a\x1b[31mb\u202ec\udce9"), visible("two\nlines", keep="\n")
+    ('a\\x1b[31mb\\u202ec\\xe9', 'two\nlines')
+    """
+    return _CONTROLS.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte in the name of a file, as Python holds it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -101,7 +101,7 @@ def _read(node: yaml.Node, kind: Any) -> Any:
             with suppress(_WrongKindError):
                 return _read(node, part)
     elif origin is list and isinstance(node, yaml.SequenceNode):
-        return [_read(item, parts[0]) for item in node.value]
+        return [_read_item(item, parts[0]) for item in node.value]
     elif isinstance(node, yaml.ScalarNode):
         is_null = node.tag == "tag:yaml.org,2002:null"
         if node.value in parts or (kind is str and not is_null):
@@ -114,6 +114,13 @@ def _read(node: yaml.Node, kind: Any) -> Any:
             with suppress(ValueError):
                 return kind(node.value)
     raise _WrongKindError
+
+
+def _read_item(node: yaml.Node, kind: Any) -> Any:
+    """An item of a list: of names also `null` and `~`, which stand for no setting there."""
+    if kind is str and isinstance(node, yaml.ScalarNode) and node.value:
+        return node.value
+    return _read(node, kind)
 
 
 def _shown(node: yaml.Node) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mixtconv.visualization.confusion import confusion_matrix, confusion_order, confusion_spots
 from mixtconv.visualization.drawing import Drawing, hover_page
-from mixtconv.visualization.inline_svg import Spot
+from mixtconv.visualization.inline_svg import Spot, figure_file
 
 COUNTS = np.array([[3, 0, 7], [0, 9, 1], [6, 0, 4]])
 CLASSES = ["</script><b>left", "b & c", "right"]
@@ -99,3 +100,13 @@ def test_the_same_picture_gives_the_same_page(page: str):
     spots = (Spot(1, 2, 3, 4, "a", "b"),)
     texts = {hover_page(_drawing(figure, spots)) for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_names_with_control_characters_and_bytes_are_drawn_as_escapes() -> None:
+    """XML has no control characters, and no font has a byte that is not UTF-8."""
+    names = ["a\x1b[31m", "caf\udce9", "c\x00d"]
+    figure = confusion_matrix(COUNTS, names, order=confusion_order(COUNTS))
+    root = ElementTree.fromstring(figure_file(figure, "svg"))
+    texts = {"".join(element.itertext()).strip() for element in root.iter()}
+    drawn = " ".join(texts)
+    assert all(shown in drawn for shown in (r"a\x1b[31m", r"caf\xe9", r"c\x00d"))

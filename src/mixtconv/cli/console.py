@@ -1,5 +1,10 @@
-"""Output of commands: results to standard output, everything else to standard error."""
+"""Output of commands: results to standard output, everything else to standard error.
 
+Names of files, classes and columns are other people's text: what would control a terminal, or show
+a text in another order than it has, is printed as an escape (`visible`). JSON has its own.
+"""
+
+import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mixtconv._names import visible
 from mixtconv._processes import is_rank_zero
 from mixtconv._strict_json import to_json
 from mixtconv._types import Progress
@@ -38,10 +44,25 @@ _QUIET = (
 )
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Messages in one line each; those of other packages, and tracebacks, keep their lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
+        own = record.name.partition(".")[0] == "mixtconv"
+        return visible(super().formatMessage(record), keep="" if own else "\n\t")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n\t")
+
+
 def set_up_logging() -> None:
     """Log the package's messages to standard error; of other packages, errors only."""
     level = logging.INFO if is_rank_zero() else logging.ERROR
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_VisibleFormatter("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mixtconv.models.insertion").setLevel(logging.WARNING)
@@ -63,17 +84,17 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
     """Print a table; numbers are aligned right."""
-    table = Table(
-        title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+    heading = Text(visible(title)) if title else None
+    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    columns = [visible(column) for column in columns]
     texts = [[_text(cell) for cell in row] for row in rows]
     longest = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
     fits = sum(longest) + 3 * len(columns) <= console.width  # 3: the gap between columns
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
         table.add_column(
-            column,
+            Text(column),
             justify="right" if numeric else "left",
             overflow="fold",
             min_width=longest[index] if fits else None,  # sentences wrap, names and numbers do not
@@ -88,7 +109,7 @@ def _longest_word(cells: Sequence[str]) -> int:
 
 
 def _text(cell: object) -> str:
-    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.2f}" if isinstance(cell, float) else visible(str(cell))
 
 
 @contextmanager
@@ -98,7 +119,7 @@ def progress(description: str) -> Iterator[Progress]:
     Libraries that print inside the block write to standard error as well.
     """
     columns = (
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeRemainingColumn(),
@@ -110,7 +131,7 @@ def progress(description: str) -> Iterator[Progress]:
             *columns, console=console, transient=True, disable=not is_interactive()
         ) as bar,
     ):
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(visible(description), total=None)
 
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mixtconv._names import visible
 from mixtconv._processes import wait_passively
 from mixtconv._version import __version__
 from mixtconv.cli.commands import COMMANDS, SPINNING, Format, find_command, find_subjects
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("MIXTCONV_TRACEBACK"):
             raise
-        sys.stderr.write(f"mixtconv {words[0]}: {_one_line(error)}\n")
+        sys.stderr.write(visible(f"mixtconv {words[0]}: {_one_line(error)}") + "\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"mixtconv {words[0]}: stopped\n")

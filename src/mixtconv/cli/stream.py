@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mixtconv._names import visible
 from mixtconv._strict_json import to_json
 from mixtconv._types import Precision
 from mixtconv.cli.commands import Format
@@ -93,7 +94,7 @@ def _table_printer() -> Callable[["RecognizedFrame"], None]:
         ):
             return
         printed = frame
-        labels = ", ".join(f"{item.label} {item.score:.2f}" for item in ranking)
+        labels = visible(", ".join(f"{item.label} {item.score:.2f}" for item in ranking))
         _write_line(f"{frame.seconds:10.2f}  {frame.number:8}  {frame.num_dropped:8}  {labels}")
 
     return show

@@ -33,7 +33,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv._atomic_write import encoded, refuse_unwritable, write_atomically
 from mixtconv._types import Frame, Progress
 from mixtconv.data.clips import as_frames, read_clip
 from mixtconv.data.parallel import in_parallel, usable_cores
@@ -262,7 +262,7 @@ def content_key(video: Path) -> str:
         files = [video / name for name in list_frames(video)] if video.is_dir() else [video]
         for file in files:
             if video.is_dir():
-                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+                digest.update(encoded(f"{file.name}\0{file.stat().st_size}\0"))
             with file.open("rb") as opened:
                 while block := opened.read(2**20):
                     digest.update(block)

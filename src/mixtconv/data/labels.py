@@ -236,27 +236,37 @@ def choose_pairs(classes: Sequence[str], pairs: FlipPairs) -> MirrorLabels:
 
 
 def read_pairs(pairs: FlipPairs) -> list[list[str]]:
-    """The pairs of class names in a YAML file, a list of lists of two; pairs are returned as lists.
+    """The pairs of class names in a YAML file or text, a list of lists of two; pairs as lists.
+
+    Every name is taken as it is written: `yes`, `null`, `010` and `1e3` are names.
 
     Raises:
         ValueError: a file that does not exist or holds something else.
+
+    >>> read_pairs("[[yes, no], [010, 1e3]]")
+    [['yes', 'no'], ['010', '1e3']]
     """
     if not isinstance(pairs, str):
         return [list(pair) for pair in pairs]
+    is_text = pairs.lstrip().startswith("[")
     path = Path(pairs)
-    if not path.is_file():
+    if not is_text and not path.is_file():
         raise ValueError(
             f"--flip-pairs is {pairs!r}; give auto, none, or a YAML file of pairs that exists"
         )
+    place = "--flip-pairs" if is_text else str(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = pairs if is_text else path.read_text(encoding="utf-8-sig")
+        content = yaml.load(text, Loader=yaml.BaseLoader)  # which keeps all scalars as text
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, list) or not all(isinstance(pair, list) for pair in content):
+        raise ValueError(f"{place} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, list) or not all(
+        isinstance(pair, list) and all(isinstance(name, str) for name in pair) for pair in content
+    ):
         raise ValueError(
-            f"{path} does not hold a list of pairs; write each as a line - [turn left, turn right]"
+            f"{place} does not hold a list of pairs; write each as a line - [turn left, turn right]"
         )
-    return [[str(name) for name in pair] for pair in content]
+    return content
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -1,24 +1,32 @@
-"""The two layouts of a user's own data: class folders, and a CSV.
+"""The two layouts of a user's own data: class folders, and a list.
 
 Class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`. A video is a
 file with a video's suffix or a folder of pictures. Where `ROOT` holds two trees of optical flow,
 `u` and `v`, its videos are those of `ROOT/u`. Deeper folders are not searched: a video there is
 reported as ignored, not taken under a class that nobody meant.
 
-CSV: lines of `path,label` or `path,label,split`, with or without a header. All lines are read
-before any is refused, so that one run reports all faults. A column `prepared_from` holds the path
-of the video from which a prepared one was made, by which the split rule goes; a column `group`
-names the recording session or the person of a video.
+List: a CSV, lines of `path,label` or `path,label,split` with or without a header, or JSON; see
+`text_tables`, `list_columns` and `label_reading`. All lines are read before any is refused, so that
+one run reports all faults. A file in it is taken whatever its suffix. A column `prepared_from`
+holds the path of the video from which a prepared one was made, by which the split rule goes; a
+column `group` names the recording session or the person of a video.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv._names import count_of, first_few
 from mixtconv.data.journal import Journal, read_journal
+from mixtconv.data.label_reading import LabelReading, read_labels
+from mixtconv.data.list_columns import (
+    ListColumns,
+    exists,
+    is_header,
+    named_columns,
+    unnamed_columns,
+)
 from mixtconv.data.listing import (
     SPLIT_NAMES,
     Fault,
@@ -29,7 +37,7 @@ from mixtconv.data.listing import (
     VideoListing,
     contradiction,
 )
-from mixtconv.data.text_tables import TableRow, read_table
+from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
 from mixtconv.video.find import (
     VIDEO_SUFFIXES,
     has_flow_trees,
@@ -39,14 +47,6 @@ from mixtconv.video.find import (
 )
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
-
-_HEADERS = {
-    "path": ("path", "file", "filename", "video"),
-    "label": ("label", "class"),
-    "split": ("split",),
-    "key": ("prepared_from",),
-    "group": ("group", "session"),
-}
 
 _FORMAT = "expected lines of path,label or path,label,split"
 
@@ -149,39 +149,38 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
 
 
 def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:
-    """List the videos of a CSV.
+    """List the videos of a CSV, or of a JSON list.
 
     Args:
-        path: the CSV; relative paths in it start from its folder.
-        classes: the only class names allowed; then a label may also be a number, 0 for the first.
+        path: the list; relative paths in it start from its folder.
+        classes: the only class names allowed; then labels may also be numbers, 0 for the first.
             Without them every label is a name.
 
     Returns:
         The videos, and as `faults` the lines that cannot be used: a missing file, an unknown label
-        or split, one video under two labels or in two splits.
+        or split, one video under two labels or in two splits. Columns that are not used, and labels
+        that are numbers, are named in its `notes`.
 
     Raises:
-        ValueError: the file is not such a CSV.
+        ValueError: the file is not such a list, it lists parts of videos, or its labels could be
+            names of classes as well as their numbers.
     """
     path = Path(path)
-    rows = read_table(path, is_header=_is_header)
-    has_header = len(rows) > 0 and _is_header(rows[0].cells)
-    if has_header:
-        columns, width = _columns(rows[0].cells), len(rows[0].cells)
-        rows = rows[1:]
+    rows: Sequence[TableRow] = read_table(path, is_header=is_header)
+    if len(rows) > 0 and is_header(rows[0].cells):
+        header, rows = rows[0].cells, rows[1:]
+        columns = named_columns(path, header, rows)
     else:
-        width = 3 if any(_is_split(row.cells[2:]) for row in rows) else 2
-        columns = {name: index for index, name in enumerate(_HEADERS) if index < width}
+        columns, rows = unnamed_columns(path, rows)
         _refuse_prose(path, rows)
     if not rows:
         raise ValueError(f"{path}: no lines in it; {_FORMAT}")
-    if classes is not None:
-        at = columns["label"]
-        _refuse_one_based(path, {row.cells[at] for row in rows if len(row.cells) > at}, classes)
-    reader = _LineReader(path, columns, width, classes)
+    at = columns.places["label"]
+    labels = {row.cells[at] for row in rows if len(row.cells) > at} - {""}
+    reader = _LineReader(path, columns, read_labels(path, labels, columns, classes))
     for row in rows:
         reader.read(row)
-    notes = []
+    notes = [*columns.notes, *reader.labels.notes]
     if reader.repeated:
         lines = count_of(reader.repeated, "line")
         notes.append(f"{lines} repeated an earlier one and counted once")
@@ -200,19 +199,18 @@ class _LineError(ValueError):
 
 @dataclass
 class _LineReader:
-    """Reads the lines of one CSV and collects the videos and the faults."""
+    """Reads the lines of one list and collects the videos and the faults."""
 
     file: Path
-    columns: Mapping[str, int]
-    width: int
-    classes: Sequence[str] | None
+    columns: ListColumns
+    labels: LabelReading
     videos: dict[Path, ListedVideo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     real_folder: Callable[[Path], Path] = field(default_factory=lambda: cache(Path.resolve))
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
-        place = ListPlace(self.file.name, row.line)
+        place = ListPlace(self.file.name, row.line, row.unit)
         values: dict[str, str] = {}
         try:
             values |= self._values(row.cells)
@@ -224,14 +222,21 @@ class _LineReader:
             self.faults.append(fault)
 
     def _values(self, cells: tuple[str, ...]) -> dict[str, str]:
-        while len(cells) > self.width and not cells[-1]:  # spreadsheets pad lines
+        width = self.columns.width
+        while len(cells) > width and not cells[-1]:  # spreadsheets pad lines
             cells = cells[:-1]
-        if len(cells) != self.width:
+        if len(cells) != width:
             raise _LineError(
                 "malformed",
-                f"{count_of(len(cells), 'column')}, not {self.width} (quote a name with a comma)",
+                f"{count_of(len(cells), 'column')}, not {width} (quote a name with a comma)",
             )
-        values = {name: cells[index] for name, index in self.columns.items()}
+        values: dict[str, str] = {name: cells[at] for name, at in self.columns.places.items()}
+        for name, value in values.items():
+            if SEVERAL in value:
+                what = value.removeprefix(SEVERAL)
+                raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
+            if name not in ("path", "key") and not _is_utf8(value):
+                raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
         if "" in values.values():
             empty = next(name for name in values if not values[name])
             raise _LineError("malformed", f"an empty {empty}")
@@ -242,7 +247,10 @@ class _LineReader:
 
     def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
-        class_name = values["label"] = _class_name(values["label"], self.classes)
+        try:
+            class_name = values["label"] = self.labels.class_name(values["label"])
+        except ValueError as error:
+            raise _LineError("mislabelled", str(error)) from error
         path = self._find(values["path"])
         name = values.get("key", values["path"])
         key = PurePosixPath(name.replace("\\", "/")).as_posix()
@@ -251,11 +259,13 @@ class _LineReader:
     def _find(self, text: str) -> Path:
         folder = self.file.parent
         for path in (folder / text, folder / text.replace("\\", "/")):
-            if _exists(path):
-                if is_video(path):
+            if exists(path):
+                if path.is_file() or is_video(path):
                     return path
-                kind = "a folder without pictures" if path.is_dir() else "no video by its suffix"
+                kind = "a folder without pictures" if path.is_dir() else "neither file nor folder"
                 raise _LineError("missing", f"{text!r} is {kind}")
+        if not _is_utf8(text):
+            raise not_text(self.file, f"there is no file {str(folder / text)!r}; save it in UTF-8")
         raise _LineError("missing", f"no file {str(folder / text)!r}")
 
     def _add(self, video: ListedVideo) -> None:
@@ -274,60 +284,19 @@ class _LineReader:
         self.repeated += 1
 
 
-def _class_name(label: str, classes: Sequence[str] | None) -> str:
-    """The class of a label: a name, or a number if the classes are known."""
-    if classes is None or label in classes:
-        return label
-    if not _is_number(label):
-        raise _LineError("mislabelled", str(unknown_name("class", label, classes)))
-    if not 0 <= int(label) < len(classes):
-        raise _LineError("mislabelled", f"label {label} is none of 0 to {len(classes) - 1}")
-    return classes[int(label)]
-
-
-def _refuse_one_based(path: Path, labels: set[str], classes: Sequence[str]) -> None:
-    numbers = [int(label) for label in labels.difference(classes) if _is_number(label)]
-    if len(numbers) > 1 and (min(numbers), max(numbers)) == (1, len(classes)):
-        raise ValueError(
-            f"{path}: labels run from 1 to {len(classes)} for {len(classes)} classes, but "
-            "labels count from 0: subtract 1 from each, or write class names"
-        )
-
-
-def _is_header(cells: Sequence[str]) -> bool:
-    return {"path", "label"} <= set(_columns(cells))
-
-
-def _columns(cells: Sequence[str]) -> dict[str, int]:
-    """The index of each column that a header names."""
-    columns: dict[str, int] = {}
-    for index, cell in enumerate(cells):
-        for name, spellings in _HEADERS.items():
-            if cell.lower() in spellings:
-                columns.setdefault(name, index)
-    return columns
-
-
 def _is_split(cells: Sequence[str]) -> bool:
     return len(cells) > 0 and cells[0].lower() in SPLIT_NAMES
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name too long for the file system
-        return False
-
-
-def _is_number(label: str) -> bool:
-    return re.fullmatch(r"-?[0-9]+", label) is not None
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
     """Refuse a file of which no line starts with the name of a video."""
     names = [Path(row.cells[0]) for row in rows]
     if rows and not any(
-        name.suffix.lower() in VIDEO_SUFFIXES or _exists(path.parent / name) for name in names
+        name.suffix.lower() in VIDEO_SUFFIXES or exists(path.parent / name) for name in names
     ):
         first = " ".join(rows[0].cells)[:60]
         raise ValueError(
@@ -338,9 +307,13 @@ def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:
 
 def bad_lines(listing: VideoListing) -> ValueError:
     """The error for a CSV with lines that cannot be used; the first few are named."""
-    faults = [(fault.place.line, fault.reason) for fault in listing.faults if fault.place]
-    lines = first_few([f"line {line}: {reason}" for line, reason in faults], separator="; ")
-    text = f"{listing.source}: {count_of(len(faults), 'bad line')}: {lines}; correct or remove them"
-    if faults[0][0] == 1:
-        text += " (a header must name the columns path and label)"
+    faults = [(fault.place, fault.reason) for fault in listing.faults if fault.place]
+    lines = first_few([f"{p.unit} {p.line}: {reason}" for p, reason in faults], separator="; ")
+    unit = faults[0][0].unit
+    number = count_of(len(faults), f"bad {unit}")
+    text = f"{listing.source}: {number}: {lines}; correct or remove them"
+    if faults[0][0].line == 1 and unit == "line":
+        text += (
+            " (a header must name the columns path and label, or what docs/data.md lists for them)"
+        )
     return ValueError(text)

@@ -23,7 +23,10 @@ SPLIT_NAMES: dict[str, Split] = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
+    "training": "train",
+    "testing": "test",
 }
 """Names of a split, as a folder or in a CSV -> the split; earlier ones win."""
 

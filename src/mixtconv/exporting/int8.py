@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from mixtconv._types import Progress
-from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.datasets.catalog import choose_videos, list_videos, load_labelled_videos
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
@@ -60,15 +60,17 @@ class Calibration:
             )
         package, _ = _QUANTIZE[target]
         import_engine(package, f"an int8 file of {target}")
+        load_labelled_videos(self.data, classes=model.spec.classes)  # which logs what is to be read
         self.samples(model)
 
     def samples(self, model: VideoClassifier) -> tuple[list[VideoSample], list[VideoSample]]:
         """The videos that calibrate the ranges, and those that measure the accuracy."""
         classes = model.spec.classes
-        scored = load_labelled_videos(self.data, classes=classes)
-        candidates = load_labelled_videos(self.data, classes=classes, split="all")
+        listing = list_videos(self.data, classes=classes)
+        scored = choose_videos(listing, classes=classes)
+        candidates = choose_videos(listing, classes=classes, split="all")
         if len(scored) < len(candidates):  # there are splits
-            candidates = load_labelled_videos(self.data, classes=classes, split="train")
+            candidates = choose_videos(listing, classes=classes, split="train")
         step = max(1, len(candidates) // self.num_videos)
         return list(candidates[::step][: self.num_videos]), list(scored)
 

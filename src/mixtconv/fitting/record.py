@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import encoded, write_atomically
 from mixtconv._names import flag
 from mixtconv._strict_json import to_json
 from mixtconv.data.datasets.catalog import VideoCatalog
@@ -160,7 +160,7 @@ class FitRun:
             f"{sample.key}\t{catalog.classes[sample.label]}\t{sample.group}"
             for sample in catalog.train
         ]
-        clips = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        clips = hashlib.sha256(encoded("\n".join(lines))).hexdigest()
         if self.record.clips not in ("", clips):
             raise ValueError(
                 f"the clips of {self.settings.data} are not those that the fit in "

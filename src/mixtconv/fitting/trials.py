@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import write_text_atomically
 from mixtconv._names import count_of
 from mixtconv._quiet import only_errors
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import VideoSample
 from mixtconv.fitting.costs import TrainingCost
 from mixtconv.fitting.ladder import WARMUP, Candidate, form_of
@@ -175,14 +176,14 @@ class TrainingLists:
         trained = _spread([sample for sample, fold in samples if fold != held_out], part)
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(["path", "label", "split"])
+        writer.writerow(["path", label_column(self.catalog.classes), "split"])
         for split, chosen in (("train", trained), ("val", held)):
             for sample in chosen:
                 class_name = self.catalog.classes[sample.label]
                 writer.writerow([sample.path.absolute(), class_name, split])
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.getvalue().encode())
+        write_text_atomically(path, text.getvalue())
         return ClipList(path, len(trained), len(held))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import write_text_atomically
 from mixtconv._strict_json import to_json
 from mixtconv.inference.labelled_video import write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
@@ -49,7 +49,7 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     """
     path = Path(path)
     if text := _TEXTS.get(path.suffix.lower()):
-        write_atomically(path, text(timeline).encode())
+        write_text_atomically(path, text(timeline))
     else:
         captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
         write_labelled_video(timeline.source, path, captions)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from mixtconv._atomic_write import encoded
 from mixtconv._names import first_few
 from mixtconv._processes import Launch, find_launch
 from mixtconv._types import Progress
@@ -241,4 +242,4 @@ def fingerprint(catalog: VideoCatalog) -> str:
     for samples in (catalog.train, catalog.val):
         lines.append("--")
         lines += [f"{name(sample.path)}\t{sample.label}" for sample in samples]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(encoded("\n".join(lines))).hexdigest()

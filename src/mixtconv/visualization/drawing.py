@@ -21,7 +21,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically, written_whole
+from mixtconv._atomic_write import (
+    refuse_unwritable,
+    write_atomically,
+    write_text_atomically,
+    written_whole,
+)
 from mixtconv.video.pictures import Unreadable
 from mixtconv.video.writer import write_video
 from mixtconv.visualization.inline_svg import (
@@ -154,6 +159,6 @@ def _write_animation(drawing: Drawing, path: Path) -> None:
 _WRITERS: dict[str, Callable[[Drawing, Path], None]] = {
     ".png": _write_image,
     ".svg": _write_image,
-    ".html": lambda drawing, path: write_atomically(path, hover_page(drawing).encode()),
+    ".html": lambda drawing, path: write_text_atomically(path, hover_page(drawing)),
     ".mp4": _write_animation,
 }

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mixtconv._fonts import font_names, fonts_beside_dejavu, lacking_letters
+from mixtconv._names import visible
 from mixtconv.visualization.number_text import number, percent
 from mixtconv.visualization.style import CSS_VARIABLES, chart_style
 
@@ -89,6 +90,8 @@ def figure_file(figure: Figure, kind: str, **options: Any) -> bytes:
     """A figure as a file of a kind, with options of `savefig`. The same figure gives the same."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    for text in figure.findobj(Text):  # SVG has no control characters, and no font surrogates
+        text.set_text(visible(text.get_text(), keep="\n"))
     with chart_style(), warnings.catch_warnings():
         # class names may be in any script, and matplotlib's font lacks some
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -23,6 +23,8 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
+from mixtconv._names import visible
+
 INK = "#20252d"
 MUTED = "#596270"
 LINE = "#cfd4db"
@@ -138,7 +140,9 @@ def text_width(text: str, size: float) -> float:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         font = FontProperties(size=size)
-        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+        width: float = text_to_path.get_text_width_height_descent(
+            visible(text), font, ismath=False
+        )[0]
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return 1.05 * width + 0.5 * size * wide  # the replacement for a missing glyph is half as wide
 

@@ -295,3 +295,23 @@ def test_lists_that_name_no_videos_cannot_be_used(originals: Path, tmp_path: Pat
         (root / f"jester-v1-{word}.csv").write_text("")
     with pytest.raises(ValueError, match="name no videos"):
         check_known("jester", root)
+
+
+# lists
+
+
+def test_files_of_a_list_are_read_whatever_their_suffix(tmp_path: Path, media: ModuleType) -> None:
+    """In containers of other makers, under a suffix of no video, and under none."""
+    frames = media.moving_frames(10)
+    media.encode(tmp_path / "a.mxf", frames, codec="mpeg2video", pixel_format="yuv422p")
+    media.encode(tmp_path / "b.asf", frames, codec="wmv2")
+    media.encode(tmp_path / "c.3g2", frames)
+    for name in ("GL01.LRV", "d", "e.bin"):
+        shutil.copy(tmp_path / "c.3g2", tmp_path / name)
+    (tmp_path / "f.txt").write_text("no video at all")
+    names = ("a.mxf", "b.asf", "c.3g2", "GL01.LRV", "d", "e.bin", "f.txt")
+    (tmp_path / "list.csv").write_text("".join(f"{name},{name}\n" for name in names))
+    report = check(tmp_path / "list.csv", workers=1)
+    assert (report.num_videos, report.num_frames) == (7, 60)
+    fault = only(report.faults)
+    assert (fault.kind, fault.video) == ("unreadable", "f.txt")

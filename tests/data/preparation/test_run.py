@@ -12,6 +12,7 @@ from mixtconv.data.datasets.catalog import list_videos, load_catalog
 from mixtconv.data.journal import JOURNAL, read_journal
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
 from mixtconv.data.preparation.run import prepare
+from mixtconv.training.plan import fingerprint
 from mixtconv.video.reader import probe_video
 
 FORM = PreparedForm(short_side=32, crf=30)
@@ -239,3 +240,32 @@ def test_prepared_data_may_be_prepared_again(clips, tmp_path, folders):
     held_out = [[sample.path.stem for sample in load_catalog(d).val] for d in (data, once, twice)]
     assert held_out[0] == held_out[1] == held_out[2]
     assert np.all([probe_video(twice / name).height == 16 for name in folders.names_in(twice)])
+
+
+# Names of other encodings, labels that are numbers
+
+
+def test_names_that_are_not_utf8_are_prepared_and_listed_by_their_bytes(clips, tmp_path, folders):
+    """As unpacked from an archive in Latin-1; the list is one of bytes, as `ls` writes it."""
+    names = [f"d\udce9/caf\udce9 {number}.mp4" for number in range(4)]
+    data = folders.put(clips, tmp_path / "data", *names)
+    path = data / "list.csv"
+    lines = ["path,label", *(f"{name},{i % 2}" for i, name in enumerate(names))]
+    path.write_bytes(b"\n".join(os.fsencode(line) for line in lines))
+    report = prepare(path, out=tmp_path / "out", form=FORM, workers=1)
+    assert folders.summary(report) == (4, 0, [])
+    assert report.data.read_bytes().splitlines()[1] == b"d\xe9/caf\xe9 0.mp4,0,d\xe9/caf\xe9 0.mp4"
+    original, prepared = load_catalog(path), load_catalog(report.data)
+    assert [sample.path.name for sample in prepared.val] == [s.path.name for s in original.val]
+    assert len(fingerprint(prepared)) == 64
+    again = prepare(path, out=tmp_path / "out", form=FORM, workers=1)
+    assert folders.summary(again) == (0, 4, [])
+
+
+def test_a_prepared_list_says_that_its_numbers_are_names(clips, tmp_path, folders):
+    """Else classes 1 and 2 of a model with classes 1, 2 and 3 could be read as 2 and 3."""
+    data = folders.put(clips, tmp_path / "data", "a.mp4", "b.mp4")
+    (data / "list.csv").write_text("a.mp4,1\nb.mp4,2\n")
+    report = prepare(data / "list.csv", out=tmp_path / "out", form=FORM, workers=1)
+    listing = list_videos(report.data, classes=["1", "2", "3"])
+    assert [video.class_name for video in listing.videos] == ["1", "2"]

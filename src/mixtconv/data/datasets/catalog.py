@@ -1,9 +1,10 @@
-"""The videos of a folder, a CSV or a known dataset: which to train on, which to score.
+"""The videos of a folder, a list or a known dataset: which to train on, which to score.
 
 `load_catalog` gives those of a training run, `load_labelled_videos` those that a trained model is
 scored on. Both divide the videos in the same way, and neither opens one.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from mixtconv.data.listing import (
     video_keys,
 )
 from mixtconv.video.find import is_video
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def load_catalog(
     """List the videos to train on and those to validate on; no video is opened.
 
     Args:
-        data: a folder of class folders (`layouts.list_folder`), a CSV (`layouts.list_csv`) or a
+        data: a folder of class folders (`layouts.list_folder`), a list (`layouts.list_csv`) or a
             known dataset (`registry.list_dataset`).
         classes: names in the order of the labels; by default the order that the data define, or
             else the names sorted.
@@ -93,6 +96,8 @@ def load_labelled_videos(
 ) -> tuple[VideoSample, ...]:
     """List the videos to score a trained model on; no video is opened.
 
+    What the user should read of the data is logged.
+
     Args:
         data: as for `load_catalog`.
         classes: the model's classes, in its order; the data may lack some of them.
@@ -107,6 +112,19 @@ def load_labelled_videos(
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
+    for note in listing.notes:
+        logger.info("%s", note)
+    return choose_videos(listing, classes=classes, split=split, val_fraction=val_fraction)
+
+
+def choose_videos(
+    listing: VideoListing,
+    *,
+    classes: Sequence[str],
+    split: Split | Literal["all"] | None = None,
+    val_fraction: float = 0.2,
+) -> tuple[VideoSample, ...]:
+    """The videos of a listing to score a trained model on; see `load_labelled_videos`."""
     if split is None:
         split = _default_split(listing)
     division = _divide(listing.videos, val_fraction)

@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import write_atomically, write_text_atomically
 from mixtconv._names import first_few
 from mixtconv.data.journal import JOURNAL, JOURNAL_FORMAT, OWN_FILES, DoneVideo, read_journal
+from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
 
@@ -146,11 +147,12 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
     if path is None:
         return
     has_splits = any(item.video.split for item in videos)
-    columns = ["path", "label", *(["split"] if has_splits else []), "prepared_from"]
+    label = label_column(item.video.class_name for item in videos)
+    columns = ["path", label, *(["split"] if has_splits else []), "prepared_from"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for item in videos:
         split = [item.video.split] if has_splits else []
         writer.writerow([item.target, item.video.class_name, *split, item.video.key])
-    write_atomically(path, text.getvalue().encode())
+    write_text_atomically(path, text.getvalue())

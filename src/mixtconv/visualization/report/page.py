@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import write_text_atomically
 from mixtconv._names import duration
 from mixtconv.visualization.confusion import confusion_order, row_shares, top_confusions
 from mixtconv.visualization.embedding import NUM_NEIGHBOURS
@@ -41,7 +41,7 @@ LONG_LIST = 30
 def write_report(report: Report, path: str | Path) -> Path:
     """Write the report to a file, and return its path."""
     path = Path(path)
-    write_atomically(path, render_report(report).encode())
+    write_text_atomically(path, render_report(report))
     return path
 
 

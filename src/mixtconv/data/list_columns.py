@@ -1,0 +1,255 @@
+"""The columns of a list of videos: what a header calls them, and what is refused or not used.
+
+A column is known by its name, whatever its case and the way its words are joined (`video_path`,
+`Video Path`, `videoPath`). Without a header, columns are path and label, or path, label and split,
+or path, number of frames and label, as in lists of frames (TSN, mmaction2).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mixtconv.data.listing import SPLIT_NAMES
+from mixtconv.data.text_tables import TableRow
+
+Column = Literal["path", "label", "split", "key", "group"]
+
+LabelKind = Literal["name", "number"]
+"""Whether labels are names of classes or their numbers, counted from 0."""
+
+_CLASS_NAMES = ("class_name", "label_name", "category_name", "action_name")
+_CLASS_NUMBERS = ("class_index", "label_index", "class_idx", "label_idx")
+_OTHER_LABELS = (
+    *("category", "category_id", "action", "action_id", "label_id", "class_id", "activity"),
+    *("gesture", "gloss", "tag", "target"),
+)
+
+_HEADERS: dict[Column, tuple[str, ...]] = {
+    "path": (
+        *("path", "file", "filename", "video", "file_path", "video_path", "video_file"),
+        *("video_name", "clip", "clip_path", "clip_name", "clip_file", "frame_dir", "frames_dir"),
+        *("frame_folder", "video_id", "clip_id", "youtube_id"),
+    ),
+    "label": (*_CLASS_NAMES, "label", "class", *_OTHER_LABELS, *_CLASS_NUMBERS),
+    "split": ("split", "subset", "set", "partition", "fold"),
+    "key": ("prepared_from",),
+    "group": ("group", "session"),
+}
+"""Column -> its names in a header; of several in one header the earliest here counts."""
+
+_SEGMENT = re.compile(
+    r"(t|time|frame|clip|segment|action)?(start|begin|onset|end|stop|finish|offset)"
+    r"(t|s|secs?|seconds?|ms|milliseconds?|times?|timestamp|timecode|frames?|index|idx)?"
+    r"|segments?|interval|timestamps?"
+)
+"""Plain names of columns that cut a part out of a video."""
+
+_SEGMENTS_NOT_READ = (
+    "and segments are not read yet, only whole videos: cut the videos (ffmpeg -i VIDEO -ss START "
+    "-to END CLIP) and list the clips, or leave these columns out"
+)
+
+
+def plain_name(text: str) -> str:
+    """Letters and digits of a name in lower case.
+
+    >>> plain_name("Video Path"), plain_name("video_path"), plain_name("videoPath")
+    ('videopath', 'videopath', 'videopath')
+    """
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+_RANKS = {
+    plain_name(name): (column, rank)
+    for column, names in _HEADERS.items()
+    for rank, name in enumerate(names)
+}
+"""Plain name -> its column, and its rank among the names of that column."""
+
+_KINDS: dict[str, LabelKind] = {
+    **{plain_name(name): "name" for name in _CLASS_NAMES},
+    **{plain_name(name): "number" for name in _CLASS_NUMBERS},
+}
+
+
+@dataclass(frozen=True)
+class ListColumns:
+    """Where in a row a list says what."""
+
+    places: Mapping[Column, int]
+    """Column -> index of its cell."""
+    width: int
+    """Cells of a row."""
+    label_kind: LabelKind | None = None
+    """What labels are, if the header says so."""
+    label_name: str = "label"
+    """What the header calls them."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should read."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A column below a header."""
+
+    place: int
+    name: str
+    cells: tuple[str, ...]
+
+    @property
+    def plain(self) -> str:
+        return plain_name(self.name)
+
+    @property
+    def is_worded(self) -> bool:
+        """Whether a cell holds something else than a whole number."""
+        return not all(map(is_number, self.cells))
+
+
+def is_number(text: str) -> bool:
+    """Whether a label is a whole number.
+
+    >>> is_number("-1"), is_number("010"), is_number("1e3")
+    (True, True, False)
+    """
+    return re.fullmatch(r"-?[0-9]+", text) is not None
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Whether the cells of a row name a path and a label.
+
+    >>> is_header(["id", "file_name", "Class"]), is_header(["clips/a.mp4", "jump"])
+    (True, False)
+    """
+    found = {_RANKS[plain][0] for plain in map(plain_name, cells) if plain in _RANKS}
+    return {"path", "label"} <= found
+
+
+def label_column(classes: Iterable[str]) -> str:
+    """What a list calls the names of classes: numbers need a header that says that they are names.
+
+    >>> label_column(["jump", "2"]), label_column(["1", "2"])
+    ('label', 'class_name')
+    """
+    return "class_name" if all(map(is_number, classes)) else "label"
+
+
+def named_columns(path: Path, header: Sequence[str], rows: Sequence[TableRow]) -> ListColumns:
+    """The columns below a header.
+
+    Raises:
+        ValueError: a column cuts parts out of videos, or two give different labels.
+    """
+    columns = [
+        _Named(
+            at,
+            name or f"{at + 1} (without a name)",
+            tuple(row.cells[at] if at < len(row.cells) else "" for row in rows),
+        )
+        for at, name in enumerate(header)
+    ]
+    filled = [column for column in columns if any(column.cells)]
+    if segments := [column.name for column in filled if _SEGMENT.fullmatch(column.plain)]:
+        raise ValueError(
+            f"{path}: {_listed(segments)} would cut parts out of videos, {_SEGMENTS_NOT_READ}"
+        )
+    ranked: dict[Column, list[_Named]] = {}
+    for column in sorted(columns, key=lambda each: _RANKS.get(each.plain, ("", 0))[1]):
+        if column.plain in _RANKS:
+            ranked.setdefault(_RANKS[column.plain][0], []).append(column)
+    splits = [c for c in ranked.pop("split", []) if c.plain == "split" or _has_splits(c.cells)]
+    label = _label_column(path, ranked.pop("label"))
+    places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
+    places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
+    unused = [column for column in filled if column.place not in places.values()]
+    return ListColumns(
+        places, len(header), _KINDS.get(label.plain), label.name, _unused_note(unused)
+    )
+
+
+def _label_column(path: Path, ranked: Sequence[_Named]) -> _Named:
+    """The column of labels: names rather than numbers."""
+    if _KINDS.get(ranked[0].plain) == "name":
+        return ranked[0]
+    chosen = [column for column in ranked if column.plain in ("label", "class")] or ranked
+    worded = [column for column in chosen if column.is_worded]
+    if len(worded) > 1 and chosen is not ranked and worded[0].cells != worded[1].cells:
+        names = " and ".join(column.name for column in worded)
+        raise ValueError(
+            f"{path}: columns {names} give different labels; call the one to use class_name"
+        )
+    return (worded or chosen)[0]
+
+
+def _unused_note(columns: Sequence[_Named]) -> tuple[str, ...]:
+    if not columns:
+        return ()
+    note = f"{_listed([column.name for column in columns])}: not used"
+    others = [c.name for c in columns if _RANKS.get(c.plain, ("",))[0] == "split"]
+    if others:
+        note += f" ({', '.join(others)} would be, with splits in it: train, val, test)"
+    return (note,)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _has_splits(cells: Sequence[str]) -> bool:
+    return any(cell.lower() in SPLIT_NAMES for cell in cells)
+
+
+def unnamed_columns(path: Path, rows: Sequence[TableRow]) -> tuple[ListColumns, Sequence[TableRow]]:
+    """The columns of a list without a header, and its rows in them.
+
+    Raises:
+        ValueError: the lines give parts of videos.
+    """
+    counted = _with_counts(path, rows)
+    if counted:
+        if {len(row.cells) for row in counted} == {4}:
+            raise ValueError(
+                f"{path}: lines of path, two numbers and label: parts of videos, "
+                f"{_SEGMENTS_NOT_READ}"
+            )
+        note = "the second column, numbers of frames, is not used: frames are counted"
+        return ListColumns({"path": 0, "label": 2}, 3, notes=(note,)), counted
+    places: dict[Column, int] = {"path": 0, "label": 1}
+    if any(_has_splits(row.cells[2:3]) for row in rows):
+        places["split"] = 2
+    return ListColumns(places, len(places)), rows
+
+
+def _with_counts(path: Path, rows: Sequence[TableRow]) -> list[TableRow]:
+    """The rows if they are those of a list of frames: a path, numbers, and a numbered label.
+
+    Of rows with spaces the numbers are still in the cell of the path, which a path could end in as
+    well: then what exists decides.
+    """
+    first = [re.fullmatch(r"(.*?\S)((?:\s+[0-9]+){1,2})", row.cells[0]) for row in rows]
+    if all(len(row.cells) == 2 and match and is_number(row.cells[1])
+           for row, match in zip(rows, first, strict=True)):  # fmt: skip
+        matches = [match for match in first if match]
+        names = [row.cells[0] for row in rows]
+        if not _any_exists(path, names) and _any_exists(path, [match[1] for match in matches]):
+            return [
+                TableRow(row.line, (match[1], *match[2].split(), row.cells[1]))
+                for row, match in zip(rows, matches, strict=True)
+            ]
+    if all(len(row.cells) in (3, 4) and all(map(is_number, row.cells[1:])) for row in rows):
+        return list(rows)
+    return []
+
+
+def _any_exists(path: Path, names: Sequence[str]) -> bool:
+    return any(exists(path.parent / name) for name in names)
+
+
+def exists(path: Path) -> bool:
+    """Whether a path exists; one that no file system can have does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False

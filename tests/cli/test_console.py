@@ -1,0 +1,91 @@
+"""Names of files, classes and columns are shown as they are, but control no terminal."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mixtconv.cli.commands import Result, Table
+from mixtconv.cli.console import print_result, print_table, set_up_logging
+from mixtconv.cli.main import main
+
+HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\udce9\nb\tc"
+HARMLESS = r"a\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\xe9\nb\tc"
+"""The same as Python's literals write it; of a byte that is not UTF-8, the byte."""
+
+WELCOME = "café 跳跃 👩\u200d🚒 [red] $x^ سلام"
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(("name", "shown"), [(HOSTILE, HARMLESS), (WELCOME, WELCOME)])
+def test_tables_show_names_harmlessly(
+    name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_table([name, "x"], [[name, 1.0], ["b", 2.0]], title=name)
+    out = capsys.readouterr().out
+    assert out.count(shown) == 3
+    assert not set(out) & {"\x1b", "\x07", "\x9b", "\u202e", "\t"}
+
+
+@pytest.mark.parametrize(("name", "shown"), [(HOSTILE, HARMLESS), (WELCOME, WELCOME)])
+def test_messages_show_names_harmlessly_in_one_line(
+    name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging()
+    logging.getLogger("mixtconv.data").info("not taken: %s", name)
+    print_result(Result({}, [], [f"note on {name}"]), "table")
+    assert capsys.readouterr().err == f"not taken: {shown}\nnote on {shown}\n"
+
+
+def test_tracebacks_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    try:
+        raise RuntimeError("at \x1b[2J")
+    except RuntimeError:
+        logging.getLogger("mixtconv").exception("failed")
+    err = capsys.readouterr().err
+    assert err.startswith("failed\nTraceback (most recent call last):\n")
+    assert err.endswith("RuntimeError: at \\x1b[2J\n")
+
+
+def test_json_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(["name"], [[HOSTILE]])
+    print_result(Result({"name": HOSTILE, WELCOME: 1}, [table]), "json")
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": HOSTILE, WELCOME: 1} and out.isascii()
+
+
+def test_errors_show_names_harmlessly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "a\x1b[2J\u202eb")]) == 2
+    err = capsys.readouterr().err
+    assert r"a\x1b[2J\u202eb" in err and "\x1b" not in err and err.count("\n") == 1
+
+
+def test_a_check_of_hostile_names_ends_well_in_an_encoding_without_them(tmp_path: Path) -> None:
+    """In a process of its own, whose standard output takes bytes."""
+    folder = tmp_path / "clips" / "\x1b[31mjump 跳"
+    folder.mkdir(parents=True)
+    (folder / "caf\udce9\n.mp4").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "mixtconv", "check", "clips"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    out = done.stdout.decode("ascii")
+    assert r"\x1b[31mjump \u8df3/caf\xe9\n.mp4" in " ".join(out.split())
