@@ -91,20 +91,34 @@ def test_numpy_keeps_its_scalars_where_old_checkpoints_look_for_them() -> None:
 
 
 def test_uvicorn_tells_a_protocol_of_its_connection_and_request() -> None:
-    """`serve/server.py`: clients that send their head slowly are given up."""
+    """`serve/connections.py`: clients that are slow, or do not read, are given up."""
     uvicorn = pytest.importorskip("uvicorn")
     from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
-    for method in ("connection_made", "data_received", "connection_lost"):
-        assert callable(getattr(H11Protocol, method))
-    made = inspect.getsource(H11Protocol.__init__)
-    assert "self.cycle" in made and "self.transport" in made
+    names = ("connection_made", "data_received", "connection_lost")
+    for protocol in (H11Protocol, WSProtocol):
+        for method in (*names, "pause_writing", "resume_writing"):
+            assert callable(getattr(protocol, method))
+        made = inspect.getsource(protocol.__init__)
+        assert "self.loop" in made and "self.transport" in made
+    assert "self.cycle" in inspect.getsource(H11Protocol.__init__)
     assert callable(uvicorn.Server.capture_signals)
     assert callable(uvicorn.Server.handle_exit)
 
 
+def test_uvicorn_takes_the_frames_of_a_websocket_from_its_connection() -> None:
+    """`serve/connections.py`: they are counted there, and a flood ends the WebSocket."""
+    pytest.importorskip("uvicorn")
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+
+    made = inspect.getsource(WSProtocol.__init__)
+    assert all(f"self.{name}" in made for name in ("conn", "queue", "close_sent"))
+    assert "self.conn.events()" in inspect.getsource(WSProtocol.handle_events)
+
+
 def test_uvicorn_marks_a_request_that_is_answered() -> None:
-    """`serve/server.py`: the next head is waited for once the answer is complete."""
+    """`serve/connections.py`: the next head is waited for once the answer is complete."""
     pytest.importorskip("uvicorn")
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,16 +121,46 @@ def test_one_that_hangs_is_killed(pool: DecoderPool, clip: Path, lost: list[str]
     assert len(list(pool.read(Job(clip, 10)))) == 2
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "reason"),
+    [
+        (signal.SIGSEGV, "unreadable", "crash"),
+        (signal.SIGABRT, "unreadable", "crash"),
+        (signal.SIGKILL, "busy", "killed"),
+        (signal.SIGHUP, "busy", "killed"),
+    ],
+)
 def test_one_that_dies_is_replaced(
-    pool: DecoderPool, media, tmp_path: Path, clip: Path, lost: list[str]
+    pool: DecoderPool, clip: Path, lost: list[str], number: int, code: str, reason: str
 ) -> None:
-    plan = WindowPlan.parse("500ms")
-    answers = pool.read(Job(clip, 10, plan, 100))
+    answers = pool.read(Job(clip, 10, WindowPlan.parse("500ms"), 100))
     next(answers)
-    os.kill(pool.pids[0], signal.SIGKILL)
-    with pytest.raises(ServiceError) as caught:  # it had begun: perhaps the file killed it
+    os.kill(pool.pids[0], number)
+    with pytest.raises(ServiceError) as caught:  # it had begun: there is no second try
         list(answers)
-    assert caught.value.code == "unreadable" and lost[-1] == "crash"
+    assert caught.value.code == code and lost[-1] == reason
+    assert len(list(pool.read(Job(clip, 10)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGSEGV, "unreadable"), (signal.SIGKILL, "busy")]
+)
+def test_one_that_dies_twice_is_the_fault_of_the_file_or_of_others(
+    pool: DecoderPool, clip: Path, lost: list[str], number: signal.Signals, code: str
+) -> None:
+    """At each of the two attempts the decoder stands still, and then gets a signal."""
+    begin, before = decoder_pool._Decoder.start_job, len(lost)
+
+    def begin_and_kill(decoder: Any, job: Job) -> None:
+        os.kill(decoder.pid, signal.SIGSTOP)
+        begin(decoder, job)
+        os.kill(decoder.pid, number)
+        os.kill(decoder.pid, signal.SIGCONT)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decoder_pool._Decoder, "start_job", begin_and_kill)
+        assert failure(pool, Job(clip, 10)).code == code
+    assert lost[before:] == [{"busy": "killed"}.get(code, "crash")] * 2
     assert len(list(pool.read(Job(clip, 10)))) == 2
 
 

@@ -1,5 +1,7 @@
 """Files of strangers: what is no video, too long or too large is told without decoding it."""
 
+import shutil
+import subprocess
 import time
 import zipfile
 from fractions import Fraction
@@ -12,6 +14,7 @@ from PIL import Image
 
 from mixtconv.serve.decoder_process import RefusedError, probe
 from mixtconv.serve.settings import Limits
+from mixtconv.video.reader import iterate_frames
 
 LIMITS = Limits(max_video_seconds=10, max_megapixels=1)
 
@@ -47,6 +50,34 @@ def test_facts(media, tmp_path: Path) -> None:
     facts = probe(path.rename(tmp_path / "no-suffix"), LIMITS)
     assert (facts.width, facts.height, facts.codec) == (96, 64, "h264")
     assert facts.seconds == pytest.approx(2)
+
+
+TURNS = {
+    0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0),
+    "transposed": (0, 1, 1, 0), "mirrored": (-1, 0, 0, 1),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize(("aspect", "stretched"), [(None, 96), (Fraction(3, 2), 144)])
+def test_sizes_are_those_that_ffmpeg_shows(
+    media, tmp_path: Path, turn: object, aspect: Fraction | None, stretched: int
+) -> None:
+    frames = media.moving_frames(30)
+    path = media.encode(tmp_path / "clip.mp4", frames, pixel_aspect=aspect)
+    media.set_display_matrix(path, *TURNS[turn])
+    # FFmpeg turns pictures by itself; they are widened before, where their pixels are flat.
+    square = "scale='if(gt(sar,1),iw*sar,iw)':'if(lt(sar,1),ih/sar,ih)',setsar=1"
+    picture = tmp_path / "shown.png"
+    command = ["ffmpeg", "-v", "error", "-i", path, "-vf", square, "-frames:v", "1", picture]
+    subprocess.run(command, check=True, timeout=30)
+    with Image.open(picture) as image:
+        size = image.size
+    facts = probe(path, LIMITS)
+    assert (facts.width, facts.height) == size
+    assert set(size) == {stretched, 64} and facts.seconds == pytest.approx(1.2)
+    assert next(iterate_frames(path)).shape[1::-1] == size
 
 
 def test_no_videos(tmp_path: Path) -> None:

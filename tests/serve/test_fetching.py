@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ class Site(BaseHTTPRequestHandler):
         if name.startswith("to-"):
             target = {"to-file": "file", "to-out": "/secret/file", "to-itself": "to-itself"}
             target["to-elsewhere"] = "http://localhost:1/clips/file"
+            target |= {"to-no-url": "http://[::1", "to-no-address": "//[a]/clips/"}
             self.send_response(302)
             self.send_header("Location", target[name])
             self.end_headers()
@@ -78,6 +80,8 @@ def test_a_file_arrives_whole(site: str, name: str, tmp_path: Path) -> None:
         ("to-out", "forbidden"),
         ("to-elsewhere", "forbidden"),
         ("to-itself", "source_failed"),
+        ("to-no-url", "source_failed"),
+        ("to-no-address", "source_failed"),
         ("missing", "source_failed"),
         ("endless", "too_large"),
         ("silent", "decode_timeout"),
@@ -96,16 +100,45 @@ def test_private_addresses_are_refused_unless_allowed(site: str, tmp_path: Path)
     assert caught.value.code == "forbidden"
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("site", ["http://127.0.0.1:1", f"http://{'a' * 64}.example"])
+def test_nobody_there(site: str, tmp_path: Path) -> None:
     with pytest.raises(ServiceError) as caught:
-        fetched("http://127.0.0.1:1", "file", tmp_path / "f")
+        fetched(site, "file", tmp_path / "f")
     assert caught.value.code == "source_failed"
 
 
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0",
-     "224.0.0.1", "100.64.0.1", "::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "::"],
+     "224.0.0.1", "100.64.0.1", "::1", "fe80::1%eth0", "fc00::1", "::", "fec0::1",
+     "64:ff9b:1::808:808"],
 )  # fmt: skip
 def test_private_addresses(address: str) -> None:
     assert not is_public(address)
+
+
+def standing_for(address: str) -> list[str]:
+    """IPv6 addresses from which a gateway, or the system, makes an IPv4 address."""
+    first, second = (f"{part:x}" for part in divmod(int(IPv4Address(address)), 1 << 16))
+    return [
+        f"::{address}",
+        f"::ffff:{address}",
+        f"::ffff:0:{address}",
+        f"64:ff9b::{address}",
+        f"2002:{first}:{second}::1",
+        f"2002:{first}:{second}:1:2:3:4:5",
+    ]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "224.0.0.1"])
+def test_addresses_that_stand_for_private_ones(address: str) -> None:
+    assert [each for each in standing_for(address) if is_public(each)] == []
+    inverted = IPv4Address(int(IPv4Address(address)) ^ 0xFFFFFFFF)
+    first, second = (f"{part:x}" for part in divmod(int(inverted), 1 << 16))
+    assert not is_public(f"2001:0:808:808:0:0:{first}:{second}")  # Teredo
+
+
+def test_public_addresses() -> None:
+    plain = ["9.9.9.9", "2620:fe::fe", "2a00:1450:4001:800::200e"]
+    mapped, through_gateways = "::ffff:9.9.9.9", ["64:ff9b::9.9.9.9", "2002:909:909::1"]
+    assert all(map(is_public, [*plain, mapped, *through_gateways]))

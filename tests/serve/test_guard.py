@@ -48,6 +48,48 @@ def test_names_of_hosts(host: str, name: str) -> None:
     assert _host_name(host) == name
 
 
+@pytest.mark.parametrize(
+    ("host", "told", "own"),
+    [
+        ("localhost:8000", None, {"http"}),
+        ("127.0.0.1:8000", None, {"http"}),
+        ("[::1]:8000", None, {"http"}),
+        ("localhost", "https", {"https"}),
+        ("a.example", None, {"http", "https"}),
+        ("a.example", "https", {"https"}),
+        ("a.example", "http", {"http"}),
+        ("a.example", "evil", {"http", "https"}),
+    ],
+)
+def test_pages_of_another_scheme_are_of_another_site(
+    host: str, told: str | None, own: set[str]
+) -> None:
+    """The origin of a page is its scheme, host and port (RFC 6454)."""
+    guard = RequestLimits(
+        _answers, auth=TokenAuth(None), limits=Limits(), metrics=Metrics(), hosts=None
+    )
+
+    def status(origin: str) -> int:
+        sent = []
+
+        async def send(message) -> None:
+            sent.append(message.get("status"))
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        headers = [(b"host", host.encode()), (b"origin", origin.encode())]
+        headers += [(b"x-forwarded-proto", told.encode())] if told else []
+        scope = {"type": "http", "method": "GET", "path": "/v1/model", "headers": headers}
+        asyncio.run(guard(scope, receive, send))
+        return sent[0]
+
+    for scheme in ("http", "https", "evil", "ws", "HTTP", ""):
+        assert status(f"{scheme}://{host}") == (200 if scheme in own else 403), scheme
+    for origin in (host, f"//{host}", "null", "", f"http://{host}/", f"http://{host}.evil.example"):
+        assert status(origin) == 403, origin
+
+
 def test_which_names_the_service_has() -> None:
     own = Binding().names(is_private=True)
     assert own is not None and "localhost" in own

@@ -20,8 +20,8 @@ from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, save_model
+from mixtconv.serve import guard
 from mixtconv.serve import requests as uploads
-from mixtconv.serve import server as serving
 from mixtconv.serve.service import open_service
 from mixtconv.serve.sources import AllowedSources
 from mixtconv.video.windows import WindowPlan
@@ -159,6 +159,21 @@ def test_requests_that_are_refused(server, clip: Path) -> None:
     assert client.get("/v1/model", headers=own).status_code == 200
 
 
+NAMES = [
+    "a" * 255, "a" * 256, "é" * 128, "a" * 5000, "a/" * 3000, "a%00b", "%00", "page.css%00", "%ff",
+    "%ed%b2%80", "%F0%9F%98%80" * 70, "..%2f..%2fetc%2fpasswd", "page.css/a", "%0a",
+]  # fmt: skip
+
+
+def test_addresses_that_no_file_can_have(service, running) -> None:
+    with running(service, page=True) as server:
+        assert server.client.get("/static/page.css").status_code == 200
+        for folder in ("/assets/", "/static/", "/static/swagger/", "/v1/", "/docs/"):
+            for name in NAMES:
+                answer = server.client.get(folder + name)
+                assert code(answer) == (404, "not_found"), folder + name
+
+
 def test_sources(service, running, clip: Path, recognizer: Recognizer) -> None:
     def ask(server, source: str, address: str = "/v1/predict-source") -> httpx.Response:
         return server.client.post(address, json={"source": source})
@@ -223,22 +238,20 @@ def test_slow_senders_are_told(server) -> None:
     assert 1.5 < time.monotonic() - started < 20
 
 
-def test_a_head_that_does_not_end(server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.5)
-    for start in (b"", b"GET /health/live HT"):
-        with raw(server, start) as connection:
-            connection.settimeout(5)
-            assert connection.recv(100) == b""
-    host = server.address.removeprefix("http://")
-    whole = f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    with raw(server, whole) as connection:
-        for _ in range(2):
+def test_a_sender_that_falls_silent_is_told_sooner(
+    service, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "PAUSE_SECONDS", 0.3)
+    settings = dataclasses.replace(service.settings, send_seconds=600)
+    with running(dataclasses.replace(service, settings=settings)) as server:
+        with raw(server, head(server, 10_000) + body(b"")[:-9]) as connection:
+            for _ in range(6):  # for longer than a pause may be
+                connection.sendall(b"-")
+                time.sleep(0.1)
             answer = b""
-            while b'"live"}' not in answer:
+            while b'"}}' not in answer:
                 answer += connection.recv(10_000)
-            assert answer.startswith(b"HTTP/1.1 200")
-            time.sleep(0.7)  # a kept connection may be silent
-            connection.sendall(whole)
+        assert answer.startswith(b"HTTP/1.1 408") and b"for 0.3 seconds" in answer
 
 
 def num_replaced(server, reason: str) -> float:
@@ -275,6 +288,27 @@ def test_a_decoder_that_hangs_or_dies_costs_one_request(server, clip: Path) -> N
     assert server.predict(clip).status_code == 200
     text = server.client.get("/metrics").text
     assert 'mixtconv_decoders_replaced_total{reason="timeout"}' in text
+
+
+def test_a_decoder_that_others_kill_is_not_the_fault_of_the_file(server, clip: Path) -> None:
+    killed: set[int] = set()
+
+    def kill_two() -> None:
+        while len(killed) < 2:
+            if (pid := server.decoder) not in killed | {0}:  # 0: it is being started
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            time.sleep(0.001)
+
+    os.kill(server.decoder, signal.SIGSTOP)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(server.predict, clip)
+        wait_in_flight(server, 1)
+        threads.submit(kill_two).result()
+        answer = asked.result()
+    assert code(answer) == (503, "busy") and int(answer.headers["Retry-After"]) > 0
+    assert num_replaced(server, "killed") >= 1  # the second may not have been ready yet
+    assert server.predict(clip).status_code == 200
 
 
 def test_what_is_not_done_when_the_service_stops_is_told(service, running, clip: Path) -> None:

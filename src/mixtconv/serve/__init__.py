@@ -1,7 +1,8 @@
 """The service: recognition over HTTP, with a page for people (extra `serve`; Linux and macOS).
 
-Start and parts: `settings` (flags), `server` (uvicorn, sockets, signals), `app` (the ASGI
-application), `service` (what is open while it runs, temporary files), `metrics` (Prometheus).
+Start and parts: `settings` (flags), `server` (uvicorn, sockets, signals), `connections` (limits for
+clients that are slow, do not read or flood), `app` (the ASGI application), `service` (what is open
+while it runs, temporary files), `metrics` (Prometheus).
 
 A request passes `guard` (token and limits), `routes` (addresses), `requests` and `answers`
 (schemas, uploads) or `sources` (allowed files and URLs), and `recognition`, which has the video

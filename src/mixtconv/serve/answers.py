@@ -15,7 +15,7 @@ class LabelScore(BaseModel):
 class VideoFacts(BaseModel):
     """What the file states about its video."""
 
-    width: int = Field(description="Pixels of a picture as it is stored.")
+    width: int = Field(description="Pixels of a picture as it is shown: upright, and square.")
     height: int
     codec: str
     seconds: float | None = Field(description="Length, null if the file does not state it.")

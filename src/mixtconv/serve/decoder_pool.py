@@ -1,7 +1,8 @@
 """A pool of decoder processes: a file that crashes or hangs its decoder costs one request.
 
 The service sends a decoder a job and waits as long as the job may take. A decoder that is late is
-killed; one that died is noticed by its end of the pipe. Either way a new one takes its place.
+killed; one that died is noticed by its end of the pipe. Either way a new one takes its place. A
+crash is put down to the file; what is killed by others is not, and the client may ask again.
 
 Decoders are forked from a server process that has imported what they need and done nothing else: a
 new one is ready in milliseconds and shares that memory. A process started from nothing takes
@@ -10,6 +11,7 @@ seconds and hundreds of megabytes.
 
 import logging
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -42,6 +44,9 @@ START_SECONDS = 120.0
 CANCEL_SECONDS = 0.1
 """How often a job that is waited for is checked for having been cancelled."""
 
+EXIT_SECONDS = 2.0
+"""Longest wait for the exit status of a process whose end of the pipe is closed."""
+
 
 def begin_start(*modules: str) -> None:
     """Start the server process, which imports while this one continues.
@@ -59,6 +64,7 @@ class _LostError(Exception):
 
 _LOST = {
     "crash": ("unreadable", "the decoder failed on the video"),
+    "killed": ("busy", "the decoder was killed by another program; send the video again"),
     "timeout": ("decode_timeout", "decoding the video took longer than allowed"),
     "start": ("busy", "no decoder is ready; come back later"),
     "left": ("gone", "the job was cancelled"),
@@ -73,7 +79,8 @@ class DecoderPool:
         reader: reads the input of the model.
         limits: which videos are accepted, and the memory of each decoder.
         workers: number of decoders.
-        on_lost: called with the reason (`crash`, `timeout`, `left`) when one had to be replaced.
+        on_lost: called with the reason (`crash`, `killed`, `timeout`, `left`) when one had to be
+            replaced.
     """
 
     def __init__(
@@ -137,9 +144,9 @@ class DecoderPool:
                         yield answer
                 return
             except _LostError as error:
-                # The decoder may have been killed from outside just before, and the file not be the
-                # cause: it gets one retry, unless an answer has been passed on.
-                if is_last or num_yielded or str(error) != "crash":
+                # The file may not be the cause: it gets one retry, unless an answer has been
+                # passed on.
+                if is_last or num_yielded or str(error) not in ("crash", "killed"):
                     raise ServiceError(*_LOST[str(error)]) from error
 
     def _attempt(
@@ -175,8 +182,8 @@ class DecoderPool:
         decoder = self._idle.get()
         lost: str | None = None
         try:
-            if decoder.died_idle:  # killed from outside
-                self._replace(decoder, "crash")
+            if decoder.died_idle:
+                self._replace(decoder, decoder.why_it_died())
             decoder.wait_ready()
             yield decoder
         except _LostError as error:
@@ -184,7 +191,9 @@ class DecoderPool:
             raise
         finally:
             if decoder.is_busy or not decoder.is_alive:
-                self._replace(decoder, lost or ("left" if decoder.is_busy else "crash"))
+                self._replace(
+                    decoder, lost or ("left" if decoder.is_busy else decoder.why_it_died())
+                )
             self._idle.put(decoder)
 
     def _replace(self, decoder: "_Decoder", reason: str) -> None:
@@ -192,6 +201,15 @@ class DecoderPool:
         self._on_lost(reason)
         decoder.end()
         decoder.start()
+
+
+_OF_DAMAGE = {signal.SIGABRT, signal.SIGALRM, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+_OF_DAMAGE |= {signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
+"""Signals that a file can cause; SIGALRM ends a decoder that takes far too long. All others are
+sent by other programs, or by the system when it is out of memory."""
+
+_LOST_STATUS = 255
+"""Exit status as `multiprocessing` gives it if the server process, which knows it, is gone too."""
 
 
 class _Decoder:
@@ -258,12 +276,19 @@ class _Decoder:
         try:
             self._connection.send(job)
         except OSError as error:
-            raise _LostError("crash") from error
+            raise _LostError(self.why_it_died()) from error
 
     def receive(self, seconds: float, cancelled: threading.Event) -> Message:
         """Its next message, if it arrives within some seconds."""
         assert self._process is not None
-        watchdog = threading.Timer(max(seconds, 1), self._process.kill)  # it may stop in a message
+        was_late = threading.Event()
+
+        def kill_late() -> None:
+            was_late.set()
+            process.kill()
+
+        process = self._process
+        watchdog = threading.Timer(max(seconds, 1), kill_late)  # it may stop in a message
         end = time.monotonic() + seconds
         try:
             while not self._connection.poll(max(0, min(CANCEL_SECONDS, end - time.monotonic()))):
@@ -273,10 +298,21 @@ class _Decoder:
                     raise _LostError("timeout")
             watchdog.start()
             return receive_message(self._connection)
-        except (EOFError, OSError, ValueError) as error:  # it died or sent nonsense
+        except (EOFError, OSError) as error:
+            raise _LostError("timeout" if was_late.is_set() else self.why_it_died()) from error
+        except ValueError as error:  # it sent nonsense
             raise _LostError("crash") from error
         finally:
             watchdog.cancel()
+
+    def why_it_died(self) -> str:
+        """The reason, one of `_LOST`, for which a decoder ended by itself or was ended."""
+        if self._process is None:
+            return "start"
+        self._process.join(EXIT_SECONDS)
+        status = self._process.exitcode or 0
+        by_signal = status < 0 and -status not in _OF_DAMAGE
+        return "killed" if by_signal or status == _LOST_STATUS else "crash"
 
     def end(self) -> None:
         """Kill it and drop the connection."""

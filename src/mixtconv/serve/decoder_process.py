@@ -29,6 +29,7 @@ from pydantic import BaseModel, create_model
 
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
+from mixtconv.video.decoding import decode_packet, shown_size
 from mixtconv.video.opening import best_stream, square_size
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
@@ -254,7 +255,9 @@ def _limit_memory(extra_bytes: int) -> None:
 
 
 def probe(path: Path, limits: Limits) -> VideoFacts:
-    """Read the metadata of a file without decoding its pictures.
+    """Read the metadata of a file, decoding only the first of its pictures.
+
+    Which way up a picture is shown is known from a decoded one alone.
 
     Raises:
         RefusedError: the file is not a video of a known format, or exceeds a limit.
@@ -273,32 +276,38 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
         stream = best_stream(container)
         if stream is None or stream.codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
-        width, height = square_size(stream)
+        width, height = size = square_size(stream)
         if width * height > limits.max_megapixels * 1e6:
             raise RefusedError(
                 "too_many_pixels",
                 f"pictures are {width}x{height}; allowed are {limits.max_megapixels:g} megapixels",
             )
-        seconds = _seconds(container, stream, limits.max_video_seconds)
+        seconds, first_picture = _read_packets(container, stream, limits.max_video_seconds)
         if seconds is not None and seconds > limits.max_video_seconds:
             raise RefusedError(
                 "too_long",
                 f"the video is longer than {limits.max_video_seconds:g} seconds; send a part of it",
             )
+        if first_picture is not None:
+            width, height = shown_size(first_picture, size)
         codec = stream.codec_context.name
         return VideoFacts(width=width, height=height, codec=codec, seconds=seconds)
 
 
-def _seconds(container: Any, stream: Any, enough: float) -> float | None:
-    """The length in the header, or that of the packets, which are read up to `enough` seconds.
+def _read_packets(container: Any, stream: Any, enough: float) -> tuple[float | None, Any]:
+    """The length in the header, or that of the packets, and the first picture that is decoded.
 
-    The packets are read even if the header states a short length, since it may be wrong.
+    The packets are read up to `enough` seconds, even if the header states a short length, since it
+    may be wrong. Neither is known of every file.
     """
     stated = float(container.duration / 1_000_000) if container.duration else None
     if stated is not None and stated > enough:
-        return stated
-    first = last = None
+        return stated, None
+    stream.thread_count = 1
+    first = last = picture = None
     for packet in container.demux(stream):
+        if picture is None:
+            picture = next(iter(decode_packet(stream, packet) or ()), None)
         time = packet.dts if packet.pts is None else packet.pts  # AVI has dts only
         if time is None:
             continue
@@ -306,5 +315,7 @@ def _seconds(container: Any, stream: Any, enough: float) -> float | None:
         first = now if first is None else min(first, now)
         last = now if last is None else max(last, now)
         if last - first > enough:
-            return float(last - first)
-    return stated if stated is not None or first is None or last is None else float(last - first)
+            return float(last - first), picture
+    if stated is None and first is not None and last is not None:
+        stated = float(last - first)
+    return stated, picture

@@ -1,8 +1,8 @@
 """Checks that every request passes first: authentication and limits, as an ASGI middleware.
 
 In this order: the host name (a page of another site could point its own name at this machine), the
-origin, the token, the number of requests, the size, and the time it takes to send. No part of a
-body is read before the first four.
+origin, the token, the length of the address, the number of requests, the size, and the time it
+takes to send. No part of a body is read before the first five.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mixtconv.serve.errors import ServiceError
+from mixtconv.serve.errors import ERRORS, ServiceError
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.settings import Limits
+from mixtconv.serve.settings import LOOPBACK_NAMES, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -110,11 +110,18 @@ OPEN_PATHS = ("/health/live", "/health/ready")
 
 WORK_PREFIX = "/v1/"
 
+MAX_ADDRESS_BYTES = 255
+"""Longest path of an address, which is also the longest name that file systems take. Those of the
+service are much shorter."""
+
 MAX_OTHER_BYTES = 64_000
 """Largest body that is not a file."""
 
 MULTIPART_BYTES = 64_000
 """What multipart encoding may add to a file."""
+
+PAUSE_SECONDS = 10.0
+"""Longest pause in a body."""
 
 DRAIN_SECONDS = 5.0
 """How long the rest of a body that is too large is read: many clients read no answer before they
@@ -196,12 +203,15 @@ class RequestLimits:
         if self._hosts is not None and _host_name(host) not in self._hosts:
             raise ServiceError("wrong_host", "this service has another host name", close=True)
         origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != host:
+        if origin is not None and origin not in _own_origins(host, headers):
             raise ServiceError(
                 "forbidden", "pages of other sites may not send requests", close=True
             )
-        if scope["path"] not in OPEN_PATHS and not self._auth.allows(headers):
+        path = scope["path"]
+        if path not in OPEN_PATHS and not self._auth.allows(headers):
             raise ServiceError("unauthorized", "send the token of this service", close=True)
+        if len(path.encode(errors="replace")) > MAX_ADDRESS_BYTES or not path.isprintable():
+            raise ServiceError("not_found", ERRORS["not_found"].meaning, close=True)
 
     async def _websocket(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]
@@ -236,13 +246,15 @@ class RequestLimits:
             nonlocal num_bytes, is_complete
             if is_complete:
                 return await receive()  # the disconnect, which has no deadline
+            left = max(0.0, started + seconds - time.monotonic())
             try:
-                with anyio.fail_after(max(0.0, started + seconds - time.monotonic())):
+                with anyio.fail_after(min(left, PAUSE_SECONDS)):
                     message = await receive()
             except TimeoutError as error:
-                raise ServiceError(
-                    "too_slow", f"the request was not sent within {seconds:g} seconds", close=True
-                ) from error
+                reason = f"the request was not sent within {seconds:g} seconds"
+                if left > PAUSE_SECONDS:
+                    reason = f"nothing was sent for {PAUSE_SECONDS:g} seconds"
+                raise ServiceError("too_slow", reason, close=True) from error
             is_complete = not message.get("more_body", False)
             num_bytes += len(message.get("body", b""))
             self._metrics.upload_bytes.inc(len(message.get("body", b"")))
@@ -289,3 +301,25 @@ def _host_name(host: str) -> str:
     """The name in a Host header, without its port."""
     name, _, port = host.lower().rpartition(":")
     return name if name and port.isdecimal() else host.lower()
+
+
+def _own_origins(host: str, headers: Mapping[str, str]) -> set[str]:
+    """Origins of the service's own pages: the schemes that they may have, and its host.
+
+    The service speaks HTTP; behind a proxy its pages may have come by https. A proxy that does not
+    say which (no page of another site can, without being asked first) is taken for one of either,
+    unless the name is one of this machine.
+
+    >>> sorted(_own_origins("a.example", {}))
+    ['http://a.example', 'https://a.example']
+    >>> _own_origins("a.example", {"x-forwarded-proto": "https"})
+    {'https://a.example'}
+    >>> _own_origins("localhost:8000", {})
+    {'http://localhost:8000'}
+    """
+    told = headers.get("x-forwarded-proto", "").lower()
+    if told in ("http", "https"):
+        schemes = {told}
+    else:
+        schemes = {"http"} if _host_name(host) in LOOPBACK_NAMES else {"http", "https"}
+    return {f"{scheme}://{host}" for scheme in schemes}

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from mixtconv._types import Frame
 from mixtconv.inference.streams import FrameLabels, Stream, StreamRecognizer
 from mixtconv.serve.batching import Batcher
+from mixtconv.serve.errors import ServiceError
 from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import ServeSettings
 
@@ -80,43 +81,54 @@ class LiveRecognition:
             message = f"all {self._settings.max_streams} live streams are in use; come back later"
             await refuse(socket, "busy", message)
             return
+        refusal: ServiceError | None = None
         self._num_open += 1
         self._metrics.live_streams.inc()
         try:
             await self._answer_frames(socket, stream, top_k)
         except WebSocketDisconnect:
             logger.debug("a live client has disconnected")
+        except ServiceError as error:
+            refusal = error
         finally:
             self._num_open -= 1
             self._metrics.live_streams.dec()
             # frees the slot, after a frame of the stream that is being recognized
             await asyncio.to_thread(self._locked, stream.end)
+        if refusal is not None:  # after the slot is free: the client may not read
+            await refuse(socket, refusal.code, refusal.message)
 
     async def _answer_frames(self, socket: WebSocket, stream: Stream, top_k: int) -> None:
+        """Answer until the client disconnects.
+
+        Raises:
+            WebSocketDisconnect: it has.
+            ServiceError: it makes an error, sends nothing or does not read.
+        """
+        seconds = self._settings.idle_seconds
         while True:
             try:
-                message = await asyncio.wait_for(
-                    socket.receive_bytes(), self._settings.idle_seconds
-                )
-            except (asyncio.TimeoutError, TimeoutError):
-                seconds = self._settings.idle_seconds
-                await refuse(socket, "too_slow", f"there was no frame for {seconds:g} seconds")
-                return
-            except KeyError:  # a message of text
-                await refuse(socket, "invalid", "a frame is a binary message")
-                return
+                message = await asyncio.wait_for(socket.receive_bytes(), seconds)
+            except (asyncio.TimeoutError, TimeoutError) as error:
+                reason = f"there was no frame for {seconds:g} seconds"
+                raise ServiceError("too_slow", reason) from error
+            except KeyError as error:  # a message of text
+                raise ServiceError("invalid", "a frame is a binary message") from error
             try:
                 frame = read_frame(message)
                 labels = await asyncio.wrap_future(self._batcher.submit((stream, frame)))
             except ValueError as error:
-                await refuse(socket, "invalid", str(error))
-                return
-            except queue.Full:
-                await refuse(socket, "busy", "the service is stopping")
-                return
+                raise ServiceError("invalid", str(error)) from error
+            except queue.Full as error:
+                raise ServiceError("busy", "the service is stopping") from error
             self._metrics.live_frames.inc()
             best = [asdict(each) for each in labels.predictions[:top_k]]
-            await socket.send_json({"frame": labels.frame, "predictions": best})
+            answer = {"frame": labels.frame, "predictions": best}
+            try:
+                await asyncio.wait_for(socket.send_json(answer), seconds)
+            except (asyncio.TimeoutError, TimeoutError) as error:
+                reason = f"the answers were not read for {seconds:g} seconds"
+                raise ServiceError("too_slow", reason) from error
 
     def close(self) -> None:
         """End the thread."""

@@ -1,6 +1,5 @@
 """The server: uvicorn on a socket of its own, shut down gracefully by SIGTERM or Ctrl-C."""
 
-import asyncio
 import ipaddress
 import logging
 import math
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mixtconv.serve.app import make_app
+from mixtconv.serve.connections import HttpConnection, LiveConnection
 from mixtconv.serve.guard import TOKEN_VARIABLE, read_token
 from mixtconv.serve.live import MAX_MESSAGE_BYTES
 from mixtconv.serve.service import open_service
@@ -23,10 +22,6 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 512
 """Open connections; one more is answered with 503."""
-
-HEAD_SECONDS = 10.0
-"""Longest time from a connection, or from the first byte of a further request, to the end of the
-head."""
 
 
 def run_service(model: str, settings: ServeSettings) -> None:
@@ -79,14 +74,21 @@ def address_of(listening: socket.socket) -> str:
 def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
     """A server; `run(sockets=[...])` answers until a signal, or until its `should_exit` is set.
     Requests in flight then have `limits.stop_seconds` to finish."""
+
+    class Http(HttpConnection):
+        read_seconds = limits.send_seconds  # reading has the same limit as sending
+
+    class Live(LiveConnection):
+        read_seconds = limits.send_seconds
+
     config = uvicorn.Config(
         app,
-        http=HeadTimeoutProtocol,
+        http=Http,
         # "auto" takes the `websockets` implementation before 0.50, which is deprecated
         # (https://github.com/Kludex/uvicorn/pull/2985). "websockets-sansio" passes our tests with
         # 0.54; it can replace wsproto once 0.52.1 is required, which completes its closing
         # handshake and adds write flow control (https://github.com/Kludex/uvicorn/pull/3056).
-        ws="wsproto",
+        ws=Live,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # a message would be unpacked before its size is checked
         lifespan="off",
@@ -116,49 +118,3 @@ def _signals_stop_server_only() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class HeadTimeoutProtocol(H11Protocol):
-    """HTTP/1.1 with a time limit for the head of a request.
-
-    Uvicorn limits how long a connection is idle between requests only: a client that sends a byte a
-    minute would hold one of the connections forever. Time limits are asked for in
-    https://github.com/Kludex/uvicorn/issues/157, which was closed without one for the head; this
-    class can go when there is one. It relies on `cycle` and `transport`, as of uvicorn 0.54.
-    """
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the first head."""
-        super().connection_made(transport)
-        self._start_timer()
-
-    def data_received(self, data: bytes) -> None:
-        """Process data; stop the timer at the end of a head, start it when another head begins."""
-        before = self.cycle
-        super().data_received(data)
-        is_between = self.cycle is None or self.cycle.response_complete
-        is_upgraded = self.transport.get_protocol() is not self  # a WebSocket has its own limits
-        if self.cycle is not before or not is_between or is_upgraded:
-            self._stop_timer()
-        elif self._head_timer is None:
-            self._start_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _close(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()

@@ -141,7 +141,10 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
         self, host: str, port: int, *arguments: Any, **options: Any
     ) -> httpcore2.AsyncNetworkStream:
         """Resolve the host, check all of its addresses and connect to the first."""
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # a part of the name is empty or too long
+            raise OSError(f"no host can be named {host}") from error
         addresses = [str(entry[4][0]) for entry in found]
         if not self._allow_private and not all(map(is_public, addresses)):
             raise ServiceError("forbidden", "the source is in a private network")
@@ -151,14 +154,48 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
 def is_public(address: str) -> bool:
     """Whether an address is public: not of this machine, a private network or multicast.
 
+    An IPv6 address that stands for an IPv4 address, to which a gateway may pass what is sent there,
+    is public if both are.
+
     >>> is_public("9.9.9.9"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
     (True, False, False)
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    if mapped is not None:
-        parsed = mapped
-    return parsed.is_global and not parsed.is_multicast
+    if parsed.version == 4:
+        return _is_public(parsed)
+    if any(parsed in network for network in _PRIVATE_6):
+        return False
+    stands_for = [
+        ipaddress.IPv4Address((int(parsed) >> shift ^ inverted) & 0xFFFFFFFF)
+        for network, shift, inverted in _EMBEDDING
+        if parsed in network
+    ]
+    is_mapped = parsed.ipv4_mapped is not None  # the same address, written for IPv6
+    return (is_mapped or _is_public(parsed)) and all(map(_is_public, stands_for))
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast
+
+
+_PRIVATE_6 = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48")))
+"""Site-local addresses, and gateways to IPv4 of one network: Python before 3.12.4 calls them
+global."""
+
+_EMBEDDING = tuple(
+    (ipaddress.IPv6Network(network), shift, inverted)
+    for network, shift, inverted in (
+        ("::/96", 0, 0),  # IPv4-compatible
+        ("::ffff:0:0/96", 0, 0),  # mapped
+        ("::ffff:0:0:0/96", 0, 0),  # translated, RFC 2765
+        ("64:ff9b::/96", 0, 0),  # NAT64, RFC 6052
+        ("2002::/16", 80, 0),  # 6to4, RFC 3056
+        ("2001::/32", 64, 0),  # Teredo, RFC 4380: its server
+        ("2001::/32", 0, 0xFFFFFFFF),  # and its client
+    )
+)
+"""Networks whose addresses stand for an IPv4 address, how many bits are to the right of it, and the
+bits of it that are inverted."""
 
 
 async def fetch(
@@ -181,12 +218,20 @@ async def fetch(
                     location = await _fetch_step(pool, allowed.check_url(url), path, limits)
                     if location is None:
                         return
-                    url = urljoin(url, location)
+                    url = _redirected(url, location)
     except (TimeoutError, httpcore2.TimeoutException) as error:
         raise ServiceError("decode_timeout", "fetching the source took too long") from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
         raise ServiceError("source_failed", "the source cannot be reached") from error
     raise ServiceError("source_failed", "the source has too many redirects")
+
+
+def _redirected(url: str, location: str) -> str:
+    """The URL to which another one redirects, absolute."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:  # such as a bracket that is not closed
+        raise ServiceError("source_failed", "the source redirects to what is no URL") from error
 
 
 async def _fetch_step(

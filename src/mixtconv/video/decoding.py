@@ -195,25 +195,37 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     return _upright(convert_colours(frame, *size), frame)
 
 
-def _upright(rgb: Frame, frame: Any) -> Frame:
-    """Apply the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
+def shown_size(frame: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the picture that `to_rgb(frame, size)` gives."""
+    is_turned, _, _ = _turn(frame)
+    return size[::-1] if is_turned else size
 
-    Only quarter turns and mirror images are applied; cameras write no others.
+
+def _upright(rgb: Frame, frame: Any) -> Frame:
+    """Turn and mirror the pixels of a frame as it is to be shown."""
+    is_turned, flip_x, flip_y = _turn(frame)
+    if is_turned:
+        rgb = rgb.transpose(1, 0, 2)  # (W, H, 3)
+    return rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def _turn(frame: Any) -> tuple[bool, bool, bool]:
+    """Whether width and height are exchanged, then x and y reversed, by the display matrix.
+
+    It is x' = a x + c y, y' = b x + d y, x to the right and y down. Only quarter turns and mirror
+    images are applied; cameras write no others.
     """
     import av  # noqa: PLC0415
 
     side_data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
     if side_data is None:
-        return rgb
+        return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(side_data), dtype=np.int32)[:5].tolist()
     if a == d == 0 and b and c:
-        rgb = rgb.transpose(1, 0, 2)  # (W, H, 3)
-        flip_x, flip_y = c < 0, b < 0
-    elif b == c == 0:
-        flip_x, flip_y = a < 0, d < 0
-    else:
-        return rgb
-    return rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+        return True, c < 0, b < 0
+    if b == c == 0:
+        return False, a < 0, d < 0
+    return False, False, False
 
 
 def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
