@@ -215,17 +215,34 @@ def _turn(frame: Any) -> tuple[bool, bool, bool]:
     It is x' = a x + c y, y' = b x + d y, x to the right and y down. Only quarter turns and mirror
     images are applied; cameras write no others.
     """
-    import av  # noqa: PLC0415
-
-    side_data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
-    if side_data is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(side_data), dtype=np.int32)[:5].tolist()
+    a, b, c, d = _display_matrix(frame)
     if a == d == 0 and b and c:
         return True, c < 0, b < 0
     if b == c == 0:
         return False, a < 0, d < 0
     return False, False, False
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """a, b, c, d of the display matrix, of which here only the signs count; (1, 0, 0, 1) without.
+
+    PyAV raises for a frame with side data of a kind that is newer than itself, such as the Exif of
+    MJPEG and TIFF. Of such a frame it gives the turn, without a mirror image.
+    """
+    import av  # noqa: PLC0415
+
+    try:
+        side_data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    except ValueError:
+        return _QUARTER_TURNS.get(frame.rotation % 360, (1, 0, 0, 1))
+    if side_data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(side_data), dtype=np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+_QUARTER_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+"""Degrees counterclockwise -> the display matrix."""
 
 
 def _with_flush(container: Any, stream: Any) -> Iterator[Any]:
