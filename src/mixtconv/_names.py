@@ -1,11 +1,28 @@
-"""Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers."""
+"""Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers.
+
+Also the one form in which names are compared.
+"""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 NOT_MEASURED = "\N{EN DASH}"
 """In place of a number that was not measured."""
+
+
+def composed(name: str) -> str:
+    """A name with its accents composed (NFC), the form in which names are compared.
+
+    Names that look the same may hold an accent as one character or as two: file systems and
+    programs differ. So names of classes are composed wherever they are read; a file is opened under
+    the name that it has.
+
+    >>> len("cafe\u0301"), len(composed("cafe\u0301"))
+    (5, 4)
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def flag(field_name: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from mixtconv._names import unknown_name
+from mixtconv._names import composed, unknown_name
 
 FlipPairs = str | Sequence[Sequence[str]]
 """`auto`, `none`, a YAML file of pairs, or the pairs themselves."""
@@ -242,7 +242,7 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
         ValueError: a file that does not exist or holds something else.
     """
     if not isinstance(pairs, str):
-        return [list(pair) for pair in pairs]
+        return [[composed(name) for name in pair] for pair in pairs]
     path = Path(pairs)
     if not path.is_file():
         raise ValueError(
@@ -256,7 +256,7 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
         raise ValueError(
             f"{path} does not hold a list of pairs; write each as a line - [turn left, turn right]"
         )
-    return [[str(name) for name in pair] for pair in content]
+    return [[composed(str(name)) for name in pair] for pair in content]
 
 
 def _words(name: str) -> tuple[str, ...]:
