@@ -114,3 +114,27 @@ def test_what_does_not_reach_the_disk_does_not_get_its_name(
             with written_whole(tmp_path / "a") as path:
                 path.write_text("new")
     assert _contents(tmp_path) == {"a": "earlier"}
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 101 + ".mp4"])
+def test_hidden_names_of_long_names_are_shorter(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    refuse_unwritable(path)
+    write_atomically(path, b"earlier")
+    for write in (_write_file, _write_file):
+        with written_whole(path) as unfinished:
+            assert len(os.fsencode(unfinished.name)) < len(os.fsencode(name))
+            write(unfinished, "new")
+    with hidden_folder(path) as folder:
+        (folder / name).write_text("newest")
+        put_in_place(folder, path)
+    assert _contents(tmp_path) == {name: "newest"}
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_hidden_names_of_different_long_names_differ(tmp_path: Path) -> None:
+    with written_whole(tmp_path / ("x" * 254 + "a")) as first:
+        with written_whole(tmp_path / ("x" * 254 + "b")) as second:
+            assert first != second
+            second.touch()
+        first.touch()

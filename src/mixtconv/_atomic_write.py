@@ -7,11 +7,15 @@ is one step. `write_atomically` takes the bytes of a file, `write_text_atomicall
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_MOST_BYTES = 100
+"""Bytes of a name above which its hidden one has a hash in its place: systems allow 143 to 255."""
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -74,8 +78,8 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     ...     [(path.name, path.read_text()) for path in Path(folder).iterdir()]
     [('a.txt', 'all of it')]
     """
-    unfinished = path.with_name(f".{path.name}.part")
-    outdated = path.with_name(f".{path.name}.old")
+    unfinished = _hidden(path, "part")
+    outdated = _hidden(path, "old")
     _restore(path, outdated)
     _remove(unfinished, outdated)
     try:
@@ -140,8 +144,16 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def _hidden_file(path: Path) -> Path:
-    """The name under which this process writes `path`; still one dot in front of a hidden one."""
-    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}.part")
+    """The name under which this process writes `path`."""
+    return _hidden(path, f"{os.getpid()}.part")
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    """A hidden name beside a path, with one dot in front; of a long name a short one."""
+    name = path.name.removeprefix(".")
+    if len(os.fsencode(name)) > _MOST_BYTES:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
+    return path.with_name(f".{name}.{suffix}")
 
 
 def _restore(path: Path, outdated: Path) -> None:

@@ -1,7 +1,11 @@
-"""Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers."""
+"""Parts of messages: flags, near names, the first few of many, counts, times; refusing numbers.
+
+Also the one form in which names are compared.
+"""
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -10,6 +14,19 @@ NOT_MEASURED = "\N{EN DASH}"
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, breaks of lines, overrides of direction, and bytes that are not UTF-8."""
+
+
+def composed(name: str) -> str:
+    """A name with its accents composed (NFC), the form in which names are compared.
+
+    Names that look the same may hold an accent as one character or as two: file systems and
+    programs differ. So names of classes are composed wherever they are read; a file is opened under
+    the name that it has.
+
+    >>> len("cafe\u0301"), len(composed("cafe\u0301"))
+    (5, 4)
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def flag(field_name: str) -> str:

@@ -84,6 +84,13 @@ def test_pictures_beside_their_flow_are_the_video(tmp_path: Path) -> None:
         probe_video(folder)
 
 
+def test_a_cover_beside_flow_is_no_video(tmp_path: Path) -> None:
+    folder = put_beside(tmp_path / "a", "flow_{}_{:05d}.jpg", fields=3)
+    Image.new("RGB", (24, 16)).save(folder / "thumb.jpg")
+    info = probe_for(folder, None)
+    assert (info.num_frames, info.codec) == (3, "flow")
+
+
 def test_a_frame_folder_named_x_alone_is_pictures(tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (24, 16)).save(tmp_path / f"x_{number}.png")

@@ -166,6 +166,13 @@ def test_a_second_mirror_gives_the_label_back() -> None:
 # pairs that the user gives
 
 
+def test_given_pairs_are_found_however_their_accents_are_encoded(tmp_path: Path) -> None:
+    classes, path = ["\xe0 gauche", "\xe0 droite"], tmp_path / "pairs.yaml"
+    path.write_text("- [a\u0300 gauche, a\u0300 droite]\n", encoding="utf-8")
+    for pairs in (str(path), [["a\u0300 gauche", "a\u0300 droite"]]):
+        assert choose_pairs(classes, pairs).target == (1, 0)
+
+
 def test_given_pairs_take_the_place_of_those_found() -> None:
     classes = ["open", "turn left", "shut", "turn right", "wave"]
     mirrored = given_pairs(classes, [("shut", "open")])

@@ -1,5 +1,6 @@
 """Videos listed in a CSV, in all its spellings, and errors for lines that cannot be used."""
 
+import unicodedata
 from pathlib import Path
 from types import ModuleType
 
@@ -201,3 +202,45 @@ def test_files_that_are_no_csv(tmp_path: Path, sources: ModuleType) -> None:
     video = tmp_path / "clip.mp4"
     video.touch()
     assert "is one video; give a folder of class folders" in sources.refusal(video)
+
+
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [(NFC, NFD), (NFD, NFC)])
+def test_paths_are_found_however_their_accents_are_encoded(
+    tmp_path: Path, written: str, on_disk: str, sources: ModuleType
+) -> None:
+    sources.touch(tmp_path, *(f"{on_disk}/{on_disk}{i}.mp4" for i in "12"), "3.mp4", "4.mp4")
+    lines = [f"{written}/{written}{i}.mp4,a" for i in "12"]
+    path = sources.write_csv(tmp_path, "path,label", *lines, "3.mp4,b", "4.mp4,b")
+    catalog = load_catalog(path)
+    names = (f"{on_disk}/{on_disk}1.mp4", f"{on_disk}/{on_disk}2.mp4", "3.mp4", "4.mp4")
+    assert {s.path for s in catalog.train + catalog.val} == {tmp_path / name for name in names}
+    repeated = sources.write_csv(tmp_path, *lines, f"{on_disk}/{on_disk}1.mp4,a", "3.mp4,b")
+    assert load_catalog(repeated).notes[0].startswith("1 line repeated an earlier one")
+
+
+def test_a_path_that_may_be_two_files_is_refused(tmp_path: Path, sources: ModuleType) -> None:
+    two = [unicodedata.normalize(form, "é") + "à" for form in ("NFC", "NFD")]
+    sources.touch(tmp_path, *(f"{name}.mp4" for name in two), "3.mp4")
+    written = unicodedata.normalize("NFD", two[0])
+    message = sources.refusal(sources.write_csv(tmp_path, f"{written}.mp4,a", "3.mp4,b"))
+    assert "may be" in message and "alike but for how accents are encoded; rename one" in message
+
+
+def test_a_video_and_its_frames_in_one_list_count_once(tmp_path: Path, sources: ModuleType) -> None:
+    for number in "1234":
+        sources.touch(tmp_path, f"v{number}.mp4", *(f"v{number}/{i}.jpg" for i in range(3)))
+    rows = [(f"v{n}{suffix}", label) for n, label in zip("1234", "aabb", strict=True)
+            for suffix in (".mp4", "")]  # fmt: skip
+    catalog = load_catalog(sources.write_csv(tmp_path, *map(",".join, rows)))
+    assert sorted(sources.names(catalog.train + catalog.val, tmp_path)) == [
+        f"v{number}.mp4" for number in "1234"
+    ]
+    assert catalog.notes[0].startswith("4 folders of pictures left out, as the video that they ")
+    rows[1] = ("v1", "b")
+    message = sources.refusal(sources.write_csv(tmp_path, *map(",".join, rows)))
+    assert "line 2: pictures of v1.mp4, in class 'b' here and the video in 'a'" in message
+    alone = sources.write_csv(tmp_path, "v1,a", "v2,a", "v3.mp4,b", "v4.mp4,b")
+    assert load_catalog(alone).notes == ()

@@ -64,6 +64,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["scores.safetensors"]
 
 
+def test_class_names_are_read_with_their_accents_composed(tmp_path: Path) -> None:
+    composed, apart = ("wave", "caf\xe9", "c", "d"), ("wave", "cafe\u0301", "c", "d")
+    assert create_model("mstnet_test_resnet", classes=apart).spec.classes == composed
+    save_scores(replace(some_scores(), classes=apart), tmp_path / "scores.safetensors")
+    assert load_scores(tmp_path / "scores.safetensors").classes == composed
+    both = create_model("mstnet_test_resnet", classes=("cafe\u0301", "caf\xe9")).spec.classes
+    assert both == ("cafe\u0301", "caf\xe9")  # a model that was trained on them as two
+
+
 def test_accuracies_and_confusions_equal_counting_by_hand() -> None:
     scores = some_scores(40)
     values, labels = scores.scores.numpy(), scores.labels.numpy()

@@ -1,5 +1,6 @@
 """The videos that files, folders and patterns name."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,57 @@ def test_nothing_found(tmp_path: Path) -> None:
         find_videos([f"{tmp_path}/*.avi", tmp_path / "gone.mp4", tmp_path / "a.mp4"])
     with pytest.raises(ValueError, match="no video found for an empty list"):
         find_videos([])
+
+
+FRAMES = ("00001.jpg", "00002.jpg", "00003.jpg")
+
+
+def found_in(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in find_videos([folder])]
+
+
+def test_frames_of_a_video_beside_it_are_no_further_video(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = ("v1", "v2", "v2_frames", "v2/frames", "v3-masks", "v4.mp4_thumbs", "masks")
+    touch(tmp_path, *(f"jump/{folder}/{name}" for folder in folders for name in FRAMES))
+    touch(tmp_path, *(f"jump/other/{name}" for name in FRAMES))
+    touch(tmp_path, *(f"jump/v{number}.mp4" for number in range(1, 5)))
+    videos = [f"jump/{name}" for name in ("other", "v1.mp4", "v2.mp4", "v3.mp4", "v4.mp4")]
+    with caplog.at_level("INFO"):
+        assert found_in(tmp_path) == videos
+    (line,) = caplog.messages
+    assert line.startswith("7 folders of pictures left out, as the video that they belong to is ")
+    assert [path.name for path in find_videos([f"{tmp_path}/jump/v1*"])] == ["v1.mp4"]
+    pictures = tmp_path / "jump/v1"
+    assert find_videos([pictures]) == [pictures]  # named alone it is a video
+
+
+def test_masks_of_a_folder_of_frames_are_no_further_video(tmp_path: Path) -> None:
+    folders = ("a", "a/masks", "a_mask", "b", "b/deep/er")
+    touch(tmp_path, *(f"jump/{folder}/{name}" for folder in folders for name in FRAMES))
+    touch(tmp_path, *(f"mask/c/{name}" for name in FRAMES))  # a class of that name
+    assert found_in(tmp_path) == ["jump/a", "jump/b", "mask/c"]
+
+
+def test_what_other_programs_keep_beside_videos_is_not_data(tmp_path: Path) -> None:
+    hidden = ("@eaDir/v1.mp4", ".thumbnails", "__MACOSX", ".ipynb_checkpoints", "lost+found",
+              "$RECYCLE.BIN", "System Volume Information", "#recycle")  # fmt: skip
+    touch(tmp_path, "jump/v1.mp4", "jump/._v1.mp4", "jump/Thumbs.db", "jump/desktop.ini")
+    touch(tmp_path, *(f"jump/{folder}/{name}" for folder in hidden for name in (*FRAMES, "x.mp4")))
+    touch(tmp_path, *(f"wave/a/{name}" for name in (*FRAMES, "._00001.jpg")))
+    touch(tmp_path, *(f"wave/a/@eaDir/{name}" for name in FRAMES))
+    assert found_in(tmp_path) == ["jump/v1.mp4", "wave/a"]
+
+
+@pytest.mark.parametrize("cover", ["cover.png", "folder.jpg", "a.jpg", "b 1.jpg"])
+def test_a_cover_is_no_video(tmp_path: Path, cover: str) -> None:
+    touch(tmp_path, cover, f"jump/{cover}", f"jump/b/{cover}", "jump/c/c.mp4", f"jump/c/{cover}")
+    touch(tmp_path, *(f"jump/{folder}/{name}" for folder in "ab" for name in FRAMES))
+    assert found_in(tmp_path) == ["jump/a", "jump/b", "jump/c/c.mp4"]
+
+
+def test_a_name_with_accents_encoded_otherwise_is_found(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFD", "café")
+    touch(tmp_path, f"{name}/{name}1.mp4")
+    assert find_videos([tmp_path / "caf\xe9/caf\xe91.mp4"]) == [tmp_path / f"{name}/{name}1.mp4"]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from mixtconv._names import unknown_name
+from mixtconv._names import composed, unknown_name
 
 FlipPairs = str | Sequence[Sequence[str]]
 """`auto`, `none`, a YAML file of pairs, or the pairs themselves."""
@@ -247,7 +247,7 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
     [['yes', 'no'], ['010', '1e3']]
     """
     if not isinstance(pairs, str):
-        return [list(pair) for pair in pairs]
+        return [[composed(name) for name in pair] for pair in pairs]
     is_text = pairs.lstrip().startswith("[")
     path = Path(pairs)
     if not is_text and not path.is_file():
@@ -266,7 +266,7 @@ def read_pairs(pairs: FlipPairs) -> list[list[str]]:
         raise ValueError(
             f"{place} does not hold a list of pairs; write each as a line - [turn left, turn right]"
         )
-    return content
+    return [[composed(name) for name in pair] for pair in content]
 
 
 def _words(name: str) -> tuple[str, ...]:

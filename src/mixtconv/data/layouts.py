@@ -1,7 +1,8 @@
 """The two layouts of a user's own data: class folders, and a list.
 
 Class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`. A video is a
-file with a video's suffix or a folder of pictures. Where `ROOT` holds two trees of optical flow,
+file with a video's suffix or a folder of pictures; its pictures in a folder beside it are no
+further one, in both layouts (`find.left_out`). Where `ROOT` holds two trees of optical flow,
 `u` and `v`, its videos are those of `ROOT/u`. Deeper folders are not searched: a video there is
 reported as ignored, not taken under a class that nobody meant.
 
@@ -12,12 +13,12 @@ holds the path of the video from which a prepared one was made, by which the spl
 column `group` names the recording session or the person of a video.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from mixtconv._names import count_of, first_few
+from mixtconv._names import composed, count_of, first_few
 from mixtconv.data.journal import Journal, read_journal
 from mixtconv.data.label_reading import LabelReading, read_labels
 from mixtconv.data.list_columns import (
@@ -40,10 +41,14 @@ from mixtconv.data.listing import (
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
 from mixtconv.video.find import (
     VIDEO_SUFFIXES,
+    composed_names,
     has_flow_trees,
+    is_hidden,
+    is_one_video,
     is_video,
-    list_pictures,
+    left_out,
     natural_order,
+    other_spellings,
 )
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
@@ -73,15 +78,18 @@ def list_folder(root: str | Path) -> VideoListing:
         for entry in _entries(folder):
             class_videos, others = _class_videos(entry) if entry.is_dir() else ([], [])
             ignored += others if class_videos else [entry]
+            name = composed(entry.name)
             videos += [
-                ListedVideo(video, entry.name, split, f"{entry.name}/{video.name}")
-                for video in class_videos
+                ListedVideo(video, name, split, f"{name}/{video.name}") for video in class_videos
             ]
     if not videos:
         raise ValueError(_no_videos(root, ignored))
+    belonging, notes = left_out([video.path for video in videos], below=root)
+    videos = [video for video in videos if video.path not in belonging]
     if journal is None:
-        return VideoListing(root, tuple(videos), tuple(ignored))
-    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), journal.notes)
+        return VideoListing(root, tuple(videos), tuple(ignored), notes)
+    notes = (*notes, *journal.notes)
+    return VideoListing(root, _with_keys(videos, root, journal), tuple(ignored), notes)
 
 
 def _with_keys(
@@ -111,18 +119,18 @@ def _split_folders(root: Path) -> dict[Split, Path]:
 def _class_videos(folder: Path) -> tuple[list[Path], list[Path]]:
     """The videos directly in a class folder, and its other entries.
 
-    A folder with pictures and no video files is itself a video, so it has none.
+    A folder that is itself a video has none.
     """
     entries = _entries(folder)
-    videos = [entry for entry in entries if is_video(entry)]
-    if all(video.is_dir() for video in videos) and list_pictures(folder):
+    if is_one_video(folder):
         return [], entries
+    videos = [e for e in entries if (is_one_video(e) if e.is_dir() else is_video(e))]
     chosen = set(videos)
     return videos, [entry for entry in entries if entry not in chosen]
 
 
 def _entries(folder: Path) -> list[Path]:
-    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    names = [entry.name for entry in folder.iterdir() if not is_hidden(entry.name)]
     return [folder / name for name in natural_order(names)]
 
 
@@ -135,7 +143,8 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
             f"{root}: its videos ({names}) are not in class folders; {layouts}: put each into "
             "a folder named for its class, or give a CSV with the columns path,label"
         )
-    deeper = next(filter(is_video, root.rglob("*")), None)
+    visible = (e for e in root.rglob("*") if not any(map(is_hidden, e.relative_to(root).parts)))
+    deeper = next(filter(is_video, visible), None)
     if deeper is not None:
         return (
             f"{root}: no videos in class folders, but there is {deeper.relative_to(root)} deeper; "
@@ -176,11 +185,11 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
     if not rows:
         raise ValueError(f"{path}: no lines in it; {_FORMAT}")
     at = columns.places["label"]
-    labels = {row.cells[at] for row in rows if len(row.cells) > at} - {""}
+    labels = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
     reader = _LineReader(path, columns, read_labels(path, labels, columns, classes))
     for row in rows:
         reader.read(row)
-    notes = [*columns.notes, *reader.labels.notes]
+    notes = [*columns.notes, *reader.labels.notes, *reader.leave_out()]
     if reader.repeated:
         lines = count_of(reader.repeated, "line")
         notes.append(f"{lines} repeated an earlier one and counted once")
@@ -207,6 +216,9 @@ class _LineReader:
     videos: dict[Path, ListedVideo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     real_folder: Callable[[Path], Path] = field(default_factory=lambda: cache(Path.resolve))
+    names_in: Callable[[Path], Mapping[str, Sequence[str]]] = field(
+        default_factory=lambda: cache(composed_names)
+    )
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
@@ -248,7 +260,7 @@ class _LineReader:
     def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
         try:
-            class_name = values["label"] = self.labels.class_name(values["label"])
+            class_name = values["label"] = self.labels.class_name(composed(values["label"]))
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
         path = self._find(values["path"])
@@ -256,14 +268,41 @@ class _LineReader:
         key = PurePosixPath(name.replace("\\", "/")).as_posix()
         return ListedVideo(path, class_name, split, key, place, values.get("group", ""))
 
+    def leave_out(self) -> tuple[str, ...]:
+        """Take away folders of pictures that belong to another video.
+
+        Returns:
+            Sentences that say so. Where class or split contradict the video's, that is a fault.
+        """
+        videos = {video.path: (real, video) for real, video in self.videos.items()}
+        belonging, notes = left_out(list(videos), below=None)
+        for path, owner in belonging.items():
+            real, video = videos[path]
+            del self.videos[real]
+            if (conflict := contradiction(video, videos[owner][1])) is not None:
+                word, here, there = conflict
+                reason = f"pictures of {owner.name}, in {word} {here} here and the video in {there}"
+                self.faults.append(
+                    Fault("mislabelled", video.key, reason, str(path), video.class_name,
+                          video.split, video.place)
+                )  # fmt: skip
+        return notes
+
     def _find(self, text: str) -> Path:
         folder = self.file.parent
-        for path in (folder / text, folder / text.replace("\\", "/")):
-            if exists(path):
-                if path.is_file() or is_video(path):
-                    return path
-                kind = "a folder without pictures" if path.is_dir() else "neither file nor folder"
-                raise _LineError("missing", f"{text!r} is {kind}")
+        paths = [folder / text, folder / text.replace("\\", "/")]
+        found = [path for path in paths if exists(path)]
+        if not found:
+            found = other_spellings(paths[1], self.names_in)
+            if len(found) > 1:
+                names = " or ".join(repr(str(path.relative_to(folder))) for path in found)
+                reason = f"{text!r} may be {names}, alike but for how accents are encoded"
+                raise _LineError("missing", f"{reason}; rename one")
+        for path in found:
+            if path.is_file() or is_video(path):
+                return path
+            kind = "a folder without pictures" if path.is_dir() else "neither file nor folder"
+            raise _LineError("missing", f"{text!r} is {kind}")
         if not _is_utf8(text):
             raise not_text(self.file, f"there is no file {str(folder / text)!r}; save it in UTF-8")
         raise _LineError("missing", f"no file {str(folder / text)!r}")

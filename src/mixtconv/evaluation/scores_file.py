@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
-from mixtconv._names import first_few, require
+from mixtconv._names import composed, first_few, require
 from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
@@ -166,7 +166,7 @@ def load_scores(path: str | Path) -> SavedScores:
     try:
         about = json.loads(metadata[SCORES_KEY])
         return SavedScores(
-            classes=tuple(about["classes"]),
+            classes=tuple(map(composed, about["classes"])),
             keys=tuple(about["keys"]),
             labels=labels,
             scores=scores,

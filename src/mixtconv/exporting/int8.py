@@ -5,6 +5,7 @@ on some videos. The accuracy before and after is measured on others if the data 
 are file size and time per clip.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -125,7 +126,8 @@ def quantize(
     if not inputs:
         raise ValueError(f"{calibration.data}: not one of its videos can be read to calibrate with")
     # Beside the float32 file, which both measurements still need.
-    quantized = path.with_name(f"int8-{path.name}")
+    (path.parent / "int8").mkdir()
+    quantized = path.parent / "int8" / path.name
     _, quantize_file = _QUANTIZE[target]
     quantize_file(path, quantized, inputs, replace(before.description, quantized=True).to_json())
     after = open_engine(quantized)
@@ -135,6 +137,7 @@ def quantize(
     # Then it takes the float32 file's name, its `.bin` that of the float32 one.
     for part in _parts(quantized):
         part.replace(path.with_suffix(part.suffix))
+    quantized.parent.rmdir()
     top1 = [100 * count / len(scored) for count in correct]
     return Int8Result(
         num_calibration_videos=len(inputs),
@@ -197,17 +200,18 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array], description:
             return None if clip is None else {VIDEO: clip}
 
     # Shape inference and graph optimization, which ONNX Runtime expects before quantization.
-    prepared = result.with_name(f"prepared-{result.name}")
-    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    prepared = result.parent / "prepared"
+    prepared.mkdir()
+    quant_pre_process(str(source), str(prepared / result.name), skip_symbolic_shape=True)
     quantization.quantize_static(
-        str(prepared),
+        str(prepared / result.name),
         str(result),
         Reader(),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool"],
     )
-    prepared.unlink()
+    shutil.rmtree(prepared)
     model = onnx.load(str(result))
     onnx.helper.set_model_props(model, {METADATA_KEY: description})
     onnx.save(model, str(result))

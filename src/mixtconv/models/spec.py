@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from mixtconv._names import require
+from mixtconv._names import composed, require
 
 Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
@@ -152,7 +152,7 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
     name: str
     """`{family}_{backbone}`, such as `mstnet_resnet50`, or the name of a system."""
     classes: tuple[str, ...]
-    """Class names in the order of the logits."""
+    """Class names in the order of the logits; kept with their accents composed."""
     num_frames: int = 8
     """T, frames of a clip."""
     image_size: int = 224
@@ -173,6 +173,9 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
+        names = tuple(map(composed, self.classes))
+        if len(set(names)) == len(names):  # else trained with both forms of a name as two classes
+            object.__setattr__(self, "classes", names)
         for name, (least, most) in CLIP_RANGES.items():
             value = getattr(self, name)
             require(least <= value <= most, f"{name} is {value}; give {least} to {most}")

@@ -10,25 +10,83 @@ A field of optical flow is two grey pictures, x and y, in one of these layouts:
   (`000012-x_00001.jpg`). Pictures of the video may be in the same folder under other names;
 - in two trees: `u/<...>/<video>/frame000001.jpg` is x, the same below `v/` is y. The folder that
   holds `u` and `v` holds no other folder, so that classes of these names are not taken for flow.
+
+What other programs keep beside videos is not data: hidden files, folders of previews. Pictures that
+belong to a video, such as its frames in a folder beside it, are not a further one (`left_out`).
 """
 
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
-from mixtconv._names import first_few
+from mixtconv._names import composed, count_of, first_few
+from mixtconv.video.companions import companions
+from mixtconv.video.frame_names import choose_frames, is_auxiliary
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (
-    *(".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv"),
-    *(".gif", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg"),
-    *(".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut"),
-    *(".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv"),
-    *(".y4m"),
+    ".3g2",
+    ".3gp",
+    ".apng",
+    ".asf",
+    ".avi",
+    ".divx",
+    ".dv",
+    ".f4v",
+    ".flv",
+    ".gif",
+    ".hevc",
+    ".ivf",
+    ".m1v",
+    ".m2ts",
+    ".m2v",
+    ".m4v",
+    ".mjpeg",
+    ".mjpg",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpe",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".mxf",
+    ".nut",
+    ".ogv",
+    ".qt",
+    ".rm",
+    ".rmvb",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+    ".wtv",
+    ".y4m",
 )
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_NOT_DATA = frozenset(
+    (
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "@eadir",
+        "@recently-snapshot",
+        "@recycle",
+        "__macosx",
+        "desktop.ini",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+    )
+)
+"""Names of what systems and their programs keep in folders, in lower case."""
 
 _DIGITS = re.compile(r"(\d+)")
 _FLOW_NAME = re.compile(r"(flow_|\d+-|)([xy])_(\d+)\.[^.]*", re.IGNORECASE)
@@ -38,10 +96,11 @@ def find_videos(sources: Sequence[str | Path]) -> list[Path]:
     """List the videos that files, folders and patterns name, each video once.
 
     A file is taken whatever its suffix. A folder is searched to any depth; one that holds pictures
-    and no video file is itself one video (of two trees of optical flow, that below `u`). A pattern
-    (`*`, `?`, `[...]`, `**`) is for names that do not exist as written, and takes videos and
-    folders. Hidden files are left out. The order is that of the sources, and natural (`2.mp4`
-    before `10.mp4`) within each.
+    and no video file is itself one video (of two trees of optical flow, that below `u`). Pictures
+    that belong to another of the videos are left out, and the log says so. A pattern (`*`, `?`,
+    `[...]`, `**`) is for names that do not exist as written, and takes videos and folders. Hidden
+    files are left out. The order is that of the sources, and natural (`2.mp4` before `10.mp4`)
+    within each.
 
     Raises:
         ValueError: a source gives no video; the message names it.
@@ -59,10 +118,15 @@ def find_videos(sources: Sequence[str | Path]) -> list[Path]:
             f"no video found for {first_few(missing) or 'an empty list'}; give video files, "
             "folders that hold videos or pictures of frames, or patterns such as 'clips/*.mp4'"
         )
-    return list(found.values())
+    belonging, notes = left_out(list(found.values()))
+    for note in notes:
+        logger.info("%s", note)
+    return [video for video in found.values() if video not in belonging]
 
 
 def _from_source(source: Path) -> list[Path]:
+    if not source.exists() and len(others := other_spellings(source)) == 1:
+        source = others[0]
     if source.is_dir():
         return _naturally(_in_folder(source, set()))
     if source.exists():
@@ -76,29 +140,139 @@ def _from_source(source: Path) -> list[Path]:
     return _naturally(videos)
 
 
-def _in_folder(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def _in_folder(folder: Path, seen: set[Path]) -> list[Path]:
     """Videos in a folder to any depth; links are followed, each real folder once."""
     real = folder.resolve()
     if real in seen:
-        return
+        return []
     seen.add(real)
-    has_files = False
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    for entry in entries:
-        videos = _in_folder(entry, seen) if entry.is_dir() else filter(is_video, [entry])
-        for video in videos:
-            has_files |= not video.is_dir()
-            yield video
-    twins = flow_twins(folder)
-    if not has_files and list_pictures(folder) and (twins is None or folder == twins[0]):
-        yield folder
+    videos: list[Path] = []
+    pictures, folders = [], set()
+    for entry in folder.iterdir():
+        if is_hidden(entry.name):
+            continue
+        if entry.is_dir():
+            folders.add(entry.name)
+            videos += _in_folder(entry, seen)
+        elif is_video(entry):
+            videos.append(entry)
+        elif entry.name.lower().endswith(PICTURE_SUFFIXES):
+            pictures.append(entry.name)
+    if pictures and all(video.is_dir() for video in videos):
+        twins = flow_twins(folder)
+        if (twins is None or folder == twins[0]) and _prevail(pictures, folders, videos):
+            videos.append(folder)
+    return videos
+
+
+def is_one_video(folder: Path) -> bool:
+    """Whether a folder is a video: it holds pictures, no video file, and no folder with more."""
+    pictures, folders = [], set()
+    for entry in os.scandir(folder):
+        if is_hidden(entry.name):
+            continue
+        if entry.name.lower().endswith(PICTURE_SUFFIXES):  # without asking the file system of each
+            pictures.append(entry.name)
+        elif Path(entry.path).is_dir():
+            folders.add(entry.name)
+        elif is_video(entry.path):
+            return False
+    if not pictures or not folders:
+        return bool(pictures)
+    seen: set[Path] = set()
+    inner = [video for name in sorted(folders) for video in _in_folder(folder / name, seen)]
+    return _prevail(pictures, folders, inner)
+
+
+def _prevail(pictures: Sequence[str], folders: set[str], inner: Sequence[Path]) -> bool:
+    """Whether the pictures of a folder are frames, and not covers of the videos in its folders."""
+    own = sum(name.rpartition(".")[0] not in folders for name in pictures)
+    return own >= max((len(picture_names(v)) if v.is_dir() else 2 for v in inner), default=0)
+
+
+def left_out(
+    videos: Sequence[Path], *, below: Path | None = None
+) -> tuple[Mapping[Path, Path], tuple[str, ...]]:
+    """Which videos are pictures that belong to another of them, so that they would count twice.
+
+    Returns:
+        Those, each with the one that it belongs to; and sentences about them and about pictures in
+        folders of frames that are no frames, which name the first few (from `below` on).
+    """
+    is_folder = [video.is_dir() for video in videos]
+    folders = list(compress(videos, is_folder))
+    belonging = companions(
+        folders, [v for v, is_dir in zip(videos, is_folder, strict=True) if not is_dir]
+    )
+    stray = [
+        folder / name
+        for folder in folders
+        if folder not in belonging
+        for name in choose_frames(sort_names(picture_names(folder)).pictures).others
+    ]
+
+    def named(paths: Iterable[Path]) -> str:
+        return first_few([path if below is None else path.relative_to(below) for path in paths])
+
+    notes = []
+    if belonging:
+        what = count_of(len(belonging), "folder") + " of pictures"
+        notes.append(f"{what} left out, as the video that they belong to is there: "
+                     f"{named(list(belonging))}")  # fmt: skip
+    if stray:
+        what = count_of(len(stray), "picture")
+        notes.append(f"{what} left out in folders of frames, by their names: {named(stray)}")
+    return belonging, tuple(notes)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether an entry of a folder is hidden, or kept there by a system, and not data.
+
+    >>> is_hidden("._clip.mp4"), is_hidden("@eaDir"), is_hidden("eaDir")
+    (True, True, False)
+    """
+    return name.startswith(".") or name.casefold() in _NOT_DATA
+
+
+def other_spellings(
+    path: Path, names_in: Callable[[Path], Mapping[str, Sequence[str]]] | None = None
+) -> list[Path]:
+    """Existing paths whose names differ from the given ones only in the form of their accents.
+
+    Args:
+        path: a path that does not exist as written.
+        names_in: `composed_names`, or what remembers its results.
+    """
+    if str(path).isascii():
+        return []
+    found = [Path(path.anchor)]
+    for part in path.relative_to(path.anchor).parts:
+        if part.isascii():
+            found = [folder / part for folder in found]
+        else:
+            look = names_in or composed_names
+            found = [
+                folder / name for folder in found for name in look(folder).get(composed(part), ())
+            ]
+    return [other for other in found if other.exists()]
+
+
+def composed_names(folder: Path) -> Mapping[str, Sequence[str]]:
+    """The names in a folder by their composed form; none if it is not a folder."""
+    names: dict[str, list[str]] = {}
+    try:
+        for entry in os.scandir(folder):
+            names.setdefault(composed(entry.name), []).append(entry.name)
+    except OSError:
+        return {}
+    return names
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
     """Existing paths that a pattern with wildcards matches, hidden ones only if it says so."""
     base = Path(pattern.anchor)
     for match in base.glob(str(pattern.relative_to(base))):
-        if not any(part.startswith(".") and part not in pattern.parts for part in match.parts):
+        if not any(is_hidden(part) and part not in pattern.parts for part in match.parts):
             yield match
 
 
@@ -143,9 +317,7 @@ def picture_names(folder: str | Path) -> list[str]:
     # Names and not paths: this is done for every clip, and a path takes as long as ten names.
     names = (entry.name for entry in os.scandir(folder))
     return natural_order(
-        name
-        for name in names
-        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+        name for name in names if name.lower().endswith(PICTURE_SUFFIXES) and not is_hidden(name)
     )
 
 
@@ -164,6 +336,8 @@ class SortedNames:
 def sort_names(names: Sequence[str]) -> SortedNames:
     """Tell pictures of flow by their names; `x_` alone, without a `y_`, means nothing.
 
+    Beside flow, a cover or a mask (`AUXILIARY`) is no picture of the video.
+
     >>> sort_names(["flow_x_1.jpg", "flow_y_1.jpg", "img_1.jpg"])
     SortedNames(pictures=('img_1.jpg',), x={1: 'flow_x_1.jpg'}, y={1: 'flow_y_1.jpg'})
     >>> sort_names(["x_1.jpg", "x_2.jpg"]).pictures
@@ -178,14 +352,15 @@ def sort_names(names: Sequence[str]) -> SortedNames:
     }
     x = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "x"}
     y = {int(m[3]): name for name, m in flow.items() if m[2].lower() == "y"}
-    return SortedNames(tuple(name for name in names if name not in flow), x, y)
+    others = (name for name in names if name not in flow)
+    return SortedNames(tuple(n for n in others if not flow or not is_auxiliary(n)), x, y)
 
 
 def has_flow_trees(folder: Path) -> bool:
     """Whether a folder is that of two trees: of folders it holds `u` and `v` alone."""
     if not (folder / "u").is_dir() or not (folder / "v").is_dir():
         return False
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = (entry for entry in folder.iterdir() if not is_hidden(entry.name))
     return {entry.name for entry in entries if entry.is_dir()} == {"u", "v"}
 
 

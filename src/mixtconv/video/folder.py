@@ -1,12 +1,11 @@
 """A folder of pictures, one per frame, read as a video.
 
-Frames are the JPEG and PNG files in the natural order of their names (`2.jpg` before `10.jpg`). If
-all names are numbers with a common prefix (`img_00001.jpg`), numbering may start anywhere but must
-have no gap: a missing frame is an error that names it, and is never replaced by a neighbour.
-Pictures of optical flow in the folder are not frames of the video; see `find.py`.
+Frames are the JPEG and PNG files that have one naming, in the order of their numbers (`2.jpg`
+before `10.jpg`); see `frame_names.py`. Numbering may start anywhere but must have no gap: a missing
+frame is an error that names it, and is never replaced by a neighbour. Pictures of optical flow in
+the folder are not frames of the video; see `find.py`.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -18,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mixtconv._types import Frame
 from mixtconv.video.find import PICTURE_SUFFIXES, flow_twins, picture_names, sort_names
+from mixtconv.video.frame_names import are_times, choose_frames
 from mixtconv.video.opening import refuse_large
 from mixtconv.video.pictures import UnreadableVideoError
 
@@ -25,7 +25,6 @@ _FLOW = (
     "it holds optical flow, not pictures of the video; give the videos themselves, or train with "
     "--modality flow"
 )
-_NUMBERED = re.compile(r"(.*?)(\d+)\.[^.]*")
 
 
 class Pictures(NamedTuple):
@@ -66,28 +65,39 @@ def _refuse_no_frames(folder: str | Path) -> NoReturn:
 
 
 def _in_order(folder: str | Path, names: Sequence[str]) -> list[str]:
-    """The sorted names; raises if their numbers have a gap."""
-    matches = [_NUMBERED.fullmatch(name) for name in names]
-    numbered = [match for match in matches if match is not None]
-    if len(numbered) < len(names) or len({match[1] for match in numbered}) > 1:
-        return list(names)
-    check_numbers(folder, [int(match[2]) for match in numbered], "frames")
-    return list(names)
+    """The frames among sorted names; raises if it is not clear which they are, or for a gap."""
+    chosen = choose_frames(names)
+    if chosen.rival is not None:
+        raise UnreadableVideoError(
+            folder,
+            f"several kinds of pictures with the same numbers, such as {chosen.frames[0]} and "
+            f"{chosen.rival}; leave one kind in the folder",
+        )
+    if chosen.numbers is not None:
+        check_numbers(folder, chosen.numbers, "frames")
+    return list(chosen.frames)
 
 
 def check_numbers(folder: str | Path, numbers: Sequence[int], things: str) -> None:
-    """Raise if sorted numbers repeat or have a gap."""
-    if len(set(numbers)) < len(numbers):
-        twice = next(n for n, after in pairwise(numbers) if n == after)
+    """Raise if sorted numbers repeat, or have a gap and are not times.
+
+    Memory and time depend on how many they are, not on how large.
+
+    Raises:
+        UnreadableVideoError: the message names the first few that are missing.
+    """
+    twice = next((n for n, after in pairwise(numbers) if n == after), None)
+    if twice is not None:
         raise UnreadableVideoError(
             folder, f"of {things}, {twice} is there twice; leave one file for each number"
         )
-    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
-    if missing:
-        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    num_missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+    if num_missing and not are_times(numbers):
+        first = [gap for n, after in pairwise(numbers) for gap in range(n + 1, min(after, n + 7))]
+        named = ", ".join(map(str, first[:5])) + (", ..." if num_missing > 5 else "")
         raise UnreadableVideoError(
             folder,
-            f"{len(missing)} of {things} {numbers[0]} to {numbers[-1]} missing: {named}; "
+            f"{num_missing} of {things} {numbers[0]} to {numbers[-1]} missing: {named}; "
             "extract them again or number them without gaps",
         )
 

@@ -1,11 +1,15 @@
 """Class folders, the split rule, the videos to score, and errors for data that cannot be used."""
 
+import unicodedata
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
+from mixtconv.data.checking.report import CheckReport, sum_up
+from mixtconv.data.checking.video import CheckedVideo
+from mixtconv.data.datasets.catalog import list_videos, load_catalog, load_labelled_videos
 from mixtconv.data.listing import VideoSample, hold_out
 
 # Folders
@@ -285,3 +289,92 @@ def test_groups_of_a_csv_are_never_divided(tmp_path: Path, sources: ModuleType) 
     assert held == hold_out([f"day {day}" for day in range(10)], 0.3)
     assert held.isdisjoint({sample.group for sample in catalog.train})
     assert len(catalog.val) == 4 * len(held) and "the groups held out" in catalog.split_rule
+
+
+# Names and pictures beside videos
+
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+def classes_and_counts(data: Path) -> dict[str, int]:
+    catalog = load_catalog(data)
+    counts = Counter(sample.label for sample in catalog.train + catalog.val)
+    return {name: counts[label] for label, name in enumerate(catalog.classes)}
+
+
+def test_a_class_is_one_however_its_accents_are_encoded(
+    tmp_path: Path, sources: ModuleType
+) -> None:
+    split, mixed, listed = tmp_path / "split", tmp_path / "mixed", tmp_path / "listed"
+    sources.touch(split, *(f"train/{name}/{i}.mp4" for name in (NFC, "jump") for i in "12"))
+    sources.touch(split, *(f"val/{name}/{i}.mp4" for name in (NFD, "jump") for i in "34"))
+    sources.touch(mixed, *(f"{NFC}/{i}.mp4" for i in "12"), *(f"{NFD}/{i}.mp4" for i in "34"))
+    sources.touch(mixed, "jump/1.mp4", "jump/2.mp4")
+    sources.touch(listed, *(f"{i}.mp4" for i in "123456"))
+    names = (NFC, NFD, NFC, NFD, "jump", "jump")
+    lines = [f"{number}.mp4,{name}" for number, name in enumerate(names, 1)]
+    assert classes_and_counts(split) == {NFC: 4, "jump": 4}
+    assert classes_and_counts(mixed) == {NFC: 4, "jump": 2}
+    assert classes_and_counts(sources.write_csv(listed, *lines)) == {NFC: 4, "jump": 2}
+    assert all(sample.path.is_file() for sample in load_catalog(mixed).train)
+    for classes in (["jump", NFC], ["jump", NFD]):  # those of a model
+        samples = load_labelled_videos(split, classes=classes)
+        assert [sample.label for sample in samples] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["v{}", "v{}_frames"])
+def test_frames_beside_their_videos_count_once(
+    tmp_path: Path, name: str, sources: ModuleType
+) -> None:
+    for kind in ("jump", "wave"):
+        for number in range(1, 5):
+            folder = f"{kind}/{name.format(number)}"
+            sources.touch(tmp_path, f"{kind}/v{number}.mp4")
+            sources.touch(tmp_path, *(f"{folder}/{i:05d}.jpg" for i in range(1, 26)))
+    catalog = load_catalog(tmp_path)
+    paths = [sample.path for sample in catalog.train + catalog.val]
+    assert len(paths) == len(set(paths)) == 8 and all(path.suffix == ".mp4" for path in paths)
+    (note,) = catalog.notes
+    assert note.startswith("8 folders of pictures left out, as the video that they belong to is")
+    report = check_names(tmp_path)
+    assert (report.num_videos, report.notes) == (8, catalog.notes)
+
+
+def check_names(data: Path) -> CheckReport:
+    """What is said of the names in data, whatever is in the files."""
+    listing = list_videos(data)
+    return sum_up(listing, {video.path: CheckedVideo(2) for video in listing.videos})
+
+
+def test_previews_are_no_videos(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *(f"{kind}/v{i}.mp4" for kind in ("jump", "wave") for i in "123"))
+    sources.touch(tmp_path, "__MACOSX/jump/._v1.mp4", "jump/._v1.mp4", "jump/.DS_Store")
+    sources.touch(tmp_path, "jump/Thumbs.db", "wave/desktop.ini", "wave/thumbs/v1.jpg")
+    sources.touch(tmp_path, *(f"jump/@eaDir/v{i}.mp4/SCREENSHOT_M.jpg" for i in "123"))
+    (tmp_path / "empty").mkdir()
+    assert classes_and_counts(tmp_path) == {"jump": 3, "wave": 3}
+    catalog = load_catalog(tmp_path)
+    assert catalog.ignored == (tmp_path / "empty",)
+    assert catalog.notes[0].endswith("belong to is there: wave/thumbs")
+
+
+@pytest.mark.parametrize("cover", ["cover.png", "a.jpg", "Screenshot 1.png"])
+def test_a_cover_beside_videos_is_named_and_not_taken(
+    tmp_path: Path, cover: str, sources: ModuleType
+) -> None:
+    for kind in ("jump", "wave"):
+        sources.touch(tmp_path, *(f"{kind}/{v}/{i}.jpg" for v in "ab" for i in range(9)))
+        sources.touch(tmp_path, f"{kind}/{cover}", f"{kind}/a/thumb.jpg")
+    assert classes_and_counts(tmp_path) == {"jump": 2, "wave": 2}
+    catalog = load_catalog(tmp_path)
+    assert catalog.ignored == (tmp_path / "jump" / cover, tmp_path / "wave" / cover)
+    assert catalog.notes == (
+        "2 pictures left out in folders of frames, by their names: jump/a/thumb.jpg, "
+        "wave/a/thumb.jpg",
+    )
+
+
+def test_a_folder_of_a_video_and_its_cover_is_no_video(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a/1/clip.mp4", "a/1/cover.jpg", "a/2.mp4", "a/3.mp4", "b/1.mp4")
+    assert classes_and_counts(tmp_path) == {"a": 2, "b": 1}
+    assert load_catalog(tmp_path).ignored == (tmp_path / "a/1",)

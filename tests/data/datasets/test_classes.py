@@ -8,6 +8,7 @@ import pytest
 
 from mixtconv.data.datasets import published_classes
 from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.classes import read_classes
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import ClassOrder, DataSource
 
@@ -33,6 +34,15 @@ def test_published_lists(name: str) -> None:
     names = published_classes(name)
     assert len(names) == len(set(names)) == COUNTS[name]
     assert all(cls == cls.strip() and cls and "[" not in cls for cls in names)
+
+
+def test_names_of_a_file_are_read_with_their_accents_composed(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text("cafe\u0301\nwave\n", encoding="utf-8")
+    assert read_classes(str(path)) == ("caf\xe9", "wave")
+    path.write_text("cafe\u0301\ncaf\xe9\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 2: .* is there for the second time"):
+        read_classes(str(path))
 
 
 def test_unknown_list_names_the_near_ones() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.journal import read_journal
+from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.data.modality import list_flow, probe_for, read_flow
 from mixtconv.data.preparation import pictures, run
 from mixtconv.data.preparation.encoding import StoppedError
@@ -107,14 +108,10 @@ def test_labels_splits_and_what_is_held_out_stay(data: Path, tmp_path: Path) -> 
                 assert len(list_flow(new.path)[0].names) == 23
 
 
-def test_names_of_folders_do_not_collide(data: Path) -> None:
-    video = next(data.rglob("*.mp4"))
-    root = data.parent / "names"
-    (root / "k" / "a").mkdir(parents=True)
-    Image.new("RGB", (16, 16)).save(root / "k" / "a" / "0.png")
-    for name in ("a.mp4", "a.avi", "b.mkv", "c.1.mp4"):
-        shutil.copyfile(video, root / "k" / name)
-    plan = plan_videos(run.list_videos(root), suffix=DIS.suffix)
+def test_names_of_folders_do_not_collide(tmp_path: Path) -> None:
+    names = ("a", "a.mp4", "a.avi", "b.mkv", "c.1.mp4")
+    videos = (ListedVideo(tmp_path / "k" / name, "k", None, f"k/{name}") for name in names)
+    plan = plan_videos(VideoListing(tmp_path, tuple(videos)), suffix=DIS.suffix)
     targets = {item.name: item.target for item in plan}
     assert targets["k/a"] == "k/a" and targets["k/a.mp4"] == "k/a.mp4"
     assert targets["k/a.avi"] == "k/a.avi"

@@ -1,6 +1,7 @@
 """Preparing whole datasets: places and names, labels and splits, runs that stop and go on."""
 
 import csv
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from mixtconv.data.datasets.catalog import list_videos, load_catalog
 from mixtconv.data.journal import JOURNAL, read_journal
+from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
 from mixtconv.data.preparation.run import prepare
 from mixtconv.training.plan import fingerprint
@@ -240,6 +242,41 @@ def test_prepared_data_may_be_prepared_again(clips, tmp_path, folders):
     held_out = [[sample.path.stem for sample in load_catalog(d).val] for d in (data, once, twice)]
     assert held_out[0] == held_out[1] == held_out[2]
     assert np.all([probe_video(twice / name).height == 16 for name in folders.names_in(twice)])
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_names_of_the_greatest_length_are_prepared(jpeg, clips, tmp_path, folders):
+    names = [f"{'x' * 251}.avi", f"{'é' * 125}a.avi", f"{'y' * 246}.mp4", "w" * 255, "short.mp4"]
+    twins = [f"{'z' * 251}.avi", f"{'z' * 251}.mp4"]
+    data = folders.put(clips, tmp_path / "data", *(f"a/{name}" for name in names + twins))
+    form = PreparedForm(short_side=32, crf=30, jpeg=jpeg)
+    report = prepare(data, out=tmp_path / "out", form=form)
+    assert folders.summary(report) == (7, 0, [])
+    assert folders.summary(prepare(data, out=tmp_path / "out", form=form)) == (0, 7, [])
+    assert not folders.unfinished(tmp_path / "out")
+    original, prepared = list_videos(data), list_videos(tmp_path / "out")
+    assert {video.key for video in original.videos} == {video.key for video in prepared.videos}
+    kept = [video.path.name for video in prepared.videos if "~" not in video.path.name]
+    expected = [Path(name).stem for name in names[:3]] + ["short", "z" * 251]
+    assert {Path(name).stem for name in kept} >= set(expected)
+    assert all(len(os.fsencode(video.path.name)) <= 255 for video in prepared.videos)
+
+
+def test_a_name_that_the_file_system_refuses_is_named_and_the_rest_is_done(
+    clips, tmp_path, folders, monkeypatch
+):
+    data = folders.put(clips, tmp_path / "data", "a/long.mp4", "a/b.avi")
+    write = run.WRITERS["h264"]
+
+    def refuse(source, target, *args, **options):
+        if target.name == "long.mp4":
+            raise OSError(errno.ENAMETOOLONG, "File name too long", str(target))
+        return write(source, target, *args, **options)
+
+    monkeypatch.setitem(run.WRITERS, "h264", refuse)
+    report = prepare(data, out=tmp_path / "out", form=FORM)
+    assert folders.summary(report) == (1, 0, ["long.mp4"])
+    assert "longer than the folder's file system allows" in report.unreadable[0].reason
 
 
 # Names of other encodings, labels that are numbers

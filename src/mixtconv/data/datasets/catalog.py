@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.layouts import bad_lines, list_csv, list_folder
 from mixtconv.data.listing import (
@@ -68,6 +68,7 @@ def load_catalog(
     Raises:
         ValueError: the data cannot be used; the message says what was found and what to do.
     """
+    classes = None if classes is None else tuple(map(composed, classes))
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     names = tuple(classes or listing.classes or _class_names(listing.videos))
     if val_fraction == 0:
@@ -210,8 +211,9 @@ def scan_videos(
         ValueError: the data cannot be used at all.
     """
     source = data if isinstance(data, DataSource) else DataSource(str(data))
+    classes = None if classes is None else tuple(map(composed, classes))
     if classes is not None and len(set(classes)) < len(classes):
-        repeated = sorted({name for name in classes if list(classes).count(name) > 1})
+        repeated = sorted({name for name in classes if classes.count(name) > 1})
         raise ValueError(f"classes has {first_few(repeated)} more than once; name each class once")
     if source.root is not None:
         listing = list_dataset(source)
@@ -352,7 +354,7 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 
 
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
-    labels = {name: label for label, name in enumerate(names)}
+    labels = {composed(name): label for label, name in enumerate(names)}
     return tuple(
         VideoSample(video.path, labels[video.class_name], key, video.group)
         for video, key in zip(videos, video_keys(videos), strict=True)

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.listing import ClassOrder
 
 PUBLISHED = ("something_v1", "something_v2", "jester", "ucf101", "hmdb51", "kinetics400")
@@ -51,7 +51,7 @@ def read_classes(source: str) -> tuple[str, ...]:
         names = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8: {error}") from error
-    names = [name.strip() for name in names]
+    names = [composed(name.strip()) for name in names]
     if not names or "" in names:
         place = f"line {names.index('') + 1} is empty" if names else "it is empty"
         raise ValueError(f"{path}: {place}; write one class name per line")

@@ -9,13 +9,12 @@ suffix of a video, and in composed form (NFC), whichever way their accents are e
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtconv._names import first_few
-from mixtconv.video.find import VIDEO_SUFFIXES, natural_order
+from mixtconv._names import composed, first_few
+from mixtconv.video.find import VIDEO_SUFFIXES, is_hidden, natural_order
 
 MAX_SUBFOLDERS = 64
 """A folder with more folders than this holds videos, so these are not searched for lists."""
@@ -53,13 +52,13 @@ class VideoIndex:
         for entry in visible_entries(folder):
             stem = strip_suffix(entry.name)
             if is_folder(entry):
-                self._paths.setdefault(_composed(prefix + entry.name), entry.path)
+                self._paths.setdefault(composed(prefix + entry.name), entry.path)
             if stem != entry.name:  # a file, or a folder that keeps the name of a file
-                self._paths.setdefault(_composed(prefix + stem), entry.path)
+                self._paths.setdefault(composed(prefix + stem), entry.path)
 
     def find(self, name: str) -> Path | None:
         """The video of a name, with or without suffix."""
-        key = _composed(strip_suffix(name))
+        key = composed(strip_suffix(name))
         path = self._paths.get(key)
         if path is None and self._any_case:
             if self._in_any_case is None:
@@ -78,10 +77,6 @@ def strip_suffix(name: str) -> str:
     return stem if f".{suffix.lower()}" in VIDEO_SUFFIXES and dot and stem else name
 
 
-def _composed(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
 @dataclass(frozen=True)
 class FoundLists:
     """The lists of a dataset, all in one folder."""
@@ -98,7 +93,7 @@ def visible_entries(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[os.
         with os.scandir(folder) as entries:
             # By suffix first: the folder may be that of 200,000 videos.
             ending = (entry for entry in entries if entry.name.lower().endswith(suffixes))
-            visible = [entry for entry in ending if not entry.name.startswith(".")]
+            visible = [entry for entry in ending if not is_hidden(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(visible, key=lambda entry: entry.name)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.datasets.classes import OrderedClasses
 from mixtconv.data.datasets.layout import VideoIndex
 from mixtconv.data.listing import (
@@ -167,7 +167,7 @@ def read_lines(path: Path) -> Iterator[tuple[ListPlace, str]]:
     """
     # Not splitlines: it also splits at characters that may be in a name.
     for number, line in enumerate(re.split(r"\r\n|\n|\r", read_text(path, fix=_FIX)), 1):
-        text = line.strip()
+        text = composed(line.strip())
         if text:
             yield ListPlace(path.name, number), text
 

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mixtconv._names import composed
 from mixtconv.data.datasets.lists import ListEntry, ParsedLists
 from mixtconv.data.datasets.twentybn import NumberedDataset, register_numbered
 from mixtconv.data.listing import ListPlace, Split
@@ -31,7 +32,7 @@ def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
         name = entry.get("id") if isinstance(entry, dict) else None
         template = entry.get("template") if isinstance(entry, dict) else None
         if isinstance(name, str | int) and isinstance(template, str) and str(name) and template:
-            class_name = template.translate(_BRACKETS)
+            class_name = composed(template.translate(_BRACKETS))
             parsed.entries.append(ListEntry(str(name), class_name, split, place))
         else:
             parsed.malformed(place, 'an entry has texts "id" and "template"', split=split)

@@ -28,6 +28,7 @@ distributed: an archive of one archive per class, `<class>/<video>.avi`, and
 import re
 from pathlib import Path
 
+from mixtconv._names import composed
 from mixtconv.data.datasets.classes import OrderedClasses, differences, order_classes
 from mixtconv.data.datasets.layout import (
     FoundLists,
@@ -151,7 +152,8 @@ def list_hmdb51(root: Path, source: DataSource) -> VideoListing:
         videos="the class folders (or hmdb51_org)",
     )
     parsed = ParsedLists()
-    files = {path.name[: -len(ending)]: path for path in named_like(lists.folder, pattern)}
+    found = named_like(lists.folder, pattern)
+    files = {composed(path.name[: -len(ending)]): path for path in found}
     for class_name, path in files.items():
         _read_hmdb51_list(path, class_name, parsed)
     classes = tuple(sorted(files))

@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from mixtconv._names import composed
 from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.video.find import VIDEO_SUFFIXES, list_pictures
+
+MOST_NAME_BYTES = 255
+"""Longest name of a file on usual file systems, in bytes."""
 
 FlowMethod = Literal["tvl1", "dis"]
 PreparedKind = Literal["h264", "jpeg", "flow"]
@@ -101,7 +105,8 @@ def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[Planned
 
     The suffix is replaced by `.mp4` if that name is free, else `.mp4` is appended: `a.mp4` and
     `a.avi` become `a.mp4` and `a.avi.mp4`. With an empty suffix, for folders, they become `a` and
-    `a.avi`. Names that differ in case only count as equal, as they are on some file systems.
+    `a.avi`. Names that differ only in case or in how accents are encoded count as equal, as they
+    are on some file systems. A name that becomes longer than file systems allow is shortened.
     """
     names = _names(listing)
     wanted = [_with_suffix(name, suffix) for name in names]
@@ -111,10 +116,10 @@ def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[Planned
     pairs = sorted(zip(names, wanted, strict=True), key=lambda pair: pair[0] != pair[1])
     for name, target in pairs:
         number, choice = 1, target
-        while choice.casefold() in taken:
-            choice = name + suffix if number == 1 else f"{name}.{number}{suffix}"
+        while composed(choice).casefold() in taken:
+            choice = _fitting(name, suffix if number == 1 else f".{number}{suffix}")
             number += 1
-        taken.add(choice.casefold())
+        taken.add(composed(choice).casefold())
         targets[name] = choice
     return tuple(
         PlannedVideo(video, name, targets[name])
@@ -125,8 +130,23 @@ def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[Planned
 def _with_suffix(name: str, suffix: str) -> str:
     path = PurePosixPath(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return str(path.with_suffix(suffix))
-    return name + suffix  # a folder of pictures: its name has no suffix
+        return _fitting(str(path.with_suffix("")), suffix)
+    return _fitting(name, suffix)  # a folder of pictures: its name has no suffix
+
+
+def _fitting(name: str, suffix: str) -> str:
+    """A path with a suffix added; where the name gets too long, its beginning and a hash of it.
+
+    >>> len(_fitting("x" * 253, ".mp4")), _fitting("jump/a", ".mp4")
+    (255, 'jump/a.mp4')
+    """
+    last = os.fsencode(PurePosixPath(name).name)
+    most = MOST_NAME_BYTES - len(os.fsencode(suffix))
+    if len(last) > most:
+        mark = "~" + hashlib.sha256(last).hexdigest()[:8]
+        start = last[: most - len(mark)].decode("utf-8", "ignore")  # of whole characters
+        name = str(PurePosixPath(name).with_name(start + mark))
+    return name + suffix
 
 
 def _names(listing: VideoListing) -> list[str]:

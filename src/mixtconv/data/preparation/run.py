@@ -6,6 +6,7 @@ videos, and the next one continues from there. Threads do the work, since FFmpeg
 the global interpreter lock, or processes of Ray (see `data/workers.py`).
 """
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -253,7 +254,13 @@ class _Preparer:
         ):
             return None
         write = WRITERS[self.form.kind]
-        written = write(item.video.path, target, self.form, is_stopped=self.is_stopped)
+        try:
+            written = write(item.video.path, target, self.form, is_stopped=self.is_stopped)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            reason = f"its prepared name is longer than the folder's file system allows: {target}"
+            raise UnreadableVideoError(item.video.path, reason) from error
         return DoneVideo(
             target=item.target,
             source=item.name,
