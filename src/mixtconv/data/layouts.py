@@ -232,8 +232,8 @@ class _LineReader:
                 f"{count_of(len(cells), 'column')}, not {self.width} (quote a name with a comma)",
             )
         values = {name: cells[index] for name, index in self.columns.items()}
-        if "" in values.values():
-            empty = next(name for name in values if not values[name])
+        empty = next((name for name in values if not values[name] and name != "group"), None)
+        if empty is not None:  # a video may have no group
             raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not _is_split([values["split"]]):
             allowed = ", ".join(SPLIT_NAMES)

@@ -175,11 +175,13 @@ class TrainingLists:
         trained = _spread([sample for sample, fold in samples if fold != held_out], part)
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(["path", "label", "split"])
+        has_groups = any(sample.group for sample, _ in samples)
+        writer.writerow(["path", "label", "split", *(["group"] if has_groups else [])])
         for split, chosen in (("train", trained), ("val", held)):
             for sample in chosen:
                 class_name = self.catalog.classes[sample.label]
-                writer.writerow([sample.path.absolute(), class_name, split])
+                group = [sample.group] if has_groups else []
+                writer.writerow([sample.path.absolute(), class_name, split, *group])
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.getvalue().encode())

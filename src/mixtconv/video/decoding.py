@@ -189,6 +189,15 @@ def to_rgb(frame: Any, size: tuple[int, int]) -> Frame:
     return _upright(rgb.to_ndarray(), frame)
 
 
+def to_square_grey(frame: Any, side: int, scaler: Any) -> Frame:
+    """Convert a decoded frame to an upright grey picture `(side, side)`, whatever its aspect.
+
+    `scaler` is a `VideoReformatter`, kept from frame to frame; every pixel is the mean of its area.
+    """
+    grey = scaler.reformat(frame, side, side, format="gray", interpolation="AREA", threads=1)
+    return _upright(grey.to_ndarray()[:, :, None], frame)[:, :, 0]
+
+
 def _upright(rgb: Frame, frame: Any) -> Frame:
     """Apply the display matrix: x' = a x + c y, y' = b x + d y, x to the right and y down.
 

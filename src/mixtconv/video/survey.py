@@ -5,6 +5,7 @@ has fewer packets than the header states; a damaged file has packets that give n
 in which the decoder concealed errors.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -51,8 +52,14 @@ class FileSurvey:
         return "; ".join(parts) or None
 
 
-def survey_file(path: str | Path) -> FileSurvey:
+def survey_file(
+    path: str | Path, *, see_frame: Callable[[int, Any], None] | None = None
+) -> FileSurvey:
     """Decode a whole video file plainly: from the first packet, with one thread.
+
+    Args:
+        path: the file.
+        see_frame: called with the number of each frame and PyAV's frame, on the way.
 
     Raises:
         UnreadableVideoError: it is no video.
@@ -69,9 +76,11 @@ def survey_file(path: str | Path) -> FileSurvey:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             num_packets += packet is not None and packet.stream is stream
             if packet is None or (packet.stream is stream and packet.size):
-                frames = decode_packet(stream, packet) or ()
-                num_pictures += len(frames)
-                num_damaged += sum(frame.is_corrupt for frame in frames)
+                for frame in decode_packet(stream, packet) or ():
+                    if see_frame is not None:
+                        see_frame(num_pictures, frame)
+                    num_pictures += 1
+                    num_damaged += frame.is_corrupt
         num_cut_off = _cut_off(container, stream, num_packets, end)
         return FileSurvey(num_announced, num_pictures, num_damaged, num_cut_off)
 

@@ -4,6 +4,7 @@
 scored on. Both divide the videos in the same way, and neither opens one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 
 from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.datasets import DATASETS, list_dataset
+from mixtconv.data.groups import division_note, hold_out_groups, with_groups
 from mixtconv.data.layouts import bad_lines, list_csv, list_folder
 from mixtconv.data.listing import (
     DataSource,
@@ -42,6 +44,8 @@ class VideoCatalog:
     """Files and folders in the source that are not used, without hidden ones."""
     notes: tuple[str, ...] = ()
     """Further sentences that the user should read."""
+    grouped_by: str = ""
+    """What the groups of the samples come from, if --group or a known dataset tells them."""
 
 
 def load_catalog(
@@ -70,8 +74,8 @@ def load_catalog(
     if val_fraction == 0:
         division = _hold_nothing_out(listing.videos)
     else:
-        division = _divide(listing.videos, val_fraction)
-    _check_trainable(listing.source, division, is_validated=val_fraction > 0)
+        division = _divide(listing, val_fraction)
+    _check_trainable(listing, division, is_validated=val_fraction > 0)
     return VideoCatalog(
         names,
         _samples(division.train, names),
@@ -80,6 +84,7 @@ def load_catalog(
         listing.source,
         listing.ignored,
         (*listing.notes, *_absence(listing), *division.notes),
+        listing.grouped_by,
     )
 
 
@@ -89,6 +94,7 @@ def load_labelled_videos(
     classes: Sequence[str],
     split: Split | Literal["all"] | None = None,
     val_fraction: float = 0.2,
+    group: str | None = None,
     keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """List the videos to score a trained model on; no video is opened.
@@ -99,6 +105,8 @@ def load_labelled_videos(
         split: `train` and `val` are the videos of that name in `load_catalog`, `test` those of the
             split `test` in the data. By default `val` if the data name splits, else `all`.
         val_fraction: as given to `load_catalog`.
+        group: that of the data in training, which holds where `data` names none and the split is
+            drawn.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -109,7 +117,15 @@ def load_labelled_videos(
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     if split is None:
         split = _default_split(listing)
-    division = _divide(listing.videos, val_fraction)
+    is_drawn = split in ("train", "val") and not _has_held_out(listing)
+    if is_drawn and group is not None and _source(data).group is None:
+        try:
+            listing = with_groups(listing, group)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (the model was trained with it: give another, or --split all)"
+            ) from error
+    division = _divide(listing, val_fraction)
     chosen = {
         "train": division.train,
         "val": division.val,
@@ -157,9 +173,10 @@ def list_videos(
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
-    listing = scan_videos(data, classes=classes)
+    listing = _scan(data, classes)
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
+    listing = _in_groups(listing, data)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:
@@ -176,7 +193,10 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     folder = listing.source.parent if listing.source.is_file() else listing.source
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     videos = [
-        ListedVideo(folder / fault.video, fault.label or "", fault.split, fault.video, fault.place)
+        ListedVideo(
+            *(folder / fault.video, fault.label or "", fault.split),
+            *(fault.video, fault.place, fault.group),
+        )
         for fault in missing
     ]
     others = tuple(fault for fault in listing.faults if fault.kind != "missing")
@@ -191,7 +211,21 @@ def scan_videos(
     Raises:
         ValueError: the data cannot be used at all.
     """
-    source = data if isinstance(data, DataSource) else DataSource(str(data))
+    return _in_groups(_scan(data, classes), data)
+
+
+def _source(data: str | Path | DataSource) -> DataSource:
+    return data if isinstance(data, DataSource) else DataSource(str(data))
+
+
+def _in_groups(listing: VideoListing, data: str | Path | DataSource) -> VideoListing:
+    """The videos with the groups that --group tells, else as they are."""
+    group = _source(data).group
+    return listing if group is None else with_groups(listing, group)
+
+
+def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> VideoListing:
+    source = _source(data)
     if classes is not None and len(set(classes)) < len(classes):
         repeated = sorted({name for name in classes if list(classes).count(name) > 1})
         raise ValueError(f"classes has {first_few(repeated)} more than once; name each class once")
@@ -247,10 +281,16 @@ def _hold_nothing_out(videos: Sequence[ListedVideo]) -> _Division:
     return _Division(train, (), "nothing is held out, so no epoch is scored", notes)
 
 
-def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
-    """Split the videos as the data say, else by a hash within each class."""
+def _has_held_out(listing: VideoListing) -> bool:
+    """Whether the data say which videos are held out; else the split is drawn."""
+    return any(video.split in ("val", "test") for video in listing.videos)
+
+
+def _divide(listing: VideoListing, val_fraction: float) -> _Division:
+    """Split the videos as the data say, else by groups or a hash within each class."""
     if not 0 <= val_fraction < 1:
         raise ValueError(f"val_fraction is {val_fraction}; give 0 to below 1, such as 0.2")
+    videos = listing.videos
     marked: dict[Split | None, list[ListedVideo]] = {"train": [], "val": [], "test": [], None: []}
     for video in videos:
         marked[video.split].append(video)
@@ -261,8 +301,44 @@ def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
             notes: tuple[str, ...] = ()
             if held == "val" and marked["test"]:
                 notes = (f"{unused} of 'test' used neither for training nor for validation",)
+            notes += division_note(videos)
             return _Division(tuple(marked["train"]), tuple(marked[held]), rule, notes)
-    return _divide_by_hash(videos, val_fraction) if val_fraction else _hold_nothing_out(videos)
+    if not val_fraction:
+        return _hold_nothing_out(videos)
+    if listing.grouped_by:
+        return _divide_by_groups(listing, val_fraction)
+    return _divide_by_hash(videos, val_fraction)
+
+
+def draw_split(listing: VideoListing, val_fraction: float = 0.2) -> frozenset[Path]:
+    """The paths of the videos that training would hold out of data that hold none out."""
+    return frozenset(video.path for video in _divide(listing, val_fraction).val)
+
+
+def _divide_by_groups(listing: VideoListing, val_fraction: float) -> _Division:
+    """Hold out whole groups; a video without one is by itself."""
+    videos = listing.videos
+    names = [video.group or f"video {video.key}" for video in videos]
+    chosen = hold_out_groups([video.class_name for video in videos], names, val_fraction)
+    held = [name in chosen.names for name in names]
+    rule = (
+        f"about {100 * val_fraction:g} % of every class held out for validation in whole groups, "
+        f"{len(chosen.names)} of {len(set(names))} ({listing.grouped_by}), chosen by their classes "
+        "and a hash of their names"
+    )
+    notes = _single_videos(videos)
+    if chosen.whole_classes:
+        pairs = [f"{name!r} by {group!r}" for name, group in chosen.whole_classes.items()]
+        notes += (
+            f"classes with all their videos in one group, which is used for training: "
+            f"{first_few(pairs)}",
+        )
+    return _Division(
+        tuple(video for video, is_held in zip(videos, held, strict=True) if not is_held),
+        tuple(video for video, is_held in zip(videos, held, strict=True) if is_held),
+        rule,
+        notes,
+    )
 
 
 def _divide_by_hash(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
@@ -283,12 +359,17 @@ def _divide_by_hash(videos: Sequence[ListedVideo], val_fraction: float) -> _Divi
         f"about {100 * val_fraction:g} % of {what} held out for validation, chosen by a hash of "
         f"{names}"
     )
-    single = sorted(name for name, keys in by_class.items() if len(keys) == 1)
-    notes = (f"classes with one video, used for training: {first_few(single)}",) if single else ()
-    return _Division(train, val, rule, notes)
+    return _Division(train, val, rule, _single_videos(videos))
 
 
-def _check_trainable(source: Path, division: _Division, *, is_validated: bool) -> None:
+def _single_videos(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
+    numbers = Counter(video.class_name for video in videos)
+    single = sorted(name for name, number in numbers.items() if number == 1)
+    return (f"classes with one video, used for training: {first_few(single)}",) if single else ()
+
+
+def _check_trainable(listing: VideoListing, division: _Division, *, is_validated: bool) -> None:
+    source = listing.source
     trained = {video.class_name for video in division.train}
     if not trained:
         raise ValueError(f"{source}: no training videos; add a split 'train', or name no splits")
@@ -296,6 +377,13 @@ def _check_trainable(source: Path, division: _Division, *, is_validated: bool) -
         raise ValueError(
             f"{source}: one class only, {min(trained)!r}; training takes two or more, each in a "
             "folder (or under a label) of its own"
+        )
+    if is_validated and not division.val and listing.grouped_by:
+        groups = count_of(len({video.group for video in listing.videos}), "group")
+        raise ValueError(
+            f"{source}: no group can be held out for validation, since each of {groups} has all "
+            f"videos of some class ({listing.grouped_by}); give another --group, a split 'val', or "
+            "--val-fraction 0"
         )
     if is_validated and not division.val:
         raise ValueError(
