@@ -81,22 +81,22 @@ def _in_names(listing: VideoListing, pattern: str) -> list[str]:
         expression = re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"--group {pattern!r} is no regular expression ({error}); {_PATTERN}"
+            f"--group '{pattern}' is no regular expression ({error}); {_PATTERN}"
         ) from error
     if expression.groups == 0:
         raise ValueError(
-            f"--group {pattern!r} is neither a column of {source} nor a pattern: {_PATTERN}"
+            f"--group '{pattern}' is neither a column of {source} nor a pattern: {_PATTERN}"
         )
     if expression.groups > 1:
         raise ValueError(
-            f"--group {pattern!r} has {expression.groups} groups in parentheses; give one, and "
+            f"--group '{pattern}' has {expression.groups} groups in parentheses; give one, and "
             "(?:...) for the others"
         )
     matches = [expression.search(video.key) for video in listing.videos]
     names = ["" if match is None else match[1] or "" for match in matches]
     if listing.videos and not any(names):
         raise ValueError(
-            f"--group {pattern!r} matches none of {count_of(len(names), 'name')} in {source}, such "
+            f"--group '{pattern}' matches none of {count_of(len(names), 'name')} in {source}, such "
             f"as {listing.videos[0].key!r}; {_PATTERN}"
         )
     return names
@@ -130,7 +130,7 @@ def hold_out_groups(
 
     >>> classes, groups = ["jump", "run"] * 5, [f"person {i // 2}" for i in range(10)]
     >>> sorted(hold_out_groups(classes, groups, 0.2).names)
-    ['person 3']
+    ['person 0']
     """
     totals = Counter(classes)
     clips: dict[str, Counter[str]] = defaultdict(Counter)  # of each group by class

@@ -65,8 +65,9 @@ class ThumbnailTaker:
     def see_picture(self, number: int, picture: Frame) -> None:
         """Take the picture of a frame `(H, W, 3)`, if it is one of those."""
         if number % self.step == 0:
-            grey = Image.fromarray(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-            self._pictures.append(np.asarray(grey))
+            box = Image.Resampling.BOX
+            small = Image.fromarray(picture).resize((SIDE, SIDE), box, reducing_gap=1.0)
+            self._pictures.append(np.asarray(small.convert("L")))
 
     def result(self) -> Thumbnails | None:
         """The pictures, None without any."""

@@ -11,9 +11,9 @@ A clip encoded again, at another size or rate of bits, differs by 0.02 of its ch
 one gesture in one room differ by more than they change, however still the camera stands. Where
 nothing moves there is no change to compare with, and only whole clips that look the same count.
 
-To compare all pairs of many clips, eight pictures of each clip of one side are first compared with
-all of the others, as a product of matrices. The few that come nearest are then compared as above.
-Each threshold was chosen on real clips (docs/checking.md).
+Of many clips, not all pairs are compared so: for the pictures of each clip of one side, those that
+come nearest are looked up among eight of each clip of the other, in a tree of their lowest
+frequencies. Each threshold was chosen on real clips (docs/checking.md).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dctn
+from scipy.spatial import cKDTree
 
 from mixtconv.data.folds import without_light
 from mixtconv.video.thumbnails import Thumbnails
@@ -40,13 +42,14 @@ MIN_PICTURES = 6
 """Pictures that must coincide, of clips that have so many."""
 
 _NEAR = 0.025
-"""Squared distance of the nearest pictures of two clips above which these are not compared."""
+"""Squared distance of the nearest pictures of two clips above which these do not coincide."""
 _MOST_COMPARED = 10
 """Clips that a clip is compared with picture by picture, those that come nearest."""
 _ANCHORS = 8
 _CONTRAST = 0.25
 """Squared length of a vector below which a picture is uniform, and like any other such one."""
-_BLOCK = 1024
+_FREQUENCIES = 4
+"""Along each side, of those by which the nearest pictures are found."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,12 @@ def _overlap(a: Vectors, b: Vectors, shifts: Sequence[int] | None = None) -> int
     """The number of pictures that coincide at the best shift; 0 if they do at none."""
     shorter = min(len(a), len(b))
     least = min(shorter, max(MIN_PICTURES, int(np.ceil(MIN_OVERLAP * shorter))))
-    sums_a, sums_b = _running_sums(a), _running_sums(b)
-    squares_a, squares_b = (_running_sums((side**2).sum(axis=1)) for side in (a, b))
+    lengths_a, lengths_b = (a**2).sum(axis=1), (b**2).sum(axis=1)
     products = a @ b.T
+    if (lengths_a[:, None] + lengths_b - 2 * products).min(initial=np.inf) > _NEAR:
+        return 0
+    sums_a, sums_b = _running_sums(a), _running_sums(b)
+    squares_a, squares_b = _running_sums(lengths_a), _running_sums(lengths_b)
     best, number = ALIKE, 0
     for shift in shifts or range(least - len(b), len(a) - least + 1):  # a[i] beside b[i - shift]
         start, end = max(0, shift), min(len(a), len(b) + shift)
@@ -138,22 +144,24 @@ def _vectors(clip: Thumbnails) -> Vectors:
 
 def _nearest(first: Sequence[Thumbnails], second: Sequence[Thumbnails]) -> list[list[int]]:
     """For each clip of the second side the numbers of those of the first that come nearest."""
-    anchors = np.stack([clip.pictures[_evenly(len(clip.pictures))] for clip in first])
-    counts = np.array([len(clip.pictures) for clip in second])
-    found: list[list[tuple[float, int]]] = [[] for _ in second]
-    for start in range(0, len(first), _BLOCK):
-        pictures = anchors[start : start + _BLOCK].reshape(-1, *anchors.shape[2:])
-        block = without_light(pictures.astype(np.float32))  # clip by clip
-        for clips in _in_blocks(counts):
-            pictures = np.concatenate([second[number].pictures for number in clips])
-            distances = _distances(without_light(pictures.astype(np.float32)), block)
-            distances = distances.reshape(len(pictures), -1, _ANCHORS).min(axis=2)
-            starts = np.cumsum([0, *counts[clips[:-1]]])
-            for number, row in zip(clips, np.minimum.reduceat(distances, starts), strict=True):
-                near = np.flatnonzero(row < _NEAR)
-                found[number] += [(float(row[place]), start + int(place)) for place in near]
-                found[number] = sorted(found[number])[:_MOST_COMPARED]
-    return [[place for _, place in sorted(near)] for near in found]
+    anchors = np.concatenate([clip.pictures[_evenly(len(clip.pictures))] for clip in first])
+    points, has_contrast = _coarse(anchors)
+    clip_of = np.repeat(np.arange(len(first)), _ANCHORS)[has_contrast]
+    if not len(clip_of):
+        return [[] for _ in second]
+    tree = cKDTree(points[has_contrast])
+    found = []
+    for clip in second:
+        points, has_contrast = _coarse(clip.pictures)
+        # Beyond the bound the distance is infinite, and the number one too many.
+        distances, near = tree.query(
+            points[has_contrast], k=_MOST_COMPARED, distance_upper_bound=np.sqrt(_NEAR)
+        )
+        is_near = np.isfinite(distances)
+        order = np.argsort(distances[is_near], kind="stable")
+        numbers = clip_of[near[is_near][order]].tolist()
+        found.append(list(dict.fromkeys(numbers))[:_MOST_COMPARED])
+    return found
 
 
 def _evenly(count: int) -> NDArray[np.int64]:
@@ -161,21 +169,12 @@ def _evenly(count: int) -> NDArray[np.int64]:
     return ((np.arange(_ANCHORS) + 0.5) * count / _ANCHORS).astype(np.int64)
 
 
-def _in_blocks(counts: NDArray[np.int64]) -> Iterator[list[int]]:
-    """Numbers of clips, of `_BLOCK` pictures or a little more together."""
-    block, size = [], 0
-    for number, count in enumerate(counts.tolist()):
-        block.append(number)
-        size += count
-        if size >= _BLOCK or number == len(counts) - 1:
-            yield block
-            block, size = [], 0
+def _coarse(pictures: NDArray[np.uint8]) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Pictures (N, S, S) as their lowest frequencies (N, P), and whether each has contrast.
 
-
-def _distances(a: Vectors, b: Vectors) -> NDArray[np.float32]:
-    """Squared distances (N, M) of vectors; from those of uniform pictures it is infinite."""
-    squares_a, squares_b = (a**2).sum(axis=1), (b**2).sum(axis=1)
-    distances: NDArray[np.float32] = squares_a[:, None] + squares_b - 2 * (a @ b.T)
-    distances[squares_a < _CONTRAST] = np.inf
-    distances[:, squares_b < _CONTRAST] = np.inf
-    return distances
+    The transform keeps distances, so that those of the lowest frequencies are no larger.
+    """
+    vectors = without_light(pictures.astype(np.float32))
+    frequencies = dctn(vectors.reshape(pictures.shape), axes=(1, 2), norm="ortho")
+    lowest = frequencies[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(pictures), -1)
+    return lowest, (vectors**2).sum(axis=1) >= _CONTRAST

@@ -12,7 +12,7 @@ from typing import Any
 from mixtconv._names import count_of, first_few
 from mixtconv.data.checking.copies import same_content
 from mixtconv.data.checking.near_duplicates import near_duplicates
-from mixtconv.data.datasets.catalog import draw_split
+from mixtconv.data.datasets.division import draw_split, has_held_out
 from mixtconv.data.groups import divided_groups, division_note
 from mixtconv.data.listing import Fault, ListedVideo, Split, VideoListing
 from mixtconv.video.thumbnails import Thumbnails
@@ -36,7 +36,7 @@ class Sides:
 
 def sides_of(listing: VideoListing) -> Sides:
     """The side of every video: what the data say, else what training would draw."""
-    if any(video.split in ("val", "test") for video in listing.videos):
+    if has_held_out(listing):
         given = {video.path: video.split or "train" for video in listing.videos}
         return Sides(listing, given, False)
     held = draw_split(listing)
