@@ -13,9 +13,9 @@ from mixtconv.cli.main import main
 
 @pytest.fixture
 def data(tmp_path: Path, media: ModuleType) -> Path:
-    for name in ("jump", "run"):
+    for seed, name in enumerate(("jump", "run")):
         (tmp_path / "data" / name).mkdir(parents=True)
-        media.encode(tmp_path / "data" / name / "a.mp4", media.moving_frames(6))
+        media.encode(tmp_path / "data" / name / "a.mp4", media.moving_frames(6, seed=seed))
     return tmp_path / "data"
 
 

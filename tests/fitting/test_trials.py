@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.fitting.trials import ClipList, TrainingLists
 
@@ -45,3 +45,18 @@ def test_a_part_takes_every_class_evenly_and_at_least_once(
     labels = [label for _, label, _ in rows(lists.write("part", held_out=0, part=part))]
     assert set(labels) == {"no, never", "yes"}
     assert len(labels) == number
+
+
+def test_groups_go_into_the_lists(tmp_path: Path) -> None:
+    names = [f"{label}{number}.mp4" for label in "ab" for number in range(4)]
+    for name in names:
+        (tmp_path / name).touch()
+    samples = tuple(
+        VideoSample(tmp_path / name, "ab".index(name[0]), name, "" if name == "a0.mp4" else name[1])
+        for name in names
+    )
+    catalog = VideoCatalog(("a", "b"), samples, (), "", tmp_path)
+    lists = TrainingLists(catalog, [int(name[1]) % 2 for name in names], tmp_path / "lists")
+    read = load_catalog(lists.write("fold", held_out=1).path)
+    by_path = {sample.path: sample.group for sample in (*read.train, *read.val)}
+    assert by_path == {sample.path: sample.group for sample in samples}

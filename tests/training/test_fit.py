@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -83,6 +84,35 @@ def test_the_score_of_the_record_is_that_of_evaluate_and_of_predict(
         for sample in samples
     ]
     assert 100 * sum(right) / len(right) == scored.accuracy.top1
+
+
+def test_groups_hold_for_the_run_its_model_and_whoever_scores_it(
+    tiny_settings: MakeSettings, tmp_path: Path
+) -> None:
+    data = tmp_path / "clips"
+    for label in range(2):
+        for number in range(8):
+            rng = np.random.default_rng([label, number])
+            frames = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+            path = data / str(label) / f"room{number // 2}_{number}.avi"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, frames, frames_per_second=10)
+    settings = tiny_settings(data=str(data), group=r"(room\d)_", epochs=1)
+    result = train(settings)
+    files = RunFiles(Path(settings.out))
+    assert load_settings(files.config).group == settings.group
+    assert json.loads(files.metrics.read_text())["group"] == settings.group
+    scored = evaluate_model(
+        files.model, str(data), settings=EvaluationSettings(split="val", workers=0)
+    )
+    held = {(sample.path.parent.name, sample.path.name[:5]) for sample in scored.samples}
+    assert len({room for _, room in held}) == 1 and len(held) == 2 and scored.num_videos == 4
+    assert scored.accuracy.top1 == pytest.approx(result.best.top1)
+    with pytest.raises(ValueError, match=r"other settings \(--group\)"):
+        train(replace(settings, group=r"_(\d)", resume=True))
+    with pytest.raises(ValueError, match=r"other settings \(--group\)"):
+        train(replace(settings, group=None, resume=True))
+    assert "group" not in replace(settings, group=None).decisive()  # as before there were any
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_reads_the_videos(

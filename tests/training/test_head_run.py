@@ -164,7 +164,7 @@ def test_a_grid_trains_each_head_as_a_run_does_alone(settings: MakeSettings) -> 
     assert _same(trained[-1], alone)
 
 
-def test_sessions_of_the_list_are_compared_as_a_whole() -> None:
+def test_sessions_of_the_list_are_compared_as_a_whole(caplog) -> None:
     samples = [
         VideoSample(Path(f"{i}.mp4"), i % 2, str(i), group=f"room {i // 2 % 4}") for i in range(16)
     ]
@@ -176,7 +176,9 @@ def test_sessions_of_the_list_are_compared_as_a_whole() -> None:
     assert of_class.sort().values.tolist() == [1, 1, 2, 2, 2]
     # Sessions of one class each cannot be held out: the class would not be trained.
     by_class = [replace(sample, group=f"room {sample.label}") for sample in samples]
+    assert caplog.messages == []
     assert sorted(make_folds(by_class, 2, seed=0).tolist()) == [0] * 8 + [1] * 8
+    assert "folds that divide the groups of the list, 2 of them" in caplog.messages[0]
     with pytest.raises(ValueError, match="no class has two: give one head"):
         make_folds([samples[0], samples[1]], 2, seed=0)
 

@@ -18,8 +18,10 @@ def check(
 ) -> Result:
     """List every video and every line of a dataset that cannot be used as it is.
 
-    Faults are missing, unreadable, damaged and too short videos, invalid labels, and lines that
-    cannot be parsed. Nothing is written. The exit status is 1 if there is a fault.
+    Faults are missing, unreadable, damaged and too short videos, invalid labels, copies and groups
+    on both sides of the split, and lines that cannot be parsed. Videos on both sides that nearly
+    coincide are named, and are no faults. Nothing is written. The exit status is 1 if there is a
+    fault.
 
     Args:
         data: The videos.
@@ -54,5 +56,13 @@ def check(
         ["data", "videos", "frames", "faults"],
         [[str(report.source), report.num_videos, report.num_frames, counts]],
     )
-    faults = [Table(*report.table())] if report.faults else []
-    return Result(report.to_dict(), [*faults, total], notes, status=1 if report.faults else 0)
+    tables = [Table(*report.table())] if report.faults else []
+    if report.look_alikes:
+        columns, rows = report.table_of_look_alikes()
+        tables.append(Table(columns, rows, title=_shown(len(rows), len(report.look_alikes))))
+    return Result(report.to_dict(), [*tables, total], notes, status=1 if report.faults else 0)
+
+
+def _shown(number: int, total: int) -> str:
+    """Which rows a table has, if not all."""
+    return "" if number == total else f"the first {number} of {total}, --format json has all"

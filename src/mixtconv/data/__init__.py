@@ -1,8 +1,9 @@
 """Videos with labels: listing and preparing them, and clips of them as tensors.
 
 - Listing, without torch: `listing` (videos, faults, splits), `layouts` (folders and CSV files),
-  `text_tables`, `labels` (classes, pairs that mirroring exchanges), `journal` (what a prepared
-  folder was made from), `datasets/` (public datasets, and the catalog that a run trains on).
+  `groups` (clips that belong together), `text_tables`, `labels` (classes, pairs that mirroring
+  exchanges), `journal` (what a prepared folder was made from), `datasets/` (public datasets, and
+  the catalog that a run trains on).
 - Tensors: `clips` (frames of a video), `modality` (frames, differences, optical flow), `transforms`
   (crops, mirroring, colours), `frame_cache` (videos shrunk once), `protocol` (clips and crops that
   are scored), `views` (their tensors), `dataset` (samples, batches and loaders).

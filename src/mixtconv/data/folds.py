@@ -2,9 +2,9 @@
 
 Clips of one recording session share background, light and person. If some of them are trained on
 and others scored, the score is that of a recognizer that has seen the session, which is too high
-for the next session. Three sources of groups, the first that applies: a column of the user's list,
-a session or person in the names (`s01`, `person07`, `_g05_`), and the picture that stands still in
-a clip, its median over time, which clips of one session have in common.
+for the next session. Three sources of groups, the first that applies: what the data or the user
+tell (`groups.py`), a session or person in the names (`s01`, `person07`, `_g05_`), and the picture
+that stands still in a clip, its median over time, which clips of one session have in common.
 """
 
 import re
@@ -47,9 +47,15 @@ class Grouping:
 
 
 def named_groups(
-    keys: Sequence[str], labels: Sequence[int], groups: Sequence[str]
+    keys: Sequence[str], labels: Sequence[int], groups: Sequence[str], *, grouped_by: str = ""
 ) -> Grouping | None:
-    """Groups by the list's column, else by the names of the clips; None if neither has any.
+    """Groups that the data tell, else by the names of the clips; None if neither has any.
+
+    Args:
+        keys: (N,), names of the clips.
+        labels: (N,), classes.
+        groups: (N,), as the data tell them; "" for none.
+        grouped_by: what they come from, `VideoCatalog.grouped_by`; by default a column of the list.
 
     >>> named_groups(["1", "2", "3"], [0, 0, 1], ["home", "", "home"]).names
     ('home', 'clip 1', 'home')
@@ -58,7 +64,8 @@ def named_groups(
         names = tuple(name or f"clip {number}" for number, name in enumerate(groups))
         alone = groups.count("")
         rest = f", and {count_of(alone, 'clip')} without one" if alone else ""
-        return Grouping(names, f"the groups of the list, {len(set(groups) - {''})} of them{rest}")
+        origin = f"the groups of {grouped_by or 'the list'}"
+        return Grouping(names, f"{origin}, {len(set(groups) - {''})} of them{rest}")
     return groups_in_names(keys, labels)
 
 

@@ -36,6 +36,7 @@ from mixtconv.data.listing import (
     ListPlace,
     Split,
     VideoListing,
+    asked_for,
     contradiction,
 )
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
@@ -157,13 +158,16 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
     )
 
 
-def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> VideoListing:
+def list_csv(
+    path: str | Path, *, classes: Sequence[str] | None = None, group: str | None = None
+) -> VideoListing:
     """List the videos of a CSV, or of a JSON list.
 
     Args:
         path: the list; relative paths in it start from its folder.
         classes: the only class names allowed; then labels may also be numbers, 0 for the first.
             Without them every label is a name.
+        group: the column of groups, in any case, in place of `group`; nothing if there is none.
 
     Returns:
         The videos, and as `faults` the lines that cannot be used: a missing file, an unknown label
@@ -178,7 +182,7 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
     rows: Sequence[TableRow] = read_table(path, is_header=is_header)
     if len(rows) > 0 and is_header(rows[0].cells):
         header, rows = rows[0].cells, rows[1:]
-        columns = named_columns(path, header, rows)
+        columns = named_columns(path, header, rows, group=group)
     else:
         columns, rows = unnamed_columns(path, rows)
         _refuse_prose(path, rows)
@@ -194,7 +198,11 @@ def list_csv(path: str | Path, *, classes: Sequence[str] | None = None) -> Video
         lines = count_of(reader.repeated, "line")
         notes.append(f"{lines} repeated an earlier one and counted once")
     return VideoListing(
-        path, tuple(reader.videos.values()), notes=tuple(notes), faults=tuple(reader.faults)
+        path,
+        tuple(reader.videos.values()),
+        notes=tuple(notes),
+        faults=tuple(reader.faults),
+        grouped_by=asked_for(group) if group and columns.is_grouped_as_asked else "",
     )
 
 
@@ -249,8 +257,8 @@ class _LineReader:
                 raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
             if name not in ("path", "key") and not _is_utf8(value):
                 raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
-        if "" in values.values():
-            empty = next(name for name in values if not values[name])
+        empty = next((name for name in values if not values[name] and name != "group"), None)
+        if empty is not None:  # a video may have no group
             raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not _is_split([values["split"]]):
             allowed = ", ".join(SPLIT_NAMES)

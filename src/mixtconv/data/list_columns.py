@@ -88,6 +88,8 @@ class ListColumns:
     """What the header calls them."""
     notes: tuple[str, ...] = ()
     """Sentences that the user should read."""
+    is_grouped_as_asked: bool = False
+    """Whether the groups are in the column that the user named."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,14 @@ def label_column(classes: Iterable[str]) -> str:
     return "class_name" if all(map(is_number, classes)) else "label"
 
 
-def named_columns(path: Path, header: Sequence[str], rows: Sequence[TableRow]) -> ListColumns:
+def named_columns(
+    path: Path, header: Sequence[str], rows: Sequence[TableRow], *, group: str | None = None
+) -> ListColumns:
     """The columns below a header.
+
+    Args:
+        path, header, rows: the list.
+        group: what the user calls the column of groups; if there is none, it is something else.
 
     Raises:
         ValueError: a column cuts parts out of videos, or two give different labels.
@@ -151,7 +159,9 @@ def named_columns(path: Path, header: Sequence[str], rows: Sequence[TableRow]) -
         for at, name in enumerate(header)
     ]
     filled = [column for column in columns if any(column.cells)]
-    if segments := [column.name for column in filled if _SEGMENT.fullmatch(column.plain)]:
+    own = next((c for c in columns if group and c.name.lower() == group.lower()), None)
+    cutting = [column for column in filled if _SEGMENT.fullmatch(column.plain)]
+    if segments := [column.name for column in cutting if column is not own]:
         raise ValueError(
             f"{path}: {_listed(segments)} would cut parts out of videos, {_SEGMENTS_NOT_READ}"
         )
@@ -163,9 +173,15 @@ def named_columns(path: Path, header: Sequence[str], rows: Sequence[TableRow]) -
     label = _label_column(path, ranked.pop("label"))
     places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
     places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
+    places |= {} if own is None else {"group": own.place}
     unused = [column for column in filled if column.place not in places.values()]
     return ListColumns(
-        places, len(header), _KINDS.get(label.plain), label.name, _unused_note(unused)
+        places,
+        len(header),
+        _KINDS.get(label.plain),
+        label.name,
+        _unused_note(unused),
+        is_grouped_as_asked=own is not None,
     )
 
 

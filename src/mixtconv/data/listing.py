@@ -51,6 +51,10 @@ class DataSource:
     class_order: ClassOrder = "published"
     """Order of a known dataset's classes: as in published weights, as in the file of labels that
     comes with it, or alphabetical."""
+    group: str | None = None
+    r"""What keeps videos on one side of a split, such as those cut from one recording: a column of
+    the CSV, or a regular expression over the names (class/file) whose parentheses hold the group's,
+    as 'v_(.*_g\d+)_'; default the columns group and session, and what a known dataset tells."""
 
     def __post_init__(self) -> None:
         if self.official_split not in (1, 2, 3):
@@ -109,9 +113,10 @@ def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
     return None
 
 
-FaultKind = Literal["missing", "mislabelled", "malformed", "unreadable", "damaged", "short"]
-"""A video that does not exist, an impossible label, an invalid line; a video of which no frame can
-be decoded (training leaves it out), or not all frames, or that has too few."""
+FaultKind = Literal["missing", "mislabelled", "leak", "malformed", "unreadable", "damaged", "short"]
+"""A video that does not exist, an impossible label, one content or group on both sides of a split,
+an invalid line; a video of which no frame can be decoded (training leaves it out), or not all
+frames, or that has too few."""
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 """All kinds, in the order in which they are reported."""
@@ -135,6 +140,8 @@ class Fault:
     """Its split; None where the data name no splits."""
     place: ListPlace | None = None
     """Where a list names it; None in a folder of class folders."""
+    group: str = ""
+    """The recording of the video, where a known dataset tells."""
 
     @property
     def file(self) -> str | None:
@@ -160,6 +167,11 @@ class Fault:
         }
 
 
+def asked_for(group: str) -> str:
+    """What the groups of a listing come from where the user asked for them."""
+    return f"--group {group}"
+
+
 @dataclass(frozen=True)
 class VideoListing:
     """All videos of a folder, a CSV or a known dataset."""
@@ -180,6 +192,8 @@ class VideoListing:
     """Entries whose video does not exist, where that is expected (Kinetics)."""
     lists: tuple[Path, ...] = ()
     """The lists of all splits and the file of labels, beside those that were read too."""
+    grouped_by: str = ""
+    """What the groups of the videos come from, if --group or a known dataset tells them."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +220,7 @@ def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:
     >>> sorted(hold_out(["a.mp4", "b.mp4", "c.mp4"], 0.3))
     ['c.mp4']
     """
-    hashes = {name: _unit_hash(name) for name in names}
+    hashes = {name: unit_hash(name) for name in names}
     if len(hashes) < 2:
         return frozenset()
     chosen = {name for name, number in hashes.items() if number < fraction}
@@ -217,7 +231,7 @@ def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def _unit_hash(name: str) -> float:
+def unit_hash(name: str) -> float:
     """A hash in [0, 1); of the composed form, since file systems differ in composing accents."""
     text = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64

@@ -183,6 +183,7 @@ def _load_videos(
         classes=classes,
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
+        group=notes.get("group"),
         keep_missing=True,  # counted as wrong, like unreadable ones
     )
 

@@ -102,6 +102,7 @@ class Survey:
             [sample.key for sample in samples],
             [sample.label for sample in samples],
             [sample.group for sample in samples],
+            grouped_by=self.catalog.grouped_by,
         )
         if named is not None or len(self.looks) < len(samples):
             return named

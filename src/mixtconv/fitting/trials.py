@@ -176,11 +176,14 @@ class TrainingLists:
         trained = _spread([sample for sample, fold in samples if fold != held_out], part)
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(["path", label_column(self.catalog.classes), "split"])
+        has_groups = any(sample.group for sample, _ in samples)
+        columns = ["path", label_column(self.catalog.classes), "split"]
+        writer.writerow([*columns, *(["group"] if has_groups else [])])
         for split, chosen in (("train", trained), ("val", held)):
             for sample in chosen:
                 class_name = self.catalog.classes[sample.label]
-                writer.writerow([sample.path.absolute(), class_name, split])
+                group = [sample.group] if has_groups else []
+                writer.writerow([sample.path.absolute(), class_name, split, *group])
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, text.getvalue())

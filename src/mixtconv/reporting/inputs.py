@@ -85,8 +85,8 @@ def find_data(runs: dict[str, TrainedRun], data: ReportData) -> DataSource:
         return _source(data)
     if data != ReportData():
         raise ValueError(
-            "--root, --official-split and --class-order belong to a known dataset; give its name "
-            "as --data"
+            "--root, --official-split, --class-order and --group belong to the data that --data "
+            "names; give it as well"
         )
     sources = {
         name: _source(run.settings) for name, run in runs.items() if run.settings is not None
@@ -114,11 +114,12 @@ def _source(settings: DataSource) -> DataSource:
 
 
 def _described(source: DataSource) -> str:
+    groups = "" if source.group is None else f", groups {source.group}"
     if source.root is None:
-        return source.data
+        return f"{source.data}{groups}"
     return (
         f"split {source.official_split} of {source.data} in {source.root}, classes as "
-        f"{source.class_order}"
+        f"{source.class_order}{groups}"
     )
 
 

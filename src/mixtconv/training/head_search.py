@@ -130,7 +130,13 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
     labels = [sample.label for sample in samples]
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
     sessions = named_groups(keys, labels, groups)
-    folds, _ = divide_by_sessions(labels, sessions, num_folds=count, seed=seed)
+    folds, is_whole = divide_by_sessions(labels, sessions, num_folds=count, seed=seed)
+    if sessions is not None and not is_whole:
+        logger.warning(
+            "heads are compared on folds that divide %s: most of these have all clips of some "
+            "class, which could not be trained without them",
+            sessions.origin,
+        )
     if folds.max() < 0:
         raise ValueError(
             "heads are compared on videos that are held out, and no class has two: give one head "

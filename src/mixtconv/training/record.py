@@ -45,6 +45,7 @@ _IN_MODEL_FILE = (
     "protocol",
     "data",
     "val_fraction",
+    "group",
     "flip_pairs",
     "num_train",
     "num_val",
@@ -107,6 +108,7 @@ class RunRecord(Callback):
             "num_val": len(catalog.val),
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
+            "group": settings.group,
             "flip_pairs": plan.mirroring.pairs,
             "data_fingerprint": fingerprint(catalog),
         }

@@ -314,12 +314,14 @@ class TrainingSettings(
         """
         names = {field.name for field in fields(self)} - {*_FREE_TO_CHANGE, *_PROCESSES}
         values = {name: getattr(self, name) for name in names}
+        if self.group is None:
+            del values["group"]  # as in runs from before it, whose folders in an ablation stay
         return values | {"num_processes": self.num_processes}
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would change its result."""
         before, now = earlier.decisive(), self.decisive()
-        names = {name for name in now if now[name] != before[name]}
+        names = {name for name in {**now, **before} if now.get(name) != before.get(name)}
         if "num_processes" in names:
             names |= {name for name in _PROCESSES if getattr(self, name) != getattr(earlier, name)}
         return [flag(field.name) for field in fields(self) if field.name in names]

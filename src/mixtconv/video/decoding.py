@@ -201,6 +201,15 @@ def shown_size(frame: Any, size: tuple[int, int]) -> tuple[int, int]:
     return size[::-1] if is_turned else size
 
 
+def to_square_grey(frame: Any, side: int, scaler: Any) -> Frame:
+    """Convert a decoded frame to an upright grey picture `(side, side)`, whatever its aspect.
+
+    `scaler` is a `VideoReformatter`, kept from frame to frame; every pixel is the mean of its area.
+    """
+    grey = scaler.reformat(frame, side, side, format="gray", interpolation="AREA", threads=1)
+    return _upright(grey.to_ndarray()[:, :, None], frame)[:, :, 0]
+
+
 def _upright(rgb: Frame, frame: Any) -> Frame:
     """Turn and mirror the pixels of a frame as it is to be shown."""
     is_turned, flip_x, flip_y = _turn(frame)

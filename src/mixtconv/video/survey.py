@@ -5,6 +5,7 @@ has fewer packets than the header states; a damaged file has packets that give n
 in which the decoder concealed errors.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -51,8 +52,14 @@ class FileSurvey:
         return "; ".join(parts) or None
 
 
-def survey_file(path: str | Path) -> FileSurvey:
+def survey_file(
+    path: str | Path, *, see_frame: Callable[[int, Any], None] | None = None
+) -> FileSurvey:
     """Decode a whole video file plainly: from the first packet, with one thread.
+
+    Args:
+        path: the file.
+        see_frame: called with the number of each frame and PyAV's frame, on the way.
 
     Raises:
         UnreadableVideoError: it is no video.
@@ -71,9 +78,11 @@ def survey_file(path: str | Path) -> FileSurvey:
                 num_packets += 1
                 last_tick = max(last_tick, packet.dts or 0)
             if packet is None or (packet.stream is stream and packet.size):
-                frames = decode_packet(stream, packet) or ()
-                num_pictures += len(frames)
-                num_damaged += sum(frame.is_corrupt for frame in frames)
+                for frame in decode_packet(stream, packet) or ():
+                    if see_frame is not None:
+                        see_frame(num_pictures, frame)
+                    num_pictures += 1
+                    num_damaged += frame.is_corrupt
         # AVI counts the ticks of its clock, also those at which nothing new is shown.
         is_avi = container.format.name == "avi"
         per_packet = max(1.0, (last_tick + 1) / max(1, num_packets)) if is_avi else 1.0

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.checking.report import CheckReport, sum_up
+from mixtconv.data.checking.sides import sides_of
 from mixtconv.data.checking.video import CheckedVideo
 from mixtconv.data.datasets.catalog import list_videos, load_catalog, load_labelled_videos
 from mixtconv.data.listing import VideoSample, hold_out
@@ -343,7 +344,8 @@ def test_frames_beside_their_videos_count_once(
 def check_names(data: Path) -> CheckReport:
     """What is said of the names in data, whatever is in the files."""
     listing = list_videos(data)
-    return sum_up(listing, {video.path: CheckedVideo(2) for video in listing.videos})
+    checked = {video.path: CheckedVideo(2) for video in listing.videos}
+    return sum_up(listing, checked, sides=sides_of(listing))
 
 
 def test_previews_are_no_videos(tmp_path: Path, sources: ModuleType) -> None:

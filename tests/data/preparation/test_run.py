@@ -11,6 +11,7 @@ import pytest
 
 from mixtconv.data.datasets.catalog import list_videos, load_catalog
 from mixtconv.data.journal import JOURNAL, read_journal
+from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm, plan_videos
 from mixtconv.data.preparation.run import prepare
@@ -84,6 +85,25 @@ def test_a_csv_gets_a_csv_of_the_same_labels_and_splits(with_split, clips, tmp_p
             assert a.label == b.label
             assert probe_video(b.path).num_frames == lengths[a.path.suffix]
     assert "clips/x, y.mp4" in folders.names_in(tmp_path / "out")
+
+
+@pytest.mark.parametrize("group", [None, "who", r"(\d)\.avi"])
+def test_groups_of_a_csv_stay_together_in_the_copy(group, clips, tmp_path, folders):
+    data = tmp_path / "data"
+    names = [f"{number}.avi" for number in range(8)]
+    folders.put(clips, data, *names)
+    column = "session" if group is None else "who"
+    rows = [[name, f"class {number % 2}", number // 2] for number, name in enumerate(names)]
+    rows[0][2] = ""
+    with (data / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", column], *rows])
+    source = DataSource(str(data / "list.csv"), group=group)
+    report = prepare(source, out=tmp_path / "out", form=FORM, workers=2)
+    original = load_catalog(source)
+    again = load_catalog(DataSource(str(report.data), group=group and "group"))
+    for split in ("train", "val"):
+        pairs = zip(getattr(original, split), getattr(again, split), strict=True)
+        assert all((a.path.stem, a.group) == (b.path.stem, b.group) for a, b in pairs)
 
 
 def test_videos_of_a_csv_may_lie_anywhere(clips, tmp_path, folders):

@@ -10,7 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixtconv._names import unknown_name
+from mixtconv._names import count_of, unknown_name
+from mixtconv.data.checking.sides import (
+    LookAlike,
+    Sides,
+    find_copies,
+    find_look_alikes,
+    group_faults,
+    group_notes,
+)
 from mixtconv.data.checking.video import CheckedVideo
 from mixtconv.data.listing import (
     FAULT_KINDS,
@@ -19,6 +27,9 @@ from mixtconv.data.listing import (
     VideoListing,
     contradiction,
 )
+
+MOST_SHOWN = 20
+"""Lines of the table of videos that nearly coincide."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,10 @@ class CheckReport:
     """Files and folders in the data that are not used; not faults."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
+    look_alikes: tuple[LookAlike, ...] = ()
+    """Videos on both sides of the split that nearly coincide; not faults, as they may differ."""
+    is_split_drawn: bool = False
+    """Whether the split is the one that training draws, since the data hold nothing out."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -59,13 +74,24 @@ class CheckReport:
         filled = {name: cells for name, cells in columns.items() if any(cells)}
         return list(filled), [list(row) for row in zip(*filled.values(), strict=True)]
 
+    def table_of_look_alikes(self) -> tuple[list[str], list[list[object]]]:
+        """The first videos that nearly coincide, in the same form as the faults."""
+        columns = ["nearly the same", "split", "as", "split", "frames"]
+        return columns, [
+            [
+                *(self._relative(pair.video.path), pair.split),
+                *(self._relative(pair.other.path), pair.other_split, pair.num_frames),
+            ]
+            for pair in self.look_alikes[:MOST_SHOWN]
+        ]
+
     def _below_source(self, fault: Fault) -> str:
         """The path of a video relative to the data, if it is in them."""
-        if fault.path is None:
-            return fault.video
+        return fault.video if fault.path is None else self._relative(Path(fault.path))
+
+    def _relative(self, path: Path) -> str:
         folder = self.source.parent if self.source.is_file() else self.source
-        path = Path(fault.path)
-        return str(path.relative_to(folder)) if path.is_relative_to(folder) else fault.path
+        return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -79,20 +105,39 @@ class CheckReport:
             "absent": [fault.to_dict() for fault in self.absent],
             "unused": [str(path) for path in self.unused],
             "notes": list(self.notes),
+            "num_near_duplicates": len(self.look_alikes),
+            "near_duplicates": [pair.to_dict() for pair in self.look_alikes],
+            "split_drawn": self.is_split_drawn,
         }
 
 
-def sum_up(listing: VideoListing, checked: Mapping[Path, CheckedVideo]) -> CheckReport:
-    """Combine the faults in the entries of a listing, in its labels and in its videos.
+def sum_up(
+    listing: VideoListing, checked: Mapping[Path, CheckedVideo], *, sides: Sides
+) -> CheckReport:
+    """Combine the faults in the entries of a listing, in its labels and splits, and in its videos.
 
     Args:
         listing: from `catalog.scan_videos`.
         checked: the result of `video.check_video` for each of its videos, by path.
+        sides: of the videos.
     """
-    faults = [*listing.faults, *label_faults(listing)]
+    copies, copy_faults, copy_notes = find_copies(sides)
+    faults = [*listing.faults, *label_faults(listing), *copy_faults, *group_faults(listing)]
     for video in listing.videos:
         faults += [_at(video, fault) for fault in checked[video.path].faults]
     faults.sort(key=lambda fault: FAULT_KINDS.index(fault.kind))
+    thumbnails = {
+        path: video.thumbnails for path, video in checked.items() if video.thumbnails is not None
+    }
+    look_alikes = find_look_alikes(sides, thumbnails, copies)
+    notes = [*listing.notes, *group_notes(listing), *copy_notes]
+    if look_alikes:
+        pairs = f"{count_of(len(look_alikes), 'pair')} of videos on both sides of the split"
+        drawn = " that training draws" if sides.is_drawn else ""
+        notes.append(
+            f"{pairs}{drawn} nearly coincide: cut from one recording, or encoded again? --group "
+            "keeps them on one side"
+        )
     return CheckReport(
         source=listing.source,
         num_videos=len(listing.videos),
@@ -100,7 +145,9 @@ def sum_up(listing: VideoListing, checked: Mapping[Path, CheckedVideo]) -> Check
         faults=tuple(faults),
         absent=listing.absent,
         unused=listing.ignored,
-        notes=listing.notes,
+        notes=tuple(notes),
+        look_alikes=look_alikes,
+        is_split_drawn=sides.is_drawn,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mixtconv._types import Progress
 from mixtconv.data.checking.report import CheckReport, sum_up
+from mixtconv.data.checking.sides import sides_of
 from mixtconv.data.checking.video import (
     CheckedVideo,
     VideoToCheck,
@@ -74,4 +75,4 @@ def check(
                 checked[video.path] = unreadable_video(video.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
-    return sum_up(listing, checked)
+    return sum_up(listing, checked, sides=sides_of(listing))

@@ -3,7 +3,7 @@
 It reads with the code that training, scoring and preparation use, so they can read what passes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixtconv._names import count_of, first_few
@@ -14,6 +14,7 @@ from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.survey import survey_file
+from mixtconv.video.thumbnails import Thumbnails, ThumbnailTaker
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class CheckedVideo:
     """Frames that can be read; of optical flow, the frames that it was computed from."""
     faults: tuple[Fault, ...] = ()
     """What is wrong with it; empty if nothing is."""
+    thumbnails: Thumbnails | None = field(default=None, compare=False, repr=False)
+    """Small pictures of its frames; None of optical flow, and if only its first frame was read."""
 
 
 def check_video(video: VideoToCheck) -> CheckedVideo:
@@ -49,14 +52,14 @@ def check_video(video: VideoToCheck) -> CheckedVideo:
     """
     try:
         with as_unreadable(video.path):
-            num_frames, damage = _read(video)
+            num_frames, damage, thumbnails = _read(video)
     except UnreadableVideoError as error:
         return unreadable_video(video.path, error.reason_in(video.path))
     faults = [] if damage is None else [_fault(video.path, "damaged", damage)]
     if num_frames < video.min_frames:
         reason = f"{count_of(num_frames, 'frame')}, less than {video.min_frames}"
         faults.append(_fault(video.path, "short", reason))
-    return CheckedVideo(num_frames, tuple(faults))
+    return CheckedVideo(num_frames, tuple(faults), thumbnails)
 
 
 def unreadable_video(path: Path, reason: str) -> CheckedVideo:
@@ -68,29 +71,34 @@ def _fault(path: Path, kind: FaultKind, reason: str) -> Fault:
     return Fault(kind, path.name, reason, path=str(path))
 
 
-def _read(video: VideoToCheck) -> tuple[int, str | None]:
-    """The number of frames of a video, and its damage in words, None if there is none."""
+def _read(video: VideoToCheck) -> tuple[int, str | None, Thumbnails | None]:
+    """The number of frames of a video, its damage in words if there is any, and small pictures."""
     info = probe_for(video.path, video.modality)
     is_flow = info.codec == "flow"
     num_frames = info.num_frames + is_flow
     if video.quick:
-        return num_frames, None
+        return num_frames, None, None
+    taker = ThumbnailTaker(info.num_frames)
     if video.path.is_dir():
-        return num_frames, _damaged_pictures(video.path, is_flow)
-    survey = survey_file(video.path)
-    return survey.num_pictures, survey.damage()
+        damage = _damaged_pictures(video.path, is_flow, None if is_flow else taker)
+        return num_frames, damage, taker.result()
+    survey = survey_file(video.path, see_frame=taker.see_frame)
+    return survey.num_pictures, survey.damage(), taker.result()
 
 
-def _damaged_pictures(folder: Path, is_flow: bool) -> str | None:
+def _damaged_pictures(folder: Path, is_flow: bool, taker: ThumbnailTaker | None) -> str | None:
     """Which pictures of a folder cannot be read or are of another size, in words."""
     reasons, total = [], 0
     for inner, names in list_flow(folder) if is_flow else [(folder, list_frames(folder))]:
         total += len(names)
         for index in range(len(names)):
             try:
-                load_pictures(inner, names, (index,), mode="L" if is_flow else "RGB")
+                picture = load_pictures(inner, names, (index,), mode="L" if is_flow else "RGB")[0]
             except UnreadableVideoError as error:
                 reasons.append(error.reason_in(folder))
+            else:
+                if taker is not None:
+                    taker.see_picture(index, picture)
     if not reasons:
         return None
     return f"{len(reasons)} of {count_of(total, 'picture')}: {first_few(reasons, separator='; ')}"

@@ -12,6 +12,8 @@ from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.datasets import DATASETS, list_dataset
+from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
+from mixtconv.data.groups import with_groups
 from mixtconv.data.layouts import bad_lines, list_csv, list_folder
 from mixtconv.data.listing import (
     DataSource,
@@ -19,7 +21,6 @@ from mixtconv.data.listing import (
     Split,
     VideoListing,
     VideoSample,
-    hold_out,
     video_keys,
 )
 from mixtconv.video.find import is_video
@@ -45,6 +46,8 @@ class VideoCatalog:
     """Files and folders in the source that are not used, without hidden ones."""
     notes: tuple[str, ...] = ()
     """Further sentences that the user should read."""
+    grouped_by: str = ""
+    """What the groups of the samples come from, if --group or a known dataset tells them."""
 
 
 def load_catalog(
@@ -72,10 +75,10 @@ def load_catalog(
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     names = tuple(classes or listing.classes or _class_names(listing.videos))
     if val_fraction == 0:
-        division = _hold_nothing_out(listing.videos)
+        division = hold_nothing_out(listing.videos)
     else:
-        division = _divide(listing.videos, val_fraction)
-    _check_trainable(listing.source, division, is_validated=val_fraction > 0)
+        division = divide(listing, val_fraction)
+    _check_trainable(listing, division, is_validated=val_fraction > 0)
     return VideoCatalog(
         names,
         _samples(division.train, names),
@@ -84,6 +87,7 @@ def load_catalog(
         listing.source,
         listing.ignored,
         (*listing.notes, *_absence(listing), *division.notes),
+        listing.grouped_by,
     )
 
 
@@ -93,6 +97,7 @@ def load_labelled_videos(
     classes: Sequence[str],
     split: Split | Literal["all"] | None = None,
     val_fraction: float = 0.2,
+    group: str | None = None,
     keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """List the videos to score a trained model on; no video is opened.
@@ -105,6 +110,8 @@ def load_labelled_videos(
         split: `train` and `val` are the videos of that name in `load_catalog`, `test` those of the
             split `test` in the data. By default `val` if the data name splits, else `all`.
         val_fraction: as given to `load_catalog`.
+        group: that of the data in training, which holds where `data` names none and the split is
+            drawn.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -115,6 +122,18 @@ def load_labelled_videos(
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     for note in listing.notes:
         logger.info("%s", note)
+    if split is None:
+        split = _default_split(listing)
+    is_drawn = split in ("train", "val") and not has_held_out(listing)
+    if is_drawn and group is not None and _source(data).group is None:
+        try:
+            listing = list_videos(
+                replace(_source(data), group=group), classes=classes, keep_missing=keep_missing
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (the model was trained with it: give another, or --split all)"
+            ) from error
     return choose_videos(listing, classes=classes, split=split, val_fraction=val_fraction)
 
 
@@ -128,7 +147,7 @@ def choose_videos(
     """The videos of a listing to score a trained model on; see `load_labelled_videos`."""
     if split is None:
         split = _default_split(listing)
-    division = _divide(listing.videos, val_fraction)
+    division = divide(listing, val_fraction)
     chosen = {
         "train": division.train,
         "val": division.val,
@@ -176,9 +195,10 @@ def list_videos(
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
-    listing = scan_videos(data, classes=classes)
+    listing = _scan(data, classes)
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
+    listing = _in_groups(listing, data)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:
@@ -195,7 +215,10 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     folder = listing.source.parent if listing.source.is_file() else listing.source
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     videos = [
-        ListedVideo(folder / fault.video, fault.label or "", fault.split, fault.video, fault.place)
+        ListedVideo(
+            *(folder / fault.video, fault.label or "", fault.split),
+            *(fault.video, fault.place, fault.group),
+        )
         for fault in missing
     ]
     others = tuple(fault for fault in listing.faults if fault.kind != "missing")
@@ -210,7 +233,21 @@ def scan_videos(
     Raises:
         ValueError: the data cannot be used at all.
     """
-    source = data if isinstance(data, DataSource) else DataSource(str(data))
+    return _in_groups(_scan(data, classes), data)
+
+
+def _source(data: str | Path | DataSource) -> DataSource:
+    return data if isinstance(data, DataSource) else DataSource(str(data))
+
+
+def _in_groups(listing: VideoListing, data: str | Path | DataSource) -> VideoListing:
+    """The videos with the groups that --group tells, else as they are."""
+    group = _source(data).group
+    return listing if group is None else with_groups(listing, group)
+
+
+def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> VideoListing:
+    source = _source(data)
     classes = None if classes is None else tuple(map(composed, classes))
     if classes is not None and len(set(classes)) < len(classes):
         repeated = sorted({name for name in classes if classes.count(name) > 1})
@@ -221,7 +258,7 @@ def scan_videos(
         listing = list_folder(Path(source.data))
     else:
         _check_file(source.data)
-        return list_csv(Path(source.data), classes=classes)
+        return list_csv(Path(source.data), classes=classes, group=source.group)
     _check_class_names(listing, classes)
     return listing
 
@@ -249,66 +286,8 @@ def _absence(listing: VideoListing) -> tuple[str, ...]:
     return (f"{count_of(len(listing.absent), 'video')} of the lists missing: {names}",)
 
 
-@dataclass(frozen=True)
-class _Division:
-    """Videos split into training and validation."""
-
-    train: tuple[ListedVideo, ...]
-    val: tuple[ListedVideo, ...]
-    rule: str
-    notes: tuple[str, ...] = ()
-
-
-def _hold_nothing_out(videos: Sequence[ListedVideo]) -> _Division:
-    """All videos to train on, but those that the data keep for validation or test."""
-    train = tuple(video for video in videos if video.split in (None, "train"))
-    aside = len(videos) - len(train)
-    notes = (f"{count_of(aside, 'video')} of 'val' and 'test' are not used",) if aside else ()
-    return _Division(train, (), "nothing is held out, so no epoch is scored", notes)
-
-
-def _divide(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
-    """Split the videos as the data say, else by a hash within each class."""
-    if not 0 <= val_fraction < 1:
-        raise ValueError(f"val_fraction is {val_fraction}; give 0 to below 1, such as 0.2")
-    marked: dict[Split | None, list[ListedVideo]] = {"train": [], "val": [], "test": [], None: []}
-    for video in videos:
-        marked[video.split].append(video)
-    for held in ("val", "test"):
-        if marked[held]:
-            rule = f"split as in the data: 'train' for training, {held!r} for validation"
-            unused = count_of(len(marked["test"]), "video")
-            notes: tuple[str, ...] = ()
-            if held == "val" and marked["test"]:
-                notes = (f"{unused} of 'test' used neither for training nor for validation",)
-            return _Division(tuple(marked["train"]), tuple(marked[held]), rule, notes)
-    return _divide_by_hash(videos, val_fraction) if val_fraction else _hold_nothing_out(videos)
-
-
-def _divide_by_hash(videos: Sequence[ListedVideo], val_fraction: float) -> _Division:
-    by_class: dict[str, list[str]] = {}
-    for video in videos:
-        by_class.setdefault(video.class_name, []).append(video.key)
-    groups = hold_out({video.group for video in videos if video.group}, val_fraction)
-    held_out = {name: hold_out(keys, val_fraction) for name, keys in by_class.items()}
-
-    def is_held(video: ListedVideo) -> bool:
-        return video.group in groups if video.group else video.key in held_out[video.class_name]
-
-    val = tuple(video for video in videos if is_held(video))
-    train = tuple(video for video in videos if not is_held(video))
-    what = "the groups" if groups else "every class"
-    names = "their names" if groups else "the file names"
-    rule = (
-        f"about {100 * val_fraction:g} % of {what} held out for validation, chosen by a hash of "
-        f"{names}"
-    )
-    single = sorted(name for name, keys in by_class.items() if len(keys) == 1)
-    notes = (f"classes with one video, used for training: {first_few(single)}",) if single else ()
-    return _Division(train, val, rule, notes)
-
-
-def _check_trainable(source: Path, division: _Division, *, is_validated: bool) -> None:
+def _check_trainable(listing: VideoListing, division: Division, *, is_validated: bool) -> None:
+    source = listing.source
     trained = {video.class_name for video in division.train}
     if not trained:
         raise ValueError(f"{source}: no training videos; add a split 'train', or name no splits")
@@ -316,6 +295,13 @@ def _check_trainable(source: Path, division: _Division, *, is_validated: bool) -
         raise ValueError(
             f"{source}: one class only, {min(trained)!r}; training takes two or more, each in a "
             "folder (or under a label) of its own"
+        )
+    if is_validated and not division.val and listing.grouped_by:
+        groups = count_of(len({video.group for video in listing.videos}), "group")
+        raise ValueError(
+            f"{source}: no group can be held out for validation, since each of {groups} has all "
+            f"videos of some class ({listing.grouped_by}); give another --group, a split 'val', or "
+            "--val-fraction 0"
         )
     if is_validated and not division.val:
         raise ValueError(

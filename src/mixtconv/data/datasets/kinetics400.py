@@ -9,6 +9,7 @@ youtube_id, time_start, time_end and split, under several names (`kinetics-400_t
   but is not a fault.
 - About 1400 videos of the common copy (CVDF) are damaged; it has a folder
   `replacement/replacement_for_corrupted_k400/`, which is searched first.
+- Videos of one id are cut from one recording, and are a group.
 - Ids may begin with `-` or `_`. Some copies name videos by the id alone.
 - Names of class folders are not read (they have spaces or underscores, with brackets and
   apostrophes or without); the lists give the labels.
@@ -102,7 +103,7 @@ def _read_list(path: Path, split: Split, parsed: ParsedLists) -> None:
         if all(_SECONDS.fullmatch(time) for time in times):
             start, end = (int(float(time)) for time in times)
             parsed.entries.append(
-                ListEntry(f"{code}_{start:06d}_{end:06d}", label, split, row.place)
+                ListEntry(f"{code}_{start:06d}_{end:06d}", label, split, row.place, group=code)
             )
         else:
             reason = f"times {times[0]!r} and {times[1]!r} are not seconds"

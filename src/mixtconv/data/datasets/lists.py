@@ -45,11 +45,17 @@ class ListEntry:
     """The split that the list is of."""
     place: ListPlace
     """File and line that say so."""
+    group: str = ""
+    """The recording that it is cut from, where its name tells."""
 
     def fault(self, kind: FaultKind, reason: str) -> Fault:
         """A fault of this entry."""
         return Fault(
-            kind, self.key, reason, label=self.class_name, split=self.split, place=self.place
+            *(kind, self.key, reason),
+            label=self.class_name,
+            split=self.split,
+            place=self.place,
+            group=self.group,
         )
 
 
@@ -120,7 +126,11 @@ def match_videos(
         if path is None:
             missing.append(entry.fault("missing", f"not there; {entry.place} lists it"))
         else:
-            videos.append(ListedVideo(path, entry.class_name, entry.split, entry.key, entry.place))
+            videos.append(
+                ListedVideo(
+                    *(path, entry.class_name, entry.split, entry.key, entry.place, entry.group)
+                )
+            )
     if missing and not videos:
         raise ValueError(_no_videos(missing, index.folders))
     notes = list(parsed.notes)
@@ -134,6 +144,7 @@ def match_videos(
         faults=tuple(faults) if may_lack_videos else (*faults, *missing),
         absent=tuple(missing) if may_lack_videos else (),
         lists=tuple(lists),
+        grouped_by="recordings, by the names" if any(video.group for video in videos) else "",
     )
 
 

@@ -11,7 +11,8 @@ from one archive and `ucfTrainTestlist/{classInd,trainlist01,testlist01,...}.txt
   `testlist` have no number.
 - The files of the class HandstandPushups are called `v_HandStandPushups_...`; lists and copies
   differ in how they spell the folder. So names that differ in case only count as equal.
-- The clips of a group (`g01`) are cut from one recording; the official splits keep groups together.
+- The clips of a group (`g01` of a class) are cut from one recording; the official splits keep
+  groups together.
 
 HMDB-51 (Kuehne et al., "HMDB: A Large Video Database for Human Motion Recognition", ICCV 2011), as
 distributed: an archive of one archive per class, `<class>/<video>.avi`, and
@@ -20,6 +21,9 @@ distributed: an archive of one archive per class, `<class>/<video>.avi`, and
 
 - A line is `<video>.avi FLAG` and a space: 1 is train, 2 is test, 0 is not used in this split.
   Every split has 70 videos per class to train on and 30 to test.
+- `April_09_brush_hair_u_nm_np1_ba_goo_0.avi` is cut from the video `April_09`: before the class are
+  its name, behind it visible body parts, camera motion, number of persons, viewpoint, quality and a
+  number. Clips of one video and class are a group.
 - Names of videos contain `#`, `&`, `!`, `[`, `(`, and letters that are not ASCII.
 - No file lists the labels; they are the names of the split files, and published weights count
   them sorted.
@@ -36,6 +40,7 @@ from mixtconv.data.datasets.layout import (
     find_lists,
     folders_near,
     named_like,
+    strip_suffix,
 )
 from mixtconv.data.datasets.lists import (
     ListEntry,
@@ -52,6 +57,7 @@ _UCF101_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 _UCF101_LISTS = r"(train|test)list0?[123]\.txt|classInd\.txt"
 _UCF101_LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "splits")
 _UCF101_VIDEO_FOLDERS = ("UCF-101", "UCF101", "videos")
+_UCF101_GROUP = re.compile(r"(.+_g\d+)_c\d+")
 
 
 @register(_UCF101_NAME, title=_UCF101_TITLE)
@@ -118,7 +124,8 @@ def _read_ucf101_list(
             continue
         folder = name.split("/")[0]
         class_name = spelled.get(folder.casefold(), folder)
-        entry = ListEntry(name, class_name, split, place)
+        clip = _UCF101_GROUP.fullmatch(strip_suffix(name))
+        entry = ListEntry(name, class_name, split, place, clip[1] if clip else "")
         if more and numbered and numbered.get(int(more[0])) != class_name:
             given = numbered.get(int(more[0]), "no class")
             parsed.mislabelled(entry, f"its folder is {class_name!r}, but {more[0]} is {given!r}")
@@ -176,4 +183,18 @@ def _read_hmdb51_list(path: Path, class_name: str, parsed: ParsedLists) -> None:
         split = _HMDB51_FLAGS[flags[0]]
         if split is not None:
             key = f"{class_name}/{name}"
-            parsed.entries.append(ListEntry(key, class_name, split, place))
+            group = f"{class_name}/{_source_video(strip_suffix(name), class_name)}"
+            parsed.entries.append(ListEntry(key, class_name, split, place, group))
+
+
+def _source_video(name: str, class_name: str) -> str:
+    """The video that a clip of HMDB-51 is cut from.
+
+    >>> _source_video("April_09_brush_hair_u_nm_np1_ba_goo_0", "brush_hair")
+    'April_09'
+    >>> _source_video("a_clip_of_my_own_12", "brush_hair")
+    'a_clip_of_my_own'
+    """
+    tags = r"_[a-z]+_[a-z]+_np\d+_[a-z]+_[a-z]+"
+    found = re.fullmatch(rf"(.+)_{re.escape(class_name)}{tags}_\d+", name)
+    return found[1] if found else re.sub(r"_\d+$", "", name)

@@ -140,19 +140,22 @@ def prepared_list(out: Path, listing: VideoListing) -> Path | None:
 def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[PlannedVideo]) -> None:
     """Write the CSV of prepared videos, with the labels and splits of the original.
 
-    The column `prepared_from` has the path in the original CSV. The split rule goes by it, so that
-    the same videos are held out for validation.
+    The column `prepared_from` has the path in the original CSV, and `group` the group of the video
+    there. The split rule goes by them, so that the same videos are held out for validation.
     """
     path = prepared_list(out, listing)
     if path is None:
         return
     has_splits = any(item.video.split for item in videos)
+    has_groups = any(item.video.group for item in videos)
     label = label_column(item.video.class_name for item in videos)
     columns = ["path", label, *(["split"] if has_splits else []), "prepared_from"]
+    columns += ["group"] if has_groups else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for item in videos:
         split = [item.video.split] if has_splits else []
-        writer.writerow([item.target, item.video.class_name, *split, item.video.key])
+        group = [item.video.group] if has_groups else []
+        writer.writerow([item.target, item.video.class_name, *split, item.video.key, *group])
     write_text_atomically(path, text.getvalue())

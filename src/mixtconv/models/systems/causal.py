@@ -26,7 +26,7 @@ from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.location import find_model_file
 from mixtconv.models.systems.factory import create_from_spec, load_model
 
-_KEPT_NOTES = ("data", "val_fraction", "flip_pairs")
+_KEPT_NOTES = ("data", "val_fraction", "group", "flip_pairs")
 """Notes of a file that hold for the causal model too; the score does not."""
 
 
