@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mixtconv.video.colour import is_hdr, is_interlaced
 from mixtconv.video.decoding import decode_packet
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import demux_readable, read_packet_table
@@ -31,9 +32,14 @@ class FileSurvey:
     """Frames that the decoder outputs."""
     num_damaged: int
     """Frames among these that the decoder marks as damaged."""
-    num_cut_off: int
+    num_cut_off: int = 0
     """Approximate number of frames that its header states and that are missing; a few may be
     rounding."""
+
+    num_hdr: int = 0
+    """Frames among these that are HDR, read as SDR."""
+    num_interlaced: int = 0
+    """Frames among these that are interlaced, of which one field is read."""
 
     def damage(self) -> str | None:
         """The damage in words; None if the file is intact.
@@ -67,7 +73,7 @@ def survey_file(
     """
     with open_video(path) as (container, stream):
         num_announced = read_packet_table(container, stream).num_pictures
-    num_pictures = num_damaged = num_packets = last_tick = 0
+    num_pictures = num_damaged = num_packets = last_tick = num_hdr = num_interlaced = 0
     end = 0.0
     with open_video(path) as (container, stream):
         stream.thread_count = 1
@@ -83,11 +89,15 @@ def survey_file(
                         see_frame(num_pictures, frame)
                     num_pictures += 1
                     num_damaged += frame.is_corrupt
+                    num_hdr += is_hdr(frame)
+                    num_interlaced += is_interlaced(frame)
         # AVI counts the ticks of its clock, also those at which nothing new is shown.
         is_avi = container.format.name == "avi"
         per_packet = max(1.0, (last_tick + 1) / max(1, num_packets)) if is_avi else 1.0
         num_cut_off = _cut_off(container, stream, num_packets, end, per_packet)
-        return FileSurvey(num_announced, num_pictures, num_damaged, num_cut_off)
+        return FileSurvey(
+            num_announced, num_pictures, num_damaged, num_cut_off, num_hdr, num_interlaced
+        )
 
 
 def _cut_off(

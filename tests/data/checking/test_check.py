@@ -325,3 +325,21 @@ def test_files_of_a_list_are_read_whatever_their_suffix(tmp_path: Path, media: M
     assert (report.num_videos, report.num_frames) == (7, 60)
     fault = only(report.faults)
     assert (fault.kind, fault.video) == ("unreadable", "f.txt")
+
+
+def test_hdr_and_interlaced_videos_are_named(tmp_path: Path, media: ModuleType) -> None:
+    (tmp_path / "jump").mkdir()
+    coding = {"flags": "+ilme+ildct", "x264-params": "tff=1"}
+    for seed, (name, options) in enumerate({"plain": {}, "fields": coding}.items()):
+        frames = media.moving_frames(6, seed=seed)
+        media.encode(tmp_path / "jump" / f"{name}.mp4", frames, options=options)
+    hdr = {"x264-params": "transfer=arib-std-b67:colorprim=bt2020"}
+    frames = media.moving_frames(6, seed=5)
+    media.encode(tmp_path / "jump" / "phone.mp4", frames, options=hdr)
+    report = check(tmp_path, workers=1)
+    assert not report.faults
+    assert "1 of 3 videos are HDR, read as SDR: jump/phone.mp4" in report.notes
+    assert "1 of 3 videos are interlaced, read by one field: jump/fields.mp4" in report.notes
+    values = report.to_dict()
+    assert [Path(path).name for path in values["hdr"]] == ["phone.mp4"]
+    assert [Path(path).name for path in values["interlaced"]] == ["fields.mp4"]

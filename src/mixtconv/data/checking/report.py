@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixtconv._names import count_of, unknown_name
+from mixtconv._names import count_of, first_few, unknown_name
 from mixtconv.data.checking.sides import (
     LookAlike,
     Sides,
@@ -50,6 +50,10 @@ class CheckReport:
     """Files and folders in the data that are not used; not faults."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
+    hdr: tuple[Path, ...] = ()
+    """Videos with HDR frames, which are read as SDR; not faults."""
+    interlaced: tuple[Path, ...] = ()
+    """Videos with interlaced frames, of which one field is read; not faults."""
     look_alikes: tuple[LookAlike, ...] = ()
     """Videos on both sides of the split that nearly coincide; not faults, as they may differ."""
     is_split_drawn: bool = False
@@ -105,6 +109,8 @@ class CheckReport:
             "absent": [fault.to_dict() for fault in self.absent],
             "unused": [str(path) for path in self.unused],
             "notes": list(self.notes),
+            "hdr": [str(path) for path in self.hdr],
+            "interlaced": [str(path) for path in self.interlaced],
             "num_near_duplicates": len(self.look_alikes),
             "near_duplicates": [pair.to_dict() for pair in self.look_alikes],
             "split_drawn": self.is_split_drawn,
@@ -131,6 +137,12 @@ def sum_up(
     }
     look_alikes = find_look_alikes(sides, thumbnails, copies)
     notes = [*listing.notes, *group_notes(listing), *copy_notes]
+    hdr = [video for video in listing.videos if checked[video.path].is_hdr]
+    interlaced = [video for video in listing.videos if checked[video.path].is_interlaced]
+    for videos, what in ((hdr, "HDR, read as SDR"), (interlaced, "interlaced, read by one field")):
+        if videos:
+            names = first_few([video.key for video in videos])
+            notes.append(f"{len(videos)} of {len(listing.videos)} videos are {what}: {names}")
     if look_alikes:
         pairs = f"{count_of(len(look_alikes), 'pair')} of videos on both sides of the split"
         drawn = " that training draws" if sides.is_drawn else ""
@@ -146,6 +158,8 @@ def sum_up(
         absent=listing.absent,
         unused=listing.ignored,
         notes=tuple(notes),
+        hdr=tuple(video.path for video in hdr),
+        interlaced=tuple(video.path for video in interlaced),
         look_alikes=look_alikes,
         is_split_drawn=sides.is_drawn,
     )

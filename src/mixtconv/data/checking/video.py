@@ -3,7 +3,7 @@
 It reads with the code that training, scoring and preparation use, so they can read what passes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixtconv._names import count_of, first_few
@@ -39,6 +39,11 @@ class CheckedVideo:
     """Frames that can be read; of optical flow, the frames that it was computed from."""
     faults: tuple[Fault, ...] = ()
     """What is wrong with it; empty if nothing is."""
+    is_hdr: bool = False
+    """Whether it has HDR frames, which are read as SDR; unknown if only its first frame was read,
+    as is the next."""
+    is_interlaced: bool = False
+    """Whether it has interlaced frames, of which one field is read."""
     thumbnails: Thumbnails | None = field(default=None, compare=False, repr=False)
     """Small pictures of its frames; None of optical flow, and if only its first frame was read."""
 
@@ -52,14 +57,14 @@ def check_video(video: VideoToCheck) -> CheckedVideo:
     """
     try:
         with as_unreadable(video.path):
-            num_frames, damage, thumbnails = _read(video)
+            read, damage = _read(video)
     except UnreadableVideoError as error:
         return unreadable_video(video.path, error.reason_in(video.path))
     faults = [] if damage is None else [_fault(video.path, "damaged", damage)]
-    if num_frames < video.min_frames:
-        reason = f"{count_of(num_frames, 'frame')}, less than {video.min_frames}"
+    if read.num_frames < video.min_frames:
+        reason = f"{count_of(read.num_frames, 'frame')}, less than {video.min_frames}"
         faults.append(_fault(video.path, "short", reason))
-    return CheckedVideo(num_frames, tuple(faults), thumbnails)
+    return replace(read, faults=tuple(faults))
 
 
 def unreadable_video(path: Path, reason: str) -> CheckedVideo:
@@ -71,19 +76,25 @@ def _fault(path: Path, kind: FaultKind, reason: str) -> Fault:
     return Fault(kind, path.name, reason, path=str(path))
 
 
-def _read(video: VideoToCheck) -> tuple[int, str | None, Thumbnails | None]:
-    """The number of frames of a video, its damage in words if there is any, and small pictures."""
+def _read(video: VideoToCheck) -> tuple[CheckedVideo, str | None]:
+    """What was read of a video, and its damage in words if there is any."""
     info = probe_for(video.path, video.modality)
     is_flow = info.codec == "flow"
     num_frames = info.num_frames + is_flow
     if video.quick:
-        return num_frames, None, None
+        return CheckedVideo(num_frames), None
     taker = ThumbnailTaker(info.num_frames)
     if video.path.is_dir():
         damage = _damaged_pictures(video.path, is_flow, None if is_flow else taker)
-        return num_frames, damage, taker.result()
+        return CheckedVideo(num_frames, thumbnails=taker.result()), damage
     survey = survey_file(video.path, see_frame=taker.see_frame)
-    return survey.num_pictures, survey.damage(), taker.result()
+    checked = CheckedVideo(
+        survey.num_pictures,
+        is_hdr=survey.num_hdr > 0,
+        is_interlaced=survey.num_interlaced > 0,
+        thumbnails=taker.result(),
+    )
+    return checked, survey.damage()
 
 
 def _damaged_pictures(folder: Path, is_flow: bool, taker: ThumbnailTaker | None) -> str | None:
