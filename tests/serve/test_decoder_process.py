@@ -32,11 +32,11 @@ def huge_picture(path: Path) -> Path:
     return path
 
 
-def as_video(picture: Path, path: Path) -> Path:
+def as_video(picture: Path, path: Path, size: tuple[int, int] = (16000, 16000)) -> Path:
     """The picture as the one frame of a video, as it is."""
     with av.open(str(path), "w", format="avi") as container:
         stream = container.add_stream("png", rate=1)
-        stream.width = stream.height = 16000
+        stream.width, stream.height = size
         stream.pix_fmt = "rgb24"
         packet = av.Packet(picture.read_bytes())
         packet.pts = packet.dts = 0
@@ -131,3 +131,16 @@ def test_a_header_that_tells_too_short_a_time(media, tmp_path: Path) -> None:
 def test_too_many_pixels(tmp_path: Path) -> None:
     picture = huge_picture(tmp_path / "picture.png")
     assert refusal(as_video(picture, tmp_path / "clip.avi")) == "too_many_pixels"
+
+
+@pytest.mark.parametrize(("size", "is_refused"), [((2, 65534), True), ((320, 40), False)])
+def test_sides_that_differ_too_much_are_refused(
+    size: tuple[int, int], is_refused: bool, tmp_path: Path
+) -> None:
+    """A kilobyte of two by 65534 pixels would be scaled to two thousand million."""
+    Image.new("RGB", size).save(tmp_path / "strip.png")
+    path = as_video(tmp_path / "strip.png", tmp_path / "strip.avi", size)
+    if is_refused:
+        assert refusal(path) == "too_many_pixels"
+    else:
+        assert probe(path, Limits()).width == 320

@@ -30,7 +30,7 @@ from pydantic import BaseModel, create_model
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
 from mixtconv.video.decoding import decode_packet, shown_size
-from mixtconv.video.opening import best_stream, square_size
+from mixtconv.video.opening import PictureLimits, best_stream, limit_decoder, square_size
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
@@ -277,11 +277,10 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
         if stream is None or stream.codec_context is None:
             raise RefusedError("not_a_video", "the file has no video that can be decoded")
         width, height = size = square_size(stream)
-        if width * height > limits.max_megapixels * 1e6:
-            raise RefusedError(
-                "too_many_pixels",
-                f"pictures are {width}x{height}; allowed are {limits.max_megapixels:g} megapixels",
-            )
+        allowed = PictureLimits(limits.max_megapixels, limits.max_ratio)
+        if (refusal := allowed.refusal(width, height)) is not None:
+            raise RefusedError("too_many_pixels", refusal)
+        limit_decoder(stream, allowed)
         seconds, first_picture = _read_packets(container, stream, limits.max_video_seconds)
         if seconds is not None and seconds > limits.max_video_seconds:
             raise RefusedError(

@@ -63,6 +63,8 @@ class Limits:
     """Longest video, in seconds."""
     max_megapixels: float = 9.0
     """Largest picture of a video, in millions of pixels; 4K has 8.3."""
+    max_ratio: float = 8.0
+    """Longer side of a picture by the shorter one, at most: pictures are scaled by the shorter."""
     max_windows: int = 1000
     """Most windows of a timeline."""
     decode_seconds: float = 30.0

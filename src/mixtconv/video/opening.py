@@ -103,9 +103,10 @@ def refuse_large(path: str | Path, width: int, height: int) -> None:
         )
 
 
-def limit_decoder(stream: Any) -> None:
+def limit_decoder(stream: Any, allowed: PictureLimits | None = None) -> None:
     """Let a decoder refuse pictures beyond the limit, which may be larger than the header says."""
-    limit = int(PictureLimits.from_environment().max_megapixels * 1e6)
+    allowed = allowed or PictureLimits.from_environment()
+    limit = int(allowed.max_megapixels * 1e6)
     stream.codec_context.options = {"max_pixels": str(limit)}
 
 
