@@ -3,6 +3,7 @@
 import os
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
@@ -286,3 +287,17 @@ def test_pictures_of_a_file_whose_packets_do_not_tell_are_counted_once(
     assert numbers_passed[1] < 28
     assert told == [len(reference)]
     assert len(lists) == 1
+
+
+@pytest.mark.parametrize("read", [packet_table.demux, packet_table.demux_readable])
+def test_a_file_that_shows_further_streams_on_the_way_is_read_to_its_end(read, media, tmp_path):
+    """PyAV raises an IndexError at the end of a transport stream whose tables are damaged."""
+    with av.open(str(media.encode(tmp_path / "a.ts", media.moving_frames(12)))) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+
+    class Grown:
+        def demux(self):
+            yield from packets
+            raise IndexError("list index out of range")
+
+    assert list(read(Grown())) == packets

@@ -31,6 +31,7 @@ from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
 from mixtconv.video.decoding import decode_packet, shown_size
 from mixtconv.video.opening import PictureLimits, best_stream, limit_decoder, square_size
+from mixtconv.video.packet_table import demux_readable
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
@@ -304,8 +305,8 @@ def _read_packets(container: Any, stream: Any, enough: float) -> tuple[float | N
         return stated, None
     stream.thread_count = 1
     first = last = picture = None
-    for packet in container.demux(stream):
-        if picture is None:
+    for packet in demux_readable(container, stream):
+        if picture is None and packet.size:
             picture = next(iter(decode_packet(stream, packet) or ()), None)
         time = packet.dts if packet.pts is None else packet.pts  # AVI has dts only
         if time is None:
@@ -315,6 +316,8 @@ def _read_packets(container: Any, stream: Any, enough: float) -> tuple[float | N
         last = now if last is None else max(last, now)
         if last - first > enough:
             return float(last - first), picture
+    if picture is None:  # the decoder may hold it back
+        picture = next(iter(decode_packet(stream, None) or ()), None)
     if stated is None and first is not None and last is not None:
         stated = float(last - first)
     return stated, picture

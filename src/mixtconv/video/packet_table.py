@@ -28,6 +28,7 @@ files come in a new random order every epoch, so that no table is worth more tha
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,21 @@ def demux_readable(container: Any, *streams: Any) -> Iterator[Any]:
     import av  # noqa: PLC0415
 
     try:
-        for packet in container.demux(*streams):
+        for packet in demux(container, *streams):
             if packet.size or packet.dts is not None:  # else a flush, at the end
                 yield packet
     except av.FFmpegError:
         return
+
+
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """Yield the packets of streams, or of all, and at the end one to flush each decoder.
+
+    Where FFmpeg finds further streams on the way, as in a damaged transport stream, PyAV 18 fails
+    to flush them; they were not asked for.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def _ascending(entries: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ from mixtconv.video.opening import (
     refuse_large,
     square_size,
 )
+from mixtconv.video.packet_table import demux
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.windows import timed_frames
 
@@ -211,7 +212,7 @@ def _decoded(
     try:
         with container:
             is_empty = True
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
