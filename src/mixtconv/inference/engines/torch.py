@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mixtconv._quiet import only_errors
 from mixtconv.inference.engines.base import Array, Description, Engine, import_engine
 from mixtconv.models.spec import METADATA_KEY
 
@@ -18,7 +19,7 @@ class TorchEngine(Engine):
             raise ValueError(f"{path} cannot be read by torch.export: it is no archive of it")
         extra = {METADATA_KEY: ""}
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), only_errors("torch.export"):
                 warnings.simplefilter("ignore")
                 program = torch.export.load(str(path), extra_files=extra)
         except Exception as error:  # a foreign archive can fail in any way
