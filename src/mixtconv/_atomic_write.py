@@ -8,6 +8,7 @@ and leave it to the caller whether they appear.
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,8 +82,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
     For several files, or a writer that needs the true name or suffix: see `put_in_place`.
     """
-    folder = _hidden_file(path)  # of this process: another one may write the same path
-    _remove(folder)
+    folder = _hidden_file(path)
     folder.mkdir()
     try:
         yield folder
@@ -123,8 +123,11 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def _hidden_file(path: Path) -> Path:
-    """The name under which this process writes `path`; still one dot in front of a hidden one."""
-    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}.part")
+    """A name of its own to write `path` under; still one dot in front of a hidden one.
+
+    Not the number of the process, which two machines or containers may have in common.
+    """
+    return path.with_name(f".{path.name.removeprefix('.')}.{secrets.token_hex(4)}.part")
 
 
 def _restore(path: Path, outdated: Path) -> None:

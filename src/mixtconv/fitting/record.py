@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import flag
 from mixtconv._strict_json import to_json
+from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
@@ -24,6 +25,7 @@ from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.side_by_side import SideBySide, processes_that_pay
 from mixtconv.fitting.trials import TimeLimit, Training, Trial, run_trial
 from mixtconv.models.device import resolve_device
+from mixtconv.training.plan import videos_by_name
 from mixtconv.training.run_folder import RunFiles
 
 logger = logging.getLogger(__name__)
@@ -150,11 +152,15 @@ class FitRun:
         folder.mkdir(parents=True, exist_ok=True)
         return FitRecord(settings.data, settings.minutes, _decisive(settings))
 
-    def keep_to(self, catalog: VideoCatalog) -> None:
+    def keep_to(self, catalog: VideoCatalog, *, known: Mapping[Path, str]) -> None:
         """Refuse other clips than those that the fit was begun with.
 
+        Args:
+            catalog: the clips.
+            known: `contents.content_key` of some.
+
         Raises:
-            ValueError: clips were added, left out or given another label or group.
+            ValueError: clips were added, left out, changed or given another label or group.
         """
         lines = [
             f"{sample.key}\t{catalog.classes[sample.label]}\t{sample.group}"
@@ -166,6 +172,12 @@ class FitRun:
                 f"the clips of {self.settings.data} are not those that the fit in "
                 f"{self.files.folder} was begun with: go on with the same, or give another --out"
             )
+        begun = f"the fit in {self.files.folder}"
+        contents = recorded_contents(videos_by_name(catalog), known=known)
+        if self.record.clips:
+            refuse_changed(self.files.videos, contents, begun=begun)
+        else:
+            write_contents(self.files.videos, contents)
         self.record.clips = clips
 
     @property

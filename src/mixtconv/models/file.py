@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._version import __version__
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported
@@ -46,7 +47,7 @@ def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | N
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     metadata = {METADATA_KEY: json.dumps(description), "format": "pt"}
-    write_atomically(Path(path), save(tensors, metadata=metadata))
+    write_atomically(Path(path), with_sorted_metadata(save(tensors, metadata=metadata)))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv.data.contents import content_key
 from mixtconv.data.dataset import (
     SampleKey,
     ScoringViews,
@@ -31,7 +32,6 @@ from mixtconv.data.dataset import (
     VideoItem,
     item_loader,
 )
-from mixtconv.data.frame_cache import content_key
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.models import VideoClassifier

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,22 +14,24 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._processes import is_rank_zero, naming_dead_readers
 from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
+from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.plan import RunPlan, check_videos, plan_run
+from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
 from mixtconv.training.record import (
     EpochRecord,
     RunOrigin,
     RunRecord,
     frames_of_checkpoint,
 )
-from mixtconv.training.run_folder import RunFiles, begin_run, find_checkpoint
+from mixtconv.training.run_folder import RunFiles, alone_in_run, begin_run, find_checkpoint
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,20 @@ def train(
         OSError: a file of the run cannot be written; files written before are complete.
     """
     plan = plan_run(settings)
-    settings, files = plan.settings, RunFiles(Path(plan.settings.out))
+    files = RunFiles(Path(plan.settings.out))
+    kept = "; what is done is kept, --resume goes on from there"
+    with alone_in_run(files), naming_dead_readers(kept):
+        return _train(plan, files, frames, progress_bar, check_progress)
+
+
+def _train(
+    plan: RunPlan,
+    files: RunFiles,
+    frames: FrameCache | None,
+    progress_bar: bool,
+    check_progress: Progress | None,
+) -> TrainingResult:
+    settings = plan.settings
     checkpoint = find_checkpoint(settings, files)
     torch.manual_seed(settings.seed)
     # A checkpoint holds all that is trained, so a resumed run needs nothing else to start from.
@@ -84,6 +99,7 @@ def train(
     plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
     before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
     cache = frames or cache_frames(plan, spec, as_before=before)
+    _keep_to_contents(plan, files, known=cache.keys if cache else {}, checkpoint=checkpoint)
     views = plan.protocol.describe(spec)
     logger.info("validation protocol: %s", views)
 
@@ -108,6 +124,19 @@ def train(
             raise KeyboardInterrupt from stop
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
+
+
+def _keep_to_contents(
+    plan: RunPlan, files: RunFiles, *, known: Mapping[Path, str], checkpoint: Path | None
+) -> None:
+    """Record what the videos hold, or refuse others than a run that goes on was begun with."""
+    if not is_rank_zero():
+        return
+    contents = recorded_contents(videos_by_name(plan.catalog), known=known)
+    if checkpoint is None and not files.heads.exists():
+        write_contents(files.videos, contents)
+    else:  # one that was begun before contents were recorded has none
+        refuse_changed(files.videos, contents, begun=f"the run in {files.folder}")
 
 
 def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:

@@ -1,6 +1,6 @@
 """What is in the folder of prepared videos beside them, and whether a folder may be that one.
 
-- the journal of what is done (see `data/journal.py`), and a lock for one run at a time;
+- the journal of what is done (see `data/journal.py`);
 - for a known dataset, copies of its lists, so that the folder is read as the original is;
 - for a CSV, the CSV of the prepared videos.
 """
@@ -8,8 +8,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +19,8 @@ from mixtconv.data.journal import JOURNAL, JOURNAL_FORMAT, OWN_FILES, DoneVideo,
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
 
-_LOCK = f"{OWN_FILES}.lock"
+LOCK = f"{OWN_FILES}.lock"
+"""Name of the file by which one run at a time works in the folder."""
 
 
 def refuse_output(
@@ -78,28 +78,6 @@ def _refuse_originals(out: Path, listing: VideoListing, plan: Sequence[PlannedVi
     for path in targets:
         if path.resolve() in originals:
             raise ValueError(f"--out {out}: {path} is an original; give another folder")
-
-
-@contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Lock a folder for the block; the system releases the lock of a run that is killed.
-
-    Raises:
-        ValueError: another run works there.
-    """
-    try:
-        import fcntl  # noqa: PLC0415
-    except ImportError:  # Windows
-        yield
-        return
-    with (out / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"--out {out}: another mixtconv prepare is at work there; wait for it"
-            ) from None
-        yield
 
 
 def write_journal(out: Path, videos: Iterable[DoneVideo], *, complete: bool) -> None:
