@@ -7,11 +7,13 @@ and leave it to the caller whether they appear.
 """
 
 import errno
+import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -120,6 +122,19 @@ def refuse_unwritable(path: Path) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     trial.unlink()
+
+
+def remove_leftovers(path: Path, *, seconds: float = 0.0) -> None:
+    """Remove what killed processes have left of writing `path` with `write_atomically`.
+
+    Args:
+        path: the file.
+        seconds: since the last change of what is removed; 0 where no other process writes it.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.name.removeprefix('.'))}.*.part"):
+        with suppress(FileNotFoundError):  # another process has ended writing, or removes it too
+            if time.time() - leftover.stat().st_mtime >= seconds and leftover.is_file():
+                leftover.unlink()
 
 
 def _hidden_file(path: Path) -> Path:

@@ -104,9 +104,9 @@ _DEAD_READER = re.compile(
 )
 """What torch's loaders (2.14) say of a worker that has died, as a RuntimeError."""
 
-_NO_MEMORY = "most likely memory ran out: give fewer --workers or a smaller --batch-size"
+_LESS_MEMORY = "give fewer --workers or a smaller --batch-size"
 _LIKELY = {
-    "SIGKILL": _NO_MEMORY,
+    "SIGKILL": f"most likely memory ran out: {_LESS_MEMORY}",
     "SIGBUS": "shared memory ran out: enlarge /dev/shm, or give --workers 0",
     "SIGSEGV": "mixtconv check finds a video at which reading crashes",
 }
@@ -124,7 +124,7 @@ def death(process: str, exit_code: int | None) -> str:
 reading crashes'
     """
     if exit_code is None:
-        return f"{process} died; {_NO_MEMORY}"
+        return f"{process} died; if memory ran out, {_LESS_MEMORY}"
     if exit_code >= 0:
         return f"{process} ended with exit code {exit_code}"
     name = signal.Signals(-exit_code).name
@@ -146,12 +146,18 @@ def naming_dead_readers(remedy: str = "") -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        found = _DEAD_READER.search(str(error))
-        if found is None:
+        found = [each for each in map(_DEAD_READER.search, _messages(error)) if each]
+        if not found:
             raise
-        signals = {signal.strsignal(each): each for each in signal.valid_signals()}
-        number = signals.get((found[2] or "").split(". ")[0].rstrip(". "))
-        line = death(
-            f"process {found[1]}, which reads videos,", None if number is None else -number
-        )
+        pids, said = next((each.groups() for each in found if each[2]), found[0].groups())
+        numbers = {signal.strsignal(each): each for each in signal.valid_signals()}
+        number = numbers.get((said or "").split(".")[0])
+        line = death(f"process {pids}, which reads videos,", -number if number else None)
         raise ChildProcessError(f"{line}{remedy}") from error
+
+
+def _messages(error: BaseException | None) -> Iterator[str]:
+    """Of an error and of those that it was raised from: only one of them may name the signal."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__

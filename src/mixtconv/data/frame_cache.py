@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv._atomic_write import refuse_unwritable, remove_leftovers, write_atomically
 from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._types import Frame, Progress
 from mixtconv.data.clips import as_frames, read_clip
@@ -55,6 +55,8 @@ KEPT_FRAMES = 64
 """Frames kept of a video that is sampled by segments, if that is enough for a segment."""
 KEPT_A_SEGMENT = 4
 """Frames kept for each segment at least."""
+LEFT_SECONDS = 3600.0
+"""After which an unfinished file is one that a killed process has left; others may be at work."""
 _WITHOUT_VIDEO = ("flow", "rgbflow")
 _BYTES_AT_ONCE = 2**28
 """Of decoded frames, until they are shrunk."""
@@ -254,6 +256,7 @@ def fill_cache(
 def _make(video: Path, path: Path, form: CachedForm) -> tuple[Frame, int]:
     """Write the file of a video; returns its frames and the number of frames of the video."""
     frames, num_frames = _shrunk_frames(video, form)
+    remove_leftovers(path, seconds=LEFT_SECONDS)
     facts = {"format": FORMAT, "num_frames": str(num_frames), "crc32": str(zlib.crc32(frames.data))}
     write_atomically(path, with_sorted_metadata(save({"frames": frames}, metadata=facts)))
     return frames, num_frames

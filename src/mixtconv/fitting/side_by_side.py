@@ -142,7 +142,7 @@ class _Process:
             self._process.join()
             raise ValueError(
                 f"{death(f'process {self._process.pid}, which trains,', self._process.exitcode)}; "
-                "what is done is kept, --resume goes on from there"
+                "what is done is kept: go on with the same command and --resume"
             ) from end
         if error is not None:
             raise error

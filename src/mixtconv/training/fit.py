@@ -74,7 +74,7 @@ def train(
     """
     plan = plan_run(settings)
     files = RunFiles(Path(plan.settings.out))
-    kept = "; what is done is kept, --resume goes on from there"
+    kept = "; what is done is kept: go on with the same command, train and fit with --resume"
     with alone_in_run(files), naming_dead_readers(kept):
         return _train(plan, files, frames, progress_bar, check_progress)
 

@@ -113,7 +113,7 @@ class RunRecord(Callback):
         self.stopped: str | None = None
         self._seconds_before, self._start = 0.0, time.monotonic()
         self.unreadable = dict(plan.unreadable)
-        self._cut: list[EpochRecord] = []  # that the model file held when they were trained on
+        self._cut: list[EpochRecord] = []  # best ones, which the model file goes on to hold
         self._part, self._num_ended = 1.0, 0
         self._sums, self._clock = EpochSums(), Clock()
         self._learning_rate = 0.0
@@ -317,7 +317,7 @@ class RunRecord(Callback):
     def _put(self, row: EpochRecord) -> None:
         """Add an epoch, in place of the part of it after which the run had been stopped."""
         if self.epochs and self.epochs[-1].epoch == row.epoch:
-            if self.epochs[-1] is self.kept:  # its weights are in the model file
+            if self.settings.keep == "best" and self.epochs[-1] is self.best:
                 self._cut = [self.epochs[-1]]
             del self.epochs[-1]
         self.epochs.append(row)

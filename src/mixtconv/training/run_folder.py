@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import remove_leftovers, write_atomically
 from mixtconv._folder_lock import alone_in
 from mixtconv._processes import is_rank_zero
 from mixtconv.models.location import MODEL_FILE, find_model_file
@@ -100,8 +100,7 @@ def begin_run(settings: TrainingSettings, files: RunFiles) -> None:
     if not is_rank_zero():
         return
     for path in set(vars(files).values()) - {files.folder}:
-        for leftover in path.parent.glob(f".{path.name}.*.part"):
-            leftover.unlink()
+        remove_leftovers(path)
     values = asdict(settings) | {"resume": False}
     write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
 
