@@ -17,15 +17,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, alone: bool = False) -> None:
     """Write a file; its folder is made. Several processes may write the same one.
 
     Whatever happens in between, `path` holds either what it held before or all of `content`.
+
+    Args:
+        path: the file.
+        content: all of it.
+        alone: no other process writes the file: what killed ones have left of it is removed.
 
     Raises:
         OSError: the file cannot be written, for instance for lack of space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if alone:
+        remove_leftovers(path)
     temporary = _hidden_file(path)
     try:
         with temporary.open("wb") as file:

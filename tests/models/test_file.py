@@ -96,3 +96,13 @@ def test_a_file_is_replaced_by_a_whole_one_or_not_at_all(
         save_model(load_model(path), path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+    model = create_model("tsn_test_resnet", 2)
+    path = tmp_path / "model.safetensors"
+    with torch.no_grad():
+        next(model.parameters())[0] = torch.inf
+    with pytest.raises(ValueError, match=r"is not written: .* not finite numbers \(.*weight\)"):
+        save_model(model, path)
+    assert not list(tmp_path.iterdir())

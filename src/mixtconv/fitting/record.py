@@ -200,7 +200,7 @@ class FitRun:
             "folds": division.folds,
         }
         self.folds_file.parent.mkdir(exist_ok=True)
-        write_atomically(self.folds_file, to_json(values).encode())
+        write_atomically(self.folds_file, to_json(values).encode(), alone=True)
         return division
 
     def decide(self, recipe: Candidate, reason: str) -> None:
@@ -267,7 +267,9 @@ class FitRun:
             elif job.name.startswith("trial") and FINAL not in self.record.trials:
                 tried = (t for name, t in self.record.trials.items() if name.startswith("trial"))
                 if trial.rank == min(item.rank for item in tried):
-                    write_atomically(self.files.model, RunFiles(job.folder).model.read_bytes())
+                    write_atomically(
+                        self.files.model, RunFiles(job.folder).model.read_bytes(), alone=True
+                    )
         if trial.top1 is not None:
             logger.info(
                 "%s: %.1f %% of %d held-out clips, %.0f s",
@@ -303,7 +305,7 @@ class FitRun:
             (run.model, files.model),
         ):
             if source.exists():  # of a training that was stopped, the last one may be missing
-                write_atomically(target, source.read_bytes())
+                write_atomically(target, source.read_bytes(), alone=True)
 
     @contextmanager
     def _told_how_to_go_on(self) -> Iterator[None]:
@@ -328,7 +330,7 @@ class FitRun:
         finally:
             self.record.seconds = self._seconds_before + self.limit.spent
             text = to_json(self.record.to_dict(), indent=2)
-            write_atomically(self.record_file, text.encode())
+            write_atomically(self.record_file, text.encode(), alone=True)
 
 
 def _decisive(settings: FitSettings) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class TrainingLists:
                 writer.writerow([sample.path.absolute(), class_name, split])
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.getvalue().encode())
+        write_atomically(path, text.getvalue().encode(), alone=True)
         return ClipList(path, len(trained), len(held))
 
 

@@ -195,7 +195,7 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
     content = to_json(result.to_dict(), indent=2).encode()
-    write_atomically(Path(settings.out) / "ablation.json", content)
+    write_atomically(Path(settings.out) / "ablation.json", content, alone=True)
     return result
 
 

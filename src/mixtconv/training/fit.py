@@ -1,6 +1,7 @@
 """Training a recognizer: from settings to the files of a run."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -119,6 +120,10 @@ def _train(
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(files.folder)) from error
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             logger.warning("%s: continue with the same command and --resume", files.folder)
             raise KeyboardInterrupt from stop
@@ -192,6 +197,27 @@ def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
-    with warnings.catch_warnings(), only_errors("lightning.pytorch", "lightning.fabric"):
+    with (
+        warnings.catch_warnings(),
+        only_errors("lightning.pytorch", "lightning.fabric"),
+        _quiet_tensorboard(),
+    ):
         warnings.filterwarnings("ignore", module=r"lightning|torch")
         yield
+
+
+@contextmanager
+def _quiet_tensorboard() -> Iterator[None]:
+    """Let no thread of TensorBoard print that it cannot write: the main thread is told, too."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        is_own = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (is_own and isinstance(failure.exc_value, OSError)):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before

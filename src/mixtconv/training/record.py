@@ -194,13 +194,15 @@ class RunRecord(Callback):
             ValueError: the training has diverged.
         """
         self._num_lost = 0 if math.isfinite(loss) else self._num_lost + 1
-        if self._num_lost < (SCALED_STEPS if self.precision == "16" else 1):
-            return
+        if self._num_lost >= (SCALED_STEPS if self.precision == "16" else 1):
+            raise self._divergence(f"the loss of step {trainer.global_step}", loss, trainer)
+
+    def _divergence(self, what: str, loss: float, trainer: Trainer) -> ValueError:
         kept = f"; {self.files.model} is that of an earlier epoch" if self.epochs else ""
-        raise ValueError(
-            f"training has diverged: the loss of step {trainer.global_step} in epoch "
-            f"{trainer.current_epoch + 1} is {loss}, at learning rate {self._learning_rate:g}; "
-            f"train with a smaller --lr or --clip-gradient, or more --warmup-epochs{kept}"
+        return ValueError(
+            f"training has diverged: {what} in epoch {trainer.current_epoch + 1} is {loss}, at "
+            f"learning rate {self._learning_rate:g}; train with a smaller --lr or "
+            f"--clip-gradient, or more --warmup-epochs{kept}"
         )
 
     @property
@@ -281,6 +283,8 @@ class RunRecord(Callback):
         if scores is not None:
             readable = scores.readable
             val_loss = float(F.cross_entropy(scores.logits[readable], scores.labels[readable]))
+            if readable.any() and not math.isfinite(val_loss):
+                raise self._divergence("the validation loss", val_loss, trainer)
             accuracy = scores.accuracy()
             unreadable = scores.unreadable.values()
             self.unreadable |= {str(video.path): video.reason for video in unreadable}

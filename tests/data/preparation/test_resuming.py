@@ -232,6 +232,7 @@ def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path, fol
     for name in left:
         (out / name).write_text('{"format"')
     assert folders.summary(prepare(data, out=out, form=FORM)) == (2, 0, [])
+    assert not (out / ".mixtconv-prepared.jsonl.1.part").exists()
 
 
 def test_the_journal_is_there_before_any_other_file_or_folder(

@@ -86,7 +86,7 @@ def write_journal(out: Path, videos: Iterable[DoneVideo], *, complete: bool) -> 
     content = "".join(json.dumps(line) + "\n" for line in (header, *map(asdict, videos))).encode()
     path = out / JOURNAL
     if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, content)
+        write_atomically(path, content, alone=True)
 
 
 def append_to_journal(file: TextIO, video: DoneVideo) -> None:
@@ -106,7 +106,7 @@ def copy_lists(out: Path, listing: VideoListing) -> None:
         content = path.read_bytes()
         target = out / path.relative_to(listing.source)
         if not target.is_file() or target.read_bytes() != content:
-            write_atomically(target, content)
+            write_atomically(target, content, alone=True)
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:
@@ -131,4 +131,4 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
     for item in videos:
         split = [item.video.split] if has_splits else []
         writer.writerow([item.target, item.video.class_name, *split, item.video.key])
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode(), alone=True)

@@ -246,7 +246,7 @@ def _describe(dataset: SyntheticDataset, *, complete: bool) -> None:
     """Write `dataset.json`, at the beginning and again when every clip is written."""
     counts = {"train_clips": dataset.train_clips, "val_clips": dataset.val_clips}
     text = json.dumps({**_settings(dataset), **counts, "complete": complete}, indent=2)
-    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode())
+    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode(), alone=True)
 
 
 def _check_folder(dataset: SyntheticDataset) -> None:

@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from mixtconv._names import first_few, unknown_name
+from mixtconv._names import unknown_name
 from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import build_head_classifier
-from mixtconv.models.file import read_metadata
+from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
@@ -118,12 +118,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
     model = create_from_spec(spec)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
-    lost = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
-    if lost:
-        raise ValueError(
-            f"{path} holds weights that are not finite numbers ({first_few(lost)}): it has "
-            "diverged in training; train it with a smaller --lr, or --clip-gradient"
-        )
+    refuse_lost_weights(tensors, f"{path} holds")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
