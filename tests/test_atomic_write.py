@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mixtconv._atomic_write import (
     hidden_folder,
     put_in_place,
     refuse_unwritable,
+    remove_leftovers,
     write_atomically,
     written_whole,
 )
@@ -138,3 +140,16 @@ def test_hidden_names_of_different_long_names_differ(tmp_path: Path) -> None:
             assert first != second
             second.touch()
         first.touch()
+
+
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(
+    tmp_path: Path,
+) -> None:
+    old, new, other = (tmp_path / name for name in (".a[1].7.part", ".a[1].x.part", ".a1.7.part"))
+    for path in (old, new, other):
+        path.touch()
+    os.utime(old, (time.time() - 100, time.time() - 100))
+    remove_leftovers(tmp_path / "a[1]", seconds=50)
+    assert not old.exists() and new.exists() and other.exists()
+    remove_leftovers(tmp_path / "a[1]")
+    assert not new.exists() and other.exists()

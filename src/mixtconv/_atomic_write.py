@@ -7,26 +7,36 @@ is one step. `write_atomically` takes the bytes of a file, `write_text_atomicall
 """
 
 import errno
+import glob
 import hashlib
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MOST_BYTES = 100
 """Bytes of a name above which its hidden one has a hash in its place: systems allow 143 to 255."""
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, alone: bool = False) -> None:
     """Write a file; its folder is made. Several processes may write the same one.
 
     Whatever happens in between, `path` holds either what it held before or all of `content`.
+
+    Args:
+        path: the file.
+        content: all of it.
+        alone: no other process writes the file: what killed ones have left of it is removed.
 
     Raises:
         OSError: the file cannot be written, for instance for lack of space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if alone:
+        remove_leftovers(path)
     temporary = _hidden_file(path)
     try:
         with temporary.open("wb") as file:
@@ -41,12 +51,12 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str, *, alone: bool = False) -> None:
     """Write a text in UTF-8 as `write_atomically` does.
 
     Bytes of names that are not UTF-8, which Python holds as surrogates, are written as they are.
     """
-    write_atomically(path, encoded(text))
+    write_atomically(path, encoded(text), alone=alone)
 
 
 def encoded(text: str) -> bytes:
@@ -102,8 +112,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
     For several files, or a writer that needs the true name or suffix: see `put_in_place`.
     """
-    folder = _hidden_file(path)  # of this process: another one may write the same path
-    _remove(folder)
+    folder = _hidden_file(path)
     folder.mkdir()
     try:
         yield folder
@@ -143,9 +152,25 @@ def refuse_unwritable(path: Path) -> None:
     trial.unlink()
 
 
+def remove_leftovers(path: Path, *, seconds: float = 0.0) -> None:
+    """Remove what killed processes have left of writing `path` with `write_atomically`.
+
+    Args:
+        path: the file.
+        seconds: since the last change of what is removed; 0 where no other process writes it.
+    """
+    for leftover in path.parent.glob(glob.escape(_hidden(path, "").name) + "*.part"):
+        with suppress(FileNotFoundError):  # another process has ended writing, or removes it too
+            if time.time() - leftover.stat().st_mtime >= seconds and leftover.is_file():
+                leftover.unlink()
+
+
 def _hidden_file(path: Path) -> Path:
-    """The name under which this process writes `path`."""
-    return _hidden(path, f"{os.getpid()}.part")
+    """A name of its own to write `path` under.
+
+    Not the number of the process, which two machines or containers may have in common.
+    """
+    return _hidden(path, f"{secrets.token_hex(4)}.part")
 
 
 def _hidden(path: Path, suffix: str) -> Path:

@@ -1,7 +1,11 @@
-"""Processes: those that a launcher started together, and how they share cores with others."""
+"""Processes: those started together, how they share cores with others, and how one has died."""
 
 import os
+import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
@@ -93,3 +97,67 @@ def yield_to_training(worker: int) -> None:
     """Lower the priority of this process, a worker of a loader; Windows has no such call."""
     if hasattr(os, "nice"):
         os.nice(LOADER_NICENESS)
+
+
+_DEAD_READER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)(?: is killed by signal: (.*))?"
+)
+"""What torch's loaders (2.14) say of a worker that has died, as a RuntimeError."""
+
+_LESS_MEMORY = "give fewer --workers or a smaller --batch-size"
+_LIKELY = {
+    "SIGKILL": f"most likely memory ran out: {_LESS_MEMORY}",
+    "SIGBUS": "shared memory ran out: enlarge /dev/shm, or give --workers 0",
+    "SIGSEGV": "mixtconv check finds a video at which reading crashes",
+}
+
+
+def death(process: str, exit_code: int | None) -> str:
+    """How a process died and what may help, in words.
+
+    Args:
+        process: what it was.
+        exit_code: as `subprocess` has it, minus the number of a signal; None if it is not known.
+
+    >>> death("process 7, which reads videos,", -11)
+    'process 7, which reads videos, was ended by SIGSEGV; mixtconv check finds a video at which \
+reading crashes'
+    """
+    if exit_code is None:
+        return f"{process} died; if memory ran out, {_LESS_MEMORY}"
+    if exit_code >= 0:
+        return f"{process} ended with exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{process} was ended by {name}" + (f"; {_LIKELY[name]}" if name in _LIKELY else "")
+
+
+@contextmanager
+def naming_dead_readers(remedy: str = "") -> Iterator[None]:
+    """Say in one line if a process that reads videos ahead has died during the block.
+
+    Torch raises that wherever the main thread happens to be, not only where a batch is awaited.
+
+    Args:
+        remedy: what else may help, after the reason.
+
+    Raises:
+        ChildProcessError: one has died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = [each for each in map(_DEAD_READER.search, _messages(error)) if each]
+        if not found:
+            raise
+        pids, said = next((each.groups() for each in found if each[2]), found[0].groups())
+        numbers = {signal.strsignal(each): each for each in signal.valid_signals()}
+        number = numbers.get((said or "").split(".")[0])
+        line = death(f"process {pids}, which reads videos,", -number if number else None)
+        raise ChildProcessError(f"{line}{remedy}") from error
+
+
+def _messages(error: BaseException | None) -> Iterator[str]:
+    """Of an error and of those that it was raised from: only one of them may name the signal."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__

@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from mixtconv.data import frame_cache
+from mixtconv.data.contents import content_key
 from mixtconv.data.dataset import SampleKey, TrainingClips, VideoItem
 from mixtconv.data.frame_cache import CachedForm, FrameCache, cached_form, estimate_size, fill_cache
 from mixtconv.data.listing import VideoSample
@@ -135,9 +136,9 @@ def test_files_go_by_content(video: Path, media, tmp_path: Path) -> None:
     folder.mkdir()
     for number, name in enumerate(("1.png", "2.png")):
         Image.new("RGB", (48, 32), (number, 0, 0)).save(folder / name)
-    first = frame_cache.content_key(folder)
+    first = content_key(folder)
     (folder / "2.png").write_bytes((folder / "1.png").read_bytes())
-    assert frame_cache.content_key(folder) != first
+    assert content_key(folder) != first
 
 
 @pytest.mark.skipif(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -190,6 +191,29 @@ def test_without_trials_the_model_is_linked_to_the_last_training(settings: MakeS
     final.mkdir()
     (final / "model.safetensors").write_text("epoch 7")
     assert Path(settings().out, "model.safetensors").read_text() == "epoch 7"
+
+
+def test_a_fit_goes_on_with_the_clips_that_it_was_begun_with(
+    settings: MakeSettings, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset, data)
+    given = settings(data=str(data))
+    run = fit_record.FitRun(given)
+    run.side_by_side.__exit__()
+    catalog = load_catalog(data)
+    run.keep_to(catalog, known={})
+    with run.saved():
+        pass
+    again = fit_record.FitRun(replace(given, resume=True))
+    again.side_by_side.__exit__()
+    again.keep_to(catalog, known={})
+    one, other = sorted((data / "train").rglob("*.mp4"))[:2]
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match=rf"^1 of 16 .* the fit in .*\({one.relative_to(data)}\)"):
+        again.keep_to(catalog, known={})
+    again.files.videos.unlink()  # begun before contents were recorded
+    again.keep_to(catalog, known={})
 
 
 @pytest.mark.parametrize("place", ["2", "25"])  # a fold, a part for the learning curve

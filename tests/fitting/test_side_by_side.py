@@ -57,7 +57,10 @@ def test_a_process_that_dies_is_named() -> None:
     die = task("__import__('os').kill(__import__('os').getpid(), 9)")
     with (
         SideBySide(2) as processes,
-        pytest.raises(ValueError, match=r"exit code -9.*smaller --batch-size"),
+        pytest.raises(
+            ValueError,
+            match=r"which trains, was ended by SIGKILL.*smaller --batch-size.*--resume",
+        ),
     ):
         processes.run([task("None"), die], lambda place, outcome: None)
 

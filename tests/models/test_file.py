@@ -169,3 +169,13 @@ def test_a_network_is_compared_before_memory_is_taken(
     with pytest.raises(ValueError, match="are missing"):
         load_model(path)
     assert made == ["meta", "cpu", "meta"]
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+    model = create_model("tsn_test_resnet", 2)
+    path = tmp_path / "model.safetensors"
+    with torch.no_grad():
+        next(model.parameters())[0] = torch.inf
+    with pytest.raises(ValueError, match=r"is not written: .* not finite numbers \(.*weight\)"):
+        save_model(model, path)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,21 @@ def test_a_run_that_was_stopped_goes_on(
     record = json.loads(next(Path(settings.out).glob("runs/*/metrics.json")).read_text())
     assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
     assert row.top1 == (record["best"]["top1"],)
+
+
+def test_a_table_has_no_rows_of_videos_that_were_replaced(
+    tiny_settings: Settings, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_settings().data, data)
+    settings = tiny_settings(data=str(data), epochs=1, cache="off")
+    axes = AblationAxes(operations=["tsn"], seeds=1)
+    ablate(settings, axes)
+    one, other = sorted((data / "val").rglob("*.mp4"))[:2]
+    one.write_bytes(other.read_bytes())
+    says = rf"^1 of 16 videos .* when the run in .*tsn-seed.* \({one.relative_to(data)}\)"
+    with pytest.raises(ValueError, match=says):
+        ablate(settings, axes)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
 from mixtconv.models import read_metadata
 from mixtconv.training import record
 from mixtconv.training.fit import TrainingResult, train
-from mixtconv.training.run_folder import read_run
+from mixtconv.training.run_folder import plain_row, read_run
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -97,33 +97,90 @@ def test_a_run_stops_after_epochs_without_a_better_score_also_when_resumed(
     assert remark in read_run(result.files.folder).remarks
 
 
-def test_a_run_stops_when_its_minutes_are_over_and_goes_on_with_more(
-    tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = 0
-
-    def seconds() -> float:  # 20 more with each step
-        return 20.0 * steps
-
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the batches that were trained on; each takes 20 seconds by a run's clock."""
+    taken: list[int] = []
     end_of_step = record.RunRecord.on_train_batch_end
 
     def count(self, *args) -> None:
-        nonlocal steps
-        steps += 1
+        taken.append(args[-1])
         end_of_step(self, *args)
 
     monkeypatch.setattr(record.RunRecord, "on_train_batch_end", count)
-    monkeypatch.setattr(record.RunRecord, "_seconds", property(lambda self: seconds()))
+    monkeypatch.setattr(record.RunRecord, "_seconds", property(lambda self: 20.0 * len(taken)))
+    return taken
+
+
+def test_a_run_stops_when_its_minutes_are_over_and_goes_on_with_more(
+    tiny_settings: MakeSettings, steps: list[int]
+) -> None:
     settings = tiny_settings(epochs=9, minutes=1.5, batch_size=4)  # three steps an epoch
     began = time.monotonic()
     result = train(settings)
-    assert steps == 5 and time.monotonic() - began < 60
-    assert [row.epoch for row in result.epochs] == [1, 2]
+    assert len(steps) == 5 and time.monotonic() - began < 60
+    assert [(row.epoch, row.part) for row in result.epochs] == [(1, 1), (2, 2 / 3)]
     assert not math.isnan(result.epochs[-1].top1)
-    assert _metrics(result)["stopped"] == "its 1.5 minutes are over"
-    assert train(replace(settings, resume=True)).epochs == result.epochs and steps == 5
+    metrics = _metrics(result)
+    assert metrics["stopped"] == "its 1.5 minutes are over"
+    assert metrics["epochs"][-1]["part"] == 2 / 3
+    remark = "it was trained for 1.667 of 9 epochs (its 1.5 minutes are over)"
+    assert remark in read_run(result.files.folder).remarks
+    assert train(replace(settings, resume=True)).epochs == result.epochs and len(steps) == 5
     more = train(replace(settings, resume=True, minutes=3.0))
-    assert steps == 9 and len(more.epochs) >= 3
+    assert steps == [0, 1, 2, 0, 1, 2, 0, 1, 2]  # the rest of the second epoch first
+    assert [(row.epoch, row.part) for row in more.epochs] == [(1, 1), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"minutes": 1.5, "batch_size": 4},
+        {"minutes": 1.5, "batch_size": 4, "val_every": 2, "ema": 0.9},
+        {"minutes": 1.0, "batch_size": 2, "accumulate": 2, "optimizer": "sgd"},
+        {"minutes": 0.3, "batch_size": 4, "workers": 1},
+        {"minutes": 2.6, "batch_size": 4},
+    ],
+    ids=["second-epoch", "unscored-ema", "steps-of-two", "first-epoch", "last-epoch"],
+)
+def test_a_run_that_was_stopped_inside_an_epoch_ends_as_one_that_was_not(
+    tiny_settings: MakeSettings, steps: list[int], recipe: dict
+) -> None:
+    recipe |= {"epochs": 3, "keep": "last"}
+    unbroken = train(tiny_settings("unbroken", **recipe | {"minutes": None}))
+    expected, steps[:] = list(steps), []
+    settings = tiny_settings("stopped", **recipe)
+    part = train(settings)
+    assert part.epochs[-1].part < 1 and len(steps) < len(expected)
+    assert read_metadata(part.files.model)["notes"]["part"] == part.epochs[-1].part
+    again = train(replace(settings, resume=True))  # no time is left
+    assert list(map(plain_row, again.epochs)) == list(map(plain_row, part.epochs))
+    whole = train(replace(settings, resume=True, minutes=None))
+    assert steps == expected
+    rows = [_metrics(run)["epochs"] for run in (unbroken, whole)]
+    for row in (*rows[0], *rows[1]):
+        del row["seconds"], row["data_wait"]
+    assert rows[0] == rows[1]
+    assert "part" not in read_metadata(whole.files.model)["notes"]
+    one, other = load_file(unbroken.files.model), load_file(whole.files.model)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_part_of_an_epoch_that_the_rest_made_worse_stays_the_best(
+    tiny_settings: MakeSettings, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _give_scores(monkeypatch, [50.0, 75.0, 25.0, 60.0])
+    settings = tiny_settings(epochs=3, minutes=1.5, batch_size=4)
+    model = load_file(train(settings).files.model)
+    for minutes in (1.9, None):  # to the end of the second epoch, then to that of the run
+        result = train(replace(settings, resume=True, minutes=minutes))
+    metrics = _metrics(result)
+    assert [row["top1"] for row in metrics["epochs"]] == [50.0, 25.0, 60.0]
+    assert (metrics["best"]["epoch"], metrics["best"]["part"]) == (2, 2 / 3)
+    notes = read_metadata(result.files.model)["notes"]
+    assert (notes["epoch"], notes["part"]) == (2, 2 / 3)
+    kept = load_file(result.files.model)
+    assert all(torch.equal(model[name], kept[name]) for name in model)
 
 
 def test_patience_and_an_ablation_need_scores(tiny_settings: MakeSettings) -> None:

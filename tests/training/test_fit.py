@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +17,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from mixtconv.cli.main import main
 from mixtconv.data import labels
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.protocol import Protocol
@@ -187,11 +189,42 @@ def test_flip_pairs_and_protocol_are_worked_out_once_a_run(
     assert sorted(calls) == ["pairs", "protocol"]
 
 
+def test_a_disk_that_is_full_for_the_curves_is_one_line(
+    tiny_settings: MakeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """TensorBoard writes in a thread of its own, and does not name its file."""
+
+    def write(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    settings = tiny_settings(epochs=1)
+    config = tmp_path / "config.yaml"
+    values = {name: value for name, value in asdict(settings).items() if value is not None}
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert main(["train", "--config", str(config)]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1] == f"mixtconv train: No space left on device: {settings.out}"
+    assert not any("Traceback" in line or "Thread" in line for line in lines)
+
+
 def test_a_training_that_diverges_stops_and_says_where(tiny_settings: MakeSettings) -> None:
     settings = tiny_settings(optimizer="sgd", lr=1e30, warmup_epochs=0, clip_gradient=0, epochs=1)
     with pytest.raises(ValueError, match=r"diverged: the loss of step 2 in epoch 1 is nan.*--lr"):
         train(settings)
     assert not (Path(settings.out) / "model.safetensors").exists()  # nothing that looks finished
+
+
+def test_what_the_last_step_of_a_run_has_broken_is_noticed(tiny_settings: MakeSettings) -> None:
+    """Its weights are finite still, and no other step follows."""
+    recipe = {"optimizer": "sgd", "warmup_epochs": 0, "clip_gradient": 0, "scale_lr": False}
+    settings = tiny_settings(lr=1e38, epochs=1, batch_size=12, **recipe)
+    with pytest.raises(ValueError, match="diverged: the validation loss in epoch 1 is nan"):
+        train(settings)
+    assert not (Path(settings.out) / "model.safetensors").exists()
 
 
 def test_with_float16_single_losses_may_be_infinite(tiny_settings: MakeSettings) -> None:

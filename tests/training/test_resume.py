@@ -1,5 +1,9 @@
 """Killed at any moment and resumed, a run ends as one that was not, bit for bit."""
 
+import hashlib
+import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -167,3 +171,63 @@ def _progress(settings: TrainingSettings) -> dict:
     checkpoint = torch.load(Path(settings.out) / "checkpoints" / "last.ckpt", weights_only=True)
     (state,) = [value for key, value in checkpoint["callbacks"].items() if "TrainingState" in key]
     return state
+
+
+def test_replaced_videos_are_named_and_moved_ones_are_the_same(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_settings().data, data)
+    settings = tiny_settings(data=str(data), epochs=1, cache="off")
+    files = train(settings).files
+    video = min((data / "train").rglob("*.mp4"))
+    content, status = video.read_bytes(), video.stat()
+    first = next(iter(json.loads(files.videos.read_text()).items()))
+    assert first == (
+        str(video.relative_to(data)),
+        hashlib.blake2b(content, digest_size=16).hexdigest(),
+    )
+    # One bit, of a file of the same size and times.
+    video.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(video, ns=(status.st_atime_ns, status.st_mtime_ns))
+    says = rf"^1 of 16 videos do not hold .* \({video.relative_to(data)}\): put those back"
+    with pytest.raises(ValueError, match=says):
+        train(replace(settings, resume=True))
+    files.videos.rename(tmp_path / "videos.json")
+    train(replace(settings, resume=True))  # as one that was begun before contents were recorded
+    (tmp_path / "videos.json").rename(files.videos)
+    video.write_bytes(content)
+    train(replace(settings, resume=True, data=str(data.rename(tmp_path / "moved"))))
+    files.videos.write_text("[]")
+    with pytest.raises(ValueError, match=r"videos\.json does not hold the contents of videos"):
+        train(replace(settings, resume=True, data=str(tmp_path / "moved")))
+
+
+def test_a_head_goes_on_with_the_videos_that_it_was_chosen_by(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_settings().data, data)
+    head = {"train": "head", "epochs": 1, "head_lrs": [0.01, 0.02], "head_decays": [0.01]}
+    settings = tiny_settings(data=str(data), feature_head="average", cache="off", **head)
+    files = train(settings).files
+    files.checkpoint.unlink()  # killed between the comparison and its first epoch
+    one, other = sorted((data / "train").rglob("*.mp4"))[:2]
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match=rf"^1 of 16 .*\({one.relative_to(data)}\)"):
+        train(replace(settings, resume=True))
+
+
+def test_a_run_without_a_checkpoint_begins_again_with_the_videos_that_are_there(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_settings().data, data)
+    settings = tiny_settings(data=str(data), epochs=1)
+    files = train(settings).files
+    files.checkpoint.unlink()
+    one, other = sorted((data / "train").rglob("*.mp4"))[:2]
+    one.write_bytes(other.read_bytes())
+    train(replace(settings, resume=True))
+    contents = json.loads(files.videos.read_text())
+    assert contents[str(one.relative_to(data))] == contents[str(other.relative_to(data))]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mixtconv._names import visible
-from mixtconv._processes import wait_passively
+from mixtconv._processes import naming_dead_readers, wait_passively
 from mixtconv._version import __version__
 from mixtconv.cli.commands import COMMANDS, SPINNING, Format, find_command, find_subjects
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"mixtconv {__version__}\n")
         return 0
     try:
-        return _run(words[0], words[1:])
+        with naming_dead_readers():
+            return _run(words[0], words[1:])
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("MIXTCONV_TRACEBACK"):
             raise

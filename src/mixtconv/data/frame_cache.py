@@ -14,7 +14,6 @@ a clip of a long video has a neighbour of the frame it asks for. Of a video that
 larger than the form, the frames are those of the file.
 """
 
-import hashlib
 import logging
 import math
 import os
@@ -33,14 +32,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from mixtconv._atomic_write import encoded, refuse_unwritable, write_atomically
+from mixtconv._atomic_write import refuse_unwritable, remove_leftovers, write_atomically
+from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._types import Frame, Progress
 from mixtconv.data.clips import as_frames, read_clip
+from mixtconv.data.contents import content_key
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import scoring_side
-from mixtconv.video.folder import list_frames
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import middles
@@ -55,6 +55,8 @@ KEPT_FRAMES = 64
 """Frames kept of a video that is sampled by segments, if that is enough for a segment."""
 KEPT_A_SEGMENT = 4
 """Frames kept for each segment at least."""
+LEFT_SECONDS = 3600.0
+"""After which an unfinished file is one that a killed process has left; others may be at work."""
 _WITHOUT_VIDEO = ("flow", "rgbflow")
 _BYTES_AT_ONCE = 2**28
 """Of decoded frames, until they are shrunk."""
@@ -251,31 +253,12 @@ def fill_cache(
     return FrameCache(folder, form, readable)
 
 
-def content_key(video: Path) -> str:
-    """Hash of the bytes of a file, or of the names and bytes of a folder's pictures.
-
-    Raises:
-        UnreadableVideoError: it cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        files = [video / name for name in list_frames(video)] if video.is_dir() else [video]
-        for file in files:
-            if video.is_dir():
-                digest.update(encoded(f"{file.name}\0{file.stat().st_size}\0"))
-            with file.open("rb") as opened:
-                while block := opened.read(2**20):
-                    digest.update(block)
-    except OSError as error:
-        raise UnreadableVideoError(video, error.strerror or str(error)) from error
-    return digest.hexdigest()
-
-
 def _make(video: Path, path: Path, form: CachedForm) -> tuple[Frame, int]:
     """Write the file of a video; returns its frames and the number of frames of the video."""
     frames, num_frames = _shrunk_frames(video, form)
+    remove_leftovers(path, seconds=LEFT_SECONDS)
     facts = {"format": FORMAT, "num_frames": str(num_frames), "crc32": str(zlib.crc32(frames.data))}
-    write_atomically(path, save({"frames": frames}, metadata=facts))
+    write_atomically(path, with_sorted_metadata(save({"frames": frames}, metadata=facts)))
     return frames, num_frames
 
 

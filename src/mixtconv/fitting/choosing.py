@@ -175,7 +175,7 @@ class _Chooser:
         plain = self.run.record.trials.get(f"trial {best.name}")
         tried = [] if plain else [best]
         changes: dict[str, Candidate] = {}
-        epochs = plain.epochs if plain else 0
+        epochs = math.ceil(plain.epochs) if plain else 0
         for name, item in self._changes(best).items():  # those for which there is time
             epochs = epochs or self._epochs([*tried, item], time)
             if epochs >= TRIAL_EPOCHS[0] and self._seconds([*tried, item], epochs) <= time:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
 from mixtconv.data.folds import Grouping, divide_by_sessions
@@ -68,9 +69,10 @@ def fit(settings: FitSettings, *, progress: ShowStage, start: float | None = Non
         OSError: a file cannot be written.
         KeyboardInterrupt: after the best model so far was written.
     """
-    run = FitRun(settings, start=start)
-    with run.side_by_side:
-        return _fit(run, progress)
+    with alone_in(Path(settings.out), "fit"):
+        run = FitRun(settings, start=start)
+        with run.side_by_side:
+            return _fit(run, progress)
 
 
 def _fit(run: FitRun, progress: ShowStage) -> FitResult:
@@ -81,7 +83,7 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     catalog = _readable(catalog, seen, frames, skip=settings.skip_unreadable)
     if all(sample.path in frames for sample in catalog.train) and frames.form != LOOK_FORM:
         run.frames = frames
-    run.keep_to(catalog)
+    run.keep_to(catalog, known=frames.keys)
     survey = survey_clips(catalog, frames)
     run.record.survey = survey.sentences()
     for sentence in run.record.survey:
@@ -242,7 +244,7 @@ def _train(
             continue
         if not trial.is_whole:
             logger.warning(
-                "%s is left out of the estimate: it was cut short after %d of %d epochs",
+                "%s is left out of the estimate: it was cut short after %.3g of %d epochs",
                 *(job.name, trial.epochs, trial.planned),
             )
             continue
@@ -299,7 +301,7 @@ def _learning_curve(run: FitRun, plan: Plan, lists: TrainingLists) -> list[tuple
     jobs = []
     for percent, name in {25: "a quarter of the clips", 50: "half of the clips"}.items():
         data = lists.write(f"part-{percent}", held_out=fold, part=percent / 100)
-        epochs = whole.epochs * whole.num_train // data.num_train  # as many steps, again
+        epochs = round(whole.epochs * whole.num_train / data.num_train)  # as many steps, again
         folder = run.files.folder / "parts" / str(percent)
         jobs.append(Training(name, plan.recipe, data, epochs, folder, whole.seconds))
     rounds = math.ceil(len(jobs) / run.side_by_side.num_processes)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any
 from mixtconv._atomic_write import encoded, write_atomically
 from mixtconv._names import flag
 from mixtconv._strict_json import to_json
+from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
@@ -24,6 +25,7 @@ from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.side_by_side import SideBySide, processes_that_pay
 from mixtconv.fitting.trials import TimeLimit, Training, Trial, run_trial
 from mixtconv.models.device import resolve_device
+from mixtconv.training.plan import videos_by_name
 from mixtconv.training.run_folder import RunFiles
 
 logger = logging.getLogger(__name__)
@@ -150,11 +152,15 @@ class FitRun:
         folder.mkdir(parents=True, exist_ok=True)
         return FitRecord(settings.data, settings.minutes, _decisive(settings))
 
-    def keep_to(self, catalog: VideoCatalog) -> None:
+    def keep_to(self, catalog: VideoCatalog, *, known: Mapping[Path, str]) -> None:
         """Refuse other clips than those that the fit was begun with.
 
+        Args:
+            catalog: the clips.
+            known: `contents.content_key` of some.
+
         Raises:
-            ValueError: clips were added, left out or given another label or group.
+            ValueError: clips were added, left out, changed or given another label or group.
         """
         lines = [
             f"{sample.key}\t{catalog.classes[sample.label]}\t{sample.group}"
@@ -166,6 +172,12 @@ class FitRun:
                 f"the clips of {self.settings.data} are not those that the fit in "
                 f"{self.files.folder} was begun with: go on with the same, or give another --out"
             )
+        begun = f"the fit in {self.files.folder}"
+        contents = recorded_contents(videos_by_name(catalog), known=known)
+        if self.record.clips:
+            refuse_changed(self.files.videos, contents, begun=begun)
+        else:
+            write_contents(self.files.videos, contents)
         self.record.clips = clips
 
     @property
@@ -188,7 +200,7 @@ class FitRun:
             "folds": division.folds,
         }
         self.folds_file.parent.mkdir(exist_ok=True)
-        write_atomically(self.folds_file, to_json(values).encode())
+        write_atomically(self.folds_file, to_json(values).encode(), alone=True)
         return division
 
     def decide(self, recipe: Candidate, reason: str) -> None:
@@ -255,7 +267,9 @@ class FitRun:
             elif job.name.startswith("trial") and FINAL not in self.record.trials:
                 tried = (t for name, t in self.record.trials.items() if name.startswith("trial"))
                 if trial.rank == min(item.rank for item in tried):
-                    write_atomically(self.files.model, RunFiles(job.folder).model.read_bytes())
+                    write_atomically(
+                        self.files.model, RunFiles(job.folder).model.read_bytes(), alone=True
+                    )
         if trial.top1 is not None:
             logger.info(
                 "%s: %.1f %% of %d held-out clips, %.0f s",
@@ -291,7 +305,7 @@ class FitRun:
             (run.model, files.model),
         ):
             if source.exists():  # of a training that was stopped, the last one may be missing
-                write_atomically(target, source.read_bytes())
+                write_atomically(target, source.read_bytes(), alone=True)
 
     @contextmanager
     def _told_how_to_go_on(self) -> Iterator[None]:
@@ -316,7 +330,7 @@ class FitRun:
         finally:
             self.record.seconds = self._seconds_before + self.limit.spent
             text = to_json(self.record.to_dict(), indent=2)
-            write_atomically(self.record_file, text.encode())
+            write_atomically(self.record_file, text.encode(), alone=True)
 
 
 def _decisive(settings: FitSettings) -> dict[str, Any]:

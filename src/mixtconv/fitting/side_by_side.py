@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from typing_extensions import Self
 
+from mixtconv._processes import death
 from mixtconv.data.parallel import usable_cores
 
 Outcome = TypeVar("Outcome")
@@ -140,8 +141,8 @@ class _Process:
         except (EOFError, OSError) as end:
             self._process.join()
             raise ValueError(
-                f"a process of a training died with exit code {self._process.exitcode}; if memory "
-                "ran out, give a smaller --batch-size"
+                f"{death(f'process {self._process.pid}, which trains,', self._process.exitcode)}; "
+                "what is done is kept: go on with the same command and --resume"
             ) from end
         if error is not None:
             raise error

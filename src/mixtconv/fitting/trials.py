@@ -74,8 +74,8 @@ class Trial:
     """Clips that were held out."""
     planned: int
     """Epochs that it was to take."""
-    epochs: int
-    """Epochs that it took."""
+    epochs: float
+    """Epochs that it took; of the last one perhaps a part."""
     seconds: float
     """In all, from loading to the model file."""
     epoch_seconds: float
@@ -186,7 +186,7 @@ class TrainingLists:
                 writer.writerow([sample.path.absolute(), class_name, split, *group])
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path, text.getvalue())
+        write_text_atomically(path, text.getvalue(), alone=True)
         return ClipList(path, len(trained), len(held))
 
 
@@ -257,9 +257,9 @@ def run_trial(
         job.data.num_train,
         job.data.num_val,
         job.epochs,
-        last.epoch,
+        last.epoch if last.part == 1 else last.epoch - 1 + last.part,
         before + time.time() - start,
-        sum(epoch.seconds for epoch in result.epochs) / len(result.epochs),
+        sum(row.seconds for row in result.epochs) / sum(row.part for row in result.epochs),
         None if math.isnan(last.top1) else last.top1,
         None if math.isnan(last.val_loss) else last.val_loss,
     )

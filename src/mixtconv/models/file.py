@@ -6,13 +6,17 @@ of the training run (its protocol and score). Reading one cannot run code. `load
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._names import first_few
+from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._version import __version__
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported, require_type
@@ -36,7 +40,8 @@ def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | N
             default `model.notes`, which `load_model` reads from a file.
 
     Raises:
-        ValueError: a recognizer that was optimised for inference: its weights are folded.
+        ValueError: a recognizer that was optimised for inference: its weights are folded; or one
+            whose weights are not finite.
         OSError: the file cannot be written, for instance for lack of space.
     """
     if model.optimized:
@@ -50,8 +55,27 @@ def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | N
         "notes": model.notes if notes is None else notes,
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    refuse_lost_weights(tensors, f"{path} is not written: the recognizer has")
     metadata = {METADATA_KEY: json.dumps(description), "format": "pt"}
-    write_atomically(Path(path), save(tensors, metadata=metadata))
+    write_atomically(Path(path), with_sorted_metadata(save(tensors, metadata=metadata)))
+
+
+def refuse_lost_weights(tensors: Mapping[str, Tensor], what: str) -> None:
+    """Refuse weights that are not finite numbers.
+
+    Args:
+        tensors: the weights.
+        what: what has them, as the beginning of the message.
+
+    Raises:
+        ValueError: some are not.
+    """
+    lost = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    if lost:
+        raise ValueError(
+            f"{what} weights that are not finite numbers ({first_few(lost)}): it has diverged in "
+            "training; train it with a smaller --lr, or --clip-gradient"
+        )
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -21,17 +22,24 @@ from typing import Any, Literal
 from torch import nn
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._folder_lock import alone_in
 from mixtconv._names import unknown_name
-from mixtconv._processes import find_launch
+from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._strict_json import to_json
+from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
 from mixtconv.models.systems.factory import FAMILIES, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import model_settings
-from mixtconv.training.plan import fingerprint, resolve_settings, training_catalog
-from mixtconv.training.run_folder import EpochRecord, RunFiles, load_epochs
+from mixtconv.training.plan import (
+    fingerprint,
+    resolve_settings,
+    training_catalog,
+    videos_by_name,
+)
+from mixtconv.training.run_folder import EpochRecord, RunFiles, is_complete, load_epochs
 from mixtconv.training.settings import AblationAxes, TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -158,10 +166,15 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
         raise ValueError("an ablation compares scores, and --val-fraction 0 has none: leave it out")
     if RunFiles(Path(settings.out)).config.exists():
         raise ValueError(f"{settings.out} holds a training run; give the ablation another --out")
-    settings = resolve_settings(settings, find_launch())
+    with alone_in(Path(settings.out), "ablate") if is_rank_zero() else nullcontext():
+        return _ablate(resolve_settings(settings, find_launch()), axes)
+
+
+def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     variants = list(dict.fromkeys(_variants(settings, axes)))
     catalog = training_catalog(settings)
     num_classes, data = len(catalog.classes), fingerprint(catalog)
+    contents = recorded_contents(videos_by_name(catalog))
     # Building every model first refuses impossible variants before anything is trained.
     costs: dict[Variant, Complexity] = {}
     for variant in variants:
@@ -175,14 +188,14 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     trained: dict[Variant, list[tuple[EpochRecord, ...]]] = {variant: [] for variant in variants}
     for number, (variant, run) in enumerate(runs, 1):
         logger.info("run %d of %d: %s, seed %d", number, len(runs), variant.name, run.seed)
-        trained[variant].append(_trained_epochs(run))
+        trained[variant].append(_trained_epochs(run, contents))
     rows = tuple(
         _row(variant, trained[variant], costs[variant], keep=settings.keep) for variant in variants
     )
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
     content = to_json(result.to_dict(), indent=2).encode()
-    write_atomically(Path(settings.out) / "ablation.json", content)
+    write_atomically(Path(settings.out) / "ablation.json", content, alone=True)
     return result
 
 
@@ -221,12 +234,17 @@ def _run_settings(
     return replace(run, out=str(folder))
 
 
-def _trained_epochs(run: TrainingSettings) -> tuple[EpochRecord, ...]:
-    """The epochs of a run, which is trained or continued unless it is complete."""
+def _trained_epochs(run: TrainingSettings, contents: Mapping[str, str]) -> tuple[EpochRecord, ...]:
+    """The epochs of a run, which is trained or continued unless it is complete.
+
+    Raises:
+        ValueError: it is complete, and the videos hold something else since.
+    """
     files = RunFiles(Path(run.out))
     if files.metrics.exists():
         epochs = load_epochs(files.metrics)
-        if len(epochs) >= run.epochs:
+        if is_complete(epochs, run):
+            refuse_changed(files.videos, contents, begun=f"the run in {files.folder}")
             logger.info("done before, in %s", run.out)
             return epochs
     if files.config.exists():

@@ -2,8 +2,10 @@
 
 A run is continued exactly: random numbers depend on seed, epoch, step and sample alone, so a
 checkpoint holds no state of generators; inside an epoch it holds the number of finished batches.
+A run whose time is over inside an epoch goes on there, too.
 """
 
+import copy
 import io
 import time
 from pathlib import Path
@@ -50,6 +52,8 @@ class TrainingState(Checkpoint):
         self.path = path
         self.seconds = 60 * minutes
         self._progress = {"epoch": 0, "num_batches": 0}
+        self._is_cut = False
+        self._loops: dict[str, Any] = {}
         self._last_save = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -68,6 +72,10 @@ class TrainingState(Checkpoint):
             return  # the end of the epoch saves its own checkpoint, after validation
         if num_batches % trainer.accumulate_grad_batches:
             return  # inside a step, and a checkpoint holds no gradients
+        if trainer.should_stop:
+            self._is_cut = True
+            self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)
+            return
         num_steps = num_batches // trainer.accumulate_grad_batches
         if trainer.world_size > 1 and num_steps % STEPS_BETWEEN_BROADCASTS:
             return
@@ -75,7 +83,18 @@ class TrainingState(Checkpoint):
             self._save(trainer, epoch=trainer.current_epoch, num_batches=num_batches)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._save(trainer, epoch=trainer.current_epoch + 1, num_batches=0)
+        if self._is_cut:  # again, with the score of what there is
+            self._save(trainer, **self._progress)
+        else:
+            self._save(trainer, epoch=trainer.current_epoch + 1, num_batches=0)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the place of a run that is stopped inside an epoch, which Lightning then ends."""
+        if self._is_cut:
+            self._loops = self._loops or copy.deepcopy(checkpoint["loops"])
+            checkpoint["loops"] = self._loops
 
     def state_dict(self) -> dict[str, Any]:
         return dict(self._progress)

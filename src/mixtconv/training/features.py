@@ -22,7 +22,8 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mixtconv._atomic_write import refuse_unwritable, write_atomically
+from mixtconv._atomic_write import refuse_unwritable, remove_leftovers, write_atomically
+from mixtconv.data.contents import content_key
 from mixtconv.data.dataset import (
     SampleKey,
     ScoringViews,
@@ -31,7 +32,7 @@ from mixtconv.data.dataset import (
     VideoItem,
     item_loader,
 )
-from mixtconv.data.frame_cache import content_key
+from mixtconv.data.frame_cache import LEFT_SECONDS
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.models import VideoClassifier
@@ -210,6 +211,7 @@ def keep_features(
         features = trunk_features(model, video.frames, batch_size=batch_size)
         tensors = {"features": features, "mirrored": torch.tensor(mirrored)}
         key = keys[samples[video.number].path]
+        remove_leftovers(_file(folder, key, name), seconds=LEFT_SECONDS)
         write_atomically(_file(folder, key, name), save(tensors))
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()

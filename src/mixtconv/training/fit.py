@@ -1,8 +1,9 @@
 """Training a recognizer: from settings to the files of a run."""
 
 import logging
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,22 +15,24 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mixtconv._processes import is_rank_zero, naming_dead_readers
 from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
+from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import make_initial_model
 from mixtconv.training.module import ClassifierModule
-from mixtconv.training.plan import RunPlan, check_videos, plan_run
+from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
 from mixtconv.training.record import (
     EpochRecord,
     RunOrigin,
     RunRecord,
     frames_of_checkpoint,
 )
-from mixtconv.training.run_folder import RunFiles, begin_run, find_checkpoint
+from mixtconv.training.run_folder import RunFiles, alone_in_run, begin_run, find_checkpoint
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -71,7 +74,20 @@ def train(
         OSError: a file of the run cannot be written; files written before are complete.
     """
     plan = plan_run(settings)
-    settings, files = plan.settings, RunFiles(Path(plan.settings.out))
+    files = RunFiles(Path(plan.settings.out))
+    kept = "; what is done is kept: go on with the same command, train and fit with --resume"
+    with alone_in_run(files), naming_dead_readers(kept):
+        return _train(plan, files, frames, progress_bar, check_progress)
+
+
+def _train(
+    plan: RunPlan,
+    files: RunFiles,
+    frames: FrameCache | None,
+    progress_bar: bool,
+    check_progress: Progress | None,
+) -> TrainingResult:
+    settings = plan.settings
     checkpoint = find_checkpoint(settings, files)
     torch.manual_seed(settings.seed)
     # A checkpoint holds all that is trained, so a resumed run needs nothing else to start from.
@@ -84,6 +100,7 @@ def train(
     plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
     before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
     cache = frames or cache_frames(plan, spec, as_before=before)
+    _keep_to_contents(plan, files, known=cache.keys if cache else {}, checkpoint=checkpoint)
     views = plan.protocol.describe(spec)
     logger.info("validation protocol: %s", views)
 
@@ -103,11 +120,28 @@ def train(
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(files.folder)) from error
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             logger.warning("%s: continue with the same command and --resume", files.folder)
             raise KeyboardInterrupt from stop
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
+
+
+def _keep_to_contents(
+    plan: RunPlan, files: RunFiles, *, known: Mapping[Path, str], checkpoint: Path | None
+) -> None:
+    """Record what the videos hold, or refuse others than a run that goes on was begun with."""
+    if not is_rank_zero():
+        return
+    contents = recorded_contents(videos_by_name(plan.catalog), known=known)
+    if checkpoint is None and not files.heads.exists():
+        write_contents(files.videos, contents)
+    else:  # one that was begun before contents were recorded has none
+        refuse_changed(files.videos, contents, begun=f"the run in {files.folder}")
 
 
 def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:
@@ -163,6 +197,27 @@ def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
-    with warnings.catch_warnings(), only_errors("lightning.pytorch", "lightning.fabric"):
+    with (
+        warnings.catch_warnings(),
+        only_errors("lightning.pytorch", "lightning.fabric"),
+        _quiet_tensorboard(),
+    ):
         warnings.filterwarnings("ignore", module=r"lightning|torch")
         yield
+
+
+@contextmanager
+def _quiet_tensorboard() -> Iterator[None]:
+    """Let no thread of TensorBoard print that it cannot write: the main thread is told, too."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        is_own = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (is_own and isinstance(failure.exc_value, OSError)):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before

@@ -230,16 +230,21 @@ def _log_mirroring(mirroring: MirrorLabels, settings: TrainingSettings) -> None:
         logger.info("mirrored clips keep their labels, whatever these say (--flip-pairs none)")
 
 
+def videos_by_name(catalog: VideoCatalog) -> dict[str, Path]:
+    """The videos by their paths inside the data, so that moved data are the same data."""
+    folder = catalog.source if catalog.source.is_dir() else catalog.source.parent
+    paths = dict.fromkeys(sample.path for sample in (*catalog.train, *catalog.val))
+    return {
+        str(path.relative_to(folder) if path.is_relative_to(folder) else path): path
+        for path in paths
+    }
+
+
 def fingerprint(catalog: VideoCatalog) -> str:
     """Hash of classes, videos and labels: whether a resumed run has the same data."""
-    folder = catalog.source if catalog.source.is_dir() else catalog.source.parent
-
-    def name(path: Path) -> Path:
-        """The path inside the data, so that moved data are the same data."""
-        return path.relative_to(folder) if path.is_relative_to(folder) else path
-
+    names = {path: name for name, path in videos_by_name(catalog).items()}
     lines = list(catalog.classes)
     for samples in (catalog.train, catalog.val):
         lines.append("--")
-        lines += [f"{name(sample.path)}\t{sample.label}" for sample in samples]
+        lines += [f"{names[sample.path]}\t{sample.label}" for sample in samples]
     return hashlib.sha256(encoded("\n".join(lines))).hexdigest()

@@ -11,17 +11,15 @@ import math
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from torchmetrics import SumMetric
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._names import duration
-from mixtconv._processes import is_rank_zero
 from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
@@ -30,6 +28,7 @@ from mixtconv.evaluation.scoring import ScoredBatch, VideoScores, join_scores
 from mixtconv.models import save_model
 from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
 from mixtconv.training.data import FRAMES_OF_VIDEOS
+from mixtconv.training.epoch_sums import Clock, EpochSums
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
@@ -116,9 +115,9 @@ class RunRecord(Callback):
         self.stopped: str | None = None
         self._seconds_before, self._start = 0.0, time.monotonic()
         self.unreadable = dict(plan.unreadable)
-        # Of the steps of this epoch, in this process.
-        self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
-        self._clock = _Clock()
+        self._cut: list[EpochRecord] = []  # best ones, which the model file goes on to hold
+        self._part, self._num_ended = 1.0, 0
+        self._sums, self._clock = EpochSums(), Clock()
         self._learning_rate = 0.0
         self.precision = plan.precision
         self._num_lost = 0  # steps in a row without a finite loss
@@ -126,8 +125,11 @@ class RunRecord(Callback):
 
     @property
     def best(self) -> EpochRecord | None:
-        """The epoch with the best top-1, of equals the one with the lowest loss; None unscored."""
-        scored = [row for row in self.epochs if not math.isnan(row.top1)]
+        """The epoch with the best top-1, of equals the one with the lowest loss; None unscored.
+
+        Perhaps the part of one after which the run had been stopped, if the rest made it worse.
+        """
+        scored = [row for row in (*self.epochs, *self._cut) if not math.isnan(row.top1)]
         return min(scored, key=lambda row: (-row.top1, row.val_loss), default=None)
 
     @property
@@ -135,6 +137,11 @@ class RunRecord(Callback):
         """The epoch that the model file holds."""
         is_last = self.settings.keep == "last" or self.best is None
         return self.epochs[-1] if is_last and self.epochs else self.best
+
+    @property
+    def _num_whole(self) -> int:
+        """Epochs that were trained to their end."""
+        return sum(row.part == 1 for row in self.epochs)
 
     # training
 
@@ -144,7 +151,7 @@ class RunRecord(Callback):
             self._stop_if_due(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._clock = _Clock()
+        self._clock = Clock()
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: VideoBatch, batch_idx: int
@@ -156,7 +163,7 @@ class RunRecord(Callback):
                 raise UnreadableVideoError(
                     video.path, f"{video.reason} (--skip-unreadable trains without such videos)"
                 )
-            self._skipped.update(1)
+            self._sums.skip()
             if str(video.path) not in self.unreadable:
                 logger.warning("left out, cannot be read: %s (%s)", video.path, video.reason)
                 self.unreadable[str(video.path)] = video.reason
@@ -172,12 +179,12 @@ class RunRecord(Callback):
         if outputs:  # empty if no video of the batch could be read
             loss = outputs["mean_loss"].cpu().double()  # MPS has no float64
             self._refuse_divergence(float(loss), trainer)
-            self._loss.update(loss * len(batch.labels))
-            self._clips.update(len(batch.labels))
+            self._sums.add(loss, len(batch.labels))
             if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
                 self._log(trainer, {"train/step_loss": float(loss)})
         self._clock.lap("worked")
         num_batches = batch_idx + 1
+        self._part = num_batches / trainer.num_training_batches
         is_between_steps = num_batches % trainer.accumulate_grad_batches == 0
         if is_between_steps or num_batches == trainer.num_training_batches:
             self._stop_if_due(trainer, num_batches // trainer.accumulate_grad_batches)
@@ -189,13 +196,15 @@ class RunRecord(Callback):
             ValueError: the training has diverged.
         """
         self._num_lost = 0 if math.isfinite(loss) else self._num_lost + 1
-        if self._num_lost < (SCALED_STEPS if self.precision == "16" else 1):
-            return
+        if self._num_lost >= (SCALED_STEPS if self.precision == "16" else 1):
+            raise self._divergence(f"the loss of step {trainer.global_step}", loss, trainer)
+
+    def _divergence(self, what: str, loss: float, trainer: Trainer) -> ValueError:
         kept = f"; {self.files.model} is that of an earlier epoch" if self.epochs else ""
-        raise ValueError(
-            f"training has diverged: the loss of step {trainer.global_step} in epoch "
-            f"{trainer.current_epoch + 1} is {loss}, at learning rate {self._learning_rate:g}; "
-            f"train with a smaller --lr or --clip-gradient, or more --warmup-epochs{kept}"
+        return ValueError(
+            f"training has diverged: {what} in epoch {trainer.current_epoch + 1} is {loss}, at "
+            f"learning rate {self._learning_rate:g}; train with a smaller --lr or "
+            f"--clip-gradient, or more --warmup-epochs{kept}"
         )
 
     @property
@@ -205,7 +214,7 @@ class RunRecord(Callback):
 
     def _stop_if_due(self, trainer: Trainer, num_steps: int = 0) -> None:
         """End the training in all processes once its time is over or its score stands still."""
-        if self.stopped is None and len(self.epochs) < self.settings.epochs:
+        if self.stopped is None and self._num_whole < self.settings.epochs:
             self.stopped = self._why_stop(trainer, num_steps)
         if self.stopped is not None and not trainer.should_stop:
             logger.info("training ends here: %s", self.stopped)
@@ -218,7 +227,7 @@ class RunRecord(Callback):
             is_over = self._seconds >= 60 * minutes
             if trainer.strategy.broadcast(is_over):
                 return f"its {minutes:g} minutes are over"
-        if patience and self.best is not None and len(self.epochs) - self.best.epoch >= patience:
+        if patience and self.best is not None and self._num_whole - self.best.epoch >= patience:
             return f"no better score in {patience} epochs"
         return None
 
@@ -245,7 +254,7 @@ class RunRecord(Callback):
         self._end_epoch(trainer, module, scores)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if not self.epochs or self.epochs[-1].epoch <= trainer.current_epoch:  # not scored
+        if self._num_ended <= trainer.current_epoch:  # not scored
             assert isinstance(module, ClassifierModule)
             averages = [c for c in trainer.callbacks if isinstance(c, WeightAveraging)]
             for average in averages:  # the average is what is kept, as after a validation
@@ -262,8 +271,11 @@ class RunRecord(Callback):
     ) -> None:
         """Record an epoch with its scores, if any, and keep its model if it is the one to keep."""
         row = self._add_epoch(trainer, scores)
+        self._num_ended = row.epoch
         if trainer.is_global_zero and self.kept is row:
             notes = {name: self.facts[name] for name in _IN_MODEL_FILE} | {"epoch": row.epoch}
+            if row.part < 1:
+                notes["part"] = row.part
             if scores is not None:
                 notes |= asdict(scores.accuracy())
             save_model(module.recognizer, self.files.model, notes=notes)
@@ -273,30 +285,33 @@ class RunRecord(Callback):
         if scores is not None:
             readable = scores.readable
             val_loss = float(F.cross_entropy(scores.logits[readable], scores.labels[readable]))
+            if readable.any() and not math.isfinite(val_loss):
+                raise self._divergence("the validation loss", val_loss, trainer)
             accuracy = scores.accuracy()
             unreadable = scores.unreadable.values()
             self.unreadable |= {str(video.path): video.reason for video in unreadable}
         self.unreadable = self._all_unreadable()
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
-            train_loss=float(self._loss.compute() / self._clips.compute()),  # NaN without clips
+            train_loss=self._sums.mean_loss,
             val_loss=val_loss,
             **asdict(accuracy),
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
-            skipped=int(self._skipped.compute()),
+            skipped=self._sums.skipped,
+            part=self._part,
         )
-        self.epochs.append(row)
-        self._loss, self._clips, self._skipped = (_sum_over_processes() for _ in range(3))
+        self._put(row)
         self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
         validation = f"validation top-1 {row.top1:.2f} % (loss {row.val_loss:.3f})"
         logger.info(
-            "epoch %d/%d: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
+            "epoch %d/%d%s: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
             "left",
             row.epoch,
             trainer.max_epochs,
+            "" if row.part == 1 else f", {row.part:.0%} of it",
             row.train_loss,
             "not scored" if scores is None else validation,
             row.seconds,
@@ -304,6 +319,16 @@ class RunRecord(Callback):
             duration(num_left * row.seconds),
         )
         return row
+
+    def _put(self, row: EpochRecord) -> None:
+        """Add an epoch, in place of the part of it after which the run had been stopped."""
+        if self.epochs and self.epochs[-1].epoch == row.epoch:
+            if self.settings.keep == "best" and self.epochs[-1] is self.best:
+                self._cut = [self.epochs[-1]]
+            del self.epochs[-1]
+        self.epochs.append(row)
+        if row.part == 1:  # else the checkpoint goes on with the sums
+            self._sums = EpochSums()
 
     def _all_unreadable(self) -> dict[str, str]:
         """Unreadable videos of all processes; a collective call."""
@@ -344,8 +369,8 @@ class RunRecord(Callback):
             "initial_weights": self.facts["initial_weights"],
             "frames": self.facts["frames"],
             "seconds": self._seconds,
-            "loss": (float(self._loss.compute()), int(self._clips.compute())),
-            "skipped": int(self._skipped.compute()),
+            "cut": [asdict(row) for row in self._cut],
+            **self._sums.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -358,47 +383,5 @@ class RunRecord(Callback):
         self.epochs = [EpochRecord(**row) for row in state_dict["epochs"]]
         self.unreadable = dict(state_dict["unreadable"])
         self._seconds_before = state_dict.get("seconds", 0.0)
-        if is_rank_zero():  # the sums are over all processes, so one process continues them
-            loss, num_clips = state_dict["loss"]
-            self._loss.update(torch.tensor(loss, dtype=torch.float64))
-            self._clips.update(num_clips)
-            self._skipped.update(state_dict["skipped"])
-
-
-def _sum_over_processes() -> SumMetric:
-    """A sum in this process; `compute` gives that of all, and must be called by all.
-
-    In float64, so that a resumed run continues it exactly. On the CPU, also where NCCL connects the
-    processes, hence `gather`. Not cached: a process that has added nothing since the last `compute`
-    would not take part in the next. The start at 0 keeps `compute` from warning of no updates.
-    """
-    metric = SumMetric(
-        nan_strategy="disable",  # with float16 a loss may be infinite
-        compute_with_cache=False,
-        dist_sync_fn=lambda value, group: gather(value),
-    )
-    metric.set_dtype(torch.float64)
-    metric.update(0)
-    return metric
-
-
-class _Clock:
-    """Separates waiting for data from working, over the training steps of an epoch."""
-
-    def __init__(self) -> None:
-        self._start = self._mark = time.perf_counter()
-        self._seconds = {"waited": 0.0, "worked": 0.0}
-
-    def lap(self, kind: Literal["waited", "worked"]) -> None:
-        """Count the time since the last lap."""
-        before, self._mark = self._mark, time.perf_counter()
-        self._seconds[kind] += self._mark - before
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    @property
-    def wait_share(self) -> float:
-        total = sum(self._seconds.values())
-        return self._seconds["waited"] / total if total else 0.0
+        self._cut = [EpochRecord(**row) for row in state_dict.get("cut", ())]
+        self._sums.load_state_dict(state_dict)

@@ -3,13 +3,16 @@
 import json
 import logging
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import remove_leftovers, write_atomically
+from mixtconv._folder_lock import alone_in
 from mixtconv._processes import is_rank_zero
 from mixtconv.models.location import MODEL_FILE, find_model_file
 from mixtconv.training.settings import TrainingSettings
@@ -26,6 +29,7 @@ class RunFiles:
         self.config = folder / "config.yaml"
         self.metrics = folder / "metrics.json"
         self.heads = folder / "heads.json"
+        self.videos = folder / "videos.json"
         self.table = folder / "logs" / "metrics.csv"
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
 
@@ -51,6 +55,8 @@ class EpochRecord:
     """Share of the training steps' time spent waiting for data, 0 to 1."""
     skipped: int
     """Training clips of all processes left out because their video could not be read."""
+    part: float = 1.0
+    """Of the epoch's batches that were trained on; below 1 of a run that was stopped inside."""
 
 
 def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:
@@ -84,13 +90,17 @@ def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:
     return None
 
 
+def alone_in_run(files: RunFiles) -> AbstractContextManager[None]:
+    """Lock the folder of a run for a block, so that no other run writes to it; rank 0 does."""
+    return alone_in(files.folder, "train") if is_rank_zero() else nullcontext()
+
+
 def begin_run(settings: TrainingSettings, files: RunFiles) -> None:
     """Write `config.yaml`, and remove partial files of a killed process; only rank 0 does."""
     if not is_rank_zero():
         return
-    for path in (files.model, files.config, files.metrics, files.checkpoint):
-        for leftover in path.parent.glob(f".{path.name}.*.part"):
-            leftover.unlink()
+    for path in set(vars(files).values()) - {files.folder}:
+        remove_leftovers(path)
     values = asdict(settings) | {"resume": False}
     write_atomically(files.config, yaml.safe_dump(values, sort_keys=False).encode())
 
@@ -119,13 +129,18 @@ class TrainedRun:
             remarks.append(f"no config.yaml in {folder}: its settings are not known")
         if self.epochs is None:
             remarks.append(f"no metrics.json in {folder}: its learning curves are not known")
-        elif self.settings is not None and len(self.epochs) < self.settings.epochs:
-            done, planned = len(self.epochs), self.settings.epochs
+        elif self.settings is not None and not is_complete(self.epochs, self.settings):
+            done, planned = sum(row.part for row in self.epochs), self.settings.epochs
             why = f" ({self.stopped})" if self.stopped else ""
-            remarks.append(f"it was trained for {done} of {planned} epochs{why}")
+            remarks.append(f"it was trained for {done:.4g} of {planned} epochs{why}")
         if self.settings is not None and self.settings.val_fraction == 0:
             remarks.append("nothing was held out from its training (--val-fraction 0)")
         return tuple(remarks)
+
+
+def is_complete(epochs: Sequence[EpochRecord], settings: TrainingSettings) -> bool:
+    """Whether a run was trained for all of its epochs, and the last one to its end."""
+    return sum(row.part == 1 for row in epochs) >= settings.epochs
 
 
 def read_run(source: str | Path) -> TrainedRun:

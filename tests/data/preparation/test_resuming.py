@@ -10,12 +10,13 @@ import time
 
 import pytest
 
+from mixtconv._folder_lock import alone_in
 from mixtconv.data.clips import read_frames
 from mixtconv.data.datasets.catalog import list_videos
 from mixtconv.data.journal import JOURNAL, read_journal
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm
-from mixtconv.data.preparation.output import alone_in
+from mixtconv.data.preparation.output import LOCK
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.reader import probe_video
 
@@ -231,6 +232,7 @@ def test_a_run_that_is_killed_at_once_is_gone_on_with(left, clips, tmp_path, fol
     for name in left:
         (out / name).write_text('{"format"')
     assert folders.summary(prepare(data, out=out, form=FORM)) == (2, 0, [])
+    assert not (out / ".mixtconv-prepared.jsonl.1.part").exists()
 
 
 def test_the_journal_is_there_before_any_other_file_or_folder(
@@ -284,6 +286,9 @@ def test_a_disk_that_fails_ends_a_run_at_once(clips, tmp_path, monkeypatch, fold
 def test_one_run_at_a_time(clips, tmp_path, folders):
     data, out = folders.put(clips, tmp_path / "data", "k/a.mp4", "k/b.avi"), tmp_path / "out"
     out.mkdir()
-    with alone_in(out), pytest.raises(ValueError, match="another mixtconv prepare is at work"):
+    with (
+        alone_in(out, "prepare", name=LOCK),
+        pytest.raises(ValueError, match="another mixtconv prepare is at work"),
+    ):
         prepare(data, out=out, form=FORM)
     assert folders.summary(prepare(data, out=out, form=FORM)) == (2, 0, [])

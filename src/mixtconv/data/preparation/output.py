@@ -1,6 +1,6 @@
 """What is in the folder of prepared videos beside them, and whether a folder may be that one.
 
-- the journal of what is done (see `data/journal.py`), and a lock for one run at a time;
+- the journal of what is done (see `data/journal.py`);
 - for a known dataset, copies of its lists, so that the folder is read as the original is;
 - for a CSV, the CSV of the prepared videos.
 """
@@ -8,8 +8,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +20,8 @@ from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
 
-_LOCK = f"{OWN_FILES}.lock"
+LOCK = f"{OWN_FILES}.lock"
+"""Name of the file by which one run at a time works in the folder."""
 
 
 def refuse_output(
@@ -81,35 +81,13 @@ def _refuse_originals(out: Path, listing: VideoListing, plan: Sequence[PlannedVi
             raise ValueError(f"--out {out}: {path} is an original; give another folder")
 
 
-@contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Lock a folder for the block; the system releases the lock of a run that is killed.
-
-    Raises:
-        ValueError: another run works there.
-    """
-    try:
-        import fcntl  # noqa: PLC0415
-    except ImportError:  # Windows
-        yield
-        return
-    with (out / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"--out {out}: another mixtconv prepare is at work there; wait for it"
-            ) from None
-        yield
-
-
 def write_journal(out: Path, videos: Iterable[DoneVideo], *, complete: bool) -> None:
     """Write the journal anew, unless it has this content already."""
     header = {"format": JOURNAL_FORMAT, "complete": complete}
     content = "".join(json.dumps(line) + "\n" for line in (header, *map(asdict, videos))).encode()
     path = out / JOURNAL
     if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, content)
+        write_atomically(path, content, alone=True)
 
 
 def append_to_journal(file: TextIO, video: DoneVideo) -> None:
@@ -129,7 +107,7 @@ def copy_lists(out: Path, listing: VideoListing) -> None:
         content = path.read_bytes()
         target = out / path.relative_to(listing.source)
         if not target.is_file() or target.read_bytes() != content:
-            write_atomically(target, content)
+            write_atomically(target, content, alone=True)
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:
@@ -158,4 +136,4 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
         split = [item.video.split] if has_splits else []
         group = [item.video.group] if has_groups else []
         writer.writerow([item.target, item.video.class_name, *split, item.video.key, *group])
-    write_text_atomically(path, text.getvalue())
+    write_text_atomically(path, text.getvalue(), alone=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
 from mixtconv._types import Progress
 from mixtconv.data.datasets.catalog import list_videos
@@ -28,7 +29,7 @@ from mixtconv.data.preparation.form import (
     stat_original,
 )
 from mixtconv.data.preparation.output import (
-    alone_in,
+    LOCK,
     append_to_journal,
     copy_lists,
     prepared_list,
@@ -128,8 +129,7 @@ def prepare(
         flow_method(form.flow)  # one error if OpenCV is missing, not one per video
     plan = plan_videos(listing, suffix=form.suffix)
     refuse_output(out, listing, plan, form)
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(out):
+    with alone_in(out, "prepare", name=LOCK):
         journal = read_journal(out)
         earlier = journal.videos if journal is not None else {}
         # Written before anything else: it marks the folder as one to continue in.

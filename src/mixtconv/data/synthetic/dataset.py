@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from mixtconv._atomic_write import write_atomically, written_whole
+from mixtconv._folder_lock import LOCK, alone_in
 from mixtconv._types import Progress
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
@@ -121,15 +122,18 @@ def synthesize(
     dataset = SyntheticDataset(
         Path(out), level, size, seed, train_clips, val_clips, _chosen(class_names, level)
     )
-    _check_folder(dataset)
-    jobs = tuple(_jobs(dataset))
-    for folder in sorted({job.path.parent for job in jobs}):
-        folder.mkdir(parents=True, exist_ok=True)
-    _describe(dataset, complete=False)
-    if workers is None:
-        workers = default_processes(len(jobs))
-    _write_all(jobs, workers=workers, progress=progress)
-    _describe(dataset, complete=True)
+    if dataset.root.exists() and not dataset.root.is_dir():
+        raise ValueError(f"{out} is a file: the dataset needs a folder; choose another --out")
+    with alone_in(dataset.root, "synthesize"):
+        _check_folder(dataset)
+        jobs = tuple(_jobs(dataset))
+        for folder in sorted({job.path.parent for job in jobs}):
+            folder.mkdir(parents=True, exist_ok=True)
+        _describe(dataset, complete=False)
+        if workers is None:
+            workers = default_processes(len(jobs))
+        _write_all(jobs, workers=workers, progress=progress)
+        _describe(dataset, complete=True)
     return dataset
 
 
@@ -185,8 +189,9 @@ def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None)
                 report(done, len(jobs))
         except BrokenProcessPool as error:
             raise ValueError(
-                f"a process that writes clips died after {done} of {len(jobs)}: in a script, call "
-                'synthesize below if __name__ == "__main__":, or give workers=1'
+                f"a process that writes clips died after {done} of {len(jobs)}: if memory ran out, "
+                "give fewer --workers; in a script, call synthesize below "
+                'if __name__ == "__main__":, or give workers=1'
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -241,15 +246,13 @@ def _describe(dataset: SyntheticDataset, *, complete: bool) -> None:
     """Write `dataset.json`, at the beginning and again when every clip is written."""
     counts = {"train_clips": dataset.train_clips, "val_clips": dataset.val_clips}
     text = json.dumps({**_settings(dataset), **counts, "complete": complete}, indent=2)
-    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode())
+    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode(), alone=True)
 
 
 def _check_folder(dataset: SyntheticDataset) -> None:
     """Refuse to write where something else is."""
     root = dataset.root
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file: the dataset needs a folder; choose another --out")
-    if not root.exists() or not any(root.iterdir()):
+    if all(path.name == LOCK for path in root.iterdir()):
         return
     earlier = _read_description(root)
     if earlier is None:

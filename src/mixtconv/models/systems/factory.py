@@ -16,7 +16,7 @@ from mixtconv._names import first_few, unknown_name
 from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import build_head_classifier
-from mixtconv.models.file import read_metadata
+from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
@@ -120,13 +120,8 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Video
         keys = list(file.keys())
         _refuse_other_shapes(path, spec, {key: file.get_slice(key).get_shape() for key in keys})
         tensors = {key: file.get_tensor(key) for key in keys}
+    refuse_lost_weights(tensors, f"{path} holds")
     model = create_from_spec(spec)
-    lost = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
-    if lost:
-        raise ValueError(
-            f"{path} holds weights that are not finite numbers ({first_few(lost)}): it has "
-            "diverged in training; train it with a smaller --lr, or --clip-gradient"
-        )
     model.load_state_dict(tensors)
     model.notes = description["notes"]
     return model.eval().to(device)
