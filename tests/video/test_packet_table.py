@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mixtconv.data.clips import read_clip, read_frames
-from mixtconv.video import decoding, packet_table
+from mixtconv.video import decoding, packet_kinds, packet_table
 from mixtconv.video import reader as reader_module
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_kinds import kind_reader
@@ -301,3 +301,12 @@ def test_a_file_that_shows_further_streams_on_the_way_is_read_to_its_end(read, m
             raise IndexError("list index out of range")
 
     assert list(read(Grown())) == packets
+
+
+def test_a_header_that_is_cut_off_says_nothing_of_pictures(media, tmp_path):
+    path = media.encode(tmp_path / "a.mp4", media.moving_frames(2))
+    with av.open(str(path)) as container:
+        header = bytes(container.streams.video[0].codec_context.extradata)
+    assert packet_kinds._picture_parameter_sets(header) == {0}
+    for length in range(6, len(header)):
+        assert packet_kinds._picture_parameter_sets(header[:length]) <= {0}

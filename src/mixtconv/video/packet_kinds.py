@@ -44,9 +44,11 @@ def _read_h264(extradata: bytes) -> KindReader:
 
 
 def _picture_parameter_sets(extradata: bytes) -> set[int]:
-    """Numbers of the H.264 picture parameter sets in an MP4 header."""
+    """Numbers of the H.264 picture parameter sets in an MP4 header; none of a damaged one."""
     at, numbers = 6, set()
     for group in range(2):  # sequence sets, then picture sets, each with its length
+        if at - 1 + group >= len(extradata):
+            return set()
         count = extradata[at - 1] & 31 if group == 0 else extradata[at]
         at += group
         for _ in range(count):
@@ -54,7 +56,7 @@ def _picture_parameter_sets(extradata: bytes) -> set[int]:
             if group == 1:
                 numbers |= set(_exponential_golomb(extradata[at + 3 : at + 2 + size], 1))
             at += 2 + size
-    return numbers
+    return numbers - {-1}  # of one that is cut off
 
 
 def _exponential_golomb(data: bytes | memoryview, count: int) -> tuple[int, ...]:

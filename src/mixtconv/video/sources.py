@@ -160,9 +160,10 @@ def _open_container(
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
     stream = best_stream(container)
-    if stream is None:
+    if stream is None or stream.codec_context is None:
         container.close()
-        raise ValueError(f"{name} has no video stream")
+        what = "no video stream" if stream is None else "a video that FFmpeg has no decoder for"
+        raise ValueError(f"{name} has {what}")
     try:
         refuse_large(name, *square_size(stream))
     except ValueError:
