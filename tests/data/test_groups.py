@@ -275,3 +275,31 @@ def test_a_known_dataset_without_its_test_list_is_divided_by_recordings(
     assert set(held.values()) == {2}  # both clips of each
     assert {group.split("/")[0] for group in held} == set(catalog.classes)
     assert held.keys().isdisjoint({sample.group for sample in catalog.train})
+
+
+def test_a_missing_line_of_a_list_keeps_its_group_and_key(
+    tmp_path: Path, sources: ModuleType
+) -> None:
+    """So that `evaluate` finds the split of training after a video is gone."""
+    names = [f"{kind}{number}.mp4" for kind in "ab" for number in range(12)]
+    sources.touch(tmp_path, *names)
+    rows = [f"{name},{name[0]},person {i % 4},old/{name}" for i, name in enumerate(names)]
+    path = sources.write_csv(tmp_path, "path,label,Person ID,prepared_from", *rows)
+    for group in ("person_id", r"old/\w(\d)"):
+        source = DataSource(str(path), group=group)
+        held = {sample.path.name for sample in load_catalog(source).val}
+        for name in (names[0], names[5]):
+            (tmp_path / name).unlink()
+            found = load_labelled_videos(
+                path, classes=["a", "b"], split="val", group=group, keep_missing=True
+            )
+            assert {sample.path.name for sample in found} == held
+            (tmp_path / name).touch()
+
+
+def test_a_pattern_is_no_column_of_the_same_letters(tmp_path: Path, sources: ModuleType) -> None:
+    names = [f"{kind}-s{number}.mp4" for kind in "ab" for number in range(4)]
+    sources.touch(tmp_path, *names)
+    path = sources.write_csv(tmp_path, "path,label,sd", *(f"{n},{n[0]},x" for n in names))
+    catalog = load_catalog(DataSource(str(path), group=r"s(\d)"))
+    assert {sample.group for sample in (*catalog.train, *catalog.val)} == set("0123")

@@ -205,3 +205,28 @@ def test_json_and_csv_of_the_same_rows_are_the_same(tmp_path: Path, sources: Mod
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = sources.write_csv(tmp_path, "path,label", *(",".join(row.values()) for row in rows))
     assert labels_of(tmp_path / "list.jsonl") == labels_of(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("path,label,subset,set", "columns subset and set give different splits"),
+        ("id,label", "the first line, id, label, is a header without a column of paths: call it"),
+        ("path,word", "is a header without a column of labels: call it class_name"),
+    ],
+)
+def test_a_header_that_contradicts_itself_or_lacks_a_column_is_refused(
+    tmp_path: Path, header: str, says: str, sources: ModuleType
+) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    cells = ("c/1.mp4", "a", "train", "val"), ("c/2.mp4", "b", "val", "train")
+    width = header.count(",") + 1
+    path = sources.write_csv(tmp_path, header, *(",".join(row[:width]) for row in cells))
+    with pytest.raises(ValueError, match=says):
+        scan_videos(path)
+
+
+def test_dates_of_recordings_cut_no_parts(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, *VIDEOS)
+    path = sources.write_csv(tmp_path, "path,label,timestamp", "c/1.mp4,a,2020-01-01")
+    assert scan_videos(path).notes == ("column timestamp: not used",)

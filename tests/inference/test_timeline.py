@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mixtconv.cli.main import main
+from mixtconv.inference import labelled_video
 from mixtconv.inference.labelled_video import draw_caption
 from mixtconv.inference.predicting import Prediction
 from mixtconv.inference.timeline import (
@@ -249,3 +250,21 @@ def test_subtitles_follow_the_clock_of_a_file_whose_sound_starts_first(
     assert starts == pytest.approx([2, 3, 4], abs=0.01)
     segments = json.loads((tmp_path / "a.json").read_text())["segments"]
     assert [segment["start"] for segment in segments] == [0, 1, 2]
+
+
+def test_a_labelled_video_replaces_another_only_when_it_is_whole(tmp_path, media) -> None:
+    video = media.encode(tmp_path / "a.mp4", media.moving_frames(8))
+    (tmp_path / "out.mkv").write_text("earlier")
+
+    def fail(picture: object, text: str) -> object:
+        raise OSError("no space left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labelled_video, "draw_caption", fail)
+        with pytest.raises(OSError, match="no space left"):
+            labelled_video.write_labelled_video(video, tmp_path / "out.mkv", [(0, 1, "wave")])
+    assert (tmp_path / "out.mkv").read_text() == "earlier"
+    labelled_video.write_labelled_video(video, tmp_path / "out.mkv", [(0, 1, "wave")])
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert "matroska" in container.format.name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "out.mkv"]

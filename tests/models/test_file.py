@@ -125,7 +125,9 @@ def test_a_file_is_replaced_by_a_whole_one_or_not_at_all(
             "head.bias is [2] and should be [3]",
         ),
         ("spec", "name", "tsn_resnet152", "do not fit tsn_resnet152"),
-        ("notes", "top1", "high", "top1 is 'high'; allowed are finite numbers, and none"),
+        ("notes", "top1", "high", "top1 is 'high'; allowed are finite numbers"),
+        ("notes", "val_fraction", [0.2], "val_fraction is '[0.2]'; allowed are finite numbers"),
+        ("notes", "group", 5, "group is '5'; allowed are texts"),
         ("notes", "flip_pairs", [["a", 1]], "flip_pairs is"),
         ("notes", "flip_pairs", "/etc/passwd", "allowed are lists"),
     ],
@@ -142,6 +144,12 @@ def test_a_description_of_wrong_types_or_sizes_is_one_line(
         load_model(path)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 800
+
+
+def test_a_note_without_a_value_is_none(path: Path) -> None:
+    model = load_model(path)
+    save_model(model, path, notes={"top1": None, "val_fraction": None, "group": None, "a": 0})
+    assert read_metadata(path)["notes"] == {"a": 0}
 
 
 def test_a_deep_description_is_refused(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that cannot be read are named in one line, with the reason."""
 
+import os
 import pickle
 
 import pytest
@@ -60,3 +61,9 @@ def test_going_through_a_bad_file_names_it(reason, media, tmp_path):
     BAD_FILES[reason](path, media)
     with pytest.raises(UnreadableVideoError, match=reason):
         list(iterate_frames(path))
+
+
+def test_what_is_no_regular_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UnreadableVideoError, match="neither a regular file nor a folder"):
+        probe_video(tmp_path / "pipe.mp4")

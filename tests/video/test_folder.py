@@ -172,3 +172,13 @@ def test_pictures_of_all_kinds_are_read_by_value(picture, expected, tolerance, l
         expected = expected.reshape(36, 2, 48, 2, 3).mean(axis=(1, 3))
         tolerance += 1
     assert abs(seen - expected).max() <= tolerance
+
+
+def test_whole_numbers_beyond_16_bits_are_clipped_and_fractions_refused(tmp_path):
+    values = np.array([[0, 257, 65535, 131072, -400]], np.int32)
+    Image.fromarray(values).save(tmp_path / "00001.png", format="TIFF")
+    frames = read_clip(tmp_path, lambda num_frames: [0]).frames
+    assert frames[0, 0].tolist() == [[0, 1, 255, 255, 0]]
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "00001.png", format="TIFF")
+    with pytest.raises(UnreadableVideoError, match="fractions, whose range is unknown"):
+        read_clip(tmp_path, lambda num_frames: [0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from mixtconv._names import count_of, first_few
-from mixtconv.data.listing import ListedVideo, Split, VideoListing, asked_for, unit_hash
+from mixtconv.data.listing import ListedVideo, Split, VideoListing, unit_hash
 
 _PATTERN = r"a pattern is a regular expression with one group in parentheses, as 'v_(.*_g\d+)_'"
 
@@ -38,7 +38,7 @@ def with_groups(listing: VideoListing, group: str) -> VideoListing:
         ValueError: neither a column nor such an expression, or one that matches no name.
     """
     videos = listing.videos
-    is_column = listing.grouped_by == asked_for(group)  # the list was read by it
+    is_column = listing.group_column is not None  # the list was read by it
     names = [video.group for video in videos] if is_column else _in_names(listing, group)
     notes = list(listing.notes)
     alone = [video.key for video, name in zip(videos, names, strict=True) if not name]
@@ -54,7 +54,7 @@ def with_groups(listing: VideoListing, group: str) -> VideoListing:
             f"its own, such as {names[0]!r} for {videos[0].key}"
         )
     grouped = tuple(replace(video, group=name) for video, name in zip(videos, names, strict=True))
-    return replace(listing, videos=grouped, notes=tuple(notes), grouped_by=asked_for(group))
+    return replace(listing, videos=grouped, notes=tuple(notes), grouped_by=f"--group {group}")
 
 
 def _in_names(listing: VideoListing, pattern: str) -> list[str]:
@@ -102,9 +102,9 @@ def hold_out_groups(
 
     Greedy, the largest group first, each to the side that leaves the shares of the classes nearest
     to what is wanted; then groups change sides, one or two at a time, as long as that helps. Of
-    groups of one size
-    the hash of the name decides, so that the choice is the same on every machine and in any order
-    of the clips. Every class keeps a clip to train on, and has one held out if that is possible.
+    groups of one size the hash of the name decides, so that the choice is the same on every machine
+    and in any order of the clips. Every class keeps a clip to train on, and has one held out if
+    that is possible.
 
     Args:
         classes: (N,), the class of each clip.

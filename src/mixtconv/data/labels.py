@@ -44,7 +44,7 @@ class _Vocabulary:
 @cache
 def _vocabulary() -> _Vocabulary:
     text = (files("mixtconv.data") / "mirror_words.yaml").read_text(encoding="utf-8")
-    words = yaml.safe_load(unicodedata.normalize("NFC", text))
+    words = yaml.safe_load(composed(text))
     return _Vocabulary(
         phrases=words["phrases"],
         sure=_by_word(_pairs(", ".join(words["sides"].values()))),
@@ -275,7 +275,7 @@ def _words(name: str) -> tuple[str, ...]:
     >>> _words("Turning_Hand Anti-Clockwise"), _words("TurnLeft2x")
     (('turning', 'hand', 'counterclockwise'), ('turn', 'left', '2', 'x'))
     """
-    text = unicodedata.normalize("NFC", name)
+    text = composed(name)
     text = re.sub(r"(?<![A-Za-z])([LRlr])(to|To|TO)([LRlr])(?![A-Za-z])", r"\1 \2 \3", text)
     text = " ".join(_split(text)).casefold()
     for phrase, word in _vocabulary().phrases.items():

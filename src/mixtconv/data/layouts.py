@@ -26,6 +26,7 @@ from mixtconv.data.list_columns import (
     exists,
     is_header,
     named_columns,
+    refuse_half_header,
     unnamed_columns,
 )
 from mixtconv.data.listing import (
@@ -36,7 +37,6 @@ from mixtconv.data.listing import (
     ListPlace,
     Split,
     VideoListing,
-    asked_for,
     contradiction,
 )
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
@@ -184,6 +184,8 @@ def list_csv(
         header, rows = rows[0].cells, rows[1:]
         columns = named_columns(path, header, rows, group=group)
     else:
+        if rows:
+            refuse_half_header(path, rows[0].cells)
         columns, rows = unnamed_columns(path, rows)
         _refuse_prose(path, rows)
     if not rows:
@@ -202,7 +204,7 @@ def list_csv(
         tuple(reader.videos.values()),
         notes=tuple(notes),
         faults=tuple(reader.faults),
-        grouped_by=asked_for(group) if group and columns.is_grouped_as_asked else "",
+        group_column=group if columns.is_grouped_as_asked else None,
     )
 
 
@@ -239,7 +241,8 @@ class _LineReader:
             video, label = values.get("path", str(place)), values.get("label")
             split = SPLIT_NAMES.get(values.get("split", "").lower())
             fault = Fault(error.kind, video, str(error), label=label, split=split, place=place)
-            self.faults.append(fault)
+            key = _key(values) if error.kind == "missing" else ""
+            self.faults.append(replace(fault, group=values.get("group", ""), key=key))
 
     def _values(self, cells: tuple[str, ...]) -> dict[str, str]:
         width = self.columns.width
@@ -272,8 +275,7 @@ class _LineReader:
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
         path = self._find(values["path"])
-        name = values.get("key", values["path"])
-        key = PurePosixPath(name.replace("\\", "/")).as_posix()
+        key = _key(values)
         return ListedVideo(path, class_name, split, key, place, values.get("group", ""))
 
     def leave_out(self) -> tuple[str, ...]:
@@ -283,7 +285,7 @@ class _LineReader:
             Sentences that say so. Where class or split contradict the video's, that is a fault.
         """
         videos = {video.path: (real, video) for real, video in self.videos.items()}
-        belonging, notes = left_out(list(videos), below=None)
+        belonging, notes = left_out(list(videos))
         for path, owner in belonging.items():
             real, video = videos[path]
             del self.videos[real]
@@ -329,6 +331,11 @@ class _LineReader:
                 f"{earlier.place.line}",
             )
         self.repeated += 1
+
+
+def _key(values: Mapping[str, str]) -> str:
+    """What the split rule hashes of a line: the path in it, of a prepared video the original's."""
+    return PurePosixPath(values.get("key", values["path"]).replace("\\", "/")).as_posix()
 
 
 def _is_split(cells: Sequence[str]) -> bool:

@@ -41,8 +41,7 @@ _HEADERS: dict[Column, tuple[str, ...]] = {
 
 _SEGMENT = re.compile(
     r"(t|time|frame|clip|segment|action)?(start|begin|onset|end|stop|finish|offset)"
-    r"(t|s|secs?|seconds?|ms|milliseconds?|times?|timestamp|timecode|frames?|index|idx)?"
-    r"|segments?|interval|timestamps?"
+    r"(t|s|secs?|seconds?|ms|milliseconds?|times?|timestamp|timecode|frames?|index|idx)?|segments?"
 )
 """Plain names of columns that cut a part out of a video."""
 
@@ -129,6 +128,23 @@ def is_header(cells: Sequence[str]) -> bool:
     return {"path", "label"} <= found
 
 
+def refuse_half_header(path: Path, cells: Sequence[str]) -> None:
+    """Raise for a first row that names a column of labels and none of paths, or the reverse.
+
+    Raises:
+        ValueError: it does, and names no file that exists.
+    """
+    found = {_RANKS[plain][0] for plain in map(plain_name, cells) if plain in _RANKS}
+    missing = {"path", "label"} - found
+    if len(missing) == 1 and len(cells) > 1 and not _any_exists(path, [cells[0]]):
+        column: Column = "path" if "path" in missing else "label"
+        names = ", ".join(_HEADERS[column][:6])
+        raise ValueError(
+            f"{path}: the first line, {', '.join(cells)}, is a header without a column of "
+            f"{column}s: call it {names}, ... (docs/data.md has all)"
+        )
+
+
 def label_column(classes: Iterable[str]) -> str:
     """What a list calls the names of classes: numbers need a header that says that they are names.
 
@@ -159,7 +175,8 @@ def named_columns(
         for at, name in enumerate(header)
     ]
     filled = [column for column in columns if any(column.cells)]
-    own = next((c for c in columns if group and c.name.lower() == group.lower()), None)
+    asked = plain_name(group) if group and re.fullmatch(r"[\w .-]+", group) else None
+    own = next((column for column in columns if column.plain == asked), None)
     cutting = [column for column in filled if _SEGMENT.fullmatch(column.plain)]
     if segments := [column.name for column in cutting if column is not own]:
         raise ValueError(
@@ -170,6 +187,12 @@ def named_columns(
         if column.plain in _RANKS:
             ranked.setdefault(_RANKS[column.plain][0], []).append(column)
     splits = [c for c in ranked.pop("split", []) if c.plain == "split" or _has_splits(c.cells)]
+    differing = [column for column in splits[1:] if column.cells != splits[0].cells]
+    if differing:
+        raise ValueError(
+            f"{path}: columns {splits[0].name} and {differing[0].name} give different splits; call "
+            "the one to use split and leave the other out"
+        )
     label = _label_column(path, ranked.pop("label"))
     places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
     places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
@@ -203,7 +226,8 @@ def _unused_note(columns: Sequence[_Named]) -> tuple[str, ...]:
     if not columns:
         return ()
     note = f"{_listed([column.name for column in columns])}: not used"
-    others = [c.name for c in columns if _RANKS.get(c.plain, ("",))[0] == "split"]
+    splits = [c for c in columns if _RANKS.get(c.plain, ("",))[0] == "split"]
+    others = [column.name for column in splits if not _has_splits(column.cells)]
     if others:
         note += f" ({', '.join(others)} would be, with splits in it: train, val, test)"
     return (note,)

@@ -7,13 +7,13 @@ videos such that a video file, its pictures and its optical flow have the same n
 """
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from mixtconv._names import composed
 from mixtconv.video.find import VIDEO_SUFFIXES
 
 Split = Literal["train", "val", "test"]
@@ -141,7 +141,9 @@ class Fault:
     place: ListPlace | None = None
     """Where a list names it; None in a folder of class folders."""
     group: str = ""
-    """The recording of the video, where a known dataset tells."""
+    """The group of the video, where a list or a known dataset tells."""
+    key: str = ""
+    """What the split rule hashes, if it is not `video`."""
 
     @property
     def file(self) -> str | None:
@@ -167,11 +169,6 @@ class Fault:
         }
 
 
-def asked_for(group: str) -> str:
-    """What the groups of a listing come from where the user asked for them."""
-    return f"--group {group}"
-
-
 @dataclass(frozen=True)
 class VideoListing:
     """All videos of a folder, a CSV or a known dataset."""
@@ -192,6 +189,8 @@ class VideoListing:
     """Entries whose video does not exist, where that is expected (Kinetics)."""
     lists: tuple[Path, ...] = ()
     """The lists of all splits and the file of labels, beside those that were read too."""
+    group_column: str | None = None
+    """The column of groups in a list, if the user named it."""
     grouped_by: str = ""
     """What the groups of the videos come from, if --group or a known dataset tells them."""
 
@@ -233,7 +232,7 @@ def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:
 
 def unit_hash(name: str) -> float:
     """A hash in [0, 1); of the composed form, since file systems differ in composing accents."""
-    text = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+    text = composed(name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.video.reader import frame_rate
 from mixtconv.video.windows import timed_frames
@@ -42,10 +43,15 @@ def write_labelled_video(video: str | Path, path: str | Path, captions: Sequence
     """
     _say_lacking_letters([text for *_, text in captions])
     rate = min(frame_rate(video) or Fraction(25), Fraction(MAX_FRAMES_PER_SECOND))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_video(
-        path, _captioned(_steady(Path(video), rate), rate, captions), frames_per_second=rate
-    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as unfinished:
+        write_video(
+            unfinished,
+            _captioned(_steady(Path(video), rate), rate, captions),
+            frames_per_second=rate,
+            container={".mkv": "matroska"}.get(path.suffix.lower(), "mp4"),
+        )
 
 
 def draw_caption(picture: Frame, text: str) -> Frame:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin
 
 _NoPairs = Literal["auto", "none"]
-_SCORES = ("top1", "top5", "mean_class_accuracy", "val_fraction")
-_NOTES_READ = {**dict.fromkeys(_SCORES, float | None), "flip_pairs": list | None | _NoPairs}
+_NUMBERS = ("top1", "top5", "mean_class_accuracy", "val_fraction")
+_NOTES_READ = {**dict.fromkeys(_NUMBERS, float), "group": str, "flip_pairs": list | _NoPairs}
 """Types of the notes that commands compute with; others are shown only."""
 
 
@@ -106,9 +106,9 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     try:
         about = json.loads(metadata[METADATA_KEY])
         ModelSpec.from_dict(about["spec"])
-        notes = dict(about["notes"])
-        for name, hint in _NOTES_READ.items():
-            require_type(name, notes.get(name), hint)
+        notes = {name: value for name, value in dict(about["notes"]).items() if value is not None}
+        for name in _NOTES_READ.keys() & notes.keys():
+            require_type(name, notes[name], _NOTES_READ[name])
         if isinstance(notes.get("flip_pairs"), list):
             for pair in notes["flip_pairs"]:
                 require_type("flip_pairs", tuple(pair), tuple[str, ...])

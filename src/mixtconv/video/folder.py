@@ -156,8 +156,14 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     """
     if image.mode == mode:
         return image
+    if image.mode == "F":
+        raise UnreadableVideoError(
+            getattr(image, "filename", "a picture"),
+            "the picture holds fractions, whose range is unknown; write it with 8 or 16 bits",
+        )
     if image.mode.startswith("I"):
-        image = Image.fromarray(np.round(np.asarray(image) * (255 / 65535)).astype(np.uint8))
+        values = np.round(np.asarray(image) * (255 / 65535))
+        image = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     return image.convert(mode)
 
 

@@ -55,7 +55,6 @@ class PictureLimits:
 
         Raises:
             ValueError: a variable that is no number above 0.
-
         """
         values = {}
         for field in fields(cls):
@@ -122,6 +121,8 @@ def open_video(path: str | Path) -> Iterator[Opened]:
     source = Path(path)
     if not source.exists():
         raise UnreadableVideoError(path, "there is no such file or folder")
+    if not source.is_file():
+        raise UnreadableVideoError(path, "neither a regular file nor a folder")
     if source.stat().st_size == 0:
         raise UnreadableVideoError(path, "the file is empty (0 bytes)")
     # Ignore titles in a broken encoding, https://github.com/PyAV-Org/PyAV/issues/629; can go with

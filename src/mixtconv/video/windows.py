@@ -78,7 +78,7 @@ def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
 def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fraction | None]]:
     """Frames with their timestamps, after swapped ones of adjacent frames are exchanged.
 
-    AVI stores no timestamps: with B-frames, FFmpeg gives frames those of their packets.
+    Containers without times of display, other than AVI, give frames those of their packets.
     """
     waiting: TimedFrame | None = None  # the previous frame, and the timestamp it would get
     latest: Fraction | None = None

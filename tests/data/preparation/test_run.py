@@ -100,7 +100,7 @@ def test_groups_of_a_csv_stay_together_in_the_copy(group, clips, tmp_path, folde
     source = DataSource(str(data / "list.csv"), group=group)
     report = prepare(source, out=tmp_path / "out", form=FORM, workers=2)
     original = load_catalog(source)
-    again = load_catalog(DataSource(str(report.data), group=group and "group"))
+    again = load_catalog(DataSource(str(report.data), group=group))
     for split in ("train", "val"):
         pairs = zip(getattr(original, split), getattr(again, split), strict=True)
         assert all((a.path.stem, a.group) == (b.path.stem, b.group) for a, b in pairs)

@@ -217,7 +217,7 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     videos = [
         ListedVideo(
             *(folder / fault.video, fault.label or "", fault.split),
-            *(fault.video, fault.place, fault.group),
+            *(fault.key or fault.video, fault.place, fault.group),
         )
         for fault in missing
     ]

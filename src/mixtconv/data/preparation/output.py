@@ -128,7 +128,7 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
     has_groups = any(item.video.group for item in videos)
     label = label_column(item.video.class_name for item in videos)
     columns = ["path", label, *(["split"] if has_splits else []), "prepared_from"]
-    columns += ["group"] if has_groups else []
+    columns += [listing.group_column or "group"] if has_groups else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
