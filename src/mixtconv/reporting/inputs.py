@@ -85,8 +85,8 @@ def find_data(runs: dict[str, TrainedRun], data: ReportData) -> DataSource:
         return _source(data)
     if data != ReportData():
         raise ValueError(
-            "--root, --official-split, --class-order and --group belong to other data than the runs "
-            "were trained with; give its name as --data"
+            "--root, --official-split, --class-order and --group belong to other data than that of "
+            "the runs; give its name as --data"
         )
     sources = {
         name: _source(run.settings) for name, run in runs.items() if run.settings is not None
