@@ -16,6 +16,7 @@ import torch
 from mixtconv.cli.main import main
 from mixtconv.exporting.export import export_model
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
+from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
 from mixtconv.models import VideoClassifier, create_model, save_model
@@ -336,3 +337,13 @@ def test_signals_are_handled_after_models_have_gone_in_the_order_they_came(folde
     command = [sys.executable, "-X", "faulthandler", "-c", SIGNALLED, str(folder / "model.xml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+def test_a_program_that_fails_as_it_runs_is_named() -> None:
+    """As one whose types were changed inside, which nothing checks before."""
+    engine = object.__new__(TorchEngine)
+    engine._torch, engine._inputs, engine._path = torch, ["video"], Path("model.pt2")
+    engine._network = lambda video: video @ torch.zeros(3, dtype=torch.int16)
+    with pytest.raises(ValueError, match=r"^model\.pt2 fails in torch, is it damaged\? ") as error:
+        engine.run({"video": np.zeros(3, np.float32)})
+    assert "\n" not in str(error.value)

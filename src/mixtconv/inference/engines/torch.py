@@ -40,12 +40,16 @@ class TorchEngine(Engine):
             )
         )
         super().__init__(path, description, inputs, outputs)
-        self._network = program.module()
+        self._path, self._network = path, program.module()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         tensors = [self._torch.from_numpy(inputs[name]) for name in self._inputs]
-        with self._torch.inference_mode():
-            results = self._network(*tensors)
+        try:
+            with self._torch.inference_mode():
+                results = self._network(*tensors)
+        except RuntimeError as error:  # types and sizes inside are not checked before it runs
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self._path} fails in torch, is it damaged? {reason}") from error
         results = (results,) if isinstance(results, self._torch.Tensor) else results
         return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
 
