@@ -333,7 +333,10 @@ def test_too_much_to_do(server, service, clip: Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(limit) as threads:
         waiting = [threads.submit(server.predict, clip) for _ in range(limit)]
         wait_in_flight(server, limit)
-        refused = server.predict(clip)
+        try:
+            refused = server.predict(clip)
+        except httpx.ReadError:  # it is answered, and its connection closed, while it still sends
+            refused = server.predict(clip)
         assert code(refused) == (503, "busy") and int(refused.headers["Retry-After"]) > 0
         assert server.client.get("/health/live").status_code == 200
         os.kill(server.decoder, signal.SIGCONT)
