@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
 from mixtconv.models import read_metadata
 from mixtconv.training import record
 from mixtconv.training.fit import TrainingResult, train
-from mixtconv.training.run_folder import plain_row, read_run
+from mixtconv.training.plan import plan_run
+from mixtconv.training.record import RunOrigin, RunRecord
+from mixtconv.training.run_folder import RunFiles, plain_row, read_run
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -199,3 +202,34 @@ def _give_scores(monkeypatch: pytest.MonkeyPatch, top1: list[float]) -> None:
         return self.epochs[-1]
 
     monkeypatch.setattr(record.RunRecord, "_add_epoch", give)
+
+
+def test_a_training_that_diverges_stops_and_says_where(tiny_settings: MakeSettings) -> None:
+    settings = tiny_settings(optimizer="sgd", lr=1e30, warmup_epochs=0, clip_gradient=0, epochs=1)
+    with pytest.raises(ValueError, match=r"diverged: the loss of step 2 in epoch 1 is nan.*--lr"):
+        train(settings)
+    assert not (Path(settings.out) / "model.safetensors").exists()  # nothing that looks finished
+
+
+def test_what_the_last_step_of_a_run_has_broken_is_noticed(tiny_settings: MakeSettings) -> None:
+    """Its weights are finite still, and no other step follows."""
+    recipe = {"optimizer": "sgd", "warmup_epochs": 0, "clip_gradient": 0, "scale_lr": False}
+    settings = tiny_settings(lr=1e38, epochs=1, batch_size=12, **recipe)
+    with pytest.raises(ValueError, match="diverged: the validation loss in epoch 1 is nan"):
+        train(settings)
+    assert not (Path(settings.out) / "model.safetensors").exists()
+
+
+def test_with_float16_single_losses_may_be_infinite(tiny_settings: MakeSettings) -> None:
+    plan = plan_run(tiny_settings())
+    record = RunRecord(
+        replace(plan, precision="16"),
+        RunFiles(Path(plan.settings.out)),
+        views="",
+        origin=RunOrigin("random", ""),
+    )
+    trainer = SimpleNamespace(global_step=1, current_epoch=0)
+    for loss in [math.inf] * 10 + [1.0] + [math.nan] * 19:
+        record._refuse_divergence(loss, trainer)
+    with pytest.raises(ValueError, match="diverged"):
+        record._refuse_divergence(math.nan, trainer)

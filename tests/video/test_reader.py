@@ -3,7 +3,6 @@
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -399,26 +398,3 @@ def test_video_files_come_in_their_size(media, tmp_path):
 def test_videos_are_known_by_their_suffix():
     assert is_video("a/b.MP4") and is_video(Path("b.webm"))
     assert not is_video("b.txt") and not is_video("mp4")
-
-
-def test_frames_with_side_data_that_pyav_does_not_know_are_read(media, tmp_path):
-    frames = media.moving_frames(4)
-    path = media.encode(tmp_path / "a.mov", frames, codec="tiff", pixel_format="rgb24")
-    assert np.array_equal(read_frames(path, range(4)).permute(0, 2, 3, 1).numpy(), frames)
-
-
-@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
-def test_such_frames_are_turned_all_the_same(matrix, media, tmp_path):
-    path = media.encode(tmp_path / "a.mp4", media.moving_frames(2))
-    media.set_display_matrix(path, *matrix)
-    with av.open(str(path)) as container:
-        frame = next(container.decode(video=0))
-
-    class Unknown:
-        rotation = frame.rotation
-
-        @property
-        def side_data(self):
-            raise ValueError("31 is not a valid Type")
-
-    assert decoding._turn(Unknown()) == decoding._turn(frame)
