@@ -1,5 +1,6 @@
 """Fonts for text in any script: DejaVu Sans, and for what it lacks the installed fonts."""
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from matplotlib import font_manager, get_data_path
 from matplotlib.ft2font import FT2Font
+
+logger = logging.getLogger(__name__)
 
 DEJAVU = Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 """The font that comes with matplotlib; it covers most alphabets."""
@@ -46,6 +49,22 @@ def lacking_letters(texts: Sequence[str]) -> str:
     """
     letters = dict.fromkeys("".join(texts))
     return "".join(letter for letter in letters if not any(_has(f, letter) for f in _all_fonts()))
+
+
+def say_lacking_letters(texts: Sequence[str], what: str, *, or_else: str = "") -> None:
+    """Warn of letters that no font here has.
+
+    Args:
+        texts: what is drawn.
+        what: who shows boxes in their place, with its verb.
+        or_else: what helps beside installing a font.
+    """
+    if letters := lacking_letters(texts):
+        logger.warning(
+            "no installed font has %s: %s boxes there; install one that has, such as Noto Sans CJK "
+            "or Noto Emoji%s",
+            *(letters[:20], what, or_else),
+        )
 
 
 def font_names(files: Sequence[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """A video with captions drawn on it."""
 
-import logging
 import math
 from bisect import bisect
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from operator import itemgetter
@@ -17,8 +17,6 @@ from mixtconv._types import Frame
 from mixtconv.video.reader import frame_rate
 from mixtconv.video.windows import timed_frames
 from mixtconv.video.writer import write_video
-
-logger = logging.getLogger(__name__)
 
 MAX_FRAMES_PER_SECOND = 60
 """Rate of the written video, at most; a variable rate becomes the average one."""
@@ -63,45 +61,46 @@ def draw_caption(picture: Frame, text: str) -> Frame:
     height, width = picture.shape[:2]
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image, "RGBA")
+    parts = _parts(text)
+
+    def lengths(size: int) -> list[float]:
+        return [draw.textlength(part, font=_font(file, size)) for part, file in parts]
+
     size = max(9, height // 14)
-    runs = _runs(text, size)
-    while size > 6 and sum(draw.textlength(part, font=font) for part, font in runs) > width - size:
+    while size > 6 and sum(lengths(size)) > width - size:
         size -= 1
-        runs = _runs(text, size)
     bar = round(1.7 * size)
     draw.rectangle((0, height - bar, width, height), fill=(0, 0, 0, 170))
     left = float(size // 2)
-    for part, font in runs:
-        draw.text((left, height - bar // 2), part, fill="white", font=font, anchor="lm")
-        left += draw.textlength(part, font=font)
+    for (part, file), length in zip(parts, lengths(size), strict=True):
+        place = (left, height - bar // 2)
+        draw.text(place, part, fill="white", font=_font(file, size), anchor="lm")
+        left += length
     return np.array(image)
 
 
-def _runs(text: str, size: int) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
-    """A text in parts, each with a font that has its letters; without matplotlib Pillow's own."""
+def _parts(text: str) -> list[tuple[str, str | None]]:
+    """A text in parts, each with the file of a font that has its letters.
+
+    Without matplotlib all of it is for Pillow's own font, which None stands for.
+    """
     try:
         from mixtconv._fonts import font_runs  # noqa: PLC0415 - only to draw
     except ImportError:
-        return [(text, ImageFont.load_default(size))]
-    return [(part, _font(file, size)) for part, file in font_runs(text)]
+        return [(text, None)]
+    return [*font_runs(text)]
 
 
 @cache
-def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(file, size)
+def _font(file: str | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
 
 
 def _say_lacking_letters(texts: Sequence[str]) -> None:
-    try:
-        from mixtconv._fonts import lacking_letters  # noqa: PLC0415
-    except ImportError:
-        return
-    if letters := lacking_letters(texts):
-        logger.warning(
-            "no installed font has %s: captions show boxes there; install one that has, such as "
-            "Noto Sans CJK or Noto Emoji",
-            letters[:20],
-        )
+    with suppress(ImportError):  # Pillow's own font does not tell
+        from mixtconv._fonts import say_lacking_letters  # noqa: PLC0415
+
+        say_lacking_letters(texts, "captions show")
 
 
 def _steady(video: Path, rate: Fraction) -> Iterator[Frame]:

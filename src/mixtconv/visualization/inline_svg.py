@@ -1,7 +1,6 @@
 """Figures inside HTML, as an SVG element, and what the pages that hold them share."""
 
 import io
-import logging
 import re
 import warnings
 from dataclasses import dataclass
@@ -14,12 +13,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from mixtconv._fonts import font_names, fonts_beside_dejavu, lacking_letters
+from mixtconv._fonts import font_names, fonts_beside_dejavu, say_lacking_letters
 from mixtconv._names import visible
 from mixtconv.visualization.number_text import number, percent
 from mixtconv.visualization.style import CSS_VARIABLES, chart_style
-
-logger = logging.getLogger(__name__)
 
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _FONT_FAMILY = re.compile(r"(font-family:|font: .*?px) [^;]+")
@@ -95,24 +92,20 @@ def figure_file(figure: Figure, kind: str, **options: Any) -> bytes:
     with chart_style(), warnings.catch_warnings():
         # class names may be in any script, and matplotlib's font lacks some
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        lacking = "" if kind == "svg" else _take_fonts(figure)  # a browser has its own
+        if kind != "svg":  # a browser has its own fonts
+            _take_fonts(figure)
         figure.savefig(buffer, format=kind, metadata=metadata, **options)
-    if lacking:
-        logger.warning(
-            "no installed font has %s: the picture shows boxes there; install one that has, such "
-            "as Noto Sans CJK or Noto Emoji, or write an .svg",
-            lacking[:20],
-        )
     return buffer.getvalue()
 
 
-def _take_fonts(figure: Figure) -> str:
-    """Let texts that matplotlib's font lacks letters of use installed fonts; what none has."""
+def _take_fonts(figure: Figure) -> None:
+    """Let texts that matplotlib's font lacks letters of use installed fonts."""
     texts: list[Any] = [text for text in figure.findobj(Text) if text.get_text()]
     for text in texts:
         if more := fonts_beside_dejavu(text.get_text()):
             text.set_fontfamily(["DejaVu Sans", *font_names(more)])
-    return lacking_letters([text.get_text() for text in texts])
+    shown = [text.get_text() for text in texts]
+    say_lacking_letters(shown, "the picture shows", or_else=", or write an .svg")
 
 
 def _target(element: ElementTree.Element) -> str:

@@ -7,11 +7,10 @@ that resizes clips for scoring.
 
 import errno
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,32 +41,36 @@ class WrittenVideo:
 
 
 def fitted_frames(
-    source: Path, form: PreparedForm, is_stopped: Callable[[], bool]
+    source: Path,
+    form: PreparedForm,
+    is_stopped: Callable[[], bool],
+    *,
+    times: deque[Fraction] | None = None,
 ) -> Generator[Frame, None, None]:
     """All frames of a video at the size of a form, RGB (H, W, 3).
+
+    Args:
+        source: a video file or a folder of pictures.
+        form: has the size.
+        is_stopped: asked before every frame.
+        times: of a file, gets the time of each frame before it, in seconds.
 
     Raises:
         UnreadableVideoError: any error in reading.
         StoppedError: `is_stopped`, which is asked before every frame, returned True.
     """
     with as_unreadable(source):
-        for frame in iterate_frames(source):
+        for frame in iterate_frames(source) if times is None else _with_times(source, times):
             if is_stopped():
                 raise StoppedError
             yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
-def _timed_frames(
-    source: Path, form: PreparedForm, is_stopped: Callable[[], bool], *, times: deque[Fraction]
-) -> Generator[Frame, None, None]:
-    """The same frames; before each, its time is put into `times`, in seconds."""
-    with as_unreadable(source):
-        for frame in timed_frames(source):
-            if is_stopped():
-                raise StoppedError
-            times.append(frame.seconds)
-            rgb = frame.kept.to_rgb()
-            yield fitted(rgb, *form.size(*rgb.shape[:2]))
+def _with_times(source: Path, times: deque[Fraction]) -> Iterator[Frame]:
+    """All frames of a file; before each, its time is put into `times`, in seconds."""
+    for frame in timed_frames(source):
+        times.append(frame.seconds)
+        yield frame.kept.to_rgb()
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
@@ -119,18 +122,16 @@ def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable
     """Write the file and return its number of frames."""
     with as_unreadable(source):
         rate = frame_rate(source) or DEFAULT_RATE
-    rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
-    with as_unreadable(source):
         is_constant = source.is_dir() or has_constant_rate(source)
-    times = deque[Fraction]()
-    shown = fitted_frames if is_constant else partial(_timed_frames, times=times)
-    with closing(shown(source, form, is_stopped)) as frames:
+    rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
+    times = None if is_constant else deque[Fraction]()
+    with closing(fitted_frames(source, form, is_stopped, times=times)) as frames:
         try:
             return write_video(
                 target,
                 frames,
                 frames_per_second=rate,
-                times=None if is_constant else iter(times.popleft, None),
+                times=None if times is None else iter(times.popleft, None),
                 encoding=form_encoding(form),
                 container="mp4",
             )
