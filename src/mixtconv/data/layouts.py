@@ -23,7 +23,6 @@ from mixtconv.data.journal import Journal, read_journal
 from mixtconv.data.label_reading import LabelReading, read_labels
 from mixtconv.data.list_columns import (
     ListColumns,
-    exists,
     is_header,
     named_columns,
     refuse_half_header,
@@ -43,6 +42,7 @@ from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
 from mixtconv.video.find import (
     VIDEO_SUFFIXES,
     composed_names,
+    exists,
     has_flow_trees,
     is_hidden,
     is_one_video,

@@ -13,6 +13,7 @@ from typing import Literal
 
 from mixtconv.data.listing import SPLIT_NAMES
 from mixtconv.data.text_tables import TableRow
+from mixtconv.video.find import exists
 
 Column = Literal["path", "label", "split", "key", "group"]
 
@@ -285,11 +286,3 @@ def _with_counts(path: Path, rows: Sequence[TableRow]) -> list[TableRow]:
 
 def _any_exists(path: Path, names: Sequence[str]) -> bool:
     return any(exists(path.parent / name) for name in names)
-
-
-def exists(path: Path) -> bool:
-    """Whether a path exists; one that no file system can have does not."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long, or with a null character
-        return False

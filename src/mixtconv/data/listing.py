@@ -169,6 +169,10 @@ class Fault:
         }
 
 
+BY_RECORDINGS = "recordings, by the names"
+"""What the groups of a known dataset come from."""
+
+
 @dataclass(frozen=True)
 class VideoListing:
     """All videos of a folder, a CSV or a known dataset."""

@@ -26,6 +26,7 @@ from mixtconv.video.packet_table import (
     PacketTable,
     Run,
     demux_readable,
+    has_ticks,
     mean_run_length,
     plan_runs,
 )
@@ -122,7 +123,7 @@ def decode_every(path: str | Path) -> Iterator[TimedFrame]:
     with open_video(path) as (container, stream):
         stream.thread_count = 1
         size = square_size(stream)
-        is_avi = container.format.name == "avi"
+        is_avi = has_ticks(container)
         times: deque[int | None] = deque()  # of packets whose frames the decoder has not given yet
         for packet in _with_flush(container, stream):
             frames = decode_packet(stream, packet)

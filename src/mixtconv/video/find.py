@@ -280,6 +280,14 @@ def _naturally(paths: Iterator[Path] | Sequence[Path]) -> list[Path]:
     return [Path(name) for name in natural_order({str(path) for path in paths})]
 
 
+def exists(path: Path) -> bool:
+    """Whether a path exists; one that no file system can have does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
 def is_video(path: str | Path) -> bool:
     """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
 

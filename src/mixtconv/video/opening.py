@@ -92,21 +92,34 @@ def _positive(variable: str, text: str) -> float:
     return value
 
 
-def refuse_large(path: str | Path, width: int, height: int) -> None:
-    """Raise `UnreadableVideoError` for pictures beyond the limits of the environment."""
-    refusal = PictureLimits.from_environment().refusal(width, height)
+def refuse_large(path: str | Path, width: int, height: int) -> PictureLimits:
+    """Raise `UnreadableVideoError` for pictures beyond the limits of the environment.
+
+    Returns:
+        The limits.
+    """
+    limits = PictureLimits.from_environment()
+    refusal = limits.refusal(width, height)
     if refusal is not None:
         raise UnreadableVideoError(
             path,
             f"its {refusal}, unless MIXTCONV_MAX_MEGAPIXELS or MIXTCONV_MAX_RATIO say otherwise",
         )
+    return limits
 
 
-def limit_decoder(stream: Any, allowed: PictureLimits | None = None) -> None:
+def limit_decoder(stream: Any, limits: PictureLimits) -> None:
     """Let a decoder refuse pictures beyond the limit, which may be larger than the header says."""
-    allowed = allowed or PictureLimits.from_environment()
-    limit = int(allowed.max_megapixels * 1e6)
-    stream.codec_context.options = {"max_pixels": str(limit)}
+    stream.codec_context.options = {"max_pixels": str(int(limits.max_megapixels * 1e6))}
+
+
+def limit_pictures(path: str | Path, stream: Any) -> None:
+    """Refuse a stream of pictures beyond the limits of the environment, and those that come later.
+
+    Raises:
+        UnreadableVideoError: the header says such pictures.
+    """
+    limit_decoder(stream, refuse_large(path, *square_size(stream)))
 
 
 @contextmanager
@@ -145,8 +158,7 @@ def open_video(path: str | Path) -> Iterator[Opened]:
             )
         if stream.codec_context is None:
             raise UnreadableVideoError(path, "there is no decoder for its video stream")
-        refuse_large(path, *square_size(stream))
-        limit_decoder(stream)
+        limit_pictures(path, stream)
         yield container, stream
 
 

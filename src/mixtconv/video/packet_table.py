@@ -212,6 +212,11 @@ def demux_readable(container: Any, *streams: Any) -> Iterator[Any]:
         return
 
 
+def has_ticks(container: Any) -> bool:
+    """Whether a container, AVI, has no times of display but a tick of a clock for each packet."""
+    return bool(container.format.name == "avi")
+
+
 def demux(container: Any, *streams: Any) -> Iterator[Any]:
     """Yield the packets of streams, or of all, and at the end one to flush each decoder.
 

@@ -17,7 +17,12 @@ from mixtconv._types import Frame
 from mixtconv.video.decoding import decode_every, decode_pictures, decode_plain
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import open_video
-from mixtconv.video.packet_table import PACKET_TABLES, demux_readable, read_packet_table
+from mixtconv.video.packet_table import (
+    PACKET_TABLES,
+    demux_readable,
+    has_ticks,
+    read_packet_table,
+)
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 
 
@@ -94,9 +99,7 @@ def has_constant_rate(path: str | Path) -> bool:
     with open_video(path) as (container, stream):
         rate, times = _average_rate(stream), []
         for packet in demux_readable(container, stream):
-            time = (
-                packet.dts if packet.pts is None or container.format.name == "avi" else packet.pts
-            )
+            time = packet.dts if packet.pts is None or has_ticks(container) else packet.pts
             if packet.size and not packet.is_discard and time is not None:
                 times.append(time)
         if rate is None or not times:

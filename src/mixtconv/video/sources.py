@@ -28,8 +28,7 @@ from mixtconv.video.live import (
 from mixtconv.video.opening import (
     Opened,
     best_stream,
-    limit_decoder,
-    refuse_large,
+    limit_pictures,
     square_size,
 )
 from mixtconv.video.packet_table import demux
@@ -165,11 +164,10 @@ def _open_container(
         what = "no video stream" if stream is None else "a video that FFmpeg has no decoder for"
         raise ValueError(f"{name} has {what}")
     try:
-        refuse_large(name, *square_size(stream))
+        limit_pictures(name, stream)
     except ValueError:
         container.close()
         raise
-    limit_decoder(stream)
     return container, stream
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from mixtconv.video.colour import is_hdr, is_interlaced
 from mixtconv.video.decoding import decode_packet
 from mixtconv.video.opening import open_video
-from mixtconv.video.packet_table import demux_readable, read_packet_table
+from mixtconv.video.packet_table import demux_readable, has_ticks, read_packet_table
 
 # Containers whose header states the length; FFmpeg computes that of others from their last packet.
 _SAYS_LENGTH = {"mp4", "mov", "matroska", "webm", "flv"}
@@ -92,8 +92,8 @@ def survey_file(
                     num_hdr += is_hdr(frame)
                     num_interlaced += is_interlaced(frame)
         # AVI counts the ticks of its clock, also those at which nothing new is shown.
-        is_avi = container.format.name == "avi"
-        per_packet = max(1.0, (last_tick + 1) / max(1, num_packets)) if is_avi else 1.0
+        ticks = (last_tick + 1) / max(1, num_packets) if has_ticks(container) else 1.0
+        per_packet = max(1.0, ticks)
         num_cut_off = _cut_off(container, stream, num_packets, end, per_packet)
         return FileSurvey(
             num_announced, num_pictures, num_damaged, num_cut_off, num_hdr, num_interlaced

@@ -14,7 +14,7 @@ from mixtconv.data.checking.copies import same_content
 from mixtconv.data.checking.near_duplicates import near_duplicates
 from mixtconv.data.datasets.division import draw_split, has_held_out
 from mixtconv.data.groups import divided_groups, division_note
-from mixtconv.data.listing import Fault, ListedVideo, Split, VideoListing
+from mixtconv.data.listing import BY_RECORDINGS, Fault, ListedVideo, Split, VideoListing
 from mixtconv.video.thumbnails import Thumbnails
 
 
@@ -65,7 +65,7 @@ def group_notes(listing: VideoListing) -> tuple[str, ...]:
 
 
 def _has_published_groups(listing: VideoListing) -> bool:
-    return bool(listing.lists) and not listing.grouped_by.startswith("--group")
+    return listing.grouped_by == BY_RECORDINGS
 
 
 def find_copies(sides: Sides) -> tuple[list[list[Path]], list[Fault], tuple[str, ...]]:

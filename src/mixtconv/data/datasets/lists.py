@@ -15,6 +15,7 @@ from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.datasets.classes import OrderedClasses
 from mixtconv.data.datasets.layout import VideoIndex
 from mixtconv.data.listing import (
+    BY_RECORDINGS,
     Fault,
     FaultKind,
     ListedVideo,
@@ -144,7 +145,7 @@ def match_videos(
         faults=tuple(faults) if may_lack_videos else (*faults, *missing),
         absent=tuple(missing) if may_lack_videos else (),
         lists=tuple(lists),
-        grouped_by="recordings, by the names" if any(video.group for video in videos) else "",
+        grouped_by=BY_RECORDINGS if any(video.group for video in videos) else "",
     )
 
 
