@@ -9,8 +9,9 @@ import torchvision
 from torch import nn
 
 from mixtconv.models import create_model
-from mixtconv.models.insertion import insert_temporal, temporal_wrappers
+from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.residual_branches import find_residual_sites
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 
 IMAGE_SIZE = 32
 ARCHITECTURES = [
@@ -368,7 +369,7 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
         ("test_resnet", {"block_step": 0}, "block_step is 0; give 1 for every block"),
         ("test_resnet", {"block_step": 2, "at": ["conv1"]}, "stages and block_step choose"),
         ("test_resnet", {"num_frames": 0}, "num_frames is 0; .* at least 1"),
-        ("test_resnet", {"position": "tail"}, "'tail'; allowed are 'head' and 'inner'"),
+        ("test_resnet", {"position": "tail"}, "'tail'; allowed are 'head', 'inner' and 'kv'"),
         ("test_resnet", {"operation": "mixconv"}, "unknown operation 'mixconv'.*'mixtconv'"),
     ],
 )

@@ -8,7 +8,7 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models import insertion as insertion_module
-from mixtconv.models.insertion import TemporalWrapper
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import MixTConv, TemporalShift
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixtconv.models.insertion import TemporalWrapper
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import TemporalConv, fold_time, unfold_time
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.taps import TapGroups
@@ -104,7 +104,7 @@ def separate_ordinary_convolutions(network: nn.Module) -> None:
     for name, site in list(network.named_modules()):
         if isinstance(site, TemporalWrapper) and isinstance(site.temporal, TemporalConv):
             frames = FoldedTemporalConv(site.temporal, site.num_frames)
-            network.set_submodule(name, nn.Sequential(frames, site.module))
+            network.set_submodule(name, site.separated(frames))
 
 
 LayoutName = Literal["stacked", "volume"]

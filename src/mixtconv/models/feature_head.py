@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from mixtconv.models.backbone import refusing_size
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.residual_branches import evaluating
 from mixtconv.models.spec import ModelSpec, Placement
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import create_operation
 from mixtconv.ops.mean_removal import MeanRemoval
 

@@ -4,24 +4,22 @@ The network still takes frames (B * T, 3, H, W); at every chosen place the opera
 frames of a clip. Residual placement after "TSM" (arXiv 1811.08383) and "MixTConv" (arXiv
 2001.06769). Different here: the places are found in any network (see `residual_branches.py`), and
 the 2D network's weights keep their names, so that pretrained ones load unchanged.
-
-In training, the result of the operation is recomputed in the backward pass instead of being kept:
-it is one cheap pass away from the feature map before it, which the network keeps anyway, and would
-cost a copy of the feature map per block.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
+from torch import nn
 
+from mixtconv.models.attention_sites import (
+    AttentionSite,
+    find_attention_sites,
+    give_own_bias,
+)
 from mixtconv.models.folded_filter import FoldedTemporalFilter
+from mixtconv.models.key_value import filter_keys_and_values
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
     TemporalSite,
@@ -29,12 +27,15 @@ from mixtconv.models.residual_branches import (
     find_residual_sites,
 )
 from mixtconv.models.spec import Placement, Position
-from mixtconv.models.wrapping import WrappedModule, replace_module
-from mixtconv.ops import create_operation, fold_time, unfold_time
+from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrapping import replace_module
+from mixtconv.ops import create_operation
 
 logger = logging.getLogger(__name__)
 
 Operation = str | Callable[..., nn.Module]
+
+Site = TypeVar("Site", TemporalSite, AttentionSite)
 
 
 def insert_temporal(
@@ -60,7 +61,8 @@ def insert_temporal(
         num_frames: T, the frames of a clip.
         position: `head`, the start of each residual branch, before its first convolution; `inner`,
             before its first spatial convolution that follows another one (in a bottleneck: after
-            the first 1x1). Branches without the place stay 2D, and are logged (level INFO).
+            the first 1x1). Branches without the place stay 2D, and are logged (level INFO). Or
+            `kv`, the keys and values of every attention (see `attention_sites.py`).
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
         block_step: blocks of a stage from one with the operation to the next, from the first: 2
@@ -76,8 +78,8 @@ def insert_temporal(
         The same network; it now takes (B * num_frames, 3, H, W).
 
     Raises:
-        ValueError: no residual branch with the position, a stage or module that does not exist, or
-            a network that has temporal operations already.
+        ValueError: no residual branch with the position, or no attention, a stage or module that
+            does not exist, or a network that has temporal operations already.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -89,6 +91,13 @@ def insert_temporal(
     placement = Placement(position=position, stages=chosen, block_step=block_step)
     if any(isinstance(module, TemporalWrapper) for module in network.modules()):
         raise ValueError("the network has temporal operations already; start from the 2D network")
+    create = partial(create_operation, operation) if isinstance(operation, str) else operation
+    make = partial(create, **options)
+    if position == "kv" and at is None:
+        attentions = choose_sites(_attention_sites(network, image_size, in_channels), placement)
+        names = filter_keys_and_values(network, attentions, make, num_frames=num_frames)
+        logger.info("%s filters keys and values of %s", operation, ", ".join(names))
+        return network
     if at is not None:
         if stages is not None or block_step != 1:
             raise ValueError(
@@ -99,8 +108,7 @@ def insert_temporal(
         sites = _residual_sites(network, position, image_size, in_channels)
         sites = choose_sites(sites, placement)
     # All operations are made before the first module is replaced, so that an error changes nothing.
-    make = partial(create_operation, operation) if isinstance(operation, str) else operation
-    operations = [(site, make(site.channels, **options)) for site in sites]
+    operations = [(site, make(site.channels)) for site in sites]
     parameter = next(network.parameters(), None)
     # Inner modules first: the name of a module inside a wrapper is no longer valid.
     for site, temporal in sorted(operations, key=lambda pair: -pair[0].module.count(".")):
@@ -125,12 +133,7 @@ def set_num_frames(network: nn.Module, num_frames: int) -> None:
             module.num_frames = num_frames
 
 
-def temporal_wrappers(network: nn.Module) -> "Iterator[TemporalWrapper]":
-    """The modules with a temporal operation before them, in the order of the network's modules."""
-    return (module for module in network.modules() if isinstance(module, TemporalWrapper))
-
-
-def choose_sites(sites: Sequence[TemporalSite], placement: Placement) -> list[TemporalSite]:
+def choose_sites(sites: Sequence[Site], placement: Placement) -> list[Site]:
     """The places in the stages of a placement, every `block_step`-th of each from the first.
 
     Args:
@@ -157,37 +160,18 @@ def choose_sites(sites: Sequence[TemporalSite], placement: Placement) -> list[Te
     return [site for site in sites if site in chosen]
 
 
-class TemporalWrapper(WrappedModule):
-    """A module of a 2D network with a temporal operation before it: frames in, frames out.
-
-    In state dictionaries the module's weights keep the names that they had without the operation
-    (`conv1.weight`); the operation's are beside them (`conv1.temporal.weights.0`).
-
-    Args:
-        temporal: the operation, (B, T, C, H, W) -> same.
-        module: takes the operation's result, folded to (B * T, C, H, W).
-        num_frames: T.
-        channels: C.
-    """
-
-    def __init__(
-        self, temporal: nn.Module, module: nn.Module, num_frames: int, channels: int
-    ) -> None:
-        super().__init__(module)
-        self.channels = channels
-        self.temporal = temporal
-        self.num_frames = num_frames
-
-    def forward(self, x: Tensor) -> Any:
-        frames = self._mix(x)  # (B * T, C, H, W)
-        is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
-            return self.module(frames)
-        with recompute_in_backward(frames, lambda: self._mix(x), x):
-            return self.module(frames)
-
-    def _mix(self, x: Tensor) -> Tensor:
-        return fold_time(self.temporal(unfold_time(x, self.num_frames)))
+def _attention_sites(
+    network: nn.Module, image_size: int | None, in_channels: int | None
+) -> list[AttentionSite]:
+    give_own_bias(network)
+    sites = find_attention_sites(network, image_size=image_size, in_channels=in_channels)
+    if not sites:
+        raise ValueError(
+            f"found no attention in {type(network).__name__} with layers of keys and values (qkv, "
+            "kv, or k_proj and v_proj), which position 'kv' needs: use position 'head', which is "
+            "that of mstnet, tsm and ks3"
+        )
+    return sites
 
 
 def _residual_sites(
@@ -220,57 +204,3 @@ def _residual_sites(
 def _check_num_frames(num_frames: int) -> None:
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame")
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """Kept by autograd in place of a tensor."""
-
-    compute: Callable[[], Tensor]
-    source: Tensor
-    version: int
-
-
-@contextmanager
-def recompute_in_backward(
-    result: Tensor, compute: Callable[[], Tensor], source: Tensor
-) -> Iterator[None]:
-    """Within this context, autograd does not keep `result` but recomputes it in the backward pass.
-
-    Args:
-        result: a tensor that operations in the context read.
-        compute: makes it again.
-        source: the tensor that `result` is computed from.
-
-    Raises:
-        RuntimeError: in the backward pass, if `source` was modified in place before.
-
-    >>> import torch
-    >>> x = torch.tensor([2.0], requires_grad=True)
-    >>> doubled = 2 * x
-    >>> with recompute_in_backward(doubled, lambda: 2 * x, x):
-    ...     y = doubled**2
-    >>> y.backward()
-    >>> x.grad
-    tensor([16.])
-    """
-    address, shape, strides = result.data_ptr(), result.shape, result.stride()
-    recipe = _Recipe(compute, source, source._version)
-
-    def pack(tensor: Tensor) -> Tensor | _Recipe:
-        # autograd may pass an alias of `result`, so it is recognized by its memory
-        is_result = tensor.data_ptr() == address and tensor.shape == shape
-        return recipe if is_result and tensor.stride() == strides else tensor
-
-    def unpack(kept: Tensor | _Recipe) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
-        if kept.source._version != kept.version:
-            raise RuntimeError(
-                "the input of a temporal operation was written to in place before the backward "
-                "pass, which computes the operation again; make that write a new tensor"
-            )
-        return kept.compute()  # autograd records this if second derivatives are requested
-
-    with saved_tensors_hooks(pack, unpack):
-        yield

@@ -24,8 +24,8 @@ from torch import Tensor, fx, nn
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
-from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def separate_temporal_operations(network: nn.Module) -> None:
         if isinstance(site, TemporalWrapper) and hasattr(site.temporal, "depthwise_taps"):
             taps = site.temporal.depthwise_taps(site.channels)  # type: ignore[operator]
             frames = FoldedTemporalFilter(taps, site.num_frames)
-            network.set_submodule(name, nn.Sequential(frames, site.module))
+            network.set_submodule(name, site.separated(frames))
 
 
 def separate_same_padding(network: nn.Module) -> None:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import AttentionPool
 from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
-from mixtconv.models.insertion import TemporalWrapper
 from mixtconv.models.motion import RecentPictures
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.stream_filter import StreamConv, StreamFilter
@@ -252,4 +252,4 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
                 device = next(module.module.parameters()).device
                 operation = StreamFilter(DepthwiseTaps(taps.weights.to(device), taps.groups))
             site = _StreamSite(name, operation, now, None)
-            network.set_submodule(name, nn.Sequential(site, module.module))
+            network.set_submodule(name, module.separated(site))

@@ -29,7 +29,8 @@ from mixtconv._strict_json import to_json
 from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
-from mixtconv.models.systems.factory import FAMILIES, split_name
+from mixtconv.models.spec import Position
+from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import model_settings
@@ -64,7 +65,7 @@ class Variant:
     """One row of the table: an operation at a position, in some stages."""
 
     family: str
-    position: Literal["head", "inner"]
+    position: Position
     stages: tuple[int, ...] | None
     """None for all."""
 
@@ -202,15 +203,16 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
 def _variants(settings: TrainingSettings, axes: AblationAxes) -> Iterator[Variant]:
     """All combinations of the axes; TSN, which has no operation to place, repeats itself."""
     families = axes.operations or list(TITLES)
-    positions = axes.positions or [settings.position]
+    positions: Sequence[Position | None] = axes.positions or [settings.position]
     stage_sets: Sequence[list[int] | None] = axes.stage_sets or [settings.stages]
     for family, position, stages in product(families, positions, stage_sets):
         if family not in FAMILIES:
             raise unknown_name("operation", family, FAMILIES)
         if FAMILIES[family] is None:
-            yield Variant(family, settings.position, None)
+            yield Variant(family, settings.position or "head", None)
         else:
-            yield Variant(family, position, None if stages is None else tuple(stages))
+            place = position or FAMILY_DEFAULTS.get(family, {}).get("position", "head")
+            yield Variant(family, place, None if stages is None else tuple(stages))
 
 
 def _of_variant(settings: TrainingSettings, variant: Variant) -> TrainingSettings:

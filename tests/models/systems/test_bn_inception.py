@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
-from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.systems.bn_inception import BLOCKS, BNInception
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 
 # Block -> channels and side of what it gives, for a picture of 224 pixels.
 PUBLISHED = {

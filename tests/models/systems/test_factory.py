@@ -9,9 +9,9 @@ from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.insertion import temporal_wrappers
 from mixtconv.models.systems.factory import split_name
 from mixtconv.models.systems.registry import SYSTEMS
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
 

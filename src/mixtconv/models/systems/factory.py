@@ -32,9 +32,13 @@ FAMILIES: dict[str, str | None] = {
     "tsn": None,
     "tsm": "shift",
     "mstnet": "mixtconv",
+    "mstvit": "mixtconv",
     **{name: name for name in OPERATIONS if name not in ("shift", "mixtconv")},
 }
 """Family -> its temporal operation; TSN (arXiv 1608.00859) has none."""
+
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {"mstvit": {"position": "kv"}}
+"""Family -> fields of `ModelSpec` with other defaults than in a 2D network of convolutions."""
 
 
 def create_model(
@@ -179,8 +183,9 @@ def _with_operation(
     args: ModelArgs, backbone_name: str, *, family: str, non_local: bool = False
 ) -> VideoClassifier:
     """A 2D backbone with the operation of a family, and perhaps non-local blocks."""
-    backbone = backbone_for(args, args.spec(), backbone_name)
-    spec = args.spec(**pixel_facts(backbone))
+    defaults = FAMILY_DEFAULTS.get(family, {})
+    backbone = backbone_for(args, args.spec(**defaults), backbone_name)
+    spec = args.spec(**defaults, **pixel_facts(backbone))
     model = build_classifier(backbone, family, spec)
     if non_local:  # last, since a wrapped block would count as a stage of its own
         insert_non_local(

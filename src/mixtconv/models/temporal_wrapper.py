@@ -1,0 +1,114 @@
+"""A module of a 2D network with a temporal operation before it.
+
+In training, the result of the operation is recomputed in the backward pass instead of being kept:
+it is one cheap pass away from the feature map before it, which the network keeps anyway, and would
+cost a copy of the feature map per block.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from mixtconv.models.wrapping import WrappedModule
+from mixtconv.ops import fold_time, unfold_time
+
+
+class TemporalWrapper(WrappedModule):
+    """A module of a 2D network with a temporal operation before it: frames in, frames out.
+
+    In state dictionaries the module's weights keep the names that they had without the operation
+    (`conv1.weight`); the operation's are beside them (`conv1.temporal.weights.0`).
+
+    Args:
+        temporal: the operation, (B, T, C, H, W) -> same.
+        module: takes the operation's result, folded to (B * T, C, H, W).
+        num_frames: T.
+        channels: C.
+    """
+
+    def __init__(
+        self, temporal: nn.Module, module: nn.Module, num_frames: int, channels: int
+    ) -> None:
+        super().__init__(module)
+        self.channels = channels
+        self.temporal = temporal
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Any:
+        frames = self._mix(x)  # (B * T, C, H, W)
+        is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
+            return self.module(frames)
+        with recompute_in_backward(frames, lambda: self._mix(x), x):
+            return self.module(frames)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return fold_time(self.temporal(unfold_time(x, self.num_frames)))
+
+    def separated(self, operation: nn.Module) -> nn.Module:
+        """The module with another form of the operation, feature maps (B * T, C, H, W) to same."""
+        return nn.Sequential(operation, self.module)
+
+
+def temporal_wrappers(network: nn.Module) -> Iterator[TemporalWrapper]:
+    """The modules with a temporal operation before them, in the order of the network's modules."""
+    return (module for module in network.modules() if isinstance(module, TemporalWrapper))
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Kept by autograd in place of a tensor."""
+
+    compute: Callable[[], Tensor]
+    source: Tensor
+    version: int
+
+
+@contextmanager
+def recompute_in_backward(
+    result: Tensor, compute: Callable[[], Tensor], source: Tensor
+) -> Iterator[None]:
+    """Within this context, autograd does not keep `result` but recomputes it in the backward pass.
+
+    Args:
+        result: a tensor that operations in the context read.
+        compute: makes it again.
+        source: the tensor that `result` is computed from.
+
+    Raises:
+        RuntimeError: in the backward pass, if `source` was modified in place before.
+
+    >>> import torch
+    >>> x = torch.tensor([2.0], requires_grad=True)
+    >>> doubled = 2 * x
+    >>> with recompute_in_backward(doubled, lambda: 2 * x, x):
+    ...     y = doubled**2
+    >>> y.backward()
+    >>> x.grad
+    tensor([16.])
+    """
+    address, shape, strides = result.data_ptr(), result.shape, result.stride()
+    recipe = _Recipe(compute, source, source._version)
+
+    def pack(tensor: Tensor) -> Tensor | _Recipe:
+        # autograd may pass an alias of `result`, so it is recognized by its memory
+        is_result = tensor.data_ptr() == address and tensor.shape == shape
+        return recipe if is_result and tensor.stride() == strides else tensor
+
+    def unpack(kept: Tensor | _Recipe) -> Tensor:
+        if isinstance(kept, Tensor):
+            return kept
+        if kept.source._version != kept.version:
+            raise RuntimeError(
+                "the input of a temporal operation was written to in place before the backward "
+                "pass, which computes the operation again; make that write a new tensor"
+            )
+        return kept.compute()  # autograd records this if second derivatives are requested
+
+    with saved_tensors_hooks(pack, unpack):
+        yield
