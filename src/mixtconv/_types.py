@@ -23,3 +23,6 @@ Frame: TypeAlias = "npt.NDArray[np.uint8]"
 
 FrameLike: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
 """A frame that a user gives: uint8 RGB (H, W, 3), an array or a tensor."""
+
+Edges = Literal["zeros", "replicate"]
+"""What frames outside of a clip count as: zeros, or the clip's first and last frame."""

@@ -58,6 +58,8 @@ class Projection:
 class AttentionSite:
     """An attention whose keys and values can be filtered over time."""
 
+    attention: str
+    """Dotted name of the attention."""
     projections: tuple[Projection, ...]
     block: str
     """Dotted name of the module that holds the attention."""
@@ -99,7 +101,8 @@ def find_attention_sites(
                 projections.append(Projection(f"{name}.{layer}", channels, layout))
         if projections:
             block = name.rpartition(".")[0]
-            sites.append(AttentionSite(tuple(projections), block, block.rpartition(".")[0]))
+            stage = block.rpartition(".")[0]
+            sites.append(AttentionSite(name, tuple(projections), block, stage))
     return sites
 
 

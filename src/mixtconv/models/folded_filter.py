@@ -49,13 +49,13 @@ class FoldedTemporalFilter(nn.Module):
     def __init__(self, taps: DepthwiseTaps, num_frames: int) -> None:
         super().__init__()
         self.register_buffer("weights", taps.weights.float())
-        self.groups = taps.groups
+        self.groups, self.edges = taps.groups, taps.edges
         self.num_frames = num_frames
 
     @property
     def taps(self) -> DepthwiseTaps:
         """The operation."""
-        return DepthwiseTaps(self.get_buffer("weights"), self.groups)
+        return DepthwiseTaps(self.get_buffer("weights"), self.groups, self.edges)
 
     def forward(self, x: Tensor) -> Tensor:
         clip = unfold_time(x, self.num_frames)  # (B, T, C, H, W)

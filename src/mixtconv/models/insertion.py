@@ -28,6 +28,8 @@ from mixtconv.models.residual_branches import (
 )
 from mixtconv.models.spec import Placement, Position
 from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.time_attention import TimeAttention
+from mixtconv.models.token_blocks import TokenBlock
 from mixtconv.models.wrapping import replace_module
 from mixtconv.ops import create_operation
 
@@ -35,7 +37,10 @@ logger = logging.getLogger(__name__)
 
 Operation = str | Callable[..., nn.Module]
 
-Site = TypeVar("Site", TemporalSite, AttentionSite)
+_OF_CLIPS = (TemporalWrapper, FoldedTemporalFilter, NonLocalFrames, TimeAttention)
+"""Modules that know the number of frames of a clip."""
+
+Site = TypeVar("Site", TemporalSite, AttentionSite, TokenBlock)
 
 
 def insert_temporal(
@@ -129,7 +134,7 @@ def set_num_frames(network: nn.Module, num_frames: int) -> None:
     """
     _check_num_frames(num_frames)
     for module in network.modules():
-        if isinstance(module, TemporalWrapper | FoldedTemporalFilter | NonLocalFrames):
+        if isinstance(module, _OF_CLIPS):
             module.num_frames = num_frames
 
 

@@ -8,6 +8,7 @@ queries are copied. Nothing else is new at inference.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class KeyValueOperation(nn.Module):
     @staticmethod
     def _made(make: OperationFactory, width: int) -> nn.Module | None:
         operation = make(width) if width else None
-        if operation is not None and not hasattr(operation, "depthwise_taps"):
+        if operation is not None and not hasattr(operation, "taps"):
             raise ValueError(
                 f"{type(operation).__name__} mixes channels, and keys and values are filtered each "
                 "by itself: give a depthwise operation, such as mixtconv, ks3 or shift"
@@ -50,10 +51,16 @@ class KeyValueOperation(nn.Module):
         return operation
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.depthwise_taps(x.shape[2]).apply(x)
+        taps = self.taps(x.shape[2])
+        return replace(taps, weights=taps.weights.to(x.device)).apply(x)
 
     def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
-        """The operation on all C channels as taps; those of queries are one."""
+        """`taps` for inference: the weights are detached."""
+        taps = self.taps(num_channels)
+        return replace(taps, weights=taps.weights.detach())
+
+    def taps(self, num_channels: int) -> DepthwiseTaps:
+        """The operation on all C channels as a depthwise filter; the taps of queries are one."""
         heads, widths = self.channels.heads, self.channels
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         queries = widths.queries * heads
@@ -75,13 +82,15 @@ class KeyValueOperation(nn.Module):
             tuple(len(offsets) for _, offsets in pieces),
             tuple(offset for _, offsets in pieces for offset in offsets),
         )
-        return DepthwiseTaps(torch.cat([matrix.flatten() for matrix, _ in pieces]), groups)
+        weights = torch.cat([matrix.flatten() for matrix, _ in pieces])
+        edges = next(taps.edges for width, taps in parts[1:] if width)
+        return DepthwiseTaps(weights, groups, edges)
 
     @staticmethod
     def _taps(operation: nn.Module | None, width: int) -> DepthwiseTaps:
         if operation is None:
             return DepthwiseTaps(torch.empty(0), TapGroups((), (), ()))
-        return operation.depthwise_taps(width)  # type: ignore[operator]
+        return operation.taps(width)  # type: ignore[operator]
 
 
 def _unit(width: int) -> TapGroups:

@@ -3,6 +3,7 @@
 The steps, each where it applies:
 
 - batch normalisation is folded into the convolution before it;
+- linear adapters become part of the layers beside them;
 - an activation, or the sum of a residual block and its activation, becomes part of the convolution
   before it, so that the feature map is written once instead of three times;
 - the groups of kernel size 1 of a mixed temporal convolution are folded into the weights of the
@@ -24,6 +25,7 @@ from torch import Tensor, fx, nn
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
+from mixtconv.models.linear_adapters import fold_linear_adapters
 from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
 from mixtconv.models.temporal_wrapper import TemporalWrapper
 
@@ -60,6 +62,7 @@ def optimize_for_inference(model: VideoClassifier) -> VideoClassifier:
 
 def _optimized(network: nn.Module, model_name: str) -> nn.Module:
     """A network of frames, or of clips, that runs faster."""
+    fold_linear_adapters(network)
     # As modules of their own they are seen in the graph.
     separate_temporal_operations(network)
     separate_same_padding(network)

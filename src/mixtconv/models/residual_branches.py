@@ -241,24 +241,43 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
                 lambda module, args, result, name=name: tracer.leave(name, module, result)
             ),
         ]
-    parameter = next(network.parameters(), torch.empty(0))
-    default = getattr(network, "default_cfg", None) or {}
-    default_channels, _, default_size = default.get("input_size", (3, 224, 224))
-    channels, size = in_channels or default_channels, image_size or default_size
-    image = torch.zeros(clip_length(network), channels, size, size).to(parameter)
+    image = example_images(network, image_size, in_channels)
     tracer.mark(image, frozenset())
     try:
-        with evaluating(network), torch.no_grad(), tracer:
-            network(image)
-    except (RuntimeError, AssertionError) as error:  # timm asserts sizes
-        raise ValueError(
-            f"the network does not run on an image of shape {tuple(image.shape)}: "
-            f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
-        ) from error
+        with tracer:
+            run_once(network, image)
     finally:
         for handle in handles:
             handle.remove()
     return tracer
+
+
+def example_images(network: nn.Module, image_size: int | None, in_channels: int | None) -> Tensor:
+    """Images of zeros, as few as the network runs on: (1, C, H, W), or (T, C, H, W) of a clip.
+
+    Size and channels that are None are those that the network declares.
+    """
+    parameter = next(network.parameters(), torch.empty(0))
+    default = getattr(network, "default_cfg", None) or {}
+    default_channels, _, default_size = default.get("input_size", (3, 224, 224))
+    channels, size = in_channels or default_channels, image_size or default_size
+    return torch.zeros(clip_length(network), channels, size, size).to(parameter)
+
+
+def run_once(network: nn.Module, images: Tensor) -> None:
+    """Run a network in evaluation mode, without gradients.
+
+    Raises:
+        ValueError: it does not run on images of this size.
+    """
+    try:
+        with evaluating(network), torch.no_grad():
+            network(images)
+    except (RuntimeError, AssertionError) as error:  # timm asserts sizes
+        raise ValueError(
+            f"the network does not run on an image of shape {tuple(images.shape)}: "
+            f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
+        ) from error
 
 
 def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from mixtconv._names import composed, require
+from mixtconv._types import Edges
 
 Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
 Position = Literal["head", "inner", "kv"]
+AdapterPlaces = Literal["both", "attention", "mlp"]
 Head = Literal["average", "attention", "blocks"]
 
 METADATA_KEY = "mixtconv"
@@ -105,6 +107,25 @@ class TemporalSettings(Placement):
     """Whether temporal operations look back only."""
     shift_fraction: float = 0.125
     """Fraction of the channels that the operation shifts at initialisation, in each direction."""
+    edges: Edges = "zeros"
+    """What frames outside of a clip count as: zeros, or its first and last frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """Adapters in the blocks of a transformer; see `adapters.py`."""
+
+    adapter_width: float = 0.5
+    """Channels of an adapter, as a fraction of those of the tokens."""
+    adapter_places: AdapterPlaces = "both"
+    """The branches of a block that adapters come before."""
+    temporal_position: bool = False
+    """Whether a learned vector for each frame of a clip is added to its tokens."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.adapter_width <= 4, f"adapter_width is {self.adapter_width}; give 0 to 4"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +164,7 @@ class PixelSettings:
 
 
 @dataclass(frozen=True)
-class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
+class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     """Architecture, classes and clips of a recognizer.
 
     Raises:
@@ -170,6 +191,7 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        AdapterSettings.__post_init__(self)
         HeadSettings.__post_init__(self)
         require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
@@ -217,7 +239,9 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         """The input of the network at each of the T places of a clip."""
         return SNIPPETS[self.modality]
 
-    def fields_of(self, part: type[TemporalSettings] | type[PixelSettings]) -> dict[str, Any]:
+    def fields_of(
+        self, part: type[TemporalSettings] | type[AdapterSettings] | type[PixelSettings]
+    ) -> dict[str, Any]:
         """The fields that belong to one of the dataclasses above, with their values.
 
         >>> ModelSpec("eco_8", ("a",)).fields_of(PixelSettings)["channel_order"]

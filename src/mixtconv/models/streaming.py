@@ -13,7 +13,7 @@ been trained on medians of whole clips; the median of its streams is the same ru
 import copy
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,6 @@ from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
 from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import TemporalConv
-from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.stream_filter import StreamConv, StreamFilter
 from mixtconv.ops.stream_state import PastFrames, Streams
 
@@ -228,6 +227,7 @@ class _StreamSite(nn.Module):
         # its arguments, which take longer to prepare than small feature maps to filter.
         step = past.step
         if step is not None and step.groups is self.operation.groups:
+            self.operation.begin(x, past, streams)
             y = step.again(x, streams)
             if y is not None:
                 return y
@@ -250,6 +250,6 @@ def _step_through_time(network: nn.Module, now: _Now) -> None:
             else:
                 taps = module.temporal.depthwise_taps(module.channels)  # type: ignore[operator]
                 device = next(module.module.parameters()).device
-                operation = StreamFilter(DepthwiseTaps(taps.weights.to(device), taps.groups))
+                operation = StreamFilter(replace(taps, weights=taps.weights.to(device)))
             site = _StreamSite(name, operation, now, None)
             network.set_submodule(name, module.separated(site))

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixtconv._types import Edges
 from mixtconv.ops import plain_filter
 from mixtconv.ops.taps import TapGroups
 
@@ -46,10 +47,29 @@ class DepthwiseTaps:
     weights: Tensor
     """Of all groups in order, each group's (C_m, K_m) flattened."""
     groups: TapGroups
+    edges: Edges = "zeros"
+    """What frames outside of a clip count as."""
 
     def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Filter clips (B, T, C, H, W); see `temporal_filter`."""
-        return temporal_filter(x, self.weights, self.groups, out=out)
+        filtered = temporal_filter(x, self.weights, self.groups, out=out)
+        return filtered if self.edges == "zeros" else self._with_edges(filtered, x)
+
+    def _with_edges(self, filtered: Tensor, x: Tensor) -> Tensor:
+        """Add to the frames near the edges what their taps outside of the clip meet, in place."""
+        num_frames = x.shape[1]
+        for group in self.groups.split():
+            matrix = group.matrix(self.weights)  # (C_m, K_m)
+            for frame in range(num_frames):
+                met = [frame + offset for offset in group.offsets]
+                for edge, taps in (
+                    (0, [tap for tap, place in enumerate(met) if place < 0]),
+                    (num_frames - 1, [tap for tap, place in enumerate(met) if place >= num_frames]),
+                ):
+                    if taps:
+                        weights = matrix[:, taps].sum(dim=1).to(x.dtype)[:, None, None]
+                        filtered[:, frame, group.channels] += weights * x[:, edge, group.channels]
+        return filtered
 
 
 def temporal_filter(

@@ -15,15 +15,18 @@ dilations and causality are free per group.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from mixtconv._types import Edges
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
 from mixtconv.ops.taps import (
     TapGroups,
     TapInit,
+    check_edges,
     check_kernel_sizes,
     group_channels,
     initial_taps,
@@ -37,6 +40,7 @@ def mixed_temporal_conv(
     *,
     dilations: int | Sequence[int] = 1,
     causal: bool = False,
+    edges: Edges = "zeros",
 ) -> Tensor:
     """Convolve groups of channels over time, each with its own kernel size.
 
@@ -46,13 +50,14 @@ def mixed_temporal_conv(
             frame. Multiplied and added in float32 at least; gradients keep the weights' precision.
         dilations: frames between neighbouring taps, one for all groups or one a group.
         causal: look back only, (K_m - 1) * dilation frames; else half of them are ahead.
+        edges: what frames outside the clip count as: zeros, or its first and last frame.
 
     Returns:
-        (B, T, C, H, W) in the memory format of `x`. Frames outside the clip count as zeros.
+        (B, T, C, H, W) in the memory format of `x`.
 
     Raises:
         ValueError: `x` is not 5D, or the groups do not add up to its channels, or a kernel size is
-            even, or the dilations do not fit the groups.
+            even, or the dilations do not fit the groups, or other edges.
 
     >>> x = torch.ones(1, 4, 2, 1, 1)
     >>> both = mixed_temporal_conv(x, [torch.ones(1, 1), torch.ones(1, 3)])
@@ -66,17 +71,22 @@ def mixed_temporal_conv(
     channels = sum(weight.shape[0] for weight in weights)
     if channels != x.shape[2]:
         raise ValueError(f"the weights are for {channels} channels, the clips have {x.shape[2]}")
-    return mixed_taps(weights, dilations=dilations, causal=causal).apply(x)
+    return mixed_taps(weights, dilations=dilations, causal=causal, edges=edges).apply(x)
 
 
 def mixed_taps(
-    weights: Sequence[Tensor], *, dilations: int | Sequence[int] = 1, causal: bool = False
+    weights: Sequence[Tensor],
+    *,
+    dilations: int | Sequence[int] = 1,
+    causal: bool = False,
+    edges: Edges = "zeros",
 ) -> DepthwiseTaps:
     """The taps of `mixed_temporal_conv`, from its arguments.
 
     >>> mixed_taps([torch.ones(2, 1), torch.ones(2, 3)]).groups
     TapGroups(channels=(2, 2), num_taps=(1, 3), offsets=(0, -1, 0, 1))
     """
+    check_edges(edges)
     sizes = [weight.shape[-1] for weight in weights]
     offsets = [
         offset
@@ -84,7 +94,7 @@ def mixed_taps(
         for offset in tap_offsets(size, dilation=dilation, causal=causal)
     ]
     groups = TapGroups(tuple(len(weight) for weight in weights), tuple(sizes), tuple(offsets))
-    return DepthwiseTaps(torch.cat([weight.flatten() for weight in weights]), groups)
+    return DepthwiseTaps(torch.cat([weight.flatten() for weight in weights]), groups, edges)
 
 
 def depthwise_temporal_conv(
@@ -119,6 +129,7 @@ class MixTConv(nn.Module):
         causal: look back only, as streams need.
         init: `shift` starts as TSM does, `identity` as the 2D network.
         shift_fraction: the part of a group's channels that `shift` moves in each direction.
+        edges: what frames outside the clip count as: zeros, or its first and last frame.
 
     Raises:
         ValueError: an even kernel size, more groups than channels, or dilations that do not fit.
@@ -139,8 +150,11 @@ class MixTConv(nn.Module):
         causal: bool = False,
         init: TapInit = "shift",
         shift_fraction: float = 0.125,
+        edges: Edges = "zeros",
     ) -> None:
         super().__init__()
+        check_edges(edges)
+        self.edges: Edges = edges
         self.channels = channels
         self.kernel_sizes = tuple(kernel_sizes)
         self.dilations = per_group(dilations, len(self.kernel_sizes))
@@ -165,12 +179,11 @@ class MixTConv(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
-        return mixed_temporal_conv(
-            x, list(self.weights), dilations=self.dilations, causal=self.causal
-        )
+        check_clip(x)
+        return self.taps(x.shape[2]).apply(x)
 
-    def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
-        """The layer as a depthwise filter of `num_channels` channels, its weights detached.
+    def taps(self, num_channels: int) -> DepthwiseTaps:
+        """The layer as a depthwise filter of `num_channels` channels.
 
         Raises:
             ValueError: the layer has another number of channels.
@@ -180,13 +193,19 @@ class MixTConv(nn.Module):
                 f"the layer is for {self.channels} channels, got {num_channels}; make it with "
                 f"MixTConv({num_channels})"
             )
-        weights = [weight.detach() for weight in self.weights]
-        return mixed_taps(weights, dilations=self.dilations, causal=self.causal)
+        return mixed_taps(
+            list(self.weights), dilations=self.dilations, causal=self.causal, edges=self.edges
+        )
+
+    def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
+        """`taps` for inference: the weights are detached."""
+        taps = self.taps(num_channels)
+        return replace(taps, weights=taps.weights.detach())
 
     def extra_repr(self) -> str:
         return (
             f"{self.channels}, kernel_sizes={self.kernel_sizes}, dilations={self.dilations}, "
-            f"causal={self.causal}"
+            f"causal={self.causal}, edges={self.edges}"
         )
 
 

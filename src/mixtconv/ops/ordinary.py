@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv.ops.folding import check_clip, fold_time, unfold_time
+from mixtconv._types import Edges
 from mixtconv.ops.taps import (
     TapInit,
     check_kernel_sizes,
@@ -69,6 +70,10 @@ class TemporalConv(nn.Module):
         kernel_size: odd.
         dilation, causal: as in `temporal_conv`.
         init, shift_fraction: as in `MixTConv`, on the diagonal of the channel matrix.
+        edges: frames outside the clip count as zeros.
+
+    Raises:
+        ValueError: other edges.
 
     >>> TemporalConv(16)(torch.zeros(2, 8, 16, 7, 7)).shape
     torch.Size([2, 8, 16, 7, 7])
@@ -83,9 +88,15 @@ class TemporalConv(nn.Module):
         causal: bool = False,
         init: TapInit = "shift",
         shift_fraction: float = 0.125,
+        edges: Edges = "zeros",
     ) -> None:
         super().__init__()
         check_kernel_sizes([kernel_size], [dilation])
+        if edges != "zeros":
+            raise ValueError(
+                f"edges is {edges!r}, which depthwise operations take; an ordinary convolution "
+                "counts frames outside the clip as zeros"
+            )
         self.dilation = dilation
         self.causal = causal
         taps = initial_taps(

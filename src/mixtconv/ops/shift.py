@@ -8,9 +8,15 @@ instead of a copy into zeros that tracing can fold into a constant.
 import torch
 from torch import Tensor, nn
 
+from mixtconv._types import Edges
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.folding import check_clip
-from mixtconv.ops.taps import TapGroups, check_shift_fraction, shifted_channels
+from mixtconv.ops.taps import (
+    TapGroups,
+    check_edges,
+    check_shift_fraction,
+    shifted_channels,
+)
 
 
 def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = False) -> Tensor:
@@ -37,7 +43,12 @@ def temporal_shift(x: Tensor, *, shift_fraction: float = 0.125, causal: bool = F
 
 
 def shift_taps(
-    num_channels: int, *, like: Tensor, shift_fraction: float = 0.125, causal: bool = False
+    num_channels: int,
+    *,
+    like: Tensor,
+    shift_fraction: float = 0.125,
+    causal: bool = False,
+    edges: Edges = "zeros",
 ) -> DepthwiseTaps:
     """The shift of that many channels as a filter of ones, with the precision and device of `like`.
 
@@ -49,7 +60,7 @@ def shift_taps(
     parts.append((num_channels - count * len(parts), 0))
     channels, offsets = zip(*[part for part in parts if part[0]], strict=True)
     groups = TapGroups(channels, num_taps=(1,) * len(channels), offsets=offsets)
-    return DepthwiseTaps(like.new_ones(num_channels), groups)
+    return DepthwiseTaps(like.new_ones(num_channels), groups, edges)
 
 
 class TemporalShift(nn.Module):
@@ -59,23 +70,34 @@ class TemporalShift(nn.Module):
     torch.Size([2, 8, 64, 7, 7])
     """
 
-    def __init__(self, *, shift_fraction: float = 0.125, causal: bool = False) -> None:
+    def __init__(
+        self, *, shift_fraction: float = 0.125, causal: bool = False, edges: Edges = "zeros"
+    ) -> None:
         super().__init__()
         check_shift_fraction(shift_fraction)
+        check_edges(edges)
+        self.edges: Edges = edges
         self.shift_fraction = shift_fraction
         self.causal = causal
 
     def forward(self, x: Tensor) -> Tensor:
-        return temporal_shift(x, shift_fraction=self.shift_fraction, causal=self.causal)
+        check_clip(x)
+        return self._taps(x.shape[2], like=x).apply(x)
 
-    def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
+    def taps(self, num_channels: int) -> DepthwiseTaps:
         """The layer as a depthwise filter of `num_channels` channels."""
+        return self._taps(num_channels, like=torch.empty(0))
+
+    depthwise_taps = taps
+
+    def _taps(self, num_channels: int, *, like: Tensor) -> DepthwiseTaps:
         return shift_taps(
             num_channels,
-            like=torch.empty(0),
+            like=like,
             shift_fraction=self.shift_fraction,
             causal=self.causal,
+            edges=self.edges,
         )
 
     def extra_repr(self) -> str:
-        return f"shift_fraction={self.shift_fraction}, causal={self.causal}"
+        return f"shift_fraction={self.shift_fraction}, causal={self.causal}, edges={self.edges}"

@@ -79,6 +79,7 @@ class StreamFilter:
                 of another shape than the frames.
         """
         past.check(x, streams)
+        self.begin(x, past, streams)
         out = torch.empty_like(x) if out is None else out
         if out.shape != x.shape:
             raise ValueError(
@@ -93,6 +94,15 @@ class StreamFilter:
         if step is None or not step(x, streams, out):
             self._filter_into(out, x, past, streams)
         return out
+
+    def begin(self, x: Tensor, past: PastFrames, streams: Streams) -> None:
+        """Let the first frame of a stream stand for those before it, if the edges say so."""
+        if self.taps.edges == "zeros":
+            return
+        for row, (place, count) in enumerate(zip(streams.places, streams.counts, strict=True)):
+            for group, ring in zip(self.groups, past.rings, strict=True) if count == 0 else ():
+                if ring is not None:
+                    ring[place] = x[row, group.channels]
 
     def _filter_into(self, out: Tensor, x: Tensor, past: PastFrames, streams: Streams) -> None:
         """The reference implementation, in plain torch."""

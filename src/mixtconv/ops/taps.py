@@ -10,10 +10,12 @@ flat tensor, each group's (C_m, K_m) matrix after the other.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+
+from mixtconv._types import Edges
 
 TapInit = Literal["shift", "identity"]
 
@@ -166,6 +168,12 @@ def check_kernel_sizes(kernel_sizes: Sequence[int], dilations: Sequence[int]) ->
             f"dilations are {tuple(dilations)} for kernel sizes {tuple(kernel_sizes)}; "
             "give one number for all groups or one for each, all at least 1"
         )
+
+
+def check_edges(edges: str) -> None:
+    """Raise ValueError unless `edges` is one of `Edges`."""
+    if edges not in get_args(Edges):
+        raise ValueError(f"edges is {edges!r}; allowed are 'zeros' and 'replicate'")
 
 
 def check_shift_fraction(shift_fraction: float) -> None:

@@ -17,10 +17,10 @@ from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
-from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
-from mixtconv.models.spec import ModelArgs, ModelSpec, TemporalSettings
+from mixtconv.models.spec import ModelArgs, ModelSpec
+from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
 from mixtconv.models.systems.registry import (
     SYSTEMS,
     relation_classifier,
@@ -33,11 +33,25 @@ FAMILIES: dict[str, str | None] = {
     "tsm": "shift",
     "mstnet": "mixtconv",
     "mstvit": "mixtconv",
+    "adapter": "mixtconv",
+    "stadapter": "ks3",
+    "zeroi2v": "shift",
+    "aim": None,
     **{name: name for name in OPERATIONS if name not in ("shift", "mixtconv")},
 }
 """Family -> its temporal operation; TSN (arXiv 1608.00859) has none."""
 
-FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {"mstvit": {"position": "kv"}}
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mstvit": {"position": "kv", "edges": "replicate"},
+    "zeroi2v": {
+        "position": "kv",
+        "edges": "replicate",
+        "shift_fraction": 1 / 12,  # a head of ViT-B
+        "adapter_width": 0.25,
+        "temporal_position": True,
+    },
+    "aim": {"adapter_width": 0.25, "temporal_position": True},
+}
 """Family -> fields of `ModelSpec` with other defaults than in a 2D network of convolutions."""
 
 
@@ -167,16 +181,13 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
     if spec.feature_head is not None:
         return build_head_classifier(backbone, operation, spec)
     num_features = count_features(backbone, spec)
-    if operation is not None:
-        insert_temporal(
-            backbone,
-            operation,
-            num_frames=spec.num_frames,
-            image_size=spec.image_size,
-            in_channels=spec.snippet.in_channels,
-            **spec.fields_of(TemporalSettings),
-        )
-    return VideoClassifier(backbone, num_features, spec)
+    if family in ADAPTED or spec.temporal_position:
+        insert_in_tokens(backbone, family, operation, spec)
+    elif operation is not None:
+        insert_operation(backbone, operation, spec)
+    model = VideoClassifier(backbone, num_features, spec)
+    model.length_is_fixed = spec.temporal_position
+    return model
 
 
 def _with_operation(

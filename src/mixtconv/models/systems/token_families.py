@@ -1,0 +1,114 @@
+"""The families in transformers: what each puts into a network of tokens.
+
+    adapter, stadapter   adapters with a temporal operation on the residual stream (`adapters.py`)
+    zeroi2v              an operation on keys and values, and linear adapters (`linear_adapters.py`)
+    aim                  the attentions over time as well, with adapters (`time_attention.py`)
+
+`mstvit`, an operation on keys and values alone, is a position of `insert_temporal`.
+"""
+
+from functools import partial
+
+from torch import nn
+
+from mixtconv.models.adapters import insert_adapters
+from mixtconv.models.attention_sites import give_own_bias
+from mixtconv.models.insertion import choose_sites, insert_temporal
+from mixtconv.models.linear_adapters import insert_linear_adapters
+from mixtconv.models.spec import ModelSpec, TemporalSettings
+from mixtconv.models.temporal_position import insert_temporal_position
+from mixtconv.models.time_attention import insert_time_attention
+from mixtconv.models.token_blocks import TokenBlock, find_token_blocks
+from mixtconv.ops import create_operation
+
+ADAPTED = ("adapter", "stadapter", "zeroi2v", "aim")
+"""Families with adapters."""
+
+
+def insert_operation(network: nn.Module, operation: str, spec: ModelSpec) -> None:
+    """Put a temporal operation into a 2D network as a spec says, in place."""
+    settings = spec.fields_of(TemporalSettings)
+    if spec.edges == "zeros":
+        del settings["edges"]  # the default of operations, which those of users need not know
+    insert_temporal(
+        network,
+        operation,
+        num_frames=spec.num_frames,
+        image_size=spec.image_size,
+        in_channels=spec.snippet.in_channels,
+        **settings,
+    )
+
+
+def insert_in_tokens(
+    network: nn.Module, family: str, operation: str | None, spec: ModelSpec
+) -> None:
+    """Put what a family consists of into a transformer, in place.
+
+    Args:
+        network: takes frames (B * T, C, H, W).
+        family: one of `ADAPTED`, or another one with vectors of frames (`temporal_position`).
+        operation: its temporal operation.
+        spec: the recognizer.
+
+    Raises:
+        ValueError: a network without blocks that can take it.
+    """
+    size, channels = spec.image_size, spec.snippet.in_channels
+    give_own_bias(network)
+    every = find_token_blocks(network, image_size=size, in_channels=channels)
+    if not every:
+        raise ValueError(
+            f"found no block of tokens with attention in {type(network).__name__}, which "
+            f"{spec.name} needs: use a family for any 2D network, such as mstnet"
+        )
+    blocks = choose_sites(every, spec)
+    if family == "zeroi2v" or (family not in ADAPTED and operation is not None):
+        insert_operation(network, str(operation), spec)
+    _ADAPT.get(family, _nothing)(network, blocks, operation, spec)
+    if spec.temporal_position:
+        first = every[0]
+        insert_temporal_position(
+            network, first.name, num_frames=spec.num_frames, channels=first.channels
+        )
+
+
+def _stream_adapters(
+    network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
+) -> None:
+    options = {"causal": spec.causal, "edges": spec.edges, "shift_fraction": spec.shift_fraction}
+    insert_adapters(
+        network,
+        blocks,
+        partial(create_operation, str(operation), **options),
+        num_frames=spec.num_frames,
+        width=spec.adapter_width,
+        places=spec.adapter_places,
+        start="operation" if spec.name.startswith("stadapter") else "up",
+    )
+
+
+def _linear_adapters(
+    network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
+) -> None:
+    insert_linear_adapters(network, blocks, width=spec.adapter_width)
+
+
+def _time_attention(
+    network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
+) -> None:
+    insert_time_attention(
+        network, blocks, num_frames=spec.num_frames, width=spec.adapter_width, causal=spec.causal
+    )
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+_ADAPT = {
+    "adapter": _stream_adapters,
+    "stadapter": _stream_adapters,
+    "zeroi2v": _linear_adapters,
+    "aim": _time_attention,
+}
