@@ -361,7 +361,7 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
     ("name", "options", "message"),
     [
         ("vgg11", {}, r"no residual branch in VGG: looked for sums .*at=\['\.\.\.'\]"),
-        ("vit_tiny_patch16_224", {"image_size": 224}, "no residual branch in VisionTransformer"),
+        ("mixer_s32_224", {"image_size": 224}, "no residual branch in MlpMixer"),
         ("test_resnet", {"at": ["layer9"]}, "no module 'layer9'; names look like conv1"),
         ("test_resnet", {"stages": [4]}, r"\[4\]; the network's are 0 \(layer1\).*3 \(layer4\)"),
         ("test_resnet", {"stages": [-1]}, r"\[-1\]; the network's are 0 \(layer1\)"),
@@ -374,7 +374,7 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_changed(name, options, message):
-    small = {"vgg11": {"mlp_ratio": 0.01}, "vit_tiny_patch16_224": {"depth": 1}}
+    small = {"vgg11": {"mlp_ratio": 0.01}, "mixer_s32_224": {"num_blocks": 1}}
     network = timm.create_model(name, num_classes=0, **small.get(name, {}))
     with pytest.raises(ValueError, match=message):
         insert_temporal(network, **{"num_frames": 4, "image_size": IMAGE_SIZE, **options})

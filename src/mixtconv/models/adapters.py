@@ -11,50 +11,20 @@ the last layer makes up for. `start="operation"` begins as published.
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mixtconv.models.spec import AdapterPlaces
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.temporal_wrapper import TokenWrapper
 from mixtconv.models.token_blocks import Branch, TokenBlock, adapt_stream
-from mixtconv.models.token_layout import TokenLayout, TokenOperation
+from mixtconv.models.token_layout import TokenLayout
 from mixtconv.ops.registry import OperationFactory
 
 logger = logging.getLogger(__name__)
 
 Start = Literal["up", "operation"]
-
-
-class TokenWrapper(TemporalWrapper):
-    """A module that takes tokens, with a temporal operation before it.
-
-    Args:
-        temporal: the operation, (B, T, C, H, W) -> same.
-        module: takes tokens (B * T * P, ..., C).
-        num_frames: T.
-        channels: C.
-        layout: the form of the tokens.
-    """
-
-    def __init__(
-        self,
-        temporal: nn.Module,
-        module: nn.Module,
-        num_frames: int,
-        channels: int,
-        layout: TokenLayout,
-    ) -> None:
-        super().__init__(temporal, module, num_frames, channels)
-        self.layout = layout
-
-    def _mix(self, x: Tensor) -> Tensor:
-        return self.layout.from_maps(super()._mix(self.layout.as_maps(x)), x)
-
-    def separated(self, operation: nn.Module) -> nn.Module:
-        """The module after another form of the operation, feature maps (B * T, C, H, W) to same."""
-        return nn.Sequential(TokenOperation(operation, self.layout), self.module)
 
 
 class TemporalAdapter(nn.Module):
@@ -66,7 +36,7 @@ class TemporalAdapter(nn.Module):
         make: the operation for a number of channels.
         num_frames: T.
         num_prefix: class and register tokens, which pass unchanged.
-        layout: the form of the tokens.
+        layout: the form of the tokens, by default of whole pictures.
         start: what begins at zero, the layer back (`up`) or the taps of the `operation`.
 
     >>> from mixtconv.ops import MixTConv
@@ -84,7 +54,7 @@ class TemporalAdapter(nn.Module):
         *,
         num_frames: int,
         num_prefix: int = 0,
-        layout: TokenLayout = TokenLayout(),
+        layout: TokenLayout | None = None,
         start: Start = "up",
     ) -> None:
         super().__init__()
@@ -95,7 +65,7 @@ class TemporalAdapter(nn.Module):
         nn.init.zeros_(up.bias)
         for parameter in operation.parameters() if start == "operation" else [up.weight]:
             nn.init.zeros_(parameter)
-        self.up = TokenWrapper(operation, up, num_frames, width, layout)
+        self.up = TokenWrapper(operation, up, num_frames, width, layout or TokenLayout())
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.num_prefix:

@@ -72,7 +72,7 @@ def find_attention_sites(
 ) -> list[AttentionSite]:
     """The attentions of a network with layers of keys and values, in the order of its modules.
 
-    The network runs once on an image of zeros, in evaluation mode.
+    The network runs on an image of zeros, in evaluation mode.
 
     Args:
         network: takes images (N, C, H, W).
@@ -86,7 +86,7 @@ def find_attention_sites(
     (5, 'blocks.0', 'blocks')
     """
     num_images = clip_length(network)
-    shapes = find_outputs(network, image_size=image_size, in_channels=in_channels)
+    shapes = find_outputs(network, image_size=image_size, in_channels=in_channels, on_shapes=True)
     sites = []
     for name, attention in network.named_modules():
         projections = []
@@ -104,6 +104,15 @@ def find_attention_sites(
             stage = block.rpartition(".")[0]
             sites.append(AttentionSite(name, tuple(projections), block, stage))
     return sites
+
+
+def has_attention(network: nn.Module) -> bool:
+    """Whether a network has a module with layers of keys and values, which it may or may not call.
+
+    >>> has_attention(nn.TransformerEncoderLayer(8, 1)), has_attention(nn.Conv2d(3, 8, 3))
+    (False, False)
+    """
+    return any(any(_layers(module)) for module in network.modules())
 
 
 def _layers(attention: nn.Module) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from mixtconv.models.attention_sites import (
     AttentionSite,
     find_attention_sites,
     give_own_bias,
+    has_attention,
 )
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.key_value import filter_keys_and_values
@@ -27,9 +28,9 @@ from mixtconv.models.residual_branches import (
     find_residual_sites,
 )
 from mixtconv.models.spec import Placement, Position
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.temporal_wrapper import TemporalWrapper, TokenWrapper
 from mixtconv.models.time_attention import TimeAttention
-from mixtconv.models.token_blocks import TokenBlock
+from mixtconv.models.token_blocks import TokenBlock, find_token_blocks
 from mixtconv.models.wrapping import replace_module
 from mixtconv.ops import create_operation
 
@@ -66,7 +67,8 @@ def insert_temporal(
         num_frames: T, the frames of a clip.
         position: `head`, the start of each residual branch, before its first convolution; `inner`,
             before its first spatial convolution that follows another one (in a bottleneck: after
-            the first 1x1). Branches without the place stay 2D, and are logged (level INFO). Or
+            the first 1x1). Branches without the place stay 2D, and are logged (level INFO). In a
+            transformer the branches begin with the attention and the MLP of each block. Or
             `kv`, the keys and values of every attention (see `attention_sites.py`).
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
@@ -110,8 +112,10 @@ def insert_temporal(
             )
         sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
-        sites = _residual_sites(network, position, image_size, in_channels)
-        sites = choose_sites(sites, placement)
+        sites = _token_sites(network, placement, image_size, in_channels)
+        if not sites:
+            sites = _residual_sites(network, position, image_size, in_channels)
+            sites = choose_sites(sites, placement)
     # All operations are made before the first module is replaced, so that an error changes nothing.
     operations = [(site, make(site.channels)) for site in sites]
     parameter = next(network.parameters(), None)
@@ -120,7 +124,12 @@ def insert_temporal(
         if parameter is not None:
             temporal.to(parameter.device)
         module = network.get_submodule(site.module)
-        wrapped = TemporalWrapper(temporal, module, num_frames, site.channels)
+        of_place = (temporal, module, num_frames, site.channels)
+        wrapped = (
+            TemporalWrapper(*of_place)
+            if site.layout is None
+            else TokenWrapper(*of_place, site.layout)
+        )
         replace_module(network, site.module, wrapped)
     logger.info("%s goes before %s", operation, ", ".join(site.module for site in sites))
     return network
@@ -177,6 +186,29 @@ def _attention_sites(
             "that of mstnet, tsm and ks3"
         )
     return sites
+
+
+def _token_sites(
+    network: nn.Module, placement: Placement, image_size: int | None, in_channels: int | None
+) -> list[TemporalSite]:
+    """Before the attention and the MLP of each block, in a network without residual convolutions.
+
+    None for another position, or a network that is not a transformer.
+    """
+    if placement.position != "head" or not has_attention(network):
+        return []
+    if find_residual_sites(network, image_size=image_size, in_channels=in_channels):
+        return []
+    blocks = find_token_blocks(network, image_size=image_size, in_channels=in_channels)
+    return [
+        TemporalSite(f"{block.name}.{part}", block.channels, block.name, block.stage, layout)
+        for block in choose_sites(blocks, placement)
+        for part, layout in (
+            (block.attention, block.attention_layout),
+            (block.mlp, block.layout),
+        )
+        if part is not None
+    ]
 
 
 def _residual_sites(

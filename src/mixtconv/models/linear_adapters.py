@@ -120,12 +120,11 @@ def _fold(wrapped: AdaptedLayers) -> bool:
         kept = [(layer, layer.weight.clone(), layer.bias) for layer in {*first, last}]
         weight, bias = wrapped.before.as_linear()
         for layer in first:
-            own = 0 if layer.bias is None else layer.bias
-            layer.bias = nn.Parameter(layer.weight @ bias + own)
+            moved = layer.weight @ bias
+            layer.bias = nn.Parameter(moved if layer.bias is None else moved + layer.bias)
             layer.weight.copy_(layer.weight @ weight)
         weight, bias = wrapped.after.as_linear()
-        own = 0 if last.bias is None else weight @ last.bias
-        last.bias = nn.Parameter(bias + own)
+        last.bias = nn.Parameter(bias if last.bias is None else bias + weight @ last.bias)
         last.weight.copy_(weight @ last.weight)
         if torch.allclose(wrapped.module(tokens), expected, rtol=1e-3, atol=1e-4):
             return True

@@ -14,6 +14,7 @@ the shortcut untouched; `inner` is before the branch's first spatial convolution
 another one.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from mixtconv.models.spec import Position
+from mixtconv.models.token_layout import TokenLayout
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class TemporalSite:
     """Dotted name of the module that adds the branch to its shortcut."""
     stage: str
     """Dotted name of the container that holds the residual block."""
+    layout: TokenLayout | None = None
+    """The form of tokens that the module takes; None if it takes feature maps."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def find_residual_sites(
 ) -> list[TemporalSite]:
     """Places for a temporal operation in every residual branch of a 2D network.
 
-    The network runs once on an image of zeros, in evaluation mode, and is not changed. One without
+    The network runs on an image of zeros, in evaluation mode, and is not changed. One without
     residual branches may declare its places in an attribute `temporal_stages`, a dictionary of
     stages to modules; they count as `head`.
 
@@ -141,10 +148,17 @@ def find_named_sites(
 
 
 def find_outputs(
-    network: nn.Module, *, image_size: int | None = None, in_channels: int | None = None
+    network: nn.Module,
+    *,
+    image_size: int | None = None,
+    in_channels: int | None = None,
+    on_shapes: bool = False,
 ) -> dict[str, tuple[int, ...]]:
-    """Output shapes, for one image or one clip, of the modules that return a tensor, by name."""
-    return _trace(network, image_size, in_channels).outputs
+    """Output shapes, for one image or one clip, of the modules that return a tensor, by name.
+
+    `on_shapes` as in `run_once`.
+    """
+    return _trace(network, image_size, in_channels, on_shapes=on_shapes).outputs
 
 
 _ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
@@ -155,6 +169,10 @@ class _Tracer(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.start(torch.empty(0))
+
+    def start(self, images: Tensor) -> None:
+        """Begin a record of what is computed of these images."""
         self.layers: list[_Layer] = []
         self.branches: list[_Branch] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
@@ -162,6 +180,7 @@ class _Tracer(TorchFunctionMode):
         self.calls: list[str] = []  # the modules that are running, outermost first
         self._sources: dict[int, frozenset[int]] = {}
         self._alive: list[Tensor] = []  # keeps the tensors, so that their ids stay unique
+        self.mark(images, frozenset())
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -229,7 +248,13 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) -> _Tracer:
+def _trace(
+    network: nn.Module,
+    image_size: int | None,
+    in_channels: int | None,
+    *,
+    on_shapes: bool = False,
+) -> _Tracer:
     tracer = _Tracer()
     handles = []
     for name, module in network.named_modules():
@@ -241,43 +266,58 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
                 lambda module, args, result, name=name: tracer.leave(name, module, result)
             ),
         ]
-    image = example_images(network, image_size, in_channels)
-    tracer.mark(image, frozenset())
     try:
         with tracer:
-            run_once(network, image)
+            run_once(network, image_size, in_channels, start=tracer.start, on_shapes=on_shapes)
     finally:
         for handle in handles:
             handle.remove()
     return tracer
 
 
-def example_images(network: nn.Module, image_size: int | None, in_channels: int | None) -> Tensor:
-    """Images of zeros, as few as the network runs on: (1, C, H, W), or (T, C, H, W) of a clip.
+def run_once(
+    network: nn.Module,
+    image_size: int | None,
+    in_channels: int | None,
+    *,
+    start: Callable[[Tensor], None] = lambda images: None,
+    on_shapes: bool = False,
+) -> None:
+    """Run a network in evaluation mode on images of zeros.
 
-    Size and channels that are None are those that the network declares.
+    Args:
+        network: images (N, C, H, W) in.
+        image_size, in_channels: of the images; those that the network declares if None.
+        start: called with the images before each trial, so that what records the run begins anew.
+        on_shapes: compute shapes alone where the network can, which takes a fraction of the time
+            in large networks, and more time in small ones.
+
+    Raises:
+        ValueError: it does not run on images of this size.
     """
     parameter = next(network.parameters(), torch.empty(0))
     default = getattr(network, "default_cfg", None) or {}
     default_channels, _, default_size = default.get("input_size", (3, 224, 224))
     channels, size = in_channels or default_channels, image_size or default_size
-    return torch.zeros(clip_length(network), channels, size, size).to(parameter)
-
-
-def run_once(network: nn.Module, images: Tensor) -> None:
-    """Run a network in evaluation mode, without gradients.
-
-    Raises:
-        ValueError: it does not run on images of this size.
-    """
-    try:
-        with evaluating(network), torch.no_grad():
+    images = torch.zeros(clip_length(network), channels, size, size).to(parameter)
+    tensors = [*network.named_parameters(), *network.named_buffers()] if on_shapes else []
+    with evaluating(network), torch.no_grad():
+        if on_shapes:
+            shapes = images.to("meta")
+            start(shapes)
+            try:
+                functional_call(network, {k: t.to("meta") for k, t in tensors}, (shapes,))
+                return
+            except Exception:  # operators that do not tell shapes, values that are looked at
+                logger.debug("shapes are not enough for %s", type(network).__name__)
+        start(images)
+        try:
             network(images)
-    except (RuntimeError, AssertionError) as error:  # timm asserts sizes
-        raise ValueError(
-            f"the network does not run on an image of shape {tuple(images.shape)}: "
-            f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
-        ) from error
+        except (RuntimeError, AssertionError) as error:  # timm asserts sizes
+            raise ValueError(
+                f"the network does not run on an image of shape {tuple(images.shape)}: "
+                f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
+            ) from error
 
 
 def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:

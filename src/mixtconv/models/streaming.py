@@ -24,7 +24,9 @@ from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.motion import RecentPictures
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
+from mixtconv.models.temporal_position import TemporalPosition
 from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.time_attention import TimeAttention
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.stream_filter import StreamConv, StreamFilter
 from mixtconv.ops.stream_state import PastFrames, Streams
@@ -167,7 +169,7 @@ def _chosen(frames: Tensor, state: StreamState, places: Sequence[int] | None) ->
 
 def check_looks_back_only(model: VideoClassifier) -> None:
     """Raise ValueError if a model has no logits per frame, or they depend on later frames."""
-    whole_clip = (NonLocalFrames, AttentionPool)
+    whole_clip = (NonLocalFrames, AttentionPool, TimeAttention, TemporalPosition)
     at_once = any(isinstance(module, whole_clip) for module in model.backbone.modules())
     if type(model) is not VideoClassifier or at_once:
         raise ValueError(
@@ -227,6 +229,7 @@ class _StreamSite(nn.Module):
         # its arguments, which take longer to prepare than small feature maps to filter.
         step = past.step
         if step is not None and step.groups is self.operation.groups:
+            assert isinstance(self.operation, StreamFilter)
             self.operation.begin(x, past, streams)
             y = step.again(x, streams)
             if y is not None:

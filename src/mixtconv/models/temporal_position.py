@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.ops import fold_time, unfold_time
 
 
 class TemporalPosition(WrappedModule):
@@ -31,8 +32,8 @@ class TemporalPosition(WrappedModule):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         vectors = self.frames.unflatten(1, (1,) * (x.ndim - 2) + (-1,))  # (T, 1, ..., D)
-        clip = x.unflatten(0, (-1, len(self.frames))) + vectors  # (B, T, ..., D)
-        return self.module(clip.flatten(0, 1), *args, **kwargs)
+        clip = unfold_time(x, self.num_frames) + vectors  # (B, T, ..., D)
+        return self.module(fold_time(clip), *args, **kwargs)
 
 
 def insert_temporal_position(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from mixtconv.models.token_layout import TokenLayout, TokenOperation
 from mixtconv.models.wrapping import WrappedModule
 from mixtconv.ops import fold_time, unfold_time
 
@@ -39,13 +40,13 @@ class TemporalWrapper(WrappedModule):
         self.temporal = temporal
         self.num_frames = num_frames
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         frames = self._mix(x)  # (B * T, C, H, W)
         is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
         if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
-            return self.module(frames)
+            return self.module(frames, *args, **kwargs)
         with recompute_in_backward(frames, lambda: self._mix(x), x):
-            return self.module(frames)
+            return self.module(frames, *args, **kwargs)
 
     def _mix(self, x: Tensor) -> Tensor:
         return fold_time(self.temporal(unfold_time(x, self.num_frames)))
@@ -53,6 +54,47 @@ class TemporalWrapper(WrappedModule):
     def separated(self, operation: nn.Module) -> nn.Module:
         """The module with another form of the operation, feature maps (B * T, C, H, W) to same."""
         return nn.Sequential(operation, self.module)
+
+
+class TokenWrapper(TemporalWrapper):
+    """A module that takes tokens, with a temporal operation before it.
+
+    Args:
+        temporal: the operation, (B, T, C, H, W) -> same.
+        module: takes tokens (B * T * P, ..., C).
+        num_frames: T.
+        channels: C.
+        layout: the form of the tokens.
+    """
+
+    def __init__(
+        self,
+        temporal: nn.Module,
+        module: nn.Module,
+        num_frames: int,
+        channels: int,
+        layout: TokenLayout,
+    ) -> None:
+        super().__init__(temporal, module, num_frames, channels)
+        self.layout = layout
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return self.layout.from_maps(super()._mix(self.layout.as_maps(x)), x)
+
+    def separated(self, operation: nn.Module) -> nn.Module:
+        """The module after another form of the operation, feature maps (B * T, C, H, W) to same."""
+        return _Preceded(TokenOperation(operation, self.layout), self.module)
+
+
+class _Preceded(nn.Module):
+    """An operation on the tokens that a module takes; other arguments of the module pass."""
+
+    def __init__(self, operation: nn.Module, module: nn.Module) -> None:
+        super().__init__()
+        self.operation, self.module = operation, module
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self.module(self.operation(x), *args, **kwargs)
 
 
 def temporal_wrappers(network: nn.Module) -> Iterator[TemporalWrapper]:

@@ -1,8 +1,7 @@
 """AIM: the frozen attention of a transformer run over time as well, with adapters.
 
 From "AIM: Adapting Image Models for Efficient Video Action Recognition" (arXiv 2302.03024). In
-every block, over the residual stream x of tokens, with the block's own normalisations, attention and
-MLP:
+every block, over the residual stream x of tokens, with the block's own layers:
 
     x = x + A(attention over time(norm1(x)))         each place attends to itself in all frames
     x = x + A'(attention(norm1(x)))
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from mixtconv.models.residual_branches import evaluating
 from mixtconv.models.token_blocks import TokenBlock
 from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.ops import fold_time, unfold_time
 
 
 class Bottleneck(nn.Module):
@@ -96,13 +96,14 @@ class TimeAttention(WrappedModule):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         block, num_frames = self.module, self.num_frames
-        attention = block.get_submodule(self.attention).module
-        # (B * T, N, D) -> (B * N, T, D): a row of tokens is one place in all frames.
-        clip = block.norm1(x).unflatten(0, (-1, num_frames)).transpose(1, 2)  # (B, N, T, D)
+        adapted = block.get_submodule(self.attention)
+        assert isinstance(adapted, AdaptedAttention)
+        # A row of tokens is one place in all frames: (B * T, N, D) -> (B * N, T, D).
+        clip = unfold_time(block.get_submodule("norm1")(x), num_frames).transpose(1, 2)
         mask = {"is_causal": True} if self.causal else {}
-        seen = attention(clip.flatten(0, 1), **mask)  # type: ignore[operator]
-        seen = self.adapter(seen).unflatten(0, clip.shape[:2]).transpose(1, 2)  # (B, T, N, D)
-        return block(x + seen.flatten(0, 1), *args, **kwargs)
+        seen = self.adapter(adapted.module(clip.flatten(0, 1), **mask))
+        seen = seen.unflatten(0, clip.shape[:2]).transpose(1, 2)  # (B, T, N, D)
+        return block(x + fold_time(seen), *args, **kwargs)
 
 
 def insert_time_attention(
@@ -139,15 +140,11 @@ def insert_time_attention(
     for about in blocks:
         channels, inner = about.channels, max(1, round(width * about.channels))
 
-        def adapter(
-            *, shortcut: bool, channels: int = channels, inner: int = inner
-        ) -> nn.Module:
+        def adapter(*, shortcut: bool, channels: int = channels, inner: int = inner) -> nn.Module:
             return Bottleneck(channels, inner, shortcut=shortcut).to(device)
 
         block = network.get_submodule(about.name)
-        attention = AdaptedAttention(
-            block.get_submodule(about.attention), adapter(shortcut=True)
-        )
+        attention = AdaptedAttention(block.get_submodule(about.attention), adapter(shortcut=True))
         replace_module(block, about.attention, attention)
         assert about.mlp is not None
         mlp = AdaptedMlp(block.get_submodule(about.mlp), adapter(shortcut=False), scale)
@@ -163,9 +160,7 @@ def insert_time_attention(
     return [about.name for about in blocks]
 
 
-def _refuse_unfit(
-    block: nn.Module, about: TokenBlock, *, num_frames: int, causal: bool
-) -> None:
+def _refuse_unfit(block: nn.Module, about: TokenBlock, *, num_frames: int, causal: bool) -> None:
     """Raise for a block whose attention cannot run over time."""
     attention = block.get_submodule(about.attention)
     reason = None

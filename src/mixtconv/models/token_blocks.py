@@ -16,13 +16,14 @@ between. A block that cannot be traced takes adapters before itself alone.
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
 
 from mixtconv.models.attention_sites import AttentionSite, find_attention_sites
-from mixtconv.models.residual_branches import example_images, run_once
+from mixtconv.models.residual_branches import clip_length, run_once
 from mixtconv.models.token_layout import TokenLayout
 
 Branch = Literal["attention", "mlp"]
@@ -46,6 +47,8 @@ class TokenBlock:
     """D of the tokens that it takes, (N * P, ..., D)."""
     layout: TokenLayout
     """Their form."""
+    attention_layout: TokenLayout
+    """Their form where the attention takes them."""
     num_prefix: int
     """Class and register tokens, which come before those of the places."""
 
@@ -55,7 +58,7 @@ def find_token_blocks(
 ) -> list[TokenBlock]:
     """The blocks over tokens of a transformer, in the order in which they run.
 
-    The network runs twice on an image of zeros, in evaluation mode.
+    The network runs on an image of zeros, in evaluation mode.
 
     Args:
         network: takes images (N, C, H, W).
@@ -70,10 +73,11 @@ def find_token_blocks(
     by_block: dict[str, AttentionSite] = {}
     for site in sites:
         by_block.setdefault(site.block, site)
-    images = example_images(network, image_size, in_channels)
-    calls = _calls(network, [name for name in by_block if name], images)
-    patches = _calls(network, ["patch_embed"], images) if hasattr(network, "patch_embed") else {}
-    num_values = patches["patch_embed"].num_values if patches else None
+    names = [name for name in (*by_block, "patch_embed") if name in dict(network.named_modules())]
+    calls = _calls(network, [name for name in names if name], image_size, in_channels)
+    patches = calls.pop("patch_embed", None)
+    num_values = None if patches is None else patches.num_values
+    num_images = clip_length(network)
     blocks, num_prefix = [], 0
     for name, call in calls.items():
         site = by_block[name]
@@ -82,7 +86,7 @@ def find_token_blocks(
         # Tokens with their channels last, as many in the result as in the stream.
         if call.shape[-1] != channels or call.result != call.shape:
             continue
-        parts = call.shape[0] // len(images)
+        parts = call.shape[0] // num_images
         num_prefix = _num_prefix(network, call.shape, num_values, before=num_prefix)
         attention = site.attention.removeprefix(f"{name}.")
         blocks.append(
@@ -93,6 +97,7 @@ def find_token_blocks(
                 _mlp(network.get_submodule(name), attention),
                 channels,
                 TokenLayout(parts),
+                site.projections[0].layout,
                 num_prefix,
             )
         )
@@ -104,34 +109,34 @@ class _Call:
     """What a module was called with, for one image."""
 
     shape: tuple[int, ...]
-    result: tuple[int, ...] | None
+    result: tuple[int, ...]
     num_values: int
     """Values of the result, of one image."""
 
 
-def _calls(network: nn.Module, names: list[str], images: Tensor) -> dict[str, _Call]:
+def _calls(
+    network: nn.Module, names: list[str], image_size: int | None, in_channels: int | None
+) -> dict[str, _Call]:
     """The first calls of modules, in order, those whose first argument is tokens or an image."""
     calls: dict[str, _Call] = {}
-    handles = []
-    for name in names:
-        module = network.get_submodule(name)
+    num_images = clip_length(network)
 
-        def keep(
-            module: nn.Module, args: tuple[Any, ...], result: Any, name: str = name
-        ) -> None:
-            if name in calls or not args or not isinstance(args[0], Tensor):
-                return
-            first = result[0] if isinstance(result, tuple) else result  # MViT adds the map's size
-            tensor = first if isinstance(first, Tensor) else None
-            calls[name] = _Call(
-                tuple(args[0].shape),
-                None if tensor is None else tuple(tensor.shape),
-                0 if tensor is None else tensor.numel() // len(images),
-            )
+    def keep(name: str, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        if name in calls or not args or not isinstance(args[0], Tensor):
+            return
+        first = result[0] if isinstance(result, tuple) else result  # MViT adds the map's size
+        given = first if isinstance(first, Tensor) else torch.empty(0)
+        num_values = given.numel() // num_images
+        calls[name] = _Call(tuple(args[0].shape), tuple(given.shape), num_values)
 
-        handles.append(module.register_forward_hook(keep))
+    def begin(images: Tensor) -> None:
+        calls.clear()
+
+    handles = [
+        network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names
+    ]
     try:
-        run_once(network, images)
+        run_once(network, image_size, in_channels, start=begin, on_shapes=True)
     finally:
         for handle in handles:
             handle.remove()
@@ -180,7 +185,9 @@ class _Children(fx.Tracer):
         return True
 
 
-def adapt_stream(block: nn.Module, about: TokenBlock, adapters: Mapping[Branch, nn.Module]) -> nn.Module:
+def adapt_stream(
+    block: nn.Module, about: TokenBlock, adapters: Mapping[Branch, nn.Module]
+) -> nn.Module:
     """The block with adapters on its residual stream, each before a branch.
 
     Args:
@@ -205,7 +212,9 @@ def adapt_stream(block: nn.Module, about: TokenBlock, adapters: Mapping[Branch, 
         adapted.add_submodule(name, adapter)
         with graph.inserting_after(stream):
             node = graph.call_module(name, (stream,))
-        stream.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
+        for user in list(stream.users):
+            if user is not node:
+                user.replace_input_with(stream, node)
     graph.lint()
     adapted.recompile()
     adapted.training = block.training

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixtconv.ops.folding import check_clip, fold_time, unfold_time
 from mixtconv._types import Edges
+from mixtconv.ops.folding import check_clip, fold_time, unfold_time
 from mixtconv.ops.taps import (
     TapInit,
     check_kernel_sizes,

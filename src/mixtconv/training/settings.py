@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from mixtconv._names import flag, refuse_below
-from mixtconv._types import Precision
+from mixtconv._types import Edges, Precision
 from mixtconv.data.listing import DataSource
-from mixtconv.models.spec import Modality, Position
+from mixtconv.models.spec import AdapterPlaces, Modality, Position
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -68,6 +68,18 @@ class ModelSettings:
     """Make temporal operations look back only, as streams need."""
     shift_fraction: float = 0.125
     """Fraction of the channels that the operation shifts at initialisation, in each direction."""
+    edges: Edges | None = None
+    """What frames outside of a clip count as: zeros, or replicate, its first and last frame;
+    default zeros, on keys and values replicate."""
+    adapter_width: float | None = None
+    """Channels of an adapter in a transformer, as a fraction of those of its tokens; default 0.5,
+    of AIM and ZeroI2V 0.25."""
+    adapter_places: AdapterPlaces | None = None
+    """Branches of a transformer's blocks that adapters come before: attention, mlp or both; default
+    both."""
+    temporal_position: bool | None = None
+    """Whether a learned vector of each frame of a clip is added to its tokens; default false, of
+    AIM and ZeroI2V true."""
     dropout: float | None = None
     """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
     feature_head: Literal["average", "attention", "blocks"] | None = None

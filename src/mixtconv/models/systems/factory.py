@@ -20,12 +20,12 @@ from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec
-from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
 from mixtconv.models.systems.registry import (
     SYSTEMS,
     relation_classifier,
     two_stream_relations,
 )
+from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
 from mixtconv.ops import OPERATIONS
 
 FAMILIES: dict[str, str | None] = {

@@ -8,6 +8,7 @@
 """
 
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -76,7 +77,8 @@ def insert_in_tokens(
 def _stream_adapters(
     network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
 ) -> None:
-    options = {"causal": spec.causal, "edges": spec.edges, "shift_fraction": spec.shift_fraction}
+    names = ("causal", "shift_fraction") + (("edges",) if spec.edges != "zeros" else ())
+    options: dict[str, Any] = {name: getattr(spec, name) for name in names}
     insert_adapters(
         network,
         blocks,
