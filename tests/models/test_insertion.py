@@ -374,7 +374,7 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_changed(name, options, message):
-    small = {"vgg11": {"mlp_ratio": 0.01}, "mixer_s32_224": {"num_blocks": 1}}
+    small = {"vgg11": {"mlp_ratio": 0.01}}
     network = timm.create_model(name, num_classes=0, **small.get(name, {}))
     with pytest.raises(ValueError, match=message):
         insert_temporal(network, **{"num_frames": 4, "image_size": IMAGE_SIZE, **options})

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
-from mixtconv.models import insertion as insertion_module
+from mixtconv.models import temporal_wrapper as wrapper_module
 from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import MixTConv, TemporalShift
 
@@ -30,7 +30,7 @@ def test_gradients_are_those_of_keeping_everything(make) -> None:
 
 def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     kept_calls = []
-    original = insertion_module.recompute_in_backward
+    original = wrapper_module.recompute_in_backward
 
     def watch(result, compute, source):
         def count():
@@ -39,7 +39,7 @@ def test_the_result_of_the_operation_is_not_kept(monkeypatch: pytest.MonkeyPatch
 
         return original(result, count, source)
 
-    monkeypatch.setattr(insertion_module, "recompute_in_backward", watch)
+    monkeypatch.setattr(wrapper_module, "recompute_in_backward", watch)
     model = create_model("mstnet_resnet18", num_classes=3, num_frames=2)
     model(torch.randn(1, 2, 3, 32, 32)).sum().backward()
     assert len(kept_calls) == 8, "once a block: its convolution did not keep its input"

@@ -225,8 +225,8 @@ def list_models(pattern: str = "*") -> list[str]:
     Args:
         pattern: shell-style, such as `mstnet_resnet*`.
 
-    >>> list_models("*_resnet18")[:4]
-    ['conv1d_resnet18', 'ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
+    >>> list_models("ks*_resnet18")[:3]
+    ['ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
     """
     names = [f"{family}_{backbone}" for family in _MAKERS for backbone in timm.list_models()]
     return sorted(fnmatch.filter([*names, *SYSTEMS], pattern))
