@@ -177,11 +177,14 @@ class TemporalWrapper(WrappedModule):
         self.channels = channels
         self.temporal = temporal
         self.num_frames = num_frames
+        self.recomputes = True  # False where the whole block is computed again
 
     def forward(self, x: Tensor) -> Any:
         frames = self._mix(x)  # (B * T, C, H, W)
         is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.module(frames)
+        if not (is_cheap and self.recomputes):
             return self.module(frames)
         with recompute_in_backward(frames, lambda: self._mix(x), x):
             return self.module(frames)
