@@ -122,6 +122,27 @@ def test_both_streams_have_layers_and_so_has_a_stem_with_an_operation() -> None:
     assert added and {own[parameter] for parameter in added} == {0.5**7}
 
 
+class Exact(nn.Module):
+    """A network that names its parameters to the last letter when it tells its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.high(self.low(x)).mean(dim=(2, 3))
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        return {"stem": r"^low\.weight$", "blocks": r"^high\.weight$"}
+
+
+def test_an_operation_is_in_the_layer_of_the_module_that_it_is_before() -> None:
+    network = insert_temporal(Exact(), "ks3", num_frames=2, at=["low", "high"], image_size=8)
+    factors = layer_lr_factors(network, 0.5)
+    for module, factor in ((network.low, 0.25), (network.high, 0.5)):
+        assert [factors[parameter] for parameter in module.parameters()] == [factor, factor]
+
+
 # gradient checkpointing
 
 
