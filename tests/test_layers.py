@@ -33,6 +33,7 @@ LOOP_MARK = "closes the one loop"
 WITHOUT_TORCH = [
     "mixtconv.cli.main",
     "mixtconv.cli.arguments",
+    "mixtconv.data.augmentation_settings",
     "mixtconv.data.datasets.catalog",
     "mixtconv.data.datasets",
     "mixtconv.data.labels",

@@ -59,6 +59,16 @@ def test_torch_has_a_base_of_all_batch_norms() -> None:
     assert issubclass(_BatchNorm, _NormBase)
 
 
+def test_timm_groups_parameters_by_layer() -> None:
+    """`training/backbone_layers.py`: which learn at which rate."""
+    from timm.models._manipulate import group_with_matcher
+
+    names = [("conv1.weight", None), ("layer1.0.conv1.weight", None), ("fc.weight", None)]
+    matcher = {"stem": "^conv1", "blocks": r"^layer(\d+)\.(\d+)"}
+    found = group_with_matcher(iter(names), matcher, reverse=True)
+    assert found == {"conv1.weight": 0, "layer1.0.conv1.weight": 1, "fc.weight": 2}
+
+
 def test_the_export_of_torch_says_what_a_user_did_wrong() -> None:
     """`exporting/writing.py`: a model that cannot be traced is refused in one line."""
     from torch._dynamo.exc import UserError

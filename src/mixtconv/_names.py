@@ -6,8 +6,9 @@ Also the one form in which names are compared.
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 NOT_MEASURED = "\N{EN DASH}"
 """In place of a number that was not measured."""
@@ -50,6 +51,23 @@ def refuse_below(smallest: float, settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None and not value >= smallest:  # nor NaN
             raise ValueError(f"{flag(name)} is {value}; give {smallest} or more")
+
+
+def refuse_unless(
+    is_allowed: Callable[[Any], bool], allowed: str, settings: object, *names: str
+) -> None:
+    """Raise a ValueError if a field of the settings is not allowed; None stands for a default.
+
+    Args:
+        is_allowed: whether a value may be given.
+        allowed: the values that may, in words.
+        settings: holds the fields.
+        names: of the fields.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not is_allowed(value):
+            raise ValueError(f"{flag(name)} is {value}; give {allowed}")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:

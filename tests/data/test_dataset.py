@@ -13,8 +13,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mixtconv.data import clips as clips_module
+from mixtconv.data import dataset as dataset_module
 from mixtconv.data.dataset import (
     EpochSampler,
+    RepeatedClips,
     SampleKey,
     ScoringViews,
     TrainingClips,
@@ -27,6 +29,7 @@ from mixtconv.data.dataset import (
 )
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import VideoSample
+from mixtconv.data.modality import read_model_clip
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import Jitter
 from mixtconv.data.views import TensorViewReader
@@ -285,9 +288,53 @@ def test_a_changed_sample_depends_on_seed_epoch_and_number_alone(
     samples: list[VideoSample],
 ) -> None:
     plain = TrainingClips(samples, SPEC)
-    for jitter in (Jitter(time=0.9), Jitter(color=0.5), Jitter(degrees=30)):
+    changes = (Jitter(time=0.9), Jitter(color=0.5), Jitter(degrees=30))
+    for jitter in (*changes, Jitter(operations=2), Jitter(erasing=0.7)):
         first, again = (TrainingClips(samples, SPEC, jitter=jitter) for _ in range(2))
         _item(again, 0, 1)
         assert torch.equal(_item(first, 3, 2).frames, _item(again, 3, 2).frames)
         both = [(_item(first, epoch, 2), _item(plain, epoch, 2)) for epoch in (0, 1)]
         assert any(not torch.equal(one.frames, other.frames) for one, other in both)
+
+
+def test_copies_of_a_clip_are_read_once_and_augmented_each_on_its_own(
+    samples: list[VideoSample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+
+    def reading(path: Path, *args: Any, **options: Any) -> Clip[Any]:
+        paths.append(path)
+        return read_model_clip(path, *args, **options)
+
+    monkeypatch.setattr(dataset_module, "read_model_clip", reading)
+    clips = TrainingClips(samples, SPEC, mirroring=mirror_labels(CLASSES), jitter=Jitter(color=0.5))
+    repeated = RepeatedClips(clips, 3)
+    for number in range(6):
+        key = SampleKey(1, number)
+        copies, again = repeated[key], repeated[key]
+        assert isinstance(copies, list) and isinstance(again, list) and len(copies) == 3
+        assert paths == [samples[number].path] * 2
+        assert torch.equal(copies[0].frames, _item(clips, 1, number).frames)  # as without others
+        for one, other in zip(copies, again, strict=True):
+            assert torch.equal(one.frames, other.frames) and one.label == other.label
+        assert not any(torch.equal(copies[0].frames, copy.frames) for copy in copies[1:])
+        assert not torch.equal(copies[1].frames, copies[2].frames)
+        paths.clear()
+
+
+def test_a_batch_of_copies_has_no_two_of_a_clip_beside_each_other(
+    samples: list[VideoSample], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("this is no video")
+    mixed = [*samples[:3], VideoSample(bad, 0), *samples[3:]]
+    repeated = RepeatedClips(TrainingClips(mixed, SPEC), 2)
+    sampler = EpochSampler(len(mixed), seed=0)
+    order = [key.number for key in sampler]
+    batches = list(video_loader(repeated, sampler, batch_size=4, workers=2))
+    for batch, numbers in zip(batches, (order[:4], order[4:]), strict=True):
+        readable = [number for number in numbers if number != 3]
+        assert batch.indices.tolist() == readable * 2
+        assert batch.frames.shape == (2 * len(readable), 4, 3, 32, 32)
+        assert batch.labels.tolist() == [mixed[number].label for number in readable] * 2
+        assert list(batch.unreadable) == [number for number in numbers if number == 3]

@@ -100,6 +100,27 @@ def test_a_run_stops_after_epochs_without_a_better_score_also_when_resumed(
     assert remark in read_run(result.files.folder).remarks
 
 
+@pytest.mark.parametrize(
+    ("patience", "scores", "num_epochs"),
+    [(1, [75.0, 80.0, 25.0], 6), (3, [75.0, 25.0, 80.0, 25.0, 25.0], 10), (4, [75.0, 9.0, 9.0], 6)],
+)
+def test_patience_waits_for_the_next_score_where_not_every_epoch_has_one(
+    tiny_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int,
+    scores: list[float],
+    num_epochs: int,
+) -> None:
+    """Every second epoch is scored: no run ends after one that might have been better."""
+    _give_scores(monkeypatch, [score for each in scores for score in (math.nan, each)])
+    settings = tiny_settings(epochs=12, patience=patience, val_every=2, checkpoint_minutes=0)
+    result = train(settings)
+    assert len(result.epochs) == num_epochs
+    assert _metrics(result)["stopped"] == f"no better score in {patience} epochs"
+    again = train(replace(settings, resume=True))
+    assert [plain_row(row) for row in again.epochs] == [plain_row(row) for row in result.epochs]
+
+
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the batches that were trained on; each takes 20 seconds by a run's clock."""

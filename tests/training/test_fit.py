@@ -138,6 +138,14 @@ def test_the_whole_recipe_trains(tiny_settings: MakeSettings) -> None:
         position="inner",
         stages=[0, 2],
         precision="bf16",
+        color_jitter=0.2,
+        rand_augment=2,
+        rand_magnitude=5.0,
+        random_erasing=0.5,
+        repeated_augmentation=2,
+        layer_decay=0.8,
+        drop_path=0.1,
+        checkpoint_gradients=True,
     )
     result = train(settings)
     model = load_model(result.files.model)
@@ -287,6 +295,20 @@ def test_there_must_be_a_run_to_resume(tiny_settings: MakeSettings) -> None:
         ({"image_size": 8}, "--image-size is 8"),
         ({"workers": -1}, "--workers is -1"),
         ({"milestones": [1.0]}, "--milestones belongs to --schedule step"),
+        ({"rand_augment": -1}, "--rand-augment is -1; give 0 or more"),
+        ({"rand_augment": 2, "rand_magnitude": 10.5}, "--rand-magnitude is 10.5; give 0 to 10"),
+        ({"rand_magnitude": 7.0}, "--rand-magnitude belongs to --rand-augment"),
+        ({"random_erasing": 1.5}, "--random-erasing is 1.5; give 0 to 1"),
+        ({"rand_augment": 2, "modality": "flow"}, "--rand-augment changes pictures, and the mod"),
+        ({"random_erasing": 1.0, "modality": "rgbflow"}, "--random-erasing changes pictures"),
+        ({"repeated_augmentation": 0}, "--repeated-augmentation is 0; give 1 or more"),
+        ({"layer_decay": 0.0}, "--layer-decay is 0.0; give more than 0, at most 1"),
+        ({"layer_decay": 1.5}, "--layer-decay is 1.5"),
+        ({"drop_path": 1.0}, "--drop-path is 1.0; give 0 to below 1"),
+        ({"drop_path": 0.1, "train": "head"}, "--drop-path is for a backbone that is trained"),
+        ({"layer_decay": 0.5, "train": "head"}, "--layer-decay is for a backbone that is tr"),
+        ({"checkpoint_gradients": True, "train": "head"}, "--checkpoint-gradients is for a b"),
+        ({"repeated_augmentation": 2, "train": "head"}, "--repeated-augmentation .* more --crops"),
     ],
 )
 def test_settings_out_of_range_are_refused(
@@ -307,6 +329,10 @@ def test_settings_out_of_range_are_refused(
         ({"device": "meta"}, "'meta' cannot be used"),
         ({"model": "mstnet_resnet18.nothing"}, "unknown model"),
         ({"weights": "nowhere.pth"}, "--weights is 'nowhere.pth'"),
+        (
+            {"model": "trn_twostream_test_resnet", "color_jitter": 0.2},
+            "--color-jitter changes pictures, and the modality is rgbflow: leave it out",
+        ),
     ],
 )
 def test_what_a_run_cannot_use_is_refused_before_anything_is_written(

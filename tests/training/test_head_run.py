@@ -284,6 +284,7 @@ def test_features_are_computed_once_for_content_and_weights(
     assert computed(settings("first")) == [12, 12, 4]
     assert computed(settings("again", epochs=1, lr=0.5)) == [0, 0, 0]
     assert computed(settings("more", crops=2)) == [0, 12, 0]
+    assert computed(settings("drawn", rand_augment=1)) == [0, 12, 0]
     assert computed(settings("stage", feature_stage=2)) == [12, 12, 4]
     assert computed(settings("seed", seed=1, crops=0)) == [12, 4]  # other random weights
 

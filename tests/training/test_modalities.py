@@ -40,7 +40,9 @@ def test_a_run_from_videos_to_labels(
     modality: str, videos: Path, flow: Path, tiny_settings: MakeSettings, capsys
 ) -> None:
     data = flow if modality == "flow" else videos
-    settings = tiny_settings(modality, data=str(data), modality=modality, epochs=1)
+    changes = {"rand_augment": 2, "random_erasing": 0.5, "repeated_augmentation": 2}
+    changes = {} if modality == "flow" else changes
+    settings = tiny_settings(modality, data=str(data), modality=modality, epochs=1, **changes)
     result = train(settings)
     model = load_model(result.files.model)
     assert model.spec.modality == modality

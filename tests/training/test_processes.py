@@ -87,16 +87,19 @@ def test_two_processes_train_one_model_and_speak_once(
     assert checkpoint["global_step"] == 2  # six clips for each process, four a step
 
 
-@pytest.mark.parametrize(("launcher", "size"), [("torchrun", (2, 1)), ("slurm", (1, 2))])
+@pytest.mark.parametrize(
+    ("launcher", "size", "copies"), [("torchrun", (2, 1), 1), ("slurm", (1, 2), 2)]
+)
 def test_two_processes_give_what_one_with_twice_the_batch_gives(
     launcher: str,
     size: tuple[int, int],
+    copies: int,
     comparable: MakeSettings,
     launchers: ModuleType,
     tmp_path: Path,
 ) -> None:
-    alone = train(comparable("alone", batch_size=6))
-    words = _words(comparable("both", batch_size=3))
+    alone = train(comparable("alone", batch_size=6, repeated_augmentation=copies))
+    words = [*_words(comparable("both", batch_size=3)), "--repeated-augmentation", str(copies)]
     start = getattr(launchers, launcher)
     status, output, errors = start([*words, "--format", "json"], tmp_path)
     assert status == 0, errors

@@ -99,8 +99,17 @@ def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
     [
         {"workers": 0},
         {"workers": 2, "optimizer": "sgd", "mixup": 0.3, "ema": 0.9, "warmup_epochs": 2.0},
+        {
+            "workers": 0,
+            "repeated_augmentation": 2,
+            "rand_augment": 2,
+            "random_erasing": 0.5,
+            "layer_decay": 0.8,
+            "drop_path": 0.3,
+            "checkpoint_gradients": True,
+        },
     ],
-    ids=["adamw", "sgd-mixup-ema-workers"],
+    ids=["adamw", "sgd-mixup-ema-workers", "adamw-copies-changes-layers"],
 )
 def test_killed_and_resumed_equals_unbroken(
     tiny_settings: Callable[..., TrainingSettings], recipe: dict

@@ -5,8 +5,9 @@
   exchanges), `journal` (what a prepared folder was made from), `datasets/` (public datasets, and
   the catalog that a run trains on).
 - Tensors: `clips` (frames of a video), `modality` (frames, differences, optical flow), `transforms`
-  (crops, mirroring, colours), `frame_cache` (videos shrunk once), `protocol` (clips and crops that
-  are scored), `views` (their tensors), `dataset` (samples, batches and loaders).
+  (crops, mirroring, colours), `rand_augment` (drawn for a whole clip), `frame_cache` (videos
+  shrunk once), `protocol` (clips and crops that are scored), `views` (their tensors), `dataset`
+  (samples, batches and loaders).
 - Many videos at a time: `parallel` (threads), `ray_workers` (Ray), `workers` (either).
 - Tools on top: `checking/` (`mixtconv check`, and before training), `preparation/` (`mixtconv
   prepare`), `synthetic/` (generated clips with known classes).

@@ -8,7 +8,7 @@ dropped: it is passed on to the main process as `Unreadable`, which decides.
 import copy
 import gc
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.rand_augment import erase_box, rand_augment
 from mixtconv.data.transforms import (
     CROP_SCALES,
     RANDOM_CROPS,
@@ -83,7 +84,7 @@ class TrainingClips(Dataset):
         mirroring: how mirroring changes the labels; None never mirrors.
         crop_scales: sides of the crops, as fractions of the short side.
         crop_places: where they lie, see `transforms.RANDOM_CROPS`.
-        jitter: changes of time, colour and angle.
+        jitter: changes of time, colour, angle and shape.
         seed: seed of all random choices.
         cache: shrunk frames of the videos, read in place of them.
     """
@@ -128,30 +129,46 @@ class TrainingClips(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: SampleKey) -> VideoItem | UnreadableItem:
-        epoch, index = key
-        sample = self.samples[index]
+        items = self.copies(key, 1)
+        return items[0] if isinstance(items, list) else items
 
-        def rng(stream: int) -> np.random.Generator:
-            return np.random.default_rng([self.seed, epoch, index, stream])
+    def copies(self, key: SampleKey, count: int) -> list[VideoItem] | UnreadableItem:
+        """The same frames of a video, read once, and cropped, changed and mirrored several times.
 
+        Args:
+            key: the sample; the first copy is what it is without others.
+            count: copies.
+        """
+        sample = self.samples[key.number]
         try:
             clip = read_model_clip(
                 sample.path,
                 lambda num_frames: training_clip(
-                    self.spec, num_frames, rng(0), time_jitter=self.jitter.time
+                    self.spec, num_frames, self._rng(key, 0), time_jitter=self.jitter.time
                 ),
                 self.spec,
                 least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
                 cache=self.cache,
             )
         except UnreadableVideoError as error:
-            return index, Unreadable(sample.path, error.reason_in(sample.path))
+            return key.number, Unreadable(sample.path, error.reason_in(sample.path))
+        return [self._copy(clip.frames, key, number) for number in range(count)]
+
+    def _rng(self, key: SampleKey, stream: int, copy: int = 0) -> np.random.Generator:
+        """Chance of one kind for one copy of a sample."""
+        seed = [self.seed, key.epoch, key.number, stream]
+        return np.random.default_rng([*seed, copy] if copy else seed)
+
+    def _copy(self, frames: Tensor, key: SampleKey, copy: int) -> VideoItem:
+        def rng(stream: int) -> np.random.Generator:
+            return self._rng(key, stream, copy)
+
         chance = rng(1)
         frames = self.crop(
-            clip.frames, self.spec.image_size, chance, scales=self.crop_scales
+            frames, self.spec.image_size, chance, scales=self.crop_scales
         )  # (T, 3, S, S), or (T, L, C / L, S, S)
-        frames = jitter_pictures(frames, self.jitter, rng(2))
-        label = sample.label
+        frames = self._changed(frames, rng)
+        label = self.samples[key.number].label
         mirrored = (
             self.mirroring is not None
             and label not in self._never_mirrored
@@ -159,7 +176,40 @@ class TrainingClips(Dataset):
         )
         if mirrored and self.mirroring is not None:
             frames, label = mirror(frames, self.spec.modality), self.mirroring.target[label]
-        return VideoItem(join_snippets(frames, self.spec), label, index, mirrored)
+        return VideoItem(join_snippets(frames, self.spec), label, key.number, mirrored)
+
+    def _changed(self, frames: Tensor, rng: Callable[[int], np.random.Generator]) -> Tensor:
+        """Frames (..., 3, S, S) with the changes of `jitter` that are not of time."""
+        jitter = self.jitter
+        frames = jitter_pictures(frames, jitter, rng(2))
+        if jitter.operations:
+            frames = rand_augment(
+                frames, rng(3), num_operations=jitter.operations, magnitude=jitter.magnitude
+            )
+        if jitter.erasing and (chance := rng(4)).random() < jitter.erasing:
+            frames = erase_box(frames, chance)
+        return frames
+
+
+class RepeatedClips(Dataset):
+    """Several copies of each random clip, read once and augmented each on its own.
+
+    "Augment Your Batch" (arXiv 1901.09335). Different here: labels may differ between copies, as a
+    mirror exchanges those that name a side.
+
+    Args:
+        clips: the random clips.
+        count: copies of each.
+    """
+
+    def __init__(self, clips: TrainingClips, count: int) -> None:
+        self.clips, self.count = clips, count
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: SampleKey) -> list[VideoItem] | UnreadableItem:
+        return self.clips.copies(key, self.count)
 
 
 class ScoringViews(Dataset):
@@ -234,19 +284,26 @@ class EpochSampler(Sampler[SampleKey]):
         return math.ceil(self.num_samples / self.world_size)
 
 
-def collate(items: Sequence[VideoItem | UnreadableItem]) -> VideoBatch:
+def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> VideoBatch:
     """Make a batch of samples, with a list of those that could not be read.
 
-    In a worker the frames are written directly into memory shared with the main process.
+    In a worker the frames are written directly into memory shared with the main process. Of samples
+    with several copies the first copies of all come first, then the second ones: mixing, which
+    takes neighbours, so mixes different videos.
     """
-    read = [item for item in items if isinstance(item, VideoItem)]
+    copies = [_copies_of(item) for item in items if isinstance(item, VideoItem | list)]
+    read = [item for nth in zip(*copies, strict=True) for item in nth]
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
         labels=torch.tensor([item.label for item in read], dtype=torch.long),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
-        unreadable=dict(item for item in items if not isinstance(item, VideoItem)),
+        unreadable=dict(item for item in items if not isinstance(item, VideoItem | list)),
     )
+
+
+def _copies_of(item: VideoItem | list[VideoItem]) -> list[VideoItem]:
+    return item if isinstance(item, list) else [item]
 
 
 MAX_DEFAULT_WORKERS = 8

@@ -16,11 +16,14 @@ import numpy as np
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
+from mixtconv.data.rand_augment import as_one_picture, mean_color
 from mixtconv.models.spec import Modality
 from mixtconv.video.crops import scoring_side
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
 """Sides of a training crop as fractions of the frame's short side, as published."""
+RAND_MAGNITUDE = 7.0
+"""Strength of RandAugment, 0 to 10, with which video transformers are mostly trained."""
 MAX_DISTORTION = 1
 """Maximum distance in the list of scales between the height and the width of a crop."""
 
@@ -67,6 +70,12 @@ class Jitter:
     """Brightness, contrast and saturation change by factors of up to 1 - color to 1 + color."""
     degrees: float = 0.0
     """Largest angle of rotation."""
+    operations: int = 0
+    """Operations of RandAugment."""
+    magnitude: float = RAND_MAGNITUDE
+    """Their strength, 0 to 10."""
+    erasing: float = 0.0
+    """Probability of erasing a box."""
 
 
 def jitter_pictures(clip: Tensor, jitter: Jitter, rng: np.random.Generator) -> Tensor:
@@ -80,15 +89,19 @@ def jitter_pictures(clip: Tensor, jitter: Jitter, rng: np.random.Generator) -> T
     frames = clip.flatten(0, -4)  # (N, 3, H, W)
     if jitter.color:
         factors = rng.uniform(1 - jitter.color, 1 + jitter.color, 3).tolist()
-        image = frames.movedim(1, 0).flatten(1, 2)  # (3, N * H, W): one mean for all frames
-        for adjust, factor in zip(_COLOR_CHANGES, factors, strict=True):
-            image = adjust(image, factor)
-        frames = image.unflatten(1, (len(frames), -1)).movedim(0, 1)
+        frames = as_one_picture(frames, _change_colors, factors)
     if jitter.degrees:
         angle = float(rng.uniform(-jitter.degrees, jitter.degrees))
-        mean = frames.movedim(1, 0).flatten(1).float().mean(dim=1).tolist()  # R, G, B
-        frames = F.rotate(frames, angle, interpolation=F.InterpolationMode.BILINEAR, fill=mean)
+        fill = mean_color(frames)
+        frames = F.rotate(frames, angle, interpolation=F.InterpolationMode.BILINEAR, fill=fill)
     return frames.reshape(clip.shape)
+
+
+def _change_colors(image: Tensor, factors: Sequence[float]) -> Tensor:
+    """Brightness, contrast and saturation of a picture (3, H, W), each by its factor."""
+    for adjust, factor in zip(_COLOR_CHANGES, factors, strict=True):
+        image = adjust(image, factor)
+    return image
 
 
 _COLOR_CHANGES = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)

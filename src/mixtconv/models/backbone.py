@@ -17,6 +17,7 @@ from typing import Any
 import huggingface_hub
 import timm
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from here on
@@ -36,6 +37,7 @@ def create_backbone(
     pretrained: bool | str | Path = False,
     image_size: int = 224,
     in_channels: int = 3,
+    drop_path_rate: float = 0.0,
 ) -> nn.Module:
     """Make a backbone of timm with pooled features: images (N, C, H, W) -> (N, D).
 
@@ -46,13 +48,18 @@ def create_backbone(
             used).
         image_size: for backbones that are built for one size.
         in_channels: C.
+        drop_path_rate: probability of leaving out the last residual branch in training, less for
+            earlier ones, as timm spreads it.
 
     Raises:
-        ValueError: weights that are unavailable, cannot be read or do not fit, or a backbone that
-            takes three channels only.
+        ValueError: weights that are unavailable, cannot be read or do not fit, a backbone that
+            takes three channels only, or a rate for one without drop path.
     """
     config = timm.get_pretrained_cfg(name)
     settings: dict[str, Any] = {"num_classes": 0}
+    if drop_path_rate:
+        _check_drop_path(name, drop_path_rate)
+        settings["drop_path_rate"] = drop_path_rate
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
     if not pretrained:
@@ -85,7 +92,32 @@ def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
         pretrained=args.pretrained,
         image_size=spec.image_size,
         in_channels=spec.snippet.in_channels,
+        drop_path_rate=args.drop_path_rate,
     )
+
+
+def has_drop_path(network: nn.Module) -> bool:
+    """Whether residual branches are left out at random in training ("stochastic depth")."""
+    return any(isinstance(module, DropPath) and module.drop_prob for module in network.modules())
+
+
+def no_drop_path(name: str, rate: float) -> ValueError:
+    """The error for a network whose residual branches cannot be left out."""
+    return ValueError(
+        f"the rate of drop path (stochastic depth) is {rate}, and {name} has none: leave it out, "
+        "or choose another backbone"
+    )
+
+
+def _check_drop_path(name: str, rate: float) -> None:
+    """Raise unless timm makes the backbone with drop path: not all take the rate, or use it."""
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, num_classes=0, drop_path_rate=rate)
+    except TypeError as error:
+        raise no_drop_path(name, rate) from error
+    if not has_drop_path(network):
+        raise no_drop_path(name, rate)
 
 
 def pixel_facts(backbone: nn.Module) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 from mixtconv._types import Progress
 from mixtconv.data.dataset import (
     EpochSampler,
+    RepeatedClips,
     TrainingClips,
     default_workers,
     scoring_loader,
@@ -25,7 +26,12 @@ from mixtconv.data.frame_cache import (
     fill_cache,
 )
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.transforms import CROP_SCALES, Jitter, least_training_side
+from mixtconv.data.transforms import (
+    CROP_SCALES,
+    RAND_MAGNITUDE,
+    Jitter,
+    least_training_side,
+)
 from mixtconv.models import ModelSpec
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
@@ -141,14 +147,22 @@ def training_clips(
     mirroring: MirrorLabels,
     cache: FrameCache | None = None,
 ) -> TrainingClips:
-    """The random clips that a run trains on."""
+    """The random clips that a run trains on, one of each video."""
+    magnitude = settings.rand_magnitude
     return TrainingClips(
         catalog.train,
         spec,
         mirroring=mirroring if settings.flip else None,
         crop_scales=settings.crop_scales or CROP_SCALES,
         crop_places=settings.crop_places,
-        jitter=Jitter(settings.time_jitter, settings.color_jitter, settings.rotate),
+        jitter=Jitter(
+            time=settings.time_jitter,
+            color=settings.color_jitter,
+            degrees=settings.rotate,
+            operations=settings.rand_augment,
+            magnitude=RAND_MAGNITUDE if magnitude is None else magnitude,
+            erasing=settings.random_erasing,
+        ),
         seed=settings.seed,
         cache=cache,
     )
@@ -195,7 +209,9 @@ class VideoDataModule(LightningDataModule):
             mirroring=self.plan.mirroring,
             cache=self.cache,
         )
-        return video_loader(clips, sampler, batch_size=settings.batch_size, workers=self.workers)
+        copies = settings.repeated_augmentation
+        dataset = clips if copies == 1 else RepeatedClips(clips, copies)
+        return video_loader(dataset, sampler, batch_size=settings.batch_size, workers=self.workers)
 
     def val_dataloader(self) -> Any:
         trainer = self.trainer

@@ -95,6 +95,7 @@ def _train(
     start = replace(settings, weights="none") if checkpoint is not None and is_whole else settings
     initial = (make_initial_model if is_whole else make_trunk)(start, plan.catalog.classes)
     spec = initial.model.spec
+    settings.refuse_changes_of_flow(spec.modality)  # which the model may have by itself
     if frames is not None and frames.form != form_of_run(plan, spec):
         frames = None
     plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)

@@ -45,6 +45,7 @@ from mixtconv.training.head_search import (
     search_heads,
     write_search,
 )
+from mixtconv.training.identity import changed_fields
 from mixtconv.training.initial_weights import InitialModel, make_initial_model, model_settings
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.run_folder import RunFiles
@@ -192,7 +193,7 @@ def _features(
             "seed": settings.seed,
             "scales": settings.crop_scales or list(CROP_SCALES),
             "places": settings.crop_places,
-            "jitter": asdict(clips.jitter),
+            "jitter": changed_fields(clips.jitter, always=("time", "color", "degrees")),
             "mirrored": settings.flip and asdict(plan.mirroring),  # which clips, by their labels
         }
         random_crops = RandomCrops(clips, keys, settings.crops)

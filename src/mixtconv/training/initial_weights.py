@@ -12,6 +12,7 @@ from mixtconv.models.file import is_model_file
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
+from mixtconv.training.backbone_layers import checkpoint_gradients, layer_lr_factors
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -30,12 +31,24 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     """Make the recognizer that a run trains.
 
     Raises:
-        ValueError: an unknown model, or weights that are unavailable or do not fit.
+        ValueError: an unknown model, weights that are unavailable or do not fit, or a backbone that
+            does not have what the settings use of it: drop path, checkpoints, groups of layers.
     """
+    initial = _make(settings, classes)
+    if settings.checkpoint_gradients:
+        checkpoint_gradients(initial.model)
+    layer_lr_factors(initial.model, settings.layer_decay)  # raises before videos are opened
+    return initial
 
+
+def _make(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
     def create(pretrained: bool | Path) -> VideoClassifier:
         return create_model(
-            settings.model, classes=classes, pretrained=pretrained, **model_settings(settings)
+            settings.model,
+            classes=classes,
+            pretrained=pretrained,
+            drop_path_rate=settings.drop_path,
+            **model_settings(settings),
         )
 
     if settings.weights == "none":

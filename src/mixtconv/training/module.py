@@ -17,6 +17,7 @@ from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.scoring import ScoredBatch, score_batch
 from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
+from mixtconv.training.backbone_layers import norm_statistics
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
@@ -77,6 +78,15 @@ class ClassifierModule(LightningModule):
             return None
         zero = torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0
         return {"loss": zero, "mean_loss": zero.detach()}
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        if self.settings.checkpoint_gradients:  # its layers see the batch again
+            self._statistics = [buffer.clone() for buffer in norm_statistics(self.model)]
+
+    def on_after_backward(self) -> None:
+        if self.settings.checkpoint_gradients:
+            for buffer, before in zip(norm_statistics(self.model), self._statistics, strict=True):
+                buffer.copy_(before)
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch:
         return score_batch(

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from mixtconv.training.backbone_layers import layer_lr_factors
 from mixtconv.training.settings import Schedule, TrainingSettings
 
 REFERENCE_BATCH = 64
@@ -51,26 +52,31 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
         group["params"].append(parameter)
         group["lr"] = lr * factor * (bias_factor if kind == "bias" else 1)
         group["weight_decay"] = decay if kind == "weight" else 0.0
-    # The rate of the first group is reported: that of the weights without a factor. Checkpoints
-    # hold the state of the optimiser in this order.
-    ordered = [
-        groups[key] for key in sorted(groups, key=lambda key: (key[0] != 1, KINDS.index(key[1])))
-    ]
+    # The rate of the first group is reported: that of the weights without a factor, or with layer
+    # decay of the last layer. Checkpoints hold the state of the optimiser in this order.
+    by_layer = settings.layer_decay != 1
+
+    def order(key: tuple[float, Kind]) -> tuple[bool, float, int]:
+        return key[0] != 1, -key[0] if by_layer else 0.0, KINDS.index(key[1])
+
+    ordered = [groups[key] for key in sorted(groups, key=order)]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(ordered, momentum=settings.momentum)
     return torch.optim.AdamW(ordered)
 
 
 def _lr_factors(model: nn.Module, settings: TrainingSettings) -> dict[nn.Parameter, float]:
-    """Factors of the learning rate of the first convolution and of the last linear layer."""
+    """Factors of the learning rate by layer, of the first convolution and of the last layer."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     convolutions = [module for module in model.modules() if isinstance(module, kinds)]
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    factors: dict[nn.Parameter, float] = {}
+    factors = layer_lr_factors(model, settings.layer_decay)
     for first in convolutions[:1]:
-        factors |= dict.fromkeys(first.parameters(), settings.first_layer_lr_factor)
+        for parameter in first.parameters():
+            factors[parameter] = factors.get(parameter, 1.0) * settings.first_layer_lr_factor
     for last in linear[-1:]:
-        factors |= dict.fromkeys(last.parameters(), settings.head_lr_factor)
+        for parameter in last.parameters():
+            factors[parameter] = factors.get(parameter, 1.0) * settings.head_lr_factor
     return factors
 
 

@@ -227,7 +227,9 @@ class RunRecord(Callback):
             is_over = self._seconds >= 60 * minutes
             if trainer.strategy.broadcast(is_over):
                 return f"its {minutes:g} minutes are over"
-        if patience and self.best is not None and self._num_whole - self.best.epoch >= patience:
+        is_scored = bool(self.epochs) and not math.isnan(self.epochs[-1].top1)
+        num_worse = self._num_whole - self.best.epoch if is_scored and self.best else 0
+        if patience and num_worse >= patience:
             return f"no better score in {patience} epochs"
         return None
 

@@ -6,14 +6,15 @@ are clipped, the rate grows with the batch. Neither torch nor NumPy is imported,
 the fields.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from mixtconv._names import flag, refuse_below
+from mixtconv._names import flag, refuse_below, refuse_unless
 from mixtconv._types import Edges, Precision
+from mixtconv.data.augmentation_settings import AugmentationSettings
 from mixtconv.data.listing import DataSource
 from mixtconv.models.spec import AdapterPlaces, Modality, Position
+from mixtconv.training import identity
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -103,7 +104,9 @@ class OptimizationSettings:
     """Stop training after so many minutes, resumed ones included, then score and save; the learning
     rate goes by --epochs all the same."""
     batch_size: int = 8
-    """Clips of a batch, in each process."""
+    """Videos of a batch, in each process: of each one clip, or --repeated-augmentation copies."""
+    repeated_augmentation: int = 1
+    """Copies of each clip in a batch, each cropped, mirrored and changed on its own."""
     accumulate: int = 1
     """Batches whose gradients are summed before a step, if one of as many clips does not fit in
     memory."""
@@ -118,6 +121,9 @@ class OptimizationSettings:
     """Factor of the learning rate of the last layer."""
     first_layer_lr_factor: float = 1.0
     """Factor of the learning rate of the first convolution."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each layer of the backbone to the one below it, such as 0.75
+    for a pretrained vision transformer; 1 is off."""
     partial_bn: bool = False
     """Freeze every batch normalisation but the first, as TSN does with few videos."""
     momentum: float = 0.9
@@ -140,6 +146,9 @@ class OptimizationSettings:
     """Alpha of cutmix; 0 is off."""
     ema: float = 0.0
     """Decay of an average of the weights, which is scored and saved, such as 0.999; 0 is off."""
+    drop_path: float = 0.0
+    """Probability of leaving out a residual branch (stochastic depth) of the backbone's last block,
+    less in earlier ones; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -160,31 +169,6 @@ class HeadTrainingSettings:
     search_epochs: int | None = None
     """Epochs of the heads that are compared; the worse half of those left ends after a quarter and
     after half of them; default a third of --epochs."""
-
-
-@dataclass(frozen=True)
-class AugmentationSettings:
-    """Mirroring, cropping, and changes of time, colour and angle."""
-
-    flip: bool = True
-    """Mirror half of the clips; labels that say left and right are exchanged with them."""
-    flip_pairs: str | list[list[str]] = "auto"
-    """Labels that a mirror exchanges: auto finds them by the words left and right, none exchanges
-    nothing, a YAML file lists pairs of class names."""
-    crop_scales: list[float] | None = None
-    """Sides of the random crops, as fractions of the frame's short side, in descending order;
-    default [1,0.875,0.75,0.66], as published."""
-    crop_places: Literal["anywhere", "center"] = "anywhere"
-    """Places of the random crops: anywhere in the frame, as published, or near its center, for
-    actions that fill the frame."""
-    time_jitter: float = 0.0
-    """Take the clip from a random part of the video that may leave out up to this fraction of it,
-    which varies speed and start, with --sampling segment; 0 takes the whole."""
-    color_jitter: float = 0.0
-    """Change brightness, contrast and saturation by factors of up to 1 - x to 1 + x, the same for
-    all frames of a clip; not for optical flow."""
-    rotate: float = 0.0
-    """Rotate the clip by a random angle of at most so many degrees, not for optical flow."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +208,9 @@ class ExecutionSettings:
     """Machines that train together, each started with the same command (see docs/clusters.md)."""
     precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
+    checkpoint_gradients: bool = False
+    """Compute activations of the backbone again in the backward pass instead of keeping them: less
+    memory, some 30 % more time, the same weights."""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints inside an epoch; every epoch ends with one as well."""
     skip_unreadable: bool = False
@@ -253,26 +240,20 @@ class TrainingSettings(
     """
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        DataSource.__post_init__(self)
+        AugmentationSettings.__post_init__(self)
         refuse_below(1, self, *_AT_LEAST_ONE)
-        self._check(_FRACTIONS, lambda value: value is None or 0 <= value < 1, "0 to below 1")
         refuse_below(0, self, *_NOT_NEGATIVE)
         refuse_below(16, self, "image_size")
-        self._check(("val_fraction",), lambda value: 0 <= value < 1, "0 to below 1")
-        self._check(("minutes",), lambda value: value is None or value > 0, "more than 0")
+        refuse_unless(lambda value: 0 <= value < 1, "0 to below 1", self, *_FRACTIONS)
+        refuse_unless(lambda value: 0 < value <= 1, "more than 0, at most 1", self, "layer_decay")
+        refuse_unless(lambda value: value > 0, "more than 0", self, "minutes", "lr")
         if self.patience and not self.val_fraction:
             raise ValueError(
                 "--patience waits for a better validation score, and --val-fraction 0 has none: "
                 "leave one out"
             )
-        self._check(("rotate",), lambda value: 0 <= value <= 180, "0 to 180 degrees")
-        self._check(("lr",), lambda value: value is None or value > 0, "more than 0")
         self._check_head_training()
-        self._check(
-            ("crop_scales",),
-            lambda value: value is None or (value and all(0 < scale <= 1 for scale in value)),
-            "numbers above 0, at most 1",
-        )
         if self.milestones is not None and self.schedule != "step":
             raise ValueError(
                 "--milestones belongs to --schedule step; give both or neither (--milestones null)"
@@ -282,12 +263,8 @@ class TrainingSettings(
                 "--time-jitter is for --sampling segment: dense windows start at a random place "
                 "anyway; leave one out"
             )
-        jittered = [name for name in ("color_jitter", "rotate") if getattr(self, name)]
-        if jittered and self.modality in ("flow", "rgbflow"):
-            raise ValueError(
-                f"{flag(jittered[0])} changes pictures, and --modality is {self.modality}: leave "
-                "it out"
-            )
+        if self.modality is not None:
+            self.refuse_changes_of_flow(self.modality)
 
     def _check_head_training(self) -> None:
         refuse_below(2, self, "folds")
@@ -298,10 +275,23 @@ class TrainingSettings(
                 values and all(value > 0 or (value == 0 and name != "head_lrs") for value in values)
             ):
                 raise ValueError(f"{flag(name)} is {values}; give numbers of {least}")
-        if self.train == "head" and self.num_processes > 1:
+        if self.train != "head":
+            return
+        if self.num_processes > 1:
             raise ValueError(
                 "--train head computes features in one process: leave out --devices and --nodes"
             )
+        if self.repeated_augmentation > 1:
+            raise ValueError(
+                "--repeated-augmentation makes copies of clips that are read, and --train head "
+                "reads kept features: leave it out, or give more --crops"
+            )
+        for field in fields(self):
+            if field.name in _OF_THE_BACKBONE and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"{flag(field.name)} is for a backbone that is trained, and --train head "
+                    "leaves it as it is: leave one out"
+                )
 
     @property
     def num_processes(self) -> int:
@@ -310,35 +300,18 @@ class TrainingSettings(
 
     @property
     def clips_per_step(self) -> int:
-        """Clips of a step over all processes."""
+        """Clips of a step over all processes, copies of a clip counted once."""
         return self.batch_size * self.accumulate * self.num_processes
 
-    def _check(
-        self, names: tuple[str, ...], is_allowed: Callable[[Any], bool], allowed: str
-    ) -> None:
-        for name in names:
-            if not is_allowed(getattr(self, name)):
-                raise ValueError(f"{flag(name)} is {getattr(self, name)}; give {allowed}")
-
     def decisive(self) -> dict[str, Any]:
-        """The settings that determine the result of a run, together with the content of the data.
-
-        Of the processes, their number does, but not how they are divided among machines.
-        """
-        names = {field.name for field in fields(self)} - {*_FREE_TO_CHANGE, *_PROCESSES}
-        values = {name: getattr(self, name) for name in names}
-        if self.group is None:
-            del values["group"]  # as in runs from before it, whose folders in an ablation stay
-        values["position"] = self.position or "head"  # the same
-        return values | {"num_processes": self.num_processes}
+        """The settings that determine the result of a run, see `identity`."""
+        return identity.decisive_settings(self, num_processes=self.num_processes)
 
     def changed_from(self, earlier: "TrainingSettings") -> list[str]:
         """Flags that differ from an earlier run's and would change its result."""
-        before, now = earlier.decisive(), self.decisive()
-        names = {name for name in {**now, **before} if now.get(name) != before.get(name)}
-        if "num_processes" in names:
-            names |= {name for name in _PROCESSES if getattr(self, name) != getattr(earlier, name)}
-        return [flag(field.name) for field in fields(self) if field.name in names]
+        is_same_number = self.num_processes == earlier.num_processes
+        names = identity.changed_settings(self, earlier, same_processes=is_same_number)
+        return [flag(name) for name in names]
 
 
 _AT_LEAST_ONE = (
@@ -352,8 +325,10 @@ _AT_LEAST_ONE = (
     "block_step",
     "val_every",
     "search_epochs",
+    "repeated_augmentation",
 )
-_FRACTIONS = ("label_smoothing", "ema", "dropout", "time_jitter", "color_jitter")
+_FRACTIONS = ("label_smoothing", "ema", "dropout", "val_fraction", "drop_path")
+_OF_THE_BACKBONE = ("layer_decay", "drop_path", "checkpoint_gradients")
 _NOT_NEGATIVE = (
     "mixup",
     "cutmix",
@@ -369,22 +344,6 @@ _NOT_NEGATIVE = (
     "workers",
     "weight_decay",
 )
-
-_PROCESSES = ("devices", "nodes")
-
-# The path of the data may change, since the record compares their content.
-_FREE_TO_CHANGE = {
-    "data",
-    "root",
-    "recipe",
-    "out",
-    "resume",
-    "workers",
-    "checkpoint_minutes",
-    "wandb",
-    "minutes",
-    "cache",  # whether frames are cached is compared with the checkpoint
-}
 
 
 @dataclass(frozen=True)

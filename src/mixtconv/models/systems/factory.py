@@ -13,7 +13,13 @@ from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import first_few, unknown_name
-from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
+from mixtconv.models.backbone import (
+    backbone_for,
+    count_features,
+    has_drop_path,
+    no_drop_path,
+    pixel_facts,
+)
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
@@ -61,6 +67,7 @@ def create_model(
     *,
     classes: Sequence[str] | None = None,
     pretrained: bool | str | Path = False,
+    drop_path_rate: float = 0.0,
     **settings: Any,
 ) -> VideoClassifier:
     """Make a recognizer by name.
@@ -74,6 +81,8 @@ def create_model(
         classes: class names, in the order of the logits.
         pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
             file of such weights; else random ones.
+        drop_path_rate: probability of leaving out the backbone's last residual branch in training,
+            less for earlier ones ("stochastic depth"); of each frame on its own.
         settings: the other fields of `ModelSpec`, such as `num_frames=8`, `image_size=224`,
             `causal=True`; by default those of the system, such as 32 frames for I3D.
 
@@ -83,7 +92,8 @@ def create_model(
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
-            residual branches, weights that are unavailable or do not fit.
+            residual branches, weights that are unavailable or do not fit, or a rate of drop path
+            for a network without.
 
     >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
@@ -97,7 +107,7 @@ def create_model(
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise unknown_name("setting of a model", unknown[0], known)
-    args = ModelArgs(name, tuple(names), settings, pretrained)
+    args = ModelArgs(name, tuple(names), settings, pretrained, drop_path_rate)
     family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
     if settings.get("feature_head") is not None and family not in FAMILIES:
         raise ValueError(
@@ -105,6 +115,8 @@ def create_model(
             "of its own there: leave feature_head out"
         )
     model = _MAKERS[family](args, backbone_name) if family else SYSTEMS[name](args)
+    if drop_path_rate and not has_drop_path(model):
+        raise no_drop_path(name, drop_path_rate)
     if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
         heads = [part.head for part in model.modules() if isinstance(part, VideoClassifier)]
         for layer in (head for head in heads if isinstance(head, nn.Linear)):
