@@ -12,7 +12,10 @@ Different here: no dropout in adapters. Which layers an adapter is folded into i
 the module that it is around, and the result is compared; an adapter that cannot be folded stays.
 """
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,13 +55,21 @@ class AdaptedLayers(WrappedModule):
     """An attention or MLP between two linear adapters.
 
     Args:
-        module: tokens (..., D) -> same.
+        module: tokens (N, *shape, D) -> same.
         before, after: the adapters.
+        shape: of the tokens that the module takes.
     """
 
-    def __init__(self, module: nn.Module, before: LinearAdapter, after: LinearAdapter) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        before: LinearAdapter,
+        after: LinearAdapter,
+        shape: tuple[int, ...],
+    ) -> None:
         super().__init__(module)
         self.before, self.after = before, after
+        self.shape = shape
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self.after(self.module(self.before(x), *args, **kwargs))
@@ -85,12 +96,12 @@ def insert_linear_adapters(
     device = next(network.parameters(), torch.empty(0)).device
     names = []
     for about in blocks:
-        for part in (about.attention, about.mlp):
+        for part, shape in ((about.attention, about.attention_shape), (about.mlp, (1,))):
             if part is None:
                 continue
             name, inner = f"{about.name}.{part}", max(1, round(width * about.channels))
             before, after = (LinearAdapter(about.channels, inner).to(device) for _ in range(2))
-            wrapped = AdaptedLayers(network.get_submodule(name), before, after)
+            wrapped = AdaptedLayers(network.get_submodule(name), before, after, shape)
             replace_module(network, name, wrapped)
             names.append(name)
     return names
@@ -100,59 +111,75 @@ def insert_linear_adapters(
 def fold_linear_adapters(network: nn.Module) -> None:
     """Make linear adapters part of the layers beside them, in place; those that cannot be stay."""
     for name, wrapped in list(network.named_modules()):
-        if isinstance(wrapped, AdaptedLayers) and _fold(wrapped):
+        if not isinstance(wrapped, AdaptedLayers):
+            continue
+        ends = _ends(wrapped)
+        trial = copy.deepcopy(wrapped).double().eval()
+        if ends is not None and _folds(trial, ends):
+            _fold(wrapped, ends)
             network.set_submodule(name, wrapped.module)
 
 
-def _fold(wrapped: AdaptedLayers) -> bool:
-    """Fold both adapters into the wrapped module; False, and nothing changed, if it cannot be."""
-    channels = wrapped.before.up.out_features
-    random = torch.Generator().manual_seed(0)
-    tokens = torch.rand(clip_length(wrapped), 16, channels, generator=random)
-    tokens = tokens.to(wrapped.before.up.weight)
-    with evaluating(wrapped):
-        try:
-            expected, first, last = _ends(wrapped, tokens)
-        except (RuntimeError, ValueError, TypeError, AssertionError):
-            return False  # a module that takes other tokens than these
-        if not first or last is None:
-            return False
-        kept = [(layer, layer.weight.clone(), layer.bias) for layer in {*first, last}]
-        weight, bias = wrapped.before.as_linear()
-        for layer in first:
-            moved = layer.weight @ bias
-            layer.bias = nn.Parameter(moved if layer.bias is None else moved + layer.bias)
-            layer.weight.copy_(layer.weight @ weight)
-        weight, bias = wrapped.after.as_linear()
-        last.bias = nn.Parameter(bias if last.bias is None else bias + weight @ last.bias)
-        last.weight.copy_(weight @ last.weight)
-        if torch.allclose(wrapped.module(tokens), expected, rtol=1e-3, atol=1e-4):
-            return True
-        for layer, old, old_bias in kept:
-            layer.weight.copy_(old)
-            layer.bias = old_bias
-        return False
+@dataclass(frozen=True)
+class _Ends:
+    """The linear layers at both ends of a module, by their names in it."""
+
+    first: tuple[str, ...]
+    """Those that take the tokens that the module takes."""
+    last: str
+    """The one that gives its result."""
 
 
-def _ends(
-    wrapped: AdaptedLayers, tokens: Tensor
-) -> tuple[Tensor, list[nn.Linear], nn.Linear | None]:
-    """The result, the layers that take what the module takes, and the one that gives its result."""
-    module = wrapped.module
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-    adapted = wrapped.before(tokens)
-    first: list[nn.Linear] = []
-    given: dict[int, nn.Linear] = {}
+def _ends(wrapped: AdaptedLayers) -> _Ends | None:
+    """The layers at both ends of the wrapped module, by running it; None if they are not linear."""
+    module, tokens = wrapped.module, wrapped.before(_tokens(wrapped))
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+    first: list[str] = []
+    given: dict[int, str] = {}
 
-    def keep(layer: nn.Linear, args: tuple[Tensor, ...], result: Tensor) -> None:
-        if args[0].data_ptr() == adapted.data_ptr() and args[0].shape == adapted.shape:
-            first.append(layer)
-        given[result.data_ptr()] = layer
+    def keep(name: str, layer: nn.Module, args: tuple[Tensor, ...], result: Tensor) -> None:
+        x = args[0]
+        # All of the tokens or some, such as the class token, with all of their channels.
+        is_view = x.untyped_storage().data_ptr() == tokens.untyped_storage().data_ptr()
+        if is_view and x.shape[-1] == tokens.shape[-1]:
+            first.append(name)
+        given[result.data_ptr()] = name
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
+    handles = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers.items()]
     try:
-        result = module(adapted)
+        with evaluating(module):
+            last = given.get(module(tokens).data_ptr())
     finally:
         for handle in handles:
             handle.remove()
-    return wrapped.after(result), first, given.get(result.data_ptr())
+    return _Ends(tuple(first), last) if first and last is not None else None
+
+
+def _tokens(wrapped: AdaptedLayers) -> Tensor:
+    """Random tokens as the module takes them."""
+    weight, random = wrapped.before.up.weight, torch.Generator().manual_seed(0)
+    shape = (clip_length(wrapped), *wrapped.shape, len(weight))
+    return torch.rand(shape, generator=random).to(weight)
+
+
+def _folds(wrapped: AdaptedLayers, ends: _Ends) -> bool:
+    """Whether the module gives the same once its adapters are folded; it is changed."""
+    tokens = _tokens(wrapped)
+    expected = wrapped(tokens)
+    _fold(wrapped, ends)
+    return torch.allclose(wrapped.module(tokens), expected, rtol=1e-6, atol=1e-6)
+
+
+def _fold(wrapped: AdaptedLayers, ends: _Ends) -> None:
+    weight, bias = wrapped.before.as_linear()
+    for name in ends.first:
+        layer = wrapped.module.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        moved = layer.weight @ bias
+        layer.bias = nn.Parameter(moved if layer.bias is None else moved + layer.bias)
+        layer.weight.copy_(layer.weight @ weight)
+    weight, bias = wrapped.after.as_linear()
+    last = wrapped.module.get_submodule(ends.last)
+    assert isinstance(last, nn.Linear)
+    last.bias = nn.Parameter(bias if last.bias is None else bias + weight @ last.bias)
+    last.weight.copy_(weight @ last.weight)

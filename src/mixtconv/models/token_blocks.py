@@ -49,6 +49,8 @@ class TokenBlock:
     """Their form."""
     attention_layout: TokenLayout
     """Their form where the attention takes them."""
+    attention_shape: tuple[int, ...]
+    """Sizes there between the batch and D: tokens of a picture, or of a window."""
     num_prefix: int
     """Class and register tokens, which come before those of the places."""
 
@@ -73,14 +75,18 @@ def find_token_blocks(
     by_block: dict[str, AttentionSite] = {}
     for site in sites:
         by_block.setdefault(site.block, site)
-    names = [name for name in (*by_block, "patch_embed") if name in dict(network.named_modules())]
+    attentions = [site.attention for site in by_block.values()]
+    modules = dict(network.named_modules())
+    names = [name for name in (*by_block, *attentions, "patch_embed") if name in modules]
     calls = _calls(network, [name for name in names if name], image_size, in_channels)
     patches = calls.pop("patch_embed", None)
     num_values = None if patches is None else patches.num_values
     num_images = clip_length(network)
     blocks, num_prefix = [], 0
     for name, call in calls.items():
-        site = by_block[name]
+        site = by_block.get(name)
+        if site is None or site.attention not in calls:
+            continue
         layer = network.get_submodule(site.projections[0].module)
         channels = getattr(layer, "in_features", None)
         # Tokens with their channels last, as many in the result as in the stream.
@@ -98,6 +104,7 @@ def find_token_blocks(
                 channels,
                 TokenLayout(parts),
                 site.projections[0].layout,
+                calls[site.attention].shape[1:-1],
                 num_prefix,
             )
         )
