@@ -17,9 +17,11 @@ from typing import Any
 import huggingface_hub
 import timm
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from here on
+from mixtconv._names import require
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 from mixtconv.models.residual_branches import clip_length, evaluating
@@ -36,6 +38,7 @@ def create_backbone(
     pretrained: bool | str | Path = False,
     image_size: int = 224,
     in_channels: int = 3,
+    drop_path_rate: float = 0.0,
 ) -> nn.Module:
     """Make a backbone of timm with pooled features: images (N, C, H, W) -> (N, D).
 
@@ -46,13 +49,22 @@ def create_backbone(
             used).
         image_size: for backbones that are built for one size.
         in_channels: C.
+        drop_path_rate: probability of leaving out the last residual branch for an image in
+            training; those before it are left out less often ("Deep Networks with Stochastic
+            Depth", arXiv 1603.09382). It is timm's, and frames are images to it.
 
     Raises:
-        ValueError: weights that are unavailable, cannot be read or do not fit, or a backbone that
-            takes three channels only.
+        ValueError: weights that are unavailable, cannot be read or do not fit, a backbone that
+            takes three channels only, or one without drop path.
     """
+    require(
+        0 <= drop_path_rate < 1,
+        f"drop_path_rate is {drop_path_rate}; give 0 to below 1, such as 0.1",
+    )
     config = timm.get_pretrained_cfg(name)
     settings: dict[str, Any] = {"num_classes": 0}
+    if drop_path_rate:
+        settings["drop_path_rate"] = drop_path_rate
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
     if not pretrained:
@@ -64,8 +76,8 @@ def create_backbone(
     state = {key.removeprefix("module."): value for key, value in tensors.items()}
     overlay = {"state_dict": _in_timm_names(state, path=path, name=name)}
     try:
-        backbone = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
+        backbone = _create(
+            name, {"pretrained": True, "pretrained_cfg_overlay": overlay, **settings}, 3
         )
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
@@ -85,6 +97,7 @@ def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
         pretrained=args.pretrained,
         image_size=spec.image_size,
         in_channels=spec.snippet.in_channels,
+        drop_path_rate=args.drop_path_rate,
     )
 
 
@@ -166,14 +179,28 @@ def _differs_in_channels(rgb: Tensor, target: Tensor) -> bool:
 
 
 def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
-    if in_channels == 3:
-        return timm.create_model(name, **settings)
+    if in_channels != 3:
+        settings = {"in_chans": in_channels, **settings}
     try:
-        return timm.create_model(name, in_chans=in_channels, **settings)
+        backbone = timm.create_model(name, **settings)
     except (TypeError, AssertionError) as error:
+        if "'drop_path_rate'" in str(error):  # an unexpected keyword argument
+            raise _without_drop_path(name) from error
+        if in_channels == 3:
+            raise
         raise ValueError(
             f"{name} cannot be made for {in_channels} channels ({error}); choose another backbone"
         ) from error
+    paths = [module for module in backbone.modules() if isinstance(module, DropPath)]
+    if settings.get("drop_path_rate") and not any(path.drop_prob for path in paths):
+        raise _without_drop_path(name)
+    return backbone
+
+
+def _without_drop_path(name: str) -> ValueError:
+    return ValueError(
+        f"{name} has no drop path in timm: leave drop_path_rate out, or choose another backbone"
+    )
 
 
 def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from mixtconv.models.insertion import set_num_frames
+from mixtconv.models.insertion import set_num_frames, temporal_wrappers
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
@@ -162,6 +162,29 @@ class VideoClassifier(HubMixin):
         set_num_frames(self.backbone, num_frames)
         self.spec = replace(self.spec, num_frames=num_frames)
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training keeps the inputs of the backbone's blocks alone, as timm does it.
+
+        What is inside a block is then computed again in the backward pass. The gradients are the
+        same; running statistics of batch normalisation are updated twice a step.
+
+        Raises:
+            ValueError: a backbone without it.
+        """
+        parts = list(_outermost(self.backbone, "set_grad_checkpointing"))
+        try:
+            for part in parts:
+                part.set_grad_checkpointing(enable)
+        except AssertionError:  # timm's refusal
+            parts = []
+        if enable and not parts:
+            raise ValueError(
+                f"{self.spec.name} has no gradient checkpointing: leave it out, or choose another "
+                "backbone"
+            )
+        for wrapper in temporal_wrappers(self.backbone):
+            wrapper.recomputes = not enable
+
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
         """Its convolutional networks, each as the module that holds it and the attribute's name."""
         yield self, "backbone"
@@ -181,6 +204,15 @@ class VideoClassifier(HubMixin):
     def num_frames(self) -> int:
         """T, frames of a clip."""
         return self.spec.num_frames
+
+
+def _outermost(module: nn.Module, method: str) -> Iterator[Any]:
+    """The modules with a method, without those inside another such one."""
+    if hasattr(module, method):
+        yield module
+        return
+    for child in module.children():
+        yield from _outermost(child, method)
 
 
 def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -177,11 +177,13 @@ class TemporalWrapper(WrappedModule):
         self.channels = channels
         self.temporal = temporal
         self.num_frames = num_frames
+        self.recomputes = True  # not where the block around it is recomputed as a whole
 
     def forward(self, x: Tensor) -> Any:
         frames = self._mix(x)  # (B * T, C, H, W)
         is_cheap = hasattr(self.temporal, "depthwise_taps")  # one multiplication per tap and value
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cheap:
+        recomputes = self.recomputes and is_cheap and torch.is_grad_enabled()
+        if not recomputes or torch.compiler.is_compiling():
             return self.module(frames)
         with recompute_in_backward(frames, lambda: self._mix(x), x):
             return self.module(frames)

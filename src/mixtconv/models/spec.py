@@ -260,6 +260,8 @@ class ModelArgs:
     """Other fields of `ModelSpec` that were passed."""
     pretrained: bool | str | Path = False
     """2D weights to start from, as in `create_model`."""
+    drop_path_rate: float = 0.0
+    """Drop path in training, as in `create_model`."""
 
     def spec(self, **defaults: Any) -> ModelSpec:
         """The spec of the recognizer; `defaults` hold for settings that were not passed.

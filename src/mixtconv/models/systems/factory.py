@@ -43,6 +43,7 @@ def create_model(
     *,
     classes: Sequence[str] | None = None,
     pretrained: bool | str | Path = False,
+    drop_path_rate: float = 0.0,
     **settings: Any,
 ) -> VideoClassifier:
     """Make a recognizer by name.
@@ -56,6 +57,8 @@ def create_model(
         classes: class names, in the order of the logits.
         pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
             file of such weights; else random ones.
+        drop_path_rate: probability of leaving out the last residual branch of the backbone for a
+            frame in training, and in proportion those before it; 0 to below 1.
         settings: the other fields of `ModelSpec`, such as `num_frames=8`, `image_size=224`,
             `causal=True`; by default those of the system, such as 32 frames for I3D.
 
@@ -65,7 +68,8 @@ def create_model(
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
-            residual branches, weights that are unavailable or do not fit.
+            residual branches, weights that are unavailable or do not fit, or `drop_path_rate` for
+            one without drop path.
 
     >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
@@ -79,8 +83,10 @@ def create_model(
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise unknown_name("setting of a model", unknown[0], known)
-    args = ModelArgs(name, tuple(names), settings, pretrained)
+    args = ModelArgs(name, tuple(names), settings, pretrained, drop_path_rate)
     family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
+    if drop_path_rate and name in SYSTEMS:
+        raise ValueError(f"{name} has no drop path: leave drop_path_rate out")
     if settings.get("feature_head") is not None and family not in FAMILIES:
         raise ValueError(
             f"a head on features is for the families {', '.join(FAMILIES)}, and {name} has layers "
