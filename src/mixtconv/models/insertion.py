@@ -14,20 +14,24 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from mixtconv._names import count_of, first_few
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
+    NetworkTrace,
     TemporalSite,
     find_named_sites,
-    find_residual_sites,
+    residual_sites,
+    trace_network,
 )
+from mixtconv.models.spatial_blocks import spatial_sites
 from mixtconv.models.spec import Placement, Position
 from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import create_operation, fold_time, unfold_time
@@ -35,6 +39,10 @@ from mixtconv.ops import create_operation, fold_time, unfold_time
 logger = logging.getLogger(__name__)
 
 Operation = str | Callable[..., nn.Module]
+
+LEAST_SHARE = 0.25
+"""Share of a network's layers (convolutions and linear layers) below which most of it is untouched:
+those in the residual branches or blocks that have the temporal operation."""
 
 
 def insert_temporal(
@@ -53,14 +61,17 @@ def insert_temporal(
     """Make a 2D network temporal: put an operation into its residual branches, in place.
 
     Args:
-        network: any network of residual branches that takes images (N, 3, H, W), such as timm's and
+        network: any network of convolutions that takes images (N, 3, H, W), such as timm's and
             torchvision's; or any other network together with `at`.
         operation: a name (see `mixtconv.ops.OPERATIONS`), or a function that makes the operation,
             (B, T, C, H, W) -> same, for a number of channels.
         num_frames: T, the frames of a clip.
         position: `head`, the start of each residual branch, before its first convolution; `inner`,
             before its first spatial convolution that follows another one (in a bottleneck: after
-            the first 1x1). Branches without the place stay 2D, and are logged (level INFO).
+            the first 1x1). Branches without the place stay 2D, and are logged (level INFO). Or
+            `spatial`, before the depthwise or spatial convolutions of each block (see
+            `spatial_blocks.py`), which is also what `head` means in a network where no residual
+            branch has a place. A warning is logged if most of the network stays untouched.
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
         block_step: blocks of a stage from one with the operation to the next, from the first: 2
@@ -76,8 +87,8 @@ def insert_temporal(
         The same network; it now takes (B * num_frames, 3, H, W).
 
     Raises:
-        ValueError: no residual branch with the position, a stage or module that does not exist, or
-            a network that has temporal operations already.
+        ValueError: no residual branch or block with the position, a stage or module that does not
+            exist, or a network that has temporal operations already.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -195,28 +206,62 @@ class TemporalWrapper(WrappedModule):
 def _residual_sites(
     network: nn.Module, position: Position, image_size: int | None, in_channels: int | None
 ) -> list[TemporalSite]:
-    branches = find_residual_sites(network, image_size=image_size, in_channels=in_channels)
-    sites = branches
-    if position != "head":
-        sites = find_residual_sites(
-            network, position=position, image_size=image_size, in_channels=in_channels
-        )
+    """The places of a position: in the residual branches, or else in the blocks."""
+    trace = trace_network(network, image_size, in_channels)
+    branches = residual_sites(trace, "head")
+    sites = branches if position == "head" else residual_sites(trace, position)
+    if position == "spatial" or not branches:
+        blocks = spatial_sites(trace)
+        if position == "spatial" or (position == "head" and trace.share(blocks) >= LEAST_SHARE):
+            sites = blocks
     if sites:
         left_out = {site.block for site in branches} - {site.block for site in sites}
-        if left_out:
+        if position == "inner" and left_out:
             logger.info("no place %r in %s: left 2D", position, ", ".join(sorted(left_out)))
+        _say_what_is_untouched(trace, sites)
         return sites
     name = type(network).__name__
-    if branches:
+    if position == "inner" and (branches or trace.share(blocks) >= LEAST_SHARE):
         raise ValueError(
             f"no residual branch of {name} has a spatial convolution after its first convolution, "
             f"which position {position!r} needs; use position 'head', or name modules with at=[...]"
         )
     raise ValueError(
         f"found no residual branch in {name}: looked for sums of two feature maps (N, C, H, W) of "
-        "which one passed more layers than the other, beginning with a convolution; name the "
-        "modules to put the operation before with at=['...'] (see network.named_modules())"
+        "which one passed more layers than the other, beginning with a convolution, and for blocks "
+        "with spatial convolutions; name the modules to put the operation before with "
+        "at=['...'] (see network.named_modules()), or in a transformer take a family for its "
+        "attention, such as mstvit"
     )
+
+
+def _say_what_is_untouched(trace: NetworkTrace, sites: Sequence[TemporalSite]) -> None:
+    """Warn if the operation is in less than `LEAST_SHARE` of the network's layers.
+
+    Args:
+        trace: of the network.
+        sites: all places of the position, also those in stages that are not chosen.
+    """
+    share = trace.share(sites)
+    is_declared = not any(site.layers for site in sites)  # by the network itself
+    if is_declared or share >= LEAST_SHARE:
+        return
+    more = trace.share(spatial_sites(trace))
+    ways = [f"position 'spatial' reaches {more:.0%}"] if more > share else []
+    ways += ["at=[...] takes names of modules"]
+    ways += ["its attention takes a family of transformers, such as mstvit"] * trace.sums_tokens
+    blocks = list(dict.fromkeys(site.block for site in sites))
+    _warn_once(
+        f"most of {type(trace.network).__name__} stays a 2D network: the temporal operation is in "
+        f"{count_of(len(blocks), 'block')} ({first_few(blocks)}) with {share:.0%} of its layers; "
+        + "; ".join(ways)
+    )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning, the first time: a model is made more than once as its file is read."""
+    logger.warning("%s", message)
 
 
 def _check_num_frames(num_frames: int) -> None:

@@ -17,7 +17,7 @@ from mixtconv._names import composed, require
 Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
-Position = Literal["head", "inner"]
+Position = Literal["head", "inner", "spatial"]
 Head = Literal["average", "attention", "blocks"]
 
 METADATA_KEY = "mixtconv"
@@ -78,7 +78,9 @@ class Placement:
 
     position: Position = "head"
     """Where in a residual branch: before its first convolution (`head`), or before its first
-    spatial convolution that follows another one (`inner`)."""
+    spatial convolution that follows another one (`inner`); or before the depthwise or spatial
+    convolutions of each block (`spatial`), as also `head` does where residual branches have no
+    place."""
     stages: tuple[int, ...] | None = None
     """Stages with the operation, counted from 0; all if None."""
     block_step: int = 1
@@ -337,7 +339,7 @@ def _in_words(hint: Any) -> str:
     """A field's type in words.
 
     >>> _in_words(tuple[int, ...] | None), _in_words(Position)
-    ('lists of whole numbers, and none', "'head' and 'inner'")
+    ('lists of whole numbers, and none', "'head', 'inner' and 'spatial'")
     """
     options = get_args(hint)
     if get_origin(hint) is tuple:

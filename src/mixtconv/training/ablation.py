@@ -29,6 +29,7 @@ from mixtconv._strict_json import to_json
 from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
+from mixtconv.models.spec import Position
 from mixtconv.models.systems.factory import FAMILIES, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
@@ -64,7 +65,7 @@ class Variant:
     """One row of the table: an operation at a position, in some stages."""
 
     family: str
-    position: Literal["head", "inner"]
+    position: Position
     stages: tuple[int, ...] | None
     """None for all."""
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mixtconv._names import flag, refuse_below
 from mixtconv._types import Precision
 from mixtconv.data.listing import DataSource
-from mixtconv.models.spec import Modality
+from mixtconv.models.spec import Modality, Position
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -56,8 +56,10 @@ class ModelSettings:
     from folders of flow pictures; mixtconv prepare --flow makes them) or, with two streams, rgbflow
     (pictures and flow, from one folder); default rgb, and motion for videos of a camera that stands
     still, which is measured; of a recipe and a model of two streams their own."""
-    position: Literal["head", "inner"] = "head"
-    """Place of the temporal operation in a residual branch."""
+    position: Position = "head"
+    """Place of the temporal operation: head or inner, in a residual branch, or spatial, before the
+    depthwise or spatial convolutions of each block; head is spatial in a network without residual
+    branches."""
     stages: list[int] | None = None
     """Stages of the backbone that get the temporal operation, counted from 0; default all."""
     block_step: int = 1
@@ -385,7 +387,7 @@ class AblationAxes:
     """Families to compare, such as [tsm,ks3,mstnet]; default the ten of the paper's table."""
     seeds: int = 3
     """Runs of each, with seeds from --seed."""
-    positions: list[Literal["head", "inner"]] | None = None
+    positions: list[Position] | None = None
     """Positions of the operation to compare, such as [head,inner]; default --position alone."""
     stage_sets: list[list[int]] | None = None
     """Sets of stages to compare, such as [[0,1,2,3],[2,3]]; default --stages alone."""

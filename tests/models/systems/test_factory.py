@@ -165,8 +165,8 @@ def test_names_with_tags_of_weights() -> None:
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(ValueError, match="found no residual branch in VGG"):
-        create_model("mstnet_vgg11", 2)
+    with pytest.raises(ValueError, match="found no residual branch in VisionTransformer"):
+        create_model("mstnet_test_vit", 2, image_size=160)
     with pytest.raises(ValueError, match="unknown setting of a model 'num_frame'"):
         create_model("tsn_test_resnet", 2, num_frame=4)
     with pytest.raises(ValueError, match="num_classes"):
