@@ -154,7 +154,8 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
     name: str
     """`{family}_{backbone}`, such as `mstnet_resnet50`, or the name of a system."""
     classes: tuple[str, ...]
-    """Class names in the order of the logits; kept with their accents composed."""
+    """Class names in the order of the logits; kept with their accents composed. None for a
+    recognizer that gives features (`num_classes=0`), which files do not hold."""
     num_frames: int = 8
     """T, frames of a clip."""
     image_size: int = 224
@@ -172,7 +173,6 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         HeadSettings.__post_init__(self)
-        require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
         names = tuple(map(composed, self.classes))
@@ -203,6 +203,14 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def require_classes(self) -> None:
+        """Raise a ValueError for a recognizer without classes, where they are needed."""
+        require(
+            bool(self.classes),
+            f"{self.name} has 0 classes and gives features; give at least 1, for instance with "
+            "model.reset_classifier(classes=[...])",
+        )
+
     @property
     def is_temporal(self) -> bool:
         """Whether the network relates the frames of a clip: all but TSN, which averages them.
@@ -227,7 +235,12 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         return {field.name: getattr(self, field.name) for field in fields(part)}
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in one flat dictionary of plain values, as JSON and YAML hold them."""
+        """All fields in one flat dictionary of plain values, as JSON and YAML hold them.
+
+        Raises:
+            ValueError: there are no classes.
+        """
+        self.require_classes()
         return {"name": self.name, "classes": self.classes} | asdict(self)
 
     @classmethod
@@ -235,7 +248,8 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         """Undo `to_dict`, also after a trip through JSON.
 
         Raises:
-            ValueError: a value that this version of mixtconv does not know, or one that is missing.
+            ValueError: a value that this version of mixtconv does not know, one that is missing, or
+                no classes.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
@@ -247,7 +261,9 @@ class ModelSpec(TemporalSettings, HeadSettings, PixelSettings):
         restored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        return cls(**restored)
+        spec = cls(**restored)
+        spec.require_classes()
+        return spec
 
 
 @dataclass(frozen=True)

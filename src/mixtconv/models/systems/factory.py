@@ -14,7 +14,7 @@ from torch import nn
 
 from mixtconv._names import first_few, unknown_name
 from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
-from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.classifier import VideoClassifier, class_names, start_small
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.insertion import insert_temporal
@@ -53,7 +53,8 @@ def create_model(
             `ks135`, `ks1357`, `ks357dilated`, `conv1d`, `tsm_nl`, `trn`, `trn_twostream`) and a
             backbone of timm; or a system: `i3d_resnet50`, `i3d_nl_resnet50`, `i3d_nl_gcn_resnet50`,
             `eco_8`, `eco_16`, `eco_en_lite_92`.
-        num_classes: classes without names, which are then called "0", "1", ...
+        num_classes: classes without names, which are then called "0", "1", ...; 0 for a recognizer
+            that gives features, the average over the frames before the last layer.
         classes: class names, in the order of the logits.
         pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
             file of such weights; else random ones.
@@ -63,8 +64,8 @@ def create_model(
             `causal=True`; by default those of the system, such as 32 frames for I3D.
 
     Returns:
-        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, also for `modality="motion"`,
-        for `"rgbdiff"` 15, for `"flow"` 10 and for `"rgbflow"` 13.
+        Clips (B, T, C, H, W) -> logits (B, num_classes), or features (B, D); C is 3, also for
+        `modality="motion"`, for `"rgbdiff"` 15, for `"flow"` 10 and for `"rgbflow"` 13.
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
@@ -76,14 +77,12 @@ def create_model(
     >>> model(torch.zeros(2, 8, 3, 64, 64)).shape
     torch.Size([2, 174])
     """
-    if (num_classes is None) == (classes is None):
-        raise ValueError("give the number of classes as num_classes, or their names as classes")
-    names = classes if classes is not None else [str(index) for index in range(num_classes or 0)]
+    names = class_names(num_classes, classes)
     known = [field.name for field in fields(ModelSpec)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise unknown_name("setting of a model", unknown[0], known)
-    args = ModelArgs(name, tuple(names), settings, pretrained, drop_path_rate)
+    args = ModelArgs(name, names, settings, pretrained, drop_path_rate)
     family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
     if drop_path_rate and name in SYSTEMS:
         raise ValueError(f"{name} has no drop path: leave drop_path_rate out")
@@ -93,11 +92,8 @@ def create_model(
             "of its own there: leave feature_head out"
         )
     model = _MAKERS[family](args, backbone_name) if family else SYSTEMS[name](args)
-    if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
-        heads = [part.head for part in model.modules() if isinstance(part, VideoClassifier)]
-        for layer in (head for head in heads if isinstance(head, nn.Linear)):
-            nn.init.normal_(layer.weight, std=0.001)
-            nn.init.zeros_(layer.bias)
+    if pretrained:
+        start_small(model)
     return model
 
 
