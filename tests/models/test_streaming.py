@@ -16,7 +16,6 @@ NAMES = [
     "mstnet_resnet18",
     "mstnet_resnet50",
     "mstnet_mobilenetv2_100",
-    "mstnet_lcnet_035",
     "mstnet_repvgg_a0",
     "ks3_resnet18",
     "ks357dilated_resnet18",

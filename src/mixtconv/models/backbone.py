@@ -254,6 +254,12 @@ PACKAGED_WEIGHTS = {
 installed by `mixtconv[pretrained]`."""
 
 
+def is_published(name: str) -> bool:
+    """Whether weights of a backbone are published on the Hugging Face hub."""
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.hf_hub_id)
+
+
 def find_imagenet_weights(name: str) -> Path:
     """File of a backbone's ImageNet weights: of timm's cache, an installed package, or downloaded.
 
@@ -261,12 +267,11 @@ def find_imagenet_weights(name: str) -> Path:
         NoPublishedWeightsError: there are none.
         ValueError: the hub cannot be reached; says how to give a file.
     """
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not config.hf_hub_id:
+    if not is_published(name):
         raise NoPublishedWeightsError(
             f"there are no ImageNet weights of {name}: give a file, or train from random weights"
         )
-    filename = "model.safetensors"
+    config, filename = timm.get_pretrained_cfg(name), "model.safetensors"
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
     if isinstance(cached, str):
         return Path(cached)

@@ -186,6 +186,7 @@ class NetworkTrace(TorchFunctionMode):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.num_images = clip_length(network)
         self.layers: list[Layer] = []
         self.branches: list[Branch] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
@@ -292,7 +293,7 @@ def trace_network(
     default = getattr(network, "default_cfg", None) or {}
     default_channels, _, default_size = default.get("input_size", (3, 224, 224))
     channels, size = in_channels or default_channels, image_size or default_size
-    image = torch.zeros(clip_length(network), channels, size, size).to(parameter)
+    image = torch.zeros(tracer.num_images, channels, size, size).to(parameter)
     tracer.mark(image, frozenset())
     try:
         with evaluating(network), torch.no_grad(), tracer:

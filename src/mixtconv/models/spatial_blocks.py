@@ -16,7 +16,8 @@ convolution. Only a shortcut stays untouched: in a residual block the operation 
 the convolutions that start.
 
 Without a place are a stem whose start sees the picture itself, and convolutions that are linear
-layers: of patches that do not overlap, or of the whole map.
+layers: of patches that do not overlap, or of the whole map; nor convolutions of parts of a frame as
+if they were frames, such as the heads of an attention.
 
 A stage is the run of blocks with maps of one size; Inception, for one, has all of its blocks in the
 same container.
@@ -51,7 +52,7 @@ def spatial_sites(trace: NetworkTrace) -> list[TemporalSite]:
     blocks: dict[str, list[int]] = {}
     lone: dict[str, list[int]] = {}
     for index, layer in enumerate(trace.layers):
-        if not _is_over_neighbours(layer):
+        if not _is_over_neighbours(layer) or trace.inputs[layer.name][0] != trace.num_images:
             continue
         block = _innermost_block(trace, layer)
         if block is None or _holds_blocks(trace, block):

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import first_few, unknown_name
-from mixtconv.models.backbone import backbone_for, count_features, pixel_facts
+from mixtconv.models.backbone import backbone_for, count_features, is_published, pixel_facts
 from mixtconv.models.classifier import VideoClassifier, class_names, start_small
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
@@ -21,8 +21,10 @@ from mixtconv.models.insertion import insert_temporal
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec, TemporalSettings
+from mixtconv.models.systems.availability import Need, offers
 from mixtconv.models.systems.registry import (
     SYSTEMS,
+    SYSTEMS_2D,
     relation_classifier,
     two_stream_relations,
 )
@@ -203,19 +205,50 @@ _MAKERS: dict[str, Callable[[ModelArgs, str], VideoClassifier]] = {
 """Every family, also those that are more than a temporal operation -> what makes a recognizer."""
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names that `create_model` takes, in order: families before timm's backbones.
+_NEEDS: dict[str, Need] = {
+    "tsn": "features",
+    "trn": "features",
+    "trn_twostream": "features",
+    "tsm_nl": "stages",
+}
+"""Family -> what it takes of a backbone; of the others places for the operation."""
 
-    A backbone without residual branches takes only the family `tsn`; `create_model` says so.
+
+def can_be_made(family: str, backbone: str) -> bool:
+    """Whether a family can be made of a backbone of timm, told without making it.
+
+    >>> can_be_made("mstnet", "lcnet_100"), can_be_made("mstnet", "test_vit")
+    (True, False)
+    """
+    return offers(backbone, _NEEDS.get(family, "places"))
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Names that `create_model` takes, in order: families before timm's backbones.
 
     Args:
         pattern: shell-style, such as `mstnet_resnet*`.
+        pretrained: only names that can be made with `pretrained=True`, each with the tag of a set
+            of weights of its backbone that is published on the Hugging Face hub.
 
     >>> list_models("*_resnet18")[:4]
     ['conv1d_resnet18', 'ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
+    >>> list_models("mstnet_lcnet_05*", pretrained=True)
+    ['mstnet_lcnet_050.ra2_in1k']
     """
-    names = [f"{family}_{backbone}" for family in _MAKERS for backbone in timm.list_models()]
-    return sorted(fnmatch.filter([*names, *SYSTEMS], pattern))
+    names = [
+        name for name, backbone in SYSTEMS_2D.items() if not pretrained or is_published(backbone)
+    ]
+    backbones = timm.list_models()
+    if pretrained:
+        backbones = [name for name in timm.list_pretrained() if is_published(name)]
+    names += [
+        f"{family}_{backbone}"
+        for family in _MAKERS
+        for backbone in backbones
+        if can_be_made(family, backbone)
+    ]
+    return sorted(fnmatch.filter(names, pattern))
 
 
 def is_in_backbone(name: str) -> bool:
