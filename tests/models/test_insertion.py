@@ -10,8 +10,7 @@ from torch import nn
 
 from mixtconv.models import create_model
 from mixtconv.models.insertion import insert_temporal
-from mixtconv.models.residual_branches import find_residual_sites
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.temporal_wrapper import TemporalWrapper, temporal_wrappers
 
 IMAGE_SIZE = 32
 ARCHITECTURES = [
@@ -29,11 +28,13 @@ ARCHITECTURES = [
     "mixnet_s",
     "convnext_atto",
     "test_resnet",
+    "lcnet_035",
+    "repvgg_a0",
     "torchvision/resnet18",
     "torchvision/resnet50",
     "torchvision/mobilenet_v2",
 ]
-WITHOUT_INNER = {"convnext_atto"}
+WITHOUT_INNER = {"convnext_atto", "lcnet_035", "repvgg_a0"}
 
 
 def build(architecture):
@@ -115,7 +116,7 @@ def assert_same(got, expected):
 # --- for every architecture ---
 
 
-@pytest.mark.parametrize("position", ["head", "inner"])
+@pytest.mark.parametrize("position", ["head", "inner", "spatial"])
 @torch.no_grad()
 def test_as_identity_it_is_the_2d_network_frame_by_frame(plain, position):
     if position == "inner" and plain.architecture in WITHOUT_INNER:
@@ -167,8 +168,9 @@ def test_causal_reaches_later_frames_only(plain):
 
 
 def test_two_sites_reach_twice_as_far_as_the_kernel(plain):
-    sites = find_residual_sites(plain, image_size=IMAGE_SIZE)[:2]
-    network = randomised(temporal(plain, 8, "ks3", at=[site.module for site in sites]))
+    modules = temporal(plain).named_modules()
+    sites = [name for name, module in modules if isinstance(module, TemporalWrapper)][:2]
+    network = randomised(temporal(plain, 8, "ks3", at=sites))
     changed = frames_that_change(network, 1, 8, clip=0, frame=3)
     assert changed[0].tolist() == [abs(t - 3) <= 2 for t in range(8)]
 
@@ -360,8 +362,9 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vgg11", {}, r"no residual branch in VGG: looked for sums .*at=\['\.\.\.'\]"),
-        ("mixer_s32_224", {"image_size": 224}, "no residual branch in MlpMixer"),
+        ("mixer_s32_224", {"image_size": 224}, r"in MlpMixer: looked for sums .*at=\['\.\.\.'\]"),
+        ("test_vit", {"image_size": 160, "position": "spatial"}, "blocks with spatial conv"),
+        ("vgg11", {"position": "inner"}, "no residual branch of VGG has .* use position 'head'"),
         ("test_resnet", {"at": ["layer9"]}, "no module 'layer9'; names look like conv1"),
         ("test_resnet", {"stages": [4]}, r"\[4\]; the network's are 0 \(layer1\).*3 \(layer4\)"),
         ("test_resnet", {"stages": [-1]}, r"\[-1\]; the network's are 0 \(layer1\)"),
@@ -369,7 +372,10 @@ def test_a_name_given_twice_gets_one_operation_or_an_error(resnet):
         ("test_resnet", {"block_step": 0}, "block_step is 0; give 1 for every block"),
         ("test_resnet", {"block_step": 2, "at": ["conv1"]}, "stages and block_step choose"),
         ("test_resnet", {"num_frames": 0}, "num_frames is 0; .* at least 1"),
-        ("test_resnet", {"position": "tail"}, "'tail'; allowed are 'head', 'inner' and 'kv'"),
+        (
+            *("test_resnet", {"position": "tail"}),
+            "'tail'; allowed are 'head', 'inner', 'spatial' and 'kv'",
+        ),
         ("test_resnet", {"operation": "mixconv"}, "unknown operation 'mixconv'.*'mixtconv'"),
     ],
 )

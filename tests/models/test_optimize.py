@@ -34,6 +34,8 @@ NAMES = [
     "mstnet_ghostnet_100",
     "mstnet_tf_efficientnet_lite0",
     "mstnet_tf_mixnet_s",
+    "mstnet_lcnet_035",
+    "mstnet_repvgg_a0",
 ]
 
 

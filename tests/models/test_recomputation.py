@@ -1,6 +1,7 @@
 """What is computed again in the backward pass changes memory, and nothing else."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models import temporal_wrapper as wrapper_module
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.temporal_wrapper import TemporalWrapper, temporal_wrappers
 from mixtconv.ops import MixTConv, TemporalShift
 
 
@@ -68,3 +69,48 @@ def test_mixed_precision_trains() -> None:
     loss.backward()
     for parameter in network.parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"feature_head": "blocks"}])
+def test_checkpointed_blocks_run_again_and_give_the_same_gradients(settings) -> None:
+    torch.manual_seed(0)
+    model = create_model("mstnet_test_convnext", 3, num_frames=2, image_size=32, **settings)
+    clips = torch.randn(2, 2, 3, 32, 32)
+    block = next(m for m in model.modules() if type(m).__name__ == "ConvNeXtBlock")
+    block.register_forward_pre_hook(lambda *_: runs.append(1))
+    gradients = []
+    for enable, expected_runs in ((False, 1), (True, 2), (False, 1)):
+        runs: list[int] = []
+        model.set_grad_checkpointing(enable)
+        model.zero_grad()
+        model.dropout.eval()
+        model(clips).square().sum().backward()
+        assert len(runs) == expected_runs
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for one, other, third in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+        assert torch.equal(one, third)
+
+
+def test_checkpointed_blocks_keep_their_inputs_alone() -> None:
+    """Also not what a place of the temporal operation inside a block reads."""
+    model = create_model("mstnet_regnetx_002", 3, num_frames=2, image_size=32)
+    model.set_grad_checkpointing()
+    results = []
+    for wrapper in temporal_wrappers(model.backbone):  # of a convolution with its normalisation
+        wrapper.conv.register_forward_hook(
+            lambda module, args, result: results.append(weakref.ref(result))
+        )
+    loss = model(torch.randn(1, 2, 3, 32, 32)).sum()
+    assert len(results) == 13
+    assert not any(result() is not None for result in results)
+    loss.backward()
+
+
+@pytest.mark.parametrize("name", ["i3d_resnet50", "eco_8"])
+def test_what_has_no_checkpointing_refuses_it(name: str) -> None:
+    with torch.device("meta"):
+        model = create_model(name, 2)
+    with pytest.raises(ValueError, match=f"{name} has no gradient checkpointing"):
+        model.set_grad_checkpointing()
+    model.set_grad_checkpointing(False)

@@ -16,6 +16,7 @@ NAMES = [
     "mstnet_resnet18",
     "mstnet_resnet50",
     "mstnet_mobilenetv2_100",
+    "mstnet_repvgg_a0",
     "ks3_resnet18",
     "ks357dilated_resnet18",
     "conv1d_resnet18",

@@ -129,7 +129,7 @@ def ranked(logits: npt.ArrayLike, classes: Sequence[str], top_k: int) -> list[Pr
         top_k: how many, at most.
 
     Raises:
-        ValueError: `top_k` is below 1.
+        ValueError: `top_k` is below 1, or there are no classes.
 
     >>> [best] = ranked([0.0, 5.0, 1.0], ["wave", "jump", "run"], top_k=1)
     >>> best.label, round(best.score, 2)
@@ -137,6 +137,8 @@ def ranked(logits: npt.ArrayLike, classes: Sequence[str], top_k: int) -> list[Pr
     """
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; give at least 1")
+    if not classes:
+        raise ValueError("the model has 0 classes and gives features; predict with one of classes")
     values = np.asarray(logits, dtype=np.float64)  # (K,)
     exponentials = np.exp(values - values.max())
     scores = exponentials / exponentials.sum()

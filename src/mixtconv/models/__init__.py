@@ -3,8 +3,8 @@
 - `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `motion`: median
   pictures; `backbone`: timm's networks, `small_resnet` one more; `systems/`: recognizers by name
   and from files, other systems of the comparison
-- `insertion`, `residual_branches`, `wrapping`, `non_local`: operations put into a 2D network;
-  `feature_head`: small heads on the feature map of one
+- `insertion`, `residual_branches`, `spatial_blocks`, `wrapping`, `non_local`: operations put into a
+  2D network; `feature_head`: small heads on the feature map of one
 - `file`, `location`, `sharing`, `model_card`, `checkpoint_file`: model files, where they are found,
   the hub; files of weights by others, which `importing/` makes into recognizers
 - `optimize`, `graph_fusion`, `fused_conv`, `folded_filter`, `device`: fast inference

@@ -21,6 +21,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from here on
+from mixtconv._names import require
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 from mixtconv.models.residual_branches import clip_length, evaluating
@@ -48,17 +49,21 @@ def create_backbone(
             used).
         image_size: for backbones that are built for one size.
         in_channels: C.
-        drop_path_rate: probability of leaving out the last residual branch in training, less for
-            earlier ones, as timm spreads it.
+        drop_path_rate: probability of leaving out the last residual branch for an image in
+            training; those before it are left out less often ("Deep Networks with Stochastic
+            Depth", arXiv 1603.09382). It is timm's, and frames are images to it.
 
     Raises:
         ValueError: weights that are unavailable, cannot be read or do not fit, a backbone that
-            takes three channels only, or a rate for one without drop path.
+            takes three channels only, or one without drop path.
     """
+    require(
+        0 <= drop_path_rate < 1,
+        f"drop_path_rate is {drop_path_rate}; give 0 to below 1, such as 0.1",
+    )
     config = timm.get_pretrained_cfg(name)
     settings: dict[str, Any] = {"num_classes": 0}
     if drop_path_rate:
-        _check_drop_path(name, drop_path_rate)
         settings["drop_path_rate"] = drop_path_rate
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
@@ -71,8 +76,8 @@ def create_backbone(
     state = {key.removeprefix("module."): value for key, value in tensors.items()}
     overlay = {"state_dict": _in_timm_names(state, path=path, name=name)}
     try:
-        backbone = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=overlay, **settings
+        backbone = _create(
+            name, {"pretrained": True, "pretrained_cfg_overlay": overlay, **settings}, 3
         )
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
@@ -94,30 +99,6 @@ def backbone_for(args: ModelArgs, spec: ModelSpec, name: str) -> nn.Module:
         in_channels=spec.snippet.in_channels,
         drop_path_rate=args.drop_path_rate,
     )
-
-
-def has_drop_path(network: nn.Module) -> bool:
-    """Whether residual branches are left out at random in training ("stochastic depth")."""
-    return any(isinstance(module, DropPath) and module.drop_prob for module in network.modules())
-
-
-def no_drop_path(name: str, rate: float) -> ValueError:
-    """The error for a network whose residual branches cannot be left out."""
-    return ValueError(
-        f"the rate of drop path (stochastic depth) is {rate}, and {name} has none: leave it out, "
-        "or choose another backbone"
-    )
-
-
-def _check_drop_path(name: str, rate: float) -> None:
-    """Raise unless timm makes the backbone with drop path: not all take the rate, or use it."""
-    try:
-        with torch.device("meta"):
-            network = timm.create_model(name, num_classes=0, drop_path_rate=rate)
-    except TypeError as error:
-        raise no_drop_path(name, rate) from error
-    if not has_drop_path(network):
-        raise no_drop_path(name, rate)
 
 
 def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
@@ -198,14 +179,28 @@ def _differs_in_channels(rgb: Tensor, target: Tensor) -> bool:
 
 
 def _create(name: str, settings: dict[str, Any], in_channels: int) -> nn.Module:
-    if in_channels == 3:
-        return timm.create_model(name, **settings)
+    if in_channels != 3:
+        settings = {"in_chans": in_channels, **settings}
     try:
-        return timm.create_model(name, in_chans=in_channels, **settings)
+        backbone = timm.create_model(name, **settings)
     except (TypeError, AssertionError) as error:
+        if "'drop_path_rate'" in str(error):  # an unexpected keyword argument
+            raise _without_drop_path(name) from error
+        if in_channels == 3:
+            raise
         raise ValueError(
             f"{name} cannot be made for {in_channels} channels ({error}); choose another backbone"
         ) from error
+    paths = [module for module in backbone.modules() if isinstance(module, DropPath)]
+    if settings.get("drop_path_rate") and not any(path.drop_prob for path in paths):
+        raise _without_drop_path(name)
+    return backbone
+
+
+def _without_drop_path(name: str) -> ValueError:
+    return ValueError(
+        f"{name} has no drop path in timm: leave drop_path_rate out, or choose another backbone"
+    )
 
 
 def _check_filled(backbone: nn.Module, state: StateDict, *, path: Path, name: str) -> None:
@@ -259,6 +254,12 @@ PACKAGED_WEIGHTS = {
 installed by `mixtconv[pretrained]`."""
 
 
+def is_published(name: str) -> bool:
+    """Whether weights of a backbone are published on the Hugging Face hub."""
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.hf_hub_id)
+
+
 def find_imagenet_weights(name: str) -> Path:
     """File of a backbone's ImageNet weights: of timm's cache, an installed package, or downloaded.
 
@@ -266,12 +267,11 @@ def find_imagenet_weights(name: str) -> Path:
         NoPublishedWeightsError: there are none.
         ValueError: the hub cannot be reached; says how to give a file.
     """
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not config.hf_hub_id:
+    if not is_published(name):
         raise NoPublishedWeightsError(
             f"there are no ImageNet weights of {name}: give a file, or train from random weights"
         )
-    filename = "model.safetensors"
+    config, filename = timm.get_pretrained_cfg(name), "model.safetensors"
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
     if isinstance(cached, str):
         return Path(cached)

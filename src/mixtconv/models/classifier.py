@@ -16,7 +16,7 @@ The recognizer also normalises pixels, by what its network takes (`ModelSpec.mod
 - both, for two streams: a picture, and five fields of flow that begin at it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,16 +24,18 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from mixtconv._names import require
 from mixtconv.models.insertion import set_num_frames
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 
 
 class VideoClassifier(HubMixin):
-    """Logits of a clip: (B, T, C, H, W) -> (B, num_classes).
+    """Logits of a clip: (B, T, C, H, W) -> (B, num_classes), without classes features (B, D).
 
     C is 3 for pictures and motion, 15 for differences, 10 for optical flow and 13 for pictures and
     flow (`spec.modality`).
@@ -42,7 +44,8 @@ class VideoClassifier(HubMixin):
         backbone: frames (B * T, C, H, W) to features (B * T, D).
         num_features: D.
         spec: its description; the number of classes is the width of the last layer.
-        head: features to logits; by default a linear layer over each frame.
+        head: features to logits; by default a linear layer over each frame, or nothing if the spec
+            has no classes.
 
     Raises:
         ValueError: in `forward`, clips of another number of frames than `spec.num_frames`.
@@ -65,22 +68,65 @@ class VideoClassifier(HubMixin):
         self.optimized = False  # for inference only, see `optimize_for_inference`
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(num_features, spec.num_classes) if head is None else head
+        self.num_features = num_features
+        self.head = self.make_head(spec.num_classes) if head is None else head
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Logits (B, num_classes) of normalised clips (B, T, C, H, W)."""
+        """Logits (B, num_classes) of normalised clips (B, T, C, H, W), or features (B, D)."""
         return self.forward_frames(video).mean(dim=1)  # (B, num_classes)
 
     def forward_frames(self, video: Tensor) -> Tensor:
         """Logits of every frame, before the consensus: (B, T, C, H, W) -> (B, T, num_classes)."""
-        return self.head(self.dropout(self.forward_features(video)))  # (B, T, num_classes)
+        return self.frame_logits(self.forward_features(video))  # (B, T, num_classes)
 
     def forward_features(self, video: Tensor) -> Tensor:
         """Features of every frame, before the last layer: (B, T, C, H, W) -> (B, T, D)."""
         self.check_length(video)
         return unfold_time(self.backbone(fold_time(video)), self.num_frames)  # (B, T, D)
+
+    def forward_head(self, features: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """What follows `forward_features`: (B, T, D) -> (B, num_classes).
+
+        Args:
+            features: of every frame.
+            pre_logits: the average of the features (B, D) in place of the logits.
+        """
+        return (features if pre_logits else self.frame_logits(features)).mean(dim=1)
+
+    def frame_logits(self, features: Tensor) -> Tensor:
+        """The last layer: features of every frame (B, T, D) -> their logits (B, T, num_classes)."""
+        return self.head(self.dropout(features))
+
+    def forward_intermediates(
+        self, video: Tensor, *, indices: int | Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Feature maps of every frame: (B, T, C, H, W) -> those of each stage (B, T, C', H', W').
+
+        Args:
+            video: normalised clips, as in `forward`.
+            indices: stages (in a transformer blocks) counted from 0, or how many of the last; all
+                if None.
+
+        Raises:
+            ValueError: a backbone that does not give the maps of its stages, or has not as many.
+        """
+        self.check_length(video)
+        parts = list(_outermost(self.backbone, "forward_intermediates"))
+        if len(parts) != 1:
+            raise ValueError(
+                f"{self.spec.name} does not give the feature maps of its stages: choose another "
+                "backbone, such as resnet18, and use the recognizer before it is optimized"
+            )
+        chosen = indices if indices is None or isinstance(indices, int) else list(indices)
+        try:
+            maps = parts[0].forward_intermediates(
+                fold_time(video), indices=chosen, intermediates_only=True
+            )
+        except AssertionError as error:  # timm's refusal
+            raise ValueError(f"indices are {indices}, of {self.spec.name}: {error}") from error
+        return [unfold_time(stage, self.num_frames) for stage in maps]
 
     def check_length(self, video: Tensor) -> None:
         """Raise ValueError unless `video` is clips (B, T, C, H, W) of `num_frames` frames."""
@@ -162,6 +208,64 @@ class VideoClassifier(HubMixin):
         set_num_frames(self.backbone, num_frames)
         self.spec = replace(self.spec, num_frames=num_frames)
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training keeps the inputs of the backbone's blocks alone, as timm does it.
+
+        What is inside a block is then computed again in the backward pass. The gradients are the
+        same; running statistics of batch normalisation are updated twice a step.
+
+        Raises:
+            ValueError: a backbone without it.
+        """
+        parts = list(_outermost(self.backbone, "set_grad_checkpointing"))
+        try:
+            for part in parts:
+                part.set_grad_checkpointing(enable)
+        except AssertionError:  # timm's refusal
+            parts = []
+        if enable and not parts:
+            raise ValueError(
+                f"{self.spec.name} has no gradient checkpointing: leave it out, or choose another "
+                "backbone"
+            )
+        for wrapper in temporal_wrappers(self.backbone):
+            wrapper.recomputes = not enable
+
+    def make_head(self, num_classes: int) -> nn.Module:
+        """A new last layer, from features (B, T, D); for 0 classes one that changes nothing."""
+        return nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.head
+
+    def reset_classifier(
+        self, num_classes: int | None = None, *, classes: Sequence[str] | None = None
+    ) -> None:
+        """Replace the last layer by a new one for other classes, also in `spec`.
+
+        The new layer starts small, as over features that are trained. `notes`, which are about the
+        classes that it had, are removed.
+
+        Args:
+            num_classes: classes without names, called "0", "1", ...; 0 for features in place of
+                logits.
+            classes: their names.
+
+        Raises:
+            ValueError: neither or both, fewer than 0 classes, or a name twice.
+        """
+        self.spec = replace(self.spec, classes=class_names(num_classes, classes))
+        like = next(self.backbone.parameters())
+        self.head = self.make_head(self.num_classes).to(like).train(self.training)
+        start_small(self)
+        self.notes = {}
+
+    @property
+    def num_classes(self) -> int:
+        """Width of the logits; 0 for a recognizer that gives features."""
+        return self.spec.num_classes
+
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
         """Its convolutional networks, each as the module that holds it and the attribute's name."""
         yield self, "backbone"
@@ -181,6 +285,45 @@ class VideoClassifier(HubMixin):
     def num_frames(self) -> int:
         """T, frames of a clip."""
         return self.spec.num_frames
+
+
+def class_names(num_classes: int | None, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of classes, of which either the number or the names are given.
+
+    Raises:
+        ValueError: neither or both, no names, or fewer than 0.
+
+    >>> class_names(3, None)
+    ('0', '1', '2')
+    """
+    if (num_classes is None) == (classes is None):
+        raise ValueError("give the number of classes as num_classes, or their names as classes")
+    if classes is None:
+        number = num_classes or 0
+        require(number >= 0, f"num_classes is {number}; give 1 or more, or 0 for features")
+        return tuple(str(index) for index in range(number))
+    require(len(classes) >= 1, "classes is empty; give at least 1, or num_classes=0 for features")
+    return tuple(classes)
+
+
+def start_small(model: VideoClassifier) -> None:
+    """Start the last layers of a recognizer and its members near zero, as TSN does.
+
+    Over random features so small a layer would hold learning up, over trained ones it does not.
+    """
+    for part in model.modules():
+        if isinstance(part, VideoClassifier) and isinstance(part.head, nn.Linear):
+            nn.init.normal_(part.head.weight, std=0.001)
+            nn.init.zeros_(part.head.bias)
+
+
+def _outermost(module: nn.Module, method: str) -> Iterator[Any]:
+    """The modules with a method, without those inside another such one."""
+    if hasattr(module, method):
+        yield module
+        return
+    for child in module.children():
+        yield from _outermost(child, method)
 
 
 def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:

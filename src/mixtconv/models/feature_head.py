@@ -196,8 +196,8 @@ class FeatureClassifier(VideoClassifier):
     """
 
     def __init__(self, whole: VideoClassifier) -> None:
-        head, last = whole.backbone.get_submodule("head"), whole.head
-        super().__init__(head, last.in_features, whole.spec, head=last)  # type: ignore[arg-type]
+        head = whole.backbone.get_submodule("head")
+        super().__init__(head, whole.num_features, whole.spec, head=whole.head)
         self.length_is_fixed = whole.length_is_fixed
         self._whole = (whole,)  # not a module of this one
 

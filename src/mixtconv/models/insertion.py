@@ -7,12 +7,13 @@ the 2D network's weights keep their names, so that pretrained ones load unchange
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from torch import nn
 
+from mixtconv._names import count_of, first_few
 from mixtconv.models.attention_sites import (
     AttentionSite,
     find_attention_sites,
@@ -23,10 +24,13 @@ from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.key_value import filter_keys_and_values
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
+    NetworkTrace,
     TemporalSite,
     find_named_sites,
-    find_residual_sites,
+    residual_sites,
+    trace_network,
 )
+from mixtconv.models.spatial_blocks import spatial_sites
 from mixtconv.models.spec import Placement, Position
 from mixtconv.models.temporal_wrapper import TemporalWrapper, TokenWrapper
 from mixtconv.models.time_attention import TimeAttention
@@ -42,6 +46,10 @@ _OF_CLIPS = (TemporalWrapper, FoldedTemporalFilter, NonLocalFrames, TimeAttentio
 """Modules that know the number of frames of a clip."""
 
 Site = TypeVar("Site", TemporalSite, AttentionSite, TokenBlock)
+
+LEAST_SHARE = 0.25
+"""Share of a network's layers (convolutions and linear layers) below which most of it is untouched:
+those in the residual branches or blocks that have the temporal operation."""
 
 
 def insert_temporal(
@@ -60,7 +68,7 @@ def insert_temporal(
     """Make a 2D network temporal: put an operation into its residual branches, in place.
 
     Args:
-        network: any network of residual branches that takes images (N, 3, H, W), such as timm's and
+        network: any network of convolutions that takes images (N, 3, H, W), such as timm's and
             torchvision's; or any other network together with `at`.
         operation: a name (see `mixtconv.ops.OPERATIONS`), or a function that makes the operation,
             (B, T, C, H, W) -> same, for a number of channels.
@@ -69,7 +77,10 @@ def insert_temporal(
             before its first spatial convolution that follows another one (in a bottleneck: after
             the first 1x1). Branches without the place stay 2D, and are logged (level INFO). In a
             transformer the branches begin with the attention and the MLP of each block. Or
-            `kv`, the keys and values of every attention (see `attention_sites.py`).
+            `spatial`, before the depthwise or spatial convolutions of each block (see
+            `spatial_blocks.py`), which is also what `head` means in a network where no residual
+            branch has a place; or `kv`, the keys and values of every attention (see
+            `attention_sites.py`). A warning is logged if most of the network stays untouched.
         stages: which stages get the operation, counted from 0 over the network's containers of
             residual blocks; all by default.
         block_step: blocks of a stage from one with the operation to the next, from the first: 2
@@ -85,8 +96,8 @@ def insert_temporal(
         The same network; it now takes (B * num_frames, 3, H, W).
 
     Raises:
-        ValueError: no residual branch with the position, or no attention, a stage or module that
-            does not exist, or a network that has temporal operations already.
+        ValueError: no residual branch, block or attention with the position, a stage or module
+            that does not exist, or a network that has temporal operations already.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -112,10 +123,7 @@ def insert_temporal(
             )
         sites = find_named_sites(network, at, image_size=image_size, in_channels=in_channels)
     else:
-        sites = _token_sites(network, placement, image_size, in_channels)
-        if not sites:
-            sites = _residual_sites(network, position, image_size, in_channels)
-            sites = choose_sites(sites, placement)
+        sites = _sites(network, placement, image_size, in_channels)
     # All operations are made before the first module is replaced, so that an error changes nothing.
     operations = [(site, make(site.channels)) for site in sites]
     parameter = next(network.parameters(), None)
@@ -188,54 +196,83 @@ def _attention_sites(
     return sites
 
 
-def _token_sites(
+def _sites(
     network: nn.Module, placement: Placement, image_size: int | None, in_channels: int | None
 ) -> list[TemporalSite]:
-    """Before the attention and the MLP of each block, in a network without residual convolutions.
-
-    None for another position, or a network that is not a transformer.
-    """
-    if placement.position != "head" or not has_attention(network):
-        return []
-    if find_residual_sites(network, image_size=image_size, in_channels=in_channels):
-        return []
-    blocks = find_token_blocks(network, image_size=image_size, in_channels=in_channels)
-    return [
-        TemporalSite(f"{block.name}.{part}", block.channels, block.name, block.stage, layout)
-        for block in choose_sites(blocks, placement)
-        for part, layout in (
-            (block.attention, block.attention_layout),
-            (block.mlp, block.layout),
-        )
-        if part is not None
-    ]
+    """The chosen places before modules of feature maps; in a transformer of tokens."""
+    trace = trace_network(network, image_size, in_channels)
+    is_of_tokens = has_attention(network) and not residual_sites(trace, "head")
+    if placement.position == "head" and is_of_tokens:
+        blocks = find_token_blocks(network, image_size=image_size, in_channels=in_channels)
+        if blocks:
+            return [site for block in choose_sites(blocks, placement) for site in _branches(block)]
+    return choose_sites(_residual_sites(trace, placement.position), placement)
 
 
-def _residual_sites(
-    network: nn.Module, position: Position, image_size: int | None, in_channels: int | None
-) -> list[TemporalSite]:
-    branches = find_residual_sites(network, image_size=image_size, in_channels=in_channels)
-    sites = branches
-    if position != "head":
-        sites = find_residual_sites(
-            network, position=position, image_size=image_size, in_channels=in_channels
-        )
+def _branches(block: TokenBlock) -> Iterator[TemporalSite]:
+    """The beginnings of a transformer block's branches, its attention and its MLP."""
+    for part, layout in ((block.attention, block.attention_layout), (block.mlp, block.layout)):
+        if part is not None:
+            name = f"{block.name}.{part}"
+            yield TemporalSite(name, block.channels, block.name, block.stage, layout=layout)
+
+
+def _residual_sites(trace: NetworkTrace, position: Position) -> list[TemporalSite]:
+    """The places of a position: in the residual branches, or else in the blocks."""
+    branches = residual_sites(trace, "head")
+    sites = branches if position == "head" else residual_sites(trace, position)
+    if position == "spatial" or not branches:
+        blocks = spatial_sites(trace)
+        if position == "spatial" or (position == "head" and trace.share(blocks) >= LEAST_SHARE):
+            sites = blocks
     if sites:
         left_out = {site.block for site in branches} - {site.block for site in sites}
-        if left_out:
+        if position == "inner" and left_out:
             logger.info("no place %r in %s: left 2D", position, ", ".join(sorted(left_out)))
+        _say_what_is_untouched(trace, sites)
         return sites
-    name = type(network).__name__
-    if branches:
+    name = type(trace.network).__name__
+    if position == "inner" and (branches or trace.share(blocks) >= LEAST_SHARE):
         raise ValueError(
             f"no residual branch of {name} has a spatial convolution after its first convolution, "
             f"which position {position!r} needs; use position 'head', or name modules with at=[...]"
         )
     raise ValueError(
         f"found no residual branch in {name}: looked for sums of two feature maps (N, C, H, W) of "
-        "which one passed more layers than the other, beginning with a convolution; name the "
-        "modules to put the operation before with at=['...'] (see network.named_modules())"
+        "which one passed more layers than the other, beginning with a convolution, and for blocks "
+        "with spatial convolutions; name the modules to put the operation before with "
+        "at=['...'] (see network.named_modules()), or in a transformer take a family for its "
+        "attention, such as mstvit"
     )
+
+
+def _say_what_is_untouched(trace: NetworkTrace, sites: Sequence[TemporalSite]) -> None:
+    """Warn if the operation is in less than `LEAST_SHARE` of the network's layers.
+
+    Args:
+        trace: of the network.
+        sites: all places of the position, also those in stages that are not chosen.
+    """
+    share = trace.share(sites)
+    is_declared = not any(site.layers for site in sites)  # by the network itself
+    if is_declared or share >= LEAST_SHARE:
+        return
+    more = trace.share(spatial_sites(trace))
+    ways = [f"position 'spatial' reaches {more:.0%}"] if more > share else []
+    ways += ["at=[...] takes names of modules"]
+    ways += ["its attention takes a family of transformers, such as mstvit"] * trace.sums_tokens
+    blocks = list(dict.fromkeys(site.block for site in sites))
+    _warn_once(
+        f"most of {type(trace.network).__name__} stays a 2D network: the temporal operation is in "
+        f"{count_of(len(blocks), 'block')} ({first_few(blocks)}) with {share:.0%} of its layers; "
+        + "; ".join(ways)
+    )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning, the first time: a model is made more than once as its file is read."""
+    logger.warning("%s", message)
 
 
 def _check_num_frames(num_frames: int) -> None:

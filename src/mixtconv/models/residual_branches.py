@@ -15,7 +15,7 @@ another one.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,26 +42,49 @@ class TemporalSite:
     block: str
     """Dotted name of the module that adds the branch to its shortcut."""
     stage: str
-    """Dotted name of the container that holds the residual block."""
+    """Dotted name of the container that holds the residual block; or the size of its maps."""
+    layers: frozenset[int] = frozenset()
+    """The layers of the branch or block, as indices into those of the trace."""
     layout: TokenLayout | None = None
     """The form of tokens that the module takes; None if it takes feature maps."""
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """One call of a convolution or linear layer, in the order of execution."""
 
     name: str
     parent_calls: tuple[str, ...]  # the modules that were running, outermost first
     sources: frozenset[int]  # indices of the layers that its input came from
-    is_conv: bool
-    is_spatial: bool
+    module: nn.Conv2d | nn.Linear
+    map_size: tuple[int, ...]  # height and width of its input; of a linear layer's, whatever it has
+    result_size: tuple[int, ...]  # of its result
+
+    @property
+    def is_conv(self) -> bool:
+        return isinstance(self.module, nn.Conv2d)
+
+    @property
+    def is_spatial(self) -> bool:
+        return isinstance(self.module, nn.Conv2d) and max(self.module.kernel_size) > 1
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it is a spatial convolution of every channel by itself."""
+        module = self.module
+        return (
+            self.is_spatial
+            and isinstance(module, nn.Conv2d)
+            and module.groups > 1
+            and module.groups == module.in_channels
+        )
 
 
 @dataclass(frozen=True)
-class _Branch:
+class Branch:
     block: str  # the module that adds the branch to its shortcut
     layers: tuple[int, ...]  # indices into the trace, in the order of execution
+    is_beside_input: bool = False  # whether the shortcut is the block's input itself
 
 
 def find_residual_sites(
@@ -92,8 +115,14 @@ def find_residual_sites(
     >>> len(sites), sites[0].module, sites[0].channels, sites[0].stage
     (8, 'layer1.0.conv1', 64, 'layer1')
     """
-    trace = _trace(network, image_size, in_channels)
-    declared = getattr(network, "temporal_stages", None)
+    return residual_sites(trace_network(network, image_size, in_channels), position)
+
+
+def residual_sites(trace: "NetworkTrace", position: Position) -> list[TemporalSite]:
+    """As `find_residual_sites`, of a network that ran already; none for other positions."""
+    if position not in ("head", "inner"):
+        return []
+    declared = getattr(trace.network, "temporal_stages", None)
     if declared is not None:
         places = [(name, stage) for stage, names in declared.items() for name in names]
         return [
@@ -108,8 +137,9 @@ def find_residual_sites(
             continue
         module = _place(trace.layers, branch, position)
         if module in trace.inputs:
-            stage = branch.block.rpartition(".")[0]
-            sites.append(TemporalSite(module, trace.inputs[module][1], branch.block, stage))
+            stage, layers = branch.block.rpartition(".")[0], frozenset(branch.layers)
+            channels = trace.inputs[module][1]
+            sites.append(TemporalSite(module, channels, branch.block, stage, layers))
     return sites
 
 
@@ -137,7 +167,7 @@ def find_named_sites(
                 f"the network has no module {name!r}; names look like {', '.join(example)} "
                 "(see network.named_modules())"
             )
-    inputs = _trace(network, image_size, in_channels).inputs
+    inputs = trace_network(network, image_size, in_channels).inputs
     for name in names:
         if name not in inputs:
             raise ValueError(
@@ -158,26 +188,31 @@ def find_outputs(
 
     `on_shapes` as in `run_once`.
     """
-    return _trace(network, image_size, in_channels, on_shapes=on_shapes).outputs
+    return trace_network(network, image_size, in_channels, on_shapes=on_shapes).outputs
 
 
 _ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 
 
-class _Tracer(TorchFunctionMode):
+class NetworkTrace(TorchFunctionMode):
     """Records for every tensor the layers it came from, and every sum of two feature maps."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        self.network = network
+        self.num_images = clip_length(network)
         self.start(torch.empty(0))
 
     def start(self, images: Tensor) -> None:
         """Begin a record of what is computed of these images."""
-        self.layers: list[_Layer] = []
-        self.branches: list[_Branch] = []
+        self.layers: list[Layer] = []
+        self.branches: list[Branch] = []
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: dict[str, tuple[int, ...]] = {}
+        self.takes_one_map: set[str] = set()  # modules with a feature map as their only argument
+        self.sums_tokens = False  # whether two tensors (N, L, C) are added
         self.calls: list[str] = []  # the modules that are running, outermost first
+        self._arguments: list[list[int]] = []  # ids of the tensors that each of these took
         self._sources: dict[int, frozenset[int]] = {}
         self._alive: list[Tensor] = []  # keeps the tensors, so that their ids stay unique
         self.mark(images, frozenset())
@@ -202,33 +237,44 @@ class _Tracer(TorchFunctionMode):
         self._sources[id(value)] = sources
         self._alive.append(value)
 
+    def share(self, sites: Iterable[TemporalSite]) -> float:
+        """Which part of the network's layers is in the branches or blocks of places, 0 to 1."""
+        reached = frozenset[int]().union(*(site.layers for site in sites))
+        return len(reached) / max(1, len(self.layers))
+
     def enter(self, name: str, module: nn.Module, args: Any) -> None:
         self.calls.append(name)
+        self._arguments.append([id(value) for value in _tensors(args)])
         maps = [value for value in _tensors(args) if value.ndim == 4]
         if len(maps) == 1:
             self.inputs.setdefault(name, tuple(maps[0].shape))
+            if len(args) == 1 and args[0] is maps[0]:
+                self.takes_one_map.add(name)
 
     def leave(self, name: str, module: nn.Module, result: Any) -> None:
         self.calls.pop()
+        self._arguments.pop()
         if isinstance(result, Tensor):
             self.outputs.setdefault(name, tuple(result.shape))
         if isinstance(module, nn.Conv2d | nn.Linear):
             # From here on the result came from this layer too.
-            is_conv = isinstance(module, nn.Conv2d)
-            is_spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
             sources = self._sources.get(id(result), frozenset())
             self.mark(result, sources | {len(self.layers)})
-            self.layers.append(_Layer(name, tuple(self.calls), sources, is_conv, is_spatial))
+            sizes = self.inputs.get(name, ())[2:], tuple(result.shape[2:])
+            self.layers.append(Layer(name, tuple(self.calls), sources, module, *sizes))
 
     def _record_sum(self, operands: list[Tensor], sources: list[frozenset[int]]) -> None:
         left, right = operands
+        self.sums_tokens |= left.ndim == 3 and left.shape == right.shape
         if left.ndim != 4 or left.shape != right.shape:
             return
         only_left, only_right = sources[0] - sources[1], sources[1] - sources[0]
         # The branch is the side with more layers; a shortcut may have one too (downsampling).
-        longer = max(only_left, only_right, key=len)
-        if longer and len(only_left) != len(only_right):
-            self.branches.append(_Branch(self.calls[-1], tuple(sorted(longer))))
+        shorter, longer = sorted((only_left, only_right), key=len)
+        if len(shorter) < len(longer):
+            shortcut = left if only_left is shorter else right
+            is_input = id(shortcut) in self._arguments[-1]
+            self.branches.append(Branch(self.calls[-1], tuple(sorted(longer)), is_input))
 
 
 def clip_length(network: nn.Module) -> int:
@@ -248,14 +294,15 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _trace(
+def trace_network(
     network: nn.Module,
     image_size: int | None,
     in_channels: int | None,
     *,
     on_shapes: bool = False,
-) -> _Tracer:
-    tracer = _Tracer()
+) -> NetworkTrace:
+    """A record of one run of a network on images of zeros, see `run_once`."""
+    tracer = NetworkTrace(network)
     handles = []
     for name, module in network.named_modules():
         handles += [
@@ -320,7 +367,7 @@ def run_once(
             ) from error
 
 
-def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | None:
+def _place(layers: list[Layer], branch: Branch, position: Position) -> str | None:
     """Name of the module that starts at the position, or None where the branch has no such place.
 
     Layers that start there side by side (a convolution split by channels) must be in one module.
@@ -341,12 +388,12 @@ def _place(layers: list[_Layer], branch: _Branch, position: Position) -> str | N
     if branch.block not in layers[starts[0]].parent_calls:
         return None
     # 3. The largest module that begins there must hold all of them: it gets the operation.
-    module = _outermost_module(layers, branch, starts[0])
-    inside = set(_layers_inside(layers, module))
+    module = outermost_module(layers, branch, starts[0])
+    inside = set(layers_inside(layers, module))
     return module if inside.issuperset(starts) else None
 
 
-def _outermost_module(layers: list[_Layer], branch: _Branch, start: int) -> str:
+def outermost_module(layers: list[Layer], branch: Branch, start: int) -> str:
     """The largest module inside the block that begins with layer `start` of the branch.
 
     A convolution may be wrapped with its normalisation, or split by channels into several; the
@@ -356,14 +403,14 @@ def _outermost_module(layers: list[_Layer], branch: _Branch, start: int) -> str:
     largest = first.name
     depth = first.parent_calls.index(branch.block)
     for ancestor in reversed(first.parent_calls[depth + 1 :]):  # from the inside out
-        inside = _layers_inside(layers, ancestor)
+        inside = layers_inside(layers, ancestor)
         if inside[0] != start or not set(inside) <= set(branch.layers):
             break
         largest = ancestor
     return largest
 
 
-def _layers_inside(layers: list[_Layer], module: str) -> list[int]:
+def layers_inside(layers: list[Layer], module: str) -> list[int]:
     return [
         index for index, layer in enumerate(layers) if module in (*layer.parent_calls, layer.name)
     ]

@@ -18,7 +18,7 @@ from mixtconv._types import Edges
 Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
-Position = Literal["head", "inner", "kv"]
+Position = Literal["head", "inner", "spatial", "kv"]
 AdapterPlaces = Literal["both", "attention", "mlp"]
 Head = Literal["average", "attention", "blocks"]
 
@@ -80,8 +80,9 @@ class Placement:
 
     position: Position = "head"
     """Where in a residual branch: before its first convolution (`head`), or before its first
-    spatial convolution that follows another one (`inner`); or on the keys and values of every
-    attention (`kv`)."""
+    spatial convolution that follows another one (`inner`); or before the depthwise or spatial
+    convolutions of each block (`spatial`), as also `head` does where residual branches have no
+    place; or on the keys and values of every attention (`kv`)."""
     stages: tuple[int, ...] | None = None
     """Stages with the operation, counted from 0; all if None."""
     block_step: int = 1
@@ -172,7 +173,8 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     name: str
     """`{family}_{backbone}`, such as `mstnet_resnet50`, or the name of a system."""
     classes: tuple[str, ...]
-    """Class names in the order of the logits; kept with their accents composed."""
+    """Class names in the order of the logits; kept with their accents composed. None for a
+    recognizer that gives features (`num_classes=0`), which files do not hold."""
     num_frames: int = 8
     """T, frames of a clip."""
     image_size: int = 224
@@ -191,7 +193,6 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         super().__post_init__()
         AdapterSettings.__post_init__(self)
         HeadSettings.__post_init__(self)
-        require(len(self.classes) >= 1, f"there are {len(self.classes)} classes; give at least 1")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         require(not twice, f"classes are named twice: {', '.join(twice[:5])}; give each one once")
         names = tuple(map(composed, self.classes))
@@ -222,6 +223,14 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def require_classes(self) -> None:
+        """Raise a ValueError for a recognizer without classes, where they are needed."""
+        require(
+            bool(self.classes),
+            f"{self.name} has 0 classes and gives features; give at least 1, for instance with "
+            "model.reset_classifier(classes=[...])",
+        )
+
     @property
     def is_temporal(self) -> bool:
         """Whether the network relates the frames of a clip: all but TSN, which averages them.
@@ -248,7 +257,12 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         return {field.name: getattr(self, field.name) for field in fields(part)}
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in one flat dictionary of plain values, as JSON and YAML hold them."""
+        """All fields in one flat dictionary of plain values, as JSON and YAML hold them.
+
+        Raises:
+            ValueError: there are no classes.
+        """
+        self.require_classes()
         return {"name": self.name, "classes": self.classes} | asdict(self)
 
     @classmethod
@@ -256,7 +270,8 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         """Undo `to_dict`, also after a trip through JSON.
 
         Raises:
-            ValueError: a value that this version of mixtconv does not know, or one that is missing.
+            ValueError: a value that this version of mixtconv does not know, one that is missing, or
+                no classes.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
@@ -268,7 +283,9 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         restored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        return cls(**restored)
+        spec = cls(**restored)
+        spec.require_classes()
+        return spec
 
 
 @dataclass(frozen=True)
@@ -361,7 +378,7 @@ def _in_words(hint: Any) -> str:
     """A field's type in words.
 
     >>> _in_words(tuple[int, ...] | None), _in_words(Position)
-    ('lists of whole numbers, and none', "'head', 'inner' and 'kv'")
+    ('lists of whole numbers, and none', "'head', 'inner', 'spatial' and 'kv'")
     """
     options = get_args(hint)
     if get_origin(hint) is tuple:

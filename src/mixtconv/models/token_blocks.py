@@ -84,9 +84,9 @@ def find_token_blocks(
     num_images = clip_length(network)
     blocks, num_prefix = [], 0
     for name, call in calls.items():
-        site = by_block.get(name)
-        if site is None or site.attention not in calls:
+        if name not in by_block or by_block[name].attention not in calls:
             continue
+        site = by_block[name]
         layer = network.get_submodule(site.projections[0].module)
         channels = getattr(layer, "in_features", None)
         # Tokens with their channels last, as many in the result as in the stream.

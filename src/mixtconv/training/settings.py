@@ -58,8 +58,10 @@ class ModelSettings:
     (pictures and flow, from one folder); default rgb, and motion for videos of a camera that stands
     still, which is measured; of a recipe and a model of two streams their own."""
     position: Position | None = None
-    """Place of the temporal operation: head or inner, in a residual branch, or kv, on the keys and
-    values of every attention; default head, for mstvit kv."""
+    """Place of the temporal operation: head or inner, in a residual branch; spatial, before the
+    depthwise or spatial convolutions of each block; or kv, on the keys and values of every
+    attention. Default head, which is spatial in a network without residual branches, and for mstvit
+    kv."""
     stages: list[int] | None = None
     """Stages of the backbone that get the temporal operation, counted from 0; default all."""
     block_step: int = 1

@@ -165,8 +165,8 @@ def test_names_with_tags_of_weights() -> None:
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(ValueError, match="found no residual branch in VGG"):
-        create_model("mstnet_vgg11", 2)
+    with pytest.raises(ValueError, match="found no residual branch in VisionTransformer"):
+        create_model("mstnet_test_vit", 2, image_size=160)
     with pytest.raises(ValueError, match="unknown setting of a model 'num_frame'"):
         create_model("tsn_test_resnet", 2, num_frame=4)
     with pytest.raises(ValueError, match="num_classes"):
@@ -248,3 +248,32 @@ def test_over_pretrained_features_the_last_layer_begins_small(tmp_path) -> None:
     model = create_model("tsn_test_resnet", 50, pretrained=tmp_path / "weights.pth")
     assert model.head.weight.std().item() == pytest.approx(0.001, rel=0.1)
     assert create_model("tsn_test_resnet", 50).head.weight.std().item() > 0.01
+
+
+def test_drop_path_leaves_branches_out_in_training_alone() -> None:
+    torch.manual_seed(0)
+    settings = {"num_frames": 2, "image_size": 32, "dropout": 0.0}
+    model = create_model("mstnet_test_convnext", 3, drop_path_rate=0.9, **settings)
+    rates = [m.drop_prob for m in model.modules() if isinstance(m, timm.layers.DropPath)]
+    assert max(rates) == pytest.approx(0.9)
+    assert rates == sorted(rates)  # the last branch is left out most often
+    clips = _clips(num_frames=2)
+    with torch.no_grad():
+        assert not torch.equal(model(clips), model(clips))
+        assert torch.equal(model.eval()(clips), model(clips))
+    assert not hasattr(model.spec, "drop_path_rate")  # it says how to train, not what it is
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "message"),
+    [
+        ("tsn_vgg11", 0.1, "vgg11 has no drop path"),  # timm does not take it
+        ("tsn_densenet121", 0.1, "densenet121 has no drop path"),
+        ("i3d_resnet50", 0.1, "i3d_resnet50 has no drop path"),
+        ("tsn_test_resnet", 1.0, "drop_path_rate is 1.0; give 0 to below 1"),
+        ("eco_8", float("nan"), "has no drop path"),
+    ],
+)
+def test_a_drop_path_that_cannot_be_is_refused(name: str, rate: float, message: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        create_model(name, 2, drop_path_rate=rate)

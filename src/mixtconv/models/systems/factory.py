@@ -13,21 +13,17 @@ from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import first_few, unknown_name
-from mixtconv.models.backbone import (
-    backbone_for,
-    count_features,
-    has_drop_path,
-    no_drop_path,
-    pixel_facts,
-)
-from mixtconv.models.classifier import VideoClassifier
+from mixtconv.models.backbone import backbone_for, count_features, is_published, pixel_facts
+from mixtconv.models.classifier import VideoClassifier, class_names, start_small
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec
+from mixtconv.models.systems.availability import Need, offers
 from mixtconv.models.systems.registry import (
     SYSTEMS,
+    SYSTEMS_2D,
     relation_classifier,
     two_stream_relations,
 )
@@ -77,51 +73,47 @@ def create_model(
             `ks135`, `ks1357`, `ks357dilated`, `conv1d`, `tsm_nl`, `trn`, `trn_twostream`) and a
             backbone of timm; or a system: `i3d_resnet50`, `i3d_nl_resnet50`, `i3d_nl_gcn_resnet50`,
             `eco_8`, `eco_16`, `eco_en_lite_92`.
-        num_classes: classes without names, which are then called "0", "1", ...
+        num_classes: classes without names, which are then called "0", "1", ...; 0 for a recognizer
+            that gives features, the average over the frames before the last layer.
         classes: class names, in the order of the logits.
         pretrained: True for timm's weights of the backbone, downloaded or from timm's cache; or a
             file of such weights; else random ones.
-        drop_path_rate: probability of leaving out the backbone's last residual branch in training,
-            less for earlier ones ("stochastic depth"); of each frame on its own.
+        drop_path_rate: probability of leaving out the last residual branch of the backbone for a
+            frame in training, and in proportion those before it; 0 to below 1.
         settings: the other fields of `ModelSpec`, such as `num_frames=8`, `image_size=224`,
             `causal=True`; by default those of the system, such as 32 frames for I3D.
 
     Returns:
-        Clips (B, T, C, H, W) -> logits (B, num_classes); C is 3, also for `modality="motion"`,
-        for `"rgbdiff"` 15, for `"flow"` 10 and for `"rgbflow"` 13.
+        Clips (B, T, C, H, W) -> logits (B, num_classes), or features (B, D); C is 3, also for
+        `modality="motion"`, for `"rgbdiff"` 15, for `"flow"` 10 and for `"rgbflow"` 13.
 
     Raises:
         ValueError: an unknown name (the message has the near ones) or setting, a backbone without
-            residual branches, weights that are unavailable or do not fit, or a rate of drop path
-            for a network without.
+            residual branches, weights that are unavailable or do not fit, or `drop_path_rate` for
+            one without drop path.
 
     >>> import torch
     >>> model = create_model("mstnet_resnet18", num_classes=174, num_frames=8)
     >>> model(torch.zeros(2, 8, 3, 64, 64)).shape
     torch.Size([2, 174])
     """
-    if (num_classes is None) == (classes is None):
-        raise ValueError("give the number of classes as num_classes, or their names as classes")
-    names = classes if classes is not None else [str(index) for index in range(num_classes or 0)]
+    names = class_names(num_classes, classes)
     known = [field.name for field in fields(ModelSpec)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise unknown_name("setting of a model", unknown[0], known)
-    args = ModelArgs(name, tuple(names), settings, pretrained, drop_path_rate)
+    args = ModelArgs(name, names, settings, pretrained, drop_path_rate)
     family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
+    if drop_path_rate and name in SYSTEMS:
+        raise ValueError(f"{name} has no drop path: leave drop_path_rate out")
     if settings.get("feature_head") is not None and family not in FAMILIES:
         raise ValueError(
             f"a head on features is for the families {', '.join(FAMILIES)}, and {name} has layers "
             "of its own there: leave feature_head out"
         )
     model = _MAKERS[family](args, backbone_name) if family else SYSTEMS[name](args)
-    if drop_path_rate and not has_drop_path(model):
-        raise no_drop_path(name, drop_path_rate)
-    if pretrained:  # as TSN begins; over random features so small a layer would hold learning up
-        heads = [part.head for part in model.modules() if isinstance(part, VideoClassifier)]
-        for layer in (head for head in heads if isinstance(head, nn.Linear)):
-            nn.init.normal_(layer.weight, std=0.001)
-            nn.init.zeros_(layer.bias)
+    if pretrained:
+        start_small(model)
     return model
 
 
@@ -229,19 +221,50 @@ _MAKERS: dict[str, Callable[[ModelArgs, str], VideoClassifier]] = {
 """Every family, also those that are more than a temporal operation -> what makes a recognizer."""
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names that `create_model` takes, in order: families before timm's backbones.
+_NEEDS: dict[str, Need] = {
+    "tsn": "features",
+    "trn": "features",
+    "trn_twostream": "features",
+    "tsm_nl": "stages",
+}
+"""Family -> what it takes of a backbone; of the others places for the operation."""
 
-    A backbone without residual branches takes only the family `tsn`; `create_model` says so.
+
+def can_be_made(family: str, backbone: str) -> bool:
+    """Whether a family can be made of a backbone of timm, told without making it.
+
+    >>> can_be_made("mstnet", "lcnet_100"), can_be_made("mstnet", "test_vit")
+    (True, False)
+    """
+    return offers(backbone, _NEEDS.get(family, "places"))
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Names that `create_model` takes, in order: families before timm's backbones.
 
     Args:
         pattern: shell-style, such as `mstnet_resnet*`.
+        pretrained: only names that can be made with `pretrained=True`, each with the tag of a set
+            of weights of its backbone that is published on the Hugging Face hub.
 
     >>> list_models("ks*_resnet18")[:3]
     ['ks1357_resnet18', 'ks135_resnet18', 'ks13_resnet18']
+    >>> list_models("mstnet_lcnet_05*", pretrained=True)
+    ['mstnet_lcnet_050.ra2_in1k']
     """
-    names = [f"{family}_{backbone}" for family in _MAKERS for backbone in timm.list_models()]
-    return sorted(fnmatch.filter([*names, *SYSTEMS], pattern))
+    names = [
+        name for name, backbone in SYSTEMS_2D.items() if not pretrained or is_published(backbone)
+    ]
+    backbones = timm.list_models()
+    if pretrained:
+        backbones = [name for name in timm.list_pretrained() if is_published(name)]
+    names += [
+        f"{family}_{backbone}"
+        for family in _MAKERS
+        for backbone in backbones
+        if can_be_made(family, backbone)
+    ]
+    return sorted(fnmatch.filter(names, pattern))
 
 
 def is_in_backbone(name: str) -> bool:

@@ -115,3 +115,6 @@ SYSTEMS: dict[str, System] = {
     "eco_en_lite_92": _eco_en_lite,
 }
 """Name -> function that makes the recognizer."""
+
+SYSTEMS_2D = {name: "bninception" if name.startswith("eco_") else "resnet50" for name in SYSTEMS}
+"""Name -> backbone whose weights start it."""

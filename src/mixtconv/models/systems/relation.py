@@ -130,9 +130,21 @@ class RelationClassifier(VideoClassifier):
                 f"{spec.name} relates frames to each other; num_frames is {spec.num_frames}, give "
                 "2 or more"
             )
-        head = RelationHead(num_features, spec.num_classes, spec.num_frames)
-        super().__init__(backbone, num_features, spec, head=head)
+        super().__init__(backbone, num_features, spec)
 
-    def forward_frames(self, video: Tensor) -> Tensor:
-        """Logits of the clip as those of a single place: (B, T, C, H, W) -> (B, 1, num_classes)."""
-        return super().forward_frames(video)[:, None]
+    def make_head(self, num_classes: int) -> nn.Module:
+        """A new head; it has no features of a clip before its last layers.
+
+        Raises:
+            ValueError: no classes.
+        """
+        if num_classes == 0:
+            raise ValueError(
+                f"{self.spec.name} relates the frames in its last layers and has no features of a "
+                "clip before them: give 1 class or more, or take the family tsn"
+            )
+        return RelationHead(self.num_features, num_classes, self.num_frames)
+
+    def frame_logits(self, features: Tensor) -> Tensor:
+        """Logits of the clip as those of a single place: (B, T, D) -> (B, 1, num_classes)."""
+        return super().frame_logits(features)[:, None]

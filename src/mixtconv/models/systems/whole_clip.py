@@ -8,7 +8,7 @@ those of TRN (arXiv 1711.08496).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,8 @@ class EnsembleClassifier(VideoClassifier, ABC):
     length_is_fixed = True
 
     def __init__(self, members: Sequence[VideoClassifier], spec: ModelSpec) -> None:
-        super().__init__(nn.ModuleList(members), 0, spec, head=nn.Identity())
+        width = sum(member.num_features for member in members)
+        super().__init__(nn.ModuleList(members), width, spec, head=nn.Identity())
 
     @property
     def members(self) -> list[VideoClassifier]:
@@ -105,8 +106,13 @@ class EnsembleClassifier(VideoClassifier, ABC):
         """The input of each member, from clips (B, T, C, H, W)."""
 
     def forward_frames(self, video: Tensor) -> Tensor:
-        """Logits of each member: (B, T, C, H, W) -> (B, members, num_classes)."""
+        """Logits of each member: (B, T, C, H, W) -> (B, members, num_classes).
+
+        Without classes, `forward_features`.
+        """
         self.check_length(video)
+        if self.num_classes == 0:
+            return self.forward_features(video)
         pairs = zip(self.members, self.member_clips(video), strict=True)
         return torch.stack([member(clips) for member, clips in pairs], dim=1)
 
@@ -116,6 +122,25 @@ class EnsembleClassifier(VideoClassifier, ABC):
         pairs = zip(self.members, self.member_clips(video), strict=True)
         features = [member.forward_features(clips).mean(dim=1) for member, clips in pairs]
         return torch.cat(features, dim=1)[:, None]  # (B, 1, sum of D)
+
+    def frame_logits(self, features: Tensor) -> Tensor:
+        """Refused: the members' last layers take features of different frames."""
+        raise ValueError(
+            f"{self.spec.name} averages the logits of {len(self.members)} networks, each with a "
+            "last layer of its own: call the recognizer on clips"
+        )
+
+    def get_classifier(self) -> nn.Module:
+        """The last layers of the members."""
+        return nn.ModuleList(member.get_classifier() for member in self.members)
+
+    def reset_classifier(
+        self, num_classes: int | None = None, *, classes: Sequence[str] | None = None
+    ) -> None:
+        for member in self.members:
+            member.reset_classifier(num_classes, classes=classes)
+        self.spec = replace(self.spec, classes=self.members[0].spec.classes)
+        self.notes = {}
 
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
         for member in self.members:
