@@ -5,7 +5,7 @@
   and from files, other systems of the comparison
 - `insertion`, `residual_branches`, `wrapping`, `non_local`: operations put into a 2D network;
   `feature_head`: small heads on the feature map of one, its `trunk`; `frozen_trunk`: what is
-  trained on a frozen 2D network, `trunk_file`: where its weights are found
+  trained on a frozen 2D network, `input_free`: whose layers keep little, `trunk_file`: found again
 - `file`, `location`, `sharing`, `model_card`, `checkpoint_file`: model files, where they are found,
   the hub; files of weights by others, which `importing/` makes into recognizers
 - `optimize`, `graph_fusion`, `fused_conv`, `folded_filter`, `device`: fast inference

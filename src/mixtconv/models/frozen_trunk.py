@@ -5,26 +5,23 @@ the modules that were put in, a head on its features, and the last layer. A froz
 
 - stays in evaluation mode: its normalisations keep their statistics, nothing in it is dropped;
 - takes no gradients, and before the first trained place nothing is kept for the backward pass: it
-  follows by itself where nothing requires a gradient. Behind that place a frozen convolution or
-  normalisation hands gradients on without knowing its input, which autograd would keep all the
-  same, so it is not kept (`_keep_no_input`);
+  follows by itself where nothing requires a gradient. Behind that place frozen convolutions and
+  normalisations keep no input (see `input_free.py`);
 - is known by the SHA-256 of its weights (`hash_tensors`), so that a model file may hold the trained
   part alone and say where the rest comes from (`WeightsOrigin`, see `file.py`).
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from mixtconv.models.input_free import CONVOLUTIONS, keep_no_input
 from mixtconv.models.spec import require_type
 from mixtconv.models.trunk import Trunk
 from mixtconv.models.wrapping import WrappedModule
@@ -38,10 +35,7 @@ _LAYERS = (_ConvNd, nn.Linear, *_NORMS)
 position embeddings, which are interpolated for the size of the pictures."""
 _COUNTER = "num_batches_tracked"
 """Of normalisation; nothing in evaluation depends on it."""
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv2dSame)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
-"""Layers whose computation is known; those derived from them may do more."""
-_HALF_LAYERS = (*_CONVOLUTIONS, nn.Linear)
+_HALF_LAYERS = (*CONVOLUTIONS, nn.Linear)
 """Layers that autocast runs in half precision whole."""
 
 
@@ -213,8 +207,7 @@ def freeze_trunk(model: "HubMixin") -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(parameter in trained)
     for module in set(_frozen(model).values()):
-        if type(module) in (*_CONVOLUTIONS, *_BATCH_NORMS):
-            _keep_no_input(module)
+        keep_no_input(module)
     keep_trunk_evaluating(model)
     note_trunk(model)
 
@@ -247,57 +240,6 @@ def hold_in_half(model: "HubMixin", dtype: torch.dtype) -> None:
             module.to(dtype)
     if model.frozen_trunk is not None:
         model.frozen_trunk = replace(model.frozen_trunk, held=hash_trunk(model))
-
-
-class _Dropped:
-    """Kept by autograd in place of the input of a frozen layer."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.form, self.device = tensor.to("meta"), tensor.device
-
-    def restored(self) -> Tensor:
-        """Memory of the same form, whose values no gradient depends on."""
-        return torch.empty_like(self.form, device=self.device)
-
-
-def _keep_no_input(module: nn.Module) -> None:
-    """Let autograd keep no input of a frozen convolution, or normalisation by known statistics.
-
-    Both are linear, so that the gradient of their input depends on their weights alone; autograd
-    keeps the input as well (torch 2.14). A layer that is trained again keeps it again.
-    """
-    if "_contexts" in vars(module):
-        return  # it was frozen before
-    vars(module)["_contexts"] = []
-    is_conv = type(module) in _CONVOLUTIONS
-
-    def begin(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        own = {tensor.shape for tensor in _own_tensors(module)}
-        address, shape = (args[0].data_ptr(), args[0].shape) if args else (0, None)
-
-        def pack(tensor: Tensor) -> Tensor | _Dropped:
-            if is_conv:  # perhaps padded: all but the weights, which autocast may have rounded
-                is_input = tensor.ndim > 2 and tensor.shape not in own
-            else:  # perhaps followed by an activation, which needs what it keeps
-                is_input = tensor.data_ptr() == address and tensor.shape == shape
-            return _Dropped(tensor) if is_input else tensor
-
-        is_trained = any(parameter.requires_grad for parameter in module.parameters())
-        by_batch = not is_conv and (module.training or module.running_mean is None)
-        keeps = is_trained or by_batch or not torch.is_grad_enabled()
-        context = nullcontext() if keeps else saved_tensors_hooks(pack, _unpack)
-        context.__enter__()
-        vars(module)["_contexts"].append(context)
-
-    def end(module: nn.Module, args: Any, result: Any) -> None:
-        vars(module)["_contexts"].pop().__exit__(None, None, None)
-
-    module.register_forward_pre_hook(begin)
-    module.register_forward_hook(end, always_call=True)
-
-
-def _unpack(kept: Tensor | _Dropped) -> Tensor:
-    return kept.restored() if isinstance(kept, _Dropped) else kept
 
 
 # known by their weights

@@ -93,7 +93,11 @@ def _places(
     with suppress(NoPublishedWeightsError):  # which a download says, too
         for file in local_weights(origin.name, revision=origin.commit):
             yield str(file), partial(_existing, file)
-    yield "the hub", partial(download_weights, origin.name, revision=origin.commit)
+    advice = "give it as follows"
+    yield (
+        "the hub",
+        partial(download_weights, origin.name, revision=origin.commit, advice=advice),
+    )
 
 
 def _existing(path: Path) -> Path:
