@@ -131,7 +131,7 @@ class OptimizationSettings:
 
 @dataclass(frozen=True)
 class HeadTrainingSettings:
-    """What is trained; heads on the kept features of a frozen backbone."""
+    """What is trained, and heads on a frozen backbone."""
 
     train: Literal["all", "temporal", "head"] = "all"
     """The whole network, its temporal parts and last layer, or a head alone; of both the backbone
