@@ -8,7 +8,13 @@ import pytest
 
 from mixtconv.benchmarks import training_step
 from mixtconv.benchmarks.settings import Workload
-from mixtconv.benchmarks.training_step import CANDIDATES, bench_training_step, prepare_step
+from mixtconv.benchmarks.training_step import (
+    CANDIDATES,
+    TRAINED,
+    bench_training_step,
+    prepare_step,
+    prepare_trained_step,
+)
 from mixtconv.data.parallel import usable_cores
 
 TINY = Workload(backbone="test_resnet", num_frames=2, image_size=32, batch_size=2, device="cpu")
@@ -21,6 +27,27 @@ def test_steps_on_the_same_clips_bring_the_loss_down(name, layout):
     step = prepare_step(TINY, name, layout)
     losses = [float(step()) for _ in range(6)]
     assert losses[-1] < losses[0] - 1
+
+
+@pytest.mark.parametrize("what", TRAINED)
+def test_steps_of_what_is_trained_bring_the_loss_down(what):
+    """The last layer of random features learns least."""
+    step = prepare_trained_step(replace(TINY, model="mstnet_test_resnet"), what)
+    losses = [float(step()) for _ in range(30)]
+    assert losses[-1] < losses[0] - 0.01
+
+
+def test_what_is_trained_is_compared_with_all(monkeypatch):
+    peaks = iter([400, 100, 50])
+    monkeypatch.setattr(training_step, "peak_bytes", lambda prepare, *, device: next(peaks))
+    workload = replace(TINY, model="mstnet_test_resnet", rounds=1)
+    result = bench_training_step(workload)
+    (times,), (memory,) = result.times, result.memory
+    assert times.baseline == memory.baseline == "all"
+    assert [timing.name for timing in times.timings] == list(memory.peaks) == list(TRAINED)
+    assert [memory.ratio(what) for what in TRAINED] == [1, 0.25, 0.125]
+    with pytest.raises(ValueError, match="tsn_test_resnet has no parameters there"):
+        bench_training_step(replace(workload, model="tsn_test_resnet"))
 
 
 def test_memory_is_compared_with_tsn_in_the_same_layout(monkeypatch):

@@ -118,6 +118,8 @@ def test_a_table_has_a_line_for_every_candidate(capsys, without_new_processes):
             "no residual branch in mobilenetv1_100",
         ),
         (["loader", "--video", "nowhere.mp4"], "nowhere.mp4: there is no such file"),
+        (["op", "--model", "mstnet_resnet18"], "--model is for bench train, and this is bench op"),
+        (["train", "--model", "tsm_test_resnet"], "tsm_test_resnet has no parameters there"),
         (["op", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["op", "--device", "cpu", "--precision", "16"], "--precision 16 needs a GPU"),
     ],

@@ -57,6 +57,8 @@ def run_benchmark(
     """
     if subject not in BENCHMARKS:
         raise unknown_name("subject", subject, BENCHMARKS)
+    if workload.model is not None and subject != "train":
+        raise ValueError(f"--model is for bench train, and this is bench {subject}: leave it out")
     if workload.threads is not None:
         torch.set_num_threads(workload.threads)
     environment = describe_environment(resolve_device(workload.device))

@@ -16,6 +16,9 @@ class Workload:
 
     backbone: str = "resnet50"
     """2D backbone of all recognizers, a name of timm."""
+    model: str | None = None
+    """For train: a recognizer, as mstnet_resnet50, whose steps are compared by what is trained:
+    all, the temporal parts and last layer, the last layer; default compares recognizers."""
     num_frames: int = 8
     """Frames of a clip."""
     image_size: int = 224

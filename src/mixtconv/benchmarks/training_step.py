@@ -1,6 +1,7 @@
 """Speed and memory of one training step: forward, loss, backward and the optimiser's step.
 
-On the CPU also beside busy processes, by how the threads of a step wait for each other.
+On the CPU also beside busy processes, by how the threads of a step wait for each other. Of one
+recognizer, also by what is trained.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,9 @@ from mixtconv.benchmarks.timing import (
     interleave,
 )
 from mixtconv.data.parallel import usable_cores
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models import VideoClassifier, create_model
+from mixtconv.models.device import HALF, autocast, resolve_device, resolve_precision
+from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
 
 ROUNDS = 6
 
@@ -51,12 +54,15 @@ def bench_training_step(workload: Workload, progress: Progress | None = None) ->
     """Time training steps of the recognizers, one comparison a layout, and measure their memory.
 
     Its peak is that of a process that creates the recognizer and trains it for two steps. On the
-    CPU one more comparison has MSTNet's step alone and beside busy processes.
+    CPU one more comparison has MSTNet's step alone and beside busy processes. With
+    `workload.model`, steps of that recognizer instead, by what is trained.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; a device or a precision
-            that is not available.
+            that is not available; a recognizer without temporal parts.
     """
+    if workload.model is not None:
+        return _compare_trained(workload, progress)
     device = resolve_device(workload.device)
     prepared = {
         grouped_name(name, layout): partial(prepare_step, workload, name, layout)
@@ -91,8 +97,15 @@ def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Ten
     clips = random_clips(workload, device)
     if layout == CHANNELS_LAST:
         model, clips = to_channels_last(model), channels_last_clips(clips)
-    labels = torch.arange(len(clips), device=device) % NUM_CLASSES
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return _step(workload, model, clips, optimizer)
+
+
+def _step(
+    workload: Workload, model: VideoClassifier, clips: Tensor, optimizer: torch.optim.Optimizer
+) -> Callable[[], Tensor]:
+    device = clips.device
+    labels = torch.arange(len(clips), device=device) % NUM_CLASSES
 
     def step() -> Tensor:
         with autocast(workload.precision, device):
@@ -103,6 +116,75 @@ def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Ten
         return loss.detach()
 
     return step
+
+
+# By what is trained
+
+TRAINED = ("all", "temporal", "head")
+"""What is trained, as `mixtconv train --train` has it; the first is the baseline. Of `head` the
+features are computed in the step here, by the whole network."""
+
+TRAINED_NOTE = (
+    "The memory of a step is that of weights, gradients, states of AdamW and what is kept for the "
+    "backward pass."
+)
+
+
+def _compare_trained(workload: Workload, progress: Progress | None) -> Measured:
+    device = resolve_device(workload.device)
+    prepared = {what: partial(prepare_trained_step, workload, what) for what in TRAINED}
+    timings = interleave(
+        {what: prepare() for what, prepare in prepared.items()},
+        rounds=workload.rounds or ROUNDS,
+        device=device,
+        progress=progress,
+    )
+    title = f"training step of {workload.model}, {workload.clips_text(device.type)}, by what trains"
+    peaks = {what: peak_bytes(prepare, device=device) for what, prepare in prepared.items()}
+    return Measured(
+        (Comparison(title, TRAINED[0], tuple(timings), notes=(TRAINED_NOTE,)),),
+        (MemoryComparison(f"peak memory, {title}", TRAINED[0], peaks),),
+    )
+
+
+def prepare_trained_step(workload: Workload, what: str) -> Callable[[], Tensor]:
+    """A training step of one recognizer with AdamW, always on the same clips; returns the loss.
+
+    Args:
+        workload: names the recognizer.
+        what: of `TRAINED`.
+    """
+    device = resolve_device(workload.device)
+    name, size = str(workload.model), workload.image_size
+    model = create_model(name, NUM_CLASSES, num_frames=workload.num_frames, image_size=size)
+    _TRAINS[what](model.to(device))
+    dtype = HALF.get(resolve_precision(workload.precision, device))
+    if dtype is not None and what != "all":
+        hold_in_half(model, dtype)
+    optimizer = torch.optim.AdamW(filter(lambda each: each.requires_grad, model.parameters()))
+    clips = channels_last_clips(random_clips(workload, device))
+    return _step(workload, to_channels_last(model), clips, optimizer)
+
+
+def _train_all(model: VideoClassifier) -> None:
+    model.train()
+
+
+def _train_temporal(model: VideoClassifier) -> None:
+    freeze_trunk(model.train())
+
+
+def _train_head(model: VideoClassifier) -> None:
+    model.requires_grad_(False).eval()
+    model.dropout.train()
+    model.head.requires_grad_(True).train()
+
+
+_TRAINS: dict[str, Callable[[VideoClassifier], None]] = {
+    "all": _train_all,
+    "temporal": _train_temporal,
+    "head": _train_head,
+}
 
 
 # Beside busy processes

@@ -65,7 +65,7 @@ def with_usable_weights(
 
 def _initial(training: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
     """What a training starts from; of a head alone, the frozen trunk."""
-    return (make_initial_model if training.train == "all" else make_trunk)(training, classes)
+    return (make_trunk if training.train == "head" else make_initial_model)(training, classes)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def measure_cost(recipe: Candidate, settings: FitSettings, classes: tuple[str, .
 def _cost(recipe: Candidate, settings: FitSettings, classes: tuple[str, ...]) -> Cost:
     device = resolve_device(settings.device)
     training = TrainingSettings(data="", **recipe.settings)
-    is_whole = training.train == "all"
+    is_whole = training.train != "head"
     model = _initial(training, classes).model.to(device)
     if device.type in CHANNELS_LAST_PAYS:
         model.to(memory_format=torch.channels_last)

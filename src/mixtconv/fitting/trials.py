@@ -238,6 +238,7 @@ def run_trial(
             "val_every": job.epochs,
             "val_fraction": 0.2 if job.data.num_val else 0.0,
             "keep": "last",
+            "whole_file": True,  # for another machine
             "seed": settings.seed,
             "workers": 0 if settings.workers is None and reads_kept else settings.workers,
             "device": settings.device,

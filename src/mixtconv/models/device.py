@@ -7,6 +7,9 @@ import torch
 
 from mixtconv._types import Precision
 
+HALF = {"bf16": torch.bfloat16, "16": torch.float16}
+"""Precision -> the type of a tensor."""
+
 _TYPES = ("cpu", "cuda", "mps")
 
 
@@ -56,6 +59,5 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """The context that runs a model in a precision on a device."""
-    half = {"bf16": torch.bfloat16, "16": torch.float16}
-    dtype = half.get(resolve_precision(precision, device))
+    dtype = HALF.get(resolve_precision(precision, device))
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -27,55 +27,15 @@ from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.residual_branches import evaluating
 from mixtconv.models.spec import ModelSpec, Placement
 from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.trunk import Trunk
 from mixtconv.ops import create_operation
 from mixtconv.ops.mean_removal import MeanRemoval
 
-LEAST_MAP = 7
-"""Height and width of a map in which a head still finds where something is."""
 WIDTH = 64
 """Channels of the blocks."""
 NUM_BLOCKS = 2
 ATTENTION_WIDTH = 128
 ATTENTION_HEADS = 4
-
-
-class Trunk(nn.Module):
-    """The layers of a backbone of timm up to the end of a stage: (N, C, H, W) -> (N, C', H', W').
-
-    Args:
-        backbone: images to features; layers behind the stage are removed from it.
-        stage: counted from 0, as in the backbone's `feature_info`; by default the last one whose
-            map is at least `LEAST_MAP` wide, or else the last one.
-        images: images (1, C, H, W) of the size to be expected, for that.
-
-    Raises:
-        ValueError: a backbone that does not give the maps of its stages, or has not as many.
-    """
-
-    def __init__(
-        self, backbone: nn.Module, stage: int | None = None, *, images: Tensor | None = None
-    ) -> None:
-        super().__init__()
-        name = type(backbone).__name__
-        stages = list(getattr(backbone, "feature_info", ()))
-        if not stages or not hasattr(backbone, "prune_intermediate_layers"):
-            raise ValueError(
-                f"{name} does not give the feature maps of its stages, which a head is put on; "
-                "choose another backbone, such as resnet18 or tf_efficientnet_lite0"
-            )
-        self.stage = _default_stage(backbone, images) if stage is None else stage
-        if not 0 <= self.stage < len(stages):
-            raise ValueError(
-                f"feature_stage is {stage}; {name} has the stages 0 to {len(stages) - 1}"
-            )
-        backbone.prune_intermediate_layers([self.stage], prune_head=True)  # type: ignore[operator]
-        self.backbone = backbone
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = self.backbone.forward_intermediates(  # type: ignore[operator]
-            x, indices=[self.stage], intermediates_only=True
-        )
-        return maps[-1]
 
 
 class ResidualBlock(nn.Module):
@@ -239,17 +199,6 @@ def make_head(shape: tuple[int, int, int], operation: str | None, spec: ModelSpe
     )
     layers = {"reduce": nn.Sequential(reduce), "blocks": nn.Sequential(*blocks), "pool": pool}
     return nn.Sequential(OrderedDict(layers))
-
-
-@torch.no_grad()
-def _default_stage(backbone: nn.Module, images: Tensor | None) -> int:
-    last = len(backbone.feature_info) - 1  # type: ignore[arg-type]
-    if images is None:
-        return last
-    with evaluating(backbone):
-        maps = backbone.forward_intermediates(images, intermediates_only=True)  # type: ignore
-    wide = [stage for stage, each in enumerate(maps) if min(each.shape[2:]) >= LEAST_MAP]
-    return wide[-1] if wide else last
 
 
 def _less_mean(module: nn.Module, spec: ModelSpec, channels: int) -> nn.Module:

@@ -1,8 +1,10 @@
 """The format of model files: safetensors, and in the metadata everything that using it needs.
 
 The metadata key `mixtconv` holds JSON: the version that wrote the file, the `ModelSpec`, and notes
-of the training run (its protocol and score). Reading one cannot run code. `load_model` is in
-`systems/factory.py`, since it makes the recognizer that a file describes.
+of the training run (its protocol and score). Of a recognizer with a frozen trunk the file may hold
+the trained part alone; `trunk` then says which weights the trunk has, and where they come from.
+Reading one cannot run code. `load_model` is in `systems/factory.py`, since it makes the recognizer
+that a file describes.
 """
 
 import json
@@ -18,6 +20,7 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import first_few
 from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._version import __version__
+from mixtconv.models.frozen_trunk import FrozenTrunk, is_unchanged, split_state
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported, require_type
 
@@ -30,7 +33,13 @@ _NOTES_READ = {**dict.fromkeys(_NUMBERS, float), "group": str, "flip_pairs": lis
 """Types of the notes that commands compute with; others are shown only."""
 
 
-def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | None = None) -> None:
+def save_model(
+    model: "HubMixin",
+    path: str | Path,
+    *,
+    notes: dict[str, Any] | None = None,
+    trunk: Literal["auto", "whole"] = "auto",
+) -> None:
     """Write a model file; an earlier file at `path` is replaced only by a complete one.
 
     Args:
@@ -38,10 +47,12 @@ def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | N
         path: usually ends in `.safetensors`.
         notes: what else to store, such as the score and its protocol; anything that JSON holds. By
             default `model.notes`, which `load_model` reads from a file.
+        trunk: `auto` leaves out the weights of a frozen trunk that can be found again and is as it
+            was (`model.frozen_trunk`); `whole` stores all weights.
 
     Raises:
-        ValueError: a recognizer that was optimised for inference: its weights are folded; or one
-            whose weights are not finite.
+        ValueError: a recognizer that was optimised for inference: its weights are folded; one whose
+            weights are not finite; or all of one whose trunk is held in half precision.
         OSError: the file cannot be written, for instance for lack of space.
     """
     if model.optimized:
@@ -54,7 +65,16 @@ def save_model(model: "HubMixin", path: str | Path, *, notes: dict[str, Any] | N
         "spec": model.spec.to_dict(),
         "notes": model.notes if notes is None else notes,
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    frozen, state = model.frozen_trunk, model.state_dict()
+    if frozen is not None:
+        if trunk == "auto" and is_unchanged(model):
+            description["trunk"], state = frozen.to_dict(), split_state(model, state)[1]
+        elif frozen.held != frozen.sha256:
+            raise ValueError(
+                f"{path} is not written: the trunk is held in half precision, and a file holds it "
+                "in full; load the model again, or let trunk be 'auto'"
+            )
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     refuse_lost_weights(tensors, f"{path} is not written: the recognizer has")
     metadata = {METADATA_KEY: json.dumps(description), "format": "pt"}
     write_atomically(Path(path), with_sorted_metadata(save(tensors, metadata=metadata)))
@@ -79,7 +99,10 @@ def refuse_lost_weights(tensors: Mapping[str, Tensor], what: str) -> None:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The description in a model file: `version`, `spec` and `notes`; its weights are not read.
+    """The description in a model file, without its weights: `version`, `spec`, `notes`, `trunk`.
+
+    `trunk` is None of a file that holds all weights, else it has `name`, `source`, `revision` and
+    `file` of the trunk's weights and their `sha256`.
 
     Args:
         path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
@@ -112,7 +135,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         if isinstance(notes.get("flip_pairs"), list):
             for pair in notes["flip_pairs"]:
                 require_type("flip_pairs", tuple(pair), tuple[str, ...])
-        return {"version": str(about["version"]), "spec": about["spec"], "notes": notes}
+        trunk = about.get("trunk")
+        if trunk is not None:
+            FrozenTrunk.from_dict(trunk)
+        version = str(about["version"])
+        return {"version": version, "spec": about["spec"], "notes": notes, "trunk": trunk}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} has a description that is damaged or of another version of mixtconv: {error}"

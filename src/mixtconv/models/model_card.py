@@ -50,6 +50,7 @@ def make_model_card(
     *,
     license: str | None = None,  # noqa: A002, the hub's word
     repo_id: str | None = None,
+    trunk: object = None,
 ) -> ModelCard:
     """Write the card of a model: what it is, how it was trained and scored, how to use it.
 
@@ -59,6 +60,7 @@ def make_model_card(
         license: identifier of the hub, such as `apache-2.0`; by default the card says that there is
             none.
         repo_id: `owner/name` of the repository that the model is shared in.
+        trunk: where the weights of its trunk come from, if the file has the trained part alone.
 
     >>> card = make_model_card(ModelSpec("tsm_resnet50", ("a", "b")), {}, license="mit")
     >>> card.data.license, card.data.pipeline_tag
@@ -96,6 +98,7 @@ def make_model_card(
         spec=spec,
         data=data,
         papers=papers_of(spec.name),
+        trunk=trunk,
         training=[(title, shown[key]) for key, title in _TRAINING.items() if key in shown],
         protocol=protocol,
         scores=[(_SCORES[key], f"{value:.2f} %") for key, value in scores.items()],

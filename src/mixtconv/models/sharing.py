@@ -6,8 +6,10 @@ counts downloads by, and the model card `README.md`.
 """
 
 import json
+from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -15,6 +17,7 @@ from torch import nn
 from typing_extensions import Self
 
 from mixtconv.models.file import save_model
+from mixtconv.models.frozen_trunk import FrozenTrunk, WeightsOrigin, is_unchanged
 from mixtconv.models.location import (
     CONNECTION_ERRORS,
     HUB_PREFIX,
@@ -36,6 +39,12 @@ class HubMixin(nn.Module, ModelHubMixin):
     spec: ModelSpec
     notes: dict[str, Any]
     optimized: bool
+    frozen_trunk: FrozenTrunk | None = None
+    """The weights of its trunk if that is frozen and can be found again; see `save_model`."""
+
+    @abstractmethod
+    def networks(self) -> Iterator[tuple[nn.Module, str]]:
+        """Its convolutional networks, each as the module that holds it and the attribute's name."""
 
     def save_pretrained(
         self,
@@ -124,10 +133,18 @@ class HubMixin(nn.Module, ModelHubMixin):
 
     def generate_model_card(self, *args: Any, **settings: Any) -> ModelCard:
         """The model's card; `settings` are those of `make_model_card`."""
-        return make_model_card(self.spec, self.notes, **settings)
+        return make_model_card(self.spec, self.notes, trunk=self._published_trunk(), **settings)
+
+    def _published_trunk(self) -> WeightsOrigin | None:
+        """Where others find the weights of the trunk, if it is as published."""
+        frozen = self.frozen_trunk
+        if frozen is None or frozen.origin.file is not None or not is_unchanged(self):
+            return None
+        return frozen.origin
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(self, save_directory / MODEL_FILE)
+        trunk: Literal["auto", "whole"] = "auto" if self._published_trunk() else "whole"
+        save_model(self, save_directory / MODEL_FILE, trunk=trunk)
         config = json.dumps(self.spec.to_dict(), indent=2)
         (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
 

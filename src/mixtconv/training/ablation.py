@@ -29,6 +29,7 @@ from mixtconv._strict_json import to_json
 from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
+from mixtconv.models.frozen_trunk import trained_parameters
 from mixtconv.models.spec import Position
 from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
@@ -180,7 +181,10 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     costs: dict[Variant, Complexity] = {}
     for variant in variants:
         run = _of_variant(settings, variant)
-        costs[variant] = complexity(abstract_model(run.model, num_classes, **model_settings(run)))
+        model = abstract_model(run.model, num_classes, **model_settings(run))
+        if run.train == "temporal":
+            trained_parameters(model)  # raises if there are none
+        costs[variant] = complexity(model)
     runs = [
         (variant, _run_settings(settings, variant, seed=seed, data=data))
         for seed in range(settings.seed, settings.seed + axes.seeds)

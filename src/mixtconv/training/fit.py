@@ -6,20 +6,31 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, RichProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    RichProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from mixtconv._processes import is_rank_zero, naming_dead_readers
 from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.models import VideoClassifier
+from mixtconv.models.device import HALF
+from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
@@ -30,6 +41,7 @@ from mixtconv.training.record import (
     EpochRecord,
     RunOrigin,
     RunRecord,
+    begins_at_random,
     frames_of_checkpoint,
 )
 from mixtconv.training.run_folder import RunFiles, alone_in_run, begin_run, find_checkpoint
@@ -90,10 +102,13 @@ def _train(
     settings = plan.settings
     checkpoint = find_checkpoint(settings, files)
     torch.manual_seed(settings.seed)
-    # A checkpoint holds all that is trained, so a resumed run needs nothing else to start from.
-    is_whole = settings.train == "all"
-    start = replace(settings, weights="none") if checkpoint is not None and is_whole else settings
-    initial = (make_initial_model if is_whole else make_trunk)(start, plan.catalog.classes)
+    is_head = settings.train == "head"
+    start = settings
+    if checkpoint is not None and (settings.train == "all" or begins_at_random(checkpoint)):
+        start = replace(settings, weights="none")  # it holds them all
+    initial = (make_trunk if is_head else make_initial_model)(start, plan.catalog.classes)
+    if settings.train == "temporal":
+        freeze_trunk(initial.model)
     spec = initial.model.spec
     settings.refuse_changes_of_flow(spec.modality)  # which the model may have by itself
     if frames is not None and frames.form != form_of_run(plan, spec):
@@ -109,12 +124,17 @@ def _train(
         initial.model.to(memory_format=torch.channels_last)
     model, data = initial.model, VideoDataModule(plan, spec, cache)
     origin = RunOrigin(initial.weights, frames_in_words(cache))
-    if not is_whole:
+    if is_head:
         begin_run(settings, files)  # what is stopped before its first epoch can be resumed too
         head = prepare_head_run(plan, files, initial, cache)
         model, plan, data = head.model, head.plan, head.data
         origin = replace(origin, head=asdict(head.chosen))
     module = ClassifierModule(model, plan)
+    if settings.train != "all":
+        origin = replace(origin, trunk=_describe_trunk(module.recognizer, settings))
+    is_found_again = settings.train == "temporal" and model.frozen_trunk is not None
+    if is_found_again and plan.precision in HALF and not settings.whole_file:
+        hold_in_half(model, HALF[plan.precision])
     record = RunRecord(plan, files, views=views, origin=origin)
     with _quiet_lightning():
         trainer = _make_trainer(plan, files, record, progress_bar)
@@ -130,6 +150,23 @@ def _train(
             raise KeyboardInterrupt from stop
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
+
+
+def _describe_trunk(model: VideoClassifier, settings: TrainingSettings) -> dict[str, Any] | None:
+    """Log what is trained and what the model file will hold; where the trunk comes from."""
+    sizes = {name: each.numel() for name, each in model.named_parameters()}
+    trained = sum(sizes[name] for name, each in model.named_parameters() if each.requires_grad)
+    frozen = model.frozen_trunk
+    logger.info("training %d of %d parameters, the others are frozen", trained, sum(sizes.values()))
+    if frozen is None:
+        logger.info("the model file will hold all weights: those of the backbone are not published")
+    elif not settings.whole_file:
+        logger.info(
+            "the model file will hold the trained part alone, and name the backbone, %s "
+            "(--whole-file stores it, too)",
+            frozen.origin,
+        )
+    return None if frozen is None else frozen.to_dict()
 
 
 def _keep_to_contents(
@@ -148,7 +185,9 @@ def _keep_to_contents(
 def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:
     settings, device = plan.settings, plan.device
     callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
-    if settings.ema:
+    if settings.ema and settings.train == "temporal":
+        callbacks.append(WeightAveraging(avg_fn=partial(_move_average, decay=settings.ema)))
+    elif settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
     if progress_bar:
@@ -179,6 +218,11 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
         )
     except MisconfigurationException as error:  # more GPUs than there are, for instance
         raise ValueError(f"cannot train on {settings.devices} x {device}: {error}") from error
+
+
+def _move_average(average: Tensor, weights: Tensor, num_steps: object, *, decay: float) -> Tensor:
+    """A moving average that leaves equal weights as they are, to the last bit: those frozen."""
+    return average + (1 - decay) * (weights - average)
 
 
 def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:

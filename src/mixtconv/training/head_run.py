@@ -26,6 +26,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.data.transforms import CROP_SCALES
 from mixtconv.models import VideoClassifier, create_model
 from mixtconv.models.feature_head import FeatureClassifier
+from mixtconv.models.frozen_trunk import note_trunk
 from mixtconv.models.spec import PixelSettings
 from mixtconv.models.systems.factory import FAMILIES, is_in_backbone, split_name
 from mixtconv.training.data import VideoDataModule, frames_in_words, training_clips
@@ -129,6 +130,7 @@ def prepare_head_run(
         chosen = scores[0].candidate
     logger.info("head: %s", chosen)
     model = make(chosen)
+    note_trunk(model.whole)
     settings = replace(chosen.settings(settings), model=model.spec.name)
     plan = replace(plan, settings=settings)
     return HeadRun(model, chosen, plan, FeatureDataModule(plan, model, clips, stores.val))

@@ -73,6 +73,7 @@ _FREE_TO_CHANGE = {
     "checkpoint_minutes",
     "wandb",
     "minutes",
+    "whole_file",
     "cache",  # whether frames are cached is compared with the checkpoint
     "checkpoint_gradients",
 }

@@ -9,6 +9,7 @@ from typing import Any
 from mixtconv.models import ModelSpec, VideoClassifier, create_model, load_model
 from mixtconv.models.backbone import NoPublishedWeightsError, average_first_layer
 from mixtconv.models.file import is_model_file
+from mixtconv.models.frozen_trunk import WeightsOrigin, mark_origin
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
@@ -135,6 +136,9 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
             f"({(unfit + missing)[0]} and {len(unfit + missing) - 1} more): train the same model"
         )
     model.load_state_dict(state, strict=False)
+    frozen = trained.frozen_trunk
+    of_file = WeightsOrigin(trained.spec.name, path.name, file=str(path.resolve()))
+    mark_origin(model, of_file if frozen is None else frozen.origin)
     return InitialModel(model, str(path))
 
 

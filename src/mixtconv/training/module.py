@@ -17,10 +17,14 @@ from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.scoring import ScoredBatch, score_batch
 from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
+from mixtconv.models.frozen_trunk import keep_trunk_evaluating, split_state
 from mixtconv.training.backbone_layers import norm_statistics
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
+
+_STATES = {"state_dict", "current_model_state"}
+"""Keys of a checkpoint with the weights of the model, and those beside an average of them."""
 
 
 class ClassifierModule(LightningModule):
@@ -51,6 +55,8 @@ class ClassifierModule(LightningModule):
 
     def train(self, mode: bool = True) -> "ClassifierModule":
         super().train(mode)
+        if mode and self.settings.train == "temporal":
+            keep_trunk_evaluating(self.model)
         if mode and self.settings.partial_bn:
             freeze_batch_norm(self.model)
         return self
@@ -76,7 +82,8 @@ class ClassifierModule(LightningModule):
         """
         if self.trainer.world_size == 1:
             return None
-        zero = torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        zero = torch.stack([parameter.sum() for parameter in trained]).sum() * 0
         return {"loss": zero, "mean_loss": zero.detach()}
 
     def on_before_backward(self, loss: Tensor) -> None:
@@ -96,6 +103,31 @@ class ClassifierModule(LightningModule):
             mirroring=self.mirroring,
             batch_size=self.settings.batch_size,
         )
+
+    # A frozen trunk is in no checkpoint if it can be found again.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.model.frozen_trunk is None:
+            return
+        checkpoint["trunk_sha256"] = self.model.frozen_trunk.sha256
+        frozen = self._trunk_state()
+        for key in _STATES & checkpoint.keys():
+            state = checkpoint[key].items()
+            checkpoint[key] = {name: value for name, value in state if name not in frozen}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trunk = self.model.frozen_trunk
+        if checkpoint.get("trunk_sha256") != (trunk and trunk.sha256):
+            raise ValueError(
+                "the weights of the frozen backbone are not those that the run was begun with: "
+                "resume it with the same weights at hand, or start another --out"
+            )
+        for key in _STATES & checkpoint.keys() if trunk is not None else ():
+            checkpoint[key] = {**checkpoint[key], **self._trunk_state()}
+
+    def _trunk_state(self) -> dict[str, Tensor]:
+        state = split_state(self.model, self.model.state_dict())[0]
+        return {f"model.{name}": value for name, value in state.items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = make_optimizer(self.model, self.settings)

@@ -11,7 +11,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -64,11 +64,18 @@ class RunOrigin:
     """Which frames of the videos it sees, in words."""
     head: dict[str, Any] | None = None
     """Of a head on a frozen backbone, what was chosen: fields of `head_search.Candidate`."""
+    trunk: dict[str, Any] | None = None
+    """Of a frozen backbone whose weights can be found again, where and their hash."""
 
 
 def frames_of_checkpoint(checkpoint: Path) -> str:
     """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
     return str(_record_in(checkpoint).get("frames", FRAMES_OF_VIDEOS))
+
+
+def begins_at_random(checkpoint: Path) -> bool:
+    """Whether a run that is to be resumed was begun with random weights, which it holds."""
+    return _record_in(checkpoint).get("initial_weights") == "random"
 
 
 def seconds_of_checkpoint(checkpoint: Path) -> float:
@@ -280,7 +287,8 @@ class RunRecord(Callback):
                 notes["part"] = row.part
             if scores is not None:
                 notes |= asdict(scores.accuracy())
-            save_model(module.recognizer, self.files.model, notes=notes)
+            trunk: Literal["auto", "whole"] = "whole" if self.settings.whole_file else "auto"
+            save_model(module.recognizer, self.files.model, notes=notes, trunk=trunk)
 
     def _add_epoch(self, trainer: Trainer, scores: VideoScores | None) -> EpochRecord:
         val_loss, accuracy = float("nan"), Accuracy(*[float("nan")] * 3)

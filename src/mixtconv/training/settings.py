@@ -155,11 +155,14 @@ class OptimizationSettings:
 
 @dataclass(frozen=True)
 class HeadTrainingSettings:
-    """Heads on the kept features of a frozen backbone."""
+    """What is trained, and heads on a frozen backbone."""
 
-    train: Literal["all", "head"] = "all"
-    """The whole network, or a head alone on a frozen backbone: its features are computed once and
-    kept in the folder of --cache, and a grid of heads is compared by cross-validation."""
+    train: Literal["all", "temporal", "head"] = "all"
+    """The whole network, its temporal parts and last layer, or a head alone; of both the backbone
+    is frozen. For a head its features are computed once and kept in the folder of --cache, and a
+    grid of heads is compared by cross-validation."""
+    whole_file: bool = False
+    """Store a frozen backbone in the model file, too, not the trained part alone."""
     crops: int = 2
     """Random crops of each video whose features are kept, beside the views of --protocol."""
     head_lrs: list[float] | None = None
@@ -277,6 +280,16 @@ class TrainingSettings(
                 values and all(value > 0 or (value == 0 and name != "head_lrs") for value in values)
             ):
                 raise ValueError(f"{flag(name)} is {values}; give numbers of {least}")
+        if self.train == "temporal" and self.first_layer_lr_factor != 1:
+            raise ValueError(
+                "--first-layer-lr-factor is for the first convolution, which --train temporal "
+                "freezes: leave one out"
+            )
+        if self.train == "temporal" and self.drop_path:
+            raise ValueError(
+                "--drop-path is for a backbone that is trained, and --train temporal freezes it: "
+                "leave one out"
+            )
         if self.train != "head":
             return
         if self.num_processes > 1:

@@ -67,6 +67,7 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
         raise ValueError(f"{model.spec.name} has no temporal operation, it takes streams as it is")
     causal = create_from_spec(replace(model.spec, causal=True))
     causal.load_state_dict(causal_weights(model))
+    causal.frozen_trunk = model.frozen_trunk
     return causal.eval()
 
 

@@ -17,6 +17,7 @@ from mixtconv.models.backbone import backbone_for, count_features, is_published,
 from mixtconv.models.classifier import VideoClassifier, class_names, start_small
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
+from mixtconv.models.frozen_trunk import FrozenTrunk, split_state
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.spec import ModelArgs, ModelSpec
@@ -28,6 +29,7 @@ from mixtconv.models.systems.registry import (
     two_stream_relations,
 )
 from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
+from mixtconv.models.trunk_file import with_trunk
 from mixtconv.ops import OPERATIONS
 
 FAMILIES: dict[str, str | None] = {
@@ -122,40 +124,61 @@ def create_from_spec(spec: ModelSpec) -> VideoClassifier:
     return create_model(**vars(spec))
 
 
-def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> VideoClassifier:
+def load_model(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    trunk: str | Path | None = None,
+) -> VideoClassifier:
     """Read a model file: the recognizer in evaluation mode, with its classes and clips as `spec`.
 
     Args:
         path: a model file, the folder of one, or `hf:owner/name[@revision]` for one of the Hugging
             Face hub.
         device: device of the recognizer.
+        trunk: weights of the trunk for a file that holds the trained part alone; by default those
+            that it was trained on are looked for (see `trunk_file.py`).
 
     Raises:
         ValueError: a missing or damaged file, or one that is not a model of mixtconv, which says
-            what the file is instead; or weights that are not finite or do not fit the network that
-            the file describes.
+            what the file is instead; weights that are not finite or do not fit the network that
+            the file describes; or a trunk that is not found or has other weights.
     """
     path = find_model_file(path)
     description = read_metadata(path)
-    spec = ModelSpec.from_dict(description["spec"])
+    spec, about = ModelSpec.from_dict(description["spec"]), description["trunk"]
+    if about is None and trunk is not None:
+        raise ValueError(f"{path} holds all of its weights: leave out trunk, {trunk}")
     with safe_open(path, framework="pt") as file:
-        keys = list(file.keys())
-        _refuse_other_shapes(path, spec, {key: file.get_slice(key).get_shape() for key in keys})
-        tensors = {key: file.get_tensor(key) for key in keys}
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        _refuse_other_shapes(path, spec, shapes, has_trunk=about is None)
+        tensors = {key: file.get_tensor(key) for key in shapes}
     refuse_lost_weights(tensors, f"{path} holds")
-    model = create_from_spec(spec)
-    model.load_state_dict(tensors)
+    if about is None:
+        model = create_from_spec(spec)
+    else:
+        create = partial(_create_with, spec)
+        model = with_trunk(path, FrozenTrunk.from_dict(about), create, given=trunk)
+    model.load_state_dict(tensors, strict=about is None)  # else the shapes were compared
     model.notes = description["notes"]
     return model.eval().to(device)
 
 
-def _refuse_other_shapes(path: Path, spec: ModelSpec, found: Mapping[str, Sequence[int]]) -> None:
+def _create_with(spec: ModelSpec, pretrained: bool | Path) -> VideoClassifier:
+    return create_model(**vars(spec), pretrained=pretrained)
+
+
+def _refuse_other_shapes(
+    path: Path, spec: ModelSpec, found: Mapping[str, Sequence[int]], *, has_trunk: bool
+) -> None:
     """Raise if a file's tensors are not those of the network that its description names.
 
     The network is made without memory for its weights: a small file may name a huge one.
     """
     with torch.device("meta"):
-        expected = {key: list(t.shape) for key, t in create_from_spec(spec).state_dict().items()}
+        model = create_from_spec(spec)
+    state = model.state_dict() if has_trunk else split_state(model, model.state_dict())[1]
+    expected = {key: list(tensor.shape) for key, tensor in state.items()}
     missing, unknown = expected.keys() - found.keys(), found.keys() - expected.keys()
     other = [key for key in expected.keys() & found.keys() if expected[key] != found[key]]
     reasons = [
