@@ -13,17 +13,20 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from mixtconv._names import first_few
 from mixtconv.models.attention_sites import (
     AttentionSite,
     find_attention_sites,
     give_own_bias,
 )
 from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.key_value import filter_keys_and_values
+from mixtconv.models.key_value import KeyValueWrapper, filter_keys_and_values
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
     TemporalSite,
+    clip_length,
     find_named_sites,
+    find_outputs,
     find_residual_sites,
 )
 from mixtconv.models.spec import Placement, Position
@@ -79,7 +82,8 @@ def insert_temporal(
 
     Raises:
         ValueError: no residual branch with the position, or no attention, a stage or module that
-            does not exist, or a network that has temporal operations already.
+            does not exist, a network that has temporal operations already, or one that does not
+            call a layer of its attentions any more once the operation is there.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -96,6 +100,7 @@ def insert_temporal(
     if position == "kv" and at is None:
         attentions = choose_sites(_attention_sites(network, image_size, in_channels), placement)
         names = filter_keys_and_values(network, attentions, make, num_frames=num_frames)
+        _check_called(network, names, image_size, in_channels)
         logger.info("%s filters keys and values of %s", operation, ", ".join(names))
         return network
     if at is not None:
@@ -172,6 +177,30 @@ def _attention_sites(
             "that of mstnet, tsm and ks3"
         )
     return sites
+
+
+def _check_called(
+    network: nn.Module, names: Sequence[str], image_size: int | None, in_channels: int | None
+) -> None:
+    """Run the network once; raise, and take the operations out again, if one of them did not run.
+
+    An attention that multiplies with the weight of its layer itself goes past what is around it.
+    """
+    num_frames = clip_length(network)
+    set_num_frames(network, 1)
+    called = find_outputs(network, image_size=image_size, in_channels=in_channels)
+    set_num_frames(network, num_frames)
+    bypassed = [name for name in names if name not in called]
+    if bypassed:
+        for name in names:
+            wrapper = network.get_submodule(name)
+            assert isinstance(wrapper, KeyValueWrapper)
+            network.set_submodule(name, wrapper.module)
+        raise ValueError(
+            f"{type(network).__name__} does not call {first_few(bypassed)} once a temporal "
+            "operation is there, but goes past it: make the attention call its layer, or choose "
+            "other stages"
+        )
 
 
 def _residual_sites(

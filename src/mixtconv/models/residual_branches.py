@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from mixtconv._names import first_line
 from mixtconv.models.spec import Position
 
 
@@ -253,7 +254,7 @@ def _trace(network: nn.Module, image_size: int | None, in_channels: int | None) 
     except (RuntimeError, AssertionError) as error:  # timm asserts sizes
         raise ValueError(
             f"the network does not run on an image of shape {tuple(image.shape)}: "
-            f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
+            f"{first_line(error)}; give the size that it takes as image_size"
         ) from error
     finally:
         for handle in handles:
