@@ -96,6 +96,15 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
     return f"{text} and {more} more" if more > 0 else text
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the error's kind if it has none.
+
+    >>> first_line(AssertionError("sizes differ\\n  here")), first_line(AssertionError())
+    ('sizes differ', 'AssertionError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def count_of(number: int, thing: str) -> str:
     """A number with its noun, in the plural unless it is 1.
 

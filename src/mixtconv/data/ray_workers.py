@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mixtconv._names import first_line
 from mixtconv.data.parallel import WorkersDiedError, usable_cores
 
 Item = TypeVar("Item")
@@ -164,7 +165,7 @@ def _running(ray: Any, workers: int | None) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise OSError(f"Ray has failed ({reason}); what is done stays done") from error
     finally:
         ray.shutdown()  # ends the workers, those in a cluster as well

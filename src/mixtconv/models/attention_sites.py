@@ -8,15 +8,17 @@ to see that the layers are called as modules, and what they give:
     two layers      k_proj, v_proj (or k, v; wk, wv; key, value; qk, v)
 
 Channels of one layer are those of all queries, then of all keys, then of all values; or, in some
-attentions, those of one head after the other. Tests derive that from gradients: the attention's
-result at one place does not depend on the queries of another.
+attentions, those of one head after the other. What an attention says of itself tells which
+(`DIVISIONS`). Tests derive the same from gradients: the attention's result at one place does not
+depend on the queries of another, nor on any key where all values are zero.
 
 Some of timm's attentions do not call `qkv` but multiply with its weight themselves, to add biases
 of queries and values that are parameters of their own: `give_own_bias` makes them the layer's bias.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,8 +26,36 @@ from torch import nn
 from mixtconv.models.residual_branches import clip_length, find_outputs
 from mixtconv.models.token_layout import TokenLayout
 
+TOGETHER = {"qkv": "qkv", "qkvs": "qkv", "qkv_proj": "qkv", "pwise": "qkv", "kv": "kv"}
+"""Names of a layer, or a list of layers, of keys and values together, with what it gives."""
+
 PAIRS = (("k_proj", "v_proj"), ("k", "v"), ("wk", "wv"), ("key", "value"), ("qk", "v"))
 """Names of separate layers of keys and of values."""
+
+DIVISIONS: dict[str, Callable[[Any, int], tuple[int, int, int]]] = {
+    # ViT-22B: the channels of the MLP come first, and pass as those of queries do
+    "in_split": lambda each, width: (sum(each.in_split[:-2]), each.in_split[-2], 1),
+    # EfficientViT (MSRA): a layer for each head
+    "qkvs": lambda each, width: (each.key_dim, each.key_dim, 1),
+    # LeViT and its kin, where values may be wider than keys
+    "key_dim": lambda each, width: (each.key_dim, each.key_dim, each.num_heads),
+    # HaloNet
+    "halo_size": lambda each, width: (0, each.dim_head_qk, each.num_heads),
+    # BoTNet
+    "dim_out_qk": lambda each, width: (each.dim_out_qk, each.dim_out_qk, 1),
+    # LambdaNetworks: all heads of queries have the same keys
+    "dim_qk": lambda each, width: (each.num_heads * each.dim_qk, each.dim_qk, 1),
+    # SHViT
+    "qk_dim": lambda each, width: (each.qk_dim, each.qk_dim, 1),
+    # MobileViT v2: a query is one number
+    "qkv_proj": lambda each, width: (1, each.embed_dim, 1),
+    # LowFormer
+    "pwise": lambda each, width: (each.head_dim, each.head_dim, each.num_heads),
+    # EfficientViT (MIT)
+    "aggreg": lambda each, width: (each.dim, each.dim, width // (3 * each.dim)),
+}
+"""What only attentions of one kind have -> the channels of queries and of keys of a head, and the
+number of heads whose channels follow each other, for a layer of a width; the rest are values."""
 
 LEAST_WIDTH = 8
 """Channels of keys or values below which a layer is left alone: it weighs places, not features."""
@@ -90,7 +120,7 @@ def find_attention_sites(
     sites = []
     for name, attention in network.named_modules():
         projections = []
-        for layer, given in _layers(attention):
+        for layer, given in find_layers(attention):
             shape = shapes.get(f"{name}.{layer}")
             if shape is None or len(shape) < 3:
                 continue
@@ -112,38 +142,46 @@ def has_attention(network: nn.Module) -> bool:
     >>> has_attention(nn.TransformerEncoderLayer(8, 1)), has_attention(nn.Conv2d(3, 8, 3))
     (False, False)
     """
-    return any(any(_layers(module)) for module in network.modules())
+    return any(any(find_layers(module)) for module in network.modules())
 
 
-def _layers(attention: nn.Module) -> Iterator[tuple[str, str]]:
+def find_layers(attention: nn.Module) -> Iterator[tuple[str, str]]:
     """The layers of keys and values by name, each with what it gives: of q, k and v."""
-    names = [name for name, _ in attention.named_children()]
-    if "qkv" in names:
-        yield "qkv", "qkv"
-    elif "kv" in names:
-        yield "kv", "kv"
+    children = dict(attention.named_children())
+    together = next((name for name in TOGETHER if name in children), None)
+    if hasattr(attention, "in_split"):
+        yield "in_proj", "qkv"
+    elif together is not None:
+        layer = children[together]
+        inside = [f"{together}.{name}" for name in dict(layer.named_children())]
+        for name in inside if isinstance(layer, nn.ModuleList) else [together]:
+            yield name, TOGETHER[together]
     else:
         for key, value in PAIRS:
-            if key in names and value in names:
+            if key in children and value in children:
                 yield key, "qk" if key == "qk" else "k"
                 yield value, "v"
 
 
 def _channels(attention: nn.Module, given: str, width: int) -> ProjectedChannels | None:
     """How the channels of a layer are divided; None if they cannot be."""
-    key = getattr(attention, "key_dim", None)
-    if key is not None and len(given) > 1:  # LeViT and its kin, where values may be wider than keys
-        heads = int(attention.num_heads)  # type: ignore[arg-type]
-        queries = key if "q" in given else 0
-        values = width // heads - queries - key
-        return ProjectedChannels(queries, key, values, heads)
-    if given == "qkv" and width == 2 * getattr(attention.get_submodule("qkv"), "in_features", 0):
-        given = "kv"  # GCViT, whose queries are those of the whole picture
-    heads = int(attention.num_heads) if getattr(attention, "head_first", False) else 1  # type: ignore
-    each, rest = divmod(width, len(given) * heads)
-    if rest or each * heads < LEAST_WIDTH:
+    kind = next((fact for fact in DIVISIONS if hasattr(attention, fact)), None)
+    if kind is not None and "kv" in given:
+        queries, keys, heads = DIVISIONS[kind](attention, width)
+        queries = queries if "q" in given else 0
+        values, rest = divmod(width - (queries + keys) * heads, heads)
+    else:
+        if given == "qkv" and width == 2 * getattr(
+            attention.get_submodule("qkv"), "in_features", 0
+        ):
+            given = "kv"  # GCViT, whose queries are those of the whole picture
+        head_first = getattr(attention, "head_first", False)
+        heads = int(attention.num_heads) if head_first else 1  # type: ignore[arg-type]
+        each, rest = divmod(width, len(given) * heads)
+        queries, keys, values = (each if part in given else 0 for part in "qkv")
+    filtered = [part * heads for part in (keys, values) if part]
+    if rest or values < 0 or not filtered or min(filtered) < LEAST_WIDTH:
         return None
-    queries, keys, values = (each if part in given else 0 for part in "qkv")
     return ProjectedChannels(queries, keys, values, heads)
 
 

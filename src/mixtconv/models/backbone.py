@@ -22,7 +22,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from here on
-from mixtconv._names import require
+from mixtconv._names import first_line, require
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.frozen_trunk import WeightsOrigin, mark_origin
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
@@ -60,7 +60,7 @@ def create_backbone(
 
     Raises:
         ValueError: weights that are unavailable, cannot be read or do not fit, a backbone that
-            takes three channels only, or one without drop path.
+            takes three channels or other sizes only, or one without drop path.
     """
     require(
         0 <= drop_path_rate < 1,
@@ -73,20 +73,22 @@ def create_backbone(
     if config is not None and config.fixed_input_size:
         settings["img_size"] = image_size
     if not pretrained:
-        backbone = _create(name, settings, in_channels)
+        with refusing_size(image_size, name):
+            backbone = _create(name, settings, in_channels)
         reset_zero_init_norms(backbone)
         return backbone
     path = find_imagenet_weights(name) if pretrained is True else Path(pretrained)
     tensors = read_checkpoint(path).tensors
     state = {key.removeprefix("module."): value for key, value in tensors.items()}
     overlay = {"state_dict": _in_timm_names(state, path=path, name=name)}
-    try:
-        backbone = _create(
-            name, {"pretrained": True, "pretrained_cfg_overlay": overlay, **settings}, 3
-        )
-    except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
+    with refusing_size(image_size, name):
+        try:
+            backbone = _create(
+                name, {"pretrained": True, "pretrained_cfg_overlay": overlay, **settings}, 3
+            )
+        except (RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path} does not hold weights of {name}: {reason[:200]}") from error
     _check_filled(backbone, overlay["state_dict"], path=path, name=name)
     if in_channels != 3:
         adapted = _create(name, settings, in_channels)
@@ -125,15 +127,29 @@ def pixel_facts(backbone: nn.Module) -> dict[str, Any]:
 
 
 @contextmanager
-def refusing_size(size: int) -> Iterator[None]:
-    """What a backbone raises within the block on images of this size, as one line for the user."""
+def refusing_size(size: int, network: nn.Module | str) -> Iterator[None]:
+    """What a backbone raises within the block on images of this size, as one line for the user.
+
+    Args:
+        size: height and width of the images.
+        network: the backbone, or its name in timm; the size of its published weights is named.
+    """
     try:
         yield
     except (RuntimeError, AssertionError) as error:
+        *_, published = _published_size(network) or (size,)
+        example = "" if published == size else f", such as {published}"
         raise ValueError(
-            f"the backbone does not run on images of {size} pixels: "
-            f"{str(error).splitlines()[0]}; give another image_size"
+            f"the backbone does not run on images of {size} pixels: {first_line(error)}; give an "
+            f"image_size that it takes{example}"
         ) from error
+
+
+def _published_size(network: nn.Module | str) -> tuple[int, int, int] | None:
+    """Channels, height and width of the images that a backbone's published weights take."""
+    if isinstance(network, str):
+        return getattr(timm.get_pretrained_cfg(network), "input_size", None)
+    return (getattr(network, "default_cfg", None) or {}).get("input_size")
 
 
 def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
@@ -145,7 +161,7 @@ def count_features(backbone: nn.Module, spec: ModelSpec) -> int:
     """
     size, channels = spec.image_size, spec.snippet.in_channels
     images = torch.zeros(clip_length(backbone), channels, size, size)
-    with refusing_size(size), evaluating(backbone), torch.no_grad():
+    with refusing_size(size, backbone), evaluating(backbone), torch.no_grad():
         shape = backbone(images.to(next(backbone.parameters()))).shape
     if len(shape) != 2:
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from mixtconv._names import first_line
 from mixtconv._types import Precision
 
 HALF = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -32,7 +33,7 @@ def resolve_device(device: str = "auto") -> torch.device:
             raise RuntimeError(f"models do not run on {chosen.type}")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(
             f"device {device!r} cannot be used here ({reason}); give auto, cpu, cuda, cuda:0 or mps"
         ) from error

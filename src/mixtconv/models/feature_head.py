@@ -127,7 +127,7 @@ def build_head_classifier(
     size = spec.image_size
     images = torch.zeros(1, spec.snippet.in_channels, size, size)
     images = images.to(next(backbone.parameters()))
-    with refusing_size(size):
+    with refusing_size(size, backbone):
         trunk = Trunk(backbone, spec.feature_stage, images=images)
         with evaluating(trunk), torch.no_grad():
             _, *shape = trunk(images).shape

@@ -21,13 +21,14 @@ from mixtconv.models.attention_sites import (
     has_attention,
 )
 from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.key_value import filter_keys_and_values
+from mixtconv.models.key_value import KeyValueWrapper, filter_keys_and_values
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
     NetworkTrace,
     TemporalSite,
     find_named_sites,
     residual_sites,
+    run_once,
     trace_network,
 )
 from mixtconv.models.spatial_blocks import spatial_sites
@@ -97,7 +98,8 @@ def insert_temporal(
 
     Raises:
         ValueError: no residual branch, block or attention with the position, a stage or module
-            that does not exist, or a network that has temporal operations already.
+            that does not exist, a network that has temporal operations already, or one that does
+            not call a layer of its attentions any more once the operation is there.
 
     >>> import timm, torch
     >>> network = insert_temporal(timm.create_model("resnet18", num_classes=0), num_frames=8)
@@ -114,6 +116,12 @@ def insert_temporal(
     if position == "kv" and at is None:
         attentions = choose_sites(_attention_sites(network, image_size, in_channels), placement)
         names = filter_keys_and_values(network, attentions, make, num_frames=num_frames)
+        if bypassed := uncalled(network, names, image_size, in_channels):
+            for name in names:
+                wrapper = network.get_submodule(name)
+                assert isinstance(wrapper, KeyValueWrapper)
+                network.set_submodule(name, wrapper.module)
+            raise bypass_error(network, bypassed)
         logger.info("%s filters keys and values of %s", operation, ", ".join(names))
         return network
     if at is not None:
@@ -194,6 +202,41 @@ def _attention_sites(
             "that of mstnet, tsm and ks3"
         )
     return sites
+
+
+def bypass_error(network: nn.Module, names: Sequence[str]) -> ValueError:
+    """The error for places that a network goes past."""
+    return ValueError(
+        f"{type(network).__name__} does not call {first_few(names)} once a temporal operation is "
+        "there, but goes past it: make it call its layers as modules, or choose other stages"
+    )
+
+
+def uncalled(
+    network: nn.Module, names: Sequence[str], image_size: int | None, in_channels: int | None
+) -> list[str]:
+    """The modules that do not run when the network does, which a wrapper may cause.
+
+    An attention that multiplies with the weight of its layer itself goes past what is around it.
+
+    Args:
+        network: takes frames (B * T, C, H, W).
+        names: of the modules.
+        image_size, in_channels: as in `insert_temporal`.
+    """
+    called: set[str] = set()
+    handles = [
+        network.get_submodule(name).register_forward_hook(
+            lambda module, args, result, name=name: called.add(name)
+        )
+        for name in names
+    ]
+    try:
+        run_once(network, image_size, in_channels, on_shapes=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [name for name in names if name not in called]
 
 
 def _sites(

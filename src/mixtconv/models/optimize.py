@@ -22,6 +22,7 @@ from timm.layers import AvgPool2dSame, BatchNormAct2d, Conv2dSame, pad_same
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, fx, nn
 
+from mixtconv._names import first_line
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
@@ -91,7 +92,7 @@ def follow(network: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.G
     try:
         return fx.GraphModule(network, _Tracer(leaves).trace(network))
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+        raise ValueError(first_line(error)) from error
 
 
 class _ChannelsLast(nn.Module):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from mixtconv._names import first_line
 from mixtconv.models.spec import Position
 from mixtconv.models.token_layout import TokenLayout
 
@@ -353,7 +354,9 @@ def run_once(
             shapes = images.to("meta")
             start(shapes)
             try:
-                functional_call(network, {k: t.to("meta") for k, t in tensors}, (shapes,))
+                functional_call(
+                    network, {k: t.to("meta") for k, t in tensors}, (shapes,), tie_weights=False
+                )
                 return
             except Exception:  # operators that do not tell shapes, values that are looked at
                 logger.debug("shapes are not enough for %s", type(network).__name__)
@@ -363,7 +366,7 @@ def run_once(
         except (RuntimeError, AssertionError) as error:  # timm asserts sizes
             raise ValueError(
                 f"the network does not run on an image of shape {tuple(images.shape)}: "
-                f"{str(error).splitlines()[0]}; give the size that it takes as image_size"
+                f"{first_line(error)}; give the size that it takes as image_size"
             ) from error
 
 

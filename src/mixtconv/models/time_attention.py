@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixtconv._names import first_line
 from mixtconv.models.residual_branches import evaluating
 from mixtconv.models.token_blocks import TokenBlock
 from mixtconv.models.wrapping import WrappedModule, replace_module
@@ -174,7 +175,7 @@ def _refuse_unfit(block: nn.Module, about: TokenBlock, *, num_frames: int, causa
             with evaluating(attention), torch.no_grad():
                 attention(torch.zeros(2, num_frames, about.channels).to(parameter))
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            reason = f"its attention takes no {num_frames} tokens, {str(error).splitlines()[0]}"
+            reason = f"its attention takes no {num_frames} tokens, {first_line(error)}"
     if reason:
         raise ValueError(
             f"the attention of {about.name} ({type(block).__name__}) cannot run over the frames of "

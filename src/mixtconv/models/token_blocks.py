@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx, nn
 
+from mixtconv._names import first_line
 from mixtconv.models.attention_sites import AttentionSite, find_attention_sites
 from mixtconv.models.residual_branches import clip_length, run_once
 from mixtconv.models.token_layout import TokenLayout
@@ -208,7 +209,7 @@ def adapt_stream(
     try:
         graph = _Children().trace(block)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+        raise ValueError(first_line(error)) from error
     streams = _streams(graph, about)
     missing = [branch for branch in adapters if branch not in streams]
     if missing:

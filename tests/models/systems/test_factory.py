@@ -9,11 +9,18 @@ from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.device import resolve_device, resolve_precision
+from mixtconv.models.key_value import KeyValueOperation
 from mixtconv.models.systems.factory import split_name
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.models.temporal_wrapper import temporal_wrappers
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
+TRANSFORMERS = ["test_vit", "test_vit3"]
+IN_BACKBONES = [
+    (family, backbone)
+    for family in FAMILIES
+    for backbone in (TRANSFORMERS if family == "mstvit" else BACKBONES)
+]
 
 
 def _clips(*, num_clips: int = 2, num_frames: int = 4, size: int = 32) -> torch.Tensor:
@@ -22,8 +29,7 @@ def _clips(*, num_clips: int = 2, num_frames: int = 4, size: int = 32) -> torch.
     )
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "backbone"), IN_BACKBONES)
 def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_path) -> None:
     """Shapes, consensus, gradients, a step of training, save and load, memory format."""
     name = f"{family}_{backbone}"
@@ -56,7 +62,13 @@ def test_every_recognizer_meets_the_contract(family: str, backbone: str, tmp_pat
         torch.testing.assert_close(model(clips), logits, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", [*list_models("*_test_resnet"), "i3d_resnet50", "eco_8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in list_models("*_test_resnet") if not name.startswith("mstvit")),
+        *("mstvit_test_vit", "i3d_resnet50", "eco_8"),
+    ],
+)
 def test_a_spec_is_temporal_where_the_order_of_frames_changes_the_logits(name: str) -> None:
     """No norm is left at zero, where it would hide the branch with the operation."""
     torch.manual_seed(0)
@@ -277,3 +289,37 @@ def test_drop_path_leaves_branches_out_in_training_alone() -> None:
 def test_a_drop_path_that_cannot_be_is_refused(name: str, rate: float, message: str) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=message):
         create_model(name, 2, drop_path_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        *("test_vit", "vit_tiny_patch16_dinov3_qkvb", "eva02_tiny_patch14_224"),
+        *("beit_base_patch16_224", "swin_tiny_patch4_window7_224", "hiera_tiny_224", "levit_128s"),
+        *("mobilevitv2_050", "vit_base_patch16_xp_224"),
+    ],
+)
+def test_transformers_are_made_by_name_for_their_size(backbone: str) -> None:
+    with torch.device("meta"):
+        model = create_model(f"mstvit_{backbone}", num_classes=2)
+    assert model.spec.position == "kv"
+    operations = [module for module in model.modules() if isinstance(module, KeyValueOperation)]
+    assert len(operations) >= 5
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "reason"),
+    [
+        ("crossvit_tiny_240", 224, "do.* not run on images of 224 pixels: .* takes, such as 240"),
+        ("nest_tiny", 100, "do.* not run on images of 100 pixels: .* evenly.* takes, such as 224"),
+        ("test_vit", 100, "100 pixels: .*divisible by patch size.* takes, such as 160"),
+        ("halonet_h1", 100, "100 pixels: AssertionError; .* takes, such as 256"),
+        ("swiftformer_xs", 224, "found no attention in SwiftFormer .* use position 'head'"),
+        ("qwen3_vit_88m_enc", 224, r"gives \(1, 49, 1024\) .* pool them first"),
+    ],
+)
+def test_a_transformer_that_cannot_be_made_says_why_in_one_line(
+    backbone: str, size: int, reason: str
+) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=f"^.*{reason}.*$"):
+        create_model(f"mstvit_{backbone}", num_classes=2, image_size=size)

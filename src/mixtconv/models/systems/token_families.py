@@ -14,7 +14,7 @@ from torch import nn
 
 from mixtconv.models.adapters import insert_adapters
 from mixtconv.models.attention_sites import give_own_bias
-from mixtconv.models.insertion import choose_sites, insert_temporal
+from mixtconv.models.insertion import bypass_error, choose_sites, insert_temporal, uncalled
 from mixtconv.models.linear_adapters import insert_linear_adapters
 from mixtconv.models.spec import ModelSpec, TemporalSettings
 from mixtconv.models.temporal_position import insert_temporal_position
@@ -66,20 +66,24 @@ def insert_in_tokens(
     blocks = choose_sites(every, spec)
     if family == "zeroi2v" or (family not in ADAPTED and operation is not None):
         insert_operation(network, str(operation), spec)
-    _ADAPT.get(family, _nothing)(network, blocks, operation, spec)
+    names = _ADAPT.get(family, _nothing)(network, blocks, operation, spec)
     if spec.temporal_position:
         first = every[0]
-        insert_temporal_position(
-            network, first.name, num_frames=spec.num_frames, channels=first.channels
+        names.append(
+            insert_temporal_position(
+                network, first.name, num_frames=spec.num_frames, channels=first.channels
+            )
         )
+    if bypassed := uncalled(network, names, size, channels):
+        raise bypass_error(network, bypassed)
 
 
 def _stream_adapters(
     network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
-) -> None:
+) -> list[str]:
     names = ("causal", "shift_fraction") + (("edges",) if spec.edges != "zeros" else ())
     options: dict[str, Any] = {name: getattr(spec, name) for name in names}
-    insert_adapters(
+    return insert_adapters(
         network,
         blocks,
         partial(create_operation, str(operation), **options),
@@ -92,20 +96,20 @@ def _stream_adapters(
 
 def _linear_adapters(
     network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
-) -> None:
-    insert_linear_adapters(network, blocks, width=spec.adapter_width)
+) -> list[str]:
+    return insert_linear_adapters(network, blocks, width=spec.adapter_width)
 
 
 def _time_attention(
     network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
-) -> None:
-    insert_time_attention(
+) -> list[str]:
+    return insert_time_attention(
         network, blocks, num_frames=spec.num_frames, width=spec.adapter_width, causal=spec.causal
     )
 
 
-def _nothing(*_: object) -> None:
-    pass
+def _nothing(*_: object) -> list[str]:
+    return []
 
 
 _ADAPT = {
