@@ -318,3 +318,13 @@ def test_clips_of_another_length_are_clips_of_their_own(family: str) -> None:
     assert not torch.allclose(whole.view_as(halves), halves, atol=1e-4)
     first = model.forward_frames(video[:, :2])
     assert torch.allclose(halves[:1], first, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["mstvit", "mstnet"])
+@torch.no_grad()
+def test_windows_are_those_of_one_size(family: str) -> None:
+    name = f"{family}_maxvit_rmlp_pico_rw_256"  # which takes other sizes, with other windows
+    model = create_model(name, num_classes=2, num_frames=2, image_size=64, position="kv").eval()
+    assert model(torch.rand(1, 2, 3, 64, 64)).shape == (1, 2)
+    with pytest.raises(ValueError, match=r"128 x 128, and the windows of .* are those of 64 x 64"):
+        model(torch.rand(1, 2, 3, 128, 128))

@@ -53,6 +53,8 @@ class VideoClassifier(HubMixin):
 
     length_is_fixed = False
     """Whether the number of frames is fixed, so that `set_num_frames` is refused."""
+    size_is_fixed = False
+    """Whether the size of frames is `spec.image_size`: operations on windows count them."""
 
     def __init__(
         self,
@@ -135,6 +137,17 @@ class VideoClassifier(HubMixin):
             raise ValueError(
                 f"got clips of {video.shape[1]} frames, the model takes {self.num_frames}: sample "
                 "as many" + ("" if self.length_is_fixed else ", or call set_num_frames")
+            )
+        self.check_size(video)
+
+    def check_size(self, frames: Tensor) -> None:
+        """Raise ValueError if frames (..., H, W) are not of the only size that the model takes."""
+        size = self.spec.image_size
+        if self.size_is_fixed and tuple(frames.shape[-2:]) != (size, size):
+            height, width = frames.shape[-2:]
+            raise ValueError(
+                f"got frames of {height} x {width}, and the windows of {self.spec.name} are those "
+                f"of {size} x {size}: scale the frames, or make it with another image_size"
             )
 
     def forward_snippets(self, snippets: Tensor) -> Tensor:

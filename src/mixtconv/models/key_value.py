@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mixtconv.models.attention_sites import AttentionSite, ProjectedChannels, Projection
 from mixtconv.models.temporal_wrapper import TemporalWrapper
-from mixtconv.models.token_layout import TokenOperation
+from mixtconv.models.token_layout import TokenLayout, TokenOperation
 from mixtconv.models.wrapping import replace_module
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.registry import OperationFactory
@@ -126,15 +126,15 @@ class KeyValueWrapper(TemporalWrapper):
         channels = projection.channels
         width = (channels.queries + channels.keys + channels.values) * channels.heads
         super().__init__(temporal, layer, num_frames, width)
-        self.projection = projection
+        self.layout: TokenLayout = projection.layout
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        tokens, layout = self.module(*args, **kwargs), self.projection.layout
+        tokens, layout = self.module(*args, **kwargs), self.layout
         return layout.from_maps(self._mix(layout.as_maps(tokens)), tokens)
 
     def separated(self, operation: nn.Module) -> nn.Module:
         """The layer and another form of the operation, feature maps (B * T, C, H, W) to same."""
-        return nn.Sequential(self.module, TokenOperation(operation, self.projection.layout))
+        return nn.Sequential(self.module, TokenOperation(operation, self.layout))
 
 
 def filter_keys_and_values(

@@ -142,6 +142,7 @@ class StreamingClassifier:
                 in the pool, or one given twice.
         """
         chosen = _chosen(frames, state, places)
+        self.model.check_size(frames)
         streams = Streams(chosen, tuple(state.counts[place] for place in chosen))
         with self._lock:
             self._now.call = state, streams

@@ -32,6 +32,9 @@ class TemporalWrapper(WrappedModule):
         channels: C.
     """
 
+    layout: TokenLayout | None = None
+    """The form of tokens; None for feature maps."""
+
     def __init__(
         self, temporal: nn.Module, module: nn.Module, num_frames: int, channels: int
     ) -> None:
@@ -78,7 +81,7 @@ class TokenWrapper(TemporalWrapper):
         layout: TokenLayout,
     ) -> None:
         super().__init__(temporal, module, num_frames, channels)
-        self.layout = layout
+        self.layout: TokenLayout = layout
 
     def _mix(self, x: Tensor) -> Tensor:
         return self.layout.from_maps(super()._mix(self.layout.as_maps(x)), x)

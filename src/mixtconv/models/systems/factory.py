@@ -29,6 +29,7 @@ from mixtconv.models.systems.registry import (
     two_stream_relations,
 )
 from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.models.trunk_file import with_trunk
 from mixtconv.ops import OPERATIONS
 
@@ -214,6 +215,8 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
         insert_operation(backbone, operation, spec)
     model = VideoClassifier(backbone, num_features, spec)
     model.length_is_fixed = spec.temporal_position
+    layouts = (wrapper.layout for wrapper in temporal_wrappers(backbone))
+    model.size_is_fixed = any(layout is not None and layout.parts > 1 for layout in layouts)
     return model
 
 
