@@ -252,6 +252,11 @@ _NEEDS: dict[str, Need] = {
     "trn": "features",
     "trn_twostream": "features",
     "tsm_nl": "stages",
+    "mstvit": "attention",
+    "adapter": "blocks",
+    "stadapter": "blocks",
+    "zeroi2v": "blocks",
+    "aim": "time",
 }
 """Family -> what it takes of a backbone; of the others places for the operation."""
 
@@ -259,7 +264,7 @@ _NEEDS: dict[str, Need] = {
 def can_be_made(family: str, backbone: str) -> bool:
     """Whether a family can be made of a backbone of timm, told without making it.
 
-    >>> can_be_made("mstnet", "lcnet_100"), can_be_made("mstnet", "test_vit")
+    >>> can_be_made("mstnet", "lcnet_100"), can_be_made("mstvit", "lcnet_100")
     (True, False)
     """
     return offers(backbone, _NEEDS.get(family, "places"))
