@@ -15,6 +15,7 @@ from mixtconv.exporting.clip_layout import (
     VolumeFilter,
 )
 from mixtconv.exporting.network import clip_network
+from mixtconv.exporting.token_filter import TokenFilter
 from mixtconv.models import VideoClassifier, create_model
 
 MODELS = [
@@ -29,6 +30,12 @@ MODELS = [
     ("mstnet_resnet50", {"image_size": 48}),  # a stride of 2 on maps of odd height
     ("trn_test_resnet", {}),
     ("tsm_nl_resnet18", {}),
+    ("mstvit_test_vit", {}),
+    ("mstvit_test_vit", {"causal": True}),
+    (
+        "mstvit_levit_conv_128s",
+        {"image_size": 224},
+    ),  # keys and values as feature maps, among convolutions
 ]
 
 
@@ -102,3 +109,12 @@ def test_of_a_network_that_cannot_be_traced_the_operations_alone_change(
         expected = model.backbone(frames)
         network = rewrite(_Untraceable(model.backbone), layout, frames[:4])
         torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_queries_of_an_attention_are_projected_apart_and_not_filtered() -> None:
+    model = _model("mstvit_test_vit")
+    network = rewrite(model.backbone, "volume", torch.rand(4, 3, 64, 64))
+    filters = [module for module in network.modules() if isinstance(module, TokenFilter)]
+    assert len(filters) == 6
+    assert {module.weight.shape for module in filters} == {(2 * 64, 1, 7, 1)}
+    assert not _changes(network)

@@ -193,6 +193,18 @@ def _without(name: str) -> Any:
     return SimpleNamespace(**{kept: getattr(ONEDNN, kept) for kept in names})
 
 
+def test_of_a_transformer_nothing_is_lost_and_nothing_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = create_model("mstvit_test_vit", 5, num_frames=4, image_size=64).eval()
+    video = torch.randn(2, 4, 3, 64, 64)
+    with torch.inference_mode():
+        fast = optimize_for_inference(model)
+        torch.testing.assert_close(fast(video), model(video), rtol=1e-5, atol=1e-5)
+    assert not caplog.records
+    assert sum(isinstance(module, FoldedTemporalFilter) for module in fast.modules()) == 6
+
+
 class _Changed:
     """Stands for an operator whose result or arguments another version of torch has changed."""
 

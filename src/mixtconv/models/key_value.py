@@ -125,7 +125,11 @@ class KeyValueWrapper(TemporalWrapper):
 
     def separated(self, operation: nn.Module) -> nn.Module:
         """The layer and another form of the operation, feature maps (B * T, C, H, W) to same."""
-        return nn.Sequential(self.module, TokenOperation(operation, self.projection.layout))
+        layout = self.projection.layout
+        on_maps = not layout.channels_last and layout.parts == 1
+        return nn.Sequential(
+            self.module, operation if on_maps else TokenOperation(operation, layout)
+        )
 
 
 def filter_keys_and_values(
