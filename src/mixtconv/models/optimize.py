@@ -72,7 +72,7 @@ def _optimized(network: nn.Module, model_name: str) -> nn.Module:
         # Of a transformer nothing is lost: the steps are for convolutions and their norms.
         has_norms = any(isinstance(each, _BatchNorm) for each in network.modules())
         logger.log(
-            logging.WARNING if has_norms else logging.INFO,
+            logging.WARNING if has_norms else logging.DEBUG,
             "%s cannot be followed (%s): only its memory format changes",
             model_name,
             error,
