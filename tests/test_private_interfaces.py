@@ -76,6 +76,14 @@ def test_the_export_of_torch_says_what_a_user_did_wrong() -> None:
     assert issubclass(UserError, Exception)
 
 
+def test_timm_asks_whether_a_program_is_exported_where_it_resamples_places() -> None:
+    """`exporting/writing.py`: an embedding of the size of the pictures is left as it is."""
+    from timm.layers import pos_embed
+
+    source = inspect.getsource(pos_embed.resample_abs_pos_embed)
+    assert "if not is_exporting() and" in source and callable(pos_embed.is_exporting)
+
+
 def test_torch_lends_its_threads_to_a_c_library() -> None:
     """`ops/native_library.py`: what the loops start threads with, or else one thread."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"

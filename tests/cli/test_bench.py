@@ -58,7 +58,7 @@ def test_json_has_every_candidate_with_ratios_and_the_environment(
 
 
 def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatch):
-    monkeypatch.setattr(exported, "FAMILIES", {"tsn": "TSN", "mstnet": "MSTNet"})
+    monkeypatch.setattr(exported, "temporal_families", lambda workload: {"mstnet": "MSTNet"})
     monkeypatch.setattr(exported, "ENGINES", {"onnx": "ONNX Runtime"})
     assert main(["bench", "export", *TINY, "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -165,3 +165,14 @@ def test_a_frame_of_streams_is_compared_with_tsn_and_with_a_clip(capsys):
     ]
     for candidate in comparison["candidates"]:
         assert set(candidate["ratios"]) == {"TSN, one frame", "MSTNet, stream"}
+
+
+def test_a_transformer_is_measured_with_the_operation_on_its_keys_and_values(capsys):
+    small = ["--backbone", "test_vit", "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
+    assert main(["bench", "stream", *small, "--device", "cpu", "--format", "json"]) == 0
+    [comparison] = json.loads(capsys.readouterr().out)["times"]
+    assert [candidate["name"] for candidate in comparison["candidates"]] == [
+        "TSN, one frame",
+        "MSTViT, stream",
+        "MSTViT, a clip for every frame",
+    ]

@@ -1,5 +1,7 @@
 """A network rewritten for an engine gives what it gave, in plain torch."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,8 @@ from mixtconv.exporting.clip_layout import (
     ToVolume,
     VolumeFilter,
 )
-from mixtconv.exporting.network import clip_network
+from mixtconv.exporting.network import clip_network, streaming_network
+from mixtconv.exporting.token_filter import TokenFilter
 from mixtconv.models import VideoClassifier, create_model
 
 MODELS = [
@@ -29,6 +32,12 @@ MODELS = [
     ("mstnet_resnet50", {"image_size": 48}),  # a stride of 2 on maps of odd height
     ("trn_test_resnet", {}),
     ("tsm_nl_resnet18", {}),
+    ("mstvit_test_vit", {}),
+    ("mstvit_test_vit", {"causal": True}),
+    (
+        "mstvit_levit_conv_128s",
+        {"image_size": 224},
+    ),  # keys and values as feature maps, among convolutions
 ]
 
 
@@ -102,3 +111,35 @@ def test_of_a_network_that_cannot_be_traced_the_operations_alone_change(
         expected = model.backbone(frames)
         network = rewrite(_Untraceable(model.backbone), layout, frames[:4])
         torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_queries_of_an_attention_are_projected_apart_and_not_filtered() -> None:
+    model = _model("mstvit_test_vit")
+    network = rewrite(model.backbone, "volume", torch.rand(4, 3, 64, 64))
+    filters = [module for module in network.modules() if isinstance(module, TokenFilter)]
+    assert len(filters) == 6
+    assert {module.weight.shape for module in filters} == {(2 * 64, 1, 7, 1)}
+    assert not _changes(network)
+
+
+@pytest.mark.parametrize("name", ["mstnet_test_resnet", "mstvit_test_vit", "adapter_test_vit"])
+@pytest.mark.parametrize("causal", [False, True])
+@torch.no_grad()
+def test_edges_of_a_clip_are_rewritten_too(name: str, causal: bool) -> None:
+    torch.manual_seed(0)
+    settings = {"num_frames": 4, "image_size": 48, "causal": causal, "edges": "replicate"}
+    model = create_model(name, num_classes=3, **settings).eval()
+    for parameter in model.parameters():
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    frames = torch.rand(8, 3, 48, 48)
+    expected = model.backbone(frames)
+    for layout in LAYOUTS:
+        network = rewrite(copy.deepcopy(model.backbone), layout, frames[:4])
+        assert torch.allclose(network(frames), expected, atol=1e-4, rtol=1e-4), layout
+
+
+def test_an_exported_stream_begins_with_zeros() -> None:
+    settings = {"num_frames": 2, "image_size": 48, "causal": True, "edges": "replicate"}
+    model = create_model("mstvit_test_vit", num_classes=3, **settings).eval()
+    with pytest.raises(ValueError, match=r"edges 'replicate': export clips, or .* --edges zeros"):
+        streaming_network(model)

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 
 from mixtconv.exporting.clip_layout import LAYOUTS, LayoutName, TimeKernel
+from mixtconv.exporting.token_filter import TokenFilter
+from mixtconv.models.token_layout import TokenLayout
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.taps import TapGroups
@@ -47,6 +49,20 @@ def test_a_depthwise_operation_is_the_convolution_of_its_kernel(
     clip = torch.randn(2, NUM_FRAMES, sum(tap_groups.channels), 4, 5, generator=random)
     got = _through(layout, TimeKernel.depthwise(taps), clip)
     torch.testing.assert_close(got, _by_loops(clip, taps))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("groups", GROUPS)
+def test_an_operation_on_tokens_is_the_convolution_of_its_kernel(groups: str, parts: int) -> None:
+    tap_groups = TapGroups(*map(tuple, GROUPS[groups]))
+    taps = DepthwiseTaps(torch.randn(tap_groups.num_weights), tap_groups)
+    clip = torch.randn(2, NUM_FRAMES, sum(tap_groups.channels), 4, 5)
+    # Tokens (B * T * P, H / P, W, C): each part of a frame has its upper or its lower rows.
+    tokens = clip.permute(0, 1, 3, 4, 2).reshape(2 * NUM_FRAMES * parts, 4 // parts, 5, -1)
+    layout = TokenLayout(parts)
+    got = TokenFilter(TimeKernel.depthwise(taps), NUM_FRAMES, layout)(tokens)
+    frames = got.reshape(2, NUM_FRAMES, 4, 5, -1).permute(0, 1, 4, 2, 3)
+    torch.testing.assert_close(frames, _by_loops(clip, taps))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -378,3 +378,15 @@ def test_a_head_on_features_is_exported(head: str, target: TargetName, tmp_path:
     if head == "causal":
         stream = tmp_path / f"stream{TARGETS[target].suffix}"
         assert export_model(model, stream, target=target, streaming=True).agreement.holds
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_transformer_is_exported_as_clips_and_as_streams(
+    target: TargetName, tmp_path: Path
+) -> None:
+    """With an embedding of places that timm would resample as it is exported."""
+    model = _model("mstvit_test_vit", causal=True, num_frames=3)
+    for streaming in (False, True):
+        path = tmp_path / f"model_{streaming}{TARGETS[target].suffix}"
+        exported = export_model(model, path, target=target, streaming=streaming)
+        assert exported.agreement.holds and exported.agreement.largest_logit > 0.01

@@ -1,6 +1,7 @@
 """A recognizer optimised for inference says what the recognizer says."""
 
 import copy
+import logging
 import pickle
 from collections.abc import Callable, Iterator
 from threading import Thread
@@ -193,6 +194,18 @@ def _without(name: str) -> Any:
     """Stands for `torch.ops.mkldnn` of a torch that lacks one of the operators."""
     names = {"_convolution_pointwise", "_convolution_pointwise_"} - {name}
     return SimpleNamespace(**{kept: getattr(ONEDNN, kept) for kept in names})
+
+
+def test_of_a_transformer_nothing_is_lost_and_nothing_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = create_model("mstvit_test_vit", 5, num_frames=4, image_size=64).eval()
+    video = torch.randn(2, 4, 3, 64, 64)
+    with torch.inference_mode(), caplog.at_level(logging.INFO):
+        fast = optimize_for_inference(model)
+        torch.testing.assert_close(fast(video), model(video), rtol=1e-5, atol=1e-5)
+    assert not caplog.records
+    assert sum(isinstance(module, FoldedTemporalFilter) for module in fast.modules()) == 6
 
 
 class _Changed:

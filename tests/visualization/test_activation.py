@@ -77,9 +77,34 @@ def test_the_model_is_left_as_it_was():
     assert not any(module._forward_hooks for module in model.modules())
 
 
+def test_of_a_transformer_it_is_on_the_patches_that_the_last_attention_takes():
+    """The class token alone is read at the end, so later tokens of patches have no gradient."""
+    model, clip = _model("mstvit_test_vit"), _clip()
+    found = class_activation(model, clip, label=2)
+    assert found.module == "blocks.5.norm1" and found.maps.shape == (T, 4, 4)
+    kept = []
+    model.backbone.blocks[5].norm1.register_forward_hook(lambda _, args, out: kept.append(out))
+    logit = model(clip[None])[0, 2]
+    (slopes,) = torch.autograd.grad(logit, kept[0])
+    weights = slopes[:, 1:].mean(dim=(0, 1))  # the first token is that of the class
+    for t in range(T):
+        for row in range(4):
+            for column in range(4):
+                token = kept[0][t, 1 + 4 * row + column]
+                expected = max(0.0, float(token.detach() @ weights))
+                assert float(found.maps[t, row, column]) == pytest.approx(expected, abs=1e-6)
+    assert found.maps.any()
+
+
+@pytest.mark.parametrize("name", ["mstvit_test_vit2", "mstvit_test_vit3"])
+def test_of_tokens_that_are_pooled_it_is_on_the_last(name: str):
+    found = class_activation(_model(name), _clip())
+    assert found.module == "norm" and found.maps.shape == (T, 4, 4) and found.maps.any()
+
+
 def test_what_has_no_map_is_refused():
-    tokens = create_model("tsn_vit_tiny_patch16_224", num_classes=3, num_frames=2).eval()
-    with pytest.raises(ValueError, match="sequence of tokens"):
-        class_activation(tokens, torch.randn(2, 3, 224, 224))
+    alone = create_model("tsn_test_vit", num_classes=3, num_frames=2, image_size=16).eval()
+    with pytest.raises(ValueError, match="no feature map of more than one place"):
+        class_activation(alone, torch.randn(2, 3, 16, 16))
     with pytest.raises(ValueError, match="class 5 is not one"):
         class_activation(_model("tsn_resnet18"), _clip(), label=5)

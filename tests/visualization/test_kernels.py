@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixtconv import create_model
 from mixtconv.ops.taps import initial_taps
 from mixtconv.visualization import KernelGroup, KernelSite, temporal_kernels
-from mixtconv.visualization.kernels import channel_order, tap_name, time_shares
+from mixtconv.visualization.kernels import channel_order, learned_kernels, tap_name, time_shares
 
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 
@@ -60,3 +61,15 @@ def test_groups_that_do_not_fit_are_refused():
         KernelGroup(5, 1, group(3).weights)
     with pytest.raises(ValueError, match="same groups twice"):
         KernelSite("a", (group(3),), (group(5),))
+
+
+def test_kernels_of_keys_and_of_values_are_places_of_their_own():
+    model = create_model("mstvit_test_vit", num_classes=2, num_frames=2, image_size=32)
+    sites = learned_kernels(model)
+    assert len(sites) == 2 * 6
+    assert [site.module for site in sites[:2]] == [
+        "blocks.0.attn.qkv.key",
+        "blocks.0.attn.qkv.value",
+    ]
+    assert [group.kernel_size for group in sites[0].groups] == [1, 3, 5, 7]
+    assert sum(len(group.weights) for group in sites[0].groups) == 64

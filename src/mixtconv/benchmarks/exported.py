@@ -9,7 +9,7 @@ import torch
 
 from mixtconv._names import count_of
 from mixtconv._types import Progress
-from mixtconv.benchmarks.model import create_recognizer
+from mixtconv.benchmarks.model import create_recognizer, temporal_families
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
@@ -23,7 +23,7 @@ ROUNDS = 24
 ENGINES: dict[TargetName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Measured targets of `mixtconv export` -> names of their engines."""
 
-FAMILIES = {"tsn": "TSN", "tsm": "TSM", "mstnet": "MSTNet"}
+BASELINE = {"tsn": "TSN"}
 
 NOTE = (
     "Every candidate is a file of mixtconv export in float32, run on the CPU with as many threads "
@@ -61,7 +61,7 @@ def _compare(
 ) -> Comparison:
     form = TARGETS[target]
     candidates = {}
-    for family, name in FAMILIES.items():
+    for family, name in (BASELINE | temporal_families(workload)).items():
         model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
         portable = (
             streaming_network(model) if streaming else clip_network(model, layout=form.layout)
@@ -76,7 +76,7 @@ def _compare(
         streams = count_of(workload.clips_on("cpu"), "stream")
         what = f"a frame of {streams}, {workload.image_size} pixels"
     title = f"{what}, {workload.backbone}, {ENGINES[target]}"
-    return Comparison(title, FAMILIES["tsn"], tuple(timings), notes=(NOTE,))
+    return Comparison(title, BASELINE["tsn"], tuple(timings), notes=(NOTE,))
 
 
 def _inputs(engine: Engine, workload: Workload) -> dict[str, Array]:

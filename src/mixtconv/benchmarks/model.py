@@ -22,13 +22,16 @@ from mixtconv.benchmarks.timing import (
     grouped_name,
     interleave,
 )
+from mixtconv.evaluation.complexity import abstract_model
 from mixtconv.models import (
     VideoClassifier,
     create_model,
     insert_temporal,
     optimize_for_inference,
 )
+from mixtconv.models.attention_sites import find_attention_sites
 from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.ops import fold_time, unfold_time
 
@@ -49,6 +52,20 @@ def create_recognizer(family: str, workload: Workload, **options: Any) -> VideoC
     """A recognizer with random weights for a workload; options are those of `create_model`."""
     sizes = {"num_frames": workload.num_frames, "image_size": workload.image_size}
     return create_model(f"{family}_{workload.backbone}", NUM_CLASSES, **(sizes | options))
+
+
+def temporal_families(workload: Workload) -> dict[str, str]:
+    """Families with a temporal operation that the backbone takes -> their names.
+
+    Those of residual branches; of a transformer without them, that of keys and values.
+    """
+    network = abstract_model(f"tsn_{workload.backbone}", 1, image_size=workload.image_size).backbone
+    size = workload.image_size
+    if not find_residual_sites(network, image_size=size) and find_attention_sites(
+        network, image_size=size
+    ):
+        return {"mstvit": "MSTViT"}
+    return {"tsm": "TSM", "mstnet": "MSTNet"}
 
 
 def _tsn_with(operation: Callable[[int], nn.Module], workload: Workload) -> VideoClassifier:
@@ -150,12 +167,7 @@ _TREATMENTS: dict[str, Callable[[VideoClassifier, Tensor], Callable[[], Tensor]]
 STREAM_ROUNDS = 24
 FRAMES_IN_A_TURN = 8
 
-TSN_FRAME, TSM_STREAM, MSTNET_STREAM, MSTNET_CLIP = (
-    "TSN, one frame",
-    "TSM, stream",
-    "MSTNet, stream",
-    "MSTNet, a clip for every frame",
-)
+TSN_FRAME = "TSN, one frame"
 
 STREAM_NOTE = (
     "Every candidate gives the logits of one new frame of each stream (--batch-size streams), all "
@@ -176,12 +188,16 @@ def bench_stream(workload: Workload, progress: Progress | None = None) -> Measur
     num_streams, size = workload.clips_on(device.type), workload.image_size
     frames = torch.randn(num_streams, 3, size, size).to(device)
     clips = frames[:, None].repeat(1, workload.num_frames, 1, 1, 1)  # (B, T, 3, S, S)
+    families = temporal_families(workload)
     candidates: dict[str, Callable[[], Tensor]] = {
         TSN_FRAME: _clip_by_clip("tsn", workload, frames[:, None]),
-        TSM_STREAM: _frame_by_frame("tsm", workload, frames),
-        MSTNET_STREAM: _frame_by_frame("mstnet", workload, frames),
-        MSTNET_CLIP: _clip_by_clip("mstnet", workload, clips),
+        **{
+            f"{name}, stream": _frame_by_frame(family, workload, frames)
+            for family, name in families.items()
+        },
     }
+    family, name = list(families.items())[-1]
+    candidates[f"{name}, a clip for every frame"] = _clip_by_clip(family, workload, clips)
     with torch.inference_mode(), autocast(workload.precision, device):
         timings = interleave(
             candidates,
@@ -196,7 +212,7 @@ def bench_stream(workload: Workload, progress: Progress | None = None) -> Measur
         TSN_FRAME,
         tuple(timings),
         notes=(STREAM_NOTE,),
-        references=(MSTNET_STREAM,),
+        references=(f"{name}, stream",),
     )
     return Measured((comparison,))
 

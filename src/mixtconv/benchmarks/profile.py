@@ -56,6 +56,7 @@ class ModelProfile:
             "model": self.timing.name,
             "clip": self.clip,
             "params": self.cost.params,
+            "temporal_params": self.cost.temporal_params,
             "macs": self.cost.macs,
             "macs_without_attention": self.cost.macs_without_attention,
             "stages": [asdict(stage) for stage in self.stages],

@@ -7,6 +7,7 @@ additions. Many published figures leave out the products of attention, which are
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixtconv.models import VideoClassifier, create_model
+from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.ops import MixTConv
 
 
@@ -28,6 +30,8 @@ class Complexity:
     """Multiply-accumulates of one clip, one view."""
     attention_macs: int = 0
     """Those of products of activations with activations, not with weights."""
+    temporal_params: int = 0
+    """Learnable parameters of the temporal operations, those that the 2D network does not have."""
 
     @property
     def macs_without_attention(self) -> int:
@@ -52,10 +56,12 @@ def complexity(model: VideoClassifier) -> Complexity:
 
     >>> from mixtconv import create_model
     >>> complexity(create_model("mstnet_resnet18", num_classes=400))
-    Complexity(params=11387600, macs=14539833344, attention_macs=0)
+    Complexity(params=11387600, macs=14539833344, attention_macs=0, temporal_params=5888)
     """
     params, macs, attention = _count(model)
-    return Complexity(sum(params.values()), sum(macs.values()), attention)
+    operations = [wrapper.temporal for wrapper in temporal_wrappers(model)]
+    temporal = sum(p.numel() for each in operations for p in each.parameters() if p.requires_grad)
+    return Complexity(sum(params.values()), sum(macs.values()), attention, temporal)
 
 
 def complexity_by_stage(model: VideoClassifier) -> list[StageCost]:
@@ -97,11 +103,16 @@ def _count(model: VideoClassifier) -> tuple[Counter[str], Counter[str], int]:
     clip = torch.empty(1, model.num_frames, channels, size, size, device="meta")
     macs = Counter[str]()
     # The taps of a temporal operation are no operator of PyTorch, so hooks count them.
-    names = {layer: name for name, layer in abstract.named_modules() if isinstance(layer, MixTConv)}
+    names = {
+        layer: name
+        for name, layer in abstract.named_modules()
+        if hasattr(layer, "depthwise_taps") and any(True for _ in _mixed_convolutions(layer))
+    }
 
-    def count_taps(layer: MixTConv, args: Any, result: torch.Tensor) -> None:
+    def count_taps(layer: nn.Module, args: Any, result: torch.Tensor) -> None:
         positions = result.numel() // result.shape[2]  # B * T * H * W
-        macs[names[layer]] += positions * sum(weight.numel() for weight in layer.weights)
+        weights = (weight for mixed in _mixed_convolutions(layer) for weight in mixed.weights)
+        macs[names[layer]] += positions * sum(weight.numel() for weight in weights)
 
     for layer in names:
         layer.register_forward_hook(count_taps)
@@ -136,6 +147,11 @@ def _count(model: VideoClassifier) -> tuple[Counter[str], Counter[str], int]:
     return params, macs, attention
 
 
+def _mixed_convolutions(operation: nn.Module) -> Iterator[MixTConv]:
+    """Those that an operation is or, as that of keys and values, is put together from."""
+    return (module for module in operation.modules() if isinstance(module, MixTConv))
+
+
 _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm} | {
     getattr(torch.ops.aten, name)
     for name in dir(torch.ops.aten)
@@ -167,6 +183,8 @@ class _Stages:
                 prefix = ".".join(part for part in path.split(".") if part not in _NOT_SHOWN)
                 return f"{prefix}.{child}" if prefix else child
         shown = [part for part in name.split(".") if part not in _NOT_SHOWN]
+        if name and not shown:  # a network's own, as the class token and the places of a picture
+            return name
         return ".".join(shown[: 2 if name.startswith("backbone.") else 1])
 
 

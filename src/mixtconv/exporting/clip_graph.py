@@ -28,9 +28,11 @@ from mixtconv.exporting.clip_layout import (
     TimeKernel,
     separate_ordinary_convolutions,
 )
+from mixtconv.exporting.token_filter import filter_tokens
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
+from mixtconv.models.token_layout import TokenOperation
 
 _TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
 
@@ -67,6 +69,7 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
         traced, only its temporal operations are rewritten.
     """
     network, form = traced(network.eval().requires_grad_(False)), LAYOUTS[layout]
+    filter_tokens(network)
     operations = {n: m for n, m in network.named_modules() if isinstance(m, _TEMPORAL)}
     if operations and isinstance(network, fx.GraphModule):
         _lay_out(network, form, trial)
@@ -81,12 +84,13 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
 def traced(network: nn.Module) -> nn.Module:
     """A network as a graph with its temporal operations as modules, batch normalisation folded.
 
-    If it cannot be traced, it is returned itself, with the operations separated in place.
+    If it cannot be traced, it is returned itself, with the operations separated in place. Those on
+    tokens are `TokenOperation`s, which hold theirs.
     """
     separate_temporal_operations(network)
     separate_ordinary_convolutions(network)
     try:
-        graph = follow(network, leaves=(FoldedTemporalConv,))
+        graph = follow(network, leaves=(FoldedTemporalConv, TokenOperation))
     except ValueError:
         return network
     fold(graph)

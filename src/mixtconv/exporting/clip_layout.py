@@ -17,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixtconv._types import Edges
 from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import TemporalConv, fold_time, unfold_time
 from mixtconv.ops.filter import DepthwiseTaps
@@ -38,10 +40,12 @@ class TimeKernel:
     """Frames from one tap to the next."""
     groups: int
     """1, or C for a depthwise convolution."""
+    edges: Edges = "zeros"
+    """What frames outside of a clip count as."""
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Frames of zeros that the convolution needs before and after a clip."""
+        """Frames that the convolution needs before and after a clip."""
         return -self.first, self.first + self.step * (self.weight.shape[2] - 1)
 
     @classmethod
@@ -64,7 +68,7 @@ class TimeKernel:
             for tap, offset in enumerate(group.offsets):
                 # A sum, since two taps of a group may have the same offset.
                 weight[group.channels, 0, (offset - first) // step] += matrix[:, tap]
-        return cls(weight, first, step, groups=len(weight))
+        return cls(weight, first, step, groups=len(weight), edges=taps.edges)
 
     @classmethod
     def by_group(cls, taps: DepthwiseTaps) -> list["TimeKernel"]:
@@ -73,13 +77,33 @@ class TimeKernel:
         for group in taps.groups.split():
             num_channels, num_taps = group.matrix(taps.weights).shape
             groups = TapGroups((num_channels,), (num_taps,), group.offsets)
-            kernels.append(cls.depthwise(DepthwiseTaps(taps.weights[group.weights], groups)))
+            own = DepthwiseTaps(taps.weights[group.weights], groups, taps.edges)
+            kernels.append(cls.depthwise(own))
         return kernels
 
     @classmethod
     def ordinary(cls, layer: TemporalConv) -> "TimeKernel":
         """The kernel of an ordinary temporal convolution."""
         return cls(layer.weight.detach(), layer.offsets[0], layer.dilation, groups=1)
+
+    def padded(self, x: Tensor, *, rows: int = 1) -> tuple[Tensor, int]:
+        """Clips with the frames outside that the kernel meets, but for zeros a convolution adds.
+
+        Args:
+            x: clips (B, C, T * rows, ...).
+            rows: of a frame, along that axis.
+
+        Returns:
+            The clips, and the rows of zeros that are left to the convolution's own padding.
+        """
+        before, after = self.padding
+        if self.edges == "replicate":
+            first, last = x[:, :, :rows], x[:, :, -rows:]
+            return torch.cat([*before * [first], x, *after * [last]], dim=2), 0
+        if before == after:  # a convolution's own padding is the same at both ends
+            return x, before * rows
+        others = (x.ndim - 3) * [0, 0]
+        return F.pad(x, (*others, before * rows, after * rows)), 0
 
     @property
     def is_identity(self) -> bool:
@@ -187,10 +211,8 @@ class _ClipFilter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.shape[2] // self.num_frames  # of one frame
         others = self.num_axes - 1
-        before, after = (frames * rows for frames in self.kernel.padding)
-        padding = (before, *others * [0])
-        if before != after:  # causal: a convolution's own padding is the same at both ends
-            x, padding = F.pad(x, (*others * [0, 0], before, after)), self.num_axes * (0,)
+        x, along_time = self.kernel.padded(x, rows=rows)
+        padding = (along_time, *others * [0])
         dilation = (self.kernel.step * rows, *others * [1])
         return self.convolve(
             x, self.weight, padding=padding, dilation=dilation, groups=self.kernel.groups

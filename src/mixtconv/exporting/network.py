@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite, traced
 from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
+from mixtconv.exporting.token_filter import on_tokens
 from mixtconv.inference.engines.base import (
     FRAME,
     VIDEO,
@@ -33,6 +34,7 @@ from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.motion import sort_pictures
 from mixtconv.models.streaming import check_looks_back_only
+from mixtconv.models.token_layout import TokenLayout
 
 _EXAMPLE_BATCH = 2
 """Clips or streams of the example inputs; torch.export would take a batch of 1 for a constant."""
@@ -180,12 +182,20 @@ class _Past:
         self.before: dict[str, Tensor] = {}
         self.after: dict[str, Tensor] = {}
 
-    def window(self, name: str, x: Tensor, depth: int) -> Tensor:
-        """A state's past with the new frame appended: (B, C, H, W) -> (B, C, D + 1, H, W)."""
-        B, C, H, W = x.shape
-        past = self.before[name] if self.before else x.new_zeros(B, C, depth, H, W)
-        window = torch.cat([past, x[:, :, None]], dim=2)  # (B, C, D + 1, H, W)
-        self.after[name] = window[:, :, 1:]
+    def window(self, name: str, x: Tensor, depth: int, *, axis: int = 2) -> Tensor:
+        """A state's past with the new frame appended: (B, C, H, W) -> (B, C, D + 1, H, W).
+
+        Args:
+            name: of the state.
+            x: the new frame.
+            depth: D.
+            axis: that of time in the state and the result.
+        """
+        new = x.unsqueeze(axis)
+        shape = (*new.shape[:axis], depth, *new.shape[axis + 1 :])
+        past = self.before[name] if self.before else x.new_zeros(shape)
+        window = torch.cat([past, new], dim=axis)
+        self.after[name] = window.narrow(axis, 1, depth)
         return window
 
 
@@ -216,15 +226,32 @@ def _step_through_time(network: nn.Module, past: _Past) -> nn.Module:
     """
     network = traced(network)
     for name, module in list(network.named_modules()):
-        state = f"past_{name.replace('.', '_')}"
+        tokens = on_tokens(module)
+        if tokens is not None:
+            step = _TokenStep(_kernels_by_state(name, tokens), past, module.layout)
+            network.set_submodule(name, step)
+    for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter):
-            kernels = enumerate(TimeKernel.by_group(module.taps))
-            named = {f"{state}_{number}": kernel for number, kernel in kernels}
-            network.set_submodule(name, _TimeStep(named, past))
+            network.set_submodule(name, _TimeStep(_kernels_by_state(name, module), past))
         elif isinstance(module, FoldedTemporalConv):
-            ordinary = TimeKernel.ordinary(module.layer)
-            network.set_submodule(name, _TimeStep({state: ordinary}, past))
+            named = {_state_name(name): TimeKernel.ordinary(module.layer)}
+            network.set_submodule(name, _TimeStep(named, past))
     return network
+
+
+def _state_name(module: str) -> str:
+    return f"past_{module.replace('.', '_')}"
+
+
+def _kernels_by_state(module: str, temporal: FoldedTemporalFilter) -> dict[str, TimeKernel]:
+    """The kernels of the groups of channels, in order, by the names of their states."""
+    if temporal.edges != "zeros":
+        raise ValueError(
+            f"an exported stream begins with zeros as its past, and this model has edges "
+            f"{temporal.edges!r}: export clips, or train with --edges zeros"
+        )
+    kernels = TimeKernel.by_group(temporal.taps)
+    return {f"{_state_name(module)}_{number}": kernel for number, kernel in enumerate(kernels)}
 
 
 class _TimeStep(nn.Module):
@@ -257,3 +284,36 @@ class _TimeStep(nn.Module):
         weight, dilation = kernel.weight[..., None, None], (kernel.step, 1, 1)
         stepped = F.conv3d(window, weight, dilation=dilation, groups=kernel.groups)
         return stepped.squeeze(2)  # (B, C_m, 1, H, W) -> (B, C_m, H, W)
+
+
+class _TokenStep(nn.Module):
+    """A depthwise temporal operation on tokens, frame by frame: (B * P, ..., C) -> same.
+
+    Args:
+        kernels, past: as of `_TimeStep`; the states are (D, P * L, C_m).
+        layout: the form of the tokens.
+    """
+
+    def __init__(self, kernels: dict[str, TimeKernel], past: _Past, layout: TokenLayout) -> None:
+        super().__init__()
+        self.kernels, self.past, self.layout = kernels, past, layout
+        self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = x.shape[1:-1].numel() * self.layout.parts
+        tokens = x.reshape(-1, places, x.shape[-1])  # (B, P * L, C)
+        parts = tokens.split([len(kernel.weight) for kernel in self.kernels.values()], dim=-1)
+        steps = [*map(self._step, self.kernels, parts)]
+        return torch.cat(steps, dim=-1).reshape(-1, *x.shape[1:])
+
+    def _step(self, name: str, x: Tensor) -> Tensor:
+        """One kernel on the new frame (B, P * L, C_m) and those before it."""
+        kernel = self.kernels[name]
+        if self.is_identity[name]:
+            return x
+        # Products and their sum; a convolution would turn the tokens round and back.
+        weights = kernel.weight.transpose(0, 2)  # (K, 1, C_m)
+        if kernel.first == 0:
+            return x * weights[0]
+        window = self.past.window(name, x, depth=-kernel.first, axis=1)  # (B, D + 1, P * L, C_m)
+        return (window[:, :: kernel.step] * weights).sum(dim=1)

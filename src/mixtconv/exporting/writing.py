@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from timm.layers import pos_embed
 
 from mixtconv._quiet import only_errors
 from mixtconv.exporting.clip_layout import LayoutName
@@ -50,7 +51,7 @@ def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:
     if states:
         axes = ({0: batch}, tuple({0: batch} for _ in states))
     try:
-        with torch.no_grad(), _quietly():
+        with torch.no_grad(), _quietly(), _at_one_size():
             return torch.export.export(
                 portable.network, (first, *states), dynamic_shapes=axes, strict=False
             )
@@ -97,7 +98,7 @@ def _write_openvino(
                     for port, size in zip(model.inputs, sizes, strict=True)
                 }
             )
-    except RuntimeError as error:
+    except (RuntimeError, openvino.frontend.OpConversionFailure) as error:
         raise _refusal(portable, "OpenVINO", error) from error
     names = (*portable.inputs, *portable.description.outputs)
     for tensor, name in zip((*model.inputs, *model.outputs), names, strict=True):
@@ -113,6 +114,23 @@ def _write_torch(
     torch.export.save(
         program, str(path), extra_files={METADATA_KEY: portable.description.to_json()}
     )
+
+
+@contextmanager
+def _at_one_size() -> Iterator[None]:
+    """Let timm's embeddings of places, made for the size of the pictures, be as they are.
+
+    timm resamples them in every program of torch.export, also to the size that they have, so that
+    pictures of any size could be given: an operator that OpenVINO does not have.
+    """
+    asked = getattr(pos_embed, "is_exporting", None)
+    if asked is not None:
+        pos_embed.is_exporting = lambda: False
+    try:
+        yield
+    finally:
+        if asked is not None:
+            pos_embed.is_exporting = asked
 
 
 @contextmanager

@@ -134,7 +134,9 @@ class KeyValueWrapper(TemporalWrapper):
 
     def separated(self, operation: nn.Module) -> nn.Module:
         """The layer and another form of the operation, feature maps (B * T, C, H, W) to same."""
-        return nn.Sequential(self.module, TokenOperation(operation, self.layout))
+        on_maps = not self.layout.channels_last and self.layout.parts == 1
+        form = operation if on_maps else TokenOperation(operation, self.layout)
+        return nn.Sequential(self.module, form)
 
 
 def filter_keys_and_values(

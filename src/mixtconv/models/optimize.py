@@ -11,7 +11,9 @@ The steps, each where it applies:
 - temporal operations write into a buffer that all of them share;
 - feature maps are channels-last.
 
-The network is traced with `torch.fx`; of one that cannot be traced, only the memory format changes.
+The network is traced with `torch.fx`; of one that cannot be traced, only the memory format changes,
+and its temporal operations become filters of fixed weights. Transformers are such, and have nothing
+else to fold.
 """
 
 import copy
@@ -21,6 +23,7 @@ import torch
 from timm.layers import AvgPool2dSame, BatchNormAct2d, Conv2dSame, pad_same
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixtconv._names import first_line
 from mixtconv.models.classifier import VideoClassifier
@@ -70,8 +73,13 @@ def _optimized(network: nn.Module, model_name: str) -> nn.Module:
     try:
         graph = follow(network)
     except ValueError as error:
-        logger.warning(
-            "%s cannot be followed (%s): only its memory format changes", model_name, error
+        # Of a transformer nothing is lost: the steps are for convolutions and their norms.
+        has_norms = any(isinstance(each, _BatchNorm) for each in network.modules())
+        logger.log(
+            logging.WARNING if has_norms else logging.DEBUG,
+            "%s cannot be followed (%s): only its memory format changes",
+            model_name,
+            error,
         )
     else:
         fold(graph, fuse=True)

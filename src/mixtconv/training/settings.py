@@ -73,7 +73,7 @@ class ModelSettings:
     """Fraction of the channels that the operation shifts at initialisation, in each direction."""
     edges: Edges | None = None
     """What frames outside of a clip count as: zeros, or replicate, its first and last frame;
-    default zeros, on keys and values replicate."""
+    default zeros, of ZeroI2V replicate."""
     adapter_width: float | None = None
     """Channels of an adapter in a transformer, as a fraction of those of its tokens; default 0.5,
     of AIM and ZeroI2V 0.25."""

@@ -6,9 +6,12 @@ the positive part of the weighted sum. Different here: the whole clip passes the
 prediction. Single frames would show another network than one that mixes time.
 
 The last feature map before the global pooling is found by running the network, never by name: it is
-the last one with more than one place that the logit depends on.
+the last one with more than one place that the logit depends on. Of a transformer it is that of the
+patches' tokens, without class and register tokens. Where the class token alone is read at the end,
+the last tokens of patches that the logit depends on are those that the last attention takes.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixtconv.models import VideoClassifier
+from mixtconv.models.temporal_wrapper import TemporalWrapper
 
 
 @dataclass(frozen=True)
@@ -72,31 +76,66 @@ def class_activation(
                 "training; train it with a smaller --lr"
             )
         chosen = int(logits.argmax()) if label is None else label
-        # from the last map backwards, the first one that has a gradient
-        for name, output in reversed(outputs):
-            if not output.requires_grad:
+        found = _last_map(model, outputs, logits[chosen])
+    if found is None:
+        raise ValueError(
+            f"{model.spec.name} has no feature map of more than one place that its scores depend "
+            "on; class activation needs a backbone of convolutions, or a transformer whose tokens "
+            "are the patches of a square, and frames larger than its stride"
+        )
+    name, features, slopes = found  # (T, C, h, w)
+    weights = slopes.float().mean(dim=(0, 2, 3))  # (C,)
+    maps = torch.einsum("c,tchw->thw", weights, features.float()).relu()
+    return ClipActivation(maps, logits.detach().float(), chosen, name)
+
+
+def _last_map(
+    model: VideoClassifier, outputs: list[tuple[str, Tensor]], logit: Tensor
+) -> tuple[str, Tensor, Tensor] | None:
+    """The last feature map (T, C, h, w) that a logit depends on: its module, values, gradient."""
+    width = model.head.in_features if isinstance(model.head, nn.Linear) else None
+    num_prefix = getattr(model.backbone, "num_prefix_tokens", None)
+    sizes = {(x.shape[1], x.shape[2]) for _, x in outputs if x.ndim == 3}  # L, C of all tokens
+    tokens: torch.Size | None = None  # of a transformer, the size of its last ones
+    for name, output in reversed(outputs):
+        if not output.requires_grad or tokens not in (None, output.shape):
+            continue
+        if output.ndim == 4 and (output.shape[2], output.shape[1] * output.shape[3]) in sizes:
+            continue  # queries or keys (N, heads, L, C / heads) of tokens
+        if output.ndim == 3 and (output.shape[2] != width or _is_projection(model, name)):
+            continue  # queries, keys and values of tokens, or a hidden layer
+        (gradient,) = torch.autograd.grad(logit, output, retain_graph=True, allow_unused=True)
+        if gradient is None or not gradient.any():
+            continue
+        if output.ndim == 3:
+            tokens = output.shape
+            patches = _patches(output.detach(), num_prefix)
+            slopes = _patches(gradient, num_prefix)
+            if patches is None or slopes is None or not slopes.any():
                 continue
-            (gradient,) = torch.autograd.grad(
-                logits[chosen], output, retain_graph=True, allow_unused=True
-            )
-            if gradient is None or not gradient.any():
-                continue
-            if output.ndim != 4:
-                raise ValueError(
-                    f"the last layer of {model.spec.name} with more than one place, {name}, gives "
-                    "a sequence of tokens and no map; class activation needs a backbone whose "
-                    "last features are a map"
-                )
-            width = model.head.in_features if isinstance(model.head, nn.Linear) else None
-            features = _channels_first(output.detach(), width)
-            slopes = _channels_first(gradient, width)  # (T, C, h, w)
-            weights = slopes.float().mean(dim=(0, 2, 3))  # (C,)
-            maps = torch.einsum("c,tchw->thw", weights, features.float()).relu()
-            return ClipActivation(maps, logits.detach().float(), chosen, name)
-    raise ValueError(
-        f"{model.spec.name} has no feature map of more than one place that its scores depend on; "
-        "class activation needs a convolutional backbone and frames larger than its stride"
-    )
+            return name, patches, slopes
+        return name, _channels_first(output.detach(), width), _channels_first(gradient, width)
+    return None
+
+
+def _is_projection(model: VideoClassifier, name: str) -> bool:
+    module = model.backbone.get_submodule(name)
+    return isinstance(module.module if isinstance(module, TemporalWrapper) else module, nn.Linear)
+
+
+def _patches(tokens: Tensor, num_prefix: int | None) -> Tensor | None:
+    """Tokens (N, L, C) of the patches of a square as a map (N, C, h, h); None of other tokens.
+
+    Args:
+        tokens: after class and register tokens those of the patches, row by row.
+        num_prefix: number of the tokens before; None if the network does not say, and then as few
+            as leave a square.
+    """
+    side = math.isqrt(tokens.shape[1] - (num_prefix or 0))
+    before = tokens.shape[1] - side**2
+    if side < 2 or num_prefix not in (None, before):
+        return None
+    return tokens[:, before:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
 
 
 _PLACES_AXIS = {4: 2, 3: 1}

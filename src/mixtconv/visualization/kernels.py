@@ -162,7 +162,8 @@ def learned_kernels(model: VideoClassifier) -> tuple[KernelSite, ...]:
     """The temporal kernels of a model's mixed convolutions, beside those they started from."""
     return tuple(
         KernelSite(
-            name.removeprefix("backbone.").removesuffix(".temporal"),
+            # `attn.qkv.temporal.key` is the operation on the keys of `attn.qkv`
+            f"{name}.".removeprefix("backbone.").replace(".temporal.", ".").removesuffix("."),
             _groups(layer, list(layer.weights)),
             _groups(layer, layer.initial_weights()),
         )

@@ -42,14 +42,21 @@ _BLOCKS: _Set = (
 _ATTENTION: _Set = (
     (
         *("byoanet", "cpubone", "csatv2", "davit", "edgenext", "efficientformer_v2"),
-        *("efficientvit_mit", "efficientvit_msra", "gemma4_vit", "levit", "lowformer"),
+        *("efficientvit_mit", "efficientvit_msra", "gemma4_vit", "levit"),
         *("maxxvit", "mobilenetv5", "mobilevit", "nextvit", "shvit", "tiny_vit", "visformer"),
         *_BLOCKS[0],
     ),
-    ("caformer_*", "fastvit_[!st]*", "fastvit_sa*", "mobilenetv4_hybrid*", "resnet*_clip*"),
+    (
+        "caformer_*",
+        "fastvit_[!st]*",
+        "fastvit_sa*",
+        "lowformer_[!e]*",
+        "mobilenetv4_hybrid*",
+        "resnet*_clip*",
+    ),
 )
 _NOT_BLOCKS: _Set = ((), ("vit_*_18x2_*", "vit_*_xp_*"))
-_NO_PLACES: _Set = (("gemma4_vit", "mlp_mixer", "sequencer"), ("levit_[!c]*", "vit_*_18x2_*"))
+_NO_PLACES: _Set = (("gemma4_vit", "mlp_mixer", "sequencer"), ("levit_[!c]*",))
 _BLOCKS_ONLY: _Set = (
     (
         *("densenet", "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2"),

@@ -47,7 +47,7 @@ FAMILIES: dict[str, str | None] = {
 """Family -> its temporal operation; TSN (arXiv 1608.00859) has none."""
 
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mstvit": {"position": "kv", "edges": "replicate"},
+    "mstvit": {"position": "kv"},
     "zeroi2v": {
         "position": "kv",
         "edges": "replicate",
