@@ -38,10 +38,10 @@ def test_two_ways_of_training_give_the_interval_of_the_t_test() -> None:
 def test_where_nothing_differs_few_comparisons_find_a_difference() -> None:
     rng = np.random.default_rng(0)
     found = 0
-    for _ in range(200):
-        scores = {str(name): rng.normal(60, 2, size=3).tolist() for name in range(10)}
+    for _ in range(100):
+        scores = {str(name): rng.normal(60, 2, size=3).tolist() for name in range(6)}
         found += any(pair.beyond_spread for pair in differences(scores))
-    assert found <= 22  # 5 % of 200 are 10; 22 would be four deviations more
+    assert found <= 13  # 5 % of 100 are 5; 13 would be four deviations more
 
 
 def test_without_any_spread_every_difference_counts() -> None:

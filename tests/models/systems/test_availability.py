@@ -14,7 +14,12 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, list_models
-from mixtconv.models.attention_sites import find_attention_sites, give_own_bias
+from mixtconv.models.attention_sites import (
+    AttentionSite,
+    find_attention_sites,
+    give_own_bias,
+    has_attention,
+)
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.insertion import LEAST_SHARE
 from mixtconv.models.residual_branches import residual_sites, trace_network
@@ -55,9 +60,12 @@ def truth(name: str) -> dict[str, bool]:
     sites = residual_sites(trace, "head")
     has_places = pooled and (bool(sites) or trace.share(spatial_sites(trace)) >= LEAST_SHARE)
     stages = {site.stage for site in sites}
-    give_own_bias(network)
-    attentions = find_attention_sites(network, image_size=size)
-    blocks = find_token_blocks(network, image_size=size)
+    attentions: list[AttentionSite] = []
+    blocks: list[TokenBlock] = []
+    if has_attention(network):
+        give_own_bias(network)
+        attentions = find_attention_sites(network, image_size=size)
+        blocks = find_token_blocks(network, image_size=size)
     fit = [block for block in blocks if takes_adapter(network, block)]
     over_time = bool(blocks)
     try:
