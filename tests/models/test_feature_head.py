@@ -173,6 +173,11 @@ def test_a_causal_head_streams(less_mean: bool) -> None:
             "layers of its own there: leave feature_head out",
         ),
         (
+            "adapter_test_vit",
+            {"feature_head": "average"},
+            "layers of its own there: leave feature_head out",
+        ),
+        (
             "i3d_resnet50",
             {"feature_head": "blocks"},
             "layers of its own there: leave feature_head out",

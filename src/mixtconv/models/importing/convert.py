@@ -27,7 +27,7 @@ from mixtconv.models.importing.matching import (
 )
 from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.spec import SNIPPETS
-from mixtconv.models.systems.factory import FAMILIES, create_model, split_name
+from mixtconv.models.systems.factory import FAMILIES, can_be_made, create_model, split_name
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation
 
@@ -141,7 +141,7 @@ def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: 
     if other is not None and other != name:
         raise ValueError(
             f"{contents.path} holds weights of {other}, not of {name}: give --model "
-            f"{(_fitting_families(contents) or [family])[0]}_{other}"
+            f"{(_fitting_families(contents, other) or [family])[0]}_{other}"
         )
     raise ValueError(
         f"{contents.path} does not hold the weights of {name}: "
@@ -157,7 +157,7 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
             f"and files of {contents.form.title} do not state the kind; of these, only those "
             "of the temporal-shift-module repository are imported"
         )
-    fitting = _fitting_families(contents)
+    fitting = _fitting_families(contents, name)
     if family in fitting or not contents.form.tells_operation:
         return
     if family == "tsm" and not contents.wrapped and not _wraps_convolutions(backbone):
@@ -169,9 +169,14 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
     )
 
 
-def _fitting_families(contents: Contents) -> list[str]:
+def _fitting_families(contents: Contents, backbone: str) -> list[str]:
+    """The families that have the file's operations in a backbone."""
     if contents.filters:
-        operations = {family: name for family, name in FAMILIES.items() if name is not None}
+        operations = {
+            family: name
+            for family, name in FAMILIES.items()
+            if name is not None and can_be_made(family, backbone)
+        }
         return [
             family
             for family, name in operations.items()

@@ -73,8 +73,9 @@ def create_model(
 
     Args:
         name: `{family}_{backbone}`: a family (`tsn`, `tsm`, `mstnet`, `ks3`, `ks5`, `ks7`, `ks13`,
-            `ks135`, `ks1357`, `ks357dilated`, `conv1d`, `tsm_nl`, `trn`, `trn_twostream`) and a
-            backbone of timm; or a system: `i3d_resnet50`, `i3d_nl_resnet50`, `i3d_nl_gcn_resnet50`,
+            `ks135`, `ks1357`, `ks357dilated`, `conv1d`, `tsm_nl`, `trn`, `trn_twostream`; in
+            transformers also `mstvit`, `adapter`, `stadapter`, `zeroi2v`, `aim`) and a backbone of
+            timm; or a system: `i3d_resnet50`, `i3d_nl_resnet50`, `i3d_nl_gcn_resnet50`,
             `eco_8`, `eco_16`, `eco_en_lite_92`.
         num_classes: classes without names, which are then called "0", "1", ...; 0 for a recognizer
             that gives features, the average over the frames before the last layer.
@@ -109,10 +110,11 @@ def create_model(
     family, backbone_name = ("", "") if name in SYSTEMS else split_name(name)
     if drop_path_rate and name in SYSTEMS:
         raise ValueError(f"{name} has no drop path: leave drop_path_rate out")
-    if settings.get("feature_head") is not None and family not in FAMILIES:
+    headed = [each for each in FAMILIES if _NEEDS.get(each) not in _OF_TOKENS]
+    if settings.get("feature_head") is not None and family not in headed:
         raise ValueError(
-            f"a head on features is for the families {', '.join(FAMILIES)}, and {name} has layers "
-            "of its own there: leave feature_head out"
+            f"a head on features is for the families {', '.join(headed)}, and {name} has other "
+            "layers of its own there: leave feature_head out"
         )
     model = _MAKERS[family](args, backbone_name) if family else SYSTEMS[name](args)
     if pretrained:
@@ -259,6 +261,8 @@ _NEEDS: dict[str, Need] = {
     "aim": "time",
 }
 """Family -> what it takes of a backbone; of the others places for the operation."""
+_OF_TOKENS = ("attention", "blocks", "time")
+"""What only transformers have."""
 
 
 def can_be_made(family: str, backbone: str) -> bool:
