@@ -24,7 +24,7 @@ from mixtconv.models import (
 )
 from mixtconv.models import backbone as weights
 from mixtconv.models import input_free as input_free_module
-from mixtconv.models import insertion as insertion_module
+from mixtconv.models import temporal_wrapper as wrapper_module
 from mixtconv.models.frozen_trunk import (
     freeze_trunk,
     hash_tensors,
@@ -147,7 +147,7 @@ def _bytes_kept(model: VideoClassifier, monkeypatch: pytest.MonkeyPatch) -> tupl
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    for module in (input_free_module, insertion_module):
+    for module in (input_free_module, wrapper_module):
         monkeypatch.setattr(
             module, "saved_tensors_hooks", lambda p, u: hooks(lambda t: count(p(t)), u)
         )

@@ -63,14 +63,14 @@ class _MixedByHand:
     """A hook of a layer of one clip: its result with keys and values mixed over the frames."""
 
     def __init__(self, wrapper: KeyValueWrapper, num_frames: int) -> None:
-        channels, temporal = wrapper.projection.channels, wrapper.temporal
+        channels, temporal = wrapper.temporal.channels, wrapper.temporal
         of_a_head = "q" * channels.queries + "k" * channels.keys + "v" * channels.values
         self.parts = np.array(list(of_a_head * channels.heads))
         self.kernels = {
             name[0]: [weight.detach().numpy() for weight in operation.weights]
             for name, operation in temporal.named_children()
         }
-        self.last, self.num_frames = wrapper.projection.layout.channels_last, num_frames
+        self.last, self.num_frames = wrapper.layout.channels_last, num_frames
 
     def __call__(self, layer: nn.Module, args: Any, given: Tensor) -> Tensor:
         rows = (given if self.last else given.movedim(1, -1)).numpy()

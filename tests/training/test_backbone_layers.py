@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mixtconv.models import VideoClassifier, create_model, load_model
 from mixtconv.models.insertion import insert_temporal
 from mixtconv.training.backbone_layers import (
-    checkpoint_gradients,
     layer_lr_factors,
     norm_statistics,
 )
@@ -172,7 +171,7 @@ def test_gradients_are_the_same_with_checkpoints(name: str, settings: dict) -> N
     model = _model(name, **settings).train()
     video = torch.randn(2, 4, model.spec.snippet.in_channels, 32, 32)
     again = copy.deepcopy(model)
-    checkpoint_gradients(again)
+    again.set_grad_checkpointing()
     calls: list[int] = []
     convolutions = [each for each in again.modules() if isinstance(each, nn.Conv2d)]
     for each in convolutions:
@@ -243,8 +242,14 @@ def test_a_run_with_drop_path_is_another_and_its_file_says_nothing_of_it(
             "dla34 has no drop path in timm: leave drop_path_rate out",
         ),
         ({"model": "i3d_resnet50", "drop_path": 0.1}, "i3d_resnet50 has no drop path"),
-        ({"model": "tsn_dla34", "checkpoint_gradients": True}, "tsn_dla34 has no checkpoints"),
-        ({"model": "i3d_resnet50", "checkpoint_gradients": True}, "i3d_resnet50 has no checkp"),
+        (
+            {"model": "tsn_dla34", "checkpoint_gradients": True},
+            "tsn_dla34 has no gradient checkpointing",
+        ),
+        (
+            {"model": "i3d_resnet50", "checkpoint_gradients": True},
+            "i3d_resnet50 has no gradient checkp",
+        ),
         ({"model": "tsn_poolformer_s12", "layer_decay": 0.7}, "poolformer_s12 does not tell its l"),
         (
             {"model": "i3d_resnet50", "layer_decay": 0.7},

@@ -322,7 +322,7 @@ def test_settings_out_of_range_are_refused(
     ("changes", "says"),
     [
         ({"model": "mstnet_test_resnett"}, "did you mean 'mstnet_test_resnet'"),
-        ({"model": "mstnet_test_vit"}, "found no residual branch"),
+        ({"model": "mstvit_test_resnet"}, "found no attention"),
         ({"protocol": "1x2"}, "crops"),
         ({"device": "cuda:77"}, "'cuda:77' cannot be used"),
         ({"device": "tpu"}, "'tpu' cannot be used"),

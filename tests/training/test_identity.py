@@ -47,7 +47,7 @@ def test_every_setting_counts_or_is_free_to_change() -> None:
     free = {name for name, counts in changed.items() if not counts}
     assert free == {
         *("data", "root", "recipe", "out", "resume", "workers", "checkpoint_minutes", "wandb"),
-        *("minutes", "cache", "checkpoint_gradients"),
+        *("minutes", "cache", "checkpoint_gradients", "whole_file"),
     }
     assert changed["rand_augment"] and changed["group"] and changed["layer_decay"]
 

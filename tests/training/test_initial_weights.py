@@ -63,12 +63,21 @@ def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSett
         "dropout": 0.1,
     }
     head = {"feature_head": "blocks", "feature_stage": 2, "less_mean": True}
+    tokens = {
+        "edges": "replicate",
+        "adapter_width": 0.25,
+        "adapter_places": "mlp",
+        "temporal_position": True,
+    }
     shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
-    assert shared == {*changes, *head}
+    assert shared == {*changes, *head, *tokens}
     spec = make_initial_model(tiny_settings(**changes), ("a", "b")).model.spec
     assert {name: getattr(spec, name) for name in changes} == changes | {"stages": (0, 1)}
     spec = make_initial_model(tiny_settings(**head), ("a", "b")).model.spec
     assert {name: getattr(spec, name) for name in head} == head
+    settings = tiny_settings(model="adapter_test_vit", **tokens)
+    spec = make_initial_model(settings, ("a", "b")).model.spec
+    assert {name: getattr(spec, name) for name in tokens} == tokens
 
 
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(

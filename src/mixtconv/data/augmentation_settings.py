@@ -9,7 +9,7 @@ from mixtconv.models.spec import Modality
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Mirroring, cropping, and changes of time, colour, angle and shape.
+    """Mirroring, cropping, changes of time, colour and shape.
 
     Raises:
         ValueError: a value out of range; the message names its flag.

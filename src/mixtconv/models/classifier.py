@@ -230,7 +230,8 @@ class VideoClassifier(HubMixin):
         Raises:
             ValueError: a backbone without it.
         """
-        parts = list(_outermost(self.backbone, "set_grad_checkpointing"))
+        networks = [owner.get_submodule(name) for owner, name in self.networks()]
+        parts = [part for each in networks for part in _outermost(each, "set_grad_checkpointing")]
         try:
             for part in parts:
                 part.set_grad_checkpointing(enable)
@@ -241,7 +242,7 @@ class VideoClassifier(HubMixin):
                 f"{self.spec.name} has no gradient checkpointing: leave it out, or choose another "
                 "backbone"
             )
-        for wrapper in temporal_wrappers(self.backbone):
+        for wrapper in (each for network in networks for each in temporal_wrappers(network)):
             wrapper.recomputes = not enable
 
     def make_head(self, num_classes: int) -> nn.Module:

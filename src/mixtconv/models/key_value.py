@@ -62,12 +62,14 @@ class KeyValueOperation(nn.Module):
     def taps(self, num_channels: int) -> DepthwiseTaps:
         """The operation on all C channels as a depthwise filter; the taps of queries are one."""
         heads, widths = self.channels.heads, self.channels
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        queries = widths.queries * heads
+        keys = self._taps(self.key, widths.keys * heads)
+        values = self._taps(self.value, widths.values * heads)
+        filtered = keys if widths.keys else values
+        ones = torch.ones(widths.queries * heads, device=filtered.weights.device)
         parts = [
-            (widths.queries, DepthwiseTaps(torch.ones(queries, device=device), _unit(queries))),
-            (widths.keys, self._taps(self.key, widths.keys * heads)),
-            (widths.values, self._taps(self.value, widths.values * heads)),
+            (widths.queries, DepthwiseTaps(ones, _unit(len(ones)))),
+            (widths.keys, keys),
+            (widths.values, values),
         ]
         # Of each head in turn its queries, keys and values.
         pieces = [
@@ -83,8 +85,7 @@ class KeyValueOperation(nn.Module):
             tuple(offset for _, offsets in pieces for offset in offsets),
         )
         weights = torch.cat([matrix.flatten() for matrix, _ in pieces])
-        edges = next(taps.edges for width, taps in parts[1:] if width)
-        return DepthwiseTaps(weights, groups, edges)
+        return DepthwiseTaps(weights, groups, filtered.edges)
 
     @staticmethod
     def _taps(operation: nn.Module | None, width: int) -> DepthwiseTaps:

@@ -49,5 +49,7 @@ def _hide_module_prefix(
 
 def _restore_module_prefix(site: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:
     added = tuple(f"{prefix}{name}." for name, _ in site.named_children() if name != "module")
-    for key in [key for key in state if key.startswith(prefix) and not key.startswith(added)]:
+    own = {f"{prefix}{name}" for name, _ in site.named_parameters(recurse=False)}
+    inside = [key for key in state if key.startswith(prefix) and key not in own]
+    for key in [key for key in inside if not key.startswith(added)]:
         state[prefix + "module." + key.removeprefix(prefix)] = state.pop(key)

@@ -1,13 +1,12 @@
-"""What timm's networks tell of their layers for training: their order, and where to cut them.
+"""What timm's networks tell of their layers for training: their order, and their statistics.
 
 Layer decay after "BEiT" (arXiv 2106.08254): in fine-tuning, layers near the input, which know most
 already, learn more slowly. The layers are those of timm's `group_matcher`. Different from timm's
 `param_groups_layer_decay`: parameters of a temporal operation count to the layer that they are in,
 and the recognizer's last layer stands for the network's own.
 
-Gradient checkpointing after "Training Deep Nets with Sublinear Memory Cost" (arXiv 1604.06174):
-activations are kept where timm's `set_grad_checkpointing` cuts the network, and computed again
-between. Different from timm: batch normalisation does not count a batch twice (`norm_statistics`).
+In gradient checkpointing ("Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174) layers
+see a batch twice. Different from timm: batch normalisation counts it once (`norm_statistics`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixtconv.models import VideoClassifier
-from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.models.wrapping import WrappedModule
 
 
@@ -66,28 +64,6 @@ def _added_layers(network: nn.Module, own: Mapping[nn.Parameter, int]) -> dict[n
             if inside is not None and name != "module":
                 added |= dict.fromkeys(child.parameters(), own[inside])
     return added
-
-
-def checkpoint_gradients(model: VideoClassifier) -> None:
-    """Let the backbones of a recognizer compute their activations again in the backward pass.
-
-    Raises:
-        ValueError: a backbone that cannot.
-    """
-    networks = list(_networks(model, "set_grad_checkpointing"))
-    try:
-        for network in networks:
-            network.set_grad_checkpointing(True)  # type: ignore[operator]
-    except AssertionError:  # which is how timm says so
-        networks = []
-    if not networks:
-        raise ValueError(
-            f"--checkpoint-gradients: the backbone of {_name(model)} has no checkpoints (timm's "
-            "set_grad_checkpointing): leave it out, or choose another backbone"
-        )
-    for network in networks:
-        for wrapper in temporal_wrappers(network):
-            wrapper.recomputes = False  # what it would recompute is not kept anyway
 
 
 def norm_statistics(model: nn.Module) -> list[Tensor]:

@@ -13,7 +13,7 @@ from mixtconv.models.frozen_trunk import WeightsOrigin, mark_origin
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
-from mixtconv.training.backbone_layers import checkpoint_gradients, layer_lr_factors
+from mixtconv.training.backbone_layers import layer_lr_factors
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def make_initial_model(settings: TrainingSettings, classes: tuple[str, ...]) -> 
     """
     initial = _make(settings, classes)
     if settings.checkpoint_gradients:
-        checkpoint_gradients(initial.model)
+        initial.model.set_grad_checkpointing()
     layer_lr_factors(initial.model, settings.layer_decay)  # raises before videos are opened
     return initial
 
