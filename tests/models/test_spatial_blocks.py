@@ -14,7 +14,8 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models.insertion import TemporalWrapper, _warn_once
-from mixtconv.models.residual_branches import find_residual_sites, trace_network
+from mixtconv.models.network_trace import trace_network
+from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.spatial_blocks import spatial_sites
 
 INCEPTION = tuple(

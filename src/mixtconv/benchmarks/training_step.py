@@ -4,7 +4,7 @@ On the CPU also beside busy processes, by how the threads of a step wait for eac
 recognizer, also by what is trained.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -28,6 +28,7 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import (
     Comparison,
     Measured,
+    Timing,
     compare_in_groups,
     grouped_name,
     interleave,
@@ -69,15 +70,9 @@ def bench_training_step(workload: Workload, progress: Progress | None = None) ->
         for layout, names in CANDIDATES.items()
         for name in names
     }
-    timings = interleave(
-        {name: prepare() for name, prepare in prepared.items()},
-        rounds=workload.rounds or ROUNDS,
-        device=device,
-        progress=progress,
-    )
+    timings, peaks = _times_and_peaks(workload, prepared, device, progress)
     task = f"training step of {workload.backbone}, {workload.clips_text(device.type)}"
     times = compare_in_groups(timings, CANDIDATES, task=task, reference=PUBLISHED)
-    peaks = {name: peak_bytes(prepare, device=device) for name, prepare in prepared.items()}
     memory = (
         MemoryComparison(
             title=f"peak memory, {comparison.title}",
@@ -88,6 +83,22 @@ def bench_training_step(workload: Workload, progress: Progress | None = None) ->
     )
     beside_others = (_compare_waiting(workload, progress),) if device.type == "cpu" else ()
     return Measured((*times, *beside_others), tuple(memory))
+
+
+def _times_and_peaks(
+    workload: Workload,
+    prepared: Mapping[str, Callable[[], Callable[[], Tensor]]],
+    device: torch.device,
+    progress: Progress | None,
+) -> tuple[list[Timing], dict[str, int]]:
+    """The times of steps by name, in turns, and the peak of the memory of each by itself."""
+    timings = interleave(
+        {name: prepare() for name, prepare in prepared.items()},
+        rounds=workload.rounds or ROUNDS,
+        device=device,
+        progress=progress,
+    )
+    return timings, {name: peak_bytes(each, device=device) for name, each in prepared.items()}
 
 
 def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Tensor]:
@@ -133,14 +144,8 @@ TRAINED_NOTE = (
 def _compare_trained(workload: Workload, progress: Progress | None) -> Measured:
     device = resolve_device(workload.device)
     prepared = {what: partial(prepare_trained_step, workload, what) for what in TRAINED}
-    timings = interleave(
-        {what: prepare() for what, prepare in prepared.items()},
-        rounds=workload.rounds or ROUNDS,
-        device=device,
-        progress=progress,
-    )
+    timings, peaks = _times_and_peaks(workload, prepared, device, progress)
     title = f"training step of {workload.model}, {workload.clips_text(device.type)}, by what trains"
-    peaks = {what: peak_bytes(prepare, device=device) for what, prepare in prepared.items()}
     return Measured(
         (Comparison(title, TRAINED[0], tuple(timings), notes=(TRAINED_NOTE,)),),
         (MemoryComparison(f"peak memory, {title}", TRAINED[0], peaks),),

@@ -3,10 +3,14 @@
 - `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `motion`: median
   pictures; `backbone`: timm's networks, `small_resnet` one more; `systems/`: recognizers by name
   and from files, other systems of the comparison
-- `insertion`, `residual_branches`, `spatial_blocks`, `wrapping`, `non_local`: operations put into a
-  2D network; `feature_head`: small heads on the feature map of one, its `trunk`; `frozen_trunk`:
-  what is trained on a frozen 2D network, `input_free`: whose layers keep little, `trunk_file`:
-  found again
+- `network_trace`: what a 2D network computes; `residual_branches`, `spatial_blocks`,
+  `attention_sites`, `token_blocks`: places in it; `insertion`: operations put there, in wrappers
+  (`wrapping`, `temporal_wrapper`, `key_value`, `token_layout`); `non_local`: blocks behind it
+- `adapters`, `linear_adapters`, `time_attention`, `temporal_position`: what else is put into a
+  transformer
+- `feature_head`: small heads on the feature map of a backbone, its `trunk`
+- `frozen_trunk`: what is trained on a frozen 2D network, `input_free`: whose layers keep little,
+  `trunk_file`: found again
 - `file`, `location`, `sharing`, `model_card`, `checkpoint_file`: model files, where they are found,
   the hub; files of weights by others, which `importing/` makes into recognizers
 - `optimize`, `graph_fusion`, `fused_conv`, `folded_filter`, `device`: fast inference

@@ -20,6 +20,7 @@ from mixtconv.models.spec import AdapterPlaces
 from mixtconv.models.temporal_wrapper import TokenWrapper
 from mixtconv.models.token_blocks import Branch, TokenBlock, adapt_stream
 from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.wrapping import device_of
 from mixtconv.ops.registry import OperationFactory
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def insert_adapters(
         ValueError: no block can take them.
     """
     branches: tuple[Branch, ...] = ("attention", "mlp") if places == "both" else (places,)
-    device = next(network.parameters(), torch.empty(0)).device
+    device = device_of(network)
     names, reasons = [], Counter[str]()
     for block in blocks:
         adapters: dict[Branch, nn.Module] = {

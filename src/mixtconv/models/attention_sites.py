@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixtconv.models.residual_branches import clip_length, find_outputs
+from mixtconv.models.network_trace import clip_length, find_outputs
 from mixtconv.models.token_layout import TokenLayout
 
 TOGETHER = {"qkv": "qkv", "qkvs": "qkv", "qkv_proj": "qkv", "pwise": "qkv", "kv": "kv"}

@@ -30,6 +30,7 @@ from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
 from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrapping import outermost
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 
@@ -115,7 +116,7 @@ class VideoClassifier(HubMixin):
             ValueError: a backbone that does not give the maps of its stages, or has not as many.
         """
         self.check_length(video)
-        parts = list(_outermost(self.backbone, "forward_intermediates"))
+        parts = list(outermost(self.backbone, "forward_intermediates"))
         if len(parts) != 1:
             raise ValueError(
                 f"{self.spec.name} does not give the feature maps of its stages: choose another "
@@ -231,7 +232,7 @@ class VideoClassifier(HubMixin):
             ValueError: a backbone without it.
         """
         networks = [owner.get_submodule(name) for owner, name in self.networks()]
-        parts = [part for each in networks for part in _outermost(each, "set_grad_checkpointing")]
+        parts = [part for each in networks for part in outermost(each, "set_grad_checkpointing")]
         try:
             for part in parts:
                 part.set_grad_checkpointing(enable)
@@ -329,15 +330,6 @@ def start_small(model: VideoClassifier) -> None:
         if isinstance(part, VideoClassifier) and isinstance(part.head, nn.Linear):
             nn.init.normal_(part.head.weight, std=0.001)
             nn.init.zeros_(part.head.bias)
-
-
-def _outermost(module: nn.Module, method: str) -> Iterator[Any]:
-    """The modules with a method, without those inside another such one."""
-    if hasattr(module, method):
-        yield module
-        return
-    for child in module.children():
-        yield from _outermost(child, method)
 
 
 def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mixtconv.models.backbone import refusing_size
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.residual_branches import evaluating
+from mixtconv.models.network_trace import evaluating
 from mixtconv.models.spec import ModelSpec, Placement
 from mixtconv.models.temporal_wrapper import TemporalWrapper
 from mixtconv.models.trunk import Trunk

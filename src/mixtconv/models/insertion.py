@@ -22,14 +22,13 @@ from mixtconv.models.attention_sites import (
 )
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.key_value import KeyValueWrapper, filter_keys_and_values
+from mixtconv.models.network_trace import NetworkTrace, run_once, trace_network
 from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.residual_branches import (
-    NetworkTrace,
     TemporalSite,
     find_named_sites,
+    reached_share,
     residual_sites,
-    run_once,
-    trace_network,
 )
 from mixtconv.models.spatial_blocks import spatial_sites
 from mixtconv.models.spec import Placement, Position
@@ -134,11 +133,8 @@ def insert_temporal(
         sites = _sites(network, placement, image_size, in_channels)
     # All operations are made before the first module is replaced, so that an error changes nothing.
     operations = [(site, make(site.channels)) for site in sites]
-    parameter = next(network.parameters(), None)
     # Inner modules first: the name of a module inside a wrapper is no longer valid.
     for site, temporal in sorted(operations, key=lambda pair: -pair[0].module.count(".")):
-        if parameter is not None:
-            temporal.to(parameter.device)
         module = network.get_submodule(site.module)
         of_place = (temporal, module, num_frames, site.channels)
         wrapped = (
@@ -266,7 +262,9 @@ def _residual_sites(trace: NetworkTrace, position: Position) -> list[TemporalSit
     sites = branches if position == "head" else residual_sites(trace, position)
     if position == "spatial" or not branches:
         blocks = spatial_sites(trace)
-        if position == "spatial" or (position == "head" and trace.share(blocks) >= LEAST_SHARE):
+        if position == "spatial" or (
+            position == "head" and reached_share(trace, blocks) >= LEAST_SHARE
+        ):
             sites = blocks
     if sites:
         left_out = {site.block for site in branches} - {site.block for site in sites}
@@ -275,7 +273,7 @@ def _residual_sites(trace: NetworkTrace, position: Position) -> list[TemporalSit
         _say_what_is_untouched(trace, sites)
         return sites
     name = type(trace.network).__name__
-    if position == "inner" and (branches or trace.share(blocks) >= LEAST_SHARE):
+    if position == "inner" and (branches or reached_share(trace, blocks) >= LEAST_SHARE):
         raise ValueError(
             f"no residual branch of {name} has a spatial convolution after its first convolution, "
             f"which position {position!r} needs; use position 'head', or name modules with at=[...]"
@@ -296,11 +294,11 @@ def _say_what_is_untouched(trace: NetworkTrace, sites: Sequence[TemporalSite]) -
         trace: of the network.
         sites: all places of the position, also those in stages that are not chosen.
     """
-    share = trace.share(sites)
+    share = reached_share(trace, sites)
     is_declared = not any(site.layers for site in sites)  # by the network itself
     if is_declared or share >= LEAST_SHARE:
         return
-    more = trace.share(spatial_sites(trace))
+    more = reached_share(trace, spatial_sites(trace))
     ways = [f"position 'spatial' reaches {more:.0%}"] if more > share else []
     ways += ["at=[...] takes names of modules"]
     ways += ["its attention takes a family of transformers, such as mstvit"] * trace.sums_tokens

@@ -159,9 +159,8 @@ def filter_keys_and_values(
     """
     projections = [each for site in sites for each in site.projections]
     operations = [KeyValueOperation(each.channels, make) for each in projections]
-    device = next(network.parameters(), torch.empty(0)).device
     for each, temporal in zip(projections, operations, strict=True):
         layer = network.get_submodule(each.module)
-        wrapped = KeyValueWrapper(temporal.to(device), layer, num_frames, each)
+        wrapped = KeyValueWrapper(temporal, layer, num_frames, each)
         replace_module(network, each.module, wrapped)
     return [each.module for each in projections]

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.residual_branches import clip_length, evaluating
+from mixtconv.models.network_trace import clip_length, evaluating
 from mixtconv.models.token_blocks import TokenBlock
 from mixtconv.models.wrapping import WrappedModule, replace_module
 
@@ -93,14 +93,13 @@ def insert_linear_adapters(
     """
     if not blocks:
         raise ValueError(f"found no block of tokens in {type(network).__name__}; use mstnet")
-    device = next(network.parameters(), torch.empty(0)).device
     names = []
     for about in blocks:
         for part, shape in ((about.attention, about.attention_shape), (about.mlp, (1,))):
             if part is None:
                 continue
             name, inner = f"{about.name}.{part}", max(1, round(width * about.channels))
-            before, after = (LinearAdapter(about.channels, inner).to(device) for _ in range(2))
+            before, after = (LinearAdapter(about.channels, inner) for _ in range(2))
             wrapped = AdaptedLayers(network.get_submodule(name), before, after, shape)
             replace_module(network, name, wrapped)
             names.append(name)

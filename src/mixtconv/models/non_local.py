@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv._names import unknown_name
-from mixtconv.models.residual_branches import find_outputs, find_residual_sites
+from mixtconv.models.network_trace import find_outputs
+from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import fold_time, unfold_time
 

@@ -247,7 +247,7 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         return SNIPPETS[self.modality]
 
     def fields_of(
-        self, part: type[TemporalSettings] | type[AdapterSettings] | type[PixelSettings]
+        self, part: type[Placement] | type[AdapterSettings] | type[PixelSettings]
     ) -> dict[str, Any]:
         """The fields that belong to one of the dataclasses above, with their values.
 

@@ -52,7 +52,5 @@ def insert_temporal_position(
     """
     name = "norm_pre" if hasattr(network, "norm_pre") else block
     module = network.get_submodule(name)
-    position = TemporalPosition(module, num_frames, channels)
-    parameter = next(network.parameters(), torch.empty(0))
-    replace_module(network, name, position.to(parameter.device))
+    replace_module(network, name, TemporalPosition(module, num_frames, channels))
     return name

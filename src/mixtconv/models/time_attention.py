@@ -13,13 +13,14 @@ that the network begins as the image model. Different here: no drop path of the 
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixtconv._names import first_line
-from mixtconv.models.residual_branches import evaluating
+from mixtconv.models.network_trace import evaluating
 from mixtconv.models.token_blocks import TokenBlock
 from mixtconv.models.wrapping import WrappedModule, replace_module
 from mixtconv.ops import fold_time, unfold_time
@@ -137,19 +138,15 @@ def insert_time_attention(
     for about in blocks:
         block = network.get_submodule(about.name)
         _refuse_unfit(block, about, num_frames=num_frames, causal=causal)
-    device = next(network.parameters(), torch.empty(0)).device
     for about in blocks:
-        channels, inner = about.channels, max(1, round(width * about.channels))
-
-        def adapter(*, shortcut: bool, channels: int = channels, inner: int = inner) -> nn.Module:
-            return Bottleneck(channels, inner, shortcut=shortcut).to(device)
-
         block = network.get_submodule(about.name)
-        attention = AdaptedAttention(block.get_submodule(about.attention), adapter(shortcut=True))
-        replace_module(block, about.attention, attention)
+        inner = max(1, round(width * about.channels))
+        adapter = partial(Bottleneck, about.channels, inner)
+        attention = block.get_submodule(about.attention)
+        replace_module(block, about.attention, AdaptedAttention(attention, adapter(shortcut=True)))
         assert about.mlp is not None
-        mlp = AdaptedMlp(block.get_submodule(about.mlp), adapter(shortcut=False), scale)
-        replace_module(block, about.mlp, mlp)
+        mlp = block.get_submodule(about.mlp)
+        replace_module(block, about.mlp, AdaptedMlp(mlp, adapter(shortcut=False), scale))
         over_time = TimeAttention(
             block,
             adapter(shortcut=False),

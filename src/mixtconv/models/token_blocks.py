@@ -10,7 +10,7 @@ branch makes of it:
 Blocks are found by what they hold (`attention_sites.py`) and called on. An adapter on the stream
 changes what the branch takes and what is added to it, so no module of the block could be wrapped to
 hold it: `adapt_stream` traces the block with `torch.fx`, its modules whole, and puts the adapter
-between. A block that cannot be traced takes adapters before itself alone.
+between. A block that cannot be traced takes none.
 """
 
 import operator
@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 
 from mixtconv._names import first_line
 from mixtconv.models.attention_sites import AttentionSite, find_attention_sites
-from mixtconv.models.residual_branches import clip_length, run_once
+from mixtconv.models.network_trace import clip_length, run_once
 from mixtconv.models.token_layout import TokenLayout
 
 Branch = Literal["attention", "mlp"]
@@ -246,22 +246,14 @@ def _streams(graph: fx.Graph, about: TokenBlock) -> dict[Branch, fx.Node]:
 
 
 def _modules_between(start: fx.Node, end: fx.Node) -> set[str]:
-    """Names of the modules on the way from a node to another; empty if there is none."""
-    if start is end:
-        return set()
-    reached = {start}
-    modules = set()
-    for node in start.graph.nodes:  # in the order of execution
-        if reached.intersection(node.all_input_nodes):
-            reached.add(node)
-    needed, todo = set(), [end] if end in reached else []
-    while todo:
-        node = todo.pop()
-        if node in needed or node not in reached or node is start:
-            continue
-        needed.add(node)
-        todo += node.all_input_nodes
-    for node in needed:
-        if node.op == "call_module":
-            modules.add(str(node.target))
-    return modules
+    """Names of the modules on the ways from a node to another; empty if there is none."""
+    nodes = list(start.graph.nodes)  # in the order of execution
+    after, before = {start}, {end}
+    for node in nodes:
+        if after.intersection(node.all_input_nodes):
+            after.add(node)
+    for node in reversed(nodes):
+        if before.intersection(node.users):
+            before.add(node)
+    between = after & before - {start}
+    return {str(node.target) for node in between if node.op == "call_module"}

@@ -16,13 +16,15 @@ from typing import TypeVar
 from safetensors import safe_open
 
 from mixtconv.models.backbone import (
-    NoPublishedWeightsError,
     average_first_layer,
-    download_weights,
-    local_weights,
 )
 from mixtconv.models.file import is_model_file, read_metadata
 from mixtconv.models.frozen_trunk import FrozenTrunk, hash_trunk, mark_origin, split_state
+from mixtconv.models.published_weights import (
+    NoPublishedWeightsError,
+    download_weights,
+    local_weights,
+)
 from mixtconv.models.sharing import HubMixin
 
 TRUNK_FILE = "trunk.safetensors"

@@ -1,7 +1,9 @@
 """Wraps a module of a 2D network without changing its state-dict keys."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -30,7 +32,8 @@ class WrappedModule(nn.Module):
 
 
 def replace_module(network: nn.Module, name: str, wrapped: WrappedModule) -> None:
-    """Replace a module by its wrapper, in the module's mode (training or evaluation)."""
+    """Replace a module by its wrapper, in its mode (training or evaluation), on its device."""
+    wrapped.to(device_of(network))
     parent_name, _, child_name = name.rpartition(".")
     for child_of_wrapper, child in wrapped.named_children():
         if child_of_wrapper != "module":
@@ -38,6 +41,20 @@ def replace_module(network: nn.Module, name: str, wrapped: WrappedModule) -> Non
     # Not `wrapped.train(...)`: modules inside keep their modes, such as frozen norms.
     wrapped.training = wrapped.module.training
     setattr(network.get_submodule(parent_name), child_name, wrapped)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """The device of a network's parameters; torch's default if it has none."""
+    return next(network.parameters(), torch.empty(0)).device
+
+
+def outermost(module: nn.Module, method: str) -> Iterator[Any]:
+    """The modules with a method, without those inside another such one."""
+    if hasattr(type(module), method):  # of a wrapped module, the wrapper would have it as well
+        yield module
+        return
+    for child in module.children():
+        yield from outermost(child, method)
 
 
 def _hide_module_prefix(

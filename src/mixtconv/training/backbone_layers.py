@@ -9,14 +9,14 @@ In gradient checkpointing ("Training Deep Nets with Sublinear Memory Cost", arXi
 see a batch twice. Different from timm: batch normalisation counts it once (`norm_statistics`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from timm.models._manipulate import group_with_matcher
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixtconv.models import VideoClassifier
-from mixtconv.models.wrapping import WrappedModule
+from mixtconv.models.wrapping import WrappedModule, outermost
 
 
 def layer_lr_factors(model: nn.Module, decay: float) -> dict[nn.Parameter, float]:
@@ -36,13 +36,13 @@ def layer_lr_factors(model: nn.Module, decay: float) -> dict[nn.Parameter, float
     factors: dict[nn.Parameter, float] = {}
     if decay == 1:
         return factors
-    for network in _networks(model, "group_matcher"):
+    for network in outermost(model, "group_matcher"):
         # By the names of the 2D network, which its wrapped modules keep there.
         tensors = network.state_dict(keep_vars=True).items()
         parameters = {name: each for name, each in tensors if isinstance(each, nn.Parameter)}
         last = f"{_classifier(network)}.weight"
         names = [*parameters, last]
-        matcher = network.group_matcher(coarse=False)  # type: ignore[operator]
+        matcher = network.group_matcher(coarse=False)
         layers = group_with_matcher(((name, None) for name in names), matcher, reverse=True)
         own = {parameter: layers[name] for name, parameter in parameters.items()}
         own |= _added_layers(network, own)
@@ -70,15 +70,6 @@ def norm_statistics(model: nn.Module) -> list[Tensor]:
     """What batch normalisation knows of earlier batches, to be put back after a second pass."""
     norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
     return [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
-
-
-def _networks(model: nn.Module, method: str) -> Iterator[nn.Module]:
-    """The outermost modules with a method of timm's networks."""
-    if hasattr(type(model), method):  # of a wrapped module, the wrapper would have it as well
-        yield model
-        return
-    for child in model.children():
-        yield from _networks(child, method)
 
 
 def _classifier(network: nn.Module) -> str:

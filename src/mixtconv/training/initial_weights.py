@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.models import ModelSpec, VideoClassifier, create_model, load_model
-from mixtconv.models.backbone import NoPublishedWeightsError, average_first_layer
+from mixtconv.models.backbone import (
+    average_first_layer,
+)
 from mixtconv.models.file import is_model_file
 from mixtconv.models.frozen_trunk import WeightsOrigin, mark_origin
 from mixtconv.models.location import HUB_PREFIX, find_model_file
+from mixtconv.models.published_weights import (
+    NoPublishedWeightsError,
+)
 from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
 from mixtconv.training.backbone_layers import layer_lr_factors

@@ -22,7 +22,8 @@ from mixtconv.models.attention_sites import (
 )
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.insertion import LEAST_SHARE
-from mixtconv.models.residual_branches import residual_sites, trace_network
+from mixtconv.models.network_trace import trace_network
+from mixtconv.models.residual_branches import reached_share, residual_sites
 from mixtconv.models.spatial_blocks import spatial_sites
 from mixtconv.models.systems import availability, factory
 from mixtconv.models.systems.availability import Need, offers
@@ -58,7 +59,9 @@ def truth(name: str) -> dict[str, bool]:
         trace = trace_network(network, size, None)
     pooled = len(trace.outputs[""]) == 2
     sites = residual_sites(trace, "head")
-    has_places = pooled and (bool(sites) or trace.share(spatial_sites(trace)) >= LEAST_SHARE)
+    has_places = pooled and (
+        bool(sites) or reached_share(trace, spatial_sites(trace)) >= LEAST_SHARE
+    )
     stages = {site.stage for site in sites}
     attentions: list[AttentionSite] = []
     blocks: list[TokenBlock] = []

@@ -13,13 +13,20 @@ from safetensors import safe_open
 from torch import nn
 
 from mixtconv._names import first_few, unknown_name
-from mixtconv.models.backbone import backbone_for, count_features, is_published, pixel_facts
+from mixtconv.models.backbone import (
+    backbone_for,
+    count_features,
+    pixel_facts,
+)
 from mixtconv.models.classifier import VideoClassifier, class_names, start_small
 from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.frozen_trunk import FrozenTrunk, split_state
 from mixtconv.models.location import find_model_file
 from mixtconv.models.non_local import insert_non_local
+from mixtconv.models.published_weights import (
+    is_published,
+)
 from mixtconv.models.spec import ModelArgs, ModelSpec
 from mixtconv.models.systems.availability import Need, offers
 from mixtconv.models.systems.registry import (
@@ -28,7 +35,7 @@ from mixtconv.models.systems.registry import (
     relation_classifier,
     two_stream_relations,
 )
-from mixtconv.models.systems.token_families import ADAPTED, insert_in_tokens, insert_operation
+from mixtconv.models.systems.token_families import ADAPTERS, insert_in_tokens, insert_operation
 from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.models.trunk_file import with_trunk
 from mixtconv.ops import OPERATIONS
@@ -211,7 +218,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
     if spec.feature_head is not None:
         return build_head_classifier(backbone, operation, spec)
     num_features = count_features(backbone, spec)
-    if family in ADAPTED or spec.temporal_position:
+    if family in ADAPTERS or spec.temporal_position:
         insert_in_tokens(backbone, family, operation, spec)
     elif operation is not None:
         insert_operation(backbone, operation, spec)

@@ -7,38 +7,40 @@
 `mstvit`, an operation on keys and values alone, is a position of `insert_temporal`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from mixtconv.models.adapters import insert_adapters
+from mixtconv.models.adapters import Start, insert_adapters
 from mixtconv.models.attention_sites import give_own_bias
 from mixtconv.models.insertion import bypass_error, choose_sites, insert_temporal, uncalled
 from mixtconv.models.linear_adapters import insert_linear_adapters
-from mixtconv.models.spec import ModelSpec, TemporalSettings
+from mixtconv.models.spec import ModelSpec, Placement
 from mixtconv.models.temporal_position import insert_temporal_position
 from mixtconv.models.time_attention import insert_time_attention
 from mixtconv.models.token_blocks import TokenBlock, find_token_blocks
 from mixtconv.ops import create_operation
 
-ADAPTED = ("adapter", "stadapter", "zeroi2v", "aim")
-"""Families with adapters."""
-
 
 def insert_operation(network: nn.Module, operation: str, spec: ModelSpec) -> None:
     """Put a temporal operation into a 2D network as a spec says, in place."""
-    settings = spec.fields_of(TemporalSettings)
-    if spec.edges == "zeros":
-        del settings["edges"]  # the default of operations, which those of users need not know
     insert_temporal(
         network,
         operation,
         num_frames=spec.num_frames,
         image_size=spec.image_size,
         in_channels=spec.snippet.in_channels,
-        **settings,
+        **spec.fields_of(Placement),
+        **_options(spec),
     )
+
+
+def _options(spec: ModelSpec) -> dict[str, Any]:
+    """The options of an operation; those of users need not know `edges`, whose default is zeros."""
+    options = {name: getattr(spec, name) for name in ("causal", "shift_fraction", "edges")}
+    return {name: value for name, value in options.items() if (name, value) != ("edges", "zeros")}
 
 
 def insert_in_tokens(
@@ -48,7 +50,7 @@ def insert_in_tokens(
 
     Args:
         network: takes frames (B * T, C, H, W).
-        family: one of `ADAPTED`, or another one with vectors of frames (`temporal_position`).
+        family: one of `ADAPTERS`, or another one with vectors of frames (`temporal_position`).
         operation: its temporal operation.
         spec: the recognizer.
 
@@ -64,9 +66,10 @@ def insert_in_tokens(
             f"{spec.name} needs: use a family for any 2D network, such as mstnet"
         )
     blocks = choose_sites(every, spec)
-    if family == "zeroi2v" or (family not in ADAPTED and operation is not None):
+    if family == "zeroi2v" or (family not in ADAPTERS and operation is not None):
         insert_operation(network, str(operation), spec)
-    names = _ADAPT.get(family, _nothing)(network, blocks, operation, spec)
+    adapt = ADAPTERS.get(family)
+    names = adapt(network, blocks, operation, spec) if adapt is not None else []
     if spec.temporal_position:
         first = every[0]
         names.append(
@@ -79,18 +82,21 @@ def insert_in_tokens(
 
 
 def _stream_adapters(
-    network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
+    network: nn.Module,
+    blocks: list[TokenBlock],
+    operation: str | None,
+    spec: ModelSpec,
+    *,
+    start: Start = "up",
 ) -> list[str]:
-    names = ("causal", "shift_fraction") + (("edges",) if spec.edges != "zeros" else ())
-    options: dict[str, Any] = {name: getattr(spec, name) for name in names}
     return insert_adapters(
         network,
         blocks,
-        partial(create_operation, str(operation), **options),
+        partial(create_operation, str(operation), **_options(spec)),
         num_frames=spec.num_frames,
         width=spec.adapter_width,
         places=spec.adapter_places,
-        start="operation" if spec.name.startswith("stadapter") else "up",
+        start=start,
     )
 
 
@@ -108,13 +114,10 @@ def _time_attention(
     )
 
 
-def _nothing(*_: object) -> list[str]:
-    return []
-
-
-_ADAPT = {
+ADAPTERS: dict[str, Callable[..., list[str]]] = {
     "adapter": _stream_adapters,
-    "stadapter": _stream_adapters,
+    "stadapter": partial(_stream_adapters, start="operation"),
     "zeroi2v": _linear_adapters,
     "aim": _time_attention,
 }
+"""Families with adapters -> what puts them into blocks and names them."""
