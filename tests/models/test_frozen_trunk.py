@@ -22,8 +22,8 @@ from mixtconv.models import (
     read_metadata,
     save_model,
 )
-from mixtconv.models import backbone as weights
 from mixtconv.models import input_free as input_free_module
+from mixtconv.models import published_weights as weights
 from mixtconv.models import temporal_wrapper as wrapper_module
 from mixtconv.models.frozen_trunk import (
     freeze_trunk,

@@ -11,8 +11,8 @@ import timm
 import torch
 from PIL import Image
 
-from mixtconv.models import backbone as weights
 from mixtconv.models import create_model
+from mixtconv.models import published_weights as weights
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 

@@ -50,6 +50,23 @@ from timm.models.visformer import Visformer
 from timm.models.volo import VOLO
 from torch import Tensor, nn
 
+
+def _maxxvit(stages: str, **transformer: Any) -> MaxxVit:
+    """Two stages of one block each, of a kind by its letter."""
+    blocks = MaxxVitTransformerCfg(dim_head=8, **transformer)
+    return MaxxVit(
+        MaxxVitCfg(
+            embed_dim=(16, 32),
+            depths=(1, 1),
+            block_type=tuple(stages),
+            stem_width=8,
+            transformer_cfg=blocks,
+        ),
+        64,
+        num_classes=0,
+    )
+
+
 SIZES = {
     **dict.fromkeys(("vit-registers", "eva", "eva-split"), 42),
     **dict.fromkeys(("crossvit", "naflex", "pit"), 48),
@@ -181,32 +198,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         (64, 64),
         num_classes=0,
     ),
-    "maxvit": partial(
-        MaxxVit,
-        MaxxVitCfg(
-            embed_dim=(16, 32),
-            depths=(1, 1),
-            block_type=("M", "M"),
-            stem_width=8,
-            transformer_cfg=MaxxVitTransformerCfg(
-                window_size=(4, 4), dim_head=8, head_first=False, rel_pos_type="bias_tf"
-            ),
-        ),
-        64,
-        num_classes=0,
-    ),
-    "coatnet": partial(
-        MaxxVit,
-        MaxxVitCfg(
-            embed_dim=(16, 32),
-            depths=(1, 1),
-            block_type=("C", "T"),
-            stem_width=8,
-            transformer_cfg=MaxxVitTransformerCfg(dim_head=8),
-        ),
-        64,
-        num_classes=0,
-    ),
+    "maxvit": partial(_maxxvit, "MM", window_size=(4, 4), head_first=False, rel_pos_type="bias_tf"),
+    "coatnet": partial(_maxxvit, "CT"),
     "davit": partial(
         DaVit, depths=(1, 1), embed_dims=(16, 32), num_heads=(2, 2), window_size=4, num_classes=0
     ),

@@ -83,7 +83,7 @@ def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSett
 def test_without_imagenet_weights_auto_says_so_and_starts_from_chance(
     tiny_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from mixtconv.models import backbone as weights
+    from mixtconv.models import published_weights as weights
 
     def offline(*args, **kwargs):
         raise OSError("no network in tests")

@@ -4,7 +4,7 @@
 - Masks, thumbnails and the like: `v1_masks/` beside `v1.mp4` or `v1/`, `masks/` beside videos, or
   any folder in a folder of frames.
 
-Pictures in a folder of frames under another naming are told apart in `frame_names.py`.
+Pictures in a folder of frames under another naming are distinguished in `frame_names.py`.
 """
 
 import os
