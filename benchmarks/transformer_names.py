@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from mixtconv import create_model
-from mixtconv.models.attention_sites import find_layers
+from mixtconv.models.structure.attention_sites import find_layers
 
 OTHER_ATTENTIONS = (
     *("BatNonLocalAttn", "BilinearAttnTransform", "ChannelAttn", "CoordAttn", "EfficientLocalAttn"),

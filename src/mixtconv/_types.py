@@ -26,3 +26,11 @@ FrameLike: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
 
 Edges = Literal["zeros", "replicate"]
 """What frames outside of a clip count as: zeros, or the clip's first and last frame."""
+
+Position = Literal["head", "inner", "spatial", "kv"]
+"""Where in a block a temporal operation stands: at the start of its residual branch, before the
+first spatial convolution that follows another one, before each spatial convolution, or on keys and
+values."""
+
+AdapterPlaces = Literal["both", "attention", "mlp"]
+"""The branches of a transformer's block that have an adapter before them."""

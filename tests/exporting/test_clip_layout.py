@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mixtconv.exporting.clip_layout import LAYOUTS, LayoutName, TimeKernel
 from mixtconv.exporting.token_filter import TokenFilter
-from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.structure.token_layout import TokenLayout
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.taps import TapGroups

@@ -18,7 +18,7 @@ from mixtconv.models import (
     save_model,
 )
 from mixtconv.models.feature_head import Trunk
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 HEADS = [
     ("tsn_test_resnet", {"feature_head": "average"}),

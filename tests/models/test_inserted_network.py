@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mixtconv.models.insertion import insert_temporal, set_num_frames
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 
 def build(architecture):

@@ -10,7 +10,7 @@ from torch import nn
 
 from mixtconv.models import create_model
 from mixtconv.models.insertion import insert_temporal
-from mixtconv.models.temporal_wrapper import TemporalWrapper, temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper, temporal_wrappers
 
 IMAGE_SIZE = 32
 ARCHITECTURES = [

@@ -5,7 +5,7 @@ import timm
 import torch
 
 from mixtconv.models import create_model, list_models, load_model, save_model
-from mixtconv.models.residual_branches import find_residual_sites
+from mixtconv.models.structure.residual_branches import find_residual_sites
 
 NAME = "small_resnet10"
 WIDTHS = (32, 64, 96, 160)

@@ -29,10 +29,10 @@ from mixtconv.models import (
     insert_temporal,
     optimize_for_inference,
 )
-from mixtconv.models.attention_sites import find_attention_sites
 from mixtconv.models.device import autocast, resolve_device
-from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.models.structure.attention_sites import find_attention_sites
+from mixtconv.models.structure.residual_branches import find_residual_sites
 from mixtconv.ops import fold_time, unfold_time
 
 NUM_CLASSES = 174

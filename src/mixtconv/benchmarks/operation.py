@@ -20,8 +20,8 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.network_trace import evaluating
-from mixtconv.models.residual_branches import find_residual_sites
+from mixtconv.models.structure.network_trace import evaluating
+from mixtconv.models.structure.residual_branches import find_residual_sites
 from mixtconv.models.systems.factory import split_name
 from mixtconv.ops import MixTConv, TemporalShift, unfold_time
 

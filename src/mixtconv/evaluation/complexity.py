@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixtconv.models import VideoClassifier, create_model
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 from mixtconv.ops import MixTConv
 
 

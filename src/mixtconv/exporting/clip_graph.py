@@ -32,7 +32,7 @@ from mixtconv.exporting.token_filter import filter_tokens
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
-from mixtconv.models.token_layout import TokenOperation
+from mixtconv.models.structure.token_layout import TokenOperation
 
 _TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv._types import Edges
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import TemporalConv, fold_time, unfold_time
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.taps import TapGroups

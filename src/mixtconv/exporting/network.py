@@ -34,7 +34,7 @@ from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.motion import sort_pictures
 from mixtconv.models.streaming import check_looks_back_only
-from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.structure.token_layout import TokenLayout
 
 _EXAMPLE_BATCH = 2
 """Clips or streams of the example inputs; torch.export would take a batch of 1 for a constant."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mixtconv.exporting.clip_layout import TimeKernel
 from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.token_layout import TokenLayout, TokenOperation
+from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
 
 
 class TokenFilter(nn.Module):

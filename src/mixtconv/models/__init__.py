@@ -3,11 +3,8 @@
 - `spec`: what a recognizer is, without torch; `classifier`: the recognizer; `motion`: median
   pictures; `backbone`: timm's networks, `small_resnet` one more; `systems/`: recognizers by name
   and from files, other systems of the comparison
-- `network_trace`: what a 2D network computes; `residual_branches`, `spatial_blocks`,
-  `attention_sites`, `token_blocks`: places in it; `insertion`: operations put there, in wrappers
-  (`wrapping`, `temporal_wrapper`, `key_value`, `token_layout`); `non_local`: blocks behind it
-- `adapters`, `linear_adapters`, `time_attention`, `temporal_position`: what else is put into a
-  transformer
+- `structure/`: what a 2D network computes, and places in it; `wrappers/`: what is put there;
+  `insertion`: temporal operations put there by name
 - `feature_head`: small heads on the feature map of a backbone, its `trunk`
 - `frozen_trunk`: what is trained on a frozen 2D network, `input_free`: whose layers keep little,
   `trunk_file`: found again
@@ -28,7 +25,6 @@ if TYPE_CHECKING:  # each name under an alias, which makes it public
     from mixtconv.models.file import save_model as save_model
     from mixtconv.models.insertion import insert_temporal as insert_temporal
     from mixtconv.models.insertion import set_num_frames as set_num_frames
-    from mixtconv.models.non_local import insert_non_local as insert_non_local
     from mixtconv.models.optimize import optimize_for_inference as optimize_for_inference
     from mixtconv.models.spec import ModelSpec as ModelSpec
     from mixtconv.models.streaming import StreamingClassifier as StreamingClassifier
@@ -39,12 +35,13 @@ if TYPE_CHECKING:  # each name under an alias, which makes it public
     from mixtconv.models.systems.factory import list_models as list_models
     from mixtconv.models.systems.factory import load_model as load_model
     from mixtconv.models.systems.region_graph import detect_boxes as detect_boxes
+    from mixtconv.models.wrappers.non_local import insert_non_local as insert_non_local
 
 _HOMES = {
     "create_model": "mixtconv.models.systems.factory",
     "detect_boxes": "mixtconv.models.systems.region_graph",
     "FAMILIES": "mixtconv.models.systems.factory",
-    "insert_non_local": "mixtconv.models.non_local",
+    "insert_non_local": "mixtconv.models.wrappers.non_local",
     "insert_temporal": "mixtconv.models.insertion",
     "list_models": "mixtconv.models.systems.factory",
     "load_model": "mixtconv.models.systems.factory",

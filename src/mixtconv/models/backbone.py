@@ -21,9 +21,9 @@ import mixtconv.models.small_resnet  # noqa: F401, timm knows its networks from 
 from mixtconv._names import first_line, require
 from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.frozen_trunk import mark_origin
-from mixtconv.models.network_trace import clip_length, evaluating
 from mixtconv.models.published_weights import find_imagenet_weights, weights_origin
 from mixtconv.models.spec import ModelArgs, ModelSpec
+from mixtconv.models.structure.network_trace import clip_length, evaluating
 
 
 def create_backbone(

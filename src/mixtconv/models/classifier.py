@@ -29,8 +29,8 @@ from mixtconv.models.insertion import set_num_frames
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
-from mixtconv.models.temporal_wrapper import temporal_wrappers
-from mixtconv.models.wrapping import outermost
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.wrapping import outermost
 from mixtconv.ops import fold_time, unfold_time
 from mixtconv.ops.folding import check_clip
 

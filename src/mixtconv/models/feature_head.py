@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from mixtconv.models.backbone import refusing_size
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.network_trace import evaluating
 from mixtconv.models.spec import ModelSpec, Placement
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.structure.network_trace import evaluating
 from mixtconv.models.trunk import Trunk
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
 from mixtconv.ops import create_operation
 from mixtconv.ops.mean_removal import MeanRemoval
 

@@ -24,7 +24,7 @@ from torch.nn.modules.conv import _ConvNd
 from mixtconv.models.input_free import CONVOLUTIONS, keep_no_input
 from mixtconv.models.spec import require_type
 from mixtconv.models.trunk import Trunk
-from mixtconv.models.wrapping import WrappedModule
+from mixtconv.models.wrappers.wrapping import WrappedModule
 
 if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin

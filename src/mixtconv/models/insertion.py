@@ -14,28 +14,29 @@ from typing import Any, TypeVar
 from torch import nn
 
 from mixtconv._names import count_of, first_few
-from mixtconv.models.attention_sites import (
+from mixtconv._types import Position
+from mixtconv.models.folded_filter import FoldedTemporalFilter
+from mixtconv.models.spec import Placement
+from mixtconv.models.structure.attention_sites import (
     AttentionSite,
     find_attention_sites,
     give_own_bias,
     has_attention,
 )
-from mixtconv.models.folded_filter import FoldedTemporalFilter
-from mixtconv.models.key_value import KeyValueWrapper, filter_keys_and_values
-from mixtconv.models.network_trace import NetworkTrace, run_once, trace_network
-from mixtconv.models.non_local import NonLocalFrames
-from mixtconv.models.residual_branches import (
+from mixtconv.models.structure.network_trace import NetworkTrace, run_once, trace_network
+from mixtconv.models.structure.residual_branches import (
     TemporalSite,
     find_named_sites,
     reached_share,
     residual_sites,
 )
-from mixtconv.models.spatial_blocks import spatial_sites
-from mixtconv.models.spec import Placement, Position
-from mixtconv.models.temporal_wrapper import TemporalWrapper, TokenWrapper
-from mixtconv.models.time_attention import TimeAttention
-from mixtconv.models.token_blocks import TokenBlock, find_token_blocks
-from mixtconv.models.wrapping import replace_module
+from mixtconv.models.structure.spatial_blocks import spatial_sites
+from mixtconv.models.structure.token_blocks import TokenBlock, find_token_blocks
+from mixtconv.models.wrappers.key_value import KeyValueWrapper, filter_keys_and_values
+from mixtconv.models.wrappers.non_local import NonLocalFrames
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper, TokenWrapper
+from mixtconv.models.wrappers.time_attention import TimeAttention
+from mixtconv.models.wrappers.wrapping import replace_module
 from mixtconv.ops import create_operation
 
 logger = logging.getLogger(__name__)

@@ -29,9 +29,9 @@ from mixtconv._names import first_line
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
-from mixtconv.models.linear_adapters import fold_linear_adapters
-from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrappers.linear_adapters import fold_linear_adapters
+from mixtconv.models.wrappers.non_local import NonLocalBlock, NonLocalFrames
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
 
 logger = logging.getLogger(__name__)
 

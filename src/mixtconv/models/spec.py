@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from mixtconv._names import composed, require
-from mixtconv._types import Edges
+from mixtconv._types import AdapterPlaces, Edges, Position
 
 Modality = Literal["rgb", "rgbdiff", "motion", "flow", "rgbflow"]
 Sampling = Literal["segment", "dense"]
 ChannelOrder = Literal["rgb", "bgr"]
-Position = Literal["head", "inner", "spatial", "kv"]
-AdapterPlaces = Literal["both", "attention", "mlp"]
 Head = Literal["average", "attention", "blocks"]
 
 METADATA_KEY = "mixtconv"

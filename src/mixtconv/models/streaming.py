@@ -22,11 +22,11 @@ from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.feature_head import AttentionPool
 from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.motion import RecentPictures
-from mixtconv.models.non_local import NonLocalFrames
 from mixtconv.models.optimize import optimize_for_inference
-from mixtconv.models.temporal_position import TemporalPosition
-from mixtconv.models.temporal_wrapper import TemporalWrapper
-from mixtconv.models.time_attention import TimeAttention
+from mixtconv.models.wrappers.non_local import NonLocalFrames
+from mixtconv.models.wrappers.temporal_position import TemporalPosition
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrappers.time_attention import TimeAttention
 from mixtconv.ops import TemporalConv
 from mixtconv.ops.stream_filter import StreamConv, StreamFilter
 from mixtconv.ops.stream_state import PastFrames, Streams

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.network_trace import evaluating
+from mixtconv.models.structure.network_trace import evaluating
 
 LEAST_MAP = 7
 """Height and width of a map in which a head still finds where something is."""

@@ -26,11 +26,11 @@ from mixtconv._folder_lock import alone_in
 from mixtconv._names import unknown_name
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._strict_json import to_json
+from mixtconv._types import Position
 from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
 from mixtconv.models.frozen_trunk import trained_parameters
-from mixtconv.models.spec import Position
 from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixtconv.models import VideoClassifier
-from mixtconv.models.wrapping import WrappedModule, outermost
+from mixtconv.models.wrappers.wrapping import WrappedModule, outermost
 
 
 def layer_lr_factors(model: nn.Module, decay: float) -> dict[nn.Parameter, float]:

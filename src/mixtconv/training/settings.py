@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from mixtconv._names import flag, refuse_below, refuse_unless
-from mixtconv._types import Edges, Precision
+from mixtconv._types import AdapterPlaces, Edges, Position, Precision
 from mixtconv.data.augmentation_settings import AugmentationSettings
 from mixtconv.data.listing import DataSource
-from mixtconv.models.spec import AdapterPlaces, Modality, Position
+from mixtconv.models.spec import Modality
 from mixtconv.training import identity
 
 Optimizer = Literal["adamw", "sgd"]

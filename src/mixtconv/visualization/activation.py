@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixtconv.models import VideoClassifier
-from mixtconv.models.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
 
 
 @dataclass(frozen=True)

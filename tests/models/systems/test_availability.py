@@ -14,22 +14,22 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, list_models
-from mixtconv.models.attention_sites import (
+from mixtconv.models.backbone import create_backbone
+from mixtconv.models.insertion import LEAST_SHARE
+from mixtconv.models.structure.attention_sites import (
     AttentionSite,
     find_attention_sites,
     give_own_bias,
     has_attention,
 )
-from mixtconv.models.backbone import create_backbone
-from mixtconv.models.insertion import LEAST_SHARE
-from mixtconv.models.network_trace import trace_network
-from mixtconv.models.residual_branches import reached_share, residual_sites
-from mixtconv.models.spatial_blocks import spatial_sites
+from mixtconv.models.structure.network_trace import trace_network
+from mixtconv.models.structure.residual_branches import reached_share, residual_sites
+from mixtconv.models.structure.spatial_blocks import spatial_sites
+from mixtconv.models.structure.token_blocks import TokenBlock, adapt_stream, find_token_blocks
 from mixtconv.models.systems import availability, factory
 from mixtconv.models.systems.availability import Need, offers
 from mixtconv.models.systems.registry import SYSTEMS, SYSTEMS_2D
-from mixtconv.models.time_attention import insert_time_attention
-from mixtconv.models.token_blocks import TokenBlock, adapt_stream, find_token_blocks
+from mixtconv.models.wrappers.time_attention import insert_time_attention
 
 SMALL_FIRST = ("test_", "atto", "femto", "pico", "nano", "xxt", "xxs", "xs", "tiny", "_s", "18")
 OTHERS = (  # the patterns of names, and names that they must not take

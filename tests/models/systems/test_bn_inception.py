@@ -9,7 +9,7 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models.systems.bn_inception import BLOCKS, BNInception
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 # Block -> channels and side of what it gives, for a picture of 224 pixels.
 PUBLISHED = {

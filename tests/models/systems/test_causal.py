@@ -8,7 +8,7 @@ from torch import nn
 from mixtconv.models import create_model, load_model, optimize_for_inference, save_model
 from mixtconv.models.streaming import StreamingClassifier
 from mixtconv.models.systems.causal import causal_kernel, make_causal
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 
 def test_a_kernel_keeps_its_past_and_gives_its_future_to_the_present() -> None:

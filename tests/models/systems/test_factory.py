@@ -9,10 +9,10 @@ from mixtconv.models import FAMILIES, ModelSpec, create_model, list_models, load
 from mixtconv.models.backbone import create_backbone
 from mixtconv.models.checkpoint_file import read_checkpoint
 from mixtconv.models.device import resolve_device, resolve_precision
-from mixtconv.models.key_value import KeyValueOperation
 from mixtconv.models.systems.factory import can_be_made, split_name
 from mixtconv.models.systems.registry import SYSTEMS
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.key_value import KeyValueOperation
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 BACKBONES = ["test_resnet", "test_convnext", "mobilenetv3_small_050"]
 TRANSFORMERS = ["test_vit", "test_vit3"]

@@ -7,8 +7,8 @@ import timm
 import torch
 
 from mixtconv.models import create_model
-from mixtconv.models.non_local import NonLocalBlock
 from mixtconv.models.systems.i3d import I3D, NON_LOCAL_AFTER, inflate
+from mixtconv.models.wrappers.non_local import NonLocalBlock
 
 
 def _flat() -> torch.nn.Module:

@@ -25,8 +25,8 @@ from mixtconv.models.importing.matching import (
     first_convolution,
     shapes_of,
 )
-from mixtconv.models.residual_branches import find_residual_sites
 from mixtconv.models.spec import SNIPPETS
+from mixtconv.models.structure.residual_branches import find_residual_sites
 from mixtconv.models.systems.factory import FAMILIES, can_be_made, create_model, split_name
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mixtconv.models.insertion import choose_sites
-from mixtconv.models.residual_branches import TemporalSite
 from mixtconv.models.spec import Placement
+from mixtconv.models.structure.residual_branches import TemporalSite
 
 PUBLISHED_BACKBONES = (
     "resnet18",

@@ -24,7 +24,7 @@ from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.file import save_model
 from mixtconv.models.location import find_model_file
 from mixtconv.models.systems.factory import create_from_spec, load_model
-from mixtconv.models.temporal_wrapper import temporal_wrappers
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
 _KEPT_NOTES = ("data", "val_fraction", "group", "flip_pairs")
 """Notes of a file that hold for the causal model too; the score does not."""

@@ -23,7 +23,6 @@ from mixtconv.models.feature_head import build_head_classifier
 from mixtconv.models.file import read_metadata, refuse_lost_weights
 from mixtconv.models.frozen_trunk import FrozenTrunk, split_state
 from mixtconv.models.location import find_model_file
-from mixtconv.models.non_local import insert_non_local
 from mixtconv.models.published_weights import (
     is_published,
 )
@@ -36,8 +35,9 @@ from mixtconv.models.systems.registry import (
     two_stream_relations,
 )
 from mixtconv.models.systems.token_families import ADAPTERS, insert_in_tokens, insert_operation
-from mixtconv.models.temporal_wrapper import temporal_wrappers
 from mixtconv.models.trunk_file import with_trunk
+from mixtconv.models.wrappers.non_local import insert_non_local
+from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 from mixtconv.ops import OPERATIONS
 
 FAMILIES: dict[str, str | None] = {

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mixtconv.models.non_local import NonLocalBlock
+from mixtconv.models.wrappers.non_local import NonLocalBlock
 
 EXPANSION = 4
 NUM_FEATURES = 2048

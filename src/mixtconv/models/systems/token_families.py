@@ -13,14 +13,14 @@ from typing import Any
 
 from torch import nn
 
-from mixtconv.models.adapters import Start, insert_adapters
-from mixtconv.models.attention_sites import give_own_bias
 from mixtconv.models.insertion import bypass_error, choose_sites, insert_temporal, uncalled
-from mixtconv.models.linear_adapters import insert_linear_adapters
 from mixtconv.models.spec import ModelSpec, Placement
-from mixtconv.models.temporal_position import insert_temporal_position
-from mixtconv.models.time_attention import insert_time_attention
-from mixtconv.models.token_blocks import TokenBlock, find_token_blocks
+from mixtconv.models.structure.attention_sites import give_own_bias
+from mixtconv.models.structure.token_blocks import TokenBlock, find_token_blocks
+from mixtconv.models.wrappers.adapters import Start, insert_adapters
+from mixtconv.models.wrappers.linear_adapters import insert_linear_adapters
+from mixtconv.models.wrappers.temporal_position import insert_temporal_position
+from mixtconv.models.wrappers.time_attention import insert_time_attention
 from mixtconv.ops import create_operation
 
 

@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv.models import create_model, optimize_for_inference
-from mixtconv.models.adapters import TemporalAdapter, insert_adapters
-from mixtconv.models.attention_sites import give_own_bias
-from mixtconv.models.linear_adapters import (
+from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.models.structure.attention_sites import give_own_bias
+from mixtconv.models.structure.token_blocks import adapt_stream, find_token_blocks
+from mixtconv.models.wrappers.adapters import TemporalAdapter, insert_adapters
+from mixtconv.models.wrappers.linear_adapters import (
     AdaptedLayers,
     LinearAdapter,
     fold_linear_adapters,
     insert_linear_adapters,
 )
-from mixtconv.models.streaming import StreamingClassifier, StreamState
-from mixtconv.models.time_attention import TimeAttention, insert_time_attention
-from mixtconv.models.token_blocks import adapt_stream, find_token_blocks
+from mixtconv.models.wrappers.time_attention import TimeAttention, insert_time_attention
 from mixtconv.ops import MixTConv
 
 NUM_FRAMES = 3

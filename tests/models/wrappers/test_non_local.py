@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from mixtconv.models import create_model, insert_non_local, insert_temporal, set_num_frames
-from mixtconv.models.non_local import NonLocalBlock, NonLocalFrames
+from mixtconv.models.wrappers.non_local import NonLocalBlock, NonLocalFrames
 
 
 def _random(block: nn.Module) -> nn.Module:

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixtconv.models.network_trace import clip_length, find_outputs
-from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.structure.network_trace import clip_length, find_outputs
+from mixtconv.models.structure.token_layout import TokenLayout
 
 TOGETHER = {"qkv": "qkv", "qkvs": "qkv", "qkv_proj": "qkv", "pwise": "qkv", "kv": "kv"}
 """Names of a layer, or a list of layers, of keys and values together, with what it gives."""

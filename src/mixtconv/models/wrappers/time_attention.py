@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from mixtconv._names import first_line
-from mixtconv.models.network_trace import evaluating
-from mixtconv.models.token_blocks import TokenBlock
-from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.models.structure.network_trace import evaluating
+from mixtconv.models.structure.token_blocks import TokenBlock
+from mixtconv.models.wrappers.wrapping import WrappedModule, replace_module
 from mixtconv.ops import fold_time, unfold_time
 
 

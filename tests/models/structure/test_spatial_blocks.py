@@ -14,9 +14,9 @@ from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
 from mixtconv.models.insertion import TemporalWrapper, _warn_once
-from mixtconv.models.network_trace import trace_network
-from mixtconv.models.residual_branches import find_residual_sites
-from mixtconv.models.spatial_blocks import spatial_sites
+from mixtconv.models.structure.network_trace import trace_network
+from mixtconv.models.structure.residual_branches import find_residual_sites
+from mixtconv.models.structure.spatial_blocks import spatial_sites
 
 INCEPTION = tuple(
     getattr(import_module("timm.models.inception_v3"), f"Inception{x}") for x in "ABCDE"

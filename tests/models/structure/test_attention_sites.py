@@ -13,7 +13,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.attention_sites import (
+from mixtconv.models.structure.attention_sites import (
     ProjectedChannels,
     Projection,
     find_attention_sites,

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from mixtconv.models.network_trace import (
+from mixtconv._types import Position
+from mixtconv.models.structure.network_trace import (
     Branch,
     Layer,
     NetworkTrace,
     layers_inside,
     trace_network,
 )
-from mixtconv.models.spec import Position
-from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.structure.token_layout import TokenLayout
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ same container.
 
 from torch import nn
 
-from mixtconv.models.network_trace import Branch, Layer, NetworkTrace, layers_inside
-from mixtconv.models.residual_branches import TemporalSite, outermost_module
+from mixtconv.models.structure.network_trace import Branch, Layer, NetworkTrace, layers_inside
+from mixtconv.models.structure.residual_branches import TemporalSite, outermost_module
 
 _PLAIN_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -38,7 +38,7 @@ def spatial_sites(trace: NetworkTrace) -> list[TemporalSite]:
         trace: of the network.
 
     >>> import timm
-    >>> from mixtconv.models.network_trace import trace_network
+    >>> from mixtconv.models.structure.network_trace import trace_network
     >>> sites = spatial_sites(trace_network(timm.create_model("lcnet_035"), 64, 3))
     >>> len(sites), sites[0].module, sites[0].channels, sites[0].stage
     (13, 'blocks.0.0.conv_dw', 8, '32 x 32')

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from mixtconv._names import first_line
-from mixtconv.models.attention_sites import AttentionSite, find_attention_sites
-from mixtconv.models.network_trace import clip_length, run_once
-from mixtconv.models.token_layout import TokenLayout
+from mixtconv.models.structure.attention_sites import AttentionSite, find_attention_sites
+from mixtconv.models.structure.network_trace import clip_length, run_once
+from mixtconv.models.structure.token_layout import TokenLayout
 
 Branch = Literal["attention", "mlp"]
 

@@ -16,11 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.spec import AdapterPlaces
-from mixtconv.models.temporal_wrapper import TokenWrapper
-from mixtconv.models.token_blocks import Branch, TokenBlock, adapt_stream
-from mixtconv.models.token_layout import TokenLayout
-from mixtconv.models.wrapping import device_of
+from mixtconv._types import AdapterPlaces
+from mixtconv.models.structure.token_blocks import Branch, TokenBlock, adapt_stream
+from mixtconv.models.structure.token_layout import TokenLayout
+from mixtconv.models.wrappers.temporal_wrapper import TokenWrapper
+from mixtconv.models.wrappers.wrapping import device_of
 from mixtconv.ops.registry import OperationFactory
 
 logger = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.network_trace import clip_length, evaluating
-from mixtconv.models.token_blocks import TokenBlock
-from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.models.structure.network_trace import clip_length, evaluating
+from mixtconv.models.structure.token_blocks import TokenBlock
+from mixtconv.models.wrappers.wrapping import WrappedModule, replace_module
 
 
 class LinearAdapter(nn.Module):

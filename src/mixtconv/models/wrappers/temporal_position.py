@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.models.wrappers.wrapping import WrappedModule, replace_module
 from mixtconv.ops import fold_time, unfold_time
 
 

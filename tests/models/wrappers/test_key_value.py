@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixtconv.models import insert_temporal, optimize_for_inference
-from mixtconv.models.attention_sites import find_attention_sites, give_own_bias
 from mixtconv.models.classifier import VideoClassifier
-from mixtconv.models.key_value import KeyValueWrapper
 from mixtconv.models.spec import ModelSpec
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.models.structure.attention_sites import find_attention_sites, give_own_bias
 from mixtconv.models.systems.factory import build_classifier
+from mixtconv.models.wrappers.key_value import KeyValueWrapper
 
 OFFSETS = {1: [0], 3: [-1, 0, 1], 5: [-2, -1, 0, 1, 2], 7: [-3, -2, -1, 0, 1, 2, 3]}
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from mixtconv.models.token_layout import TokenLayout, TokenOperation
-from mixtconv.models.wrapping import WrappedModule
+from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
+from mixtconv.models.wrappers.wrapping import WrappedModule
 from mixtconv.ops import fold_time, unfold_time
 
 

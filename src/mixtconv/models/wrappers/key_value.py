@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixtconv.models.attention_sites import AttentionSite, ProjectedChannels, Projection
-from mixtconv.models.temporal_wrapper import TemporalWrapper
-from mixtconv.models.token_layout import TokenLayout, TokenOperation
-from mixtconv.models.wrapping import replace_module
+from mixtconv.models.structure.attention_sites import AttentionSite, ProjectedChannels, Projection
+from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
+from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
+from mixtconv.models.wrappers.wrapping import replace_module
 from mixtconv.ops.filter import DepthwiseTaps
 from mixtconv.ops.registry import OperationFactory
 from mixtconv.ops.taps import TapGroups

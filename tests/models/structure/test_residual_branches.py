@@ -9,7 +9,7 @@ import torchvision
 from timm.models import _efficientnet_blocks, convnext, regnet, resnet, resnetv2
 from torch import nn
 
-from mixtconv.models.residual_branches import find_named_sites, find_residual_sites
+from mixtconv.models.structure.residual_branches import find_named_sites, find_residual_sites
 
 IMAGE_SIZE = 32
 

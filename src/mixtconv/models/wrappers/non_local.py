@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv._names import unknown_name
-from mixtconv.models.network_trace import find_outputs
-from mixtconv.models.residual_branches import find_residual_sites
-from mixtconv.models.wrapping import WrappedModule, replace_module
+from mixtconv.models.structure.network_trace import find_outputs
+from mixtconv.models.structure.residual_branches import find_residual_sites
+from mixtconv.models.wrappers.wrapping import WrappedModule, replace_module
 from mixtconv.ops import fold_time, unfold_time
 
 NonLocalForm = Literal["original", "tsm"]
