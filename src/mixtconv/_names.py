@@ -97,12 +97,12 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the error's kind if it has none.
+    """The first line of an error's message without its stop, or the error's kind if it has none.
 
-    >>> first_line(AssertionError("sizes differ\\n  here")), first_line(AssertionError())
-    ('sizes differ', 'AssertionError')
+    >>> first_line(AssertionError("Sizes differ.\\n  Here.")), first_line(AssertionError())
+    ('Sizes differ', 'AssertionError')
     """
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def count_of(number: int, thing: str) -> str:

@@ -122,7 +122,10 @@ class AdapterSettings:
     """Whether a learned vector for each frame of a clip is added to its tokens."""
 
     def __post_init__(self) -> None:
-        require(0 < self.adapter_width <= 4, f"adapter_width is {self.adapter_width}; give 0 to 4")
+        require(
+            0 < self.adapter_width <= 4,
+            f"adapter_width is {self.adapter_width}; give more than 0, at most 4",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
