@@ -35,7 +35,7 @@ from mixtconv.data.transforms import Jitter
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
 from mixtconv.video.pictures import Clip
-from mixtconv.video.reader import read_pictures
+from mixtconv.video.segment_frames import read_video
 from mixtconv.video.writer import write_video
 
 CLASSES = ("move left", "move right", "jump")
@@ -155,13 +155,13 @@ def test_pictures_are_read_no_larger_than_the_crops_need(tmp_path: Path) -> None
     sizes = []
 
     def reading(*args: Any, **options: Any) -> Clip[Any]:
-        clip = read_pictures(*args, **options)
+        clip = read_video(*args, **options)
         sizes.append(clip.frames.shape[1:3])
         return clip
 
     sample = VideoSample(folder, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clips_module, "read_pictures", reading)
+        patch.setattr(clips_module, "read_video", reading)
         item = _item(TrainingClips([sample], SPEC), 0, 0)  # crops of 0.66 of 50 would be enlarged
         _item(TrainingClips([sample], SPEC, crop_scales=(1.0, 0.5)), 0, 0)
         TensorViewReader(SPEC, Protocol()).read(folder)  # 32 of a short side of 37

@@ -36,7 +36,8 @@ def table_of(path, **facts):
         )
         vars(context).update(facts)
         return read_packet_table(
-            _Demuxed(container, stream), SimpleNamespace(codec_context=context)
+            _Demuxed(container, stream),
+            SimpleNamespace(codec_context=context, time_base=stream.time_base),
         )
 
 

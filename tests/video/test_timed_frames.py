@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mixtconv.video import windows as module
+from mixtconv.video import timing as module
 from mixtconv.video.survey import survey_file
-from mixtconv.video.windows import timed_frames
+from mixtconv.video.timing import timed_frames
 
 FALLING = (4, 8, 16, 12, 20, 28, 24, 32, 40, 36)  # hundredths of a second, as an AVI has them
 

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mixtconv.video.windows import TimedItem, WindowPlan, timed_frames, windows
+from mixtconv.video.timing import TimedItem, timed_frames
+from mixtconv.video.windows import WindowPlan, windows
 
 
 def _items(times: list) -> list[TimedItem]:

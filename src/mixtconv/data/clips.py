@@ -10,7 +10,8 @@ from torch.utils.data import get_worker_info
 
 from mixtconv._types import Frame
 from mixtconv.video.pictures import Clip
-from mixtconv.video.reader import read_pictures
+from mixtconv.video.segment import Segment
+from mixtconv.video.segment_frames import read_video
 
 
 def rows_together(frames: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def as_frames(pixels: Frame) -> Tensor:
 
 
 def read_clip(
-    path: str | Path,
+    path: str | Path | Segment,
     choose_indices: Callable[[int], Sequence[int]],
     *,
     num_threads: int | None = None,
@@ -42,7 +43,7 @@ def read_clip(
     """Read the frames that a function of the number of frames chooses.
 
     Args:
-        path: a video file or a folder of pictures.
+        path: a video file or a folder of pictures, or a segment of one.
         choose_indices: gets the number of frames and returns the wanted ones, in any order and with
             repeats. It must depend on nothing else: if decoding shows that the file holds another
             number of frames than its packets announce, it is called again.
@@ -61,7 +62,7 @@ def read_clip(
         uint8 RGB frames `(T, 3, H, W)`, rotated upright.
 
     Raises:
-        UnreadableVideoError: the video has no readable frame.
+        UnreadableVideoError: the video has no readable frame, or the segment none in it.
         ValueError: no frame or one outside the video is chosen, or `num_threads` is below 1.
 
     >>> import numpy as np
@@ -75,7 +76,7 @@ def read_clip(
     >>> clip.frames.shape, clip.indices, clip.num_frames
     (torch.Size([4, 3, 48, 64]), (0, 3, 6, 9), 12)
     """
-    clip = read_pictures(
+    clip = read_video(
         path,
         choose_indices,
         num_threads=decoder_threads(num_threads),

@@ -8,8 +8,10 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 
 from mixtconv._atomic_write import encoded, write_atomically
 from mixtconv._names import first_few
@@ -17,7 +19,9 @@ from mixtconv._strict_json import to_json
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.find import flow_twins, picture_names
 from mixtconv.video.folder import list_frames
+from mixtconv.video.packet_table import FileStamp, file_stamp
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.segment import Segment, Video
 
 MOST_READ = 4 * 2**20
 """Bytes of a video by which it is known again; a larger one by parts of as many bytes in all."""
@@ -25,11 +29,11 @@ _PARTS = 16
 _BYTES_AT_ONCE = 2**20
 
 
-def content_key(video: Path, *, most: int | None = None) -> str:
+def content_key(video: Video, *, most: int | None = None) -> str:
     """Hash of the bytes of a file, or of the names and bytes of a folder's pictures.
 
     Args:
-        video: a file or a folder of pictures.
+        video: a file or a folder of pictures, or a segment of one, which has a hash of its own.
         most: bytes that are read. Of more the hash is that of names, sizes, and parts that are
             spread evenly from the first byte to the last. None reads all, of a folder the frames
             alone, without its optical flow.
@@ -37,6 +41,9 @@ def content_key(video: Path, *, most: int | None = None) -> str:
     Raises:
         UnreadableVideoError: it cannot be read.
     """
+    if isinstance(video, Segment):
+        whole = _recording_key(video.path, most)
+        return hashlib.blake2b(f"{whole}#{video.span}".encode(), digest_size=16).hexdigest()
     digest = hashlib.blake2b(digest_size=16)
     try:
         files = _files(video, is_rgb=most is None)
@@ -53,6 +60,24 @@ def content_key(video: Path, *, most: int | None = None) -> str:
     except OSError as error:
         raise UnreadableVideoError(video, error.strerror or str(error)) from error
     return digest.hexdigest()
+
+
+_HASHING = Lock()
+
+
+def _recording_key(path: Path, most: int | None) -> str:
+    """`content_key` of a recording, which is computed once for all of its segments."""
+    try:
+        stamp = file_stamp(path)
+    except OSError as error:
+        raise UnreadableVideoError(path, error.strerror or str(error)) from error
+    with _HASHING:
+        return _key_of_unchanged(path, most, stamp)
+
+
+@lru_cache(maxsize=1024)
+def _key_of_unchanged(path: Path, most: int | None, stamp: FileStamp) -> str:
+    return content_key(path, most=most)
 
 
 def _files(video: Path, *, is_rgb: bool) -> list[Path]:
@@ -84,7 +109,7 @@ def _update_by_parts(
 
 
 def recorded_contents(
-    videos: Mapping[str, Path], *, known: Mapping[Path, str] | None = None
+    videos: Mapping[str, Path], *, known: Mapping[Video, str] | None = None
 ) -> dict[str, str]:
     """What tells the content of videos from others, by their names; unreadable ones are left out.
 

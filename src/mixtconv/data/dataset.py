@@ -142,7 +142,7 @@ class TrainingClips(Dataset):
         sample = self.samples[key.number]
         try:
             clip = read_model_clip(
-                sample.path,
+                sample.video,
                 lambda num_frames: training_clip(
                     self.spec, num_frames, self._rng(key, 0), time_jitter=self.jitter.time
                 ),
@@ -151,7 +151,7 @@ class TrainingClips(Dataset):
                 cache=self.cache,
             )
         except UnreadableVideoError as error:
-            return key.number, Unreadable(sample.path, error.reason_in(sample.path))
+            return key.number, Unreadable(sample.video, error.reason_in(sample.video))
         return [self._copy(clip.frames, key, number) for number in range(count)]
 
     def _rng(self, key: SampleKey, stream: int, copy: int = 0) -> np.random.Generator:
@@ -239,9 +239,9 @@ class ScoringViews(Dataset):
     def __getitem__(self, index: int) -> VideoItem | UnreadableItem:
         sample = self.samples[index]
         try:
-            views = self.reader.read(sample.path).frames
+            views = self.reader.read(sample.video).frames
         except UnreadableVideoError as error:
-            return index, Unreadable(sample.path, error.reason_in(sample.path))
+            return index, Unreadable(sample.video, error.reason_in(sample.video))
         return VideoItem(views, sample.label, index)
 
 

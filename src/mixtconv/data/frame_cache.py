@@ -42,8 +42,9 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import scoring_side
 from mixtconv.video.pictures import Clip, UnreadableVideoError
-from mixtconv.video.reader import probe_video
 from mixtconv.video.sampling import middles
+from mixtconv.video.segment import Video
+from mixtconv.video.segment_frames import probe
 
 logger = logging.getLogger(__name__)
 
@@ -121,13 +122,13 @@ class FrameCache:
     """Where the files are."""
     form: CachedForm
     """What they hold."""
-    keys: Mapping[Path, str]
+    keys: Mapping[Video, str]
     """Hash of the content of each cached video."""
 
     def __contains__(self, video: object) -> bool:
         return video in self.keys
 
-    def read(self, video: Path, choose_indices: Callable[[int], Sequence[int]]) -> Clip[Tensor]:
+    def read(self, video: Video, choose_indices: Callable[[int], Sequence[int]]) -> Clip[Tensor]:
         """Read frames as `clips.read_clip` does, the nearest ones that are kept.
 
         A file that was removed or damaged meanwhile is made again.
@@ -165,7 +166,7 @@ def default_folder() -> Path:
     return Path(caches or Path.home() / ".cache") / "mixtconv" / "frames"
 
 
-def cache_pays(videos: Sequence[Path], form: CachedForm, folder: Path) -> bool:
+def cache_pays(videos: Sequence[Video], form: CachedForm, folder: Path) -> bool:
     """Whether the frames of videos take few enough bytes to keep them; otherwise it is logged."""
     size, free = estimate_size(videos, form), free_space(folder)
     if size <= min(LARGEST_CACHE, free / 2):
@@ -180,12 +181,12 @@ def cache_pays(videos: Sequence[Path], form: CachedForm, folder: Path) -> bool:
     return False
 
 
-def estimate_size(videos: Sequence[Path], form: CachedForm) -> int:
+def estimate_size(videos: Sequence[Video], form: CachedForm) -> int:
     """Bytes of the cache of videos, by some of them."""
     sizes = []
     for video in videos[:: max(1, len(videos) // _PROBED)]:
         try:
-            info = probe_video(video)
+            info = probe(video)
         except UnreadableVideoError:
             continue
         shrink = min(1.0, form.short_side / min(info.width, info.height))
@@ -201,7 +202,7 @@ def free_space(folder: Path) -> int:
 
 
 def fill_cache(
-    videos: Sequence[Path],
+    videos: Sequence[Video],
     folder: Path,
     form: CachedForm,
     *,
@@ -214,7 +215,7 @@ def fill_cache(
     that damaged ones are made again.
 
     Args:
-        videos: files or folders of pictures; those that cannot be read are left out.
+        videos: files, folders of pictures, segments of them; unreadable ones are left out.
         folder: the cache, made if it does not exist.
         form: what is kept.
         workers: threads; by default one per core.
@@ -229,7 +230,7 @@ def fill_cache(
     failed: set[str] = set()
     lock = Lock()
 
-    def make(video: Path) -> str:
+    def make(video: Video) -> str:
         key = content_key(video)
         with lock:
             is_first = key not in begun  # of videos with the same content
@@ -253,7 +254,7 @@ def fill_cache(
     return FrameCache(folder, form, readable)
 
 
-def _make(video: Path, path: Path, form: CachedForm) -> tuple[Frame, int]:
+def _make(video: Video, path: Path, form: CachedForm) -> tuple[Frame, int]:
     """Write the file of a video; returns its frames and the number of frames of the video."""
     frames, num_frames = _shrunk_frames(video, form)
     remove_leftovers(path, seconds=LEFT_SECONDS)
@@ -262,9 +263,9 @@ def _make(video: Path, path: Path, form: CachedForm) -> tuple[Frame, int]:
     return frames, num_frames
 
 
-def _shrunk_frames(video: Path, form: CachedForm) -> tuple[Frame, int]:
+def _shrunk_frames(video: Video, form: CachedForm) -> tuple[Frame, int]:
     """The kept frames of a video (N, H, W, 3), and the number of all of them."""
-    info = probe_video(video)
+    info = probe(video)
     at_once = max(1, _BYTES_AT_ONCE // (3 * info.width * info.height))
     parts: list[Frame] = []
     num_frames, start = info.num_frames, 0

@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from mixtconv._names import count_of, first_few
-from mixtconv.data.listing import ListedVideo, Split, VideoListing, unit_hash
+from mixtconv.data.listing import (
+    BY_SEGMENTS,
+    Fault,
+    FaultKind,
+    ListedVideo,
+    Split,
+    VideoListing,
+    unit_hash,
+)
 
 _PATTERN = r"a pattern is a regular expression with one group in parentheses, as 'v_(.*_g\d+)_'"
 
@@ -40,6 +48,11 @@ def with_groups(listing: VideoListing, group: str) -> VideoListing:
     videos = listing.videos
     is_column = listing.group_column is not None  # the list was read by it
     names = [video.group for video in videos] if is_column else _in_names(listing, group)
+    # What has no group is by itself: a video, or a recording with its segments.
+    names = [
+        name or (video.recording_key if video.recording_key != video.key else "")
+        for video, name in zip(videos, names, strict=True)
+    ]
     notes = list(listing.notes)
     alone = [video.key for video, name in zip(videos, names, strict=True) if not name]
     if alone:
@@ -55,6 +68,34 @@ def with_groups(listing: VideoListing, group: str) -> VideoListing:
         )
     grouped = tuple(replace(video, group=name) for video, name in zip(videos, names, strict=True))
     return replace(listing, videos=grouped, notes=tuple(notes), grouped_by=f"--group {group}")
+
+
+def by_recordings(listing: VideoListing) -> VideoListing:
+    """Group the segments of a listing by their recordings, unless a list names wider groups.
+
+    Returns:
+        The listing; a recording whose segments are in several splits or groups is a fault of it.
+    """
+    recordings: dict[str, list[ListedVideo]] = defaultdict(list)
+    for video in listing.videos:
+        recordings[video.recording_key].append(video)
+    faults = list(listing.faults)
+    for videos in recordings.values():
+        kinds: dict[str, FaultKind] = {"split": "leak", "group": "malformed"}
+        for name, kind in kinds.items():
+            values = list(dict.fromkeys(getattr(video, name) for video in videos))
+            if len(values) > 1:
+                other = next(video for video in videos if getattr(video, name) != values[0])
+                reason = (
+                    f"{other.recording_key} has segments in {name} {values[0]!r} and in "
+                    f"{values[1]!r}; a recording belongs to one"
+                )
+                faults.append(
+                    Fault(kind, other.key, reason, str(other.path), other.class_name, other.split,
+                          other.place)
+                )  # fmt: skip
+    grouped = tuple(replace(v, group=v.group or v.recording_key) for v in listing.videos)
+    return replace(listing, videos=grouped, faults=tuple(faults), grouped_by=BY_SEGMENTS)
 
 
 def _in_names(listing: VideoListing, pattern: str) -> list[str]:
@@ -75,7 +116,7 @@ def _in_names(listing: VideoListing, pattern: str) -> list[str]:
             f"--group '{pattern}' has {expression.groups} groups in parentheses; give one, and "
             "(?:...) for the others"
         )
-    matches = [expression.search(video.key) for video in listing.videos]
+    matches = [expression.search(video.recording_key) for video in listing.videos]
     names = ["" if match is None else match[1] or "" for match in matches]
     if listing.videos and not any(names):
         raise ValueError(

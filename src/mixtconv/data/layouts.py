@@ -10,7 +10,8 @@ List: a CSV, lines of `path,label` or `path,label,split` with or without a heade
 `text_tables`, `list_columns` and `label_reading`. All lines are read before any is refused, so that
 one run reports all faults. A file in it is taken whatever its suffix. A column `prepared_from`
 holds the path of the video from which a prepared one was made, by which the split rule goes; a
-column `group` names the recording session or the person of a video.
+column `group` names the recording session or the person of a video. With columns of a start and an
+end, lines name segments of recordings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from mixtconv._names import composed, count_of, first_few
+from mixtconv.data.groups import by_recordings
 from mixtconv.data.journal import Journal, read_journal
 from mixtconv.data.label_reading import LabelReading, read_labels
 from mixtconv.data.list_columns import (
@@ -51,10 +53,13 @@ from mixtconv.video.find import (
     natural_order,
     other_spellings,
 )
+from mixtconv.video.segment import Span, is_segment_name, parse_span
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 
 _FORMAT = "expected lines of path,label or path,label,split"
+
+_MAY_BE_EMPTY = ("group", "start", "end")
 
 
 def list_folder(root: str | Path) -> VideoListing:
@@ -199,13 +204,18 @@ def list_csv(
     if reader.repeated:
         lines = count_of(reader.repeated, "line")
         notes.append(f"{lines} repeated an earlier one and counted once")
-    return VideoListing(
+    listing = VideoListing(
         path,
         tuple(reader.videos.values()),
         notes=tuple(notes),
         faults=tuple(reader.faults),
         group_column=group if columns.is_grouped_as_asked else None,
     )
+    # Prepared segments are whole files, which their recordings keep together all the same.
+    are_segments = columns.segments is not None or any(
+        is_segment_name(video.key) for video in listing.videos if "key" in columns.places
+    )
+    return by_recordings(listing) if are_segments else listing
 
 
 class _LineError(ValueError):
@@ -223,7 +233,7 @@ class _LineReader:
     file: Path
     columns: ListColumns
     labels: LabelReading
-    videos: dict[Path, ListedVideo] = field(default_factory=dict)
+    videos: dict[tuple[Path, Span | None], ListedVideo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     real_folder: Callable[[Path], Path] = field(default_factory=lambda: cache(Path.resolve))
     names_in: Callable[[Path], Mapping[str, Sequence[str]]] = field(
@@ -260,8 +270,9 @@ class _LineReader:
                 raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
             if name not in ("path", "key") and not _is_utf8(value):
                 raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
-        empty = next((name for name in values if not values[name] and name != "group"), None)
-        if empty is not None:  # a video may have no group
+        # A video may have no group, and one without start and end is meant whole.
+        empty = next((n for n in values if not values[n] and n not in _MAY_BE_EMPTY), None)
+        if empty is not None:
             raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not _is_split([values["split"]]):
             allowed = ", ".join(SPLIT_NAMES)
@@ -274,9 +285,26 @@ class _LineReader:
             class_name = values["label"] = self.labels.class_name(composed(values["label"]))
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
+        span = self._span(values)
         path = self._find(values["path"])
-        key = _key(values)
-        return ListedVideo(path, class_name, split, key, place, values.get("group", ""))
+        key = _key(values) if span is None else f"{_key(values)}#{span}"
+        return ListedVideo(path, class_name, split, key, place, values.get("group", ""), span)
+
+    def _span(self, values: dict[str, str]) -> Span | None:
+        """The segment of a line; None if it means the whole video."""
+        segments = self.columns.segments
+        if segments is None:
+            return None
+        borders = values.get("start", ""), values.get("end", "")
+        if not any(borders):
+            return None
+        for border, name in zip(borders, segments.names, strict=True):
+            if not border:
+                raise _LineError("malformed", f"an empty {name} (leave both empty for all of it)")
+        try:
+            return parse_span(*borders, segments.unit)
+        except ValueError as error:
+            raise _LineError("malformed", str(error)) from error
 
     def leave_out(self) -> tuple[str, ...]:
         """Take away folders of pictures that belong to another video.
@@ -284,7 +312,7 @@ class _LineReader:
         Returns:
             Sentences that say so. Where class or split contradict the video's, that is a fault.
         """
-        videos = {video.path: (real, video) for real, video in self.videos.items()}
+        videos = {v.path: (real, v) for real, v in self.videos.items() if v.span is None}
         belonging, notes = left_out(list(videos))
         for path, owner in belonging.items():
             real, video = videos[path]
@@ -319,7 +347,7 @@ class _LineReader:
 
     def _add(self, video: ListedVideo) -> None:
         real = self.real_folder(video.path.parent) / video.path.name
-        earlier = self.videos.setdefault(real, video)
+        earlier = self.videos.setdefault((real, video.span), video)
         if earlier is video:
             return
         assert earlier.place is not None
@@ -327,7 +355,7 @@ class _LineReader:
             word, here, before = conflict
             raise _LineError(
                 "mislabelled",
-                f"{video.path.name} is in {word} {here} here and in {before} on line "
+                f"{video.video.name} is in {word} {here} here and in {before} on line "
                 f"{earlier.place.line}",
             )
         self.repeated += 1

@@ -3,19 +3,23 @@
 A column is known by its name, whatever its case and the way its words are joined (`video_path`,
 `Video Path`, `videoPath`). Without a header, columns are path and label, or path, label and split,
 or path, number of frames and label, as in lists of frames (TSN, mmaction2).
+
+Columns of a start and an end name segments of recordings, in seconds (`start`, `t_start`,
+`start_ms`; or as h:mm:ss), or in frames (`start_frame`).
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from mixtconv.data.listing import SPLIT_NAMES
 from mixtconv.data.text_tables import TableRow
 from mixtconv.video.find import exists
+from mixtconv.video.segment import SpanUnit
 
-Column = Literal["path", "label", "split", "key", "group"]
+Column = Literal["path", "label", "split", "key", "group", "start", "end"]
 
 LabelKind = Literal["name", "number"]
 """Whether labels are names of classes or their numbers, counted from 0."""
@@ -40,16 +44,14 @@ _HEADERS: dict[Column, tuple[str, ...]] = {
 }
 """Column -> its names in a header; of several in one header the earliest here counts."""
 
-_SEGMENT = re.compile(
-    r"(t|time|frame|clip|segment|action)?(start|begin|onset|end|stop|finish|offset)"
-    r"(t|s|secs?|seconds?|ms|milliseconds?|times?|timestamp|timecode|frames?|index|idx)?|segments?"
-)
-"""Plain names of columns that cut a part out of a video."""
+_UNITS: tuple[SpanUnit, ...] = get_args(SpanUnit)
 
-_SEGMENTS_NOT_READ = (
-    "and segments are not read yet, only whole videos: cut the videos (ffmpeg -i VIDEO -ss START "
-    "-to END CLIP) and list the clips, or leave these columns out"
+_BORDER = re.compile(
+    r"(?P<before>t|time|frame|clip|segment|action)?"
+    r"((?P<start>start|begin|onset)|(?P<end>end|stop|finish|offset))"
+    r"(?P<after>t|s|secs?|seconds?|ms|milliseconds?|times?|timestamp|timecode|frames?|index|idx)?"
 )
+"""Plain names of columns that say where a segment starts or ends."""
 
 
 def plain_name(text: str) -> str:
@@ -75,6 +77,16 @@ _KINDS: dict[str, LabelKind] = {
 
 
 @dataclass(frozen=True)
+class SegmentColumns:
+    """How the columns of start and end are read."""
+
+    unit: SpanUnit
+    """What they count."""
+    names: tuple[str, str]
+    """What the header calls them."""
+
+
+@dataclass(frozen=True)
 class ListColumns:
     """Where in a row a list says what."""
 
@@ -90,6 +102,8 @@ class ListColumns:
     """Sentences that the user should read."""
     is_grouped_as_asked: bool = False
     """Whether the groups are in the column that the user named."""
+    segments: SegmentColumns | None = None
+    """How start and end are read; None if the list is of whole videos."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,8 @@ def named_columns(
         group: what the user calls the column of groups; if there is none, it is something else.
 
     Raises:
-        ValueError: a column cuts parts out of videos, or two give different labels.
+        ValueError: a column has starts of segments and none their ends, or two give different
+            labels, splits, starts or ends.
     """
     columns = [
         _Named(
@@ -178,11 +193,7 @@ def named_columns(
     filled = [column for column in columns if any(column.cells)]
     asked = plain_name(group) if group and re.fullmatch(r"[\w .-]+", group) else None
     own = next((column for column in columns if column.plain == asked), None)
-    cutting = [column for column in filled if _SEGMENT.fullmatch(column.plain)]
-    if segments := [column.name for column in cutting if column is not own]:
-        raise ValueError(
-            f"{path}: {_listed(segments)} would cut parts out of videos, {_SEGMENTS_NOT_READ}"
-        )
+    borders = _segment_columns(path, [column for column in filled if column is not own])
     ranked: dict[Column, list[_Named]] = {}
     for column in sorted(columns, key=lambda each: _RANKS.get(each.plain, ("", 0))[1]):
         if column.plain in _RANKS:
@@ -198,6 +209,8 @@ def named_columns(
     places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
     places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
     places |= {} if own is None else {"group": own.place}
+    if borders is not None:
+        places |= {"start": borders[0].place, "end": borders[1].place}
     unused = [column for column in filled if column.place not in places.values()]
     return ListColumns(
         places,
@@ -206,7 +219,55 @@ def named_columns(
         label.name,
         _unused_note(unused),
         is_grouped_as_asked=own is not None,
+        segments=None if borders is None else _described(*borders),
     )
+
+
+def _segment_columns(path: Path, columns: Sequence[_Named]) -> tuple[_Named, _Named] | None:
+    """The columns of start and end, those in time where there are others in frames; None without.
+
+    Raises:
+        ValueError: one without the other, or several that differ.
+    """
+    if lists := [column.name for column in columns if column.plain in ("segment", "segments")]:
+        raise ValueError(
+            f"{path}: {_listed(lists)} holds starts and ends together: give them as two columns, "
+            "start and end"
+        )
+    found: dict[str, dict[SpanUnit, list[_Named]]] = {"start": {}, "end": {}}
+    for column in columns:
+        if match := _BORDER.fullmatch(column.plain):
+            border = "start" if match["start"] else "end"
+            found[border].setdefault(_unit(match), []).append(column)
+    units = [unit for unit in _UNITS if unit in found["start"] and unit in found["end"]]
+    if not units:
+        if lone := [column.name for unit in (found["start"] | found["end"]).values()
+                    for column in unit]:  # fmt: skip
+            raise ValueError(
+                f"{path}: {_listed(lone)}: a segment needs a column of starts and one of ends in "
+                "the same unit, such as start and end (seconds), or start_frame and end_frame"
+            )
+        return None
+    for named in (found["start"][units[0]], found["end"][units[0]]):
+        if differing := [column for column in named[1:] if column.cells != named[0].cells]:
+            raise ValueError(
+                f"{path}: columns {named[0].name} and {differing[0].name} differ: leave one out"
+            )
+    return found["start"][units[0]][0], found["end"][units[0]][0]
+
+
+def _described(start: _Named, end: _Named) -> SegmentColumns:
+    match = _BORDER.fullmatch(start.plain)
+    assert match is not None
+    return SegmentColumns(_unit(match), (start.name, end.name))
+
+
+def _unit(match: re.Match[str]) -> SpanUnit:
+    """What a column of starts or ends counts, by its name."""
+    before, after = match["before"], match["after"] or ""
+    if before == "frame" or after.startswith(("frame", "index", "idx")):
+        return "frames"
+    return "milliseconds" if after.startswith(("ms", "milli")) else "seconds"
 
 
 def _label_column(path: Path, ranked: Sequence[_Named]) -> _Named:
@@ -246,14 +307,14 @@ def unnamed_columns(path: Path, rows: Sequence[TableRow]) -> tuple[ListColumns, 
     """The columns of a list without a header, and its rows in them.
 
     Raises:
-        ValueError: the lines give parts of videos.
+        ValueError: the lines give segments, of which only a header tells what the numbers are.
     """
     counted = _with_counts(path, rows)
     if counted:
         if {len(row.cells) for row in counted} == {4}:
             raise ValueError(
-                f"{path}: lines of path, two numbers and label: parts of videos, "
-                f"{_SEGMENTS_NOT_READ}"
+                f"{path}: lines of path, two numbers and label: say what the numbers are with a "
+                "header, such as path,start_frame,end_frame,label (from 0, the end not included)"
             )
         note = "the second column, numbers of frames, is not used: frames are counted"
         return ListColumns({"path": 0, "label": 2}, 3, notes=(note,)), counted

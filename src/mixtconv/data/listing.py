@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from mixtconv._names import composed
 from mixtconv.video.find import VIDEO_SUFFIXES
+from mixtconv.video.segment import Span, Video, recording_name, segment_of
 
 Split = Literal["train", "val", "test"]
 
@@ -98,6 +99,18 @@ class ListedVideo:
     """Where a list names it; None in a folder of class folders."""
     group: str = ""
     """The recording session or the person, where a list says so."""
+    span: Span | None = None
+    """The segment of the recording that is meant; None for all of it."""
+
+    @property
+    def video(self) -> Video:
+        """What is read: the file, the folder of pictures, or the segment of it."""
+        return segment_of(self.path, self.span)
+
+    @property
+    def recording_key(self) -> str:
+        """The key without the segment, the same for all segments of a recording."""
+        return recording_name(self.key)
 
 
 def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
@@ -113,10 +126,13 @@ def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
     return None
 
 
-FaultKind = Literal["missing", "mislabelled", "leak", "malformed", "unreadable", "damaged", "short"]
+FaultKind = Literal[
+    "missing", "mislabelled", "leak", "malformed", "segment", "unreadable", "damaged", "short"
+]
 """A video that does not exist, an impossible label, one content or group on both sides of a split,
-an invalid line; a video of which no frame can be decoded (training leaves it out), or not all
-frames, or that has too few."""
+an invalid line, a segment beyond the end of its recording or over one with another label; a video
+of which no frame can be decoded (training leaves it out), or not all frames, or that has too few.
+"""
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 """All kinds, in the order in which they are reported."""
@@ -172,6 +188,9 @@ class Fault:
 BY_RECORDINGS = "recordings, by the names"
 """What the groups of a known dataset come from."""
 
+BY_SEGMENTS = "recordings, which a list cuts into segments"
+"""What the groups of segments come from."""
+
 
 @dataclass(frozen=True)
 class VideoListing:
@@ -211,6 +230,13 @@ class VideoSample:
     """Its name among the videos chosen with it, the same for all forms and modalities of it."""
     group: str = field(default="", compare=False)
     """The recording session or person, where the data say so."""
+    span: Span | None = None
+    """The segment of the recording that is meant; None for all of it."""
+
+    @property
+    def video(self) -> Video:
+        """What is read: the file, the folder of pictures, or the segment of it."""
+        return segment_of(self.path, self.span)
 
 
 def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:

@@ -29,7 +29,8 @@ from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import Pictures, check_numbers, list_numbered, load_pictures
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
-from mixtconv.video.reader import probe_video
+from mixtconv.video.segment import Segment, Video, recording_of
+from mixtconv.video.segment_frames import probe, read_within
 
 ChooseIndices = Callable[[int], Sequence[int]]
 """Gets the number of frames of a video and returns the wanted ones, see `clips.read_clip`."""
@@ -38,7 +39,7 @@ _COMPUTE = "mixtconv prepare DATA --out DIR --flow tvl1 computes it"
 
 
 def read_model_clip(
-    path: str | Path,
+    path: str | Path | Segment,
     choose_indices: ChooseIndices,
     spec: ModelSpec,
     *,
@@ -50,7 +51,7 @@ def read_model_clip(
 
     Args:
         path: a video file or a folder of pictures; for flow a folder of flow pictures, for rgbflow
-            a folder of both.
+            a folder of both; or a segment of one.
         choose_indices: gets the number of possible first frames of a snippet and returns the
             wanted ones, as for `clips.read_clip`.
         spec: the model.
@@ -70,7 +71,7 @@ def read_model_clip(
         _READ[spec.modality], path, least_short_side=least_short_side, num_threads=num_threads
     )
     if cache is not None and path in cache:
-        read = partial(cache.read, Path(path))
+        read = partial(cache.read, path if isinstance(path, Segment) else Path(path))
     length = spec.snippet.num_frames
     if length == 1:
         return read(choose_indices)
@@ -110,17 +111,17 @@ def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) 
     return [start + offset for start in starts for offset in offsets]
 
 
-def probe_for(path: str | Path, modality: Modality | None) -> VideoInfo:
+def probe_for(video: Video, modality: Modality | None) -> VideoInfo:
     """Read the facts about a video in a modality; by default in that of its content.
 
     Raises:
         UnreadableVideoError: it has no readable frame, or does not fit the modality.
     """
     if modality == "rgbflow":
-        probe_video(path)
-        return probe_flow(path)
-    is_flow = holds_flow_alone(path) if modality is None else modality == "flow"
-    return probe_flow(path) if is_flow else probe_video(path)
+        probe(video)
+        return probe_flow(video)
+    is_flow = holds_flow_alone(recording_of(video)) if modality is None else modality == "flow"
+    return probe_flow(video) if is_flow else probe(video)
 
 
 _read_rgb = partial(read_clip, channels_last=True)
@@ -128,7 +129,11 @@ _read_rgb = partial(read_clip, channels_last=True)
 
 
 def _read_rgb_and_flow(
-    path: str | Path, choose: ChooseIndices, *, least_short_side: int | None, **options: Any
+    path: str | Path | Segment,
+    choose: ChooseIndices,
+    *,
+    least_short_side: int | None,
+    **options: Any,
 ) -> Clip[Tensor]:
     """The first frame of each snippet and its fields of flow, from one folder: (N, 5, H, W)."""
     flow = read_flow(path, choose, least_short_side=least_short_side)
@@ -145,7 +150,7 @@ def _read_rgb_and_flow(
 
 
 def _read_flow(
-    path: str | Path, choose: ChooseIndices, *, least_short_side: int | None, **_: object
+    path: str | Path | Segment, choose: ChooseIndices, *, least_short_side: int | None, **_: object
 ) -> Clip[Tensor]:
     return read_flow(path, choose, least_short_side=least_short_side)  # pictures need no decoder
 
@@ -184,12 +189,14 @@ def list_flow(path: str | Path) -> tuple[Pictures, Pictures]:
 
 
 def read_flow(
-    path: str | Path,
+    video: str | Path | Segment,
     choose_indices: Callable[[int], Sequence[int]],
     *,
     least_short_side: int | None = None,
 ) -> Clip[Tensor]:
     """Read the fields of flow that a function of their number chooses, as `clips.read_clip`.
+
+    Field n is that from frame n to the next one, by which segments are counted.
 
     Returns:
         uint8 (T, 2, H, W), x and y, adjacent in memory.
@@ -197,18 +204,23 @@ def read_flow(
     Raises:
         UnreadableVideoError: there is no flow, some is missing, or pictures differ in size.
     """
-    flow = list_flow(path)
-    num_fields = len(flow[0].names)
-    indices = tuple(int(index) for index in choose_indices(num_fields))
-    x, y = (
-        load_pictures(*side, indices, mode="L", least_short_side=least_short_side) for side in flow
-    )  # (T, H, W, 1)
-    if x.shape != y.shape:
-        sizes = [f"{side.shape[2]}x{side.shape[1]}" for side in (x, y)]
-        raise UnreadableVideoError(
-            path, f"pictures of x are {sizes[0]} and of y {sizes[1]}; both must be of one size"
-        )
-    return Clip(as_frames(np.concatenate([x, y], axis=3)), indices, num_fields)
+
+    def read(path: Path, choose: ChooseIndices) -> Clip[Tensor]:
+        flow = list_flow(path)
+        num_fields = len(flow[0].names)
+        indices = tuple(int(index) for index in choose(num_fields))
+        x, y = (
+            load_pictures(*side, indices, mode="L", least_short_side=least_short_side)
+            for side in flow
+        )  # (T, H, W, 1)
+        if x.shape != y.shape:
+            sizes = [f"{side.shape[2]}x{side.shape[1]}" for side in (x, y)]
+            raise UnreadableVideoError(
+                path, f"pictures of x are {sizes[0]} and of y {sizes[1]}; both must be of one size"
+            )
+        return Clip(as_frames(np.concatenate([x, y], axis=3)), indices, num_fields)
+
+    return read_within(video, choose_indices, read)
 
 
 def holds_flow_alone(path: str | Path) -> bool:
@@ -220,9 +232,9 @@ def holds_flow_alone(path: str | Path) -> bool:
     return flow_twins(folder) is not None or (not names.pictures and bool(names.x or names.y))
 
 
-def probe_flow(path: str | Path) -> VideoInfo:
+def probe_flow(video: str | Video) -> VideoInfo:
     """Read the facts about a video's flow; its first field is decoded."""
-    clip = read_flow(path, lambda num_fields: (0,))
+    clip = read_flow(video, lambda num_fields: (0,))
     height, width = clip.frames.shape[2:]
     return VideoInfo(clip.num_frames, width, height, None, "flow")
 

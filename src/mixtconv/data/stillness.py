@@ -4,7 +4,6 @@ A clip is looked at through 12 of its frames at 12 x 16 grey pixels.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from mixtconv.data.clips import read_clip
 from mixtconv.data.parallel import Item, in_parallel, usable_cores
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.sampling import middles
+from mixtconv.video.segment import Video
 
 NUM_LOOKS = 12
 """Frames of a clip that are looked at."""
@@ -55,7 +55,7 @@ def stillness(looks: NDArray[np.float32]) -> float:
     return float((looks.std(axis=0) < STILL_SPREAD).mean())
 
 
-def camera_stands_still(videos: Sequence[Path]) -> bool:
+def camera_stands_still(videos: Sequence[Video]) -> bool:
     """Whether the camera stands still in most of some videos, evenly chosen ones of many.
 
     Those that cannot be read are left out; without any that can, it does not.
@@ -71,5 +71,5 @@ def camera_stands_still(videos: Sequence[Path]) -> bool:
     return bool(found) and float(np.median(found)) > STILL_CAMERA
 
 
-def _stillness_of(video: Path) -> float:
+def _stillness_of(video: Video) -> float:
     return stillness(grey_looks(read_clip(video, looks_in, num_threads=1).frames))

@@ -6,7 +6,6 @@ Validation, testing and prediction all read views here, so that a score means th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROPS, mirror, scoring_side
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Clip
+from mixtconv.video.segment import Video
 from mixtconv.video.views import ViewReader
 
 
@@ -33,7 +33,7 @@ class TensorViewReader(ViewReader):
     cache: FrameCache | None = None
     """Shrunk frames of some videos, read in place of them."""
 
-    def read(self, video: Path, *, num_threads: int | None = None) -> Clip[Tensor]:
+    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Tensor]:
         """The views of a video: uint8 (V, T, C, S, S), clip by clip, each with its crops."""
         spec, protocol = self.spec, self.protocol
         clip = read_model_clip(

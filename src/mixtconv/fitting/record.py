@@ -27,6 +27,7 @@ from mixtconv.fitting.trials import TimeLimit, Training, Trial, run_trial
 from mixtconv.models.device import resolve_device
 from mixtconv.training.plan import videos_by_name
 from mixtconv.training.run_folder import RunFiles
+from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class FitRun:
         folder.mkdir(parents=True, exist_ok=True)
         return FitRecord(settings.data, settings.minutes, _decisive(settings))
 
-    def keep_to(self, catalog: VideoCatalog, *, known: Mapping[Path, str]) -> None:
+    def keep_to(self, catalog: VideoCatalog, *, known: Mapping[Video, str]) -> None:
         """Refuse other clips than those that the fit was begun with.
 
         Args:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mixtconv._atomic_write import written_whole
 from mixtconv._types import Frame
 from mixtconv.video.reader import frame_rate
-from mixtconv.video.windows import timed_frames
+from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import write_video
 
 MAX_FRAMES_PER_SECOND = 60

@@ -78,7 +78,7 @@ def cache_frames(plan: RunPlan, spec: ModelSpec, *, as_before: str | None) -> Fr
         logger.info(
             "%d of %d videos are kept as frames (%s) in %s, %.0f MB: remove the folder to clear it",
             len(cache.keys),
-            len({sample.path for sample in (*catalog.train, *catalog.val)}),
+            len({sample.video for sample in (*catalog.train, *catalog.val)}),
             cache.form,
             cache.folder,
             cache.size() / 1e6,
@@ -106,7 +106,7 @@ def _cached(plan: RunPlan, spec: ModelSpec, *, must: bool) -> FrameCache | None:
         return None
     folder = default_folder() if is_auto else Path(settings.cache)
     samples = (*plan.catalog.train, *plan.catalog.val)
-    videos = [sample.path for sample in samples]
+    videos = [sample.video for sample in samples]
     if plan.launch is not None:  # each process begins elsewhere, and finds what others have made
         start = len(videos) * plan.launch.rank // plan.launch.num_processes
         videos = [*videos[start:], *videos[:start]]

@@ -38,6 +38,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
+from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
 
@@ -57,28 +58,28 @@ class FeatureStore:
     folder: Path
     name: str
     """Of the trunk and the views, in the names of the files."""
-    keys: Mapping[Path, str]
+    keys: Mapping[Video, str]
     """Hash of the content of each video that could be read."""
-    reasons: Mapping[Path, str]
+    reasons: Mapping[Video, str]
     """Why the others could not be read."""
 
-    def file(self, video: Path) -> Path:
+    def file(self, video: Video) -> Path:
         """The file of a video."""
         return _file(self.folder, self.keys[video], self.name)
 
-    def read(self, video: Path, view: int | slice = slice(None)) -> Tensor:
+    def read(self, video: Video, view: int | slice = slice(None)) -> Tensor:
         """Features of a view (T, C, H, W), or of several (V, T, C, H, W), on the CPU."""
         with safe_open(self.file(video), framework="pt") as file:
             return file.get_slice("features")[view]
 
-    def mirrored(self, video: Path) -> list[bool]:
+    def mirrored(self, video: Video) -> list[bool]:
         """Whether each view is a mirror image."""
         with safe_open(self.file(video), framework="pt") as file:
             return file.get_tensor("mirrored").tolist()
 
     def unreadable(self, sample: VideoSample) -> Unreadable:
         """A video without features, with the reason."""
-        return Unreadable(sample.path, self.reasons[sample.path])
+        return Unreadable(sample.video, self.reasons[sample.video])
 
     def size(self) -> int:
         """Bytes of its files."""
@@ -94,12 +95,12 @@ class RandomCrops(Dataset):
         num_crops: V.
     """
 
-    def __init__(self, clips: TrainingClips, keys: Mapping[Path, str], num_crops: int) -> None:
+    def __init__(self, clips: TrainingClips, keys: Mapping[Video, str], num_crops: int) -> None:
         self.clips, self.keys, self.num_crops = clips, keys, num_crops
 
     def __getitem__(self, index: int) -> tuple[VideoItem, list[bool]] | UnreadableItem:
         sample = self.clips.samples[index]
-        own = self.clips.of(sample, seed=int(self.keys[sample.path][:12], 16))
+        own = self.clips.of(sample, seed=int(self.keys[sample.video][:12], 16))
         items = [own[SampleKey(number, 0)] for number in range(self.num_crops)]
         views = [item for item in items if isinstance(item, VideoItem)]
         if len(views) < len(items):
@@ -125,10 +126,10 @@ class ScoredViews(Dataset):
         return (item, mirrored) if isinstance(item, VideoItem) else item
 
 
-def content_keys(samples: Sequence[VideoSample]) -> dict[Path, str]:
+def content_keys(samples: Sequence[VideoSample]) -> dict[Video, str]:
     """Hash of the content of each video; without those that cannot be read."""
-    keys: dict[Path, str] = {}
-    for path in dict.fromkeys(sample.path for sample in samples):
+    keys: dict[Video, str] = {}
+    for path in dict.fromkeys(sample.video for sample in samples):
         try:
             keys[path] = content_key(path)
         except UnreadableVideoError as error:
@@ -170,7 +171,7 @@ def keep_features(
     model: VideoClassifier,
     dataset: RandomCrops | ScoredViews,
     samples: Sequence[VideoSample],
-    keys: Mapping[Path, str],
+    keys: Mapping[Video, str],
     *,
     folder: Path,
     views: Mapping[str, Any],
@@ -197,20 +198,20 @@ def keep_features(
     name = hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
     numbers: dict[str, int] = {}  # one sample for each content
     for number, sample in enumerate(samples):
-        if sample.path in keys:
-            numbers.setdefault(keys[sample.path], number)
+        if sample.video in keys:
+            numbers.setdefault(keys[sample.video], number)
     missing = [number for key, number in numbers.items() if not _is_whole(_file(folder, key, name))]
-    reasons = {sample.path: "cannot be read" for sample in samples if sample.path not in keys}
+    reasons = {sample.video: "cannot be read" for sample in samples if sample.video not in keys}
     failed: dict[str, str] = {}
     last = start = time.monotonic()
     for done, item in enumerate(item_loader(dataset, missing, workers=workers), start=1):
         if isinstance(item[1], Unreadable):
-            failed[keys[samples[item[0]].path]] = item[1].reason
+            failed[keys[samples[item[0]].video]] = item[1].reason
             continue
         video, mirrored = item
         features = trunk_features(model, video.frames, batch_size=batch_size)
         tensors = {"features": features, "mirrored": torch.tensor(mirrored)}
-        key = keys[samples[video.number].path]
+        key = keys[samples[video.number].video]
         remove_leftovers(_file(folder, key, name), seconds=LEFT_SECONDS)
         write_atomically(_file(folder, key, name), save(tensors))
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
@@ -224,7 +225,7 @@ def keep_features(
         folder,
     )
     reasons |= {path: failed[key] for path, key in keys.items() if key in failed}
-    paths = {sample.path for sample in samples}
+    paths = {sample.video for sample in samples}
     usable = {path: key for path, key in keys.items() if path in paths and key not in failed}
     return FeatureStore(folder, name, usable, reasons)
 
@@ -257,17 +258,17 @@ class FeatureClips(Dataset):
         epoch, index = key
         sample = self.samples[index]
         for store in self.stores:
-            if sample.path not in store.keys:
+            if sample.video not in store.keys:
                 return index, store.unreadable(sample)
         if index not in self._views:
-            self._views[index] = self._views_of(sample.path)
+            self._views[index] = self._views_of(sample.video)
         views = self._views[index]
         chance = np.random.default_rng([self.seed, epoch, index])
         store, view, mirrored = views[int(chance.integers(len(views)))]
         label = self.mirroring.target[sample.label] if mirrored else sample.label
-        return VideoItem(store.read(sample.path, view), label, index, mirrored)
+        return VideoItem(store.read(sample.video, view), label, index, mirrored)
 
-    def _views_of(self, video: Path) -> list[tuple[FeatureStore, int, bool]]:
+    def _views_of(self, video: Video) -> list[tuple[FeatureStore, int, bool]]:
         return [
             (store, view, mirrored)
             for store in self.stores
@@ -291,9 +292,9 @@ class FeatureViews(Dataset):
 
     def __getitem__(self, index: int) -> VideoItem | UnreadableItem:
         sample = self.samples[index]
-        if sample.path not in self.store.keys:
+        if sample.video not in self.store.keys:
             return index, self.store.unreadable(sample)
-        return VideoItem(self.store.read(sample.path), sample.label, index)
+        return VideoItem(self.store.read(sample.video), sample.label, index)
 
 
 def _file(folder: Path, key: str, name: str) -> Path:

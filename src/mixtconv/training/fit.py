@@ -46,6 +46,7 @@ from mixtconv.training.record import (
 )
 from mixtconv.training.run_folder import RunFiles, alone_in_run, begin_run, find_checkpoint
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def _describe_trunk(model: VideoClassifier, settings: TrainingSettings) -> dict[
 
 
 def _keep_to_contents(
-    plan: RunPlan, files: RunFiles, *, known: Mapping[Path, str], checkpoint: Path | None
+    plan: RunPlan, files: RunFiles, *, known: Mapping[Video, str], checkpoint: Path | None
 ) -> None:
     """Record what the videos hold, or refuse others than a run that goes on was begun with."""
     if not is_rank_zero():

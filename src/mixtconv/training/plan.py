@@ -20,6 +20,7 @@ from mixtconv._types import Progress
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.stillness import camera_stands_still
 from mixtconv.models.device import resolve_device, resolve_precision
@@ -28,6 +29,7 @@ from mixtconv.models.systems.factory import is_in_backbone
 from mixtconv.training.initial_weights import is_recognizer
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ def with_modality(
     config = RunFiles(Path(settings.out)).config
     if settings.resume and config.exists():
         return replace(settings, modality=load_settings(config).modality)
-    if not camera_stands_still([sample.path for sample in catalog.train]):
+    if not camera_stands_still([sample.video for sample in catalog.train]):
         return settings
     logger.info("the camera stands still: training on --modality motion; rgb keeps the pictures")
     return replace(settings, modality="motion")
@@ -148,7 +150,7 @@ def check_videos(
     plan: RunPlan,
     *,
     modality: Modality = "rgb",
-    known: Container[Path] = (),
+    known: Container[Video] = (),
     progress: Progress | None = None,
 ) -> RunPlan:
     """Open every video once before the first step, and log what the run trains on.
@@ -171,7 +173,7 @@ def check_videos(
     if report.unreadable and not plan.settings.skip_unreadable:
         raise _unreadable_videos(report, num_videos=len(catalog.train) + len(catalog.val))
     bad = {video.path for video in report.unreadable}
-    train = tuple(sample for sample in catalog.train if sample.path not in bad)
+    train = tuple(sample for sample in catalog.train if sample.video not in bad)
     num_trained = len({sample.label for sample in train})
     if num_trained < 2:
         raise ValueError(
@@ -240,11 +242,15 @@ def videos_by_name(catalog: VideoCatalog) -> dict[str, Path]:
     }
 
 
+def _spanned(name: str, sample: VideoSample) -> str:
+    return name if sample.span is None else f"{name}#{sample.span}"
+
+
 def fingerprint(catalog: VideoCatalog) -> str:
     """Hash of classes, videos and labels: whether a resumed run has the same data."""
     names = {path: name for name, path in videos_by_name(catalog).items()}
     lines = list(catalog.classes)
     for samples in (catalog.train, catalog.val):
         lines.append("--")
-        lines += [f"{names[sample.path]}\t{sample.label}" for sample in samples]
+        lines += [f"{_spanned(names[sample.path], sample)}\t{sample.label}" for sample in samples]
     return hashlib.sha256(encoded("\n".join(lines))).hexdigest()

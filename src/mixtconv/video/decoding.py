@@ -135,6 +135,42 @@ def decode_every(path: str | Path) -> Iterator[TimedFrame]:
                 yield TimedFrame(frame, size, stream.time_base)
 
 
+def decode_range(path: str | Path, table: PacketTable, numbers: range) -> Iterator[Frame]:
+    """Decode consecutive frames of a file one at a time, from the last entry before them.
+
+    At the first difference from the packet table the file is decoded plainly from its start.
+    """
+    given = numbers.start
+    if table.trusted and numbers.stop <= table.num_pictures:
+        try:
+            for number, picture in _range_checked(path, table, numbers):
+                yield picture
+                given = number + 1
+        except _UnexpectedError:
+            pass
+    if given < numbers.stop:
+        for number, frame in enumerate(decode_every(path)):
+            if number >= numbers.stop:
+                return
+            if number >= given:
+                yield frame.to_rgb()
+
+
+def _range_checked(
+    path: str | Path, table: PacketTable, numbers: range
+) -> Iterator[tuple[int, Frame]]:
+    """Decode consecutive frames by one run of `_decode_checked`, each yielded with its number."""
+    run = plan_runs(table, [numbers.start])[0]
+    with open_video(path) as (container, stream), _strictly(stream, num_threads=1):
+        size = square_size(stream)
+        for number, frame in _frames_of_run(container, stream, table, (run[0], tuple(numbers))):
+            if number in numbers:
+                yield number, to_rgb(frame, size)
+            if number == numbers[-1]:
+                return
+        raise _UnexpectedError  # fewer frames than expected
+
+
 def decode_plain(
     path: str | Path,
     table: PacketTable,
@@ -275,16 +311,10 @@ def _decode_checked(
         _strictly(stream, num_threads),
     ):
         size = square_size(stream)
-        for (entry_packet, entry_picture), numbers in runs:
-            if entry_packet or opened:
-                container.seek(int(table.seek_times[entry_packet]), stream=stream)
-            # The packets that the decoder gets, and the numbers of the frames that they must give.
-            needed = table.needed(numbers)
-            packets = _from_packet(_with_flush(container, stream), table, entry_packet, needed)
-            frames = (frame for packet in packets for frame in stream.decode(packet))
-            expected = np.flatnonzero(needed[table.picture_packets[entry_picture:]])
-            expected += entry_picture
-            for number, frame in _numbered(frames, table, expected.tolist()):
+        for run in runs:
+            numbers = run[1]
+            is_at_start = not opened and run[0] == (0, 0)
+            for number, frame in _frames_of_run(container, stream, table, run, is_at_start):
                 if number in numbers:
                     pictures[number] = to_rgb(frame, size)
                 if number == numbers[-1]:
@@ -292,6 +322,21 @@ def _decode_checked(
             else:  # fewer frames than expected
                 raise _UnexpectedError
     return Decoded(pictures, None)
+
+
+def _frames_of_run(
+    container: Any, stream: Any, table: PacketTable, run: Run, is_at_start: bool = False
+) -> Iterator[tuple[int, Any]]:
+    """Decode a run from its entry: frames with their numbers, while they agree with the table."""
+    (entry_packet, entry_picture), numbers = run
+    if not is_at_start:
+        container.seek(int(table.seek_times[entry_packet]), stream=stream)
+    # The packets that the decoder gets, and the numbers of the frames that they must give.
+    needed = table.needed(numbers)
+    packets = _from_packet(_with_flush(container, stream), table, entry_packet, needed)
+    frames = (frame for packet in packets for frame in stream.decode(packet))
+    expected = np.flatnonzero(needed[table.picture_packets[entry_picture:]]) + entry_picture
+    return _numbered(frames, table, expected.tolist())
 
 
 @contextmanager

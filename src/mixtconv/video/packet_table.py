@@ -30,6 +30,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ class PacketTable:
     """Whether no other frame needs that of each packet, `(packets,)`; may be empty."""
     counted: bool = False
     """Whether `num_pictures` was found by decoding all frames, not by counting packets."""
+    time_base: Fraction = Fraction(1)
+    """Seconds of the unit of the times."""
 
     def needed(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Whether a decoder must get each packet to give the wanted frames, `(packets,)`."""
@@ -178,6 +181,7 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
         trusted=True,
         entries=((0, 0), *_ascending(entries)),
         spare=spare,
+        time_base=stream.time_base,
     )
 
 
@@ -252,7 +256,7 @@ MAX_CACHE_BYTES = 64 * 2**20
 SETTLED_SECONDS = 2
 """Files younger than this are not cached: times of change are too coarse to show another change."""
 
-_Stamp = tuple[int, int, int, int]
+FileStamp = tuple[int, int, int, int]
 
 
 class PacketTableCache:
@@ -265,7 +269,7 @@ class PacketTableCache:
     def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self.max_bytes = max_bytes
         self.num_bytes = 0
-        self._tables: dict[str, tuple[_Stamp, PacketTable]] = {}
+        self._tables: dict[str, tuple[FileStamp, PacketTable]] = {}
 
     def get(self, path: str | Path) -> PacketTable | None:
         """The packet table of a file, if it is cached and the file has not changed."""
@@ -273,13 +277,13 @@ class PacketTableCache:
             return None
         stamp, table = self._tables[str(path)]
         try:
-            return table if stamp == _stamp(path) else None
+            return table if stamp == file_stamp(path) else None
         except OSError:  # opening the file raises an error with the reason
             return None
 
     def read(self, path: str | Path, container: Any, stream: Any) -> PacketTable:
         """Read the packet table of an open file, and cache it if the budget allows."""
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         table = read_packet_table(container, stream)
         _, outdated = self._tables.pop(str(path), (None, None))
         if outdated is not None:
@@ -298,7 +302,7 @@ class PacketTableCache:
             self._tables[str(path)] = (stamp, counted)
 
 
-def _stamp(path: str | Path) -> _Stamp:
+def file_stamp(path: str | Path) -> FileStamp:
     """Identity, size and times of change of a file."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

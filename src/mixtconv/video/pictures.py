@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from mixtconv.video.segment import Video, recording_of
+
 Pixels = TypeVar("Pixels")
 
 
@@ -24,14 +26,15 @@ class UnreadableVideoError(ValueError):
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
 
-    def reason_in(self, video: Path) -> str:
+    def reason_in(self, video: Video) -> str:
         """The reason, after the name of the picture if a single one in the folder is at fault.
 
         >>> UnreadableVideoError("clips/a/00002.jpg", "damaged").reason_in(Path("clips/a"))
         '00002.jpg: damaged'
         """
-        path = Path(self.path)
-        return self.reason if path == video else f"{path.name}: {self.reason}"
+        if self.path in (str(video), str(recording_of(video))):
+            return self.reason
+        return f"{Path(self.path).name}: {self.reason}"
 
 
 class Unreadable(NamedTuple):
@@ -43,8 +46,8 @@ class Unreadable(NamedTuple):
     clips/a.mp4: the file is empty
     """
 
-    path: Path
-    """The file, or the folder of pictures."""
+    path: Video
+    """The file, or the folder of pictures, or the segment of it."""
     reason: str
     """Why it could not be read."""
 

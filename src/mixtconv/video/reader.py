@@ -56,7 +56,7 @@ def read_pictures(
     """
     if Path(path).is_dir():
         names = list_frames(path)
-        indices = _checked(path, choose_indices(len(names)), len(names))
+        indices = checked_indices(path, choose_indices(len(names)), len(names))
         pixels = load_pictures(path, names, indices, least_short_side=least_short_side)
         return Clip(pixels, indices, len(names))
     return _read_file(path, choose_indices, num_threads=num_threads)
@@ -137,8 +137,8 @@ def _read_file(
         if max(indices, default=0) >= num_frames:
             num_frames = decode_plain(path, table, ()).num_pictures or 0
             refuse_no_picture(path, num_frames)
-            indices = _checked(path, choose_indices(num_frames), num_frames)
-        indices = _checked(path, indices, num_frames)
+            indices = checked_indices(path, choose_indices(num_frames), num_frames)
+        indices = checked_indices(path, indices, num_frames)
         decoded = decode_pictures(
             path,
             table,
@@ -153,7 +153,7 @@ def _read_file(
     if decoded.num_pictures not in (None, num_frames):
         num_frames = decoded.num_pictures or 0
         refuse_no_picture(path, num_frames)
-        indices = _checked(path, choose_indices(num_frames), num_frames)
+        indices = checked_indices(path, choose_indices(num_frames), num_frames)
         if not set(indices) <= set(decoded.pictures):
             decoded = decode_plain(path, table, indices)
     return Clip(_stacked(decoded.pictures, indices), indices, num_frames)
@@ -180,8 +180,12 @@ def refuse_no_picture(path: str | Path, num_frames: int) -> None:
         raise UnreadableVideoError(path, "not one picture in it can be decoded")
 
 
-def _checked(path: str | Path, indices: Sequence[int], num_frames: int) -> tuple[int, ...]:
-    """Check that there is at least one index and that all are within the video."""
+def checked_indices(path: object, indices: Sequence[int], num_frames: int) -> tuple[int, ...]:
+    """The indices as a tuple, after a check that there is one and that all are in the video.
+
+    Raises:
+        ValueError: there is none, or one outside.
+    """
     numbers = tuple(int(index) for index in indices)
     if not numbers:
         raise ValueError(f"{path}: got no frame to read; ask for at least one")

@@ -33,7 +33,7 @@ from mixtconv.video.opening import (
 )
 from mixtconv.video.packet_table import demux
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
-from mixtconv.video.windows import timed_frames
+from mixtconv.video.timing import timed_frames
 
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 _SIZE = re.compile(r"(\d+)x(\d+)")

@@ -7,7 +7,6 @@ exported models; views of any protocol and modality, as tensors, are in `mixtcon
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from mixtconv._types import Frame
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import center_crop_pictures, scoring_side
 from mixtconv.video.pictures import Clip
-from mixtconv.video.reader import read_pictures
 from mixtconv.video.sampling import place_clips
+from mixtconv.video.segment import Video
+from mixtconv.video.segment_frames import read_video
 
 
 class ViewReader(ABC):
@@ -27,11 +27,11 @@ class ViewReader(ABC):
     """The model."""
 
     @abstractmethod
-    def read(self, video: Path, *, num_threads: int | None = None) -> Clip[Any]:
+    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Any]:
         """The views of a video, uint8 (V, T, C, S, S), clip by clip, each with its crops.
 
         Args:
-            video: a file, or a folder of numbered pictures.
+            video: a file, a folder of numbered pictures, or a segment of one.
             num_threads: threads of the decoder; by default the codec's choice.
 
         Returns:
@@ -57,10 +57,10 @@ class PictureViewReader(ViewReader):
     spec: ModelSpec
     """The model, of modality rgb or motion."""
 
-    def read(self, video: Path, *, num_threads: int | None = None) -> Clip[Frame]:
+    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Frame]:
         """The views of a video, uint8 (1, T, 3, S, S)."""
         size = self.spec.image_size
-        clip = read_pictures(
+        clip = read_video(
             video,
             self._frame_indices,
             num_threads=num_threads or 0,

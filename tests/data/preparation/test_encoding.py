@@ -18,7 +18,7 @@ from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
-from mixtconv.video.windows import timed_frames
+from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import write_video
 
 FORM = PreparedForm(short_side=64, crf=10)
@@ -273,7 +273,7 @@ def test_faults_of_the_source_are_told_from_those_of_the_disk(media, tmp_path, m
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "iterate_frames", unreadable)
+        patch.setattr(encoding, "iterate_video", unreadable)
         with pytest.raises(UnreadableVideoError, match=r"a\.mkv: Permission denied"):
             encode_video(source, tmp_path / "b.mp4", FORM)
     with pytest.raises(OSError, match="No such file"):

@@ -5,7 +5,6 @@ from collections.abc import Container, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
@@ -16,6 +15,8 @@ from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
+from mixtconv.video.segment import Segment, Video, recording_of
+from mixtconv.video.segment_frames import ends_in
 
 _MUCH_MORE = 10.0
 
@@ -28,11 +29,13 @@ class CatalogReport:
     """The catalog."""
     unreadable: tuple[Unreadable, ...]
     """Videos that cannot be read, in the order of the catalog."""
+    beyond: tuple[Segment, ...] = ()
+    """Segments that go on after the end of their recording, where they are cut off."""
 
     def count_readable(self, samples: Iterable[VideoSample]) -> dict[str, int]:
         """The number of readable videos of each class among samples of the catalog."""
         bad = {video.path for video in self.unreadable}
-        counts = Counter(sample.label for sample in samples if sample.path not in bad)
+        counts = Counter(sample.label for sample in samples if sample.video not in bad)
         return {name: counts[label] for label, name in enumerate(self.catalog.classes)}
 
     def warnings(self) -> tuple[str, ...]:
@@ -42,6 +45,7 @@ class CatalogReport:
         files = [f"{video.path} ({video.reason})" for video in self.unreadable]
         lists: dict[str, Sequence[object]] = {
             "unreadable videos": files,
+            "segments that end after their recording, and with it": self.beyond,
             "not taken as videos": self.catalog.ignored,
             "classes without training videos": [name for name in train if not train[name]],
         }
@@ -61,7 +65,7 @@ def check_catalog(
     catalog: VideoCatalog,
     *,
     modality: Modality | None = None,
-    known: Container[Path] = (),
+    known: Container[Video] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CatalogReport:
@@ -76,25 +80,30 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     samples = (*catalog.train, *catalog.val)
-    paths = list(dict.fromkeys(item.path for item in samples if item.path not in known))
+    paths = list(dict.fromkeys(item.video for item in samples if item.video not in known))
     find_fault = partial(_find_fault, modality=modality)
-    reasons: dict[Path, str] = {}
+    reasons: dict[Video, str] = {}
+    beyond: set[Video] = set()
     # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
     with closing(in_parallel(paths, find_fault, workers=workers or usable_cores())) as outcomes:
         for done, (path, outcome) in enumerate(outcomes, 1):
-            if (reason := outcome.result()) is not None:
+            reason, is_beyond = outcome.result()
+            if reason is not None:
                 reasons[path] = reason
+            if is_beyond:
+                beyond.add(path)
             if progress is not None:
                 progress(done, len(paths))
     unreadable = tuple(Unreadable(path, reasons[path]) for path in paths if path in reasons)
-    return CatalogReport(catalog, unreadable)
+    late = tuple(path for path in paths if path in beyond and isinstance(path, Segment))
+    return CatalogReport(catalog, unreadable, late)
 
 
-def _find_fault(path: Path, modality: Modality | None) -> str | None:
-    """Why no frame of a video can be read; None if its first one can."""
+def _find_fault(video: Video, modality: Modality | None) -> tuple[str | None, bool]:
+    """Why no frame of a video can be read, None if its first one can; whether it goes too far."""
     try:
-        with as_unreadable(path):
-            probe_for(path, modality)
+        with as_unreadable(recording_of(video)):
+            probe_for(video, modality)
+            return None, isinstance(video, Segment) and not ends_in(video)
     except UnreadableVideoError as error:
-        return error.reason_in(path)
-    return None
+        return error.reason_in(video), False

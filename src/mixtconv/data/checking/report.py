@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._names import count_of, first_few, unknown_name
+from mixtconv.data.checking.segments import segment_faults, unlabelled_recordings
 from mixtconv.data.checking.sides import (
     LookAlike,
     Sides,
@@ -27,6 +28,7 @@ from mixtconv.data.listing import (
     VideoListing,
     contradiction,
 )
+from mixtconv.video.segment import Span
 
 MOST_SHOWN = 20
 """Lines of the table of videos that nearly coincide."""
@@ -129,14 +131,16 @@ def sum_up(
     """
     copies, copy_faults, copy_notes = find_copies(sides)
     faults = [*listing.faults, *label_faults(listing), *copy_faults, *group_faults(listing)]
-    for video in listing.videos:
-        faults += [_at(video, fault) for fault in checked[video.path].faults]
+    for video in {video.path: video for video in reversed(listing.videos)}.values():
+        name = video.recording_key if video.span is not None else video.key
+        faults += [replace(_at(video, f), video=name) for f in checked[video.path].faults]
+    faults += segment_faults(listing, checked)
     faults.sort(key=lambda fault: FAULT_KINDS.index(fault.kind))
     thumbnails = {
         path: video.thumbnails for path, video in checked.items() if video.thumbnails is not None
     }
     look_alikes = find_look_alikes(sides, thumbnails, copies)
-    notes = [*listing.notes, *group_notes(listing), *copy_notes]
+    notes = [*listing.notes, *group_notes(listing), *copy_notes, *unlabelled_recordings(listing)]
     hdr = [video for video in listing.videos if checked[video.path].is_hdr]
     interlaced = [video for video in listing.videos if checked[video.path].is_interlaced]
     for videos, what in ((hdr, "HDR, read as SDR"), (interlaced, "interlaced, read by one field")):
@@ -204,11 +208,11 @@ def _untrained_classes(listing: VideoListing) -> Iterator[Fault]:
 def _one_file_twice(listing: VideoListing) -> Iterator[Fault]:
     # Folders are resolved once: it takes long on a file system of a network.
     real_folder = cache(Path.resolve)
-    first: dict[Path, ListedVideo] = {}
+    first: dict[tuple[Path, Span | None], ListedVideo] = {}
     for video in listing.videos:
         path = video.path
         real = path.resolve() if path.is_symlink() else real_folder(path.parent) / path.name
-        earlier = first.setdefault(real, video)
+        earlier = first.setdefault((real, video.span), video)
         if (conflict := contradiction(video, earlier)) is not None:
             word, _, before = conflict
             reason = f"the same file as {earlier.path}, there in {word} {before}"

@@ -17,6 +17,7 @@ from mixtconv.data.listing import DataSource
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
+from mixtconv.video.segment import Span
 
 
 def check(
@@ -63,16 +64,20 @@ def check(
     listing = scan_videos(data)
     if not listing.videos and not listing.faults:
         raise ValueError(f"{listing.source}: its lists name no videos; take them as distributed")
-    paths = dict.fromkeys(video.path for video in listing.videos)
-    videos = [VideoToCheck(path, min_frames, modality, quick) for path in paths]
+    spans: dict[Path, list[Span]] = {video.path: [] for video in listing.videos}
+    for video in listing.videos:
+        spans[video.path] += [] if video.span is None else [video.span]
+    videos = [
+        VideoToCheck(path, min_frames, modality, quick, tuple(own)) for path, own in spans.items()
+    ]
     checked: dict[Path, CheckedVideo] = {}
     # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
     with closing(map_videos(check_video, videos, backend=engine, workers=workers)) as outcomes:
-        for video, outcome in outcomes:
+        for item, outcome in outcomes:
             try:
-                checked[video.path] = outcome.result()
+                checked[item.path] = outcome.result()
             except WorkersDiedError as error:
-                checked[video.path] = unreadable_video(video.path, str(error))
+                checked[item.path] = unreadable_video(item.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
     return sum_up(listing, checked, sides=sides_of(listing))

@@ -3,6 +3,7 @@
 It reads with the code that training, scoring and preparation use, so they can read what passes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mixtconv.models.spec import Modality
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.segment import Segment, Span
+from mixtconv.video.segment_frames import ends_in, extent_in_words
 from mixtconv.video.survey import survey_file
 from mixtconv.video.thumbnails import Thumbnails, ThumbnailTaker
 
@@ -29,6 +32,8 @@ class VideoToCheck:
     """What a model sees of it; by default video or optical flow, whichever it is."""
     quick: bool = False
     """Whether only its packets are counted and its first frame is decoded, not all."""
+    spans: tuple[Span, ...] = ()
+    """The segments of it that the data name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class CheckedVideo:
     """Whether it has interlaced frames, of which one field is read."""
     thumbnails: Thumbnails | None = field(default=None, compare=False, repr=False)
     """Small pictures of its frames; None of optical flow, and if only its first frame was read."""
+    beyond: Mapping[Span, str] = field(default_factory=dict)
+    """The segments that go on after its end, and how in words."""
 
 
 def check_video(video: VideoToCheck) -> CheckedVideo:
@@ -58,13 +65,26 @@ def check_video(video: VideoToCheck) -> CheckedVideo:
     try:
         with as_unreadable(video.path):
             read, damage = _read(video)
+            beyond = _beyond(video)
     except UnreadableVideoError as error:
         return unreadable_video(video.path, error.reason_in(video.path))
     faults = [] if damage is None else [_fault(video.path, "damaged", damage)]
     if read.num_frames < video.min_frames:
         reason = f"{count_of(read.num_frames, 'frame')}, less than {video.min_frames}"
         faults.append(_fault(video.path, "short", reason))
-    return replace(read, faults=tuple(faults))
+    return replace(read, faults=tuple(faults), beyond=beyond)
+
+
+def _beyond(video: VideoToCheck) -> dict[Span, str]:
+    """The segments of a recording that go on after its end."""
+    found: dict[Span, str] = {}
+    for span in video.spans:
+        try:
+            if not ends_in(Segment(video.path, span)):
+                found[span] = f"it ends after the recording, {extent_in_words(video.path)}"
+        except UnreadableVideoError as error:
+            found[span] = error.reason
+    return found
 
 
 def unreadable_video(path: Path, reason: str) -> CheckedVideo:

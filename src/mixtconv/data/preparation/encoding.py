@@ -23,8 +23,10 @@ from mixtconv.video.decoding import decode_plain
 from mixtconv.video.opening import as_unreadable, open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate, iterate_frames
-from mixtconv.video.windows import timed_frames
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate
+from mixtconv.video.segment import Segment, Video, recording_of
+from mixtconv.video.segment_frames import iterate_video, times_in
+from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
@@ -41,7 +43,7 @@ class WrittenVideo:
 
 
 def fitted_frames(
-    source: Path,
+    source: Video,
     form: PreparedForm,
     is_stopped: Callable[[], bool],
     *,
@@ -50,7 +52,7 @@ def fitted_frames(
     """All frames of a video at the size of a form, RGB (H, W, 3).
 
     Args:
-        source: a video file or a folder of pictures.
+        source: a video file or a folder of pictures, or a segment of one.
         form: has the size.
         is_stopped: asked before every frame.
         times: of a file, gets the time of each frame before it, in seconds.
@@ -59,15 +61,20 @@ def fitted_frames(
         UnreadableVideoError: any error in reading.
         StoppedError: `is_stopped`, which is asked before every frame, returned True.
     """
-    with as_unreadable(source):
-        for frame in iterate_frames(source) if times is None else _with_times(source, times):
+    with as_unreadable(recording_of(source)):
+        for frame in iterate_video(source) if times is None else _with_times(source, times):
             if is_stopped():
                 raise StoppedError
             yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
-def _with_times(source: Path, times: deque[Fraction]) -> Iterator[Frame]:
-    """All frames of a file; before each, its time is put into `times`, in seconds."""
+def _with_times(source: Video, times: deque[Fraction]) -> Iterator[Frame]:
+    """All frames of a file or a segment; before each, its time is put into `times`, in seconds."""
+    if isinstance(source, Segment):
+        for seconds, picture in zip(times_in(source), iterate_video(source), strict=True):
+            times.append(seconds)
+            yield picture
+        return
     for frame in timed_frames(source):
         times.append(frame.seconds)
         yield frame.kept.to_rgb()
@@ -92,7 +99,7 @@ _PRESET = "veryfast"  # "medium" takes 2.5 times as long for files of the same s
 
 
 def encode_video(
-    source: Path,
+    source: Video,
     target: Path,
     form: PreparedForm,
     *,
@@ -101,7 +108,7 @@ def encode_video(
     """Write a video again; the target appears only when it is whole and on the disk.
 
     Args:
-        source: a video file or a folder of pictures.
+        source: a video file or a folder of pictures, or a segment of one.
         target: an MP4 file in a folder that exists; one that is there is replaced.
         form: size, keyframes and quality.
         is_stopped: asked before every frame.
@@ -118,11 +125,12 @@ def encode_video(
     return WrittenVideo(num_frames, num_bytes)
 
 
-def _encode(source: Path, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
+def _encode(source: Video, target: Path, form: PreparedForm, is_stopped: Callable[[], bool]) -> int:
     """Write the file and return its number of frames."""
-    with as_unreadable(source):
-        rate = frame_rate(source) or DEFAULT_RATE
-        is_constant = source.is_dir() or has_constant_rate(source)
+    recording = recording_of(source)
+    with as_unreadable(recording):
+        rate = frame_rate(recording) or DEFAULT_RATE
+        is_constant = recording.is_dir() or has_constant_rate(recording)
     rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
     times = None if is_constant else deque[Fraction]()
     with closing(fitted_frames(source, form, is_stopped, times=times)) as frames:

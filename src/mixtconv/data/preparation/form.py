@@ -17,6 +17,7 @@ from typing import Literal
 from mixtconv._names import composed
 from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.video.find import VIDEO_SUFFIXES, list_pictures
+from mixtconv.video.segment import Span, in_words
 
 MOST_NAME_BYTES = 255
 """Longest name of a file on usual file systems, in bytes."""
@@ -95,7 +96,7 @@ class PlannedVideo:
 
     video: ListedVideo
     name: str
-    """The original, relative to the folder of all originals."""
+    """The original, relative to the folder of all originals, with the segment."""
     target: str
     """The prepared file or folder, relative to the output folder."""
 
@@ -107,9 +108,17 @@ def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[Planned
     `a.avi` become `a.mp4` and `a.avi.mp4`. With an empty suffix, for folders, they become `a` and
     `a.avi`. Names that differ only in case or in how accents are encoded count as equal, as they
     are on some file systems. A name that becomes longer than file systems allow is shortened.
+    A segment has its start and end in its name: `a.mp4#t=2,4.5` becomes `a_2-4.5.mp4`.
     """
-    names = _names(listing)
-    wanted = [_with_suffix(name, suffix) for name in names]
+    spans = [video.span for video in listing.videos]
+    names = [
+        name if span is None else f"{name}#{span}"
+        for name, span in zip(_names(listing), spans, strict=True)
+    ]
+    wanted = [
+        _with_suffix(name, suffix) if span is None else _cut_name(name, span, suffix)
+        for name, span in zip(names, spans, strict=True)
+    ]
     targets: dict[str, str] = {}
     taken: set[str] = set()
     # Those that keep their name come first, so that videos added later do not change it.
@@ -132,6 +141,13 @@ def _with_suffix(name: str, suffix: str) -> str:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _fitting(str(path.with_suffix("")), suffix)
     return _fitting(name, suffix)  # a folder of pictures: its name has no suffix
+
+
+def _cut_name(name: str, span: Span, suffix: str) -> str:
+    """The path of a segment that is written as a file."""
+    unit = "f" if span.in_frames else ""
+    path = _with_suffix(name.removesuffix(f"#{span}"), "")
+    return _fitting(f"{path}_{unit}{in_words(span.start)}-{in_words(span.end)}", suffix)
 
 
 def _fitting(name: str, suffix: str) -> str:

@@ -26,6 +26,7 @@ from mixtconv._types import Frame
 from mixtconv.data.preparation.encoding import WrittenVideo, fitted_frames
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
 from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.segment import Video
 
 MAX_MOTION = 20.0
 """Largest displacement between frames, in pixels of the prepared size, that a picture holds."""
@@ -41,7 +42,7 @@ _INSTALL = (
 
 
 def write_folder(
-    source: Path,
+    source: Video,
     target: Path,
     form: PreparedForm,
     *,

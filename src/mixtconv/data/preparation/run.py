@@ -94,6 +94,8 @@ def prepare(
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
+    Segments of recordings become a file each.
+
     The new folder has the layout of the original one; for a CSV it holds a CSV of the same labels,
     for a known dataset a copy of its lists. The originals are only read. Videos that an earlier run
     has prepared are not prepared again, unless the original or the form has changed.
@@ -178,7 +180,7 @@ def _prepare_all(
             try:
                 video = outcome.result()
             except UnreadableVideoError as error:
-                reasons[target] = error.reason_in(item.video.path)
+                reasons[target] = error.reason_in(item.video.video)
             except WorkersDiedError as error:
                 reasons[target] = str(error)
             else:
@@ -215,17 +217,20 @@ def _finish(
         number = count_of(len(gone), "prepared video")
         names = first_few(gone)
         notes += (f"{number} in {out} whose original is gone, to be deleted by you: {names}",)
+    # A recording counts once, however many segments are cut from it.
+    recordings = {item.target: item.video.path for item in plan}
+    sizes = {recordings[target]: video.source_bytes for target, video in done.items()}
     num_kept = sum(video is earlier.get(target) for target, video in done.items())
     return PreparationReport(
         data=prepared_list(out, listing) or out,
         num_prepared=len(done) - num_kept,
         num_kept=num_kept,
         unreadable=tuple(
-            Unreadable(item.video.path, reasons[item.target])
+            Unreadable(item.video.video, reasons[item.target])
             for item in plan
             if item.target in reasons
         ),
-        bytes_before=sum(video.source_bytes for video in done.values()),
+        bytes_before=sum(sizes.values()),
         bytes_after=sum(video.num_bytes for video in done.values()),
         ignored=listing.ignored,
         notes=notes,
@@ -255,12 +260,12 @@ class _Preparer:
             return None
         write = WRITERS[self.form.kind]
         try:
-            written = write(item.video.path, target, self.form, is_stopped=self.is_stopped)
+            written = write(item.video.video, target, self.form, is_stopped=self.is_stopped)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             reason = f"its prepared name is longer than the folder's file system allows: {target}"
-            raise UnreadableVideoError(item.video.path, reason) from error
+            raise UnreadableVideoError(item.video.video, reason) from error
         return DoneVideo(
             target=item.target,
             source=item.name,
