@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import timm
 import torch
 import yaml
 from lightning.pytorch import Trainer
@@ -16,6 +17,7 @@ from mixtconv.cli.arguments import parse_command
 from mixtconv.cli.main import main
 from mixtconv.cli.train import train as train_command
 from mixtconv.models import create_model, save_model
+from mixtconv.models.frozen_trunk import freeze_trunk
 from mixtconv.training.data import VideoDataModule
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import make_initial_model
@@ -28,6 +30,9 @@ from mixtconv.training.settings import TrainingSettings
 
 DATASETS = ("something_v1", "something_v2", "jester", "kinetics400", "ucf101", "hmdb51")
 NAMES = list_recipes()
+CLIP = "vit_base_patch16_clip_quickgelu_224"
+TRANSFORMERS = list_recipes(f"*_{CLIP}_*")
+CONVOLUTIONS = list_recipes("*_resnet50_*")
 
 
 def _parse(*words: str) -> TrainingSettings:
@@ -36,9 +41,9 @@ def _parse(*words: str) -> TrainingSettings:
 
 def _split(name: str) -> tuple[str, str, str, int]:
     """Family, backbone, dataset and frames of a recipe's name."""
-    family, backbone, rest = name.split("_", 2)
-    dataset, _, frames = rest.rpartition("_")
-    return family, backbone, dataset, int(frames.removesuffix("f"))
+    model, dataset, frames = re.fullmatch(rf"(.+)_({'|'.join(DATASETS)})_(\d+)f", name).groups()
+    family, _, backbone = model.partition("_")
+    return family, backbone, dataset, int(frames)
 
 
 def test_there_is_a_recipe_for_each_row() -> None:
@@ -48,7 +53,14 @@ def test_there_is_a_recipe_for_each_row() -> None:
         for family, frames in (("tsn", 8), ("tsm", 8), ("tsm", 16), ("mstnet", 8), ("mstnet", 16))
     }
     ablation = ("ks3", "ks5", "ks7", "ks13", "ks135", "ks1357", "ks357dilated", "conv1d")
-    assert set(NAMES) == rows | {f"{name}_resnet50_something_v1_8f" for name in ablation}
+    transformers = {
+        f"{family}_{CLIP}_{dataset}_8f"
+        for family in ("stadapter", "aim", "zeroi2v", "adapter", "mstvit")
+        for dataset in ("something_v2", "kinetics400")
+    }
+    assert set(CONVOLUTIONS) == rows | {f"{name}_resnet50_something_v1_8f" for name in ablation}
+    assert set(TRANSFORMERS) == transformers
+    assert set(NAMES) == set(CONVOLUTIONS) | set(TRANSFORMERS)
     assert list_recipes("*_ucf101_*") == sorted(name for name in rows if "ucf101" in name)
 
 
@@ -83,8 +95,8 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_trains_as_published(name: str) -> None:
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_recipe_of_a_resnet_trains_as_published(name: str) -> None:
     """The rates that the optimiser really gets, for the step that the recipe asks for."""
     settings = load_recipe(name).settings(root="/data", weights="none")
     lr, clips, decay, epochs, steps, partial_bn = PUBLISHED[settings.data]
@@ -118,12 +130,14 @@ def test_a_recipe_trains_as_published(name: str) -> None:
     assert 0.5 <= settings.dropout <= 0.8
 
 
-def test_kinetics_windows_span_64_frames_and_other_datasets_are_sampled_by_segments() -> None:
+def test_kinetics_has_windows_and_other_datasets_are_sampled_by_segments() -> None:
+    """Windows of 64 frames for CNNs, and of 8 frames at a stride of 16 for transformers."""
     for name in NAMES:
         settings = load_recipe(name).settings(root="/data", weights="none")
         dense = settings.data == "kinetics400"
         assert settings.sampling == ("dense" if dense else "segment")
-        assert not dense or settings.num_frames * settings.frame_stride == 64
+        window = 8 * 16 if name in TRANSFORMERS else 64
+        assert not dense or settings.num_frames * settings.frame_stride == window
 
 
 # the command line
@@ -273,11 +287,19 @@ def test_every_recipe_takes_a_step_on_its_dataset(
     kinetics_models: Callable[[TrainingSettings], Path],
     tmp_path: Path,
 ) -> None:
-    """As the command line makes it, but for a small backbone, few pixels and few clips."""
+    """As it is, but for a small backbone, few pixels and few clips."""
     family, _, dataset, _ = _split(name)
-    words = ["--model", f"{family}_test_resnet", "--image-size", "32", "--batch-size", "2"]
-    words += ["--weights", "none", "--workers", "0", "--device", "cpu", "--out", str(tmp_path)]
-    settings = _parse("--recipe", name, "--root", str(roots[dataset]), *words)
+    tiny = "test_vit" if name in TRANSFORMERS else "test_resnet"
+    settings = load_recipe(name).settings(
+        root=str(roots[dataset]),
+        model=f"{family}_{tiny}",
+        weights="none",
+        image_size=32,
+        batch_size=2,
+        workers=0,
+        device="cpu",
+        out=str(tmp_path),
+    )
     if load_recipe(name).starts_from:
         settings = replace(settings, weights=str(kinetics_models(settings)))
     before, after = _weights_around_a_step(settings)
@@ -286,12 +308,19 @@ def test_every_recipe_takes_a_step_on_its_dataset(
     assert all(torch.isfinite(value).all() for value in after.values())
     frozen = {key for key in before if "bn" in key} - moved
     assert bool(frozen) == settings.partial_bn
+    if name in TRANSFORMERS:
+        image_model = timm.create_model("test_vit", num_classes=0).state_dict()
+        in_timm = {re.sub(r"\.module\b", "", key.removeprefix("backbone.")) for key in moved}
+        assert not in_timm & image_model.keys()
+        assert in_timm - {"head.weight", "head.bias"}, "what is put in learns in the first step"
 
 
 def _weights_around_a_step(settings: TrainingSettings) -> tuple[dict, dict]:
     plan = plan_run(settings)
     torch.manual_seed(0)
     model = make_initial_model(settings, plan.catalog.classes).model
+    if settings.train == "temporal":
+        freeze_trunk(model)
     module = ClassifierModule(model, plan)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trainer = Trainer(
