@@ -55,6 +55,19 @@ def test_logits_are_averaged_whatever_passes_together(
     np.testing.assert_allclose(got, one_by_one(model, views).mean(axis=1), rtol=1e-4, atol=1e-5)
 
 
+def test_crops_of_a_size_that_a_transformer_does_not_take_are_refused(tmp_path: Path) -> None:
+    transformer = create_model("mstvit_test_vit", classes=CLASSES, num_frames=2, image_size=64)
+    says = (
+        r"protocol 1x3 scores crops of 73 pixels, and mstvit_test_vit takes 64 alone: choose "
+        r"another, such as stadapter-1x3 or 1x1"
+    )
+    with pytest.raises(ValueError, match=says):
+        Recognizer(transformer, device="cpu", protocol="1x3")
+    assert Recognizer(transformer, device="cpu", protocol="stadapter-1x3").protocol.num_views == 3
+    convolutions = make_model("mstnet_test_resnet")
+    assert Recognizer(convolutions, device="cpu", protocol="1x3").protocol.num_views == 3
+
+
 def test_probabilities_are_averaged_after_softmax(model: VideoClassifier) -> None:
     protocol = Protocol.parse("nonlocal-10x3")
     views = some_views(protocol)

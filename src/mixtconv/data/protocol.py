@@ -9,6 +9,9 @@ A protocol is named by its clips and crops, such as `2x3`; the names of publishe
   averaged before softmax.
 - "Non-local Neural Networks" (arXiv 1711.07971): ten clips x three crops, averaged after softmax
   (`nonlocal-10x3`).
+- "ST-Adapter" (arXiv 2206.13559): one clip x three crops of the network's own size, which a vision
+  transformer takes alone, or three clips x the centre, averaged after softmax (`stadapter-1x3`,
+  `stadapter-3x1`); AIM (arXiv 2302.03024) and ZeroI2V (arXiv 2310.01324) likewise.
 
 Different here: positions of crops are rounded once, so that the last one ends at the frame's edge,
 while TSM's may be up to 3 pixels away from it.
@@ -16,6 +19,7 @@ while TSM's may be up to 3 pixels away from it.
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from mixtconv._names import count_of, unknown_name
 from mixtconv._types import ScoreKind
@@ -28,6 +32,9 @@ USUAL_PLACEMENTS: dict[tuple[int, int], ClipPlacement] = {(10, 3): "dense", (25,
 
 NUM_CROPS = (1, 3, 5, 10)
 """Allowed numbers of crops, see `transforms.CROPS`."""
+
+
+CropSize = Literal["full", "own"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Protocol:
     """Placement of the clips; None is the published one for such clips and crops."""
     averaging: ScoreKind = "logits"
     """Whether logits are averaged, or probabilities after softmax."""
+    crop_size: CropSize = "full"
+    """Whether three crops are squares of the whole short side, or of the network's own size."""
 
     def __post_init__(self) -> None:
         if self.num_clips < 1 or self.num_crops not in NUM_CROPS:
@@ -96,6 +105,12 @@ class Protocol:
         named = [name for name, protocol in PROTOCOLS.items() if protocol == self]
         return named[0] if named else f"{plain} ({self.placement}, {self.averaging})"
 
+    def crop_side(self, image_size: int) -> int:
+        """Height and width of the crops, for a model of this image size."""
+        # Three crops cover the frame at full resolution, the others have the network's own size.
+        is_full = self.num_crops == 3 and self.crop_size == "full"
+        return scoring_side(image_size) if is_full else image_size
+
     def clip_frames(self, spec: ModelSpec) -> int:
         """Frames of a clip."""
         return 1 if self.placement == "snippets" else spec.num_frames
@@ -136,15 +151,14 @@ class Protocol:
         '25x10: 25 clips of 1 frame (segment) x 10 crops, 5 mirrored, 224 pixels, logits averaged'
         """
         self.check_model(spec)
-        # three crops cover the frame at full resolution, the others have the network's own size
-        size = scoring_side(spec.image_size) if self.num_crops == 3 else spec.image_size
         sampling = _SAMPLINGS.get(str(self.placement), spec.sampling)
         num_mirrored = sum(_mirrored_crops(self.num_crops))
         mirrored = f", {num_mirrored} mirrored" if num_mirrored else ""
         return (
             f"{self}: {count_of(self.num_clips, 'clip')} of "
             f"{count_of(self.clip_frames(spec), 'frame')} ({sampling}) x "
-            f"{count_of(self.num_crops, 'crop')}{mirrored}, {size} pixels, "
+            f"{count_of(self.num_crops, 'crop')}{mirrored}, "
+            f"{self.crop_side(spec.image_size)} pixels, "
             f"{self.averaging} averaged"
         )
 
@@ -159,6 +173,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "tsm-2x3": Protocol(2, 3),
     "tsm-10x3": Protocol(10, 3),
     "nonlocal-10x3": Protocol(10, 3, "tenths", "probabilities"),
+    "stadapter-1x3": Protocol(1, 3, averaging="probabilities", crop_size="own"),
+    "stadapter-3x1": Protocol(3, 1, averaging="probabilities", crop_size="own"),
 }
 """Published protocols by name; most have a shorter name of clips and crops, such as `10x3`."""
 

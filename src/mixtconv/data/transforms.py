@@ -199,7 +199,11 @@ def three_crops(clip: Tensor, size: int) -> list[Tensor]:
 
     The short side becomes size * 256 / 224 (256 for 224), and so are the squares.
     """
-    side = scoring_side(size)
+    return three_squares(clip, scoring_side(size))
+
+
+def three_squares(clip: Tensor, side: int) -> list[Tensor]:
+    """Three squares along the long side of the frames, of the short side, which becomes `side`."""
     resized = F.resize(clip, [side], antialias=True)
     height, width = resized.shape[-2:]
     return [
@@ -228,3 +232,6 @@ CROPS: dict[int, Callable[[Tensor, int], list[Tensor]]] = {
     10: twice_five_crops,
 }
 """Crop functions by the number of crops: clip (T, 3, H, W) and size -> crops (T, 3, S, S)."""
+
+OWN_SIZE_CROPS = CROPS | {3: three_squares}
+"""The same with all crops of the given size, for networks that take no other."""

@@ -15,7 +15,7 @@ from mixtconv.data.clips import as_frames
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.transforms import CROPS, mirror, scoring_side
+from mixtconv.data.transforms import CROPS, OWN_SIZE_CROPS, mirror, scoring_side
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Clip
 from mixtconv.video.segment import Video
@@ -45,16 +45,19 @@ class TensorViewReader(ViewReader):
             cache=self.cache,
         )
         clips = clip.frames.unflatten(0, (protocol.num_clips, protocol.clip_frames(spec)))
-        crop = CROPS[protocol.num_crops]
-        views = torch.stack([view for frames in clips for view in crop(frames, spec.image_size)])
+        views = torch.stack([view for frames in clips for view in self._crops(frames)])
         frames = join_snippets(self._mirrored(views), spec)
         return Clip(frames, clip.indices, clip.num_frames)
 
     def keep(self, picture: Frame) -> Tensor:
         """The crops of a frame, (crops, 3, S, S)."""
         frame = as_frames(picture[None].copy())  # (1, 3, H, W)
-        crops = CROPS[self.protocol.num_crops](frame, self.spec.image_size)
-        return torch.stack([crop[0] for crop in crops])
+        return torch.stack([crop[0] for crop in self._crops(frame)])
+
+    def _crops(self, frames: Tensor) -> list[Tensor]:
+        """Crops (T, 3, S, S) of frames (T, 3, H, W)."""
+        functions = CROPS if self.protocol.crop_size == "full" else OWN_SIZE_CROPS
+        return functions[self.protocol.num_crops](frames, self.spec.image_size)
 
     def views_of(self, kept: Sequence[Tensor]) -> Tensor:
         """The views of a window, uint8 (V, T, C, S, S), as `read` returns those of a file."""

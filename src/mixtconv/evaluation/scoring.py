@@ -226,6 +226,23 @@ def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:
     return features
 
 
+def check_protocol(protocol: Protocol, model: VideoClassifier) -> None:
+    """Refuse a model that cannot be scored with a protocol.
+
+    Raises:
+        ValueError: clips that it does not take, or crops of another size than it runs on.
+    """
+    protocol.check_model(model.spec)
+    side = protocol.crop_side(model.spec.image_size)
+    try:
+        model.check_image_size(side)
+    except ValueError as error:
+        raise ValueError(
+            f"protocol {protocol} scores crops of {side} pixels, and {model.spec.name} takes "
+            f"{model.spec.image_size} alone: choose another, such as stadapter-1x3 or 1x1"
+        ) from error
+
+
 def _read_batches(
     model: VideoClassifier,
     samples: Sequence[VideoSample],
@@ -235,7 +252,7 @@ def _read_batches(
 ) -> Iterator[VideoBatch]:
     """Batches of views, of this process's shard; `progress` is called when each was worked on."""
     protocol = Protocol.parse(settings.protocol)
-    protocol.check_model(model.spec)
+    check_protocol(protocol, model)
     rank, world_size = (launch.rank, launch.num_processes) if launch else (0, 1)
     loader = scoring_loader(
         samples,

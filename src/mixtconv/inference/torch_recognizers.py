@@ -15,7 +15,7 @@ from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import center_crop
 from mixtconv.data.views import TensorViewReader
-from mixtconv.evaluation.scoring import model_mirroring, view_logits
+from mixtconv.evaluation.scoring import check_protocol, model_mirroring, view_logits
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
@@ -56,7 +56,7 @@ class Recognizer(VideoRecognizer):
         if not isinstance(model, VideoClassifier):
             model = load_model(model)
             self.mirroring = model_mirroring(model)
-        protocol.check_model(model.spec)
+        check_protocol(protocol, model)
         super().__init__(
             model.spec, protocol, TensorViewReader(model.spec, protocol), notes=model.notes
         )

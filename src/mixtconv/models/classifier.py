@@ -29,6 +29,7 @@ from mixtconv.models.insertion import set_num_frames
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.sharing import HubMixin
 from mixtconv.models.spec import Modality, ModelSpec
+from mixtconv.models.structure.network_trace import run_once
 from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 from mixtconv.models.wrappers.wrapping import outermost
 from mixtconv.ops import fold_time, unfold_time
@@ -150,6 +151,12 @@ class VideoClassifier(HubMixin):
                 f"got frames of {height} x {width}, and the windows of {self.spec.name} are those "
                 f"of {size} x {size}: scale the frames, or make it with another image_size"
             )
+
+    def check_image_size(self, size: int) -> None:
+        """Raise ValueError if the model does not take frames of this height and width."""
+        self.check_size(torch.empty(0, size, size))
+        if size != self.spec.image_size:
+            run_once(self.backbone, size, self.spec.snippet.channels, on_shapes=True)
 
     def forward_snippets(self, snippets: Tensor) -> Tensor:
         """Logits of separate snippets, as TSN tests: (N, C, H, W) -> (N, num_classes).

@@ -28,6 +28,7 @@ from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
@@ -111,7 +112,7 @@ def _train(
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
-    settings.refuse_changes_of_flow(spec.modality)  # which the model may have by itself
+    _refuse_unfit(plan, initial.model)
     if frames is not None and frames.form != form_of_run(plan, spec):
         frames = None
     plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
@@ -168,6 +169,17 @@ def _describe_trunk(model: VideoClassifier, settings: TrainingSettings) -> dict[
             frozen.origin,
         )
     return None if frozen is None else frozen.to_dict()
+
+
+def _refuse_unfit(plan: RunPlan, model: VideoClassifier) -> None:
+    """Refuse settings that do not fit the model, whose facts are only known when it is made.
+
+    Raises:
+        ValueError: changes of pictures for a model that takes flow by itself, or a protocol of
+            clips or crops that it does not take.
+    """
+    plan.settings.refuse_changes_of_flow(model.spec.modality)
+    check_protocol(plan.protocol, model)
 
 
 def _keep_to_contents(
