@@ -36,6 +36,12 @@ def launchers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def exports() -> ModuleType:
+    """Files as annotation tools write them; see data/annotations/exports.py."""
+    return _load_beside("data/annotations/exports")
+
+
+@pytest.fixture(scope="session")
 def two_stream() -> ModuleType:
     """Makes videos whose class is half in the pictures, half in the motion."""
     return _load_beside("data/two_stream_data")

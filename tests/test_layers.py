@@ -50,6 +50,10 @@ WITHOUT_TORCH = [
     "mixtconv.reporting.settings",
     "mixtconv.training.recipes",
     "mixtconv.training.settings",
+    *(
+        f"mixtconv.data.annotations.{path.stem}"
+        for path in sorted((PACKAGE / "data" / "annotations").glob("[a-z]*.py"))
+    ),
     *(f"mixtconv.video.{path.stem}" for path in sorted((PACKAGE / "video").glob("[a-z]*.py"))),
 ]
 """What only lists, plans, reads and writes files, or explains the command line."""
