@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
+from mixtconv.data.annotations import list_annotations, read_annotations
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
 from mixtconv.data.groups import with_groups
@@ -60,8 +61,8 @@ def load_catalog(
     """List the videos to train on and those to validate on; no video is opened.
 
     Args:
-        data: a folder of class folders (`layouts.list_folder`), a list (`layouts.list_csv`) or a
-            known dataset (`registry.list_dataset`).
+        data: a folder of class folders (`layouts.list_folder`), a list (`layouts.list_csv`),
+            annotation files (`annotations`), or a known dataset (`registry.list_dataset`).
         classes: names in the order of the labels; by default the order that the data define, or
             else the names sorted.
         val_fraction: fraction of every class to hold out if the data have no `val` and no `test`;
@@ -255,12 +256,26 @@ def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> Video
     if source.root is not None:
         listing = list_dataset(source)
     elif Path(source.data).is_dir():
-        listing = list_folder(Path(source.data))
+        listing = _list_own_folder(Path(source.data), classes)
     else:
         _check_file(source.data)
-        return list_csv(Path(source.data), classes=classes, group=source.group)
+        path = Path(source.data)
+        if (annotations := read_annotations(path)) is not None:
+            return list_annotations(path, annotations, classes=classes)
+        return list_csv(path, classes=classes, group=source.group)
     _check_class_names(listing, classes)
     return listing
+
+
+def _list_own_folder(folder: Path, classes: Sequence[str] | None) -> VideoListing:
+    """A folder of class folders, or of annotation files with their videos."""
+    try:
+        return list_folder(folder)
+    except ValueError:
+        annotations = read_annotations(folder)
+        if annotations is None:
+            raise
+    return list_annotations(folder, annotations, classes=classes)
 
 
 def _check_file(data: str) -> None:
