@@ -35,6 +35,7 @@ Validation</subsets></project></meta>
 <track id="0" label="run" subset="Train" task_id="5"><box frame="0" outside="0" keyframe="1"/>
 <box frame="9" outside="1" keyframe="1"/></track>
 <track id="1" label="run" subset="Validation" task_id="6"><box frame="3" outside="0"/></track>
+<image id="7" name="frame_000007" subset="Validation" task_id="6"><tag label="cut"/></image>
 </annotations>"""
 
 
@@ -71,9 +72,13 @@ def test_tasks_of_a_project_are_videos_with_splits(tmp_path: Path, exports: Modu
     assert exports.short(read) == [
         ("a.mp4", "run", 0, 9, "frames"),
         ("b.mp4", "run", 3, 4, "frames"),
+        ("b.mp4", "cut", 7, 8, "frames"),
         ("c.mp4", "", None, None, "frames"),
     ]
-    assert [segment.split for segment in read.segments] == ["train", "val", None]
+    assert [segment.split for segment in read.segments] == ["train", "val", "val", None]
+    text = PROJECT.replace('task_id="6"', 'task_id="9"')
+    with pytest.raises(ValueError, match="task_id is '9'; the tasks of the project are 5, 6, 7"):
+        read_annotations(exports.write(tmp_path, "annotations.xml", text))
 
 
 @pytest.mark.parametrize(

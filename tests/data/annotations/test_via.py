@@ -58,8 +58,11 @@ def test_a_csv_of_temporal_segments(tmp_path: Path, exports: ModuleType) -> None
     read = exports.read(tmp_path, "via.csv", TEMPORAL_SEGMENTS)
     assert exports.short(read) == [
         ("street.mp4", "walk", 1.346, 2.741, "seconds"),
-        ("street.mp4", "child", 3, 4.5, "seconds"),
+        ("street.mp4", "child", 3, 4.5, "seconds"),  # beside which nothing was chosen
     ]
+    text = TEMPORAL_SEGMENTS.replace(',""who"":""child""}"', '}"', 1)
+    read = exports.read(tmp_path, "via.csv", text)
+    assert [segment.label for segment in read.segments] == ["walk", "_DEFAULT"]
 
 
 @pytest.mark.parametrize(
