@@ -33,6 +33,12 @@ def evaluate(
     split = reading.split
     chosen = f"split {split}" if split else "its val split, or all where it has no splits"
     notes = [f"scored {result.num_videos} videos of {result.data} ({chosen})"]
+    if (apart := result.background) is not None:
+        notes.append(
+            f"background: {apart.recall:.2f} % of its clips recognised, {apart.missed:.2f} % of "
+            f"the others taken for it; top-1 of the others among themselves "
+            f"{apart.top1_without:.2f} %"
+        )
     if scores is not None:
         notes.append(f"scores of every video: {scores}")
     notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]

@@ -56,6 +56,10 @@ class DataSource:
     r"""What keeps videos on one side of a split, such as those cut from one recording: a column of
     the CSV, or a regular expression over the names (class/file) whose parentheses hold the group's,
     as 'v_(.*_g\d+)_'; default the columns group and session, and what a known dataset tells."""
+    background: float | None = None
+    """Of a list of segments, so many segments of time without a label for each labelled one, away
+    from these, as a class of their own, 'background'; default 0, and in scoring that of the
+    model's training."""
 
     def __post_init__(self) -> None:
         if self.official_split not in (1, 2, 3):

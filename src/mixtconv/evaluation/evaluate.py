@@ -9,12 +9,13 @@ from typing import Any
 from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
+from mixtconv.data.background import BACKGROUND
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import local_device, process_group
-from mixtconv.evaluation.metrics import Accuracy
+from mixtconv.evaluation.metrics import Accuracy, BackgroundScore, background_score
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -51,8 +52,18 @@ class Evaluation(ScoreSource):
     scores_path: str | None
     """The file of the scores, if any."""
 
+    @property
+    def background(self) -> BackgroundScore | None:
+        """How background is told from the other classes; None of a model without that class."""
+        saved = self.scores
+        if BACKGROUND not in saved.classes:
+            return None
+        number = saved.classes.index(BACKGROUND)
+        return background_score(saved.scores, saved.labels, saved.readable, background=number)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
+        apart = self.background
         return {
             "model": self.model,
             "data": self.data,
@@ -60,6 +71,7 @@ class Evaluation(ScoreSource):
             "protocol_description": self.protocol_description,
             "num_videos": self.num_videos,
             **asdict(self.accuracy),
+            **({} if apart is None else {"background": asdict(apart)}),
             "scores": self.scores_path,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
@@ -184,6 +196,7 @@ def _load_videos(
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         group=notes.get("group"),
+        background=notes.get("background"),
         keep_missing=True,  # counted as wrong, like unreadable ones
     )
 

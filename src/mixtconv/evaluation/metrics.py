@@ -46,6 +46,49 @@ def accuracy(logits: Tensor, labels: Tensor, readable: Tensor | bool = True) -> 
     )
 
 
+@dataclass(frozen=True)
+class BackgroundScore:
+    """How a class of nothing of interest is told from all others; in percent, NaN without clips."""
+
+    recall: float
+    """Clips of background that are recognised as such; the others are false alarms."""
+    missed: float
+    """Clips of the other classes that are taken for background."""
+    top1_without: float
+    """Top-1 of the clips of the other classes, among these alone."""
+
+
+def background_score(
+    logits: Tensor, labels: Tensor, readable: Tensor, *, background: int
+) -> BackgroundScore:
+    """Score the class of background apart from the others.
+
+    Args:
+        logits: (N, K).
+        labels: int64 (N,).
+        readable: bool (N,); an unreadable video counts as wrong.
+        background: the class.
+
+    >>> logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [2.0, 0.0, 1.0]])
+    >>> background_score(logits, torch.tensor([0, 1, 1]), torch.ones(3, dtype=bool), background=0)
+    BackgroundScore(recall=100.0, missed=50.0, top1_without=0.0)
+    """
+
+    def percent(hits: Tensor) -> float:
+        return 100 * hits.double().mean().item()
+
+    best = logits.argmax(dim=1)  # (N,)
+    others = logits.clone()
+    others[:, background] = -torch.inf
+    is_background = labels == background
+    right = readable & (others.argmax(dim=1) == labels)
+    return BackgroundScore(
+        recall=percent((readable & (best == background))[is_background]),
+        missed=percent(((best == background) | ~readable)[~is_background]),
+        top1_without=percent(right[~is_background]),
+    )
+
+
 def class_accuracies(logits: Tensor, labels: Tensor, readable: Tensor | bool = True) -> Tensor:
     """Top-1 of every class in percent, float64 (K,); NaN where a class has no videos.
 

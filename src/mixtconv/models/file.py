@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 _NoPairs = Literal["auto", "none"]
 _NUMBERS = ("top1", "top5", "mean_class_accuracy", "val_fraction")
-_NOTES_READ = {**dict.fromkeys(_NUMBERS, float), "group": str, "flip_pairs": list | _NoPairs}
+_NOTES_READ = {
+    **dict.fromkeys(_NUMBERS, float),
+    "group": str,
+    "background": float,
+    "flip_pairs": list | _NoPairs,
+}
 """Types of the notes that commands compute with; others are shown only."""
 
 

@@ -45,6 +45,7 @@ _IN_MODEL_FILE = (
     "data",
     "val_fraction",
     "group",
+    "background",
     "flip_pairs",
     "num_train",
     "num_val",
@@ -115,6 +116,7 @@ class RunRecord(Callback):
             "split_rule": catalog.split_rule,
             "val_fraction": settings.val_fraction,
             "group": settings.group,
+            "background": settings.background,
             "flip_pairs": plan.mirroring.pairs,
             "data_fingerprint": fingerprint(catalog),
         }

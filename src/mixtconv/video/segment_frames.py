@@ -222,6 +222,18 @@ def ends_in(segment: Segment) -> bool:
     return segment.span.end <= times[-1] + _last_duration(times)
 
 
+def extent(path: Path) -> tuple[Fraction, Fraction]:
+    """How long a recording is, in seconds and in frames; a folder of pictures has 0 seconds.
+
+    Raises:
+        UnreadableVideoError: it has no frame.
+    """
+    if path.is_dir():
+        return Fraction(0), Fraction(len(list_frames(path)))
+    times = frame_times(path)
+    return times[-1] + _last_duration(times), Fraction(len(times))
+
+
 def extent_in_words(path: Path) -> str:
     """How long a recording is, for the user."""
     if path.is_dir():

@@ -12,6 +12,7 @@ from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.annotations import list_annotations, read_annotations
+from mixtconv.data.background import with_background
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
 from mixtconv.data.groups import with_groups
@@ -99,6 +100,7 @@ def load_labelled_videos(
     split: Split | Literal["all"] | None = None,
     val_fraction: float = 0.2,
     group: str | None = None,
+    background: float | None = None,
     keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """List the videos to score a trained model on; no video is opened.
@@ -113,6 +115,8 @@ def load_labelled_videos(
         val_fraction: as given to `load_catalog`.
         group: that of the data in training, which holds where `data` names none and the split is
             drawn.
+        background: that of the data in training, which holds where `data` gives none and are
+            segments.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -121,6 +125,8 @@ def load_labelled_videos(
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
+    if background and _source(data).background is None and any(v.span for v in listing.videos):
+        listing = with_background(listing, background)
     for note in listing.notes:
         logger.info("%s", note)
     if split is None:
@@ -200,6 +206,8 @@ def list_videos(
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
     listing = _in_groups(listing, data)
+    if not listing.faults:
+        listing = with_background(listing, _source(data).background or 0)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:

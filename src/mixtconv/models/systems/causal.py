@@ -26,7 +26,7 @@ from mixtconv.models.location import find_model_file
 from mixtconv.models.systems.factory import create_from_spec, load_model
 from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 
-_KEPT_NOTES = ("data", "val_fraction", "group", "flip_pairs")
+_KEPT_NOTES = ("data", "val_fraction", "group", "background", "flip_pairs")
 """Notes of a file that hold for the causal model too; the score does not."""
 
 
