@@ -218,7 +218,7 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
     if spec.feature_head is not None:
         return build_head_classifier(backbone, operation, spec)
     num_features = count_features(backbone, spec)
-    if family in ADAPTERS or spec.temporal_position:
+    if family in ADAPTERS or spec.temporal_position or spec.average_before_norm:
         insert_in_tokens(backbone, family, operation, spec)
     elif operation is not None:
         insert_operation(backbone, operation, spec)
