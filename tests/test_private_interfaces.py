@@ -69,6 +69,26 @@ def test_timm_groups_parameters_by_layer() -> None:
     assert found == {"conv1.weight": 0, "layer1.0.conv1.weight": 1, "fc.weight": 2}
 
 
+def test_timm_names_the_weights_of_clip() -> None:
+    """`models/importing/formats.py`: of files of adapters on a CLIP, each by itself."""
+    from timm.models.vision_transformer import _convert_openai_clip
+
+    names = {
+        "class_embedding": "cls_token",
+        "positional_embedding": "pos_embed",
+        "conv1.weight": "patch_embed.proj.weight",
+        "ln_pre.bias": "norm_pre.bias",
+        "transformer.resblocks.3.ln_2.weight": "blocks.3.norm2.weight",
+        "transformer.resblocks.3.attn.in_proj_bias": "blocks.3.attn.qkv.bias",
+        "transformer.resblocks.3.attn.out_proj.weight": "blocks.3.attn.proj.weight",
+        "transformer.resblocks.3.mlp.c_proj.bias": "blocks.3.mlp.fc2.bias",
+        "ln_post.weight": "norm.weight",
+    }
+    for theirs, ours in names.items():
+        found = _convert_openai_clip({f"visual.{theirs}": torch.empty(0, 0)}, None)
+        assert list(found) == [ours]
+
+
 def test_the_export_of_torch_says_what_a_user_did_wrong() -> None:
     """`exporting/writing.py`: a model that cannot be traced is refused in one line."""
     from torch._dynamo.exc import UserError

@@ -24,7 +24,6 @@ from mixtconv.models import (
 )
 from mixtconv.models import input_free as input_free_module
 from mixtconv.models import published_weights as weights
-from mixtconv.models import temporal_wrapper as wrapper_module
 from mixtconv.models.frozen_trunk import (
     freeze_trunk,
     hash_tensors,
@@ -33,6 +32,7 @@ from mixtconv.models.frozen_trunk import (
     keep_trunk_evaluating,
     trained_parameters,
 )
+from mixtconv.models.wrappers import temporal_wrapper as wrapper_module
 
 SMALL = {"num_frames": 4, "image_size": 32}
 CLIPS = torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -68,6 +68,8 @@ def test_every_setting_that_a_spec_has_reaches_the_model(tiny_settings: MakeSett
         "adapter_width": 0.25,
         "adapter_places": "mlp",
         "temporal_position": True,
+        "average_before_norm": True,
+        "time_adapters": 2,
     }
     shared = {field.name for field in fields(ModelSpec)} & set(vars(tiny_settings()))
     assert shared == {*changes, *head, *tokens}

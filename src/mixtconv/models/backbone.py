@@ -255,14 +255,17 @@ def reset_zero_init_norms(backbone: nn.Module) -> None:
 
 
 def _in_timm_names(state: StateDict, *, path: Path, name: str) -> StateDict:
-    """Weights of EfficientNet-PyTorch by timm's names; any others are returned unchanged.
+    """Weights of two kinds by names that timm knows; any others are returned unchanged.
 
-    Both networks have the same weights in the same order, though under other names and with the
-    blocks counted from the first (`_blocks.3`) and not by stage (`blocks.2.0`).
+    Those of CLIP's image network by itself are named as in the whole CLIP. EfficientNet-PyTorch has
+    timm's weights in the same order, though under other names and with the blocks counted from the
+    first (`_blocks.3`) and not by stage (`blocks.2.0`).
 
     Raises:
         ValueError: the weights are not those of the backbone.
     """
+    if "class_embedding" in state:
+        return {f"visual.{key}": value for key, value in state.items()}
     if "_conv_stem.weight" not in state:
         return state
     with torch.device("meta"):

@@ -7,6 +7,7 @@ refuses; it is read as a stand-in that keeps no data, so that NumPy's code does 
 
 import pickle
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with safe_globals(list(_STAND_INS)):
+        with safe_globals(list(_STAND_INS)), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*TorchScript archive")  # an error follows
             return torch.load(path, map_location="cpu", weights_only=True)
     except (
         AttributeError,  # of torch's loader, for damaged pickles
@@ -87,6 +89,12 @@ def _reason(path: Path, error: Exception) -> str:
         return (
             f"it holds {name}, and reading that could run code, so nothing was opened; where the "
             "file is trusted, save its state_dict alone: torch.save(checkpoint['state_dict'], ...)"
+        )
+    if "TorchScript" in text:
+        return (
+            "it is a TorchScript program, and reading that could run code, so nothing was opened; "
+            "where the file is trusted, save its state_dict alone: "
+            "torch.save(torch.jit.load(path).state_dict(), ...)"
         )
     size = path.stat().st_size
     return (

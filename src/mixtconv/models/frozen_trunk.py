@@ -171,6 +171,12 @@ def split_state(
     return trunk, {name: state[name] for name in state if name not in names}
 
 
+def trained_names(model: "HubMixin") -> set[str]:
+    """What is not of the trunk, by its names in state dictionaries: as well in a plain TSN."""
+    frozen = _frozen(model)
+    return {name for name, each in model.state_dict(keep_vars=True).items() if each not in frozen}
+
+
 def trained_parameters(model: "HubMixin") -> dict[str, nn.Parameter]:
     """The parameters that are trained on a frozen trunk, by name.
 

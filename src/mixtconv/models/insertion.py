@@ -32,6 +32,7 @@ from mixtconv.models.structure.residual_branches import (
 )
 from mixtconv.models.structure.spatial_blocks import spatial_sites
 from mixtconv.models.structure.token_blocks import TokenBlock, find_token_blocks
+from mixtconv.models.wrappers.frame_average import FrameAverage
 from mixtconv.models.wrappers.key_value import KeyValueWrapper, filter_keys_and_values
 from mixtconv.models.wrappers.non_local import NonLocalFrames
 from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper, TokenWrapper
@@ -43,7 +44,13 @@ logger = logging.getLogger(__name__)
 
 Operation = str | Callable[..., nn.Module]
 
-_OF_CLIPS = (TemporalWrapper, FoldedTemporalFilter, NonLocalFrames, TimeAttention)
+_OF_CLIPS = (
+    TemporalWrapper,
+    FoldedTemporalFilter,
+    FrameAverage,
+    NonLocalFrames,
+    TimeAttention,
+)
 """Modules that know the number of frames of a clip."""
 
 Site = TypeVar("Site", TemporalSite, AttentionSite, TokenBlock)

@@ -118,14 +118,20 @@ class AdapterSettings:
     """Channels of an adapter, as a fraction of those of the tokens."""
     adapter_places: AdapterPlaces = "both"
     """The branches of a block that adapters come before."""
+    time_adapters: int = 1
+    """Adapters of AIM's attention over time: 1 behind it, or 2, one before it too."""
     temporal_position: bool = False
     """Whether a learned vector for each frame of a clip is added to its tokens."""
+    average_before_norm: bool = False
+    """Whether the tokens of a clip's frames are averaged before the last normalisation of the
+    backbone, as ST-Adapter has it, and not their logits."""
 
     def __post_init__(self) -> None:
         require(
             0 < self.adapter_width <= 4,
             f"adapter_width is {self.adapter_width}; give more than 0, at most 4",
         )
+        require(self.time_adapters in (1, 2), f"time_adapters is {self.time_adapters}; give 1 or 2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,13 +240,14 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
 
     @property
     def is_temporal(self) -> bool:
-        """Whether the network relates the frames of a clip: all but TSN, which averages them.
+        """Whether the network relates the frames of a clip: all but TSN, which averages logits.
 
         >>> ModelSpec("tsn_resnet18", ("a",)).is_temporal, ModelSpec("eco_8", ("a",)).is_temporal
         (False, True)
         """
-        relates = self.feature_head == "attention" or self.less_mean
-        return relates or not self.name.startswith("tsn_")
+        in_head = self.feature_head == "attention" or self.less_mean
+        in_tokens = self.temporal_position or self.average_before_norm
+        return in_head or in_tokens or not self.name.startswith("tsn_")
 
     @property
     def snippet(self) -> Snippet:

@@ -23,6 +23,7 @@ from mixtconv.models.feature_head import AttentionPool
 from mixtconv.models.folded_filter import FoldedTemporalFilter, Scratch
 from mixtconv.models.motion import RecentPictures
 from mixtconv.models.optimize import optimize_for_inference
+from mixtconv.models.wrappers.frame_average import FrameAverage
 from mixtconv.models.wrappers.non_local import NonLocalFrames
 from mixtconv.models.wrappers.temporal_position import TemporalPosition
 from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper
@@ -170,7 +171,7 @@ def _chosen(frames: Tensor, state: StreamState, places: Sequence[int] | None) ->
 
 def check_looks_back_only(model: VideoClassifier) -> None:
     """Raise ValueError if a model has no logits per frame, or they depend on later frames."""
-    whole_clip = (NonLocalFrames, AttentionPool, TimeAttention, TemporalPosition)
+    whole_clip = (NonLocalFrames, AttentionPool, TimeAttention, TemporalPosition, FrameAverage)
     at_once = any(isinstance(module, whole_clip) for module in model.backbone.modules())
     if type(model) is not VideoClassifier or at_once:
         raise ValueError(

@@ -80,9 +80,14 @@ class ModelSettings:
     adapter_places: AdapterPlaces | None = None
     """Branches of a transformer's blocks that adapters come before: attention, mlp or both; default
     both."""
+    time_adapters: int | None = None
+    """Adapters of AIM's attention over time: 1 behind it, or 2, one before it too; default 1."""
     temporal_position: bool | None = None
     """Whether a learned vector of each frame of a clip is added to its tokens; default false, of
     AIM and ZeroI2V true."""
+    average_before_norm: bool | None = None
+    """Average the tokens of a clip's frames before the last normalisation of a transformer, as
+    ST-Adapter does, and not their logits; default false."""
     dropout: float | None = None
     """Probability of dropping a feature before the last layer; default 0.5, for TRN 0.8."""
     feature_head: Literal["average", "attention", "blocks"] | None = None

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -290,6 +291,16 @@ def test_objects_of_other_packages_are_refused_by_name(tmp_path: Path) -> None:
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"holds argparse.Namespace, .* save its state_dict alone"):
         read_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("error:'torch.load'")
+def test_a_program_is_refused_as_such(tmp_path: Path) -> None:
+    """OpenAI's CLIP is published as one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "clip.pt")
+    with pytest.raises(ValueError, match=r"a TorchScript program, .* save its state_dict alone"):
+        read_checkpoint(tmp_path / "clip.pt")
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])

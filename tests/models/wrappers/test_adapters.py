@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixtconv.models import create_model, optimize_for_inference
+from mixtconv.models import create_model, make_causal, optimize_for_inference
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.models.structure.attention_sites import give_own_bias
 from mixtconv.models.structure.token_blocks import adapt_stream, find_token_blocks
 from mixtconv.models.wrappers.adapters import TemporalAdapter, insert_adapters
+from mixtconv.models.wrappers.frame_average import insert_frame_average
 from mixtconv.models.wrappers.linear_adapters import (
     AdaptedLayers,
     LinearAdapter,
@@ -148,13 +149,18 @@ def test_an_adapter_before_each_branch_is_st_adapter() -> None:
     assert relative(network(video), expected) < EXACT
 
 
+@pytest.mark.parametrize("time_adapters", [1, 2])
 @torch.no_grad()
-def test_attention_over_time_is_aim() -> None:
+def test_attention_over_time_is_aim(time_adapters: int) -> None:
     network = small("test_vit")
     video = frames(network, "test_vit", clips=2)
     plain = copy.deepcopy(network)
     insert_time_attention(
-        network, find_token_blocks(network, image_size=48), num_frames=NUM_FRAMES, scale=0.5
+        network,
+        find_token_blocks(network, image_size=48),
+        num_frames=NUM_FRAMES,
+        scale=0.5,
+        time_adapters=time_adapters,
     )
     assert relative(network.double()(video), plain(video)) < EXACT
     _shake(network)
@@ -168,7 +174,10 @@ def test_attention_over_time_is_aim() -> None:
         for clip in range(2):
             for place in range(x.shape[1]):
                 over_time = x.view(2, NUM_FRAMES, *x.shape[1:])[clip, :, place]  # (T, D)
-                attended = before.attn(before.norm1(over_time)[None])
+                taken = before.norm1(over_time)[None]
+                if time_adapters == 2:
+                    taken = taken + bottleneck(block.adapter_in, taken)
+                attended = before.attn(taken)
                 seen[clip, :, place] = bottleneck(block.adapter, attended)[0]
         x = x + seen.flatten(0, 1)
         attended = before.attn(before.norm1(x))
@@ -255,6 +264,60 @@ def test_vectors_of_frames_are_added_to_all_tokens_of_a_frame() -> None:
         model.set_num_frames(5)
 
 
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [
+        ("test_vit", "norm"),
+        ("vit_base_patch16_siglip_gap_224", "norm"),
+        ("beit_base_patch16_224", "fc_norm"),
+    ],
+)
+@torch.no_grad()
+def test_frames_are_averaged_before_the_last_normalisation(name: str, norm: str) -> None:
+    network = small(name)
+    video, plain = frames(network, name, clips=2), copy.deepcopy(network)
+    assert insert_frame_average(network, num_frames=NUM_FRAMES) == norm
+    taken: list[Tensor] = []
+    plain.get_submodule(norm).register_forward_pre_hook(lambda module, args: taken.append(args[0]))
+    alone = plain(video)
+    for clip in range(2):
+        its_frames = slice(clip * NUM_FRAMES, (clip + 1) * NUM_FRAMES)
+        average = sum(taken[0][its_frames])[None] / NUM_FRAMES
+        normed = plain.get_submodule(norm)(average)
+        expected = plain.forward_head(normed) if norm == "norm" else normed
+        for features in network(video)[its_frames]:  # each frame has that of its clip
+            assert relative(features, expected[0]) < EXACT
+    assert relative(alone, network(video)) > 1e-3
+
+
+@torch.no_grad()
+def test_a_recognizer_that_averages_frames_first_looks_at_whole_clips() -> None:
+    model = _recognizer("stadapter", average_before_norm=True)
+    video = torch.rand(2, 4, 3, 48, 48)
+    assert torch.equal(model.forward_head(model.forward_features(video)), model(video))
+    assert relative(optimize_for_inference(model)(video), model(video)) < 1e-4
+    with pytest.raises(ValueError, match="looks at all frames of a clip at once"):
+        StreamingClassifier(model)
+    with pytest.raises(ValueError, match="causal looks back only, and average_before_norm"):
+        _recognizer("stadapter", average_before_norm=True, causal=True)
+    assert _recognizer("tsn", average_before_norm=True).spec.is_temporal
+    model.set_num_frames(2)
+    assert model(video[:, :2]).shape == (2, 5)
+    with pytest.raises(ValueError, match="found no normalisation behind the blocks of Hiera"):
+        insert_frame_average(small("hiera_tiny_224"), num_frames=4)
+
+
+@torch.no_grad()
+def test_the_causal_form_of_it_is_for_streams_and_the_same_on_a_still_clip() -> None:
+    model = _recognizer("stadapter", average_before_norm=True)
+    for adapter in (each for each in model.modules() if isinstance(each, TemporalAdapter)):
+        adapter.up.temporal.weights[0][:, [0, 2]] = 0  # at its edges a clip is not still
+    causal = make_causal(model)
+    still = torch.rand(1, 1, 3, 48, 48).expand(1, 4, 3, 48, 48)
+    assert relative(causal(still), model(still)) < 1e-5
+    StreamingClassifier(causal)
+
+
 def _recognizer(family: str, **settings: object) -> nn.Module:
     torch.manual_seed(0)
     model = create_model(
@@ -328,3 +391,14 @@ def test_windows_are_those_of_one_size(family: str) -> None:
     assert model(torch.rand(1, 2, 3, 64, 64)).shape == (1, 2)
     with pytest.raises(ValueError, match=r"128 x 128, and the windows of .* are those of 64 x 64"):
         model(torch.rand(1, 2, 3, 128, 128))
+
+
+def test_vectors_of_frames_go_with_neither_a_head_on_features_nor_streams() -> None:
+    name = "mstvit_test_vit"
+    for setting in ("temporal_position", "average_before_norm"):
+        with pytest.raises(ValueError, match=f"{setting} is inside the blocks of a transformer"):
+            create_model(name, num_classes=2, image_size=32, feature_head="average",
+                         **{setting: True})  # fmt: skip
+    model = create_model(name, num_classes=2, image_size=32, temporal_position=True)
+    with pytest.raises(ValueError, match="a stream has no clips: train one without it"):
+        make_causal(model)

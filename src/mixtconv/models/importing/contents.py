@@ -31,6 +31,8 @@ class Contents:
         """`weight` and `bias` -> key."""
         self.non_local = self._named(places, "non-local")
         """Name of a weight of a non-local block -> key."""
+        self.inserted = self._named(places, "inserted")
+        """Name in the backbone of a weight of what is put into a transformer -> key."""
         self.wrapped = list(dict.fromkeys(place.wraps for place in places.values() if place.wraps))
         """Modules that a temporal operation comes before."""
         self.unused = tuple(key for key, place in places.items() if place.part == "outside")
@@ -52,8 +54,16 @@ class Contents:
         return tuple(next(iter(self.filters.values()), {}))
 
     @property
+    def has_trunk(self) -> bool:
+        """Whether there is a backbone, and not what was trained on a frozen one alone."""
+        of_trunk = [name for name in self.backbone if not name.startswith("norm.")]
+        return self.form.family is None or bool(of_trunk)
+
+    @property
     def described(self) -> str:
         """The kind of recognizer in the file, in words."""
+        if self.form.family is not None:
+            return f"the adapters of {self.form.title}"
         if self.filters:
             sizes = ", ".join(map(str, self.kernel_sizes))
             return f"{len(self.filters)} temporal convolutions of kernel sizes {sizes}"

@@ -1,8 +1,8 @@
 """A file of published weights made into a recognizer with the logits of the original.
 
 Inferred from the file are the number of classes, the kind and placement of the temporal operation,
-kernel sizes and modality. The user gives the rest: names of classes, frames of a clip, image size,
-sampling. The name of the file is not used.
+kernel sizes and modality; of transformers also the image size, and the frames of a clip if they
+have vectors. The user gives the rest: names of classes, sampling. The name of the file is not used.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,31 @@ from typing import Any
 from torch import nn
 
 from mixtconv.models.backbone import create_backbone
-from mixtconv.models.checkpoint_file import read_checkpoint
+from mixtconv.models.checkpoint_file import StateDict, read_checkpoint
 from mixtconv.models.classifier import VideoClassifier
 from mixtconv.models.file import is_model_file
+from mixtconv.models.frozen_trunk import WeightsOrigin, find_origin, note_trunk, trained_names
 from mixtconv.models.importing.contents import Contents
+from mixtconv.models.importing.formats import recognize
 from mixtconv.models.importing.matching import (
+    CLIP_BACKBONES,
     COUNTER,
+    PUBLISHED_BACKBONES,
     compare,
     find_backbone,
     find_placement,
     first_convolution,
     shapes_of,
 )
-from mixtconv.models.spec import SNIPPETS
+from mixtconv.models.importing.transformers import (
+    adapter_settings,
+    check_activation,
+    find_trunk,
+    picture_settings,
+)
+from mixtconv.models.spec import SNIPPETS, AdapterSettings
 from mixtconv.models.structure.residual_branches import find_residual_sites
+from mixtconv.models.structure.token_blocks import find_token_blocks
 from mixtconv.models.systems.factory import FAMILIES, can_be_made, create_model, split_name
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import MixTConv, create_operation
@@ -51,12 +62,15 @@ class ImportedModel:
     normalisation, and temporal operations if the file is of a network for images."""
     other_entries: tuple[str, ...]
     """Names of entries of the file that are not weights."""
+    trunk: WeightsOrigin | None
+    """Origin of the backbone's weights, if the file holds the trained part alone."""
     inferred: tuple[str, ...]
     """Settings that were inferred from the file."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv import --format json` prints them."""
         spec = self.model.spec
+        of_adapters = spec.fields_of(AdapterSettings)
         return {
             "format": self.format,
             "model": spec.name,
@@ -67,17 +81,25 @@ class ImportedModel:
             "sampling": spec.sampling,
             "stages": list(spec.stages) if spec.stages is not None else None,
             "block_step": spec.block_step,
+            **{name: value for name, value in of_adapters.items() if name in self.inferred},
             "keys": self.num_keys,
             "keys_used": self.num_keys - len(self.unused),
             "unused": list(self.unused),
             "not_in_file": list(self.not_in_file),
             "other_entries": list(self.other_entries),
+            "trunk": str(self.trunk) if self.trunk is not None else None,
             "inferred": list(self.inferred),
         }
 
 
 def import_weights(
-    path: str | Path, name: str, *, classes: Sequence[str] | None = None, **settings: Any
+    path: str | Path,
+    name: str,
+    *,
+    classes: Sequence[str] | None = None,
+    adapter_scale: float | None = None,
+    trunk: str | Path | None = None,
+    **settings: Any,
 ) -> ImportedModel:
     """Make a recognizer from a file of published weights.
 
@@ -85,6 +107,9 @@ def import_weights(
         path: a file in one of the formats of `formats.py`.
         name: the recognizer, as `create_model` takes it.
         classes: names of the classes in the order of the logits; by default "0", "1", ...
+        adapter_scale: factor of the adapters beside MLPs in a file of AIM, which does not say it.
+        trunk: weights of the backbone for a file of the trained part alone; by default the
+            published ones of OpenAI's CLIP.
         settings: of `create_model`, those that the file does not say: `num_frames`, `image_size`,
             `sampling`, `shift_fraction`, ...
 
@@ -103,18 +128,30 @@ def import_weights(
         raise ValueError(f"{path} is a model file of mixtconv already; use it as it is")
     # 1. What the file holds, and whether that is this recognizer.
     checkpoint = read_checkpoint(path)
-    contents = Contents(path, checkpoint.tensors)
-    backbone = create_backbone(backbone_name)
-    _check_backbone(contents, backbone, family, backbone_name)
+    contents = Contents(path, _folded(path, checkpoint.tensors, adapter_scale))
+    known: dict[str, Any] = picture_settings(contents)
+    image_size = {**settings, **known}.get("image_size", 224)
+    backbone = create_backbone(backbone_name, image_size=image_size)
+    if contents.has_trunk:
+        _check_backbone(contents, backbone, family, backbone_name)
     _check_family(contents, backbone, family, backbone_name)
     # 2. The settings that the file says; given ones may not contradict them.
-    known = _class_names(contents, classes) | _modality_settings(contents, backbone)
-    known |= _placement_settings(contents, backbone, backbone_name)
+    known |= _class_names(contents, classes)
+    if contents.has_trunk:
+        known |= _modality_settings(contents, backbone)
+    known |= _placement_settings(contents, backbone, backbone_name, image_size)
     for key in sorted(known.keys() & settings.keys()):
         if settings[key] != known[key]:
             raise ValueError(f"{key} is {settings[key]}, but {path} has {known[key]}; leave it out")
     # 3. The recognizer with the file's weights.
-    model = create_model(name, **{**known, **settings})
+    pretrained: bool | Path = False
+    if not contents.has_trunk:
+        backbone_name, pretrained = find_trunk(contents, backbone_name, trunk)
+        name = f"{family}_{backbone_name}"
+    elif trunk is not None:
+        raise ValueError(f"{path} holds all of its weights: leave out trunk, {trunk}")
+    model = create_model(name, **{**known, **settings}, pretrained=pretrained)
+    note_trunk(model)  # a file of the trained part alone stays one
     not_in_file = _fill(model, contents)
     return ImportedModel(
         model=model.eval(),
@@ -123,8 +160,25 @@ def import_weights(
         unused=contents.unused,
         not_in_file=not_in_file,
         other_entries=checkpoint.other_entries,
+        trunk=find_origin(model),
         inferred=("num_classes", *(key for key in known if key != "classes")),
     )
+
+
+def _folded(path: Path, tensors: StateDict, scale: float | None) -> StateDict:
+    """The weights as recognizers here have them; refuse a factor that is missing or of no use."""
+    form = recognize(tensors)
+    if form.is_scaled and scale is None:
+        raise ValueError(
+            f"{path} is of {form.title}, and no file says the factor of its adapters beside the "
+            "MLP: give --adapter-scale as it was trained, published are 1 for Something-Something "
+            "and 0.5 else"
+        )
+    if scale is not None and not form.is_scaled:
+        raise ValueError(
+            f"adapter_scale is {scale}, and files of {form.title} have no such factor; leave it out"
+        )
+    return form.fold(tensors, 1.0 if scale is None else scale)
 
 
 def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: str) -> None:
@@ -137,7 +191,8 @@ def _check_backbone(contents: Contents, backbone: nn.Module, family: str, name: 
     mismatch = compare(shapes, expected)
     if not mismatch:
         return
-    other = find_backbone(shapes)
+    published = PUBLISHED_BACKBONES if contents.form.family is None else CLIP_BACKBONES
+    other = find_backbone(shapes, published)
     if other is not None and other != name:
         raise ValueError(
             f"{contents.path} holds weights of {other}, not of {name}: give --model "
@@ -158,6 +213,8 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
             "of the temporal-shift-module repository are imported"
         )
     fitting = _fitting_families(contents, name)
+    if contents.form.family is not None:
+        check_activation(contents, backbone, name)
     if family in fitting or not contents.form.tells_operation:
         return
     if family == "tsm" and not contents.wrapped and not _wraps_convolutions(backbone):
@@ -171,6 +228,8 @@ def _check_family(contents: Contents, backbone: nn.Module, family: str, name: st
 
 def _fitting_families(contents: Contents, backbone: str) -> list[str]:
     """The families that have the file's operations in a backbone."""
+    if contents.form.family is not None:
+        return [contents.form.family]
     if contents.filters:
         operations = {
             family: name
@@ -234,9 +293,11 @@ def _modality_settings(contents: Contents, backbone: nn.Module) -> dict[str, Any
 
 
 def _placement_settings(
-    contents: Contents, backbone: nn.Module, backbone_name: str
+    contents: Contents, backbone: nn.Module, backbone_name: str, image_size: int
 ) -> dict[str, Any]:
     """The placement of the temporal operation, by the convolutions that are wrapped."""
+    if contents.form.family is not None:
+        return adapter_settings(contents, find_token_blocks(backbone, image_size=image_size))
     if not contents.wrapped:
         return {}
     placement = find_placement(find_residual_sites(backbone), contents.wrapped)
@@ -254,26 +315,29 @@ def _fill(model: VideoClassifier, contents: Contents) -> tuple[str, ...]:
     # The name of every weight in the recognizer -> its key in the file.
     keys = {f"backbone.{name}": key for name, key in contents.backbone.items()}
     keys |= {f"backbone.{name}": key for name, key in contents.non_local.items()}
+    keys |= {f"backbone.{name}": key for name, key in contents.inserted.items()}
     keys |= {f"head.{name}": key for name, key in contents.head.items()}
     for module, filters in contents.filters.items():
         for group, key in enumerate(filters.values()):
             keys[f"backbone.{module}.temporal.weights.{group}"] = key
     initial = model.state_dict()
-    expected = shapes_of(initial)
-    if not contents.form.tells_operation:
-        expected = {name: shape for name, shape in expected.items() if not _is_new(name)}
+    heads = {f"head.{name}" for name in ("weight", "bias")}
+    added = trained_names(model) - heads
+    if not contents.has_trunk:
+        norm = {name for name in initial if name.startswith("backbone.norm.")}
+        required = (
+            added | heads | (norm if contents.form.trains_norm or norm & keys.keys() else set())
+        )
+    else:
+        required = initial.keys() - (set() if contents.form.tells_operation else added)
+    expected = {name: shape for name, shape in shapes_of(initial).items() if name in required}
     mismatch = compare({name: contents.shape(key) for name, key in keys.items()}, expected)
     if mismatch:
         raise ValueError(
             f"{contents.path} cannot be imported: {mismatch.describe(keys, model.spec.name)}"
         )
     state = {name: contents.tensors[key].reshape(initial[name].shape) for name, key in keys.items()}
-    lacking = tuple(name for name in initial if name not in state)
-    assert all(name.endswith(COUNTER) or _is_new(name) for name in lacking)
+    lacking = tuple(name for name in initial if name not in state) if contents.has_trunk else ()
+    assert all(name.endswith(COUNTER) or name in added for name in lacking)
     model.load_state_dict(state, strict=False)
     return lacking
-
-
-def _is_new(name: str) -> bool:
-    """Whether a weight is of an operation that a network for images does not have."""
-    return ".temporal." in name or ".non_local." in name

@@ -26,6 +26,14 @@ PUBLISHED_BACKBONES = (
 )
 """Backbones that `find_backbone` compares a file with."""
 
+CLIP_BACKBONES = (
+    "vit_base_patch32_clip_quickgelu_224",
+    "vit_base_patch16_clip_quickgelu_224",
+    "vit_large_patch14_clip_quickgelu_224",
+    "vit_large_patch14_clip_quickgelu_336",
+)
+"""Those of OpenAI's CLIP, for a file of adapters."""
+
 COUNTER = ".num_batches_tracked"
 """Ending of the counters of batch normalisation; files from before torch 0.4 lack them."""
 
@@ -92,9 +100,11 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def find_backbone(actual: Mapping[str, Shape]) -> str | None:
+def find_backbone(
+    actual: Mapping[str, Shape], names: Sequence[str] = PUBLISHED_BACKBONES
+) -> str | None:
     """The published backbone whose weights have these names and shapes, for any input channels."""
-    for name in PUBLISHED_BACKBONES:
+    for name in names:
         expected, first = _backbone_shapes(name)
         if not compare({**actual, first: expected[first]} if first in actual else actual, expected):
             return name

@@ -10,8 +10,9 @@ to the tap of the current frame, the latest that a stream has:
 Both give the same on a static scene, so that the network's normalisations still see the values that
 they were trained with; only motion differs. Temporal shift has no weights: its
 causal form is that of TSM's online model (arXiv 1811.08383), in which the channels that took the
-next frame take the previous one, and those that took the previous one stay. Fine-tuning then learns
-the taps that start at zero.
+next frame take the previous one, and those that took the previous one stay. Where frames are
+averaged before the last normalisation (ST-Adapter), the causal form normalises each frame and
+averages logits. Fine-tuning then learns the taps that start at zero.
 """
 
 from dataclasses import replace
@@ -50,7 +51,8 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
         model: a centred recognizer, not optimised for inference; it is not changed.
 
     Raises:
-        ValueError: the model has no temporal operations, is causal already, or was optimised.
+        ValueError: the model has no temporal operations, is causal already, was optimised, or has
+            vectors of the frames of a clip.
 
     >>> from mixtconv import create_model
     >>> make_causal(create_model("mstnet_resnet18", num_classes=5)).spec.causal
@@ -65,7 +67,13 @@ def make_causal(model: VideoClassifier) -> VideoClassifier:
         raise ValueError(f"this {model.spec.name} is causal already; use it as it is")
     if not any(True for _ in temporal_wrappers(model.backbone)):
         raise ValueError(f"{model.spec.name} has no temporal operation, it takes streams as it is")
-    causal = create_from_spec(replace(model.spec, causal=True))
+    if model.spec.temporal_position:
+        raise ValueError(
+            f"this {model.spec.name} has a vector for each frame of a clip (temporal_position), "
+            "and a stream has no clips: train one without it"
+        )
+    # Of a stream there is no average over the clip: each frame is normalised by itself.
+    causal = create_from_spec(replace(model.spec, causal=True, average_before_norm=False))
     causal.load_state_dict(causal_weights(model))
     causal.frozen_trunk = model.frozen_trunk
     return causal.eval()

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from mixtconv._names import first_few, unknown_name
+from mixtconv._names import first_few, require, unknown_name
 from mixtconv.models.backbone import (
     backbone_for,
     count_features,
@@ -216,9 +216,15 @@ def build_classifier(backbone: nn.Module, family: str, spec: ModelSpec) -> Video
     """
     operation = FAMILIES[family]
     if spec.feature_head is not None:
+        for name in ("temporal_position", "average_before_norm"):
+            require(
+                not getattr(spec, name),
+                f"{name} is inside the blocks of a transformer, and feature_head is behind them: "
+                "leave one out",
+            )
         return build_head_classifier(backbone, operation, spec)
     num_features = count_features(backbone, spec)
-    if family in ADAPTERS or spec.temporal_position:
+    if family in ADAPTERS or spec.temporal_position or spec.average_before_norm:
         insert_in_tokens(backbone, family, operation, spec)
     elif operation is not None:
         insert_operation(backbone, operation, spec)

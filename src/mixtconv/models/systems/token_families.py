@@ -18,6 +18,7 @@ from mixtconv.models.spec import ModelSpec, Placement
 from mixtconv.models.structure.attention_sites import give_own_bias
 from mixtconv.models.structure.token_blocks import TokenBlock, find_token_blocks
 from mixtconv.models.wrappers.adapters import Start, insert_adapters
+from mixtconv.models.wrappers.frame_average import insert_frame_average
 from mixtconv.models.wrappers.linear_adapters import insert_linear_adapters
 from mixtconv.models.wrappers.temporal_position import insert_temporal_position
 from mixtconv.models.wrappers.time_attention import insert_time_attention
@@ -50,13 +51,20 @@ def insert_in_tokens(
 
     Args:
         network: takes frames (B * T, C, H, W).
-        family: one of `ADAPTERS`, or another one with vectors of frames (`temporal_position`).
+        family: one of `ADAPTERS`, or another one with vectors of frames (`temporal_position`) or
+            their average (`average_before_norm`).
         operation: its temporal operation.
         spec: the recognizer.
 
     Raises:
-        ValueError: a network without blocks that can take it.
+        ValueError: a network without blocks that can take it, or a causal recognizer that averages
+            frames inside the network.
     """
+    if spec.causal and spec.average_before_norm:
+        raise ValueError(
+            "causal looks back only, and average_before_norm takes all frames of a clip: leave out "
+            "one of them"
+        )
     size, channels = spec.image_size, spec.snippet.in_channels
     give_own_bias(network)
     every = find_token_blocks(network, image_size=size, in_channels=channels)
@@ -77,6 +85,8 @@ def insert_in_tokens(
                 network, first.name, num_frames=spec.num_frames, channels=first.channels
             )
         )
+    if spec.average_before_norm:
+        names.append(insert_frame_average(network, num_frames=spec.num_frames))
     if bypassed := uncalled(network, names, size, channels):
         raise bypass_error(network, bypassed)
 
@@ -110,7 +120,12 @@ def _time_attention(
     network: nn.Module, blocks: list[TokenBlock], operation: str | None, spec: ModelSpec
 ) -> list[str]:
     return insert_time_attention(
-        network, blocks, num_frames=spec.num_frames, width=spec.adapter_width, causal=spec.causal
+        network,
+        blocks,
+        num_frames=spec.num_frames,
+        width=spec.adapter_width,
+        time_adapters=spec.time_adapters,
+        causal=spec.causal,
     )
 
 

@@ -8,7 +8,8 @@ every block, over the residual stream x of tokens, with the block's own layers:
     x = x + MLP(norm2(x)) + scale * A''(norm2(x))
 
 An adapter A is a bottleneck with GELU, and A' has a shortcut; their last layers begin at zero, so
-that the network begins as the image model. Different here: no drop path of the adapters' own.
+that the network begins as the image model. For Something-Something there is a second adapter of
+time, A' between norm1 and the attention. Different here: no drop path of the adapters' own.
 """
 
 import inspect
@@ -80,6 +81,7 @@ class TimeAttention(WrappedModule):
         adapter: of the attention's result.
         num_frames: T.
         attention: name of the attention inside the block, an `AdaptedAttention`.
+        adapter_in: of what the attention takes, if there is one.
         causal: each frame attends to itself and those before it.
     """
 
@@ -90,10 +92,11 @@ class TimeAttention(WrappedModule):
         num_frames: int,
         *,
         attention: str,
+        adapter_in: nn.Module | None = None,
         causal: bool = False,
     ) -> None:
         super().__init__(block)
-        self.adapter, self.num_frames = adapter, num_frames
+        self.adapter, self.adapter_in, self.num_frames = adapter, adapter_in, num_frames
         self.attention, self.causal = attention, causal
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -102,6 +105,8 @@ class TimeAttention(WrappedModule):
         assert isinstance(adapted, AdaptedAttention)
         # A row of tokens is one place in all frames: (B * T, N, D) -> (B * N, T, D).
         clip = unfold_time(block.get_submodule("norm1")(x), num_frames).transpose(1, 2)
+        if self.adapter_in is not None:
+            clip = self.adapter_in(clip)
         mask = {"is_causal": True} if self.causal else {}
         seen = self.adapter(adapted.module(clip.flatten(0, 1), **mask))
         seen = seen.unflatten(0, clip.shape[:2]).transpose(1, 2)  # (B, T, N, D)
@@ -115,6 +120,7 @@ def insert_time_attention(
     num_frames: int,
     width: float = 0.25,
     scale: float = 1.0,
+    time_adapters: int = 1,
     causal: bool = False,
 ) -> list[str]:
     """Make a transformer attend over time with its own attentions, in place.
@@ -125,6 +131,7 @@ def insert_time_attention(
         num_frames: T.
         width: channels of the adapters, as a fraction of those of the tokens.
         scale: of the adapters beside MLPs; published are 1 for Something-Something and 0.5 else.
+        time_adapters: adapters of the attention over time: 1 behind it, or 2, one before it too.
         causal: frames attend to earlier ones alone.
 
     Returns:
@@ -152,6 +159,7 @@ def insert_time_attention(
             adapter(shortcut=False),
             num_frames,
             attention=about.attention,
+            adapter_in=adapter(shortcut=True) if time_adapters == 2 else None,
             causal=causal,
         )
         replace_module(network, about.name, over_time)
