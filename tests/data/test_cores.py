@@ -11,7 +11,7 @@ from mixtconv.data.dataset import MAX_DEFAULT_WORKERS, default_workers
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import usable_cores
-from mixtconv.data.synthetic.dataset import default_processes
+from mixtconv.data.synthetic.folder import default_processes
 
 
 @pytest.fixture(params=[1, 3, 200])

@@ -12,7 +12,7 @@ lengths are fractions of the frame's side, angles degrees, noise and light of 25
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -70,6 +70,62 @@ def find_class(name: str, level: LevelName) -> SyntheticClass:
     return by_name[name]
 
 
+def clip_classes(
+    level: LevelName, names: Sequence[str] | None = None
+) -> tuple[SyntheticClass, ...]:
+    """The classes of a level, or those of these names, each with its partner.
+
+    Raises:
+        ValueError: a name is none of them, a class is there without its reverse, or fewer than two.
+    """
+    return _chosen(names, classes(level), kind=f"class of level {level}:")
+
+
+def recorded_classes(
+    level: LevelName, names: Sequence[str] | None = None
+) -> tuple[SyntheticClass, ...]:
+    """The classes of a level that long recordings show, or those of these names.
+
+    Raises:
+        ValueError: as for `clip_classes`.
+
+    Example:
+        >>> [c.motion for c in recorded_classes("easy")[::2]]
+        ['moving across', 'moving upwards', 'approaching', 'turning']
+    """
+    recorded = level_of(level).recorded
+    among = tuple(c for c in classes(level) if c.motion in recorded)
+    return _chosen(names, among, kind=f"class in recordings of level {level}:")
+
+
+def _chosen(
+    names: Sequence[str] | None, among: tuple[SyntheticClass, ...], *, kind: str
+) -> tuple[SyntheticClass, ...]:
+    """The classes of these names, in the order of `among`; all if None. `kind` is for messages."""
+    if names is None:
+        return among
+    by_name = {c.name: c for c in among}
+    for name in names:
+        if name not in by_name:
+            raise unknown_name(kind, name, by_name)
+        if (reverse := by_name[name].reverse) not in names:
+            raise ValueError(
+                f"class {name!r} is requested without its reverse: both are needed for order to "
+                f"matter; add {reverse!r}"
+            )
+    chosen = tuple(c for c in among if c.name in names)
+    if len(chosen) < 2:
+        raise ValueError(
+            f"{len(chosen)} classes requested: at least 2 are needed; leave class_names out for all"
+        )
+    return chosen
+
+
+def pairs_of(chosen: Sequence[SyntheticClass]) -> tuple[tuple[str, str], ...]:
+    """Names of the classes that are each other's reverse in time, each pair once."""
+    return tuple((c.name, c.reverse) for c in chosen if c.is_paired and not c.run_backwards)
+
+
 Range = tuple[float, float]
 
 
@@ -97,6 +153,9 @@ class Level:
     """Largest change of brightness over the clip, as a factor."""
     noise: Range
     """Standard deviation of the sensor's noise."""
+    recorded: tuple[str, ...]
+    """The motions that long recordings show: of one thing, so that two can be seen at once, and
+    recognized without knowing when a clip begins and ends."""
     classes: tuple[SyntheticClass, ...]
     """The classes, partners next to each other."""
 

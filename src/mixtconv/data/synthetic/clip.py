@@ -25,7 +25,8 @@ MIN_FRAMES, MAX_FRAMES = 24, 96
 
 MIN_SIZE, MAX_SIZE = 32, 512
 
-_MOTIONS = {**MOTIONS, **RHYTHMS}
+ALL_MOTIONS = {**MOTIONS, **RHYTHMS}
+"""The motions of both levels by the name that `SyntheticClass.motion` gives."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def render_clip(
     check_size(size)
     rng = np.random.default_rng(seed)
     clip = _film(description, rng=rng, size=size, level=level_of(level))
-    flip, reverse = _harmless_change(description, rng)
+    flip, reverse = harmless_change(description, rng)
     if description.flipped != flip:
         clip = clip.mirrored()
     if description.run_backwards != reverse:
@@ -124,7 +125,7 @@ def check_size(size: int) -> None:
         )
 
 
-def _harmless_change(description: SyntheticClass, rng: np.random.Generator) -> tuple[bool, bool]:
+def harmless_change(description: SyntheticClass, rng: np.random.Generator) -> tuple[bool, bool]:
     """Whether to flip and whether to reverse a clip: a random choice that keeps its class."""
     name, mirror, reverse = description.name, description.mirror, description.reverse
     first, second = (bool(coin) for coin in rng.uniform(size=2) < 0.5)
@@ -142,11 +143,11 @@ def _film(
     num_frames = int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1))
     times = np.linspace(0.0, 1.0, num_frames)
     draft = Draft(rng, times, level, hue=float(rng.uniform()))
-    plan = _MOTIONS[description.motion](draft)
-    camera = _camera(draft)
+    plan = ALL_MOTIONS[description.motion](draft)
+    camera = draw_camera(draft)
     side = 2 * round(size * (1 + 2 * MARGIN) / 2)
     background = draw_background(rng, side=side)
-    actors = [*_distractors(draft), *plan.actors]
+    actors = [*draw_distractors(draft), *plan.actors]
     frames = render(background, actors, camera, size=size, rng=rng)
     return SyntheticClip(
         frames, _trajectory(plan, camera), description.name, plan.subject.look.color
@@ -162,28 +163,19 @@ def _trajectory(plan: Plan, camera: Camera) -> Trajectory:
     return Trajectory(x, y, width, height, angle, plan.interval.start, plan.interval.end)
 
 
-def _wander(draft: Draft) -> np.ndarray:
-    """A slow random curve between -1 and 1. `(T,)`."""
-    curve = np.zeros_like(draft.times)
-    for _ in range(2):
-        cycles, phase = draft.uniform(0.2, 1.2), draft.uniform(0, 2 * np.pi)
-        curve += 0.5 * np.sin(2 * np.pi * cycles * draft.times + phase)
-    return curve
-
-
-def _camera(draft: Draft) -> Camera:
+def draw_camera(draft: Draft) -> Camera:
     """A hand-held camera that drifts and shakes, in light that changes a little."""
     level = draft.level
 
     def unsteady() -> np.ndarray:
         shake = draft.rng.normal(0.0, level.shake, size=draft.times.shape)
-        return np.clip(level.drift * _wander(draft) + shake, -MARGIN, MARGIN)
+        return np.clip(level.drift * draft.wander() + shake, -MARGIN, MARGIN)
 
-    gain = 1.0 + level.flicker * _wander(draft)
+    gain = 1.0 + level.flicker * draft.wander()
     return Camera(unsteady(), unsteady(), gain, noise=draft.uniform(*level.noise))
 
 
-def _distractors(draft: Draft) -> list[Actor]:
+def draw_distractors(draft: Draft) -> list[Actor]:
     """Other things behind the subject, still or moving a little, independent of the class."""
     level = draft.level
     actors = []
@@ -196,7 +188,7 @@ def _distractors(draft: Draft) -> list[Actor]:
         look = Look(draft.choice(*DISTRACTOR_SHAPES), color)
         actor = Actor(look, x, y, size, size, angle)
         if draft.rng.uniform() < level.distractor_motion:
-            way_x, way_y = (level.distractor_reach * _wander(draft) for _ in range(2))
+            way_x, way_y = (level.distractor_reach * draft.wander() for _ in range(2))
             actor = replace(actor, x=x + way_x, y=y + way_y)
         actors.append(actor)
     return sorted(actors, key=lambda actor: not actor.is_still)

@@ -13,37 +13,29 @@ share them, which gives more variety to learn from.
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mixtconv._atomic_write import write_atomically, written_whole
-from mixtconv._folder_lock import LOCK, alone_in
+from mixtconv._atomic_write import written_whole
 from mixtconv._types import Progress
-from mixtconv.data.parallel import usable_cores
-from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, classes, find_class
+from mixtconv.data.synthetic.classes import LevelName, SyntheticClass, clip_classes, pairs_of
 from mixtconv.data.synthetic.clip import check_size, render_clip
-from mixtconv.video.writer import Encoding, write_video
-
-DESCRIPTION = "dataset.json"
-"""Name of the file that says what a folder of synthetic clips is."""
+from mixtconv.data.synthetic.folder import (
+    ENCODING,
+    Description,
+    check_at_least,
+    default_processes,
+    described_folder,
+    write_all,
+)
+from mixtconv.data.synthetic.scene import FRAMES_PER_SECOND
+from mixtconv.video.writer import write_video
 
 FORMAT = "mixtconv synthetic dataset"
-
-FRAMES_PER_SECOND = 24
-
-# Nothing in a file may show the direction of time. A usual H.264 file has a few whole pictures and
-# differences to them, so the quality of a picture depends on its place, from which a network could
-# learn the order. Here every picture is coded by itself with one quantizer: a clip run backwards
-# decodes to the same pixels in opposite order, and any frame can be read without another.
-_ENCODING = Encoding(quality=22, constant_quantizer=True, keyframe_distance=1, parameters="")
 
 _CLIPS_PER_TASK = 8
 
@@ -71,9 +63,7 @@ class SyntheticDataset:
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Names of the classes that are each other's reverse in time, each pair once."""
-        return tuple(
-            (c.name, c.reverse) for c in self.classes if c.is_paired and not c.run_backwards
-        )
+        return pairs_of(self.classes)
 
 
 def synthesize(
@@ -117,23 +107,22 @@ def synthesize(
         (6, 6)
     """
     check_size(size)
-    _check_at_least(1, train_clips=train_clips, val_clips=val_clips)
-    _check_at_least(0, seed=seed, workers=0 if workers is None else workers)
-    dataset = SyntheticDataset(
-        Path(out), level, size, seed, train_clips, val_clips, _chosen(class_names, level)
-    )
-    if dataset.root.exists() and not dataset.root.is_dir():
-        raise ValueError(f"{out} is a file: the dataset needs a folder; choose another --out")
-    with alone_in(dataset.root, "synthesize"):
-        _check_folder(dataset)
+    check_at_least(1, train_clips=train_clips, val_clips=val_clips)
+    check_at_least(0, seed=seed, workers=0 if workers is None else workers)
+    chosen = clip_classes(level, class_names)
+    dataset = SyntheticDataset(Path(out), level, size, seed, train_clips, val_clips, chosen)
+    with described_folder(dataset.root, _description(dataset)):
         jobs = tuple(_jobs(dataset))
         for folder in sorted({job.path.parent for job in jobs}):
             folder.mkdir(parents=True, exist_ok=True)
-        _describe(dataset, complete=False)
-        if workers is None:
-            workers = default_processes(len(jobs))
-        _write_all(jobs, workers=workers, progress=progress)
-        _describe(dataset, complete=True)
+        write_all(
+            _write_clip,
+            jobs,
+            jobs_per_task=_CLIPS_PER_TASK,
+            workers=default_processes(len(jobs)) if workers is None else workers,
+            progress=progress,
+            caller="synthesize",
+        )
     return dataset
 
 
@@ -157,7 +146,7 @@ def _write_clip(job: _Job) -> None:
             unfinished,
             clip.frames,
             frames_per_second=FRAMES_PER_SECOND,
-            encoding=_ENCODING,
+            encoding=ENCODING,
             container="mp4",
         )
 
@@ -173,65 +162,8 @@ def _jobs(dataset: SyntheticDataset) -> Iterator[_Job]:
                 yield _Job(path, c.name, (dataset.seed, key, number), dataset.size, dataset.level)
 
 
-def _write_all(jobs: Sequence[_Job], *, workers: int, progress: Progress | None) -> None:
-    """Write all clips, here or in `workers` processes."""
-    report = progress or (lambda done, total: None)
-    done = 0
-    if workers <= 1:
-        for done, _ in enumerate(map(_write_clip, jobs), 1):
-            report(done, len(jobs))
-        return
-    context = multiprocessing.get_context("spawn")  # threads of the caller do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            clips = pool.map(_write_clip, jobs, chunksize=_CLIPS_PER_TASK)
-            for done, _ in enumerate(clips, 1):
-                report(done, len(jobs))
-        except BrokenProcessPool as error:
-            raise ValueError(
-                f"a process that writes clips died after {done} of {len(jobs)}: if memory ran out, "
-                "give fewer --workers; in a script, call synthesize below "
-                'if __name__ == "__main__":, or give workers=1'
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def default_processes(num_clips: int) -> int:
-    """Processes for writing some clips: one per core, 0 if starting them would take longer."""
-    return min(usable_cores(), num_clips // 64)
-
-
-def _chosen(class_names: Sequence[str] | None, level: LevelName) -> tuple[SyntheticClass, ...]:
-    """The classes to write, in the level's order; a class without its partner is refused."""
-    everything = classes(level)
-    if class_names is None:
-        return everything
-    wanted = {find_class(name, level) for name in class_names}
-    names = {c.name for c in wanted}
-    for c in sorted(wanted, key=everything.index):
-        if c.reverse not in names:
-            raise ValueError(
-                f"class {c.name!r} is requested without its reverse: both are needed for order to "
-                f"matter; add {c.reverse!r}"
-            )
-    if len(wanted) < 2:
-        raise ValueError(
-            f"{len(wanted)} classes requested: at least 2 are needed; leave class_names out for all"
-        )
-    return tuple(c for c in everything if c in wanted)
-
-
-def _check_at_least(smallest: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < smallest:
-            raise ValueError(f"{name} {number}: it must be {smallest} or more; choose a larger one")
-
-
-def _settings(dataset: SyntheticDataset) -> dict[str, object]:
-    """The settings in which two datasets must agree to be the same."""
-    return {
+def _description(dataset: SyntheticDataset) -> Description:
+    settings = {
         "format": FORMAT,
         "seed": dataset.seed,
         "level": dataset.level,
@@ -240,41 +172,5 @@ def _settings(dataset: SyntheticDataset) -> dict[str, object]:
         "classes": [asdict(c) for c in dataset.classes],
         "pairs": [list(pair) for pair in dataset.pairs],
     }
-
-
-def _describe(dataset: SyntheticDataset, *, complete: bool) -> None:
-    """Write `dataset.json`, at the beginning and again when every clip is written."""
     counts = {"train_clips": dataset.train_clips, "val_clips": dataset.val_clips}
-    text = json.dumps({**_settings(dataset), **counts, "complete": complete}, indent=2)
-    write_atomically(dataset.root / DESCRIPTION, f"{text}\n".encode(), alone=True)
-
-
-def _check_folder(dataset: SyntheticDataset) -> None:
-    """Refuse to write where something else is."""
-    root = dataset.root
-    if all(path.name == LOCK for path in root.iterdir()):
-        return
-    earlier = _read_description(root)
-    if earlier is None:
-        raise ValueError(
-            f"{root} is not empty: the dataset needs an empty folder or an earlier synthetic "
-            "dataset; choose another --out"
-        )
-    differing = [k for k, value in _settings(dataset).items() if earlier.get(k) != value]
-    differing += [
-        k for k in ("train_clips", "val_clips") if int(earlier.get(k, 0)) > getattr(dataset, k)
-    ]
-    if differing:
-        raise ValueError(
-            f"{root} holds a synthetic dataset with other {', '.join(differing)}: the settings "
-            "must be the same, the clips no fewer; choose another --out or delete that folder"
-        )
-
-
-def _read_description(root: Path) -> dict | None:
-    """The earlier dataset's description, if `root` holds one."""
-    try:
-        values = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return values if isinstance(values, dict) and values.get("format") == FORMAT else None
+    return Description(settings, counts)

@@ -129,6 +129,13 @@ class Draft:
             shape or self.choice(*OBJECT_SHAPES), self.subject_color(), accent, pattern=pattern
         )
 
+    def pointed_look(self) -> Look:
+        """A shape with a tip, and a mark towards its tail."""
+        accent = (255, 255, 255) if self.rng.uniform() < 0.5 else (25, 25, 30)
+        return Look(
+            self.choice(*POINTED_SHAPES), self.subject_color(), accent, "plain", mark=(0.0, 0.45)
+        )
+
     def thing(self, x: Values, y: Values, size: Values, *, look: Look | None = None) -> Actor:
         """The subject as an actor, tilted a little at random."""
         tilt = self.uniform(-25, 25)
@@ -138,6 +145,14 @@ class Draft:
         """Progress of the action with a random easing. `(T,)`."""
         easing = EASINGS[self.rng.integers(len(EASINGS))]
         return easing(interval.progress(self.times))
+
+    def wander(self) -> np.ndarray:
+        """A slow random curve between -1 and 1. `(T,)`."""
+        curve = np.zeros_like(self.times)
+        for _ in range(2):
+            cycles, phase = self.uniform(0.2, 1.2), self.uniform(0, 2 * np.pi)
+            curve += 0.5 * np.sin(2 * np.pi * cycles * self.times + phase)
+        return curve
 
 
 def between(start: float, end: float, progress: np.ndarray) -> np.ndarray:
@@ -192,18 +207,10 @@ def turning(draft: Draft) -> Plan:
     total = draft.uniform(0.8, 1.0) * min(160.0, 55.0 * samples)
     angle = draft.uniform(-25, 25) + total * (draft.eased(interval) - 0.5)
     size = draft.uniform(0.4, 0.55)
-    look = pointed_look(draft)
+    look = draft.pointed_look()
     x, y = draft.uniform(0.38, 0.62), draft.uniform(0.38, 0.62)
     subject = Actor(look, x, y, size, size, angle, shadow=True)
     return Plan((subject,), subject, interval)
-
-
-def pointed_look(draft: Draft) -> Look:
-    """A shape with a tip, and a mark towards its tail."""
-    accent = (255, 255, 255) if draft.rng.uniform() < 0.5 else (25, 25, 30)
-    return Look(
-        draft.choice(*POINTED_SHAPES), draft.subject_color(), accent, "plain", mark=(0.0, 0.45)
-    )
 
 
 def opening(draft: Draft) -> Plan:

@@ -19,7 +19,6 @@ from mixtconv.data.synthetic.motions import (
     between,
     hump,
     moving_across,
-    pointed_look,
     random_interval,
     smooth,
     travel,
@@ -40,7 +39,7 @@ def spinning(draft: Draft) -> Plan:
     size = draft.object_size() * 1.7
     x, y = draft.uniform(0.25, 0.75), draft.uniform(0.25, 0.75)
     angle = spin_angle(draft, interval)
-    subject = Actor(pointed_look(draft), x, y, size, size, angle, shadow=True)
+    subject = Actor(draft.pointed_look(), x, y, size, size, angle, shadow=True)
     return Plan((subject,), subject, interval)
 
 
@@ -50,7 +49,7 @@ def spinning_upwards(draft: Draft) -> Plan:
     size = draft.object_size() * 1.5
     along, aside = travel(draft, interval)
     angle = spin_angle(draft, interval)
-    subject = Actor(pointed_look(draft), aside, 1.0 - along, size, size, angle, shadow=True)
+    subject = Actor(draft.pointed_look(), aside, 1.0 - along, size, size, angle, shadow=True)
     return Plan((subject,), subject, interval)
 
 

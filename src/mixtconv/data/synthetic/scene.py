@@ -1,13 +1,14 @@
 """A scene and its camera: things on their paths in front of a background, rendered to frames.
 
 Positions and lengths are fractions of the frame's side, x to the right and y downwards; angles are
-degrees, clockwise. An actor's numbers are arrays of one value per frame, `(T,)`, or single values.
+degrees, clockwise. An actor's numbers are arrays of one value for each frame in which it is there,
+`(T,)`, or single values.
 Backgrounds are textures in muted tones, so that a colourful thing in front of them stands out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -17,6 +18,8 @@ from PIL import Image
 from mixtconv.data.synthetic.looks import Look, color_of, draw_sprite
 
 Values = np.ndarray | float
+
+FRAMES_PER_SECOND = 24
 
 MARGIN = 0.125
 """How far the background extends beyond each edge of the frame, for the camera's motion."""
@@ -38,11 +41,16 @@ class Actor:
     angle: Values = 0.0
     shadow: bool = False
     """Whether it casts a shadow."""
+    opacity: Values = 1.0
+    """From 0, not to be seen, to 1."""
+    shown: range | None = None
+    """The frames in which it is there; all if None."""
 
     @property
     def is_still(self) -> bool:
-        """Whether it does not change during the clip."""
-        return all(np.ndim(v) == 0 for v in (self.x, self.y, self.width, self.height, self.angle))
+        """Whether it is there from the first frame to the last and does not change."""
+        values = (self.x, self.y, self.width, self.height, self.angle, self.opacity)
+        return self.shown is None and all(np.ndim(v) == 0 for v in values)
 
 
 @dataclass(frozen=True)
@@ -67,15 +75,29 @@ def render(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Film a scene with `size` by `size` pixels. `(T, H, W, 3)` uint8; `rng` gives the noise.
+    """Film a scene as `film` does, all of it at once. `(T, H, W, 3)` uint8."""
+    frames = np.empty((len(camera.x), size, size, 3), np.uint8)
+    for t, frame in enumerate(film(background, actors, camera, size=size, rng=rng)):
+        frames[t] = frame
+    return frames
+
+
+def film(
+    background: Image.Image,
+    actors: Sequence[Actor],
+    camera: Camera,
+    *,
+    size: int,
+    rng: np.random.Generator,
+) -> Iterator[np.ndarray]:
+    """Film a scene with `size` by `size` pixels, frame by frame. `(H, W, 3)` uint8 each.
 
     The background is square and reaches `MARGIN` beyond the frame; the actors stand before it from
-    the rearmost to the foremost.
+    the rearmost to the foremost. `rng` gives the noise.
     """
     num_frames = len(camera.x)
     background, moving = _settle(background, actors, size=size)
-    painters = [_Painter(actor, num_frames=num_frames, size=size) for actor in moving]
-    frames = np.empty((num_frames, size, size, 3), np.uint8)
+    painters: dict[int, _Painter] = {}
     # The noise of each frame is a random crop of one larger sheet, which is drawn once.
     sheet = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
     sheet *= camera.noise
@@ -84,12 +106,17 @@ def render(
     for t, (row, column) in enumerate(places):
         offset = camera.x[t] * size, camera.y[t] * size
         picture = _crop(background, offset, size=size)
-        for painter in painters:
-            painter.paint(picture, t, offset)
+        for i, actor in enumerate(moving):
+            shown = range(num_frames) if actor.shown is None else actor.shown
+            if t in shown:
+                if i not in painters:
+                    painters[i] = _Painter(actor, num_frames=len(shown), size=size)
+                painters[i].paint(picture, t - shown.start, offset)
+            else:
+                painters.pop(i, None)  # its pictures need not be kept
         light = np.asarray(picture) * (vignette * np.float32(camera.gain[t]))  # (H, W, 3)
         light += sheet[row : row + size, column : column + size]
-        frames[t] = np.clip(light, 0.0, 255.0, out=light)
-    return frames
+        yield np.clip(light, 0.0, 255.0, out=light).astype(np.uint8)
 
 
 def _settle(
@@ -132,6 +159,7 @@ class _Painter:
         self.x, self.y = pixels(actor.x), pixels(actor.y)
         self.width, self.height = pixels(actor.width), pixels(actor.height)
         self.angle = np.radians(np.broadcast_to(actor.angle, (num_frames,)))
+        self.opacity = np.broadcast_to(actor.opacity, (num_frames,))
         self.shadow_offset = round(SHADOW_OFFSET * size) if actor.shadow else 0
         # A sprite of twice the resolution keeps edges sharp when it is rotated.
         full = max(2, round(2 * self.width.max())), max(2, round(2 * self.height.max()))
@@ -139,7 +167,7 @@ class _Painter:
         self.sprite = cache(partial(_sprite, actor.look, *full))
 
     def paint(self, picture: Image.Image, t: int, offset: tuple[float, float]) -> None:
-        """Paint the actor as it is in frame `t` into `picture`, moved by `offset` pixels."""
+        """Paint the actor as it is in frame `t` of its own, moved by `offset` pixels."""
         if min(self.width[t], self.height[t]) < 0.5:
             return
         shrink = min(self.full_width / self.width[t], self.full_height / self.height[t])
@@ -169,6 +197,8 @@ class _Painter:
             (a, b, c, d, e, f),
             Image.Resampling.BILINEAR,
         )
+        if self.opacity[t] < 1.0:
+            patch.putalpha(patch.getchannel("A").point(lambda alpha: alpha * self.opacity[t]))
         if self.shadow_offset:
             shade = Image.fromarray(np.asarray(patch)[..., 3] // 3)
             picture.paste((0, 0, 0), (left + self.shadow_offset, top + self.shadow_offset), shade)
