@@ -47,6 +47,7 @@ class Row:
 
 _AROUND = {"attn.before": 4, "attn.after": 4, "mlp.before": 4, "mlp.after": 4}
 _OVER_TIME = {"adapter": 4, "attn.adapter": 4, "mlp.adapter": 4}
+_TWICE_OVER_TIME = {**_OVER_TIME, "adapter_in": 4}
 ROWS = {
     ("stadapter", "something_v2"): Row(
         1e-3, 4 * 64, 1e-2, 50, 2, False, {"adapter_attention": 2, "adapter_mlp": 2}, (4 / 2, 0.7)
@@ -55,7 +56,7 @@ ROWS = {
         1e-3 * 192 / 256, 3 * 64, 1e-2, 12, 2, True, {"adapter_mlp": 2}, random_area=False
     ),
     ("aim", "something_v2"): Row(
-        3e-4, 64, 0.05, 50, 2.5, False, _OVER_TIME, (4, 7 / 30), erasing=0.25, smoothing=0.1
+        3e-4, 64, 0.05, 50, 2.5, False, _TWICE_OVER_TIME, (4, 7 / 30), erasing=0.25, smoothing=0.1
     ),
     ("aim", "kinetics400"): Row(3e-4, 64, 0.05, 30, 2.5, True, _OVER_TIME),
     ("zeroi2v", "something_v2"): Row(
@@ -186,5 +187,6 @@ def test_a_transformer_has_the_published_adapters(name: str, image_model: torch.
     assert set(found) == expected and set(found.values()) <= {1}
     spec = model.spec
     assert spec.temporal_position == (family in ("aim", "zeroi2v"))
+    assert spec.average_before_norm == (family == "stadapter")
     assert spec.edges == ("replicate" if family == "zeroi2v" else "zeros")
     assert spec.position == ("kv" if family in ("zeroi2v", "mstvit") else "head")

@@ -394,11 +394,10 @@ def test_windows_are_those_of_one_size(family: str) -> None:
 
 
 def test_vectors_of_frames_go_with_neither_a_head_on_features_nor_streams() -> None:
-    name = "mstvit_test_vit"
     for setting in ("temporal_position", "average_before_norm"):
         with pytest.raises(ValueError, match=f"{setting} is inside the blocks of a transformer"):
-            create_model(name, num_classes=2, image_size=32, feature_head="average",
+            create_model("mstnet_test_resnet", num_classes=2, image_size=32, feature_head="average",
                          **{setting: True})  # fmt: skip
-    model = create_model(name, num_classes=2, image_size=32, temporal_position=True)
+    model = create_model("mstvit_test_vit", num_classes=2, image_size=32, temporal_position=True)
     with pytest.raises(ValueError, match="a stream has no clips: train one without it"):
         make_causal(model)
