@@ -72,6 +72,19 @@ def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatc
         assert [item["name"] for item in comparison["candidates"]] == ["TSN", "MSTNet"]
 
 
+def test_a_transformer_is_compared_with_its_image_model(capsys):
+    words = [*TINY, "--backbone", "test_vit", "--format", "json"]
+    assert main(["bench", "model", *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [
+        (comparison["baseline"], [item["name"] for item in comparison["candidates"]])
+        for comparison in report["times"]
+    ] == [
+        ("TSN, eager NCHW", ["TSN, eager NCHW", "MSTViT, eager NCHW"]),
+        ("TSN, optimised", ["TSN, optimised", "MSTViT, optimised", "TSN, eager NCHW"]),
+    ]
+
+
 def test_a_video_that_cannot_be_read_is_named_as_it_was_given(capsys, tmp_path):
     video = tmp_path / "words.mp4"
     video.write_text("words")

@@ -44,6 +44,7 @@ RECOGNIZERS: dict[str, Callable[[Workload], VideoClassifier]] = {
     "TSM zero-filled": lambda workload: _tsn_with(lambda channels: CopyingShift(), workload),
     "MSTNet": lambda workload: create_recognizer("mstnet", workload),
     "MSTNet as published": lambda workload: _tsn_with(PublishedMixTConv, workload),
+    "MSTViT": lambda workload: create_recognizer("mstvit", workload),
 }
 """Name -> creates the recognizer."""
 
@@ -111,6 +112,9 @@ CANDIDATES = {
 }
 """Treatment -> recognizers that get it; the first is the baseline of the others."""
 
+TRANSFORMER_CANDIDATES = {NCHW: ("TSN", "MSTViT"), OPTIMISED: ("TSN", "MSTViT")}
+"""The same where the operation is on keys and values."""
+
 PUBLISHED = grouped_name("MSTNet as published", NCHW)
 
 MODEL_NOTE = (
@@ -122,20 +126,22 @@ MODEL_NOTE = (
 def bench_model(workload: Workload, progress: Progress | None = None) -> Measured:
     """Time inference of the recognizers on one batch of clips.
 
-    One comparison a treatment, against TSN with the same treatment, and against the published
-    formulation.
+    One comparison a treatment, against TSN with the same treatment, and in networks of
+    convolutions against the published formulation.
 
     Raises:
-        ValueError: an unknown backbone or one without residual branches; a device or a precision
-            that is not available.
+        ValueError: an unknown backbone or one that takes no temporal operation; a device or a
+            precision that is not available.
     """
     device = resolve_device(workload.device)
+    is_transformer = "mstvit" in temporal_families(workload)
+    compared = TRANSFORMER_CANDIDATES if is_transformer else CANDIDATES
     clips = random_clips(workload, device)
     candidates = {
         grouped_name(name, treatment): _TREATMENTS[treatment](
             RECOGNIZERS[name](workload).to(device).eval(), clips
         )
-        for treatment, names in CANDIDATES.items()
+        for treatment, names in compared.items()
         for name in names
     }
     with torch.inference_mode(), autocast(workload.precision, device):
@@ -147,7 +153,13 @@ def bench_model(workload: Workload, progress: Progress | None = None) -> Measure
         )
     task = f"inference of {workload.backbone}, {workload.clips_text(device.type)}"
     return Measured(
-        compare_in_groups(timings, CANDIDATES, task=task, reference=PUBLISHED, notes=(MODEL_NOTE,))
+        compare_in_groups(
+            timings,
+            compared,
+            task=task,
+            reference=grouped_name("TSN", NCHW) if is_transformer else PUBLISHED,
+            notes=(MODEL_NOTE,),
+        )
     )
 
 
