@@ -122,15 +122,27 @@ def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> Callable[..., TrainingS
     return make
 
 
+def _loggers() -> dict[str | None, logging.Logger]:
+    """All loggers by name, the root under None, without those that are only reserved."""
+    named = logging.root.manager.loggerDict.items()
+    return {None: logging.root} | {n: each for n, each in named if isinstance(each, logging.Logger)}
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Commands set up logging for their process; the next test shall not see it."""
-    root = logging.getLogger()
-    for name in [name for name in logging.root.manager.loggerDict if name.startswith("mixtconv")]:
-        logging.getLogger(name).setLevel(logging.NOTSET)  # a module's fixture may have run one
-    handlers, names = list(root.handlers), [None, *logging.root.manager.loggerDict]
-    levels = {name: logging.getLogger(name).level for name in names}
+    """Commands set up logging for their process; the next test shall not see it.
+
+    Only what was changed is set: each `setLevel` empties the caches of all loggers, of which the
+    imported packages have hundreds.
+    """
+    root = logging.root
+    for name, logger in _loggers().items():
+        if name is not None and name.startswith("mixtconv") and logger.level:
+            logger.setLevel(logging.NOTSET)  # a module's fixture may have run one
+    handlers = list(root.handlers)
+    levels = {name: logger.level for name, logger in _loggers().items()}
     yield
     root.handlers[:] = handlers
-    for name in [None, *logging.root.manager.loggerDict]:
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    for name, logger in _loggers().items():
+        if logger.level != (before := levels.get(name, logging.NOTSET)):
+            logger.setLevel(before)

@@ -1,9 +1,13 @@
-"""Starts a command of mixtconv as torchrun and Slurm do, in two processes on this machine."""
+"""Starts a command as torchrun and Slurm do, in two processes, or a function in a forked one."""
 
+import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import traceback
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 
@@ -54,6 +58,32 @@ def slurm(words, cwd):
             task.kill()
     status = max(task.returncode for task in tasks)
     return status, *("".join(texts) for texts in zip(*outputs, strict=True))
+
+
+def forked(function, seconds=300):
+    """Calls a function in a fork of this process, which has imported all that it needs.
+
+    A new interpreter would import torch and Lightning for five seconds. The fork has one thread.
+
+    Gives its exit status as `subprocess` has it, and what it wrote to standard error.
+    """
+    gc.collect()  # garbage that owns threads, freed in the fork, would deadlock it
+    with tempfile.TemporaryFile() as errors:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            os.dup2(errors.fileno(), 2)
+            signal.alarm(seconds)  # ends it, if it hangs
+            with os.fdopen(2, "w", closefd=False) as sys.stderr:
+                try:
+                    function()
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+            os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        errors.seek(0)
+        return status, errors.read().decode()
 
 
 def _environment(**values):

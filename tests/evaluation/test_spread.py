@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import tukey_hsd
 
 from mixtconv.evaluation.spread import differences, spread
 
@@ -33,6 +34,15 @@ def test_two_ways_of_training_give_the_interval_of_the_t_test() -> None:
     half = 2.776445 * np.sqrt(pooled * 2 / 3)  # t at 97.5 %, from a printed table
     assert pair.high - pair.points == pytest.approx(half, rel=1e-4)
     assert pair.low == pytest.approx(b.mean() - a.mean() - half, rel=1e-4)
+
+
+def test_the_intervals_are_those_of_tukeys_test_by_scipy() -> None:
+    scores = {"a": [61.0, 64.5, 60.2], "b": [70.1, 70.9], "c": [66.0, 61.3, 68.4, 65.0]}
+    interval = tukey_hsd(*scores.values()).confidence_interval(0.95)
+    names = list(scores)
+    for pair in differences(scores):
+        place = names.index(pair.higher), names.index(pair.lower)
+        assert (pair.low, pair.high) == pytest.approx((interval.low[place], interval.high[place]))
 
 
 def test_where_nothing_differs_few_comparisons_find_a_difference() -> None:

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -20,35 +22,25 @@ from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
-KILLED = """
-import os, signal, sys
-import torch
-from mixtconv.training.fit import train
-from mixtconv.training.settings import TrainingSettings
 
-torch.set_num_threads(1)
-sync, writes = os.fsync, 0
-
-def kill(descriptor):
-    global writes
-    writes += "last.ckpt" in os.readlink(f"/proc/self/fd/{{descriptor}}")
-    sync(descriptor)
-    if writes == {kill_at}:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-os.fsync = kill
-if __name__ == "__main__":
-    train(TrainingSettings(**{settings}))
-"""
-
-
-def _run_killed(settings: TrainingSettings, kill_at: int) -> None:
+def _run_killed(launchers: ModuleType, settings: TrainingSettings, kill_at: int) -> None:
     """Run until the given checkpoint of this process is written, but not yet put in place."""
-    script = KILLED.format(kill_at=kill_at, settings=asdict(settings))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -9, done.stderr
+
+    def run() -> None:
+        sync, writes = os.fsync, 0
+
+        def kill(descriptor: int) -> None:
+            nonlocal writes
+            writes += "last.ckpt" in Path(f"/proc/self/fd/{descriptor}").readlink().name
+            sync(descriptor)
+            if writes == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.fsync = kill
+        train(settings)
+
+    status, errors = launchers.forked(run)
+    assert status == -signal.SIGKILL, errors
 
 
 INTERRUPTED = """
@@ -112,15 +104,15 @@ def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
     ids=["adamw", "sgd-mixup-ema-workers", "adamw-copies-changes-layers"],
 )
 def test_killed_and_resumed_equals_unbroken(
-    tiny_settings: Callable[..., TrainingSettings], recipe: dict
+    tiny_settings: Callable[..., TrainingSettings], launchers: ModuleType, recipe: dict
 ) -> None:
     """Four steps an epoch and a checkpoint after each: kills inside the first and second epoch."""
     recipe |= {"epochs": 3, "batch_size": 3, "checkpoint_minutes": 0.0}
     unbroken = train(tiny_settings("unbroken", **recipe))
     settings = tiny_settings("killed", **recipe)
-    _run_killed(settings, kill_at=3)
+    _run_killed(launchers, settings, kill_at=3)
     assert _progress(settings) == {"epoch": 0, "num_batches": 2}
-    _run_killed(replace(settings, resume=True), kill_at=4)
+    _run_killed(launchers, replace(settings, resume=True), kill_at=4)
     assert _progress(settings) == {"epoch": 1, "num_batches": 1}
     resumed = train(replace(settings, resume=True))
 
@@ -139,16 +131,17 @@ def test_killed_and_resumed_equals_unbroken(
     assert not list(Path(settings.out).rglob("*.part"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
 def test_a_run_that_sums_batches_is_resumed_between_two_steps(
-    tiny_settings: Callable[..., TrainingSettings],
+    tiny_settings: Callable[..., TrainingSettings], launchers: ModuleType
 ) -> None:
     """Twelve batches an epoch in steps of five, five and two."""
     recipe = {"batch_size": 1, "accumulate": 5, "optimizer": "sgd", "checkpoint_minutes": 0.0}
     unbroken = train(tiny_settings("unbroken", **recipe))
     settings = tiny_settings("killed", **recipe)
-    _run_killed(settings, kill_at=2)
+    _run_killed(launchers, settings, kill_at=2)
     assert _progress(settings) == {"epoch": 0, "num_batches": 5}
-    _run_killed(replace(settings, resume=True), kill_at=4)
+    _run_killed(launchers, replace(settings, resume=True), kill_at=4)
     assert _progress(settings) == {"epoch": 1, "num_batches": 5}
     resumed = train(replace(settings, resume=True))
     states = [torch.load(run.files.checkpoint, weights_only=True) for run in (unbroken, resumed)]

@@ -8,6 +8,7 @@ finds none in 95. It assumes the same variance over seeds for all variants.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -70,8 +71,6 @@ def differences(scores: Mapping[str, Sequence[float]]) -> tuple[Difference, ...]
     """
     if len(scores) < 2 or min(map(len, scores.values())) < 2:
         return ()
-    from scipy.stats import tukey_hsd  # noqa: PLC0415 (takes a second to import)
-
     names, samples = list(scores), [np.asarray(values, float) for values in scores.values()]
     means = [float(values.mean()) for values in samples]
     if all(
@@ -79,8 +78,8 @@ def differences(scores: Mapping[str, Sequence[float]]) -> tuple[Difference, ...]
     ):  # without any spread every difference exceeds it
         low = high = np.subtract.outer(means, means)
     else:
-        interval = tukey_hsd(*samples).confidence_interval(CONFIDENCE)
-        low, high = interval.low, interval.high
+        half = _half_intervals(samples)
+        low, high = (np.subtract.outer(means, means) + each for each in (-half, half))
     pairs = []
     for i, j in combinations(range(len(names)), 2):
         first, second = (i, j) if means[i] >= means[j] else (j, i)
@@ -94,3 +93,26 @@ def differences(scores: Mapping[str, Sequence[float]]) -> tuple[Difference, ...]
             )
         )
     return tuple(sorted(pairs, key=lambda pair: -pair.points))
+
+
+def _half_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
+    """Half the width of each pair's interval (n, n), as Tukey and Kramer have it."""
+    sizes = np.array([len(values) for values in samples])
+    freedom = int(sizes.sum()) - len(samples)
+    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in samples)
+    variance = squares / freedom  # of all samples together
+    return _critical_range(len(samples), freedom) * np.sqrt(
+        variance / 2 * np.add.outer(1 / sizes, 1 / sizes)
+    )
+
+
+@cache
+def _critical_range(num_samples: int, freedom: int) -> float:
+    """The studentized range that samples without any difference stay below in 95 of 100 cases.
+
+    An integral that takes a tenth of a second, without the p-values of `scipy.stats.tukey_hsd`,
+    each of which is another one.
+    """
+    from scipy.stats import studentized_range  # noqa: PLC0415 (takes a second to import)
+
+    return float(studentized_range.ppf(CONFIDENCE, num_samples, freedom))
