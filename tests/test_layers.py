@@ -18,7 +18,7 @@ PACKAGE = Path(mixtconv.__file__).parent
 LAYERS = [
     {"ops"},
     {"models"},
-    {"video"},
+    {"video", "events"},
     {"data"},
     {"evaluation", "inference", "exporting", "visualization"},
     {"training"},
@@ -50,7 +50,11 @@ WITHOUT_TORCH = [
     "mixtconv.reporting.settings",
     "mixtconv.training.recipes",
     "mixtconv.training.settings",
-    *(f"mixtconv.video.{path.stem}" for path in sorted((PACKAGE / "video").glob("[a-z]*.py"))),
+    *(
+        f"mixtconv.{folder}.{path.stem}"
+        for folder in ("events", "video")
+        for path in sorted((PACKAGE / folder).glob("[a-z]*.py"))
+    ),
 ]
 """What only lists, plans, reads and writes files, or explains the command line."""
 
