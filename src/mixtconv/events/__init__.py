@@ -1,4 +1,4 @@
-"""Events: from scores of classes over time to stretches with a class.
+"""Events: from scores of classes over time to stretches with a class, and how good those are.
 
 Nothing here knows of models, videos or files; NumPy is all it needs.
 
@@ -6,4 +6,6 @@ Nothing here knows of models, videos or files; NumPy is all it needs.
 - `settings`: thresholds, smoothing, least length and so on, as they are stored in model files.
 - `detector`: all at once or step by step, with the same events; `joining`: from stretches above the
   thresholds to events.
+- `temporal_detection`: mAP at temporal IoU, and spotting mAP; `temporal_segmentation`: frame-wise
+  accuracy, edit score and F1; `metrics`: all of them, by class.
 """
