@@ -18,7 +18,7 @@ PACKAGE = Path(mixtconv.__file__).parent
 LAYERS = [
     {"ops"},
     {"models"},
-    {"video"},
+    {"video", "events"},
     {"data"},
     {"evaluation", "inference", "exporting", "visualization"},
     {"training"},
@@ -51,10 +51,10 @@ WITHOUT_TORCH = [
     "mixtconv.training.recipes",
     "mixtconv.training.settings",
     *(
-        f"mixtconv.data.annotations.{path.stem}"
-        for path in sorted((PACKAGE / "data" / "annotations").glob("[a-z]*.py"))
+        ".".join(("mixtconv", *folder, path.stem))
+        for folder in (("data", "annotations"), ("events",), ("video",))
+        for path in sorted(PACKAGE.joinpath(*folder).glob("[a-z]*.py"))
     ),
-    *(f"mixtconv.video.{path.stem}" for path in sorted((PACKAGE / "video").glob("[a-z]*.py"))),
 ]
 """What only lists, plans, reads and writes files, or explains the command line."""
 
