@@ -8,4 +8,5 @@ Nothing here knows of models, videos or files; NumPy is all it needs.
   thresholds to events.
 - `temporal_detection`: mAP at temporal IoU, and spotting mAP; `temporal_segmentation`: frame-wise
   accuracy, edit score and F1; `metrics`: all of them, by class.
+- `tuning`: settings chosen on annotated recordings.
 """
