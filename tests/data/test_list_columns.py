@@ -141,7 +141,7 @@ def test_json_lists(tmp_path: Path, kind: str, sources: ModuleType) -> None:
         ('[{"path": "c/1.mp4"}, {"label": "a"}]', "entry 1: an empty label; entry 2: an empty pat"),
         ('[{"path": "c\\u0000/1.mp4", "label": "a"}]', "entry 1: path is"),
         ('[["c/1.mp4", "a"]]', "entry 1 is no object of a path and a label; give a list such as"),
-        ('{"database": {"v1": {"subset": "training"}}}', "no path or no label but 'database'"),
+        ('{"videos": {"v1": {"subset": "training"}}}', "no path or no label but 'videos'"),
         ('{"path": "c/1.mp4", "label": "a"}\n{"path": ', "not JSON: line 2"),
         ('[{"path": "c/1.mp4", "label": "a", "label": "b"}]', "the key 'label' is there twice"),
         ("[" * 100_000, "not JSON"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mixtconv.models import create_model, insert_temporal
-from mixtconv.models import temporal_wrapper as wrapper_module
+from mixtconv.models.wrappers import temporal_wrapper as wrapper_module
 from mixtconv.models.wrappers.temporal_wrapper import TemporalWrapper, temporal_wrappers
 from mixtconv.ops import MixTConv, TemporalShift
 

@@ -7,22 +7,21 @@ the recording and on its segments alone: training, scoring and preparing draw th
 """
 
 import hashlib
+import random
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
-
-import numpy as np
 
 from mixtconv._atomic_write import encoded
 from mixtconv._names import composed, count_of
 from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.data.parallel import in_parallel, usable_cores
-from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.segment import Span
-from mixtconv.video.segment_frames import extent
 
 BACKGROUND = "background"
 """The class of time without a label; a list may name stretches of it as well."""
@@ -98,6 +97,9 @@ def is_background(video: ListedVideo) -> bool:
 
 def _extent(path: Path) -> tuple[Fraction, Fraction]:
     """Seconds and frames of a recording; 0 of one that cannot be read, which is said elsewhere."""
+    from mixtconv.video.opening import as_unreadable  # noqa: PLC0415, loads NumPy, as the next
+    from mixtconv.video.segment_frames import extent  # noqa: PLC0415
+
     try:
         with as_unreadable(path):
             return extent(path)
@@ -115,17 +117,18 @@ def _draw(
     spans = [video.span for video in videos if video.span is not None]
     free = _gaps([(span.start, span.end) for span in spans], whole, BORDER_SECONDS * unit)
     digest = hashlib.sha256(encoded(composed(first.recording_key))).digest()
-    chance = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    chance = random.Random(int.from_bytes(digest[:8], "big"))
     chosen: list[Stretch] = []
     for _ in range(count):
         free = [gap for gap in free if gap[1] - gap[0] >= LEAST_SECONDS * unit]
         if not free:
             break
         # A gap by its length, a length of a labelled segment, and a place in the gap.
-        sizes = np.array([float(end - start) for start, end in free])
-        start, end = free.pop(int(chance.choice(len(free), p=sizes / sizes.sum())))
-        length = min(lengths[int(chance.integers(len(lengths)))] * unit, end - start)
-        begin = start + (end - start - length) * Fraction(float(chance.random()))
+        place = chance.random() * float(sum(end - start for start, end in free))
+        before = list(accumulate(float(end - start) for start, end in free))
+        start, end = free.pop(min(bisect_right(before, place), len(free) - 1))
+        length = min(lengths[int(chance.random() * len(lengths))] * unit, end - start)
+        begin = start + (end - start - length) * Fraction(chance.random())
         begin = _rounded(begin, in_frames=first.span.in_frames)
         stop = min(_rounded(begin + length, in_frames=first.span.in_frames), end)
         if stop > begin:
