@@ -122,6 +122,9 @@ def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> Callable[..., TrainingS
     return make
 
 
+_ROOT_LEVEL = logging.root.level
+
+
 def _loggers() -> dict[str | None, logging.Logger]:
     """All loggers by name, the root under None, without those that are only reserved."""
     named = logging.root.manager.loggerDict.items()
@@ -136,6 +139,8 @@ def _logging_as_before() -> Iterator[None]:
     imported packages have hundreds.
     """
     root = logging.root
+    if root.level != _ROOT_LEVEL:
+        root.setLevel(_ROOT_LEVEL)
     for name, logger in _loggers().items():
         if name is not None and name.startswith("mixtconv") and logger.level:
             logger.setLevel(logging.NOTSET)  # a module's fixture may have run one

@@ -201,6 +201,7 @@ def test_of_a_transformer_nothing_is_lost_and_nothing_is_said(
 ) -> None:
     model = create_model("mstvit_test_vit", 5, num_frames=4, image_size=64).eval()
     video = torch.randn(2, 4, 3, 64, 64)
+    caplog.clear()  # of what was said of the model
     with torch.inference_mode(), caplog.at_level(logging.INFO):
         fast = optimize_for_inference(model)
         torch.testing.assert_close(fast(video), model(video), rtol=1e-5, atol=1e-5)
