@@ -158,7 +158,7 @@ def _clips(
     """The readable videos, each with the file's input of its one clip."""
     for sample in samples:
         try:
-            clip = TensorViewReader(model.spec, Protocol(1, 1)).read(sample.path).frames
+            clip = TensorViewReader(model.spec, Protocol(1, 1)).read(sample.video).frames
         except UnreadableVideoError:
             continue
         yield sample, engine_input(engine, model, clip)

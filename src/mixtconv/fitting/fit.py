@@ -129,6 +129,11 @@ def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
     With absolute paths, by which the lists of the trainings name them and kept frames are found.
     """
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
+    if any(sample.span is not None for sample in (*catalog.train, *catalog.val)):
+        raise ValueError(
+            f"{catalog.source} names segments of recordings, which fit does not read: cut them "
+            "first (mixtconv prepare DATA --out DIR), and give the list that this writes"
+        )
     catalog = replace(catalog, train=_absolute(catalog.train), val=_absolute(catalog.val))
     listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
     if any(video.split not in (None, "train") for video in listing.videos):

@@ -158,7 +158,7 @@ def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
     first = runs[0]
     sample = first.evaluation.samples[index]
     reader = TensorViewReader(first.spec, Protocol.parse(first.evaluation.protocol))
-    views = reader.read(sample.path).frames
+    views = reader.read(sample.video).frames
     predictions = []
     for run in runs:
         probabilities = run.evaluation.scores.probabilities()[index]
@@ -170,5 +170,5 @@ def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
         shown_frames(views[0].numpy(), first.spec),
         first.spec.classes[sample.label],
         tuple(predictions),
-        source=sample.path.name,
+        source=sample.video.name,
     )

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.annotations import list_annotations, read_annotations
-from mixtconv.data.background import with_background
+from mixtconv.data.background import BACKGROUND, with_background
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
 from mixtconv.data.groups import with_groups
@@ -125,8 +125,6 @@ def load_labelled_videos(
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
-    if background and _source(data).background is None and any(v.span for v in listing.videos):
-        listing = with_background(listing, background)
     for note in listing.notes:
         logger.info("%s", note)
     if split is None:
@@ -141,6 +139,8 @@ def load_labelled_videos(
             raise ValueError(
                 f"{error} (the model was trained with it: give another, or --split all)"
             ) from error
+    if background and _source(data).background is None and any(v.span for v in listing.videos):
+        listing = with_background(listing, background)
     return choose_videos(listing, classes=classes, split=split, val_fraction=val_fraction)
 
 
@@ -206,8 +206,13 @@ def list_videos(
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
     listing = _in_groups(listing, data)
+    rate = _source(data).background or 0
+    if rate and classes is not None and BACKGROUND not in classes:
+        raise ValueError(
+            f"the model has no class {BACKGROUND!r}, which --background {rate:g} adds: leave it out"
+        )
     if not listing.faults:
-        listing = with_background(listing, _source(data).background or 0)
+        listing = with_background(listing, rate)
     if listing.faults and listing.source.is_file():
         raise bad_lines(listing)
     if listing.faults:

@@ -13,6 +13,7 @@ from mixtconv.data.views import TensorViewReader
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import ModelSpec, read_metadata
+from mixtconv.video.segment import Video, recording_of
 from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.frame_sheet import FrameRow, frame_sheet, shown_frames
 from mixtconv.visualization.number_text import percent
@@ -108,7 +109,7 @@ def draw_predictions(
                          "asked for")  # fmt: skip
     listed = [
         {
-            "path": str(samples[item.index].path),
+            "path": str(samples[item.index].video),
             "label": spec.classes[item.label],
             "predicted": spec.classes[item.predicted],
             "score": item.score,
@@ -117,7 +118,7 @@ def draw_predictions(
         }
         for item in shown
     ]
-    rows = [_row(item, samples[item.index].path, spec) for item in shown]
+    rows = [_row(item, samples[item.index].video, spec) for item in shown]
     return Drawing(
         title=f"Predictions of {spec.name}",
         description=(
@@ -148,7 +149,7 @@ def draw_predictions(
     )
 
 
-def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
+def _row(item: RankedPrediction, video: Video, spec: ModelSpec) -> FrameRow:
     true, predicted = spec.classes[item.label], spec.classes[item.predicted]
     verdict = (
         f"right: {true}, {percent(100 * item.score)}"
@@ -156,6 +157,6 @@ def _row(item: RankedPrediction, path: Path, spec: ModelSpec) -> FrameRow:
         else f"wrong: {predicted}, {percent(100 * item.score)}"
     )
     truth = [] if item.is_right else [f"is {true}, {percent(100 * item.true_score)}"]
-    (clip,) = TensorViewReader(spec, Protocol()).read(path).frames
-    caption = (verdict, *truth, "/".join(path.parts[-2:]))
+    (clip,) = TensorViewReader(spec, Protocol()).read(video).frames
+    caption = (verdict, *truth, "/".join((*recording_of(video).parts[-2:-1], video.name)))
     return FrameRow(shown_frames(clip.numpy(), spec), caption)
