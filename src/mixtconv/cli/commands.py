@@ -41,6 +41,7 @@ COMMANDS = {
     "check": "list every video of a dataset that cannot be used",
     "fit": "make the best recognizer of your clips that a time allows",
     "train": "train a recognizer on a folder or a CSV of videos",
+    "tune-events": "choose how events are found in recordings, and store it in the model",
     "evaluate": "score a trained recognizer on labelled videos",
     "fuse": "combine the scores of several models with weights",
     "predict": "rank the labels of videos",
@@ -67,8 +68,8 @@ not wait until they wake up, and times are measured as scripts see them. All oth
 def find_command(name: str, arguments: Sequence[str]) -> tuple[Command, str, list[str]]:
     """The function of a command: the one of its name in the module of its name.
 
-    A keyword of Python has an underscore appended, as `import_`. A module with `SUBJECTS` has a
-    function for each of them (`visualize kernels`).
+    A keyword of Python has an underscore appended, as `import_`, and dashes are underscores. A
+    module with `SUBJECTS` has a function for each of them (`visualize kernels`).
 
     Returns:
         The function, how it is called, and its arguments.
@@ -99,4 +100,4 @@ def find_subjects(name: str) -> dict[str, str] | None:
 
 
 def _module_name(name: str) -> str:
-    return f"mixtconv.cli.{name}_" if iskeyword(name) else f"mixtconv.cli.{name}"
+    return f"mixtconv.cli.{name}_" if iskeyword(name) else f"mixtconv.cli.{name.replace('-', '_')}"

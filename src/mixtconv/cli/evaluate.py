@@ -1,10 +1,13 @@
 """`mixtconv evaluate MODEL DATA`."""
 
+import math
 from dataclasses import astuple
 
+from mixtconv._names import NOT_MEASURED
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
+from mixtconv.detection.settings import EventSwitch
 from mixtconv.evaluation.settings import EvaluationSettings
 
 
@@ -12,20 +15,27 @@ def evaluate(
     model: str,
     data: DataSource,
     reading: EvaluationSettings,
+    finding: EventSwitch,
     *,
     scores: str | None = None,
 ) -> Result:
     """Score a trained recognizer on labelled videos.
 
-    An unreadable video is reported and counts as wrong; the exit status is then 1.
+    An unreadable video is reported and counts as wrong; the exit status is then 1. With --events
+    the events of recordings are found, and compared with the segments that are annotated.
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         data: The videos.
         reading: Which of them, and how they are read.
+        finding: Events of recordings, in place of the class of each video.
         scores: File for the scores of every video, as mixtconv fuse takes them; usually ends in
             .safetensors.
     """
+    if finding.events:
+        if scores is not None:
+            raise ValueError("--scores holds one row a video, and --events finds events: give one")
+        return _events(model, data, reading, finding)
     from mixtconv.evaluation.evaluate import evaluate_model
 
     with progress("scoring videos") as show:
@@ -48,3 +58,51 @@ def evaluate(
         title=f"protocol {result.protocol_description}",
     )
     return Result(result.to_dict(), [table], notes, status=1 if result.unreadable else 0)
+
+
+def _events(
+    model: str, data: DataSource, reading: EvaluationSettings, finding: EventSwitch
+) -> Result:
+    from mixtconv.detection.evaluate import evaluate_events
+
+    with progress("scoring seconds") as show:
+        result = evaluate_events(model, data, reading=reading, options=finding, progress=show)
+    metrics, unreadable = result.metrics, result.scored.unreadable
+    detection = Table(
+        ["class", "annotated", "found", *(f"AP@{tiou:g}" for tiou in metrics.detection_ap), "mean"],
+        [
+            [
+                *(name, row.num_truths, row.num_detections),
+                *map(_cell, (*row.detection_ap.values(), row.average_detection_ap)),
+            ]
+            for name, row in [*metrics.classes.items(), ("all (mAP)", metrics)]
+        ],
+        title="detection: average precision by temporal IoU, in percent",
+    )
+    spotting = Table(
+        ["", *(f"within {tolerance:g} s" for tolerance in metrics.spotting_ap)],
+        [["mAP of starts, %", *map(_cell, metrics.spotting_ap.values())]],
+        title="spotting",
+    )
+    segments = Table(
+        [
+            *("precision", "recall", *(f"F1@{100 * at:g}" for at in metrics.f1)),
+            *("edit", "frames", "frames of nothing"),
+        ],
+        [
+            [
+                *map(_cell, (metrics.precision, metrics.recall, *metrics.f1.values())),
+                *map(_cell, (metrics.edit_score, metrics.frame_accuracy)),
+                _cell(metrics.background_accuracy),
+            ]
+        ],
+        title="segments, in percent: precision and recall at a temporal IoU of 0.5",
+    )
+    notes = [f"{metrics.num_recordings} recordings of {result.data}"]
+    notes += [f"nothing found in it, cannot be read: {each}" for each in unreadable]
+    tables = [detection, spotting, segments]
+    return Result(result.to_dict(), tables, notes, status=1 if unreadable else 0)
+
+
+def _cell(value: float) -> str:
+    return NOT_MEASURED if math.isnan(value) else f"{value:.1f}"

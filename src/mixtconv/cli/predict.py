@@ -8,6 +8,7 @@ from mixtconv._types import Precision
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.workers import Backend
+from mixtconv.detection.settings import EventSwitch
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import VideoRecognizer
@@ -17,22 +18,32 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TimelineSettings:
-    """Sliding windows along each video, instead of one ranking."""
+class TimelineSettings(EventSwitch):
+    """Along each video, instead of one ranking: sliding windows, or events."""
 
-    window: str | None = None
-    """Length of the windows of a timeline: seconds such as 4s, or frames such as 32f."""
-    stride: str | None = None
-    """From the start of a window to that of the next; default the window's length."""
     merge: bool = False
     """Merge neighbouring windows with the same label."""
     out: str | None = None
-    """File of the timeline of one video, by its suffix: .json, .csv, .srt (subtitles), .mp4 or .mkv
-    (the video with its labels); several with commas between them."""
+    """File of the timeline or the events of a video, by its suffix: .json, .csv, .srt (subtitles),
+    .mp4 or .mkv (the video with its labels); several with commas between them. The events of
+    several videos go into one .csv, a list of segments that other commands read, or .json."""
 
     def __post_init__(self) -> None:
-        if self.window is None and (self.stride is not None or self.merge or self.out is not None):
-            raise ValueError("--stride, --merge and --out belong to a timeline; give --window too")
+        super().__post_init__()
+        if self.events:
+            if self.merge:
+                raise ValueError("--merge belongs to a timeline, and --events finds events")
+        elif self.window is None and (
+            self.stride is not None or self.merge or self.out is not None
+        ):
+            raise ValueError(
+                "--stride, --merge and --out belong to a timeline or to events; give --window or "
+                "--events too"
+            )
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        return "window", "stride"
 
 
 def predict(
@@ -50,13 +61,14 @@ def predict(
     """Rank the labels of videos.
 
     An unreadable video is reported and the others are still predicted; the exit status is then 1,
-    or 2 if none could be read. With --window every video gets a timeline.
+    or 2 if none could be read. With --window every video gets a timeline; with --events it gets the
+    stretches in which something happens.
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an
             exported model (mixtconv export): .onnx, .xml or .pt2.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
-        timeline: Windows, and where the timeline is written.
+        timeline: Windows or events, and where they are written.
         top_k: Number of labels of each video.
         protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
             nonlocal-10x3.
@@ -65,9 +77,17 @@ def predict(
         engine: What predicts: local (this process) or ray (see docs/clusters.md).
         workers: Processes of ray; default one a core, or a GPU where it has any.
     """
+    if (timeline.window is not None or timeline.events) and (
+        engine != "local" or workers is not None
+    ):
+        raise ValueError(
+            "timelines and events are made in this process; leave --engine and --workers out"
+        )
+    if timeline.events:  # whose scores may be those of windows
+        if protocol != "1x1":
+            raise ValueError(f"--protocol is {protocol}; events are found with 1x1: leave it out")
+        return _events(model, videos, timeline, device=device, precision=precision)
     if timeline.window is not None:
-        if engine != "local" or workers is not None:
-            raise ValueError("timelines are made in this process; leave --engine and --workers out")
         from mixtconv.inference.loading import load_recognizer
         from mixtconv.video.windows import WindowPlan
 
@@ -133,6 +153,45 @@ def _timelines(
         ]
     table = Table(["source", "from", "to", "label", "score"], rows)
     return Result(results, [table], status=_status(results))
+
+
+def _events(
+    model: str, videos: list[str], settings: TimelineSettings, *, device: str, precision: Precision
+) -> Result:
+    from mixtconv.detection.files import OF_MANY, RecordingEvents, write_events
+    from mixtconv.detection.predict import predict_events
+    from mixtconv.detection.scorers import load_scorer
+    from mixtconv.inference.timeline_files import check_outputs
+    from mixtconv.video.find import find_videos
+    from mixtconv.video.pictures import UnreadableVideoError
+
+    sources = find_videos(videos)
+    outputs = check_outputs(settings.out, sources, of_many=OF_MANY)
+    scorer = load_scorer(model, settings.times, device=device, precision=precision)
+    chosen = settings.applied(scorer.stored.settings)
+    results: list[RecordingEvents] = []
+    for source in sources:
+        try:
+            events = sorted(
+                predict_events(scorer, source, chosen),
+                key=lambda event: (event.start, event.end, event.label),
+            )
+        except UnreadableVideoError as error:
+            logger.warning("cannot be read: %s", error)  # at once: later videos may take hours
+            results.append(RecordingEvents(str(source), error=str(error)))
+            continue
+        results.append(RecordingEvents(str(source), tuple(events)))
+    for path in outputs:
+        write_events(results, path)
+    rows = [
+        [one.source, f"{each.start:.2f}", f"{each.end:.2f}", each.label, f"{each.score:.3f}"]
+        for one in results
+        for each in one.events
+    ]
+    content = [one.to_dict() for one in results]
+    notes = [f"no event in {one.source}" for one in results if not one.events and not one.error]
+    table = Table(["source", "from", "to", "label", "score"], rows)
+    return Result(content, [table], notes, _status(content))
 
 
 def _status(results: list[dict[str, Any]]) -> int:

@@ -13,15 +13,19 @@ filter: its delay is half its length for every signal, so that it is known and t
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from mixtconv._names import first_few, flag, refuse_unless, unknown_name
+
+TuningMeasure = Literal["map", "f1"]
+"""By which settings are chosen: mAP at a temporal IoU of 0.5, or F1@50."""
 
 LEAVE_FRACTION = 0.7
 """Of the threshold to enter, where none to leave is given."""
 
 
-def _is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
+def is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
+    """Whether a value is a finite number in a range."""
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
     return is_real and math.isfinite(value) and low <= value <= high
 
@@ -52,12 +56,12 @@ class EventRule:
 
     def __post_init__(self) -> None:
         refuse_unless(
-            lambda value: _is_number(value, high=1), "a score from 0 to 1", self, "enter", "leave"
+            lambda value: is_number(value, high=1), "a score from 0 to 1", self, "enter", "leave"
         )
         durations = "min_seconds", "bridge_seconds", "cooldown_seconds"
-        refuse_unless(_is_number, "0 seconds or more", self, *durations)
+        refuse_unless(is_number, "0 seconds or more", self, *durations)
         refuse_unless(
-            lambda value: _is_number(value) and value > 0, "more than 0", self, "max_seconds"
+            lambda value: is_number(value) and value > 0, "more than 0", self, "max_seconds"
         )
         for name in ("enter", *durations):
             if getattr(self, name) is None:
@@ -118,7 +122,7 @@ class EventSettings(EventRule):
         times = "smoothing_seconds", "lag_seconds", "hold_seconds"
         for name in times:
             value = getattr(self, name)
-            if not _is_number(value):
+            if not is_number(value):
                 raise ValueError(f"{flag(name)} is {value}; give 0 seconds or more")
         both = sorted(set(self.background) & set(self.class_rules))
         if both:

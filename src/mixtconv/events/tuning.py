@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +29,9 @@ from mixtconv._types import Progress
 from mixtconv.events.detector import events_of
 from mixtconv.events.event import Event
 from mixtconv.events.scores import ScoreSequence, SmoothedScores
-from mixtconv.events.settings import EventRule, EventSettings
+from mixtconv.events.settings import EventRule, EventSettings, TuningMeasure
 from mixtconv.events.temporal_detection import Truths, detection_ap, require_same_recordings
 from mixtconv.events.temporal_segmentation import SegmentCounts, segment_counts
-
-TuningMeasure = Literal["map", "f1"]
-"""mAP at a temporal IoU of 0.5, or F1@50."""
 
 TIE = 1.0
 """Points of the measure within which values count as equal."""

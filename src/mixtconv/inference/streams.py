@@ -46,12 +46,16 @@ class StreamRecognizer(ABC):
     Args:
         spec: the model.
         max_streams: streams at once, the number of slots.
+        notes: what the model's file says about the run that made it.
     """
 
-    def __init__(self, spec: ModelSpec, max_streams: int) -> None:
+    def __init__(
+        self, spec: ModelSpec, max_streams: int, *, notes: dict[str, Any] | None = None
+    ) -> None:
         if max_streams < 1:
             raise ValueError(f"there are {max_streams} streams; give at least 1")
         self.spec = spec
+        self.notes = notes or {}
         self.max_streams = max_streams
         self._free = list(range(max_streams))
 

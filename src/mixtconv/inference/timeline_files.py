@@ -9,7 +9,8 @@ from typing import Any
 
 from mixtconv._atomic_write import write_text_atomically
 from mixtconv._strict_json import to_json
-from mixtconv.inference.labelled_video import write_labelled_video
+from mixtconv.events.event import Event
+from mixtconv.inference.labelled_video import Caption, write_labelled_video
 from mixtconv.inference.timeline import Segment, WindowPrediction, shown_segments
 from mixtconv.video.reader import picture_start
 
@@ -51,12 +52,18 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     if text := _TEXTS.get(path.suffix.lower()):
         write_text_atomically(path, text(timeline))
     else:
-        captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
-        write_labelled_video(timeline.source, path, captions)
+        write_labelled_video(timeline.source, path, _captions(timeline))
 
 
-def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
-    """The files that `--out` names for the timeline of one video.
+def check_outputs(
+    out: str | None, sources: Sequence[Path], *, of_many: Sequence[str] = ()
+) -> list[Path]:
+    """The files that `--out` names for what was found along one video.
+
+    Args:
+        out: one or several, with commas between them.
+        sources: the videos.
+        of_many: suffixes of files that hold several videos.
 
     Raises:
         ValueError: an unknown suffix, several videos, the video itself, or .mp4 and .mkv for a
@@ -70,8 +77,11 @@ def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
         if path.suffix.lower() not in (*_TEXTS, *_VIDEOS):
             allowed = ", ".join((*_TEXTS, *_VIDEOS))
             raise ValueError(f"--out is {path}; give a file that ends in {allowed}")
-        if len(sources) > 1:
-            raise ValueError(f"--out holds one timeline, and there are {len(sources)} videos")
+        if len(sources) > 1 and path.suffix.lower() not in of_many:
+            hint = f"; give a file that ends in {' or '.join(of_many)}" if of_many else ""
+            raise ValueError(
+                f"--out is {path}, which holds one video, and there are {len(sources)}{hint}"
+            )
         if path.exists() and path.samefile(sources[0]):
             raise ValueError(f"--out is the video itself, {path}; give another file")
         if sources[0].is_dir() and path.suffix.lower() in _VIDEOS:
@@ -79,14 +89,14 @@ def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def subtitles(segments: Sequence[Segment], *, delay: float = 0.0) -> str:
-    """Segments as SubRip subtitles.
+def subtitles(captions: Sequence[Caption], *, delay: float = 0.0) -> str:
+    """Captions as SubRip subtitles.
 
     Args:
-        segments: in order.
+        captions: in order.
         delay: seconds by the file's clock, which players show subtitles by, before the first frame.
 
-    >>> print(subtitles([Segment(0.0, 1.5, "wave", 0.9, 1), Segment(1.5, 3661.25, "jump", 0.5, 2)]))
+    >>> print(subtitles([(0.0, 1.5, "wave (90 %)"), (1.5, 3661.25, "jump (50 %)")]))
     1
     00:00:00,000 --> 00:00:01,500
     wave (90 %)
@@ -97,15 +107,22 @@ def subtitles(segments: Sequence[Segment], *, delay: float = 0.0) -> str:
     <BLANKLINE>
     """
     return "\n".join(
-        f"{number}\n{_clock(delay + segment.start)} --> {_clock(delay + segment.end)}\n"
-        f"{caption(segment)}\n"
-        for number, segment in enumerate(segments, start=1)
+        f"{number}\n{_clock(delay + start)} --> {_clock(delay + end)}\n{text}\n"
+        for number, (start, end, text) in enumerate(captions, start=1)
     )
 
 
-def caption(segment: Segment) -> str:
-    """The text shown on the video."""
-    return f"{segment.label} ({100 * segment.score:.0f} %)"
+def _captions(timeline: Timeline) -> list[Caption]:
+    return [(item.start, item.end, caption(item)) for item in timeline.segments]
+
+
+def caption(found: Segment | Event) -> str:
+    """The text shown on the video.
+
+    >>> caption(Segment(0.0, 1.5, "wave", 0.9, 1))
+    'wave (90 %)'
+    """
+    return f"{found.label} ({100 * found.score:.0f} %)"
 
 
 def _clock(seconds: float) -> str:
@@ -129,7 +146,7 @@ _TEXTS: dict[str, Callable[[Timeline], str]] = {
     ".json": lambda timeline: to_json(timeline.to_dict(), indent=2) + "\n",
     ".csv": _csv,
     ".srt": lambda timeline: subtitles(
-        timeline.segments, delay=float(picture_start(timeline.source))
+        _captions(timeline), delay=float(picture_start(timeline.source))
     ),
 }
 """Suffix -> the text of the file."""

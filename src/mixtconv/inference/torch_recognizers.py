@@ -6,6 +6,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -76,6 +78,21 @@ class Recognizer(VideoRecognizer):
                 batch_size=max(MIN_BATCH_VIEWS, len(views)),
             ).cpu()  # (B, K)
 
+    def frame_logits(self, kept: Sequence[Tensor]) -> npt.NDArray[np.float32]:
+        """Logits (T, K) of each frame of one clip, before their average.
+
+        Args:
+            kept: what `reader.keep` has kept of its T frames, (crops, 3, S, S) each.
+
+        Raises:
+            ValueError: another number of frames than that of a clip.
+        """
+        clips = torch.stack(list(kept), dim=1)  # (crops, T, 3, S, S)
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            logits = self.model.forward_frames(self.model.normalize(clips))  # (crops, T, K)
+        averaged: npt.NDArray[np.float32] = logits.float().mean(dim=0).cpu().numpy()
+        return averaged
+
 
 class StreamingRecognizer(StreamRecognizer):
     """A causal model ready for streams.
@@ -118,7 +135,7 @@ class StreamingRecognizer(StreamRecognizer):
                 f"the model takes {model.spec.modality}, which needs several frames at a time; "
                 f"streams take models of modality {' or '.join(PICTURES)}"
             )
-        super().__init__(model.spec, max_streams)
+        super().__init__(model.spec, max_streams, notes=model.notes)
         self._classifier = StreamingClassifier(model.eval().to(self.device))
         self._state = StreamState(max_streams)
 

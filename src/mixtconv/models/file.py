@@ -34,6 +34,8 @@ _NOTES_READ = {
     "group": str,
     "background": float,
     "flip_pairs": list | _NoPairs,
+    "frame_labels": bool,
+    "events": dict,
 }
 """Types of the notes that commands compute with; others are shown only."""
 
@@ -83,6 +85,28 @@ def save_model(
     refuse_lost_weights(tensors, f"{path} is not written: the recognizer has")
     metadata = {METADATA_KEY: json.dumps(description), "format": "pt"}
     write_atomically(Path(path), with_sorted_metadata(save(tensors, metadata=metadata)))
+
+
+def write_notes(path: str | Path, notes: Mapping[str, Any], *, out: str | Path) -> None:
+    """Write a model file with other notes; weights, spec and all other notes stay as they are.
+
+    Args:
+        path: the model file.
+        notes: name -> what JSON holds; in place of a note of that name.
+        out: the file to write, which may be the same: it is replaced by a complete one.
+
+    Raises:
+        ValueError: no model file of mixtconv.
+        OSError: the file cannot be written.
+    """
+    read_metadata(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
+    description = json.loads(metadata[METADATA_KEY])
+    description["notes"] = {**description["notes"], **notes}
+    metadata[METADATA_KEY] = json.dumps(description)
+    write_atomically(Path(out), with_sorted_metadata(save(tensors, metadata=metadata)))
 
 
 def refuse_lost_weights(tensors: Mapping[str, Tensor], what: str) -> None:

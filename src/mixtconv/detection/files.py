@@ -1,0 +1,103 @@
+"""Events as files: a list that is data again, JSON, subtitles, or the video with captions."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mixtconv._atomic_write import write_text_atomically
+from mixtconv._strict_json import to_json
+from mixtconv.events.event import Event
+from mixtconv.inference.labelled_video import Caption, write_labelled_video
+from mixtconv.inference.timeline_files import caption, subtitles
+from mixtconv.video.reader import picture_start
+
+
+@dataclass(frozen=True)
+class RecordingEvents:
+    """The events of a video, or why it cannot be read."""
+
+    source: str
+    """Name of the video, as given."""
+    events: tuple[Event, ...] = ()
+    """By start."""
+    error: str | None = None
+    """Why it cannot be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `mixtconv predict --events --format json` prints them."""
+        values = {"source": self.source, "events": [event.to_dict() for event in self.events]}
+        return values | {"error": self.error} if self.error else values
+
+
+def write_events(found: Sequence[RecordingEvents], path: str | Path) -> None:
+    """Write events in the format of the suffix: .csv, .json, .srt, .mp4 or .mkv.
+
+    The CSV is a list of segments, `video,label,start,end,score`, with paths that start from its
+    folder: other commands read it as data. Subtitles and captions are of one video.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    if text := _TEXTS.get(path.suffix.lower()):
+        write_text_atomically(path, text(found, path))
+        return
+    [one] = found
+    write_labelled_video(one.source, path, event_captions(one.events))
+
+
+def event_captions(events: Sequence[Event]) -> list[Caption]:
+    """What is going on from one moment to the next, without overlap.
+
+    >>> event_captions([Event("wave", 0, 4, 0.9), Event("jump", 2, 6, 0.5)])
+    [(0, 2, 'wave (90 %)'), (2, 4, 'wave (90 %), jump (50 %)'), (4, 6, 'jump (50 %)')]
+    """
+    moments = sorted({moment for event in events for moment in (event.start, event.end)})
+    captions = []
+    for start, end in pairwise(moments):
+        active = [event for event in events if event.start < end and start < event.end]
+        if active:
+            captions.append((start, end, ", ".join(map(caption, active))))
+    return captions
+
+
+def _csv(found: Sequence[RecordingEvents], path: Path) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "label", "start", "end", "score"])
+    for one in found:
+        video = relative_path(Path(one.source), path.parent)
+        for event in one.events:
+            times = f"{event.start:.3f}", f"{event.end:.3f}"
+            writer.writerow([video, event.label, *times, f"{event.score:.4f}"])
+    return text.getvalue()
+
+
+def relative_path(video: Path, folder: Path) -> str:
+    """A video as a list in a folder names it: from there if it is below, else in full."""
+    full, base = video.absolute(), folder.absolute()
+    return str(full.relative_to(base)) if full.is_relative_to(base) else str(full)
+
+
+def _json(found: Sequence[RecordingEvents], path: Path) -> str:
+    return to_json([one.to_dict() for one in found], indent=2) + "\n"
+
+
+def _subtitles(found: Sequence[RecordingEvents], path: Path) -> str:
+    [one] = found
+    return subtitles(event_captions(one.events), delay=float(picture_start(one.source)))
+
+
+_TEXTS: dict[str, Callable[[Sequence[RecordingEvents], Path], str]] = {
+    ".csv": _csv,
+    ".json": _json,
+    ".srt": _subtitles,
+}
+"""Suffix -> the text of the file."""
+
+OF_MANY = (".csv", ".json")
+"""Suffixes of files that hold the events of several videos."""

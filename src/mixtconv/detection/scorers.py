@@ -1,0 +1,324 @@
+"""Scores of classes over the time of a recording: a row for each frame, or for each window.
+
+| model | scored | frames that pass the network |
+|---|---|---|
+| causal | each frame, with all before it (`FrameScorer`) | each once |
+| of `--frame-labels` | each frame, in overlapping clips (`ClipScorer`) | each twice |
+| other | windows, as in a timeline (`WindowScorer`) | those of each window |
+
+All make one pass over a recording; memory is that of a clip or a window, whatever its length.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtconv._types import Precision
+from mixtconv.detection.settings import ScoreTimes, StoredEvents
+from mixtconv.inference.engines.base import import_engine
+from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
+from mixtconv.inference.predicting import VideoRecognizer
+from mixtconv.inference.streams import StreamRecognizer
+from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
+from mixtconv.video.live import StreamFrame, at_rate
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate
+from mixtconv.video.sources import open_source
+from mixtconv.video.windows import WindowPlan, window_views
+
+if TYPE_CHECKING:
+    from mixtconv.inference.torch_recognizers import Recognizer
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoredStep:
+    """A frame or a window of a recording."""
+
+    start: float
+    """Seconds since the first frame."""
+    end: float
+    """Seconds; of a frame, that of the next one at the rate at which frames are scored."""
+    scores: Floats
+    """(K,), probabilities."""
+
+
+class EventScorer(ABC):
+    """A model that scores recordings.
+
+    Args:
+        spec: the model.
+        notes: what its file says of the run that made it, and of events.
+        times: when scores are taken, before what is stored.
+    """
+
+    def __init__(self, spec: ModelSpec, notes: Mapping[str, Any], times: ScoreTimes) -> None:
+        self.spec, self.notes = spec, notes
+        self.stored = StoredEvents.from_notes(notes, spec.classes)
+        self.times = times.over(self.stored.times)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the scores."""
+        return self.spec.classes
+
+    @abstractmethod
+    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+        """The scores of a recording in order, each step as soon as its frames are decoded.
+
+        Raises:
+            UnreadableVideoError: there is no frame.
+            ValueError: a folder of pictures, which have no times, or times that are not known.
+        """
+
+    @abstractmethod
+    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
+        """When to score recordings like this one, where the times are not given.
+
+        Args:
+            recording: one of them, of which the frame rate is taken.
+            seconds: the usual length of an action.
+        """
+
+    def frames_per_second(self, recording: Path) -> float:
+        """Frames a second that are scored.
+
+        Raises:
+            ValueError: it is not known.
+        """
+        return scored_rate(self.spec, self.times, _rate(recording))
+
+
+def load_scorer(
+    model: str | Path,
+    times: ScoreTimes | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> EventScorer:
+    """Load a model that scores recordings over time.
+
+    Args:
+        model: a model file, the folder of one or `hf:owner/name`; or an exported one.
+        times: when scores are taken; what is None is as its file says.
+        device, precision: as for `load_recognizer`.
+
+    Raises:
+        ValueError: a file that is no model, or times that do not fit it.
+    """
+    times = times or ScoreTimes()
+    options: dict[str, Any] = {"device": device, "precision": precision}
+    if is_exported(model):
+        from mixtconv.inference.engines.opening import open_engine  # noqa: PLC0415
+
+        if open_engine(model).description.is_streaming:
+            return FrameScorer(load_streaming_recognizer(model, **options), times)
+        return WindowScorer(load_recognizer(model, **options), times)
+    import_engine("torch", model)
+    from mixtconv.inference.torch_recognizers import Recognizer  # noqa: PLC0415
+    from mixtconv.models import read_metadata  # noqa: PLC0415
+
+    about = read_metadata(model)
+    spec = ModelSpec.from_dict(about["spec"])
+    if spec.causal and spec.modality in PICTURES:
+        return FrameScorer(load_streaming_recognizer(model, **options), times)
+    recognizer = Recognizer(model, **options)
+    if about["notes"].get("frame_labels") and spec.modality in PICTURES:
+        return ClipScorer(recognizer, times)
+    return WindowScorer(recognizer, times)
+
+
+class FrameScorer(EventScorer):
+    """A causal model, frame by frame, as on a stream."""
+
+    def __init__(self, recognizer: StreamRecognizer, times: ScoreTimes) -> None:
+        super().__init__(recognizer.spec, recognizer.notes, times)
+        self.recognizer = recognizer
+        refuse_windows(times, "a causal model")
+
+    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+        rate = self.frames_per_second(recording)
+        with self.recognizer.start() as stream:
+            for frame, start, end in _frames(recording, rate):
+                logits = stream.push(frame.to_rgb(), top_k=1).logits
+                yield ScoredStep(start, end, softmax(logits))
+
+    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
+        return _fitted_rate(self, recording, seconds)
+
+
+class ClipScorer(EventScorer):
+    """A model of whole clips that knows the label of each frame.
+
+    Clips of T frames follow each other at half their length. A frame is in two of them; its logits
+    are averaged, those in the middle of a clip counting more, as they see most around them.
+    """
+
+    def __init__(self, recognizer: "Recognizer", times: ScoreTimes) -> None:
+        super().__init__(recognizer.spec, recognizer.notes, times)
+        self.recognizer = recognizer
+        refuse_windows(times, "a model of --frame-labels")
+
+    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+        rate = self.frames_per_second(recording)
+        for (start, end), logits in self._logits(_frames(recording, rate)):
+            yield ScoredStep(start, end, softmax(logits))
+
+    def _logits(
+        self, frames: Iterable[tuple[StreamFrame, float, float]]
+    ) -> Iterator[tuple[tuple[float, float], Floats]]:
+        """The times and logits (K,) of every frame."""
+        length = self.spec.num_frames
+        weights = np.minimum(np.arange(length) + 1, length - np.arange(length)).astype(float)
+        kept: deque[Any] = deque(maxlen=length)  # the pictures of the latest clip
+        waiting: deque[list[Any]] = deque()  # frames that are in a clip to come, or half done
+        hop = max(1, length // 2)
+        num_fresh, until_clip = 0, length
+        for frame, start, end in frames:
+            kept.append(self.recognizer.reader.keep(frame.to_rgb()))
+            waiting.append([(start, end), 0.0, 0.0])
+            num_fresh += 1
+            if num_fresh == until_clip:
+                self._add(kept, waiting, weights)
+                num_fresh, until_clip = 0, hop
+                while len(waiting) > length - hop:  # those are in no later clip
+                    times, total, weight = waiting.popleft()
+                    yield times, total / weight
+        if num_fresh:
+            self._add(kept, waiting, weights)  # the last clip ends with the recording
+        for times, total, weight in waiting:
+            yield times, total / weight
+
+    def _add(self, kept: "deque[Any]", waiting: "deque[list[Any]]", weights: Floats) -> None:
+        """Score the latest clip, and add its logits to those of its frames.
+
+        A recording shorter than a clip repeats its last frame.
+        """
+        pictures = [
+            *kept,
+            *[kept[-1]] * (self.spec.num_frames - len(kept)),
+        ]
+        logits = self.recognizer.frame_logits(pictures)[: len(kept)]  # (T, K)
+        for row, weight, entry in zip(
+            logits[::-1], weights[: len(kept)][::-1], reversed(waiting), strict=False
+        ):
+            entry[1] = entry[1] + weight * row
+            entry[2] += weight
+
+    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
+        return _fitted_rate(self, recording, seconds)
+
+
+class WindowScorer(EventScorer):
+    """Any other model, on windows, whose scores are those of `predict --window`."""
+
+    def __init__(self, recognizer: VideoRecognizer, times: ScoreTimes) -> None:
+        super().__init__(recognizer.spec, recognizer.notes, times)
+        self.recognizer = recognizer
+        if times.fps is not None:
+            raise ValueError(
+                f"--fps is {times.fps:g}, and the model scores windows: give --window and --stride"
+            )
+
+    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+        plan = self._plan(recording)
+        for window, views in window_views(self.recognizer.reader, recording, plan):
+            scores = softmax(self.recognizer.view_logits(views))
+            yield ScoredStep(float(window.start), float(window.end), scores)
+
+    def _plan(self, recording: Path) -> WindowPlan:
+        window = self.times.window or _in_seconds(
+            self.spec.num_frames / self.frames_per_second(recording)
+        )
+        return WindowPlan.parse(window, self.times.stride or _quarter(window))
+
+    def frames_per_second(self, recording: Path) -> float:
+        if self.spec.sampling == "segment":
+            raise ValueError(
+                f"the model was trained on {self.spec.num_frames} frames spread over a whole clip, "
+                "which says no length of windows: give --window, or run mixtconv "
+                "tune-events, which finds it"
+            )
+        return super().frames_per_second(recording)
+
+    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
+        if self.spec.sampling == "dense":
+            seconds = self.spec.num_frames / self.frames_per_second(recording)
+        window = self.times.window or _in_seconds(seconds)
+        return ScoreTimes(window=window, stride=self.times.stride or _quarter(window))
+
+
+def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float:
+    """Frames a second that are scored, of a source at a rate.
+
+    Raises:
+        ValueError: it is not known.
+
+    >>> spec = ModelSpec("mstnet_resnet18", ("a", "b"), sampling="dense", frame_stride=8)
+    >>> scored_rate(spec, ScoreTimes(), 24.0), scored_rate(spec, ScoreTimes(fps=5), 24.0)
+    (3.0, 5)
+    """
+    if times.fps is not None:
+        return times.fps
+    if spec.sampling == "segment":
+        raise ValueError(
+            f"the model was trained on {spec.num_frames} frames spread over a whole clip, which "
+            "says no rate of frames: give --fps, or run mixtconv tune-events, which finds it"
+        )
+    return source_rate / spec.frame_stride
+
+
+def softmax(logits: npt.ArrayLike) -> Floats:
+    """Probabilities of logits (K,)."""
+    values = np.asarray(logits, dtype=np.float64)
+    exponentials = np.exp(values - values.max())
+    probabilities: Floats = exponentials / exponentials.sum()
+    return probabilities
+
+
+def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
+    """The frames of a recording at a rate, each with its start and its end."""
+    if recording.is_dir():
+        raise ValueError(
+            f"{recording} is a folder of pictures, which have no times: events need a video file"
+        )
+    with open_source(str(recording)) as source:
+        period = 1 / min(rate, source.frames_per_second or rate)
+        for frame in at_rate(source, rate):
+            yield frame, frame.seconds, frame.seconds + period
+
+
+def _rate(recording: Path) -> float:
+    return float(frame_rate(recording) or DEFAULT_RATE)
+
+
+def _fitted_rate(scorer: EventScorer, recording: Path, seconds: float) -> ScoreTimes:
+    """The rate at which training saw frames, by the number of them in an action if by segments."""
+    if scorer.times.fps is not None:
+        return ScoreTimes(fps=scorer.times.fps)
+    if scorer.spec.sampling == "segment":
+        return ScoreTimes(fps=round(scorer.spec.num_frames / seconds, 3))
+    return ScoreTimes(fps=round(scorer.frames_per_second(recording), 3))
+
+
+def refuse_windows(times: ScoreTimes, model: str) -> None:
+    """Raise a ValueError if times are those of windows."""
+    if times.window is not None or times.stride is not None:
+        raise ValueError(f"{model} scores each frame: give --fps in place of --window and --stride")
+
+
+def _quarter(window: str) -> str:
+    plan = WindowPlan.parse(window)
+    return f"{max(plan.length // 4, 1)}f" if plan.in_frames else _in_seconds(plan.length / 4)
+
+
+def _in_seconds(seconds: float | Fraction) -> str:
+    """A duration as `WindowPlan` reads it, to the millisecond."""
+    return f"{float(seconds):.3f}".rstrip("0").rstrip(".") + "s"

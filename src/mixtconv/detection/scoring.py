@@ -1,0 +1,138 @@
+"""The scores of annotated recordings, and the events that are found in them."""
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from mixtconv._types import Progress
+from mixtconv.data.background import BACKGROUND
+from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.listing import DataSource
+from mixtconv.data.recordings import Recording, annotated_recordings
+from mixtconv.detection.scorers import EventScorer, ScoredStep
+from mixtconv.evaluation.settings import SplitChoice
+from mixtconv.events.event import AnnotatedEvent
+from mixtconv.events.scores import ScoreSequence
+from mixtconv.video.pictures import Unreadable, UnreadableVideoError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredRecordings:
+    """Annotated recordings and the scores of a model over their time."""
+
+    recordings: tuple[Recording, ...]
+    """All of them."""
+    scores: dict[str, ScoreSequence]
+    """Name -> scores; of one that cannot be read, none at any time."""
+    unreadable: tuple[Unreadable, ...]
+    """Those that could not be read."""
+    classes: tuple[str, ...]
+    """Class names."""
+
+    @property
+    def truths(self) -> dict[str, list[AnnotatedEvent]]:
+        """Name -> what is annotated."""
+        return {
+            each.key: [
+                AnnotatedEvent(self.classes[s.label], float(s.start), float(s.end))
+                for s in each.stretches
+            ]
+            for each in self.recordings
+        }
+
+    @property
+    def durations(self) -> dict[str, float]:
+        """Name -> length in seconds."""
+        return {each.key: float(each.seconds) for each in self.recordings}
+
+
+def load_recordings(
+    data: str | Path | DataSource,
+    classes: tuple[str, ...],
+    *,
+    split: SplitChoice | None = None,
+    val_fraction: float = 0.2,
+    group: str | None = None,
+) -> tuple[Recording, ...]:
+    """The annotated recordings of data, without those of background.
+
+    Args:
+        data, classes, split, val_fraction, group: as for `load_labelled_videos`.
+
+    Raises:
+        ValueError: data that cannot be used, or in which nothing but background is annotated.
+    """
+    samples = load_labelled_videos(
+        data,
+        classes=classes,
+        split=split,
+        val_fraction=val_fraction,
+        group=group,
+        keep_missing=True,
+    )
+    nothing = [label for label, name in enumerate(classes) if name == BACKGROUND]
+    recordings = annotated_recordings(samples, without=nothing)
+    if not any(each.stretches for each in recordings):
+        raise ValueError(
+            f"{data.data if isinstance(data, DataSource) else data}: nothing is annotated in its "
+            "recordings; give a list of segments (video,label,start,end) or an annotation file"
+        )
+    return recordings
+
+
+def score_recordings(
+    scorer: EventScorer,
+    recordings: tuple[Recording, ...],
+    *,
+    progress: Progress = lambda *numbers: None,
+) -> ScoredRecordings:
+    """The scores of a model over the time of recordings.
+
+    Args:
+        scorer: the model.
+        recordings: with what is annotated in them.
+        progress: called with the number of seconds scored, and of all.
+
+    Raises:
+        ValueError: a folder of pictures, or times of scores that are not known.
+    """
+    scores, unreadable = {}, []
+    done, total = Fraction(0), sum((each.seconds for each in recordings), Fraction(0))
+    for each in recordings:
+        steps: list[ScoredStep] = []
+        try:
+            for step in scorer.steps(each.path):
+                steps.append(step)
+                progress(int(done + Fraction(step.end)), int(total))
+        except UnreadableVideoError as error:
+            unreadable.append(Unreadable(each.path, error.reason_in(each.path)))
+            steps = []
+        done += each.seconds
+        scores[each.key] = as_sequence(scorer.classes, steps)
+    return ScoredRecordings(recordings, scores, tuple(unreadable), scorer.classes)
+
+
+def as_sequence(classes: tuple[str, ...], steps: "list[ScoredStep]") -> ScoreSequence:
+    """Steps as the scores of a whole recording."""
+    return ScoreSequence.of(classes, ((step.start, step.end, step.scores) for step in steps))
+
+
+def typical_seconds(recordings: tuple[Recording, ...]) -> float:
+    """Median length of what is annotated."""
+    lengths = sorted(s.end - s.start for each in recordings for s in each.stretches)
+    return float(lengths[len(lengths) // 2])
+
+
+def first_readable(recordings: tuple[Recording, ...]) -> Path:
+    """A recording that can be read.
+
+    Raises:
+        ValueError: none can be.
+    """
+    for each in recordings:
+        if each.error is None:
+            return each.path
+    raise ValueError(f"no recording can be read: {recordings[0].error}")
