@@ -15,9 +15,7 @@ from torch.utils.data import DataLoader
 from mixtconv.data import clips as clips_module
 from mixtconv.data import dataset as dataset_module
 from mixtconv.data.dataset import (
-    EpochSampler,
     RepeatedClips,
-    SampleKey,
     ScoringViews,
     TrainingClips,
     UnreadableItem,
@@ -27,6 +25,7 @@ from mixtconv.data.dataset import (
     scoring_loader,
     video_loader,
 )
+from mixtconv.data.epoch_sampler import EpochSampler, SampleKey
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import read_model_clip

@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 from mixtconv.data import frame_cache
 from mixtconv.data.contents import content_key
-from mixtconv.data.dataset import SampleKey, TrainingClips, VideoItem
+from mixtconv.data.dataset import TrainingClips, VideoItem
+from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import CachedForm, FrameCache, cached_form, estimate_size, fill_cache
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol

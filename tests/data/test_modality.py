@@ -10,7 +10,8 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image
 
-from mixtconv.data.dataset import SampleKey, ScoringViews, TrainingClips, VideoItem
+from mixtconv.data.dataset import ScoringViews, TrainingClips, VideoItem
+from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames

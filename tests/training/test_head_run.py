@@ -27,6 +27,7 @@ from mixtconv.training.fit import train
 from mixtconv.training.head_run import HeadRun, make_trunk, prepare_head_run, with_head
 from mixtconv.training.head_search import (
     Candidate,
+    FoldScore,
     candidates,
     make_folds,
     read_search,
@@ -147,10 +148,11 @@ def test_a_grid_trains_each_head_as_a_run_does_alone(settings: MakeSettings) -> 
     grid = [Candidate("average", False, 0.5, 0.0), Candidate("blocks", True, 0.02, 0.1)]
     trained: list[dict[str, torch.Tensor]] = []
 
-    def keep(model: FeatureClassifier, fold: int) -> tuple[float, torch.Tensor]:
+    def keep(model: FeatureClassifier, fold: int) -> FoldScore:
         if fold == 0:
             trained.append({key: x.clone() for key, x in model.whole.state_dict().items()})
-        return 0.0, torch.tensor([model.spec.feature_head == "blocks"])  # it goes on to the end
+        right = torch.tensor([model.spec.feature_head == "blocks"])  # it goes on to the end
+        return FoldScore(0.0, right, torch.zeros(1, dtype=torch.long))
 
     folds = torch.ones(12, dtype=torch.long)  # fold 0 is empty, so that nothing is left out
     train_members(
@@ -193,9 +195,9 @@ def test_clips_of_the_fold_are_not_learned_from(settings: MakeSettings) -> None:
     def weights(clips: FeatureClips) -> list[torch.Tensor]:
         found: list[torch.Tensor] = []
 
-        def keep(model: FeatureClassifier, fold: int) -> tuple[float, torch.Tensor]:
+        def keep(model: FeatureClassifier, fold: int) -> FoldScore:
             found.append(model.head.weight.detach().clone())
-            return 0.0, torch.ones(1)
+            return FoldScore(0.0, torch.ones(1), torch.zeros(1, dtype=torch.long))
 
         grid = [Candidate(**GRID_OF_ONE)]
         make = partial(_head, run, trunk=trunk)

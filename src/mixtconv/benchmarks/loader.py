@@ -28,7 +28,8 @@ from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.clips import read_clip
-from mixtconv.data.dataset import EpochSampler, TrainingClips, default_workers, video_loader
+from mixtconv.data.dataset import TrainingClips, default_workers, video_loader
+from mixtconv.data.epoch_sampler import EpochSampler
 from mixtconv.data.frame_cache import FrameCache, cached_form, fill_cache
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.preparation.encoding import encode_video

@@ -6,6 +6,7 @@ from dataclasses import astuple
 from mixtconv._names import NOT_MEASURED
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
+from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.settings import EventSwitch
 from mixtconv.evaluation.settings import EvaluationSettings
@@ -49,6 +50,7 @@ def evaluate(
             f"the others taken for it; top-1 of the others among themselves "
             f"{apart.top1_without:.2f} %"
         )
+    notes += size_notes(result.class_sizes)
     if scores is not None:
         notes.append(f"scores of every video: {scores}")
     notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]

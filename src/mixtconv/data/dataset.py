@@ -7,8 +7,7 @@ dropped: it is passed on to the main process as `Unreadable`, which decides.
 
 import copy
 import gc
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from mixtconv._processes import yield_to_training
+from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
@@ -39,13 +39,6 @@ from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.sampling import training_clip
 
 MIRROR_PROBABILITY = 0.5
-
-
-class SampleKey(NamedTuple):
-    """A training sample: with the seed, all that it depends on."""
-
-    epoch: int
-    number: int
 
 
 class VideoItem(NamedTuple):
@@ -157,7 +150,11 @@ class TrainingClips(Dataset):
     def _rng(self, key: SampleKey, stream: int, copy: int = 0) -> np.random.Generator:
         """Chance of one kind for one copy of a sample."""
         seed = [self.seed, key.epoch, key.number, stream]
-        return np.random.default_rng([*seed, copy] if copy else seed)
+        if key.draw:
+            seed += [copy, key.draw]
+        elif copy:
+            seed += [copy]
+        return np.random.default_rng(seed)
 
     def _copy(self, frames: Tensor, key: SampleKey, copy: int) -> VideoItem:
         def rng(stream: int) -> np.random.Generator:
@@ -243,45 +240,6 @@ class ScoringViews(Dataset):
         except UnreadableVideoError as error:
             return index, Unreadable(sample.video, error.reason_in(sample.video))
         return VideoItem(views, sample.label, index)
-
-
-class EpochSampler(Sampler[SampleKey]):
-    """A new order of the samples in every epoch, sharded across processes.
-
-    The order depends only on seed and epoch. All processes get the same number of samples; if these
-    do not divide evenly, the first ones of the epoch are repeated.
-
-    Args:
-        num_samples: samples of the dataset.
-        seed: seed of the order.
-        rank: number of this process, from 0.
-        world_size: number of processes.
-    """
-
-    def __init__(self, num_samples: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.num_samples = num_samples
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
-        self._done = SampleKey(0, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def resume_at(self, epoch: int, num_done: int) -> None:
-        """Skip the first `num_done` samples of this process in one epoch."""
-        self._done = SampleKey(epoch, num_done)
-
-    def __iter__(self) -> Iterator[SampleKey]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
-        order = np.resize(order, len(self) * self.world_size)  # repeats from the start
-        num_done = self._done.number if self._done.epoch == self.epoch else 0
-        for index in order[self.rank :: self.world_size][num_done:]:
-            yield SampleKey(self.epoch, int(index))
-
-    def __len__(self) -> int:
-        return math.ceil(self.num_samples / self.world_size)
 
 
 def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> VideoBatch:

@@ -10,6 +10,7 @@ from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
+from mixtconv.data.class_sizes import too_small, wilson_interval
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
@@ -33,6 +34,20 @@ logger = logging.getLogger(__name__)
 DEFAULT_VAL_FRACTION = 0.2
 """Fraction of the videos held out for a model file without `val_fraction`, such as an imported
 one."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How much of a class was recognised, and how sure that is."""
+
+    name: str
+    """Its name."""
+    num_videos: int
+    """Its videos; without any there is no score."""
+    accuracy: float | None
+    """Of them, those recognised, in percent."""
+    interval: tuple[float, float] | None
+    """What that may be by chance, in percent: Wilson's interval, of 95 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +76,20 @@ class Evaluation(ScoreSource):
         number = saved.classes.index(BACKGROUND)
         return background_score(saved.scores, saved.labels, saved.readable, background=number)
 
+    @property
+    def classes(self) -> tuple[ClassScore, ...]:
+        """The scores of each class, in the order of the model's."""
+        names, accuracies = self.scores.classes, self.scores.class_accuracies().tolist()
+        numbers = self.scores.labels.bincount(minlength=len(names)).tolist()
+        return tuple(
+            _class_score(*values) for values in zip(names, numbers, accuracies, strict=True)
+        )
+
+    @property
+    def class_sizes(self) -> dict[str, int]:
+        """Videos of each class."""
+        return {each.name: each.num_videos for each in self.classes}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
         apart = self.background
@@ -72,9 +101,18 @@ class Evaluation(ScoreSource):
             "num_videos": self.num_videos,
             **asdict(self.accuracy),
             **({} if apart is None else {"background": asdict(apart)}),
+            "classes": [asdict(each) for each in self.classes],
+            "too_small": list(too_small(self.class_sizes)),
             "scores": self.scores_path,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
+
+
+def _class_score(name: str, number: int, accuracy: float) -> ClassScore:
+    if not number:
+        return ClassScore(name, 0, None, None)
+    low, high = wilson_interval(accuracy / 100, number)
+    return ClassScore(name, number, accuracy, (100 * low, 100 * high))
 
 
 def evaluate_model(

@@ -95,13 +95,23 @@ def class_accuracies(logits: Tensor, labels: Tensor, readable: Tensor | bool = T
     >>> class_accuracies(torch.eye(3), torch.tensor([0, 0, 2]))
     tensor([ 50.,  nan, 100.], dtype=torch.float64)
     """
-    hits = ((logits.topk(1, dim=1).indices[:, 0] == labels) & readable).double()  # (N,)
-    num_classes = logits.shape[1]
-    return (
-        100
-        * hits.new_zeros(num_classes).index_add(0, labels, hits)
-        / labels.bincount(minlength=num_classes)
-    )
+    hits = (logits.topk(1, dim=1).indices[:, 0] == labels) & readable  # (N,)
+    return 100 * _means_of_classes(hits.double(), labels, num_classes=logits.shape[1])
+
+
+def mean_of_classes(hits: Tensor, labels: Tensor) -> float:
+    """The mean over the classes that have videos of the means of each: (N,), (N,).
+
+    >>> mean_of_classes(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0, 1, 1]))
+    0.5
+    """
+    num_classes = int(labels.max()) + 1
+    return _means_of_classes(hits.double(), labels, num_classes=num_classes).nanmean().item()
+
+
+def _means_of_classes(values: Tensor, labels: Tensor, *, num_classes: int) -> Tensor:
+    sums = values.new_zeros(num_classes).index_add(0, labels, values)
+    return sums / labels.bincount(minlength=num_classes)  # (K,)
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:

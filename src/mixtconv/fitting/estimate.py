@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from mixtconv._names import count_of, first_few
+from mixtconv.data.class_sizes import wilson_interval
 
 COVERED = 0.95
 """Probability with which the score lies within the margin."""
@@ -139,15 +140,9 @@ def estimate(
 
 
 def _farthest(share: float, number: float, z: float) -> float:
-    """The farther bound of Wilson's interval from the share, at most 1.
-
-    Unlike the plain formula it does not call a score of 100 % of five clips certain.
-    """
-    centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = (
-        z / (1 + z**2 / number) * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
-    )
-    return max(share - (centre - half), centre + half - share)
+    """The farther bound of Wilson's interval from the share, at most 1."""
+    low, high = wilson_interval(share, number, z=z)
+    return max(share - low, high - share)
 
 
 def _num_independent(is_right: NDArray[np.bool_], groups: Sequence[str]) -> float:

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.dataset import EpochSampler, SampleKey, VideoItem
+from mixtconv.data.dataset import VideoItem
+from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import choose_pairs
 from mixtconv.evaluation.complexity import abstract_model
-from mixtconv.training.data import training_clips
+from mixtconv.training.data import epoch_sampler, training_clips
 from mixtconv.training.initial_weights import model_settings
 from mixtconv.training.plan import training_catalog
 from mixtconv.training.settings import TrainingSettings
@@ -31,7 +32,7 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
     spec = replace(model.spec, classes=classes)
     mirroring = choose_pairs(classes, settings.flip_pairs)
     dataset = training_clips(catalog, spec, settings, mirroring=mirroring)
-    sampler = EpochSampler(len(catalog.train), seed=settings.seed)
+    sampler = epoch_sampler(catalog.train, settings)
     sampler.set_epoch(epoch)
     keys: list[SampleKey] = list(sampler)[: settings.batch_size]
     items = [dataset[key] for key in keys]

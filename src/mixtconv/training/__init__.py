@@ -1,10 +1,10 @@
 """Training recognizers.
 
-- `settings`: all settings of a run, without torch; `identity`: which of them make two runs the
-  same; `recipes`: published ones, by name.
+- `settings`: all settings of a run, without torch, `label_settings` those of uneven classes;
+  `identity`: which of them make two runs the same; `recipes`: published ones, by name.
 - `plan`: what a run works out of its settings once; `fit`: the run itself, from plan to files.
-- `initial_weights`, `data`, `module`, `optimizer`: model, loaders, steps and schedule of a run;
-  `backbone_layers`: layer decay, gradient checkpoints.
+- `initial_weights`, `data`, `module`, `loss`, `optimizer`: model, loaders, steps and schedule of a
+  run; `backbone_layers`: layer decay, gradient checkpoints.
 - `head_run`: a run on a frozen backbone, whose kept `features` train heads; `head_search`: which.
 - `run_folder`: its files; `record`: its scores; `checkpoint`: its state.
 - `ablation`: many runs that differ in the temporal operation.

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -194,9 +194,7 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     for number, (variant, run) in enumerate(runs, 1):
         logger.info("run %d of %d: %s, seed %d", number, len(runs), variant.name, run.seed)
         trained[variant].append(_trained_epochs(run, contents))
-    rows = tuple(
-        _row(variant, trained[variant], costs[variant], keep=settings.keep) for variant in variants
-    )
+    rows = tuple(_row(variant, trained[variant], costs[variant], settings) for variant in variants)
     pairs = differences({row.variant.name: row.top1 for row in rows})
     result = Ablation(rows, pairs, num_classes)
     content = to_json(result.to_dict(), indent=2).encode()
@@ -263,13 +261,12 @@ def _row(
     variant: Variant,
     runs: Sequence[tuple[EpochRecord, ...]],
     cost: Complexity,
-    *,
-    keep: Literal["best", "last"],
+    settings: TrainingSettings,
 ) -> AblationRow:
     operation = FAMILIES[variant.family]
     layer = None if operation is None else create_operation(operation, 64)
     kernel_size, dilation = _kernel(layer)
-    top1 = tuple(_score(epochs, keep) for epochs in runs)
+    top1 = tuple(_score(epochs, settings) for epochs in runs)
     return AblationRow(
         variant=variant,
         title=TITLES.get(variant.family, variant.family),
@@ -284,10 +281,13 @@ def _row(
     )
 
 
-def _score(epochs: tuple[EpochRecord, ...], keep: Literal["best", "last"]) -> float:
+def _score(epochs: tuple[EpochRecord, ...], settings: TrainingSettings) -> float:
     """Top-1 of a run: of its best epoch, or of the last one that was scored."""
-    scored = [epoch.top1 for epoch in epochs if not math.isnan(epoch.top1)]
-    return scored[-1] if keep == "last" else max(scored)
+    scored = [epoch for epoch in epochs if not math.isnan(epoch.top1)]
+    if settings.keep == "last":
+        return scored[-1].top1
+    best = max(scored, key=lambda epoch: (getattr(epoch, settings.measure), -epoch.val_loss))
+    return best.top1
 
 
 def _kernel(layer: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from lightning.pytorch import LightningDataModule
 
 from mixtconv._types import Progress
 from mixtconv.data.dataset import (
-    EpochSampler,
     RepeatedClips,
     TrainingClips,
     default_workers,
@@ -17,6 +17,7 @@ from mixtconv.data.dataset import (
     video_loader,
 )
 from mixtconv.data.datasets.catalog import VideoCatalog
+from mixtconv.data.epoch_sampler import EpochSampler
 from mixtconv.data.frame_cache import (
     CachedForm,
     FrameCache,
@@ -26,6 +27,7 @@ from mixtconv.data.frame_cache import (
     fill_cache,
 )
 from mixtconv.data.labels import MirrorLabels
+from mixtconv.data.listing import VideoSample
 from mixtconv.data.transforms import (
     CROP_SCALES,
     RAND_MAGNITUDE,
@@ -168,6 +170,20 @@ def training_clips(
     )
 
 
+def epoch_sampler(
+    samples: Sequence[VideoSample],
+    settings: TrainingSettings,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+) -> EpochSampler:
+    """Which of the samples each epoch of a run takes, by --balance."""
+    labels = [sample.label for sample in samples] if settings.balance == "sampler" else None
+    return EpochSampler(
+        len(samples), seed=settings.seed, rank=rank, world_size=world_size, labels=labels
+    )
+
+
 class VideoDataModule(LightningDataModule):
     """Training clips and validation views of a run.
 
@@ -193,9 +209,9 @@ class VideoDataModule(LightningDataModule):
     def train_dataloader(self) -> Any:
         trainer, settings = self.trainer, self.plan.settings
         assert trainer is not None
-        sampler = EpochSampler(
-            len(self.plan.catalog.train),
-            seed=settings.seed,
+        sampler = epoch_sampler(
+            self.plan.catalog.train,
+            settings,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )

@@ -25,13 +25,13 @@ from torch.utils.data import Dataset
 from mixtconv._atomic_write import refuse_unwritable, remove_leftovers, write_atomically
 from mixtconv.data.contents import content_key
 from mixtconv.data.dataset import (
-    SampleKey,
     ScoringViews,
     TrainingClips,
     UnreadableItem,
     VideoItem,
     item_loader,
 )
+from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import LEFT_SECONDS
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
@@ -255,7 +255,7 @@ class FeatureClips(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: SampleKey) -> VideoItem | UnreadableItem:
-        epoch, index = key
+        epoch, index, draw = key
         sample = self.samples[index]
         for store in self.stores:
             if sample.video not in store.keys:
@@ -263,7 +263,7 @@ class FeatureClips(Dataset):
         if index not in self._views:
             self._views[index] = self._views_of(sample.video)
         views = self._views[index]
-        chance = np.random.default_rng([self.seed, epoch, index])
+        chance = np.random.default_rng([self.seed, epoch, index, *([draw] if draw else [])])
         store, view, mirrored = views[int(chance.integers(len(views)))]
         label = self.mirroring.target[sample.label] if mirrored else sample.label
         return VideoItem(store.read(sample.video, view), label, index, mirrored)

@@ -15,7 +15,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixtconv.data.dataset import (
-    EpochSampler,
     ScoringViews,
     collate,
     default_workers,
@@ -29,7 +28,7 @@ from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.frozen_trunk import note_trunk
 from mixtconv.models.spec import PixelSettings
 from mixtconv.models.systems.factory import FAMILIES, is_in_backbone, split_name
-from mixtconv.training.data import VideoDataModule, frames_in_words, training_clips
+from mixtconv.training.data import VideoDataModule, epoch_sampler, frames_in_words, training_clips
 from mixtconv.training.features import (
     FeatureClips,
     FeatureStore,
@@ -229,7 +228,7 @@ class FeatureDataModule(VideoDataModule):
 
     def train_dataloader(self) -> Any:
         assert self.trainer is not None
-        sampler = EpochSampler(len(self.clips), seed=self.plan.settings.seed)
+        sampler = epoch_sampler(self.clips.samples, self.plan.settings)
         sampler.set_epoch(self.trainer.current_epoch)
         sampler.resume_at(*self._resume_at)
         batch_size = self.plan.settings.batch_size

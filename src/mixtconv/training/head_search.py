@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +25,17 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._strict_json import to_json
-from mixtconv.data.dataset import EpochSampler, VideoBatch, collate, video_loader
+from mixtconv.data.dataset import VideoBatch, VideoItem, collate, video_loader
 from mixtconv.data.folds import divide_by_sessions, named_groups
 from mixtconv.data.listing import VideoSample
+from mixtconv.evaluation.metrics import mean_of_classes
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.spec import Head
+from mixtconv.training.data import epoch_sampler
 from mixtconv.training.features import FeatureClips, FeatureViews
-from mixtconv.training.module import BatchPlan, clip_loss, make_mix, seed_step
+from mixtconv.training.loss import ClipLoss
+from mixtconv.training.module import BatchPlan, seed_step
 from mixtconv.training.optimizer import (
     make_optimizer,
     make_schedule,
@@ -74,6 +78,8 @@ class CandidateScore:
     candidate: Candidate
     top1: float
     """In percent, over all folds."""
+    mean_class_accuracy: float
+    """The mean of the classes' accuracies, over all folds."""
     top1_folds: tuple[float, ...]
     """Of each fold."""
     loss: float
@@ -81,8 +87,19 @@ class CandidateScore:
     """For which it was trained."""
 
 
-Score = Callable[[FeatureClassifier, int], tuple[float, Tensor]]
-"""Of a trained head on a fold: the sum of the losses of its videos, and which are right (N,)."""
+class FoldScore(NamedTuple):
+    """How a trained head scores the N videos of a fold."""
+
+    loss: float
+    """The sum over its videos that can be read."""
+    right: Tensor
+    """bool (N,); unreadable ones are wrong."""
+    labels: Tensor
+    """int64 (N,)."""
+
+
+Score = Callable[[FeatureClassifier, int], FoldScore]
+"""Scores a trained head on a fold."""
 MakeHead = Callable[[Candidate], FeatureClassifier]
 """Makes the untrained recognizer of a candidate, on features; the same one every time."""
 
@@ -154,7 +171,8 @@ class _Member:
         settings = candidate.settings(plan.settings)
         self.candidate, self.fold, self.settings = candidate, fold, settings
         self.model = make(candidate).to(plan.device).train()
-        self.mix = make_mix(settings, self.model.spec.num_classes)
+        labels = [sample.label for sample in plan.catalog.train]
+        self.loss = ClipLoss(settings, labels, num_classes=self.model.spec.num_classes)
         self.optimizer = make_optimizer(self.model, settings)
         batches = BatchPlan(num_clips, settings.batch_size, 1)
         self.schedule: LambdaLR = make_schedule(
@@ -168,7 +186,7 @@ class _Member:
         seed_step(self.settings.seed, number, 0, 0)
         bf16 = self.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            loss = clip_loss(self.model, features, labels, self.settings, mix=self.mix)
+            loss = self.loss(self.model, features, labels)
         self.optimizer.zero_grad()
         loss.backward()
         if self.settings.clip_gradient:
@@ -214,7 +232,7 @@ def train_members(
     scores: dict[Candidate, CandidateScore] = {}
     step = 0
     for epoch in range(settings.epochs):
-        sampler = EpochSampler(len(clips), seed=settings.seed)
+        sampler = epoch_sampler(clips.samples, settings)
         sampler.set_epoch(epoch)
         loader = video_loader(clips, sampler, batch_size=settings.batch_size, workers=0)
         for batch in loader:
@@ -226,14 +244,14 @@ def train_members(
             for candidate, members in running.items():
                 scores[candidate] = _scored(candidate, members, score, epoch + 1)
             if not is_last:
-                ranked = _ranked([scores[candidate] for candidate in running])
-                kept = {each.candidate for each in ranked[: math.ceil(len(ranked) / 2)]}
+                leading = ranked([scores[candidate] for candidate in running], settings.measure)
+                kept = {each.candidate for each in leading[: math.ceil(len(leading) / 2)]}
                 running = {each: row for each, row in running.items() if each in kept}
                 logger.info(
                     "heads: %d of %d go on after %d epochs, the best has %.1f %%",
-                    *(len(running), len(grid), epoch + 1, ranked[0].top1),
+                    *(len(running), len(grid), epoch + 1, getattr(leading[0], settings.measure)),
                 )
-    return _ranked(list(scores.values()))
+    return ranked(list(scores.values()), settings.measure)
 
 
 def _step_all(members: Sequence[_Member], batch: VideoBatch, folds: Tensor, step: int) -> None:
@@ -255,19 +273,22 @@ def _scored(
     score: Score,
     epochs: int,
 ) -> CandidateScore:
-    losses, right = zip(*[score(member.model, member.fold) for member in members], strict=True)
+    found = [score(member.model, member.fold) for member in members]
+    hits = torch.cat([fold.right for fold in found]).double()
+    labels = torch.cat([fold.labels for fold in found])
     return CandidateScore(
         candidate,
-        top1=100 * float(torch.cat(right).double().mean()),
-        top1_folds=tuple(100 * float(each.double().mean()) for each in right),
-        loss=sum(losses) / sum(len(each) for each in right),
+        top1=100 * float(hits.mean()),
+        mean_class_accuracy=100 * mean_of_classes(hits, labels),
+        top1_folds=tuple(100 * float(fold.right.double().mean()) for fold in found),
+        loss=sum(fold.loss for fold in found) / len(hits),
         epochs=epochs,
     )
 
 
-def _ranked(scores: list[CandidateScore]) -> list[CandidateScore]:
-    """The best first: those trained longest, then by top-1, then by loss."""
-    return sorted(scores, key=lambda each: (-each.epochs, -each.top1, each.loss))
+def ranked(scores: list[CandidateScore], measure: str) -> list[CandidateScore]:
+    """The best first: those trained longest, then by a measure, then by loss."""
+    return sorted(scores, key=lambda each: (-each.epochs, -getattr(each, measure), each.loss))
 
 
 def search_heads(
@@ -298,9 +319,10 @@ def search_heads(
     short = replace(plan, settings=replace(settings, epochs=epochs))
     folds = make_folds(views.samples, count, seed=settings.seed)
 
-    def score(model: FeatureClassifier, fold: int) -> tuple[float, Tensor]:
+    def score(model: FeatureClassifier, fold: int) -> FoldScore:
         inside = (folds == fold).nonzero().flatten().tolist()
-        return _score(model, [views[index] for index in inside], plan)
+        labels = [views.samples[index].label for index in inside]
+        return _score(model, [views[index] for index in inside], labels, plan)
 
     logger.info(
         "%d heads are compared on %d parts of the training videos, %d epochs",
@@ -313,10 +335,12 @@ def search_heads(
 
 
 @torch.inference_mode()
-def _score(model: FeatureClassifier, items: list, plan: RunPlan) -> tuple[float, Tensor]:
-    """Sum of the losses of readable videos, and which are right; unreadable ones are wrong."""
+def _score(
+    model: FeatureClassifier, items: list, labels: Sequence[int], plan: RunPlan
+) -> FoldScore:
     model.eval()
     batch = collate(items)
+    readable = [place for place, item in enumerate(items) if isinstance(item, VideoItem)]
     right = torch.zeros(len(items), dtype=torch.bool)
     loss = 0.0
     if len(batch.labels):
@@ -327,10 +351,10 @@ def _score(model: FeatureClassifier, items: list, plan: RunPlan) -> tuple[float,
             mirroring=plan.mirroring,
             batch_size=plan.settings.batch_size,
         ).cpu()
-        right[: len(logits)] = logits.argmax(dim=1) == batch.labels
+        right[readable] = logits.argmax(dim=1) == batch.labels
         loss = float(F.cross_entropy(logits, batch.labels, reduction="sum"))
     model.train()
-    return loss, right
+    return FoldScore(loss, right, torch.tensor(labels))
 
 
 def write_search(path: Path, scores: Sequence[CandidateScore]) -> None:

@@ -5,13 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.scoring import ScoredBatch, score_batch
@@ -19,9 +16,9 @@ from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.frozen_trunk import keep_trunk_evaluating, split_state
 from mixtconv.training.backbone_layers import norm_statistics
+from mixtconv.training.loss import ClipLoss
 from mixtconv.training.optimizer import make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
-from mixtconv.training.settings import TrainingSettings
 
 _STATES = {"state_dict", "current_model_state"}
 """Keys of a checkpoint with the weights of the model, and those beside an average of them."""
@@ -44,7 +41,8 @@ class ClassifierModule(LightningModule):
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
-        self.mix = make_mix(settings, model.spec.num_classes)
+        labels = [sample.label for sample in plan.catalog.train]
+        self.loss = ClipLoss(settings, labels, num_classes=model.spec.num_classes)
         if settings.partial_bn:
             freeze_batch_norm(model)
 
@@ -69,7 +67,7 @@ class ClassifierModule(LightningModule):
             return self._empty_step()
         place = batch_index % self.settings.accumulate
         seed_step(self.settings.seed, self.global_step, self.global_rank, place)
-        loss = clip_loss(self.model, batch.frames, batch.labels, self.settings, mix=self.mix)
+        loss = self.loss(self.model, batch.frames, batch.labels)
         # Lightning averages over the batches of a step; smaller ones count by their clips instead.
         share = self.batches.share_of_step(batch_index)
         return {"loss": loss * (share * self.settings.accumulate), "mean_loss": loss.detach()}
@@ -148,18 +146,6 @@ def seed_step(*numbers: int) -> None:
     torch.manual_seed(int(state[0]))
 
 
-def clip_loss(
-    model: VideoClassifier, clips: Tensor, labels: Tensor, settings: TrainingSettings, *, mix: Any
-) -> Tensor:
-    """The mean loss of clips as they are read, uint8 (B, T, C, S, S), mixed by `make_mix`."""
-    video, target = model.normalize(clips), labels
-    if mix is not None:
-        video, target = mix(tv_tensors.Video(video), target)
-        video = video.as_subclass(Tensor)
-    logits = model(video)  # (B, K)
-    return F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
-
-
 @dataclass(frozen=True)
 class BatchPlan:
     """How the clips of an epoch are divided into batches, and batches into steps."""
@@ -201,10 +187,3 @@ def freeze_batch_norm(model: nn.Module) -> None:
     for layer in layers[1:]:
         layer.eval()
         layer.requires_grad_(False)
-
-
-def make_mix(settings: TrainingSettings, num_classes: int) -> Any:
-    """Mixup and cutmix by the settings; with both, each batch gets one at random."""
-    mixes = {v2.MixUp: settings.mixup, v2.CutMix: settings.cutmix}
-    chosen = [mix(alpha=alpha, num_classes=num_classes) for mix, alpha in mixes.items() if alpha]
-    return v2.RandomChoice(chosen) if chosen else None

@@ -134,12 +134,13 @@ class RunRecord(Callback):
 
     @property
     def best(self) -> EpochRecord | None:
-        """The epoch with the best top-1, of equals the one with the lowest loss; None unscored.
+        """The best epoch by --best-by, of equals the one with the lowest loss; None unscored.
 
         Perhaps the part of one after which the run had been stopped, if the rest made it worse.
         """
         scored = [row for row in (*self.epochs, *self._cut) if not math.isnan(row.top1)]
-        return min(scored, key=lambda row: (-row.top1, row.val_loss), default=None)
+        measure = self.settings.measure
+        return min(scored, key=lambda row: (-getattr(row, measure), row.val_loss), default=None)
 
     @property
     def kept(self) -> EpochRecord | None:
@@ -317,7 +318,10 @@ class RunRecord(Callback):
         self._put(row)
         self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
-        validation = f"validation top-1 {row.top1:.2f} % (loss {row.val_loss:.3f})"
+        by_class = ""
+        if self.settings.best_by == "macro":
+            by_class = f", mean class {row.mean_class_accuracy:.2f} %"
+        validation = f"validation top-1 {row.top1:.2f} %{by_class} (loss {row.val_loss:.3f})"
         logger.info(
             "epoch %d/%d%s: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
             "left",

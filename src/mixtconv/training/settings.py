@@ -15,6 +15,7 @@ from mixtconv.data.augmentation_settings import AugmentationSettings
 from mixtconv.data.listing import DataSource
 from mixtconv.models.spec import Modality
 from mixtconv.training import identity
+from mixtconv.training.label_settings import LabelSettings
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -191,7 +192,7 @@ class ValidationSettings:
     val_every: int = 1
     """Epochs from one that is scored to the next."""
     keep: Literal["best", "last"] = "best"
-    """The epoch whose model is kept: the best by validation top-1, or the last."""
+    """The epoch whose model is kept: the best in validation (--best-by), or the last."""
     patience: int = 0
     """Stop after so many epochs without a better validation score; 0 does not."""
     protocol: str = "1x1"
@@ -236,6 +237,7 @@ class ExecutionSettings:
 class TrainingSettings(
     ExecutionSettings,
     ValidationSettings,
+    LabelSettings,
     AugmentationSettings,
     HeadTrainingSettings,
     OptimizationSettings,

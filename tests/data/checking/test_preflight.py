@@ -60,13 +60,14 @@ def test_warnings_name_what_is_wrong(mixed: VideoCatalog) -> None:
     assert "the largest class has 10 times the videos of the smallest" in text
 
 
-def test_nothing_to_warn_of(tmp_path: Path, clip: Path) -> None:
+def test_nothing_to_warn_of_but_few_videos(tmp_path: Path, clip: Path) -> None:
     touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
     for path in tmp_path.glob("*/*.mp4"):
         shutil.copy(clip, path)
     catalog = load_catalog(tmp_path)
     report = check_catalog(catalog)
-    assert report.warnings() == ()
+    (sizes,) = report.warnings()
+    assert sizes.startswith("2 classes too small to judge: 'a' (1), 'b' (1); with fewer than 21")
     assert report.count_readable(catalog.train) == {"a": 1, "b": 1}
     assert report.count_readable(catalog.val) == {"a": 1, "b": 1}
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
+from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import probe_for
@@ -57,7 +58,11 @@ class CatalogReport:
         ]
         trained = [count for count in train.values() if count]
         if trained and (ratio := max(trained) / min(trained)) >= _MUCH_MORE:
-            sentences.append(f"the largest class has {ratio:.0f} times the videos of the smallest")
+            sentences.append(
+                f"the largest class has {ratio:.0f} times the videos of the smallest (--balance "
+                "draws or weighs them evenly)"
+            )
+        sentences += size_notes(val)
         return (*sentences, *self.catalog.notes)
 
 

@@ -19,8 +19,10 @@ from mixtconv.data.checking.sides import (
     find_look_alikes,
     group_faults,
     group_notes,
+    held_out_sizes,
 )
 from mixtconv.data.checking.video import CheckedVideo
+from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.listing import (
     FAULT_KINDS,
     Fault,
@@ -140,7 +142,8 @@ def sum_up(
         path: video.thumbnails for path, video in checked.items() if video.thumbnails is not None
     }
     look_alikes = find_look_alikes(sides, thumbnails, copies)
-    notes = [*listing.notes, *group_notes(listing), *copy_notes, *unlabelled_recordings(listing)]
+    notes = [*listing.notes, *size_notes(held_out_sizes(sides)), *group_notes(listing)]
+    notes += [*copy_notes, *unlabelled_recordings(listing)]
     hdr = [video for video in listing.videos if checked[video.path].is_hdr]
     interlaced = [video for video in listing.videos if checked[video.path].is_interlaced]
     for videos, what in ((hdr, "HDR, read as SDR"), (interlaced, "interlaced, read by one field")):

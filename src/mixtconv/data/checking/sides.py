@@ -4,6 +4,7 @@ Where the data hold nothing out, the sides are those that training would draw, b
 --val-fraction.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,13 @@ def sides_of(listing: VideoListing) -> Sides:
         video.path: "val" if video.path in held else "train" for video in listing.videos
     }
     return Sides(listing, drawn, True)
+
+
+def held_out_sizes(sides: Sides) -> Counter[str]:
+    """Videos of each class that a recognizer is validated on: of `val`, else of `test`."""
+    held = "val" if "val" in sides.split_of.values() else "test"
+    videos = sides.listing.videos
+    return Counter(video.class_name for video in videos if sides.split_of[video.path] == held)
 
 
 def group_faults(listing: VideoListing) -> Iterator[Fault]:
