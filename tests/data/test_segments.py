@@ -66,6 +66,22 @@ def test_columns_of_frames(tmp_path: Path, sources: ModuleType, names: str) -> N
     assert scan_videos(path).notes == (f"columns {names.replace(',', ', ')}: not used",)
 
 
+def test_a_line_may_have_its_times_in_the_other_columns(
+    tmp_path: Path, sources: ModuleType
+) -> None:
+    """Times count where a line has both; one with frames alone is no whole video."""
+    sources.touch(tmp_path, *RECORDINGS[:4])
+    cells = [("1", "2", "9", "9"), ("", "", "25", "50"), ("", "", "", "")]
+    rows = [(name, "jump", *line) for name, line in zip(RECORDINGS, cells, strict=False)]
+    header = "video,label,start,end,start_frame,end_frame"
+    path = _write(tmp_path / "list.csv", header, rows)
+    assert _spans(path) == ["day 0.mp4#t=1,2", "day 1.mp4#frame=25,50", "day 2.mp4"]
+    assert not scan_videos(path).notes
+    rows.append((RECORDINGS[3], "jump", "", "", "25", ""))
+    path = _write(tmp_path / "list.csv", header, rows)
+    assert "line 5: an empty end_frame (leave both empty" in sources.refusal(path)
+
+
 def test_json_lines(tmp_path: Path, sources: ModuleType) -> None:
     sources.touch(tmp_path, *RECORDINGS[:1])
     path = tmp_path / "list.jsonl"

@@ -59,7 +59,7 @@ _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 
 _FORMAT = "expected lines of path,label or path,label,split"
 
-_MAY_BE_EMPTY = ("group", "start", "end")
+_MAY_BE_EMPTY = ("group",)
 
 
 def list_folder(root: str | Path) -> VideoListing:
@@ -212,7 +212,7 @@ def list_csv(
         group_column=group if columns.is_grouped_as_asked else None,
     )
     # Prepared segments are whole files, which their recordings keep together all the same.
-    are_segments = columns.segments is not None or any(
+    are_segments = len(columns.segments) > 0 or any(
         is_segment_name(video.key) for video in listing.videos if "key" in columns.places
     )
     return by_recordings(listing) if are_segments else listing
@@ -246,7 +246,7 @@ class _LineReader:
         values: dict[str, str] = {}
         try:
             values |= self._values(row.cells)
-            self._add(self._video(values, place))
+            self._add(self._video(values, row.cells, place))
         except _LineError as error:
             video, label = values.get("path", str(place)), values.get("label")
             split = SPLIT_NAMES.get(values.get("split", "").lower())
@@ -265,12 +265,9 @@ class _LineReader:
             )
         values: dict[str, str] = {name: cells[at] for name, at in self.columns.places.items()}
         for name, value in values.items():
-            if SEVERAL in value:
-                what = value.removeprefix(SEVERAL)
-                raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
+            _refuse_several(name, value)
             if name not in ("path", "key") and not _is_utf8(value):
                 raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
-        # A video may have no group, and one without start and end is meant whole.
         empty = next((n for n in values if not values[n] and n not in _MAY_BE_EMPTY), None)
         if empty is not None:
             raise _LineError("malformed", f"an empty {empty}")
@@ -279,32 +276,33 @@ class _LineReader:
             raise _LineError("malformed", f"split {values['split']!r} is none of {allowed}")
         return values
 
-    def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
+    def _video(self, values: dict[str, str], cells: Sequence[str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
         try:
             class_name = values["label"] = self.labels.class_name(composed(values["label"]))
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
-        span = self._span(values)
+        span = self._span(cells)
         path = self._find(values["path"])
         key = _key(values) if span is None else f"{_key(values)}#{span}"
         return ListedVideo(path, class_name, split, key, place, values.get("group", ""), span)
 
-    def _span(self, values: dict[str, str]) -> Span | None:
-        """The segment of a line; None if it means the whole video."""
-        segments = self.columns.segments
-        if segments is None:
-            return None
-        borders = values.get("start", ""), values.get("end", "")
-        if not any(borders):
-            return None
-        for border, name in zip(borders, segments.names, strict=True):
-            if not border:
-                raise _LineError("malformed", f"an empty {name} (leave both empty for all of it)")
-        try:
-            return parse_span(*borders, segments.unit)
-        except ValueError as error:
-            raise _LineError("malformed", str(error)) from error
+    def _span(self, cells: Sequence[str]) -> Span | None:
+        """The segment of a line, by the first columns that are not empty; None of a whole video."""
+        for columns in self.columns.segments:
+            start, end = (cells[place] for place in columns.places)
+            if not start and not end:
+                continue
+            for border, name in zip((start, end), columns.names, strict=True):
+                _refuse_several(name, border)
+                if not border:
+                    reason = f"an empty {name} (leave both empty for all of it)"
+                    raise _LineError("malformed", reason)
+            try:
+                return parse_span(start, end, columns.unit)
+            except ValueError as error:
+                raise _LineError("malformed", str(error)) from error
+        return None
 
     def leave_out(self) -> tuple[str, ...]:
         """Take away folders of pictures that belong to another video.
@@ -359,6 +357,13 @@ class _LineReader:
                 f"{earlier.place.line}",
             )
         self.repeated += 1
+
+
+def _refuse_several(name: str, value: str) -> None:
+    """Refuse what a JSON list has in place of one value."""
+    if SEVERAL in value:
+        what = value.removeprefix(SEVERAL)
+        raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
 
 
 def _key(values: Mapping[str, str]) -> str:
