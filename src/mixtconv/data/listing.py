@@ -236,6 +236,8 @@ class VideoSample:
     """The recording session or person, where the data say so."""
     span: Span | None = None
     """The segment of the recording that is meant; None for all of it."""
+    recording: str = field(default="", compare=False)
+    """Its recording, in the data's words: the same for all of its segments, cut or not."""
 
     @property
     def video(self) -> Video:

@@ -370,6 +370,9 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
     labels = {composed(name): label for label, name in enumerate(names)}
     return tuple(
-        VideoSample(video.path, labels[video.class_name], key, video.group, video.span)
+        VideoSample(
+            *(video.path, labels[video.class_name], key, video.group, video.span),
+            recording=video.recording_key,
+        )
         for video, key in zip(videos, video_keys(videos), strict=True)
     )
