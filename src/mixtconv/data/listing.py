@@ -164,6 +164,8 @@ class Fault:
     """The group of the video, where a list or a known dataset tells."""
     key: str = ""
     """What the split rule hashes, if it is not `video`."""
+    span: Span | None = None
+    """The segment of it, if it is missing and would be one."""
 
     @property
     def file(self) -> str | None:
