@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from mixtconv.data.folds import (
+    Grouping,
+    divide_by_sessions,
     divide_into_folds,
     groups_by_background,
     groups_in_names,
+    in_recordings,
     named_groups,
 )
 
@@ -64,10 +67,37 @@ def test_every_class_can_be_trained_without_any_fold(seed: int) -> None:
 
 
 def test_clips_without_a_group_are_not_counted_as_groups() -> None:
-    found = named_groups(["1", "2", "3", "4"], [0, 1, 0, 1], ["home", "work", "", ""])
+    keys = ["1", "2", "3", "4"]
+    found = named_groups(keys, [0, 1, 0, 1], ["home", "work", "", ""], recordings=keys)
     assert found is not None
     assert found.origin == "the groups of the list, 2 of them, and 2 clips without one"
     assert found.num_groups == 4
+
+
+def test_segments_are_of_the_session_of_their_recording() -> None:
+    recordings = [f"day{day}_s{day // 2}.mp4" for day in range(4) for _ in range(3)]
+    keys = [f"{name}#t={n},{n + 1}" for n, name in enumerate(recordings)]
+    labels = [0, 1, 0] * 4
+    # The group of each is its recording, which is no wider than what the names say.
+    found = named_groups(keys, labels, recordings, recordings=recordings)
+    assert found is not None and found.names == tuple(f"s{n // 6}" for n in range(12))
+    told = named_groups(keys, labels, ["home", *recordings[1:]], recordings=recordings)
+    assert told is not None and told.names[:2] == ("home", recordings[1])
+    assert in_recordings(recordings) == Grouping(tuple(recordings), "recordings, 4 of them")
+
+
+def test_where_sessions_cannot_be_held_out_recordings_are_and_not_parts_of_them() -> None:
+    recordings = [f"day {n // 3}" for n in range(12)]
+    labels = [0, 0, 1] * 4
+    sessions = Grouping(("s1",) * 12, "one session")
+    folds, is_whole = divide_by_sessions(
+        labels, sessions, recordings=recordings, num_folds=2, seed=0
+    )
+    assert not is_whole and sorted(set(folds.tolist())) == [0, 1]
+    assert len(set(zip(recordings, folds.tolist(), strict=True))) == 4
+    single = ["day 0"] * 12  # of one recording nothing can be held out
+    folds, _ = divide_by_sessions(labels, None, recordings=single, num_folds=2, seed=0)
+    assert set(folds.tolist()) == {-1}
 
 
 def test_persons_and_groups_in_names_are_found() -> None:

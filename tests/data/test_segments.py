@@ -1,6 +1,7 @@
 """Lists of segments: read, divided by recordings, trained on as if they were cut."""
 
 import csv
+import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +68,22 @@ def test_columns_of_frames(tmp_path: Path, sources: ModuleType, names: str) -> N
     assert scan_videos(path).notes == (f"columns {names.replace(',', ', ')}: not used",)
 
 
+def test_a_line_may_have_its_times_in_the_other_columns(
+    tmp_path: Path, sources: ModuleType
+) -> None:
+    """Times count where a line has both; one with frames alone is no whole video."""
+    sources.touch(tmp_path, *RECORDINGS[:4])
+    cells = [("1", "2", "9", "9"), ("", "", "25", "50"), ("", "", "", "")]
+    rows = [(name, "jump", *line) for name, line in zip(RECORDINGS, cells, strict=False)]
+    header = "video,label,start,end,start_frame,end_frame"
+    path = _write(tmp_path / "list.csv", header, rows)
+    assert _spans(path) == ["day 0.mp4#t=1,2", "day 1.mp4#frame=25,50", "day 2.mp4"]
+    assert not scan_videos(path).notes
+    rows.append((RECORDINGS[3], "jump", "", "", "25", ""))
+    path = _write(tmp_path / "list.csv", header, rows)
+    assert "line 5: an empty end_frame (leave both empty" in sources.refusal(path)
+
+
 def test_json_lines(tmp_path: Path, sources: ModuleType) -> None:
     sources.touch(tmp_path, *RECORDINGS[:1])
     path = tmp_path / "list.jsonl"
@@ -120,6 +137,56 @@ def test_a_split_never_cuts_through_a_recording(tmp_path: Path, sources: ModuleT
     by_name = load_catalog(DataSource(str(path), group=r"day ([0-3])"))
     sides = [{sample.path.name for sample in side} for side in (by_name.train, by_name.val)]
     assert not sides[0] & sides[1]
+
+
+def test_a_recording_is_one_however_it_is_spelled(tmp_path: Path, sources: ModuleType) -> None:
+    """By a link, absolute or through a folder above: never on both sides, nor twice."""
+    sources.touch(tmp_path, *RECORDINGS, "other/x.txt")
+    for number, name in enumerate(RECORDINGS):
+        (tmp_path / f"link {number} of a longer name.mp4").symlink_to(name)
+    spell = [
+        lambda number, name: name,
+        lambda number, name: f"link {number} of a longer name.mp4",
+        lambda number, name: str(tmp_path / name),
+        lambda number, name: f"other/../{name}",
+    ]
+    rows = [(spell[n % 4](RECORDINGS.index(name), name), label, start, end)
+            for n, (name, label, start, end) in enumerate(_labelled())]  # fmt: skip
+    path = _write(tmp_path / "list.csv", "video,label,start,end", [*rows, *rows])
+    plain = _write(tmp_path / "plain.csv", "video,label,start,end", _labelled())
+    one, other = load_catalog(path), load_catalog(plain)
+    assert (one.train, one.val) == (other.train, other.val) and one.val
+    assert [sample.group for sample in one.val] == [sample.group for sample in other.val]
+    rows.append((spell[2](0, RECORDINGS[0]), "run", 0, 1))
+    path = _write(tmp_path / "list.csv", "video,label,start,end", rows)
+    assert "day 0.mp4#t=0,1 is in class 'run' here and in 'jump' on line 2" in sources.refusal(path)
+
+
+def test_a_link_is_no_second_video(tmp_path: Path, sources: ModuleType) -> None:
+    sources.touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "c.mp4").symlink_to("a.mp4")
+    path = _write(tmp_path / "list.csv", "path,label", [(f"{n}.mp4", "jump") for n in "abc"])
+    assert [video.key for video in list_videos(path).videos] == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_missing_recording_changes_no_split(tmp_path: Path, sources: ModuleType, kind) -> None:
+    sources.touch(tmp_path, *RECORDINGS)
+    path = _write(tmp_path / "list.csv", "video,label,start,end", _labelled())
+    if kind == "json":  # as ActivityNet writes it
+        path = tmp_path / "list.json"
+        database: dict[str, dict[str, list]] = {}
+        for name, label, start, end in _labelled():
+            own = database.setdefault(Path(name).stem, {"annotations": []})
+            own["annotations"].append({"segment": [start, end], "label": label})
+        path.write_text(json.dumps({"database": database}))
+    whole = load_catalog(path)
+    (tmp_path / whole.train[-1].path.name).unlink()
+    partly = load_catalog(path, keep_missing=True)
+    for side in ("train", "val"):
+        before, after = ({s.key for s in getattr(each, side)} for each in (whole, partly))
+        assert before == after and before
+    assert "day" in sources.refusal(path)  # without keep_missing it is refused
 
 
 @pytest.mark.parametrize(("column", "kind"), [("split", "leak"), ("group", "malformed")])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -392,3 +393,31 @@ def test_labels_are_compared_by_name_also_where_classes_are_not_sorted(
         scored = evaluate_model(part, str(result.model.parent / "lists" / f"fold-{number}.csv"))
         # Fold 2 comes first.
         assert scored.accuracy.top1 == pytest.approx(result.record.estimate.by_fold[2 - number])
+
+
+def test_recordings_of_an_annotation_file_are_never_divided(
+    settings: MakeSettings, media: ModuleType, tmp_path: Path
+) -> None:
+    """ActivityNet's layout: five recordings to train on and one to score, three stretches each."""
+    stretches = [(0, 0.7, "jump"), (0.7, 1.4, "run"), (4 / 3, 2, "jump")]
+    annotations = [{"segment": [start, end], "label": label} for start, end, label in stretches]
+    database = {}
+    for number in range(6):
+        frames = media.moving_frames(50, height=32, width=32, seed=number)
+        media.encode(tmp_path / f"r{number}.mp4", frames)
+        subset = "training" if number else "validation"
+        database[f"r{number}"] = {"subset": subset, "annotations": annotations}
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps({"database": database}))
+    result = fit(settings(data=str(file), epochs=1), progress=quiet)
+    record, lists = result.record, result.model.parent / "lists"
+    assert record.estimate is not None and record.estimate.num_clips == 15
+    assert record.estimate.groups == "recordings, 5 of them"
+    assert record.held_out is not None and record.held_out["num_clips"] == 3
+    assert "15 clips of 2 classes" in record.survey[0] and "16 to 18 frames" in record.survey[0]
+    for fold in (1, 2):
+        read = load_catalog(lists / f"fold-{fold}.csv")
+        sides = [{sample.path.name for sample in side} for side in (read.train, read.val)]
+        assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 5
+        assert len(read.train) + len(read.val) == 15
+    assert "r1#t=0,0.7" in (lists.parent / "report.html").read_text()

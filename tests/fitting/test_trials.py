@@ -1,6 +1,7 @@
 """Lists of trainings: what is trained on and what is held out."""
 
 import csv
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.listing import VideoSample
 from mixtconv.fitting.trials import ClipList, TrainingLists
+from mixtconv.video.segment import Span, as_listed
 
 
 @pytest.fixture
@@ -60,3 +62,24 @@ def test_groups_go_into_the_lists(tmp_path: Path) -> None:
     read = load_catalog(lists.write("fold", held_out=1).path)
     by_path = {sample.path: sample.group for sample in (*read.train, *read.val)}
     assert by_path == {sample.path: sample.group for sample in samples}
+
+
+def test_segments_go_into_the_lists_as_they_are(tmp_path: Path) -> None:
+    """In seconds and in frames, beside a whole video, with times that have no end of digits."""
+    spans = [Span(Fraction(1, 3), Fraction(5, 2)), Span(Fraction(5), Fraction(9), True), None]
+    spans.append(Span(Fraction("1234.0625"), Fraction(20000, 7)))
+    samples = []
+    for number, span in enumerate(spans):
+        path = tmp_path / f"{number}.mp4"
+        path.touch()
+        own = None if span is None else as_listed(span)
+        samples.append(VideoSample(path, number % 2, str(number), span=own))
+    catalog = VideoCatalog(("a", "b"), tuple(samples), (), "", tmp_path)
+    path = TrainingLists(catalog, [-1] * 4, tmp_path / "lists").write("all").path
+    assert [sample.video for sample in load_catalog(path, val_fraction=0).train] == [
+        sample.video for sample in samples
+    ]
+    times = [time for span in spans if span for time in (span.start, span.end)]
+    kept = [time for sample in samples if sample.span
+            for time in (sample.span.start, sample.span.end)]  # fmt: skip
+    assert all(0 <= time - own < Fraction(1, 10**12) for time, own in zip(times, kept, strict=True))

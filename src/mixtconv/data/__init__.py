@@ -1,10 +1,11 @@
 """Videos with labels: listing and preparing them, and clips of them as tensors.
 
 - Listing, without torch: `listing` (videos, faults, splits), `layouts` (folders and CSV files),
-  `groups` (clips that belong together), `text_tables`, `labels` (classes, pairs that mirroring
-  exchanges), `class_sizes` (too few videos to judge a class by), `journal` (what a prepared folder
-  was made from), `annotations/` (labelled stretches of recordings, as annotation tools write them),
-  `datasets/` (public datasets, and the catalog that a run trains on).
+  `groups` (clips that belong together), `background` (time without a label), `recordings` (with all
+  that is annotated in them), `text_tables`, `list_columns`, `list_lines`, `labels` (classes, pairs
+  that mirroring exchanges), `class_sizes` (too few videos to judge a class by), `journal` (what a
+  prepared folder was made from), `annotations/` (labelled stretches of recordings, as annotation
+  tools write them), `datasets/` (public datasets, and the catalog that a run trains on).
 - Tensors: `clips` (frames of a video), `modality` (frames, differences, optical flow), `transforms`
   (crops, mirroring, colours), `rand_augment` (drawn for a whole clip), `frame_cache` (videos
   shrunk once), `protocol` (clips and crops that are scored), `views` (their tensors), `dataset`

@@ -4,7 +4,8 @@ Clips of one recording session share background, light and person. If some of th
 and others scored, the score is that of a recognizer that has seen the session, which is too high
 for the next session. Three sources of groups, the first that applies: what the data or the user
 tell (`groups.py`), a session or person in the names (`s01`, `person07`, `_g05_`), and the picture
-that stands still in a clip, its median over time, which clips of one session have in common.
+that stands still in a clip, its median over time, which clips of one session have in common. The
+segments of a recording are of one session, whatever else is known, and never divided.
 """
 
 import re
@@ -18,6 +19,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from mixtconv._names import count_of
+from mixtconv.data.listing import VideoSample
 
 _SESSION_WORDS = {"g", "group", "p", "person", "participant", "performer", "s", "session", "subj"}
 _SESSION_WORDS |= {"subject", "actor", "user"}
@@ -46,27 +48,52 @@ class Grouping:
         return len(set(self.names))
 
 
+def recordings_of(samples: Sequence[VideoSample]) -> tuple[str, ...]:
+    """(N,), the name of each clip's recording; a clip of which none is known is its own."""
+    return tuple(sample.recording or f"clip {n}" for n, sample in enumerate(samples))
+
+
+def in_recordings(recordings: Sequence[str]) -> Grouping | None:
+    """Clips by their recordings; None where each is of its own.
+
+    >>> in_recordings(["day 1", "day 1", "day 2"]).origin
+    'recordings, 2 of them'
+    """
+    number = len(set(recordings))
+    if number == len(recordings):
+        return None
+    return Grouping(tuple(recordings), f"recordings, {number} of them")
+
+
 def named_groups(
-    keys: Sequence[str], labels: Sequence[int], groups: Sequence[str], *, grouped_by: str = ""
+    keys: Sequence[str],
+    labels: Sequence[int],
+    groups: Sequence[str],
+    *,
+    recordings: Sequence[str],
+    grouped_by: str = "",
 ) -> Grouping | None:
     """Groups that the data tell, else by the names of the clips; None if neither has any.
 
     Args:
         keys: (N,), names of the clips.
         labels: (N,), classes.
-        groups: (N,), as the data tell them; "" for none.
+        groups: (N,), as the data tell them; "" for none, or the recording.
+        recordings: (N,), `recordings_of` the clips.
         grouped_by: what they come from, `VideoCatalog.grouped_by`; by default a column of the list.
 
-    >>> named_groups(["1", "2", "3"], [0, 0, 1], ["home", "", "home"]).names
+    >>> keys = ["1", "2", "3"]
+    >>> named_groups(keys, [0, 0, 1], ["home", "", "home"], recordings=keys).names
     ('home', 'clip 1', 'home')
     """
-    if any(groups):
+    if any(group not in ("", own) for group, own in zip(groups, recordings, strict=True)):
         names = tuple(name or f"clip {number}" for number, name in enumerate(groups))
         alone = groups.count("")
         rest = f", and {count_of(alone, 'clip')} without one" if alone else ""
         origin = f"the groups of {grouped_by or 'the list'}"
         return Grouping(names, f"{origin}, {len(set(groups) - {''})} of them{rest}")
-    return groups_in_names(keys, labels)
+    has_segments = in_recordings(recordings) is not None
+    return groups_in_names(recordings if has_segments else keys, labels)
 
 
 def groups_in_names(keys: Sequence[str], labels: Sequence[int]) -> Grouping | None:
@@ -192,13 +219,19 @@ HELD_OUT_ENOUGH = 0.5
 
 
 def divide_by_sessions(
-    labels: Sequence[int], sessions: Grouping | None, *, num_folds: int, seed: int
+    labels: Sequence[int],
+    sessions: Grouping | None,
+    *,
+    recordings: Sequence[str],
+    num_folds: int,
+    seed: int,
 ) -> tuple[NDArray[np.int64], bool]:
-    """Folds of whole sessions, if they are known and enough can be held out so, else of clips.
+    """Folds of whole sessions, if they are known and enough can be held out so, else of recordings.
 
     Args:
         labels: (N,), classes.
         sessions: of the clips; None if they are not known.
+        recordings: (N,), `recordings_of` the clips.
         num_folds: as for `divide_into_folds`.
         seed: as there.
 
@@ -209,8 +242,7 @@ def divide_by_sessions(
         folds = divide_into_folds(labels, sessions.names, num_folds=num_folds, seed=seed)
         if _says_enough(folds, labels):
             return folds, True
-    alone = [str(number) for number in range(len(labels))]
-    return divide_into_folds(labels, alone, num_folds=num_folds, seed=seed), False
+    return divide_into_folds(labels, recordings, num_folds=num_folds, seed=seed), False
 
 
 def _says_enough(folds: NDArray[np.int64], labels: Sequence[int]) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.listing import (
@@ -22,6 +23,7 @@ from mixtconv.data.listing import (
     VideoListing,
     unit_hash,
 )
+from mixtconv.video.find import real_path
 
 _PATTERN = r"a pattern is a regular expression with one group in parentheses, as 'v_(.*_g\d+)_'"
 
@@ -74,8 +76,10 @@ def by_recordings(listing: VideoListing) -> VideoListing:
     """Group the segments of a listing by their recordings, unless a list names wider groups.
 
     Returns:
-        The listing; a recording whose segments are in several splits or groups is a fault of it.
+        The listing, with one path and one name for each recording, however it is spelled; one whose
+        segments are in several splits or groups is a fault of it.
     """
+    listing = replace(listing, videos=_spelled_alike(listing.videos))
     recordings: dict[str, list[ListedVideo]] = defaultdict(list)
     for video in listing.videos:
         recordings[video.recording_key].append(video)
@@ -95,7 +99,31 @@ def by_recordings(listing: VideoListing) -> VideoListing:
                           other.place)
                 )  # fmt: skip
     grouped = tuple(replace(v, group=v.group or v.recording_key) for v in listing.videos)
+    faults = list(dict.fromkeys(faults))  # of a listing that was grouped before
     return replace(listing, videos=grouped, faults=tuple(faults), grouped_by=BY_SEGMENTS)
+
+
+def _spelled_alike(videos: Sequence[ListedVideo]) -> tuple[ListedVideo, ...]:
+    """Videos with one path and one name for a recording that links or `..` give several.
+
+    It is the shortest name, so that the order of a list does not matter.
+    """
+    real = {path: real_path(path) for path in {video.path for video in videos}}
+    spellings: dict[Path, set[tuple[str, Path]]] = defaultdict(set)
+    for video in videos:
+        spellings[real[video.path]].add((video.recording_key, video.path))
+    chosen = {
+        recording: min(found, key=lambda spelled: (len(spelled[0]), *spelled))
+        for recording, found in spellings.items()
+        if len(found) > 1
+    }
+    alike = []
+    for video in videos:
+        if (spelling := chosen.get(real[video.path])) is not None:
+            key = spelling[0] + video.key[len(video.recording_key) :]
+            video = replace(video, path=spelling[1], key=key)  # noqa: PLW2901
+        alike.append(video)
+    return tuple(alike)
 
 
 def _in_names(listing: VideoListing, pattern: str) -> list[str]:

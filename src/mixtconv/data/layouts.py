@@ -7,43 +7,37 @@ further one, in both layouts (`find.left_out`). Where `ROOT` holds two trees of 
 reported as ignored, not taken under a class that nobody meant.
 
 List: a CSV, lines of `path,label` or `path,label,split` with or without a header, or JSON; see
-`text_tables`, `list_columns` and `label_reading`. All lines are read before any is refused, so that
-one run reports all faults. A file in it is taken whatever its suffix. A column `prepared_from`
-holds the path of the video from which a prepared one was made, by which the split rule goes; a
-column `group` names the recording session or the person of a video. With columns of a start and an
-end, lines name segments of recordings.
+`text_tables`, `list_columns`, `list_lines` and `label_reading`. All lines are read before any is
+refused, so that one run reports all faults. A file in it is taken whatever its suffix. A column
+`prepared_from` holds the path of the video from which a prepared one was made, by which the split
+rule goes; a column `group` names the recording session or the person of a video. With columns of a
+start and an end, lines name segments of recordings.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from mixtconv._names import composed, count_of, first_few
 from mixtconv.data.groups import by_recordings
 from mixtconv.data.journal import Journal, read_journal
-from mixtconv.data.label_reading import LabelReading, read_labels
+from mixtconv.data.label_reading import read_labels
 from mixtconv.data.list_columns import (
-    ListColumns,
     is_header,
     named_columns,
     refuse_half_header,
     unnamed_columns,
 )
+from mixtconv.data.list_lines import LineReader
 from mixtconv.data.listing import (
     SPLIT_NAMES,
-    Fault,
-    FaultKind,
     ListedVideo,
-    ListPlace,
     Split,
     VideoListing,
-    contradiction,
 )
-from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
+from mixtconv.data.text_tables import TableRow, read_table
 from mixtconv.video.find import (
     VIDEO_SUFFIXES,
-    composed_names,
     exists,
     has_flow_trees,
     is_hidden,
@@ -51,15 +45,12 @@ from mixtconv.video.find import (
     is_video,
     left_out,
     natural_order,
-    other_spellings,
 )
-from mixtconv.video.segment import Span, is_segment_name, parse_span
+from mixtconv.video.segment import is_segment_name
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 
 _FORMAT = "expected lines of path,label or path,label,split"
-
-_MAY_BE_EMPTY = ("group", "start", "end")
 
 
 def list_folder(root: str | Path) -> VideoListing:
@@ -197,7 +188,7 @@ def list_csv(
         raise ValueError(f"{path}: no lines in it; {_FORMAT}")
     at = columns.places["label"]
     labels = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
-    reader = _LineReader(path, columns, read_labels(path, labels, columns, classes))
+    reader = LineReader(path, columns, read_labels(path, labels, columns, classes))
     for row in rows:
         reader.read(row)
     notes = [*columns.notes, *reader.labels.notes, *reader.leave_out()]
@@ -212,166 +203,10 @@ def list_csv(
         group_column=group if columns.is_grouped_as_asked else None,
     )
     # Prepared segments are whole files, which their recordings keep together all the same.
-    are_segments = columns.segments is not None or any(
+    are_segments = len(columns.segments) > 0 or any(
         is_segment_name(video.key) for video in listing.videos if "key" in columns.places
     )
     return by_recordings(listing) if are_segments else listing
-
-
-class _LineError(ValueError):
-    """A line that cannot be used."""
-
-    def __init__(self, kind: FaultKind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
-@dataclass
-class _LineReader:
-    """Reads the lines of one list and collects the videos and the faults."""
-
-    file: Path
-    columns: ListColumns
-    labels: LabelReading
-    videos: dict[tuple[Path, Span | None], ListedVideo] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    real_folder: Callable[[Path], Path] = field(default_factory=lambda: cache(Path.resolve))
-    names_in: Callable[[Path], Mapping[str, Sequence[str]]] = field(
-        default_factory=lambda: cache(composed_names)
-    )
-    repeated: int = 0
-
-    def read(self, row: TableRow) -> None:
-        place = ListPlace(self.file.name, row.line, row.unit)
-        values: dict[str, str] = {}
-        try:
-            values |= self._values(row.cells)
-            self._add(self._video(values, place))
-        except _LineError as error:
-            video, label = values.get("path", str(place)), values.get("label")
-            split = SPLIT_NAMES.get(values.get("split", "").lower())
-            fault = Fault(error.kind, video, str(error), label=label, split=split, place=place)
-            key = _key(values) if error.kind == "missing" else ""
-            self.faults.append(replace(fault, group=values.get("group", ""), key=key))
-
-    def _values(self, cells: tuple[str, ...]) -> dict[str, str]:
-        width = self.columns.width
-        while len(cells) > width and not cells[-1]:  # spreadsheets pad lines
-            cells = cells[:-1]
-        if len(cells) != width:
-            raise _LineError(
-                "malformed",
-                f"{count_of(len(cells), 'column')}, not {width} (quote a name with a comma)",
-            )
-        values: dict[str, str] = {name: cells[at] for name, at in self.columns.places.items()}
-        for name, value in values.items():
-            if SEVERAL in value:
-                what = value.removeprefix(SEVERAL)
-                raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
-            if name not in ("path", "key") and not _is_utf8(value):
-                raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
-        # A video may have no group, and one without start and end is meant whole.
-        empty = next((n for n in values if not values[n] and n not in _MAY_BE_EMPTY), None)
-        if empty is not None:
-            raise _LineError("malformed", f"an empty {empty}")
-        if "split" in values and not _is_split([values["split"]]):
-            allowed = ", ".join(SPLIT_NAMES)
-            raise _LineError("malformed", f"split {values['split']!r} is none of {allowed}")
-        return values
-
-    def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
-        split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
-        try:
-            class_name = values["label"] = self.labels.class_name(composed(values["label"]))
-        except ValueError as error:
-            raise _LineError("mislabelled", str(error)) from error
-        span = self._span(values)
-        path = self._find(values["path"])
-        key = _key(values) if span is None else f"{_key(values)}#{span}"
-        return ListedVideo(path, class_name, split, key, place, values.get("group", ""), span)
-
-    def _span(self, values: dict[str, str]) -> Span | None:
-        """The segment of a line; None if it means the whole video."""
-        segments = self.columns.segments
-        if segments is None:
-            return None
-        borders = values.get("start", ""), values.get("end", "")
-        if not any(borders):
-            return None
-        for border, name in zip(borders, segments.names, strict=True):
-            if not border:
-                raise _LineError("malformed", f"an empty {name} (leave both empty for all of it)")
-        try:
-            return parse_span(*borders, segments.unit)
-        except ValueError as error:
-            raise _LineError("malformed", str(error)) from error
-
-    def leave_out(self) -> tuple[str, ...]:
-        """Take away folders of pictures that belong to another video.
-
-        Returns:
-            Sentences that say so. Where class or split contradict the video's, that is a fault.
-        """
-        videos = {v.path: (real, v) for real, v in self.videos.items() if v.span is None}
-        belonging, notes = left_out(list(videos))
-        for path, owner in belonging.items():
-            real, video = videos[path]
-            del self.videos[real]
-            if (conflict := contradiction(video, videos[owner][1])) is not None:
-                word, here, there = conflict
-                reason = f"pictures of {owner.name}, in {word} {here} here and the video in {there}"
-                self.faults.append(
-                    Fault("mislabelled", video.key, reason, str(path), video.class_name,
-                          video.split, video.place)
-                )  # fmt: skip
-        return notes
-
-    def _find(self, text: str) -> Path:
-        folder = self.file.parent
-        paths = [folder / text, folder / text.replace("\\", "/")]
-        found = [path for path in paths if exists(path)]
-        if not found:
-            found = other_spellings(paths[1], self.names_in)
-            if len(found) > 1:
-                names = " or ".join(repr(str(path.relative_to(folder))) for path in found)
-                reason = f"{text!r} may be {names}, alike but for how accents are encoded"
-                raise _LineError("missing", f"{reason}; rename one")
-        for path in found:
-            if path.is_file() or is_video(path):
-                return path
-            kind = "a folder without pictures" if path.is_dir() else "neither file nor folder"
-            raise _LineError("missing", f"{text!r} is {kind}")
-        if not _is_utf8(text):
-            raise not_text(self.file, f"there is no file {str(folder / text)!r}; save it in UTF-8")
-        raise _LineError("missing", f"no file {str(folder / text)!r}")
-
-    def _add(self, video: ListedVideo) -> None:
-        real = self.real_folder(video.path.parent) / video.path.name
-        earlier = self.videos.setdefault((real, video.span), video)
-        if earlier is video:
-            return
-        assert earlier.place is not None
-        if (conflict := contradiction(video, earlier)) is not None:
-            word, here, before = conflict
-            raise _LineError(
-                "mislabelled",
-                f"{video.video.name} is in {word} {here} here and in {before} on line "
-                f"{earlier.place.line}",
-            )
-        self.repeated += 1
-
-
-def _key(values: Mapping[str, str]) -> str:
-    """What the split rule hashes of a line: the path in it, of a prepared video the original's."""
-    return PurePosixPath(values.get("key", values["path"]).replace("\\", "/")).as_posix()
-
-
-def _is_split(cells: Sequence[str]) -> bool:
-    return len(cells) > 0 and cells[0].lower() in SPLIT_NAMES
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:

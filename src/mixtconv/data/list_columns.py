@@ -19,7 +19,7 @@ from mixtconv.data.text_tables import TableRow
 from mixtconv.video.find import exists
 from mixtconv.video.segment import SpanUnit
 
-Column = Literal["path", "label", "split", "key", "group", "start", "end"]
+Column = Literal["path", "label", "split", "key", "group"]
 
 LabelKind = Literal["name", "number"]
 """Whether labels are names of classes or their numbers, counted from 0."""
@@ -82,6 +82,8 @@ class SegmentColumns:
 
     unit: SpanUnit
     """What they count."""
+    places: tuple[int, int]
+    """Indices of their cells."""
     names: tuple[str, str]
     """What the header calls them."""
 
@@ -102,8 +104,9 @@ class ListColumns:
     """Sentences that the user should read."""
     is_grouped_as_asked: bool = False
     """Whether the groups are in the column that the user named."""
-    segments: SegmentColumns | None = None
-    """How start and end are read; None if the list is of whole videos."""
+    segments: tuple[SegmentColumns, ...] = ()
+    """How start and end are read, of a line those that are not empty, the first ones first; empty
+    if the list is of whole videos."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ def named_columns(
     filled = [column for column in columns if any(column.cells)]
     asked = plain_name(group) if group and re.fullmatch(r"[\w .-]+", group) else None
     own = next((column for column in columns if column.plain == asked), None)
-    borders = _segment_columns(path, [column for column in filled if column is not own])
+    segments = _segment_columns(path, [column for column in filled if column is not own])
     ranked: dict[Column, list[_Named]] = {}
     for column in sorted(columns, key=lambda each: _RANKS.get(each.plain, ("", 0))[1]):
         if column.plain in _RANKS:
@@ -209,9 +212,8 @@ def named_columns(
     places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
     places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
     places |= {} if own is None else {"group": own.place}
-    if borders is not None:
-        places |= {"start": borders[0].place, "end": borders[1].place}
-    unused = [column for column in filled if column.place not in places.values()]
+    used = {*places.values(), *(place for pair in segments for place in pair.places)}
+    unused = [column for column in filled if column.place not in used]
     return ListColumns(
         places,
         len(header),
@@ -219,12 +221,12 @@ def named_columns(
         label.name,
         _unused_note(unused),
         is_grouped_as_asked=own is not None,
-        segments=None if borders is None else _described(*borders),
+        segments=segments,
     )
 
 
-def _segment_columns(path: Path, columns: Sequence[_Named]) -> tuple[_Named, _Named] | None:
-    """The columns of start and end, those in time where there are others in frames; None without.
+def _segment_columns(path: Path, columns: Sequence[_Named]) -> tuple[SegmentColumns, ...]:
+    """The columns of start and end, those in time first; others where a line has those alone.
 
     Raises:
         ValueError: one without the other, or several that differ.
@@ -240,26 +242,36 @@ def _segment_columns(path: Path, columns: Sequence[_Named]) -> tuple[_Named, _Na
             border = "start" if match["start"] else "end"
             found[border].setdefault(_unit(match), []).append(column)
     units = [unit for unit in _UNITS if unit in found["start"] and unit in found["end"]]
-    if not units:
-        if lone := [column.name for unit in (found["start"] | found["end"]).values()
-                    for column in unit]:  # fmt: skip
-            raise ValueError(
-                f"{path}: {_listed(lone)}: a segment needs a column of starts and one of ends in "
-                "the same unit, such as start and end (seconds), or start_frame and end_frame"
-            )
-        return None
-    for named in (found["start"][units[0]], found["end"][units[0]]):
-        if differing := [column for column in named[1:] if column.cells != named[0].cells]:
-            raise ValueError(
-                f"{path}: columns {named[0].name} and {differing[0].name} differ: leave one out"
-            )
-    return found["start"][units[0]][0], found["end"][units[0]][0]
+    if not units and (
+        lone := [c.name for named in (found["start"] | found["end"]).values() for c in named]
+    ):
+        raise ValueError(
+            f"{path}: {_listed(lone)}: a segment needs a column of starts and one of ends in "
+            "the same unit, such as start and end (seconds), or start_frame and end_frame"
+        )
+    used: list[SegmentColumns] = []
+    is_told = [False] * max((len(column.cells) for column in columns), default=0)  # by line
+    for unit in units:
+        start, end = (_agreeing(path, found[border][unit]) for border in ("start", "end"))
+        has_some = [bool(a or b) for a, b in zip(start.cells, end.cells, strict=True)]
+        if any(some and not told for some, told in zip(has_some, is_told, strict=True)):
+            places, names = (start.place, end.place), (start.name, end.name)
+            used.append(SegmentColumns(unit, places, names))
+            is_told = [some or told for some, told in zip(has_some, is_told, strict=True)]
+    return tuple(used)
 
 
-def _described(start: _Named, end: _Named) -> SegmentColumns:
-    match = _BORDER.fullmatch(start.plain)
-    assert match is not None
-    return SegmentColumns(_unit(match), (start.name, end.name))
+def _agreeing(path: Path, columns: Sequence[_Named]) -> _Named:
+    """The first of columns that say the same.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if differing := [column for column in columns[1:] if column.cells != columns[0].cells]:
+        raise ValueError(
+            f"{path}: columns {columns[0].name} and {differing[0].name} differ: leave one out"
+        )
+    return columns[0]
 
 
 def _unit(match: re.Match[str]) -> SpanUnit:

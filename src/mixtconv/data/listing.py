@@ -164,6 +164,8 @@ class Fault:
     """The group of the video, where a list or a known dataset tells."""
     key: str = ""
     """What the split rule hashes, if it is not `video`."""
+    span: Span | None = None
+    """The segment of it, if it is missing and would be one."""
 
     @property
     def file(self) -> str | None:
@@ -236,6 +238,8 @@ class VideoSample:
     """The recording session or person, where the data say so."""
     span: Span | None = None
     """The segment of the recording that is meant; None for all of it."""
+    recording: str = field(default="", compare=False)
+    """Its recording, in the data's words: the same for all of its segments, cut or not."""
 
     @property
     def video(self) -> Video:

@@ -21,6 +21,8 @@ from mixtconv.fitting.trials import Training, TrainingLists, Trial
 
 logger = logging.getLogger(__name__)
 
+NONE_TO_HOLD_OUT = "no clip can be held out, as each class has a single clip or recording"
+
 LADDER_SHARE = 0.2
 """Part of the time that goes to trying recipes, at most."""
 FEATURES_SHARE = 0.3
@@ -109,7 +111,7 @@ class _Chooser:
 
     def _untried(self, item: Candidate) -> Candidate:
         """The likeliest recipe, where no clip can be held out to try others."""
-        why = "no clip can be held out to try others: each class has a single one"
+        why = f"others are not tried: {NONE_TO_HOLD_OUT}"
         self.run.decide(item, f"{item.reason}; {why}")
         if self.run.settings.flip is not None:
             return item

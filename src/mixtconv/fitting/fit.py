@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
-from mixtconv.data.folds import Grouping, divide_by_sessions
+from mixtconv.data.folds import Grouping, divide_by_sessions, in_recordings
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.stillness import evenly_chosen
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
-from mixtconv.fitting.choosing import choose
+from mixtconv.fitting.choosing import NONE_TO_HOLD_OUT, choose
 from mixtconv.fitting.costs import with_usable_weights
 from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
 from mixtconv.fitting.ladder import form_of, small_recipe
@@ -37,6 +37,7 @@ from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.survey import LOOK_FORM, MAX_SURVEYED, Survey, survey_clips
 from mixtconv.fitting.trials import Training, TrainingLists
 from mixtconv.reporting.scored_runs import ShowStage
+from mixtconv.video.segment import as_listed
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     settings = run.settings
     frames, seen = _decode(catalog, settings, progress)
     catalog = _readable(catalog, seen, frames, skip=settings.skip_unreadable)
-    if all(sample.path in frames for sample in catalog.train) and frames.form != LOOK_FORM:
+    if all(sample.video in frames for sample in catalog.train) and frames.form != LOOK_FORM:
         run.frames = frames
     run.keep_to(catalog, known=frames.keys)
     survey = survey_clips(catalog, frames)
@@ -109,7 +110,7 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     elif num_folds:
         logger.warning("no time for an estimate by cross-validation; give more --minutes")
     elif settings.folds != 0:
-        logger.warning("no estimate: of no class a clip can be held out, each has a single one")
+        logger.warning("no estimate: %s", NONE_TO_HOLD_OUT)
     run.record.advice = give_advice(
         held,
         classes=catalog.classes,
@@ -126,23 +127,26 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
 def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
     """The clips that all choices are made from, and whether the data hold out others.
 
-    With absolute paths, by which the lists of the trainings name them and kept frames are found.
+    By absolute paths and with times as the lists of the trainings name them, so that these find the
+    kept frames.
     """
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
-    if any(sample.span is not None for sample in (*catalog.train, *catalog.val)):
-        raise ValueError(
-            f"{catalog.source} names segments of recordings, which fit does not read: cut them "
-            "first (mixtconv prepare DATA --out DIR), and give the list that this writes"
-        )
-    catalog = replace(catalog, train=_absolute(catalog.train), val=_absolute(catalog.val))
+    catalog = replace(catalog, train=_as_listed(catalog.train), val=_as_listed(catalog.val))
     listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
     if any(video.split not in (None, "train") for video in listing.videos):
         return catalog, True
     return replace(catalog, train=(*catalog.train, *catalog.val), val=()), False
 
 
-def _absolute(samples: Sequence[VideoSample]) -> tuple[VideoSample, ...]:
-    return tuple(replace(sample, path=sample.path.absolute()) for sample in samples)
+def _as_listed(samples: Sequence[VideoSample]) -> tuple[VideoSample, ...]:
+    return tuple(
+        replace(
+            sample,
+            path=sample.path.absolute(),
+            span=None if sample.span is None else as_listed(sample.span),
+        )
+        for sample in samples
+    )
 
 
 def _decode(
@@ -159,10 +163,10 @@ def _decode(
     form, folder = form_of(small_recipe(settings), catalog.classes), default_folder()
     assert form is not None  # of pictures
     samples: Sequence[VideoSample] = catalog.train
-    if not cache_pays([sample.path for sample in samples], form, folder):
+    if not cache_pays([sample.video for sample in samples], form, folder):
         form, samples = LOOK_FORM, evenly_chosen(samples, MAX_SURVEYED)
     with progress("decoding the clips") as show:
-        frames = fill_cache([sample.path for sample in samples], folder, form, progress=show)
+        frames = fill_cache([sample.video for sample in samples], folder, form, progress=show)
     return frames, samples
 
 
@@ -170,15 +174,16 @@ def _readable(
     catalog: VideoCatalog, seen: Sequence[VideoSample], frames: FrameCache, *, skip: bool
 ) -> VideoCatalog:
     """The catalog without the clips that could not be decoded, if there may be any."""
-    bad = {sample.path for sample in seen if sample.path not in frames}
+    bad = {sample.video for sample in seen if sample.video not in frames}
+    names = sorted(map(str, bad))
     if bad and not skip:
         raise ValueError(
-            f"{count_of(len(bad), 'video')} cannot be read: {first_few(sorted(bad))}; mixtconv "
+            f"{count_of(len(bad), 'video')} cannot be read: {first_few(names)}; mixtconv "
             "check says why; repair or remove them, or leave them out with --skip-unreadable"
         )
-    for path in sorted(bad):
-        logger.warning("left out, cannot be read: %s", path)
-    readable = tuple(sample for sample in catalog.train if sample.path not in bad)
+    for name in names:
+        logger.warning("left out, cannot be read: %s", name)
+    readable = tuple(sample for sample in catalog.train if sample.video not in bad)
     there = {sample.label for sample in readable}
     if len(there) < 2:
         raise ValueError(
@@ -195,7 +200,10 @@ def _readable(
 
 
 def _divide(survey: Survey, settings: FitSettings) -> Division:
-    """Folds by sessions, where they are known and enough of them can be held out; else by clips."""
+    """Folds by sessions, where they are known and enough of them can be held out.
+
+    Else by recordings, of which segments are parts, or by clips.
+    """
     labels = [sample.label for sample in survey.catalog.train]
     wanted = settings.folds
     if wanted is None:
@@ -205,16 +213,25 @@ def _divide(survey: Survey, settings: FitSettings) -> Division:
     num_folds = max(2, min(wanted, least))
     sessions = survey.grouping(num_folds)
     found, by_sessions = divide_by_sessions(
-        labels, sessions, num_folds=num_folds, seed=settings.seed
+        labels,
+        sessions,
+        recordings=survey.recordings,
+        num_folds=num_folds,
+        seed=settings.seed,
     )
     folds = tuple(found.tolist())
     if sessions is not None and by_sessions:
         return Division(sessions, folds)
+    recordings = in_recordings(survey.recordings)
+    if recordings is not None and recordings == sessions:
+        return Division(recordings, folds)
     why = "no sessions were found"
     if sessions is not None:
         why = f"most of them have all clips of some class ({sessions.origin})"
     elif len(survey.looks) < len(labels):
         why = f"of more than {MAX_SURVEYED} clips sessions are not looked for"
+    if recordings is not None:
+        return Division(replace(recordings, origin=f"{recordings.origin}, since {why}"), folds)
     alone = Grouping(
         tuple(map(str, range(len(labels)))),
         f"nothing, since {why}: if clips of one session are on both sides, the score in a new one "
@@ -242,7 +259,7 @@ def _train(
     folds = [_fold(run, plan, lists, number) for number in numbers]
     trials = run.train(final, *folds)[1:]
     groups = dict(zip(lists.catalog.train, grouping.names, strict=True))
-    own = {sample.path: sample for sample in lists.catalog.train}
+    own = {sample.video: sample for sample in lists.catalog.train}
     held = []
     for number, job, trial in zip(numbers, folds, trials, strict=True):
         if trial is None:
@@ -260,7 +277,7 @@ def _train(
                 settings=_reading(run.settings, "val"),
                 progress=show,
             )
-        samples = [own[sample.path] for sample in scored.samples]
+        samples = [own[sample.video] for sample in scored.samples]
         held.append(
             HeldOut(
                 number,

@@ -5,7 +5,7 @@ backgrounds apart and whether the camera moves, and to find clips that are nearl
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,9 @@ from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import (
     Grouping,
     groups_by_background,
+    in_recordings,
     named_groups,
+    recordings_of,
     without_light,
 )
 from mixtconv.data.frame_cache import CachedForm, FrameCache
@@ -95,19 +97,36 @@ class Survey:
         """Classes with too few clips to judge."""
         return tuple(name for name, number in self.clips_of_class.items() if number < FEW_CLIPS)
 
+    @cached_property
+    def recordings(self) -> tuple[str, ...]:
+        """The recording of every training clip."""
+        return recordings_of(self.catalog.train)
+
     def grouping(self, num_folds: int) -> Grouping | None:
-        """Groups of clips that must not be divided; None if there are none."""
+        """Groups of clips that must not be divided, recordings at least; None if there are none."""
         samples = self.catalog.train
         named = named_groups(
             [sample.key for sample in samples],
             [sample.label for sample in samples],
             [sample.group for sample in samples],
+            recordings=self.recordings,
             grouped_by=self.catalog.grouped_by,
         )
-        if named is not None or len(self.looks) < len(samples):
-            return named
-        backgrounds = np.stack([look.background for look in self.looks])
-        return groups_by_background(backgrounds, num_folds=num_folds)
+        if named is None and len(self.looks) == len(samples):
+            named = self._by_background(num_folds)
+        return named or in_recordings(self.recordings)
+
+    def _by_background(self, num_folds: int) -> Grouping | None:
+        """Recordings with the same background; a clip that is no segment is one."""
+        seen: dict[str, list[NDArray[np.float32]]] = {}
+        for recording, look in zip(self.recordings, self.looks, strict=True):
+            seen.setdefault(recording, []).append(look.background)
+        backgrounds = np.stack([np.median(own, axis=0) for own in seen.values()])
+        found = groups_by_background(backgrounds, num_folds=num_folds)
+        if found is None:
+            return None
+        group_of = dict(zip(seen, found.names, strict=True))
+        return replace(found, names=tuple(group_of[name] for name in self.recordings))
 
     @cached_property
     def nearly_same(self) -> tuple[tuple[str, str], ...]:
@@ -154,13 +173,13 @@ def survey_clips(catalog: VideoCatalog, cache: FrameCache) -> Survey:
         catalog: the clips.
         cache: their frames, or those of some of them.
     """
-    cached = [sample for sample in catalog.train if sample.path in cache]
+    cached = [sample for sample in catalog.train if sample.video in cache]
     chosen = evenly_chosen(cached, MAX_SURVEYED)
     return Survey(catalog, tuple(look_at(sample, cache) for sample in chosen))
 
 
 def look_at(sample: VideoSample, cache: FrameCache) -> ClipLook:
     """Look at one clip."""
-    clip = cache.read(sample.path, looks_in)
+    clip = cache.read(sample.video, looks_in)
     height, width = clip.frames.shape[-2:]
     return ClipLook(sample, clip.num_frames, width, height, grey_looks(clip.frames))

@@ -30,7 +30,10 @@ from mixtconv.training.fit import train
 from mixtconv.training.record import seconds_of_checkpoint
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.segment import border_texts
 
+_BORDERS = {False: ("start", "end"), True: ("start_frame", "end_frame")}
+"""Whether a segment is in frames -> the columns of its start and end."""
 _SAID_BEFORE = tuple(f"mixtconv.training.{name}" for name in ("plan", "data", "fit"))
 """Loggers of a training whose lines the fit has given for all of them."""
 WHOLE = 0.8
@@ -178,12 +181,20 @@ class TrainingLists:
         writer = csv.writer(text)
         has_groups = any(sample.group for sample, _ in samples)
         columns = ["path", label_column(self.catalog.classes), "split"]
-        writer.writerow([*columns, *(["group"] if has_groups else [])])
+        # Those of both units, if there are both: a line has times in one of them.
+        units = sorted({sample.span.in_frames for sample, _ in samples if sample.span is not None})
+        columns += ["group"] if has_groups else []
+        writer.writerow([*columns, *(name for unit in units for name in _BORDERS[unit])])
         for split, chosen in (("train", trained), ("val", held)):
             for sample in chosen:
                 class_name = self.catalog.classes[sample.label]
-                group = [sample.group] if has_groups else []
-                writer.writerow([sample.path.absolute(), class_name, split, *group])
+                row = [sample.path.absolute(), class_name, split]
+                row += [sample.group] if has_groups else []
+                for unit in units:
+                    span = sample.span
+                    own = span is not None and span.in_frames == unit
+                    row += border_texts(span) if span is not None and own else ("", "")
+                writer.writerow(row)
         path = self.folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, text.getvalue(), alone=True)

@@ -26,7 +26,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from mixtconv._atomic_write import write_atomically
 from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch, VideoItem, collate, video_loader
-from mixtconv.data.folds import divide_by_sessions, named_groups
+from mixtconv.data.folds import (
+    divide_by_sessions,
+    in_recordings,
+    named_groups,
+    recordings_of,
+)
 from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.metrics import mean_of_classes
 from mixtconv.evaluation.scoring import view_logits
@@ -139,15 +144,18 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
     """The part that each video is in: int64 (N,), -1 for videos that all heads are trained on.
 
     Every class is spread evenly; sessions that the list or the names tell are kept together, unless
-    too few of them can be held out without leaving a class untrained.
+    too few of them can be held out without leaving a class untrained. Recordings are never divided.
 
     Raises:
-        ValueError: no class has two videos.
+        ValueError: no class has two videos, or two recordings with segments of it.
     """
     labels = [sample.label for sample in samples]
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
-    sessions = named_groups(keys, labels, groups)
-    folds, is_whole = divide_by_sessions(labels, sessions, num_folds=count, seed=seed)
+    recordings = recordings_of(samples)
+    sessions = named_groups(keys, labels, groups, recordings=recordings)
+    folds, is_whole = divide_by_sessions(
+        labels, sessions, recordings=recordings, num_folds=count, seed=seed
+    )
     if sessions is not None and not is_whole:
         logger.warning(
             "heads are compared on folds that divide %s: most of these have all clips of some "
@@ -156,7 +164,8 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
         )
     if folds.max() < 0:
         raise ValueError(
-            "heads are compared on videos that are held out, and no class has two: give one head "
+            "heads are compared on videos that are held out, and no class has two"
+            f"{' recordings' if in_recordings(recordings) else ''}: give one head "
             "with --feature-head, --less-mean, --lr and --weight-decay"
         )
     return torch.from_numpy(folds)

@@ -288,6 +288,14 @@ def exists(path: Path) -> bool:
         return False
 
 
+def real_path(path: Path) -> Path:
+    """Where a path leads, through links and dots; also of one that does not exist."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a null character
+        return path
+
+
 def is_video(path: str | Path) -> bool:
     """Says whether a path looks like one video: a file by its suffix, or a folder of pictures.
 

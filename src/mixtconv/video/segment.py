@@ -108,6 +108,33 @@ def _parse_border(text: str, unit: SpanUnit) -> Fraction:
     return seconds + Fraction((code[4] or "0").replace(",", "."))
 
 
+_DIGITS = 15
+"""Digits behind the point that `parse_span` reads."""
+
+
+def border_texts(span: Span) -> tuple[str, str]:
+    """Start and end as a list holds them, in frames or in seconds.
+
+    Times with more digits than a list can hold are cut off, which changes no frame of a segment
+    that begins or ends exactly at one.
+
+    >>> border_texts(Span(Fraction(2, 3), Fraction(5, 2)))
+    ('0.666666666666666', '2.5')
+    """
+    start, end = (_border_text(border) for border in (span.start, span.end))
+    return start, end
+
+
+def _border_text(border: Fraction) -> str:
+    whole, rest = divmod(int(border * 10**_DIGITS), 10**_DIGITS)
+    return f"{whole}.{rest:0{_DIGITS}d}".rstrip("0").rstrip(".")
+
+
+def as_listed(span: Span) -> Span:
+    """A span as it is read again from a list that holds its `border_texts`."""
+    return parse_span(*border_texts(span), "frames" if span.in_frames else "seconds")
+
+
 _NAMED = re.compile(r"(?P<recording>.+)#(t|frame)=[0-9.]+,[0-9.]+")
 
 

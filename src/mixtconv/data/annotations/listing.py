@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
@@ -16,7 +17,7 @@ from mixtconv.data.listing import (
     VideoListing,
     contradiction,
 )
-from mixtconv.video.find import is_hidden, is_one_video, is_video
+from mixtconv.video.find import is_hidden, is_one_video, is_video, real_path
 from mixtconv.video.segment import Span
 
 
@@ -47,11 +48,12 @@ def list_annotations(
         )
     videos: dict[tuple[Path, Span | None], ListedVideo] = {}
     faults: list[Fault] = []
+    real = cache(real_path)
     repeated = 0
     for segment in labelled:
         try:
             video = _listed(segment, finder, classes)
-            earlier = videos.setdefault((video.path, video.span), video)
+            earlier = videos.setdefault((real(video.path), video.span), video)
             if (conflict := contradiction(video, earlier)) is not None:
                 word, here, before = conflict
                 reason = f"{video.video.name} is in {word} {here} here and in {before} at "
@@ -59,10 +61,12 @@ def list_annotations(
             repeated += earlier is not video
         except _Unusable as error:
             split = SPLIT_NAMES.get(segment.split or "")
-            faults.append(
-                Fault(error.kind, segment.video, str(error), label=segment.label, split=split,
-                      place=segment.place, group=segment.group)
-            )  # fmt: skip
+            fault = Fault(error.kind, segment.video, str(error), label=segment.label, split=split,
+                          place=segment.place, group=segment.group)  # fmt: skip
+            if error.kind == "missing":  # which is a video all the same, of the same split
+                span = _span(segment)
+                fault = replace(fault, key=_key(segment, span), span=span)
+            faults.append(fault)
     notes = [*annotations.notes, *_notes(annotations, repeated)]
     listing = VideoListing(path, tuple(videos.values()), notes=tuple(notes), faults=tuple(faults))
     return by_recordings(listing)
@@ -81,23 +85,30 @@ def _listed(
 ) -> ListedVideo:
     if classes is not None and segment.label not in classes:
         raise _Unusable("mislabelled", str(unknown_name("class", segment.label, classes)))
-    span = None
-    if segment.start is not None and segment.end is not None:
-        try:
-            span = Span(segment.start, segment.end, in_frames=segment.unit == "frames")
-        except ValueError as error:
-            raise _Unusable("malformed", str(error)) from error
-    path = finder.find(segment)
-    key = PurePosixPath(segment.video.replace("\\", "/")).as_posix()
+    span = _span(segment)
     return ListedVideo(
-        path,
+        finder.find(segment),
         segment.label,
         None if segment.split is None else SPLIT_NAMES[segment.split],
-        key if span is None else f"{key}#{span}",
+        _key(segment, span),
         segment.place,
         segment.group,
         span,
     )
+
+
+def _span(segment: AnnotatedSegment) -> Span | None:
+    if segment.start is None or segment.end is None:
+        return None
+    try:
+        return Span(segment.start, segment.end, in_frames=segment.unit == "frames")
+    except ValueError as error:
+        raise _Unusable("malformed", str(error)) from error
+
+
+def _key(segment: AnnotatedSegment, span: Span | None) -> str:
+    key = PurePosixPath(segment.video.replace("\\", "/")).as_posix()
+    return key if span is None else f"{key}#{span}"
 
 
 def _notes(annotations: Annotations, repeated: int) -> Iterator[str]:

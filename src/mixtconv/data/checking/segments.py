@@ -7,7 +7,7 @@ from pathlib import Path
 from mixtconv._names import count_of, first_few
 from mixtconv.data.checking.video import CheckedVideo
 from mixtconv.data.listing import Fault, ListedVideo, VideoListing
-from mixtconv.video.find import is_video
+from mixtconv.video.find import is_video, real_path
 
 
 def segment_faults(listing: VideoListing, checked: Mapping[Path, CheckedVideo]) -> Iterator[Fault]:
@@ -52,13 +52,13 @@ def unlabelled_recordings(listing: VideoListing) -> tuple[str, ...]:
     """A sentence about the videos beside a list of segments that it does not name, if any."""
     if not any(video.span is not None for video in listing.videos):
         return ()
-    named = {video.path for video in listing.videos}
-    folders = {path.parent for path in named}
+    named = {real_path(video.path) for video in listing.videos}
+    folders = {video.path.parent for video in listing.videos}
     others = sorted(
         path
         for folder in folders
         for path in folder.iterdir()
-        if is_video(path) and path not in named
+        if is_video(path) and real_path(path) not in named
     )
     if not others:
         return ()

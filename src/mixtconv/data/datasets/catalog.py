@@ -15,9 +15,10 @@ from mixtconv.data.annotations import list_annotations, read_annotations
 from mixtconv.data.background import BACKGROUND, with_background
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
-from mixtconv.data.groups import with_groups
+from mixtconv.data.groups import by_recordings, with_groups
 from mixtconv.data.layouts import bad_lines, list_csv, list_folder
 from mixtconv.data.listing import (
+    BY_SEGMENTS,
     DataSource,
     ListedVideo,
     Split,
@@ -231,12 +232,13 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     videos = [
         ListedVideo(
             *(folder / fault.video, fault.label or "", fault.split),
-            *(fault.key or fault.video, fault.place, fault.group),
+            *(fault.key or fault.video, fault.place, fault.group, fault.span),
         )
         for fault in missing
     ]
     others = tuple(fault for fault in listing.faults if fault.kind != "missing")
-    return replace(listing, videos=(*listing.videos, *videos), faults=others)
+    listing = replace(listing, videos=(*listing.videos, *videos), faults=others)
+    return by_recordings(listing) if listing.grouped_by == BY_SEGMENTS else listing
 
 
 def scan_videos(
@@ -370,6 +372,9 @@ def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
     labels = {composed(name): label for label, name in enumerate(names)}
     return tuple(
-        VideoSample(video.path, labels[video.class_name], key, video.group, video.span)
+        VideoSample(
+            *(video.path, labels[video.class_name], key, video.group, video.span),
+            recording=video.recording_key,
+        )
         for video, key in zip(videos, video_keys(videos), strict=True)
     )
