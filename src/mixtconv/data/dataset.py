@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from mixtconv._processes import yield_to_training
+from mixtconv.data.background import BACKGROUND
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
@@ -24,6 +25,7 @@ from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.rand_augment import erase_box, rand_augment
+from mixtconv.data.recordings import frame_targets
 from mixtconv.data.transforms import (
     CROP_SCALES,
     RANDOM_CROPS,
@@ -37,6 +39,8 @@ from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.sampling import training_clip
+from mixtconv.video.segment import Segment
+from mixtconv.video.segment_frames import shown_at
 
 MIRROR_PROBABILITY = 0.5
 
@@ -45,7 +49,8 @@ class VideoItem(NamedTuple):
     """A video as one sample: frames uint8 (T, C, S, S), or (V, T, C, S, S) for views."""
 
     frames: Tensor
-    label: int
+    label: int | Tensor
+    """Its class, or the shares of the classes in each frame, float32 (T, K)."""
     number: int
     mirrored: bool = False
     """Whether left and right were exchanged, and the label with them."""
@@ -61,7 +66,8 @@ class VideoBatch(NamedTuple):
     frames: Tensor
     """uint8 (B, T, C, S, S), or (B, V, T, C, S, S) for views."""
     labels: Tensor
-    """int64 (B,)."""
+    """int64 (B,); where frames have labels of their own, the shares of the classes in each, float32
+    (B, T, K)."""
     indices: Tensor
     """int64 (B,), places of the samples in the dataset."""
     unreadable: dict[int, Unreadable]
@@ -145,7 +151,8 @@ class TrainingClips(Dataset):
             )
         except UnreadableVideoError as error:
             return key.number, Unreadable(sample.video, error.reason_in(sample.video))
-        return [self._copy(clip.frames, key, number) for number in range(count)]
+        label = label_of(sample, clip.indices, self.spec)
+        return [self._copy(clip.frames, label, key, number) for number in range(count)]
 
     def _rng(self, key: SampleKey, stream: int, copy: int = 0) -> np.random.Generator:
         """Chance of one kind for one copy of a sample."""
@@ -156,7 +163,7 @@ class TrainingClips(Dataset):
             seed += [copy]
         return np.random.default_rng(seed)
 
-    def _copy(self, frames: Tensor, key: SampleKey, copy: int) -> VideoItem:
+    def _copy(self, frames: Tensor, label: int | Tensor, key: SampleKey, copy: int) -> VideoItem:
         def rng(stream: int) -> np.random.Generator:
             return self._rng(key, stream, copy)
 
@@ -165,14 +172,14 @@ class TrainingClips(Dataset):
             frames, self.spec.image_size, chance, scales=self.crop_scales
         )  # (T, 3, S, S), or (T, L, C / L, S, S)
         frames = self._changed(frames, rng)
-        label = self.samples[key.number].label
         mirrored = (
             self.mirroring is not None
-            and label not in self._never_mirrored
+            and not self._never_mirrored & classes_in(label)
             and chance.random() < MIRROR_PROBABILITY
         )
         if mirrored and self.mirroring is not None:
-            frames, label = mirror(frames, self.spec.modality), self.mirroring.target[label]
+            frames = mirror(frames, self.spec.modality)
+            label = mirrored_label(label, self.mirroring)
         return VideoItem(join_snippets(frames, self.spec), label, key.number, mirrored)
 
     def _changed(self, frames: Tensor, rng: Callable[[int], np.random.Generator]) -> Tensor:
@@ -236,10 +243,44 @@ class ScoringViews(Dataset):
     def __getitem__(self, index: int) -> VideoItem | UnreadableItem:
         sample = self.samples[index]
         try:
-            views = self.reader.read(sample.video).frames
+            views = self.reader.read(sample.video)
         except UnreadableVideoError as error:
             return index, Unreadable(sample.video, error.reason_in(sample.video))
-        return VideoItem(views, sample.label, index)
+        return VideoItem(views.frames, label_of(sample, views.indices, self.reader.spec), index)
+
+
+def label_of(sample: VideoSample, indices: Sequence[int], spec: ModelSpec) -> int | Tensor:
+    """The class of a video, or those of its frames, float32 (T, K), where they have their own.
+
+    Args:
+        sample: the video.
+        indices: (T,), its frames.
+        spec: the model, one of whose classes is `background` where frames have labels.
+    """
+    if sample.annotated is None or not isinstance(sample.video, Segment):
+        return sample.label
+    return torch.from_numpy(
+        frame_targets(
+            sample.annotated,
+            shown_at(sample.video, indices),
+            num_classes=spec.num_classes,
+            nothing=spec.classes.index(BACKGROUND),
+        )
+    )
+
+
+def classes_in(label: int | Tensor) -> set[int]:
+    """The classes of a label, or of the frames of a clip."""
+    return {label} if isinstance(label, int) else set(label.any(dim=0).nonzero()[:, 0].tolist())
+
+
+def mirrored_label(label: int | Tensor, mirroring: MirrorLabels) -> int | Tensor:
+    """The label of a mirrored clip, or those of its frames."""
+    if isinstance(label, int):
+        return mirroring.target[label]
+    moved = torch.empty_like(label)
+    moved[:, list(mirroring.target)] = label
+    return moved
 
 
 def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> VideoBatch:
@@ -254,7 +295,7 @@ def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> Vi
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
-        labels=torch.tensor([item.label for item in read], dtype=torch.long),
+        labels=default_collate([item.label for item in read]) if read else torch.empty(0).long(),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
         unreadable=dict(item for item in items if not isinstance(item, VideoItem | list)),
     )

@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mixtconv._names import composed
 from mixtconv.video.find import VIDEO_SUFFIXES
 from mixtconv.video.segment import Span, Video, recording_name, segment_of
+
+if TYPE_CHECKING:
+    from mixtconv.data.recordings import Recording
 
 Split = Literal["train", "val", "test"]
 
@@ -240,6 +243,8 @@ class VideoSample:
     """The segment of the recording that is meant; None for all of it."""
     recording: str = field(default="", compare=False)
     """Its recording, in the data's words: the same for all of its segments, cut or not."""
+    annotated: "Recording | None" = field(default=None, compare=False)
+    """All that is annotated in its recording, where each frame has a label of its own."""
 
     @property
     def video(self) -> Video:

@@ -1,10 +1,16 @@
-"""Recordings with all that is annotated in them, from the segments that data list."""
+"""Recordings with all that is annotated in them, from the segments that data list.
 
-from bisect import bisect_right
+Each frame of a recording then has a label of its own: `frame_targets`. For training, clips lie
+anywhere in a recording, `parts_of`.
+"""
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import in_parallel, usable_cores
@@ -40,12 +46,6 @@ class Recording:
     """What is annotated, by start; it may overlap."""
     error: str | None = None
     """Why it cannot be read."""
-
-    def labels_at(self, time: Fraction) -> tuple[int, ...]:
-        """The classes of a moment, each once, in order."""
-        reached = bisect_right([each.start for each in self.stretches], time)
-        held = {each.label for each in self.stretches[:reached] if time < each.end}
-        return tuple(sorted(held))
 
 
 def annotated_recordings(
@@ -109,3 +109,76 @@ def _seconds(
         times[int(number)] if number < len(times) else seconds for number in (span.start, span.end)
     )
     return start, end
+
+
+def frame_targets(
+    recording: Recording, times: Sequence[Fraction], *, num_classes: int, nothing: int
+) -> npt.NDArray[np.float32]:
+    """What frames show, as shares of the classes: (T, K), each row with the sum 1.
+
+    A frame has the classes of all stretches that it is shown in, in equal shares; in none it has
+    the class of nothing.
+
+    Args:
+        recording: what is annotated.
+        times: (T,), when each frame is first shown.
+        num_classes: K.
+        nothing: the class of frames without another one.
+
+    >>> stretches = (Stretch(1, Fraction(2), Fraction(4)),)
+    >>> recording = Recording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
+    >>> frame_targets(recording, [Fraction(1), Fraction(3)], num_classes=2, nothing=0).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    targets = np.zeros((len(times), num_classes), np.float32)
+    for each in recording.stretches:
+        for place, time in enumerate(times):
+            if each.start <= time < each.end:
+                targets[place, each.label] = 1
+    targets[~targets.any(axis=1), nothing] = 1
+    return targets / targets.sum(axis=1, keepdims=True)
+
+
+def parts_of(
+    recording: Recording, seconds: Fraction, *, nothing: int, overlap: bool
+) -> tuple[VideoSample, ...]:
+    """Parts of a recording, one after the other to its end, each for a clip.
+
+    The label of a part is that of most of its annotated time, or nothing where none is.
+
+    Args:
+        recording: what is annotated.
+        seconds: length of a clip.
+        nothing: the class of time without a label.
+        overlap: whether each part is as long as two clips, so that a random clip in it is anywhere;
+            else as long as one.
+
+    >>> stretches = (Stretch(1, Fraction(2), Fraction(4)),)
+    >>> recording = Recording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
+    >>> parts = parts_of(recording, Fraction(4), nothing=0, overlap=False)
+    >>> [(str(part.span), part.label) for part in parts]
+    [('t=0,4', 1), ('t=4,8', 0)]
+    """
+    count = max(1, int(recording.seconds // seconds) - overlap)
+    parts = []
+    for number in range(count):
+        start, end = number * seconds, (number + 1 + overlap) * seconds
+        if count == 1 or (overlap and number == count - 1):
+            end = max(recording.seconds, start + 1)
+        held: dict[int, Fraction] = {}
+        for each in recording.stretches:
+            both = min(end, each.end) - max(start, each.start)
+            held[each.label] = held.get(each.label, Fraction(0)) + max(both, Fraction(0))
+        best = max(held, key=held.__getitem__, default=nothing)
+        span = Span(start, end)
+        parts.append(
+            VideoSample(
+                recording.path,
+                best if held.get(best) else nothing,
+                key=f"{recording.key}#{span}",
+                span=span,
+                recording=recording.key,
+                annotated=recording,
+            )
+        )
+    return tuple(parts)

@@ -158,7 +158,9 @@ class ClipScorer(EventScorer):
     """A model of whole clips that knows the label of each frame.
 
     Clips of T frames follow each other at half their length. A frame is in two of them; its logits
-    are averaged, those in the middle of a clip counting more, as they see most around them.
+    are averaged, those in the middle of a clip counting more, as they see most around them. They
+    are certain half a clip later; the last clip ends with the recording, and adds to those that are
+    not certain yet.
     """
 
     def __init__(self, recognizer: "Recognizer", times: ScoreTimes) -> None:

@@ -105,6 +105,53 @@ def score_batch(
     return ScoredBatch(batch.indices.cpu(), logits.cpu(), batch.unreadable)
 
 
+class ScoredFrames(NamedTuple):
+    """The scores of the frames of some videos, on the CPU."""
+
+    indices: Tensor
+    """int64 (B,), places of the videos among all."""
+    logits: Tensor
+    """float32 (B, T, K)."""
+    labels: Tensor
+    """int64 (B, T), classes of the frames; of several at a time the first."""
+    unreadable: dict[int, Unreadable]
+    """The videos of the batch that could not be read, by their places."""
+
+
+def score_frames(model: VideoClassifier, batch: VideoBatch) -> ScoredFrames:
+    """Score each frame of a batch of one view a video, whose frames have labels of their own."""
+    num_classes = model.spec.num_classes
+    logits, labels = torch.empty(0, 1, num_classes), torch.empty(0, 1, dtype=torch.int64)
+    if len(batch.indices):
+        logits = model.forward_frames(model.normalize(batch.frames[:, 0])).float()  # (B, T, K)
+        labels = batch.labels.argmax(dim=2)
+    return ScoredFrames(batch.indices.cpu(), logits.cpu(), labels.cpu(), batch.unreadable)
+
+
+def join_frames(
+    batches: Iterable[ScoredFrames], samples: Sequence[VideoSample], num_classes: int
+) -> "VideoScores":
+    """The frames of videos, each as if it were a video; one that cannot be read is one frame."""
+    rows: dict[int, tuple[Tensor, Tensor]] = {}
+    lost: dict[int, Unreadable] = {}
+    for batch in batches:
+        lost |= batch.unreadable
+        pairs = zip(batch.logits, batch.labels, strict=True)
+        rows |= dict(zip(batch.indices.tolist(), pairs, strict=True))
+    unreadable: dict[int, Unreadable] = {}
+    logits: list[Tensor] = []
+    labels: list[Tensor] = []
+    count = 0
+    for number, sample in enumerate(samples):
+        if number in lost:
+            unreadable[count] = lost[number]
+        missing = torch.zeros(1, num_classes), torch.tensor([sample.label])
+        for values, part in zip(rows.get(number, missing), (logits, labels), strict=True):
+            part.append(values)
+        count += len(labels[-1])
+    return VideoScores(torch.cat(logits), torch.cat(labels), unreadable)
+
+
 @dataclass(frozen=True)
 class VideoScores:
     """Logits of videos, in their order."""

@@ -17,6 +17,11 @@ class LabelSettings:
     best_by: BestBy = "top1"
     """Measure by which epochs and heads are compared, for --keep best and --patience: top1, or
     macro, the mean of the accuracies of the classes."""
+    frame_labels: bool = False
+    """Train on clips from anywhere in recordings, each of whose frames has the label that is
+    annotated for it, or else background: for events, whose starts and ends such a model knows.
+    Clips are of --num-frames frames (default 16), every --frame-stride-th (default that of 6 to 8 a
+    second)."""
 
     @property
     def measure(self) -> str:

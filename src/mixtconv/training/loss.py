@@ -72,12 +72,21 @@ class ClipLoss:
         self.weights = class_weights(labels, num_classes) if is_weighted else None
 
     def __call__(self, model: VideoClassifier, clips: Tensor, labels: Tensor) -> Tensor:
-        """The loss of clips as they are read, uint8 (B, T, C, S, S), and labels int64 (B,)."""
+        """The loss of clips as they are read, uint8 (B, T, C, S, S).
+
+        Args:
+            model: the recognizer.
+            clips: as they are read.
+            labels: int64 (B,), or of each frame the shares of the classes, float32 (B, T, K).
+        """
         video, target = model.normalize(clips), labels
         if self.mix is not None:
             video, target = self.mix(tv_tensors.Video(video), target)
             video = video.as_subclass(Tensor)
-        logits = model(video).float()  # (B, K)
+        if target.ndim == 3:
+            logits, target = model.forward_frames(video).float().flatten(0, 1), target.flatten(0, 1)
+        else:
+            logits = model(video).float()  # (B, K)
         return weighted_cross_entropy(
             logits, target, self.weights, label_smoothing=self.label_smoothing
         )

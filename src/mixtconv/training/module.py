@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.evaluation.scoring import ScoredBatch, score_batch
+from mixtconv.evaluation.scoring import ScoredBatch, ScoredFrames, score_batch, score_frames
 from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.frozen_trunk import keep_trunk_evaluating, split_state
@@ -93,7 +93,9 @@ class ClassifierModule(LightningModule):
             for buffer, before in zip(norm_statistics(self.model), self._statistics, strict=True):
                 buffer.copy_(before)
 
-    def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch:
+    def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch | ScoredFrames:
+        if self.settings.frame_labels:
+            return score_frames(self.model, batch)
         return score_batch(
             self.model,
             batch,

@@ -8,20 +8,23 @@ import hashlib
 import logging
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from mixtconv._atomic_write import encoded
-from mixtconv._names import first_few
+from mixtconv._names import count_of, first_few
 from mixtconv._processes import Launch, find_launch
 from mixtconv._types import Progress
+from mixtconv.data.background import BACKGROUND
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.recordings import annotated_recordings, parts_of
 from mixtconv.data.stillness import camera_stands_still
 from mixtconv.models.device import resolve_device, resolve_precision
 from mixtconv.models.spec import Modality
@@ -29,9 +32,17 @@ from mixtconv.models.systems.factory import is_in_backbone
 from mixtconv.training.initial_weights import is_recognizer
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
+
+
+FRAME_LABEL_CLIP = 16
+"""Frames of a clip whose frames have labels of their own, by default."""
+
+FRAME_LABEL_RATE = 8
+"""Frames a second of it, by default."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,15 @@ class RunPlan:
     """Path -> reason, of the videos that `check_videos` could not read."""
 
     @property
+    def event_note(self) -> dict[str, Any] | None:
+        """What the model file says of events before any are tuned: the rate of the frames."""
+        if not self.settings.frame_labels:
+            return None
+        clip = next(sample for sample in self.catalog.train if sample.annotated is not None)
+        rate = frame_rate(clip.path) or DEFAULT_RATE
+        return {"times": {"fps": round(float(rate) / (self.settings.frame_stride or 1), 4)}}
+
+    @property
     def clips_per_process(self) -> int:
         """Clips of an epoch in each process; where they do not divide evenly, some come twice."""
         return -(-len(self.catalog.train) // self.settings.num_processes)
@@ -72,6 +92,8 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     catalog = training_catalog(settings)
     protocol = Protocol.parse(settings.protocol)
     settings = with_modality(settings, catalog, protocol)
+    if settings.frame_labels:
+        settings, catalog = with_frame_labels(settings, catalog)
     mirroring = choose_pairs(catalog.classes, settings.flip_pairs)
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
@@ -132,6 +154,62 @@ def with_modality(
         return settings
     logger.info("the camera stands still: training on --modality motion; rgb keeps the pictures")
     return replace(settings, modality="motion")
+
+
+def with_frame_labels(
+    settings: TrainingSettings, catalog: VideoCatalog
+) -> tuple[TrainingSettings, VideoCatalog]:
+    """Settings and videos of a run whose frames have labels of their own.
+
+    Its videos are parts of the recordings: to train on, each as long as two clips, one of which is
+    drawn; to validate on, each as long as one.
+
+    Raises:
+        ValueError: videos of which no part is annotated, or that have no times.
+    """
+    whole = [sample for sample in (*catalog.train, *catalog.val) if sample.span is None]
+    if whole:
+        raise ValueError(
+            f"--frame-labels is for recordings with segments, and {whole[0].path} is one clip as a "
+            "whole: give a list of video,label,start,end, or leave it out"
+        )
+    classes = catalog.classes
+    if BACKGROUND not in classes:
+        classes = (*classes, BACKGROUND)
+    nothing = classes.index(BACKGROUND)
+    recordings = {
+        name: annotated_recordings(samples, without=[nothing])
+        for name, samples in (("train", catalog.train), ("val", catalog.val))
+    }
+    readable = [each for each in recordings["train"] if each.error is None]
+    pictures = [each for each in readable if not each.seconds]
+    if pictures or not readable:
+        each = (pictures or recordings["train"])[0]
+        why = each.error or f"{each.path}: pictures, which have no times"
+        raise ValueError(f"--frame-labels needs recordings with times of frames: {why}")
+    rate = float(frame_rate(readable[0].path) or DEFAULT_RATE)
+    num_frames = settings.num_frames or FRAME_LABEL_CLIP
+    stride = settings.frame_stride or max(1, round(rate / FRAME_LABEL_RATE))
+    seconds = Fraction(num_frames * stride) / Fraction(str(round(rate, 6)))
+    train, val = (
+        tuple(
+            part
+            for each in recordings[name]
+            for part in parts_of(each, seconds, nothing=nothing, overlap=name == "train")
+        )
+        for name in ("train", "val")
+    )
+    logger.info(
+        "frames have labels of their own: %s in %s of %.3g s, %.3g frames a second",
+        count_of(len(recordings["train"]), "recording"),
+        count_of(len(train), "clip"),
+        float(seconds),
+        rate / stride,
+    )
+    settings = replace(
+        settings, sampling="dense", num_frames=num_frames, frame_stride=stride, cache="off"
+    )
+    return settings, replace(catalog, classes=classes, train=train, val=val)
 
 
 def training_catalog(settings: TrainingSettings) -> VideoCatalog:
@@ -243,7 +321,11 @@ def videos_by_name(catalog: VideoCatalog) -> dict[str, Path]:
 
 
 def _spanned(name: str, sample: VideoSample) -> str:
-    return name if sample.span is None else f"{name}#{sample.span}"
+    name = name if sample.span is None else f"{name}#{sample.span}"
+    if sample.annotated is None:
+        return name
+    held = [(each.label, str(each.start), str(each.end)) for each in sample.annotated.stretches]
+    return f"{name} of {held}"
 
 
 def fingerprint(catalog: VideoCatalog) -> str:

@@ -24,7 +24,7 @@ from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.metrics import Accuracy
-from mixtconv.evaluation.scoring import ScoredBatch, VideoScores, join_scores
+from mixtconv.evaluation.scoring import VideoScores, join_frames, join_scores
 from mixtconv.models import save_model
 from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
 from mixtconv.training.data import FRAMES_OF_VIDEOS
@@ -47,6 +47,8 @@ _IN_MODEL_FILE = (
     "group",
     "background",
     "flip_pairs",
+    "frame_labels",
+    "events",
     "num_train",
     "num_val",
     "initial_weights",
@@ -118,6 +120,8 @@ class RunRecord(Callback):
             "group": settings.group,
             "background": settings.background,
             "flip_pairs": plan.mirroring.pairs,
+            "frame_labels": settings.frame_labels,
+            "events": plan.event_note,
             "data_fingerprint": fingerprint(catalog),
         }
         self.epochs: list[EpochRecord] = []
@@ -130,7 +134,7 @@ class RunRecord(Callback):
         self._learning_rate = 0.0
         self.precision = plan.precision
         self._num_lost = 0  # steps in a row without a finite loss
-        self._scored: list[ScoredBatch] = []
+        self._scored: list[Any] = []  # of each batch
 
     @property
     def best(self) -> EpochRecord | None:
@@ -262,7 +266,8 @@ class RunRecord(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
         batches = [batch for process in gather(self._scored) for batch in process]
-        scores = join_scores(batches, self.samples, module.model.spec.num_classes)
+        join = join_frames if self.settings.frame_labels else join_scores
+        scores = join(batches, self.samples, module.model.spec.num_classes)
         self._end_epoch(trainer, module, scores)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:

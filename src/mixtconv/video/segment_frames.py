@@ -197,6 +197,18 @@ def times_in(video: Segment) -> list[Fraction]:
     return [times[number] - times[numbers.start] for number in numbers]
 
 
+def shown_at(video: Segment, indices: Sequence[int]) -> list[Fraction]:
+    """When frames of a segment are first shown, seconds from the first frame of the recording.
+
+    Args:
+        video: the segment.
+        indices: of its frames, counted from its first one.
+    """
+    times = frame_times(video.path)
+    first = frame_numbers(video, len(times)).start
+    return [times[first + index] for index in indices]
+
+
 def probe(video: Video) -> VideoInfo:
     """The facts about a video, or about a segment as if it were one; see `reader.probe_video`.
 

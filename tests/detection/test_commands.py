@@ -1,0 +1,227 @@
+"""Events by the commands: predict, stream, tune-events and evaluate say the same of a recording."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from mixtconv.cli.main import main
+from mixtconv.data.synthetic import synthesize_long
+from mixtconv.data.transforms import center_crop
+from mixtconv.detection.evaluate import evaluate_events
+from mixtconv.detection.files import event_captions
+from mixtconv.detection.predict import predict_events
+from mixtconv.detection.scorers import load_scorer
+from mixtconv.detection.settings import EventOptions, StoredEvents
+from mixtconv.detection.streams import StreamEvents
+from mixtconv.events.detector import find_events
+from mixtconv.events.event import Event
+from mixtconv.events.scores import ScoreSequence
+from mixtconv.events.settings import EventRule, EventSettings
+from mixtconv.models import create_model, load_model, read_metadata, save_model
+
+LABELS = ["Moving something up", "Moving something down"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long") / "set"
+    synthesize_long(
+        folder,
+        size=32,
+        train_recordings=1,
+        val_recordings=2,
+        test_recordings=1,
+        seconds=20,
+        class_names=LABELS,
+    )
+    return folder / "segments.csv"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, data, media) -> dict[str, Path]:
+    """Networks with random weights: what they say is nonsense, but the same by all commands."""
+    frames = _frames(data, media)
+    folder = tmp_path_factory.mktemp("models")
+    paths = {}
+    for kind in ("causal", "frames", "windows"):
+        torch.manual_seed(4)
+        model = create_model(
+            "mstnet_test_resnet",
+            classes=[*LABELS, "background"],
+            num_frames=4,
+            image_size=32,
+            causal=kind == "causal",
+            sampling="dense",
+            frame_stride=6,
+        )
+        torch.nn.init.normal_(model.head.weight)
+        with torch.inference_mode():  # all classes are likely
+            logits = model.eval().forward_frames(model.normalize(frames[:4][None]))
+        model.head.bias.data -= logits.mean(dim=(0, 1))
+        paths[kind] = folder / f"{kind}.safetensors"
+        save_model(model, paths[kind], notes={"frame_labels": kind == "frames", "top1": 50.0})
+    return paths
+
+
+def _frames(data: Path, media) -> torch.Tensor:
+    """Every sixth picture of a recording as networks take it, uint8 (T, 3, 32, 32)."""
+    pictures = np.stack(media.decode_all(_recording(data))[::6]).transpose(0, 3, 1, 2)
+    [frames] = center_crop(torch.from_numpy(np.ascontiguousarray(pictures)), 32)
+    return frames
+
+
+def _recording(data: Path, name: str = "val-00000.mp4") -> str:
+    return str(data.parent / "recordings" / name)
+
+
+def _json(words: list[str], capsys) -> dict | list:
+    assert main([*words, "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+LOW = ["--enter", "0.4", "--min-seconds", "0.2", "--smoothing-seconds", "0.5"]
+
+
+def test_a_stream_says_the_events_that_predict_finds(models, data, capsys) -> None:
+    [found] = _json(["predict", str(models["causal"]), _recording(data), "--events", *LOW], capsys)
+    assert found["events"]
+    words = ["stream", str(models["causal"]), _recording(data), "--events", *LOW]
+    assert main([*words, "--format", "json"]) == 0
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    ended = [each for each in messages if each.pop("state") == "ended"]
+    assert sorted(ended, key=lambda e: (e["start"], e["end"], e["label"])) == found["events"]
+    started = [(each["label"], each["start"]) for each in messages if "end" not in each]
+    assert sorted(started) == sorted((each["label"], each["start"]) for each in ended)
+
+
+def test_causal_events_equal_those_of_one_pass_over_the_whole_recording(
+    models, data, media
+) -> None:
+    """Offline: all frames as one clip, and all scores at once."""
+    model = load_model(models["causal"]).eval()
+    frames = _frames(data, media)
+    model.set_num_frames(len(frames))
+    with torch.inference_mode():
+        logits = model.forward_frames(model.normalize(frames[None]))[0]
+    steps = [
+        (n / 4, (n + 1) / 4, row) for n, row in enumerate(logits.double().softmax(dim=1).numpy())
+    ]
+    settings = EventSettings(enter=0.4, min_seconds=0.25, background=("background",))
+    expected = find_events(ScoreSequence.of(model.spec.classes, steps), settings)
+    found = list(predict_events(load_scorer(models["causal"]), _recording(data), settings))
+    assert expected
+    by_start = sorted(found, key=lambda each: (each.start, each.end, each.label))
+    assert [(e.label, e.start, e.end) for e in by_start] == [
+        (e.label, pytest.approx(e.start), pytest.approx(e.end)) for e in expected
+    ]
+
+
+@pytest.mark.parametrize("kind", ["causal", "frames", "windows"])
+def test_tuned_settings_are_in_the_file_and_all_commands_use_them(
+    models, data, tmp_path, capsys, kind
+) -> None:
+    out = tmp_path / "tuned.safetensors"
+    words = ["tune-events", str(models[kind]), str(data), "--measure", "map", "--out", str(out)]
+    tuned = _json(words, capsys)
+    assert tuned["recordings"] == 2 and tuned["score"] >= tuned["start_score"]
+    before, after = read_metadata(models[kind]), read_metadata(out)
+    assert before["notes"].items() <= after["notes"].items()  # and nothing else is lost
+    assert after["notes"]["events"]["settings"] == tuned["settings"]
+    with safe_open(models[kind], "pt") as one, safe_open(out, "pt") as other:
+        assert sorted(one.keys()) == sorted(other.keys())
+        assert all(torch.equal(one.get_tensor(k), other.get_tensor(k)) for k in one.keys())  # noqa: SIM118
+    score = evaluate_events(out, str(data))
+    assert score.settings.to_dict() == tuned["settings"]
+    assert score.metrics.detection_ap[0.5] == pytest.approx(tuned["score"])
+    [found] = _json(["predict", str(out), _recording(data), "--events"], capsys)
+    name = next(key for key in score.events if key.endswith("val-00000.mp4"))
+    assert found["events"] == [event.to_dict() for event in score.events[name]]
+
+
+def test_flags_replace_stored_settings_also_those_of_single_classes() -> None:
+    stored = EventSettings(
+        enter=0.6, leave=0.5, class_rules={"wave": EventRule(enter=0.9, leave=0.8)}
+    )
+    changed = EventOptions(enter=0.3, min_seconds=2).applied(stored)
+    for rule in (changed, changed.rule_of("wave")):
+        assert (rule.enter, rule.leave, rule.min_seconds) == (0.3, None, 2)
+    assert EventOptions().applied(stored) == stored
+
+
+def test_the_list_of_found_events_is_data_again(models, data, tmp_path, capsys) -> None:
+    out = tmp_path / "found.csv"
+    folder = str(data.parent / "recordings")
+    words = ["predict", str(models["frames"]), folder, "--events", *LOW, "--out", str(out)]
+    results = _json(words, capsys)
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(len(each["events"]) for each in results) > 0
+    evaluation = _json(
+        ["evaluate", str(models["frames"]), str(out), "--events", *LOW], capsys
+    )  # against itself
+    assert evaluation["precision"] == evaluation["recall"] == 100
+
+
+def test_evaluate_counts_recordings_that_cannot_be_read_as_missed(
+    models, data, tmp_path, capsys
+) -> None:
+    good = Path(_recording(data)).absolute()
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    rows = ["video,label,start,end", f"bad.mp4,{LABELS[0]},1,2", f"{good},{LABELS[0]},1,3"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    words = ["evaluate", str(models["frames"]), str(tmp_path / "list.csv"), "--events"]
+    assert main([*words, "--format", "json"]) == 1
+    captured = capsys.readouterr()
+    content = json.loads(captured.out)
+    assert content["num_truths"] == 2 and len(content["unreadable"]) == 1
+    assert "bad.mp4" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "M", "V", "--enter", "0.5"], "--enter belongs to events; give --events too"),
+        (["predict", "M", "V", "--events", "--merge"], "--merge belongs to a timeline"),
+        (["predict", "M", "V", "--events", "--enter", "1.5"], "--enter is 1.5; give a score"),
+        (["predict", "M", "V", "--events", "--protocol", "1x3"], "found with 1x1"),
+        (["predict", "M", "V", "--events", "--fps", "0"], "--fps is 0.0; give more than 0"),
+        (["stream", "M", "V", "--events", "--window", "1s"], "a stream scores each frame"),
+        (["evaluate", "M", "D", "--events", "--scores", "s"], "--scores holds one row a video"),
+        (["evaluate", "M", "D", "--leave", "0.1"], "--leave belongs to events"),
+        (["tune-events", "model.onnx", "D"], "tune the model file that it was made from"),
+        (["tune-events", "hf:a/b", "D"], "give --out"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(models, data, capsys, words, message) -> None:
+    names = {"M": str(models["causal"]), "V": _recording(data), "D": str(data)}
+    assert main([names.get(word, word) for word in words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "Traceback" not in error
+
+
+def test_damaged_settings_in_a_file_are_refused() -> None:
+    for stored in ({"settings": {"enter": 3}}, {"times": {"fsp": 2}}, {"settings": {"leaf": 1}}):
+        with pytest.raises(ValueError, match="damaged settings of events"):
+            StoredEvents.from_notes({"events": stored}, ("a", "b"))
+
+
+def test_a_clock_that_jumps_back_goes_on() -> None:
+    stream = StreamEvents(["wave", "nothing"], EventSettings(background=("nothing",)), 10)
+    said = []
+    for number in range(60):
+        seconds = number / 10 if number < 30 else (number - 30) / 10
+        said += stream.push(seconds, [5.0, 0.0] if 10 <= number < 40 else [0.0, 5.0])
+    [event] = [each.event for each in said if isinstance(each.event, Event)]
+    assert (event.start, event.end) == (pytest.approx(1, abs=0.3), pytest.approx(4, abs=0.3))
+
+
+def test_captions_of_overlapping_events_are_in_order_and_apart() -> None:
+    events = [Event("a", 0, 4, 0.5), Event("b", 1, 2, 0.5), Event("c", 6, 7, 0.5)]
+    captions = event_captions(events)
+    assert [(start, end) for start, end, _ in captions] == [(0, 1), (1, 2), (2, 4), (6, 7)]
+    assert captions[1][2] == "a (50 %), b (50 %)"
