@@ -85,6 +85,13 @@ class VideoClassifier(HubMixin):
         """Logits of every frame, before the consensus: (B, T, C, H, W) -> (B, T, num_classes)."""
         return self.frame_logits(self.forward_features(video))  # (B, T, num_classes)
 
+    @property
+    def scores_frames(self) -> bool:
+        """Whether each frame has logits of its own, whose average are those of the clip."""
+        names = "forward", "forward_frames", "forward_features", "frame_logits"
+        is_own = all(getattr(type(self), name) is getattr(VideoClassifier, name) for name in names)
+        return is_own and not self.spec.average_before_norm
+
     def forward_features(self, video: Tensor) -> Tensor:
         """Features of every frame, before the last layer: (B, T, C, H, W) -> (B, T, D)."""
         self.check_length(video)

@@ -179,7 +179,7 @@ def _refuse_unfit(plan: RunPlan, model: VideoClassifier) -> None:
             clips or crops that it does not take.
     """
     plan.settings.refuse_changes_of_flow(model.spec.modality)
-    if plan.settings.frame_labels and type(model).forward is not VideoClassifier.forward:
+    if plan.settings.frame_labels and not model.scores_frames:
         raise ValueError(
             f"--frame-labels needs a model that scores each frame, and {model.spec.name} scores a "
             "clip as a whole: choose a family in a 2D backbone, such as mstnet_resnet18"
