@@ -293,6 +293,40 @@ def test_a_segment_that_cannot_be_decoded_is_named_and_the_others_are_cut(
             for video in report.unreadable] == [("a.mp4#frame=40,45", True)]  # fmt: skip
 
 
+def test_copies_of_a_recording_are_compared_segment_by_segment(listed: Path) -> None:
+    """Another order of the segments is no other label, and does not hide that the split leaks."""
+    data = (listed.parent / RECORDINGS[0]).read_bytes()
+    for number in (1, 2, 3):
+        (listed.parent / f"copy {number}.mp4").write_bytes(data)
+    rows = [
+        *[(RECORDINGS[0], "jump", 0, 0.8, "train"), (RECORDINGS[0], "run", 0.9, 2, "train")],
+        *[("copy 1.mp4", "run", 0.9, 2, "val"), ("copy 1.mp4", "jump", 0, 0.8, "val")],
+        ("copy 2.mp4", "run", 0.9, 2, "train"),
+        *[("copy 3.mp4", "jump", 0, 0.5, "train"), ("copy 3.mp4", "jump", 0.9, 2, "train")],
+    ]
+    report = check(_write(listed, "video,label,start,end,split", rows), workers=2)
+    assert {(fault.kind, fault.video, fault.label) for fault in report.faults} == {
+        ("leak", "copy 1.mp4", "jump, run"),
+        ("mislabelled", "copy 3.mp4#t=0.9,2", "jump"),
+    }
+    assert any("1 copy in the same class and split: copy 2.mp4 of" in n for n in report.notes)
+
+
+def test_check_says_how_much_background_there_would_be(listed: Path) -> None:
+    rows = [(name, "jump", 0, 0.5) for name in RECORDINGS]
+    _write(listed, "video,label,start,end", rows)
+    report = check(DataSource(str(listed), background=0.5), workers=2)
+    drawn = [video for video in list_videos(DataSource(str(listed), background=0.5)).videos
+             if video.class_name == "background"]  # fmt: skip
+    note = f"--background 0.5 adds 4 segments of {len({v.path for v in drawn})} recordings"
+    assert note in report.notes and not report.faults
+    with pytest.raises(ValueError, match="names whole videos"):
+        check(
+            DataSource(str(_write(listed, "video,label", [(RECORDINGS[0], "a")])), background=1),
+            workers=1,
+        )
+
+
 def test_check_finds_what_is_beyond_the_end_and_over_another_label(listed: Path) -> None:
     (listed.parent / "alone.mp4").write_bytes((listed.parent / RECORDINGS[0]).read_bytes())
     with listed.open("a") as file:
