@@ -51,6 +51,7 @@ class LineReader:
     names_in: Callable[[Path], Mapping[str, Sequence[str]]] = field(
         default_factory=lambda: cache(composed_names)
     )
+    found: dict[str, Path] = field(default_factory=dict)
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
@@ -98,8 +99,11 @@ class LineReader:
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
         span = self._span(cells)
-        path = self._find(values["path"])
+        text = values["path"]
+        if text not in self.found:  # else an earlier segment's
+            self.found[text] = self._find(text)
         group = values.get("group", "")
+        path = self.found[text]
         return ListedVideo(path, class_name, split, _key(values, span), place, group, span)
 
     def _span(self, cells: Sequence[str]) -> Span | None:

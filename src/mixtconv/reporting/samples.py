@@ -42,7 +42,7 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
         raise ValueError(f"none of the {len(items)} clips can be read: {unreadable[0]}")
     rows = [
         {
-            "path": str(catalog.train[item.number].path),
+            "path": str(catalog.train[item.number].video),
             "label": classes[catalog.train[item.number].label],
             "given_label": classes[item.label],
             "mirrored": item.mirrored,

@@ -35,7 +35,7 @@ class ClipFeatures:
     labels: NDArray[np.int64]
     """(N,)."""
     clips: tuple[str, ...]
-    """The videos' paths."""
+    """The videos' paths, of segments with their times."""
     num_left_out: int = 0
     """Videos that were not read."""
     unreadable: tuple[Unreadable, ...] = ()
@@ -89,7 +89,7 @@ def clip_features(
     return ClipFeatures(
         features=dict(zip(models, matrices, strict=True)),
         labels=np.array([samples_shown[index].label for index in common]),
-        clips=tuple(str(samples_shown[index].path) for index in common),
+        clips=tuple(str(samples_shown[index].video) for index in common),
         num_left_out=len(samples) - len(samples_shown),
         unreadable=tuple(unreadable.values()),
     )

@@ -17,7 +17,7 @@ from mixtconv.models.spec import Modality
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.segment import Segment, Video, recording_of
-from mixtconv.video.segment_frames import ends_in
+from mixtconv.video.segment_frames import Recording
 
 _MUCH_MORE = 10.0
 
@@ -109,6 +109,8 @@ def _find_fault(video: Video, modality: Modality | None) -> tuple[str | None, bo
     try:
         with as_unreadable(recording_of(video)):
             probe_for(video, modality)
-            return None, isinstance(video, Segment) and not ends_in(video)
+            if not isinstance(video, Segment):
+                return None, False
+            return None, not Recording(video.path).reaches(video.span)
     except UnreadableVideoError as error:
         return error.reason_in(video), False

@@ -231,8 +231,13 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     videos = [
         ListedVideo(
-            *(folder / fault.video, fault.label or "", fault.split),
-            *(fault.key or fault.video, fault.place, fault.group, fault.span),
+            folder / fault.video,
+            fault.label or "",
+            fault.split,
+            key=fault.key or fault.video,
+            place=fault.place,
+            group=fault.group,
+            span=fault.span,
         )
         for fault in missing
     ]
