@@ -57,7 +57,7 @@ def stream(
 
     recognizer = load_streaming_recognizer(model, device=device, precision=precision)
     num_recognized, status = 0, 0
-    show = _table_printer()
+    show = _table_printer(several=recognizer.spec.several_labels)
     with open_source(source, settings) as opened:
         if fps is None:
             logger.info("%s", sampling_note(recognizer.spec, opened.frames_per_second))
@@ -79,9 +79,16 @@ def stream(
     return status
 
 
-def _table_printer() -> Callable[["RecognizedFrame"], None]:
-    """What prints a line at each change of the label, and each second without one."""
+def _table_printer(*, several: bool) -> Callable[["RecognizedFrame"], None]:
+    """What prints a line at each change of the label, and each second without one.
+
+    Args:
+        several: whether all labels hold, which then all count; else the first.
+    """
     printed: RecognizedFrame | None = None
+
+    def names(frame: "RecognizedFrame") -> set[str]:
+        return {item.label for item in frame.labels.predictions[: None if several else 1]}
 
     def show(frame: "RecognizedFrame") -> None:
         nonlocal printed
@@ -89,12 +96,13 @@ def _table_printer() -> Callable[["RecognizedFrame"], None]:
         if printed is None:
             _write_line(f"{'seconds':>10}  {'frame':>8}  {'dropped':>8}  label")
         elif (
-            ranking[0].label == printed.labels.predictions[0].label
+            names(frame) == names(printed)
             and abs(frame.seconds - printed.seconds) < SECONDS_BETWEEN_LINES
         ):
             return
         printed = frame
         labels = visible(", ".join(f"{item.label} {item.score:.2f}" for item in ranking))
+        labels = labels or "(no label)"
         _write_line(f"{frame.seconds:10.2f}  {frame.number:8}  {frame.num_dropped:8}  {labels}")
 
     return show

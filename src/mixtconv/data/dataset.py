@@ -19,7 +19,7 @@ from mixtconv._processes import yield_to_training
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
@@ -45,7 +45,7 @@ class VideoItem(NamedTuple):
     """A video as one sample: frames uint8 (T, C, S, S), or (V, T, C, S, S) for views."""
 
     frames: Tensor
-    label: int
+    label: Label
     number: int
     mirrored: bool = False
     """Whether left and right were exchanged, and the label with them."""
@@ -61,7 +61,7 @@ class VideoBatch(NamedTuple):
     frames: Tensor
     """uint8 (B, T, C, S, S), or (B, V, T, C, S, S) for views."""
     labels: Tensor
-    """int64 (B,)."""
+    """int64 (B,), or of several labels float32 (B, K), 1 and 0."""
     indices: Tensor
     """int64 (B,), places of the samples in the dataset."""
     unreadable: dict[int, Unreadable]
@@ -168,11 +168,11 @@ class TrainingClips(Dataset):
         label = self.samples[key.number].label
         mirrored = (
             self.mirroring is not None
-            and label not in self._never_mirrored
+            and self._never_mirrored.isdisjoint(labels_of(label))
             and chance.random() < MIRROR_PROBABILITY
         )
         if mirrored and self.mirroring is not None:
-            frames, label = mirror(frames, self.spec.modality), self.mirroring.target[label]
+            frames, label = mirror(frames, self.spec.modality), self.mirroring.mirrored(label)
         return VideoItem(join_snippets(frames, self.spec), label, key.number, mirrored)
 
     def _changed(self, frames: Tensor, rng: Callable[[int], np.random.Generator]) -> Tensor:
@@ -254,10 +254,20 @@ def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> Vi
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
-        labels=torch.tensor([item.label for item in read], dtype=torch.long),
+        labels=label_tensor([item.label for item in read]),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
         unreadable=dict(item for item in items if not isinstance(item, VideoItem | list)),
     )
+
+
+def label_tensor(labels: Sequence[Label]) -> Tensor:
+    """Labels as the loss and the metrics take them: int64 (N,), or of several float32 (N, K).
+
+    >>> label_tensor([2, 0]).shape, label_tensor([(1, 0, 1), (0, 0, 0)]).shape
+    (torch.Size([2]), torch.Size([2, 3]))
+    """
+    several = bool(labels) and not isinstance(labels[0], int)
+    return torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
 
 
 def _copies_of(item: VideoItem | list[VideoItem]) -> list[VideoItem]:

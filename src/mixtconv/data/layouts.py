@@ -22,10 +22,12 @@ from pathlib import Path, PurePosixPath
 from mixtconv._names import composed, count_of, first_few
 from mixtconv.data.groups import by_recordings
 from mixtconv.data.journal import Journal, read_journal
-from mixtconv.data.label_reading import LabelReading, read_labels
+from mixtconv.data.label_reading import LabelReading, read_list_labels
 from mixtconv.data.list_columns import (
     ListColumns,
+    has_class_columns,
     is_header,
+    may_be_header,
     named_columns,
     refuse_half_header,
     unnamed_columns,
@@ -34,12 +36,14 @@ from mixtconv.data.listing import (
     SPLIT_NAMES,
     Fault,
     FaultKind,
+    LabelMode,
     ListedVideo,
     ListPlace,
     Split,
     VideoListing,
     contradiction,
 )
+from mixtconv.data.several_labels import SEPARATOR, with_labels
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text, read_table
 from mixtconv.video.find import (
     VIDEO_SUFFIXES,
@@ -164,7 +168,11 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
 
 
 def list_csv(
-    path: str | Path, *, classes: Sequence[str] | None = None, group: str | None = None
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    labels: LabelMode | None = None,
 ) -> VideoListing:
     """List the videos of a CSV, or of a JSON list.
 
@@ -173,6 +181,8 @@ def list_csv(
         classes: the only class names allowed; then labels may also be numbers, 0 for the first.
             Without them every label is a name.
         group: the column of groups, in any case, in place of `group`; nothing if there is none.
+        labels: whether videos have one label or several; by default what the list says, see
+            `label_reading.read_list_labels`.
 
     Returns:
         The videos, and as `faults` the lines that cannot be used: a missing file, an unknown label
@@ -184,8 +194,9 @@ def list_csv(
             names of classes as well as their numbers.
     """
     path = Path(path)
-    rows: Sequence[TableRow] = read_table(path, is_header=is_header)
-    if len(rows) > 0 and is_header(rows[0].cells):
+    rows: Sequence[TableRow] = read_table(path, is_header=may_be_header)
+    has_header = has_class_columns(rows) or (len(rows) > 0 and is_header(rows[0].cells))
+    if has_header:
         header, rows = rows[0].cells, rows[1:]
         columns = named_columns(path, header, rows, group=group)
     else:
@@ -195,9 +206,8 @@ def list_csv(
         _refuse_prose(path, rows)
     if not rows:
         raise ValueError(f"{path}: no lines in it; {_FORMAT}")
-    at = columns.places["label"]
-    labels = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
-    reader = _LineReader(path, columns, read_labels(path, labels, columns, classes))
+    reading = read_list_labels(path, rows, columns, classes, mode=labels, has_header=has_header)
+    reader = _LineReader(path, columns, reading)
     for row in rows:
         reader.read(row)
     notes = [*columns.notes, *reader.labels.notes, *reader.leave_out()]
@@ -208,6 +218,7 @@ def list_csv(
         path,
         tuple(reader.videos.values()),
         notes=tuple(notes),
+        classes=reading.own_classes if classes is None else None,
         faults=tuple(reader.faults),
         group_column=group if columns.is_grouped_as_asked else None,
     )
@@ -246,7 +257,7 @@ class _LineReader:
         values: dict[str, str] = {}
         try:
             values |= self._values(row.cells)
-            self._add(self._video(values, place))
+            self._add(self._video(values, row.cells, place))
         except _LineError as error:
             video, label = values.get("path", str(place)), values.get("label")
             split = SPLIT_NAMES.get(values.get("split", "").lower())
@@ -265,13 +276,14 @@ class _LineReader:
             )
         values: dict[str, str] = {name: cells[at] for name, at in self.columns.places.items()}
         for name, value in values.items():
-            if SEVERAL in value:
+            if SEVERAL in value and not (name == "label" and self.labels.several):
                 what = value.removeprefix(SEVERAL)
                 raise _LineError("malformed", f"{name} is {what[:60]!r}; give one text")
             if name not in ("path", "key") and not _is_utf8(value):
                 raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
         # A video may have no group, and one without start and end is meant whole.
-        empty = next((n for n in values if not values[n] and n not in _MAY_BE_EMPTY), None)
+        may_be_empty = (*_MAY_BE_EMPTY, "label") if self.labels.several else _MAY_BE_EMPTY
+        empty = next((n for n in values if not values[n] and n not in may_be_empty), None)
         if empty is not None:
             raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not _is_split([values["split"]]):
@@ -279,16 +291,22 @@ class _LineReader:
             raise _LineError("malformed", f"split {values['split']!r} is none of {allowed}")
         return values
 
-    def _video(self, values: dict[str, str], place: ListPlace) -> ListedVideo:
+    def _video(self, values: dict[str, str], cells: Sequence[str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
+        names: tuple[str, ...] | None = None
         try:
-            class_name = values["label"] = self.labels.class_name(composed(values["label"]))
+            if self.labels.several:
+                names = self.labels.class_names(values.get("label", ""), cells)
+                values["label"] = SEPARATOR.join(names)
+            else:
+                values["label"] = self.labels.class_name(composed(values["label"]))
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
         span = self._span(values)
         path = self._find(values["path"])
         key = _key(values) if span is None else f"{_key(values)}#{span}"
-        return ListedVideo(path, class_name, split, key, place, values.get("group", ""), span)
+        group = values.get("group", "")
+        return ListedVideo(path, values["label"], split, key, place, group, span, names)
 
     def _span(self, values: dict[str, str]) -> Span | None:
         """The segment of a line; None if it means the whole video."""
@@ -350,6 +368,12 @@ class _LineReader:
         earlier = self.videos.setdefault((real, video.span), video)
         if earlier is video:
             return
+        if video.labels is not None and earlier.labels is not None:
+            joined = with_labels(earlier, {*video.labels, *earlier.labels})
+            self.videos[real, video.span] = joined
+            video = replace(video, class_name=joined.class_name)
+            self.repeated -= joined.labels != earlier.labels  # it says something new
+            earlier = joined
         assert earlier.place is not None
         if (conflict := contradiction(video, earlier)) is not None:
             word, here, before = conflict

@@ -22,7 +22,7 @@ from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
 from mixtconv.data.folds import Grouping, divide_by_sessions
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
-from mixtconv.data.listing import DataSource, VideoSample
+from mixtconv.data.listing import DataSource, VideoSample, one_label
 from mixtconv.data.stillness import evenly_chosen
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores
@@ -129,6 +129,11 @@ def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
     With absolute paths, by which the lists of the trainings name them and kept frames are found.
     """
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
+    if catalog.several:
+        raise ValueError(
+            f"{catalog.source} gives a video several labels, and fit takes one label a video: "
+            "mixtconv train takes them"
+        )
     if any(sample.span is not None for sample in (*catalog.train, *catalog.val)):
         raise ValueError(
             f"{catalog.source} names segments of recordings, which fit does not read: cut them "
@@ -196,7 +201,7 @@ def _readable(
 
 def _divide(survey: Survey, settings: FitSettings) -> Division:
     """Folds by sessions, where they are known and enough of them can be held out; else by clips."""
-    labels = [sample.label for sample in survey.catalog.train]
+    labels = [one_label(sample.label) for sample in survey.catalog.train]
     wanted = settings.folds
     if wanted is None:
         wanted = 5 if settings.minutes >= MANY_FOLDS_MINUTES else 3

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,7 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     if text := _TEXTS.get(path.suffix.lower()):
         write_text_atomically(path, text(timeline))
     else:
-        captions = [(item.start, item.end, caption(item)) for item in timeline.segments]
-        write_labelled_video(timeline.source, path, captions)
+        write_labelled_video(timeline.source, path, captions(timeline.segments))
 
 
 def check_outputs(out: str | None, sources: Sequence[Path]) -> list[Path]:
@@ -101,6 +102,26 @@ def subtitles(segments: Sequence[Segment], *, delay: float = 0.0) -> str:
         f"{caption(segment)}\n"
         for number, segment in enumerate(segments, start=1)
     )
+
+
+def captions(segments: Sequence[Segment]) -> list[tuple[float, float, str]]:
+    """Start, end and text of what is shown, in order without overlap; several labels are joined.
+
+    >>> wave, walk = Segment(0.0, 2.0, "wave", 0.9, 1), Segment(1.0, 3.0, "walk", 0.5, 1)
+    >>> captions([wave, walk])[1]
+    (1.0, 2.0, 'wave (90 %), walk (50 %)')
+    """
+    borders = sorted({time for segment in segments for time in (segment.start, segment.end)})
+    waiting = deque(sorted(segments, key=lambda segment: segment.start))
+    active: list[Segment] = []
+    found = []
+    for start, end in pairwise(borders):
+        active = [segment for segment in active if segment.end > start]
+        while waiting and waiting[0].start <= start:
+            active.append(waiting.popleft())
+        if active:
+            found.append((start, end, ", ".join(caption(segment) for segment in active)))
+    return found
 
 
 def caption(segment: Segment) -> str:

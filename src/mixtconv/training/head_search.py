@@ -27,7 +27,7 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch, VideoItem, collate, video_loader
 from mixtconv.data.folds import divide_by_sessions, named_groups
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, one_label, strata
 from mixtconv.evaluation.metrics import mean_of_classes
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models.feature_head import FeatureClassifier
@@ -144,7 +144,7 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
     Raises:
         ValueError: no class has two videos.
     """
-    labels = [sample.label for sample in samples]
+    labels = strata([sample.label for sample in samples])
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
     sessions = named_groups(keys, labels, groups)
     folds, is_whole = divide_by_sessions(labels, sessions, num_folds=count, seed=seed)
@@ -172,7 +172,7 @@ class _Member:
         self.candidate, self.fold, self.settings = candidate, fold, settings
         self.model = make(candidate).to(plan.device).train()
         labels = [sample.label for sample in plan.catalog.train]
-        self.loss = ClipLoss(settings, labels, num_classes=self.model.spec.num_classes)
+        self.loss = ClipLoss(settings, labels, self.model.spec)
         self.optimizer = make_optimizer(self.model, settings)
         batches = BatchPlan(num_clips, settings.batch_size, 1)
         self.schedule: LambdaLR = make_schedule(
@@ -224,7 +224,7 @@ def train_members(
         The scores of all, best first.
     """
     settings = plan.settings
-    count = int(folds.max()) + 1
+    count, measure = int(folds.max()) + 1, settings.measure(several=False)
     running = {
         each: [_Member(each, fold, make, plan, len(clips)) for fold in range(count)]
         for each in grid
@@ -244,14 +244,21 @@ def train_members(
             for candidate, members in running.items():
                 scores[candidate] = _scored(candidate, members, score, epoch + 1)
             if not is_last:
-                leading = ranked([scores[candidate] for candidate in running], settings.measure)
+                leading = ranked(
+                    [scores[candidate] for candidate in running], settings.measure(several=False)
+                )
                 kept = {each.candidate for each in leading[: math.ceil(len(leading) / 2)]}
                 running = {each: row for each, row in running.items() if each in kept}
                 logger.info(
                     "heads: %d of %d go on after %d epochs, the best has %.1f %%",
-                    *(len(running), len(grid), epoch + 1, getattr(leading[0], settings.measure)),
+                    *(
+                        len(running),
+                        len(grid),
+                        epoch + 1,
+                        getattr(leading[0], measure),
+                    ),
                 )
-    return ranked(list(scores.values()), settings.measure)
+    return ranked(list(scores.values()), measure)
 
 
 def _step_all(members: Sequence[_Member], batch: VideoBatch, folds: Tensor, step: int) -> None:
@@ -309,6 +316,11 @@ def search_heads(
         ValueError: fewer training videos than folds.
     """
     settings, grid = plan.settings, candidates(plan.settings)
+    if plan.catalog.several:
+        raise ValueError(
+            "heads are compared by how many videos are right, and here a video may have several "
+            "labels: give one head with --feature-head, --less-mean, --lr and --weight-decay"
+        )
     count = min(settings.folds, len(views.samples))
     if count < 2:
         raise ValueError(
@@ -321,7 +333,7 @@ def search_heads(
 
     def score(model: FeatureClassifier, fold: int) -> FoldScore:
         inside = (folds == fold).nonzero().flatten().tolist()
-        labels = [views.samples[index].label for index in inside]
+        labels = [one_label(views.samples[index].label) for index in inside]
         return _score(model, [views[index] for index in inside], labels, plan)
 
     logger.info(

@@ -70,6 +70,7 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     launch = find_launch()
     settings = resolve_settings(settings, launch)
     catalog = training_catalog(settings)
+    settings.check_labels(several=catalog.several)
     protocol = Protocol.parse(settings.protocol)
     settings = with_modality(settings, catalog, protocol)
     mirroring = choose_pairs(catalog.classes, settings.flip_pairs)

@@ -33,7 +33,7 @@ def _overlaps(videos: list[ListedVideo]) -> Iterator[Fault]:
         for span, video in spans:
             open_ones = [other for other in open_ones if other.span and other.span.end > span.start]
             for other in open_ones:
-                if other.class_name != video.class_name:
+                if video.labels is None and other.class_name != video.class_name:
                     where = f", {other.place}" if other.place is not None else ""
                     yield _fault(
                         video, f"it overlaps with {other.class_name!r}, {other.span}{where}"
