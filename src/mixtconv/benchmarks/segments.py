@@ -28,8 +28,9 @@ from mixtconv.benchmarks.memory import MemoryComparison, peak_bytes
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.checking.preflight import check_catalog
-from mixtconv.data.dataset import EpochSampler, default_workers, video_loader
+from mixtconv.data.dataset import default_workers, video_loader
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
+from mixtconv.data.epoch_sampler import EpochSampler
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm

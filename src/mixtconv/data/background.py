@@ -102,7 +102,7 @@ def with_background(listing: VideoListing, rate: float) -> VideoListing:
 
 def is_background(video: ListedVideo) -> bool:
     """Whether a segment is labelled as background."""
-    return composed(video.class_name) == BACKGROUND
+    return video.labels == () or composed(video.class_name) == BACKGROUND
 
 
 def _shares(recordings: dict[Path, list[ListedVideo]], rate: float) -> dict[Path, int]:
@@ -213,4 +213,12 @@ def _span(start: int, length: int, *, in_frames: bool) -> Span:
 
 def _listed(first: ListedVideo, span: Span) -> ListedVideo:
     key = f"{first.recording_key}#{span}"
-    return replace(first, class_name=BACKGROUND, key=key, span=span, place=None)
+    several = first.labels is not None  # then it is no class, but time in which none holds
+    return replace(
+        first,
+        class_name="" if several else BACKGROUND,
+        labels=() if several else None,
+        key=key,
+        span=span,
+        place=None,
+    )

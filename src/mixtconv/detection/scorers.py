@@ -148,7 +148,7 @@ class FrameScorer(EventScorer):
         with self.recognizer.start() as stream:
             for frame, start, end in _frames(recording, rate):
                 logits = stream.push(frame.to_rgb(), top_k=1).logits
-                yield ScoredStep(start, end, softmax(logits))
+                yield ScoredStep(start, end, probabilities(self.spec, logits))
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         return _fitted_rate(self, recording, seconds)
@@ -171,7 +171,7 @@ class ClipScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         for (start, end), logits in self._logits(_frames(recording, rate)):
-            yield ScoredStep(start, end, softmax(logits))
+            yield ScoredStep(start, end, probabilities(self.spec, logits))
 
     def _logits(
         self, frames: Iterable[tuple[StreamFrame, float, float]]
@@ -232,7 +232,7 @@ class WindowScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         plan = self._plan(recording)
         for window, views in window_views(self.recognizer.reader, recording, plan):
-            scores = softmax(self.recognizer.view_logits(views))
+            scores = probabilities(self.spec, self.recognizer.view_logits(views))
             yield ScoredStep(float(window.start), float(window.end), scores)
 
     def _plan(self, recording: Path) -> WindowPlan:
@@ -277,12 +277,13 @@ def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float
     return source_rate / spec.frame_stride
 
 
-def softmax(logits: npt.ArrayLike) -> Floats:
-    """Probabilities of logits (K,)."""
+def probabilities(spec: ModelSpec, logits: npt.ArrayLike) -> Floats:
+    """Probabilities of logits (K,): of several labels each by itself, else with the sum 1."""
     values = np.asarray(logits, dtype=np.float64)
+    if spec.several_labels:
+        return np.asarray(1 / (1 + np.exp(-values)))
     exponentials = np.exp(values - values.max())
-    probabilities: Floats = exponentials / exponentials.sum()
-    return probabilities
+    return np.asarray(exponentials / exponentials.sum())
 
 
 def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:

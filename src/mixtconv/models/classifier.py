@@ -284,7 +284,9 @@ class VideoClassifier(HubMixin):
         Raises:
             ValueError: neither or both, fewer than 0 classes, or a name twice.
         """
-        self.spec = replace(self.spec, classes=class_names(num_classes, classes))
+        names = class_names(num_classes, classes)
+        thresholds = (0.5,) * len(names) if self.spec.several_labels else None
+        self.spec = replace(self.spec, classes=names, label_thresholds=thresholds)
         like = next(self.backbone.parameters())
         self.head = self.make_head(self.num_classes).to(like).train(self.training)
         start_small(self)

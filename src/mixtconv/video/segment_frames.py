@@ -301,9 +301,9 @@ def shown_at(video: Segment, indices: Sequence[int]) -> list[Fraction]:
         video: the segment.
         indices: of its frames, counted from its first one.
     """
-    times = frame_times(video.path)
-    first = frame_numbers(video, len(times)).start
-    return [times[first + index] for index in indices]
+    recording = Recording(video.path)
+    first = recording.numbers(video.span).start
+    return [recording.times[first + index] for index in indices]
 
 
 def probe(video: Video) -> VideoInfo:

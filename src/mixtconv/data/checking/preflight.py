@@ -10,7 +10,7 @@ from mixtconv._names import first_few
 from mixtconv._types import Progress
 from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.datasets.catalog import VideoCatalog
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, labels_of
 from mixtconv.data.modality import probe_for
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
@@ -36,7 +36,8 @@ class CatalogReport:
     def count_readable(self, samples: Iterable[VideoSample]) -> dict[str, int]:
         """The number of readable videos of each class among samples of the catalog."""
         bad = {video.path for video in self.unreadable}
-        counts = Counter(sample.label for sample in samples if sample.video not in bad)
+        readable = [sample for sample in samples if sample.video not in bad]
+        counts = Counter(label for sample in readable for label in labels_of(sample.label))
         return {name: counts[label] for label, name in enumerate(self.catalog.classes)}
 
     def warnings(self) -> tuple[str, ...]:

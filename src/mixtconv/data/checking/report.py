@@ -199,14 +199,15 @@ def label_faults(listing: VideoListing) -> Iterator[Fault]:
 
 
 def _untrained_classes(listing: VideoListing) -> Iterator[Fault]:
-    trained = {video.class_name for video in listing.videos if video.split == "train"}
+    train = [video for video in listing.videos if video.split == "train"]
+    trained = {name for video in train for name in video.class_names}
     reported: set[str] = set()
     for video in listing.videos:
-        name = video.class_name
-        if trained and video.split is not None and name not in trained | reported:
-            reported.add(name)
-            hint = unknown_name("class", name, trained)
-            yield _mislabelled(video, f"no such class to train on: {hint}")
+        for name in video.class_names:
+            if trained and video.split is not None and name not in trained | reported:
+                reported.add(name)
+                hint = unknown_name("class", name, trained)
+                yield _mislabelled(video, f"no such class to train on: {hint}")
 
 
 def _one_file_twice(listing: VideoListing) -> Iterator[Fault]:

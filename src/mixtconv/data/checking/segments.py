@@ -29,7 +29,7 @@ def segment_faults(listing: VideoListing, checked: Mapping[Path, CheckedVideo]) 
 
 def _overlaps(videos: list[ListedVideo], checked: CheckedVideo) -> Iterator[Fault]:
     """A fault for each segment that begins within another one with another label."""
-    placed = [(_stretch(video, checked), video) for video in videos]
+    placed = [(_stretch(video, checked), video) for video in videos if video.labels is None]
     placed.sort(key=lambda item: item[0])
     open_ones: list[tuple[Stretch, ListedVideo]] = []  # that may go on after the start of the next
     for stretch, video in placed:

@@ -52,7 +52,8 @@ def held_out_sizes(sides: Sides) -> Counter[str]:
     """Videos of each class that a recognizer is validated on: of `val`, else of `test`."""
     held = "val" if "val" in sides.split_of.values() else "test"
     videos = sides.listing.videos
-    return Counter(video.class_name for video in videos if sides.split_of[video.path] == held)
+    held_out = [video for video in videos if sides.split_of[video.path] == held]
+    return Counter(name for video in held_out for name in video.class_names)
 
 
 def group_faults(listing: VideoListing) -> Iterator[Fault]:
