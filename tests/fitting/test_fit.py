@@ -420,4 +420,4 @@ def test_recordings_of_an_annotation_file_are_never_divided(
         sides = [{sample.path.name for sample in side} for side in (read.train, read.val)]
         assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 5
         assert len(read.train) + len(read.val) == 15
-    assert "r1#t=0,0.7" in (lists.parent / "report.html").read_text()
+    assert "r0.mp4#t=0,0.7" in (lists.parent / "report.html").read_text()
