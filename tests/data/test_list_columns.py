@@ -136,7 +136,7 @@ def test_json_lists(tmp_path: Path, kind: str, sources: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[{"path": "c/1.mp4", "label": ["a", "b"]}]', 'label is \'["a", "b"]\'; give one text'),
+        ('[{"path": "c/1.mp4", "label": {"a": "b"}}]', 'label is \'{"a": "b"}\'; give one text'),
         ('[{"path": "c/1.mp4", "label": null}]', "1 bad entry: entry 1: an empty label"),
         ('[{"path": "c/1.mp4"}, {"label": "a"}]', "entry 1: an empty label; entry 2: an empty pat"),
         ('[{"path": "c\\u0000/1.mp4", "label": "a"}]', "entry 1: path is"),

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,6 +12,7 @@ from mixtconv.data.checking.run import check
 from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import DataSource, ListedVideo, VideoSample, labels_of
+from mixtconv.data.preparation.run import prepare
 from mixtconv.data.several_labels import LEAST_COVERED, with_overlapping_labels
 from mixtconv.video.segment import Span
 
@@ -32,6 +34,7 @@ FORMS = {
     "semicolons.csv": f"path;label\n{BARS.replace(',', ';')}\n",
     "columns.csv": f"path,note,walk,wave\n{COLUMNS}\n",
     "words.csv": f"video,note,walk,wave\n{WORDS}\n",
+    "named.csv": f"path,labels\n{BARS}\n",
     "list.json": f"[{JSON}]",
 }
 
@@ -186,6 +189,21 @@ def test_a_mirror_exchanges_sides_among_several_labels() -> None:
     mirror = mirror_labels(["turn left", "jump", "turn right"])
     for label in ((1, 1, 0), (1, 0, 1), (0, 0, 0)):
         assert mirror.mirrored(label) == label[::-1]
+
+
+def test_a_prepared_list_has_the_labels_of_its_original(
+    make: Make, tmp_path: Path, media: ModuleType
+) -> None:
+    rows = "0.mp4,1,0\n1.mp4,0,0\n2.mp4,0,1\n"  # none has two
+    data = make("columns.csv", f"path,walk,wave\n{rows}")
+    for number in range(3):
+        media.encode(tmp_path / f"{number}.mp4", media.moving_frames(2, seed=number))
+    prepare(data, out=tmp_path / "out", workers=1)
+    before, after = (
+        load_catalog(path, val_fraction=0) for path in (data, tmp_path / "out" / "columns.csv")
+    )
+    assert [s.label for s in after.train] == [s.label for s in before.train]
+    assert after.several and after.classes == before.classes
 
 
 def test_check_reads_several_labels(make: Make) -> None:

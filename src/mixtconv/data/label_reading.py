@@ -14,7 +14,7 @@ from pathlib import Path
 from mixtconv._names import composed, first_few, unknown_name
 from mixtconv.data.list_columns import OFF_AND_ON, LabelKind, ListColumns, is_number
 from mixtconv.data.listing import LabelMode
-from mixtconv.data.several_labels import SEPARATOR, says_several, split_labels
+from mixtconv.data.several_labels import SEPARATOR, SEVERAL_COLUMN, says_several, split_labels
 from mixtconv.data.text_tables import SEVERAL, TableRow
 
 _SAY = "say which with a header: path,class_name or path,class_index"
@@ -91,8 +91,8 @@ def read_list_labels(
 ) -> LabelReading:
     """Decide whether the rows of a list have one label each or several, and how these are read.
 
-    Several where there are columns of 0 and 1, or where, below a header, a label holds `a|b`;
-    without a header a bar belongs to the name, unless the user says otherwise.
+    Several where there are columns of 0 and 1, or a column `labels`, or where, below a header, a
+    label holds `a|b`; without a header a bar belongs to the name, unless the user says otherwise.
 
     Args:
         path: the list.
@@ -122,7 +122,8 @@ def read_list_labels(
         return replace(reading, several=True, columns=columns.classes)
     at = columns.places["label"]
     cells = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
-    is_found = mode is None and has_header and any(map(says_several, cells))
+    is_named = columns.label_name.casefold() == SEVERAL_COLUMN
+    is_found = mode is None and has_header and (is_named or any(map(says_several, cells)))
     if not is_found and mode != "several":
         return read_labels(path, cells, columns, classes)
     labels: set[str] = set()
@@ -131,7 +132,7 @@ def read_list_labels(
             labels |= set(split_labels(cell))
     reading = read_labels(path, labels, columns, classes)
     notes = reading.notes
-    if is_found:
+    if is_found and not is_named:
         example = min(cell for cell in cells if says_several(cell)).removeprefix(SEVERAL)
         notes += (f"several labels a video, as {example} (--labels one takes it for a name)",)
     return replace(reading, several=True, notes=notes)

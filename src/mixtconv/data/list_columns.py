@@ -28,7 +28,16 @@ LabelKind = Literal["name", "number"]
 _CLASS_NAMES = ("class_name", "label_name", "category_name", "action_name")
 _CLASS_NUMBERS = ("class_index", "label_index", "class_idx", "label_idx")
 _OTHER_LABELS = (
-    *("category", "category_id", "action", "action_id", "label_id", "class_id", "activity"),
+    *(
+        "labels",
+        "category",
+        "category_id",
+        "action",
+        "action_id",
+        "label_id",
+        "class_id",
+        "activity",
+    ),
     *("gesture", "gloss", "tag", "target"),
 )
 
@@ -147,7 +156,8 @@ OFF_AND_ON = ("0", "1", "false", "true", "")
 def may_be_header(cells: Sequence[str]) -> bool:
     """Whether the cells of a row name a path and a label, or a path and perhaps classes."""
     is_path = any(_RANKS.get(plain_name(name), ("",))[0] == "path" for name in cells)
-    return is_header(cells) or (is_path and len(cells) > 2)
+    are_names = len(cells) > 2 and not any(map(is_number, cells))
+    return is_header(cells) or (is_path and are_names)
 
 
 def has_class_columns(rows: Sequence[TableRow]) -> bool:

@@ -20,6 +20,9 @@ from mixtconv.video.segment import Span
 SEPARATOR = "|"
 """Between the labels of a cell."""
 
+SEVERAL_COLUMN = "labels"
+"""What a header calls a column of several labels."""
+
 LEAST_COVERED = Fraction(1, 2)
 """Part of a segment that the stretches of another label cover at least, for the segment to have
 that label too."""

@@ -117,7 +117,11 @@ def _result(scored: ScoredRun) -> ModelResult:
         num_unreadable=len(evaluation.unreadable),
         curve=tuple(
             CurvePoint(
-                row.epoch, row.train_loss, row.val_loss, row.top1, row.mean_average_precision
+                row.epoch,
+                row.train_loss,
+                row.val_loss,
+                row.top1,
+                math.nan if row.mean_average_precision is None else row.mean_average_precision,
             )
             for row in epochs
         ),

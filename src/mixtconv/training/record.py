@@ -113,7 +113,8 @@ class RunRecord(Callback):
 
     def _score(self, row: EpochRecord) -> float:
         """What epochs are compared by; NaN unscored."""
-        return float(getattr(row, self.measure))
+        score = getattr(row, self.measure)
+        return math.nan if score is None else float(score)
 
     @property
     def kept(self) -> EpochRecord | None:
@@ -291,7 +292,8 @@ class RunRecord(Callback):
             part=self._part,
         )
         self._put(row)
-        self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
+        there = {key: value for key, value in asdict(row).items() if value is not None}
+        self._log(trainer, {f"epoch/{key}": value for key, value in there.items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
         validation = f"validation {_in_words(row, self.measure)} (loss {row.val_loss:.3f})"
         logger.info(
@@ -377,7 +379,7 @@ class RunRecord(Callback):
 
 def _in_words(row: EpochRecord, measure: str) -> str:
     """The scores of an epoch for its line, that by which it is compared among them."""
-    if not math.isnan(row.mean_average_precision):
+    if row.mean_average_precision is not None:
         return f"mAP {row.mean_average_precision:.2f} %, F1 {row.macro_f1:.2f} %"
     by_class = f", mean class {row.mean_class_accuracy:.2f} %"
     return f"top-1 {row.top1:.2f} %{by_class if measure == 'mean_class_accuracy' else ''}"

@@ -57,10 +57,14 @@ class EpochRecord:
     """Training clips of all processes left out because their video could not be read."""
     part: float = 1.0
     """Of the epoch's batches that were trained on; below 1 of a run that was stopped inside."""
-    mean_average_precision: float = math.nan
-    """Of several labels a video, in percent; these have no top-1, top-5 and accuracies."""
-    macro_f1: float = math.nan
+    mean_average_precision: float | None = None
+    """Of several labels a video, in percent; these have no top-1, top-5 and accuracies. None of one
+    label, or unscored."""
+    macro_f1: float | None = None
     """Of several labels, at the thresholds that are best for these videos, in percent."""
+
+
+_OF_SEVERAL = ("mean_average_precision", "macro_f1")
 
 
 def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:
@@ -192,7 +196,10 @@ def load_epochs(path: Path) -> tuple[EpochRecord, ...]:
     try:
         rows = json.loads(path.read_text())["epochs"]
         values: list[dict[str, Any]] = [
-            {key: math.nan if value is None else value for key, value in row.items()}
+            {
+                key: math.nan if value is None and key not in _OF_SEVERAL else value
+                for key, value in row.items()
+            }
             for row in rows
         ]
         return tuple(EpochRecord(**row) for row in values)

@@ -19,6 +19,7 @@ from mixtconv.data.journal import JOURNAL, JOURNAL_FORMAT, OWN_FILES, DoneVideo,
 from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import VideoListing
 from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
+from mixtconv.data.several_labels import SEVERAL_COLUMN
 
 LOCK = f"{OWN_FILES}.lock"
 """Name of the file by which one run at a time works in the folder."""
@@ -126,7 +127,9 @@ def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[Plann
         return
     has_splits = any(item.video.split for item in videos)
     has_groups = any(item.video.group for item in videos)
-    label = label_column(item.video.class_name for item in videos)
+    label = SEVERAL_COLUMN
+    if not listing.several:
+        label = label_column(item.video.class_name for item in videos)
     columns = ["path", label, *(["split"] if has_splits else []), "prepared_from"]
     columns += [listing.group_column or "group"] if has_groups else []
     text = io.StringIO()
