@@ -77,7 +77,7 @@ def test_parts_cover_a_recording_and_random_clips_reach_all_of_it(data: Path, ov
     samples = load_labelled_videos(data, classes=CLASSES, split="all")
     [recording] = annotated_recordings(samples)
     length = Fraction(4, 5)
-    parts = parts_of(recording, length, nothing=2, overlap=overlap)
+    parts = parts_of(recording, length, num_classes=3, nothing=2, overlap=overlap)
     starts = [part.span.start for part in parts]
     assert starts == [n * length for n in range(len(parts))]
     assert parts[-1].span.end == 4
@@ -92,7 +92,9 @@ def test_each_frame_of_a_clip_has_the_label_of_its_moment(data: Path, kind: str)
     spec = ModelSpec(
         "tsn_resnet18", CLASSES, num_frames=5, image_size=32, sampling="dense", frame_stride=4
     )
-    parts = parts_of(recording, Fraction(4, 5), nothing=2, overlap=kind == "training")
+    parts = parts_of(
+        recording, Fraction(4, 5), num_classes=3, nothing=2, overlap=kind == "training"
+    )
     seen = set()
     for epoch in range(3):
         for place in range(len(parts)):
@@ -119,7 +121,7 @@ def test_a_mirrored_clip_has_mirrored_labels_in_each_frame(data: Path) -> None:
     spec = ModelSpec(
         "tsn_resnet18", classes, num_frames=5, image_size=32, sampling="dense", frame_stride=4
     )
-    parts = parts_of(recording, Fraction(4, 5), nothing=2, overlap=True)
+    parts = parts_of(recording, Fraction(4, 5), num_classes=3, nothing=2, overlap=True)
     plain = TrainingClips(parts, spec, seed=1)
     mirrored = TrainingClips(parts, spec, seed=1, mirroring=mirror_labels(classes))
     items = [(plain[SampleKey(epoch, 0)], mirrored[SampleKey(epoch, 0)]) for epoch in range(8)]

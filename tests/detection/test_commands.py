@@ -13,7 +13,6 @@ from mixtconv.cli.main import main
 from mixtconv.data.synthetic import synthesize_long
 from mixtconv.data.transforms import center_crop
 from mixtconv.detection.evaluate import evaluate_events
-from mixtconv.detection.files import event_captions
 from mixtconv.detection.predict import predict_events
 from mixtconv.detection.scorers import load_scorer
 from mixtconv.detection.settings import EventOptions, StoredEvents
@@ -23,6 +22,7 @@ from mixtconv.events.event import Event
 from mixtconv.events.scores import ScoreSequence
 from mixtconv.events.settings import EventRule, EventSettings
 from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models.spec import ModelSpec
 
 LABELS = ["Moving something up", "Moving something down"]
 
@@ -211,17 +211,11 @@ def test_damaged_settings_in_a_file_are_refused() -> None:
 
 
 def test_a_clock_that_jumps_back_goes_on() -> None:
-    stream = StreamEvents(["wave", "nothing"], EventSettings(background=("nothing",)), 10)
+    spec = ModelSpec("mstnet_resnet18", ("wave", "nothing"), causal=True)
+    stream = StreamEvents(spec, EventSettings(background=("nothing",)), 10)
     said = []
     for number in range(60):
         seconds = number / 10 if number < 30 else (number - 30) / 10
         said += stream.push(seconds, [5.0, 0.0] if 10 <= number < 40 else [0.0, 5.0])
     [event] = [each.event for each in said if isinstance(each.event, Event)]
     assert (event.start, event.end) == (pytest.approx(1, abs=0.3), pytest.approx(4, abs=0.3))
-
-
-def test_captions_of_overlapping_events_are_in_order_and_apart() -> None:
-    events = [Event("a", 0, 4, 0.5), Event("b", 1, 2, 0.5), Event("c", 6, 7, 0.5)]
-    captions = event_captions(events)
-    assert [(start, end) for start, end, _ in captions] == [(0, 1), (1, 2), (2, 4), (6, 7)]
-    assert captions[1][2] == "a (50 %), b (50 %)"

@@ -92,7 +92,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_frames(settings) -> None:
     ).eval()
     clips = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
     targets = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]).expand(2, 4, 3)
-    loss = ClipLoss(settings, [0, 1, 2], num_classes=3)(model, clips, targets)
+    loss = ClipLoss(settings, [0, 1, 2], model.spec)(model, clips, targets)
     logits = model.forward_frames(model.normalize(clips))
     expected = [
         sum(-float(share * logit) for share, logit in zip(t, row.log_softmax(0), strict=True))
