@@ -1,4 +1,8 @@
-"""Starts a command as torchrun and Slurm do, in two processes, or a function in a forked one."""
+"""Starts a command as torchrun and Slurm do, in two processes, or a function in a forked one.
+
+A new interpreter imports torch and Lightning for five seconds. A fork of this process has all that
+it needs, and one thread: what is not about a process being new runs in one.
+"""
 
 import gc
 import os
@@ -8,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from functools import partial
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 
@@ -33,57 +38,106 @@ def torchrun(words, cwd):
     return done.returncode, done.stdout, done.stderr
 
 
-def slurm(words, cwd):
-    """The same as on two machines of one process each, with what srun says to them."""
+def torchrun_of_forks(words, cwd, *, before=lambda: None):
+    """The same by what `torchrun` calls, with forks as the processes.
+
+    Args:
+        before: called in each process before the command, to change what is tested.
+    """
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    one_machine = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    launch = elastic_launch(one_machine, _command)
+    return _Fork(partial(launch, words, cwd, before)).wait()
+
+
+def slurm(words, cwd, *, before=lambda: None):
+    """The same in forks, as on two machines of one process each, with what srun says to them.
+
+    Args:
+        before: called in each process before the command, to change what is tested.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     size = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
-    tasks = []
-    for rank in ("0", "1"):
+
+    def run_rank(rank):
         place = {"SLURM_PROCID": rank, "SLURM_NODEID": rank, "SLURM_LOCALID": "0"}
-        task = subprocess.Popen(
-            [sys.executable, "-m", "mixtconv", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=cwd,
-            env=_environment(MASTER_PORT=port, **SLURM, **size, **place),
-        )
-        tasks.append(task)
-    try:
-        outputs = [task.communicate(timeout=600) for task in tasks]
-    finally:
-        for task in tasks:
-            task.kill()
-    status = max(task.returncode for task in tasks)
-    return status, *("".join(texts) for texts in zip(*outputs, strict=True))
+        os.environ.update(MASTER_PORT=port, **SLURM, **size, **place)
+        _command(words, cwd, before)
+
+    tasks = [_Fork(partial(run_rank, rank)) for rank in ("0", "1")]
+    outcomes = [task.wait() for task in tasks]
+    statuses, outputs, errors = zip(*outcomes, strict=True)
+    return max(statuses, key=abs), "".join(outputs), "".join(errors)
+
+
+def alone(words, cwd, *, before=lambda: None):
+    """The same in one fork."""
+    return _Fork(partial(_command, words, cwd, before)).wait()
+
+
+def _command(words, cwd, before):
+    """What a fork does as a process of `mixtconv`."""
+    from mixtconv.cli.main import main
+
+    os.chdir(cwd)
+    before()
+    if status := main(words):
+        sys.exit(status)
 
 
 def forked(function, seconds=300):
-    """Calls a function in a fork of this process, which has imported all that it needs.
+    """Calls a function in a fork; gives its exit status as `subprocess` has it, and its errors."""
+    status, _, errors = _Fork(function, seconds).wait()
+    return status, errors
 
-    A new interpreter would import torch and Lightning for five seconds. The fork has one thread.
 
-    Gives its exit status as `subprocess` has it, and what it wrote to standard error.
-    """
-    gc.collect()  # garbage that owns threads, freed in the fork, would deadlock it
-    with tempfile.TemporaryFile() as errors:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            os.dup2(errors.fileno(), 2)
-            signal.alarm(seconds)  # ends it, if it hangs
-            with os.fdopen(2, "w", closefd=False) as sys.stderr:
-                try:
-                    function()
-                    status = 0
-                except BaseException:
-                    traceback.print_exc()
-            os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        errors.seek(0)
-        return status, errors.read().decode()
+class _Fork:
+    """A process that calls a function; its exit status is 1 if that raises, or what exits."""
+
+    def __init__(self, function, seconds=300):
+        gc.collect()  # garbage that owns threads, freed in the fork, would deadlock it
+        self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115, closed by wait
+        self._child = os.fork()
+        if self._child == 0:
+            os._exit(self._call(function, seconds))
+
+    def _call(self, function, seconds):
+        signal.alarm(seconds)  # ends it, if it hangs
+        for descriptor, file in enumerate(self._files, start=1):
+            os.dup2(file.fileno(), descriptor)
+        with (
+            os.fdopen(1, "w", closefd=False) as sys.stdout,
+            os.fdopen(2, "w", closefd=False) as sys.stderr,
+        ):
+            try:
+                function()
+            except SystemExit as end:
+                return end.code or 0
+            except BaseException:
+                traceback.print_exc()
+                return 1
+            return 0
+
+    def wait(self):
+        """Gives its exit status as `subprocess` has it, its output, and what it said of errors."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        texts = []
+        for file in self._files:
+            with file:
+                file.seek(0)
+                texts.append(file.read().decode())
+        return status, *texts
 
 
 def _environment(**values):

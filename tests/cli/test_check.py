@@ -1,7 +1,8 @@
 """`mixtconv check`: what it prints and how it ends."""
 
 import json
-import subprocess
+import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from mixtconv.cli.main import main
+from mixtconv.data.checking import run
 
 
 @pytest.fixture
@@ -70,31 +72,26 @@ def test_absent_kinetics_videos_are_named_and_no_fault(
     assert "gone_since_1_000005_000015" in captured.err and "no fault" in captured.err
 
 
-INTERRUPTED = """
-import os, signal, sys
-from mixtconv.cli.main import main
-from mixtconv.data.checking import run
-
-calls = 0
-def check_video(video):
-    global calls
-    calls += 1
-    if calls == 3:
-        os.kill(os.getpid(), signal.SIGINT)
-    return run.CheckedVideo(1)
-
-run.check_video = check_video
-status = main(["check", sys.argv[1], "--workers", "1"])
-print(status, calls < 100)
-"""
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_it_stops_at_once_on_ctrl_c(tmp_path: Path) -> None:
+def test_it_stops_at_once_on_ctrl_c(tmp_path: Path, launchers: ModuleType) -> None:
     folder = tmp_path / "many" / "a"
     folder.mkdir(parents=True)
     for number in range(2000):
         (folder / f"{number}.mp4").touch()
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "many")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    assert run.stdout == "130 True\n" and run.stderr == "mixtconv check: stopped\n"
+    calls = 0
+
+    def check_video(video: object) -> run.CheckedVideo:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run.CheckedVideo(1)
+
+    def check() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which pytest's workers ignore
+        run.check_video = check_video
+        status = main(["check", str(tmp_path / "many"), "--workers", "1"])
+        assert calls < 100
+        sys.exit(status)
+
+    assert launchers.forked(check) == (130, "mixtconv check: stopped\n")

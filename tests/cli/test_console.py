@@ -2,11 +2,10 @@
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -74,18 +73,18 @@ def test_errors_show_names_harmlessly(tmp_path: Path, capsys: pytest.CaptureFixt
     assert r"a\x1b[2J\u202eb" in err and "\x1b" not in err and err.count("\n") == 1
 
 
-def test_a_check_of_hostile_names_ends_well_in_an_encoding_without_them(tmp_path: Path) -> None:
-    """In a process of its own, whose standard output takes bytes."""
+def test_a_check_of_hostile_names_ends_well_in_an_encoding_without_them(
+    launchers: ModuleType, tmp_path: Path
+) -> None:
+    """In a process of its own, whose standard output is a file of bytes."""
     folder = tmp_path / "clips" / "\x1b[31mjump 跳"
     folder.mkdir(parents=True)
     (folder / "caf\udce9\n.mp4").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "mixtconv", "check", "clips"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (1, b"")
-    out = done.stdout.decode("ascii")
+
+    def speak_ascii() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding="ascii", errors="strict")
+
+    status, out, errors = launchers.alone(["check", "clips"], tmp_path, before=speak_ascii)
+    assert (status, errors) == (1, "") and out.isascii()
     assert r"\x1b[31mjump \u8df3/caf\xe9\n.mp4" in " ".join(out.split())
