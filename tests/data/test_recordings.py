@@ -12,7 +12,7 @@ from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.recordings import Stretch, annotated_recordings, parts_of
+from mixtconv.data.recordings import Stretch, annotated_recordings, frame_targets, parts_of
 from mixtconv.models.spec import ModelSpec
 
 CLASSES = ("jump", "run", "background")
@@ -129,3 +129,22 @@ def test_a_mirrored_clip_has_mirrored_labels_in_each_frame(data: Path) -> None:
     for one, other in items:
         expected = one.label[:, [1, 0, 2]] if other.mirrored else one.label
         assert torch.equal(other.label, expected)
+
+
+def test_of_several_labels_a_stretch_has_those_of_its_line_and_a_frame_all_that_hold(
+    data: Path,
+) -> None:
+    """As a clip the first line has the label of the second, too, which covers half of it."""
+    path = data.with_name("several.csv")
+    path.write_text("video,labels,start,end\nday.mp4,jump,0.4,1.2\nday.mp4,run|wave,0.8,2\n")
+    classes = ("jump", "run", "wave")
+    samples = load_labelled_videos(path, classes=classes, split="all", several=True)
+    assert samples[0].label == (1, 1, 1)
+    [recording] = annotated_recordings(samples)
+    spans = [(each.label, float(each.start), float(each.end)) for each in recording.stretches]
+    assert spans == [(0, 0.4, 1.2), (1, 0.8, 2), (2, 0.8, 2)]
+    times = [Fraction(0), Fraction(1, 2), Fraction(1), Fraction(3, 2)]
+    targets = frame_targets(recording, times, num_classes=3, nothing=None)
+    assert targets.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1]]
+    parts = parts_of(recording, Fraction(1), num_classes=3, nothing=None, overlap=False)
+    assert [part.label for part in parts] == [(1, 1, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0)]

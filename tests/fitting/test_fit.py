@@ -217,7 +217,7 @@ def test_labels_are_compared_by_name_also_where_classes_are_not_sorted(
 
 
 def test_recordings_of_an_annotation_file_are_never_divided(
-    settings: MakeSettings, media: ModuleType, tmp_path: Path
+    settings: MakeSettings, media: ModuleType, tmp_path: Path, quiet: Quiet
 ) -> None:
     """ActivityNet's layout: five recordings to train on and one to score, three stretches each."""
     stretches = [(0, 0.7, "jump"), (0.7, 1.4, "run"), (4 / 3, 2, "jump")]

@@ -121,6 +121,8 @@ class ListedVideo:
     labels: tuple[str, ...] | None = None
     """Its classes where a video may have several, sorted, empty for none; None where each has
     one."""
+    own_labels: tuple[str, ...] | None = None
+    """Those of them that are annotated for just this segment, not for others over it."""
 
     @property
     def video(self) -> Video:
@@ -266,6 +268,8 @@ class VideoSample:
     """The segment of the recording that is meant; None for all of it."""
     recording: str = field(default="", compare=False)
     """Its recording, in the data's words: the same for all of its segments, cut or not."""
+    own_labels: tuple[int, ...] | None = field(default=None, compare=False)
+    """Where it may have several, the classes that are annotated for just this segment."""
     annotated: "AnnotatedRecording | None" = field(default=None, compare=False)
     """All that is annotated in its recording, where each frame has a label of its own."""
 

@@ -102,7 +102,7 @@ def _recording(samples: tuple[VideoSample, ...]) -> AnnotatedRecording:
     stretches = [
         Stretch(label, start, seconds if sample.span is None else min(end, seconds))
         for sample, (start, end) in zip(samples, placed, strict=False)
-        for label in labels_of(sample.label)
+        for label in (labels_of(sample.label) if sample.own_labels is None else sample.own_labels)
     ]
     kept = (each for each in stretches if each.end > each.start)
     ordered = sorted(kept, key=lambda each: (each.start, each.end, each.label))

@@ -145,7 +145,10 @@ def with_overlapping_labels(videos: Sequence[ListedVideo]) -> tuple[ListedVideo,
     return tuple(
         video
         if video.span is None
-        else with_labels(video, {*video.class_names, *holding[video.path, video.span]})
+        else replace(
+            with_labels(video, {*video.class_names, *holding[video.path, video.span]}),
+            own_labels=video.class_names,
+        )
         for video in videos
     )
 

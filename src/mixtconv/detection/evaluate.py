@@ -9,7 +9,6 @@ from mixtconv.data.listing import DataSource
 from mixtconv.detection.scorers import load_scorer
 from mixtconv.detection.scoring import ScoredRecordings, load_recordings, score_recordings
 from mixtconv.detection.settings import EventOptions
-from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.detector import find_events
 from mixtconv.events.event import Event
@@ -78,13 +77,7 @@ def evaluate_events(
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
-    recordings = load_recordings(
-        data,
-        scorer.classes,
-        split=reading.split,
-        val_fraction=scorer.notes.get("val_fraction", DEFAULT_VAL_FRACTION),
-        group=scorer.notes.get("group"),
-    )
+    recordings = load_recordings(data, scorer.spec, scorer.notes, split=reading.split)
     settings = options.applied(scorer.stored.settings)
     scored = score_recordings(scorer, recordings, progress=progress)
     events = {name: find_events(scores, settings) for name, scores in scored.scores.items()}

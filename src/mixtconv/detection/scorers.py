@@ -24,7 +24,7 @@ from mixtconv._types import Precision
 from mixtconv.detection.settings import ScoreTimes, StoredEvents
 from mixtconv.inference.engines.base import import_engine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.inference.predicting import VideoRecognizer
+from mixtconv.inference.predicting import VideoRecognizer, class_scores
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
 from mixtconv.video.live import StreamFrame, at_rate
@@ -148,7 +148,7 @@ class FrameScorer(EventScorer):
         with self.recognizer.start() as stream:
             for frame, start, end in _frames(recording, rate):
                 logits = stream.push(frame.to_rgb(), top_k=1).logits
-                yield ScoredStep(start, end, probabilities(self.spec, logits))
+                yield ScoredStep(start, end, class_scores(logits, self.spec))
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         return _fitted_rate(self, recording, seconds)
@@ -171,7 +171,7 @@ class ClipScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         for (start, end), logits in self._logits(_frames(recording, rate)):
-            yield ScoredStep(start, end, probabilities(self.spec, logits))
+            yield ScoredStep(start, end, class_scores(logits, self.spec))
 
     def _logits(
         self, frames: Iterable[tuple[StreamFrame, float, float]]
@@ -232,7 +232,7 @@ class WindowScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         plan = self._plan(recording)
         for window, views in window_views(self.recognizer.reader, recording, plan):
-            scores = probabilities(self.spec, self.recognizer.view_logits(views))
+            scores = class_scores(self.recognizer.view_logits(views), self.spec)
             yield ScoredStep(float(window.start), float(window.end), scores)
 
     def _plan(self, recording: Path) -> WindowPlan:
@@ -275,15 +275,6 @@ def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float
             "says no rate of frames: give --fps, or run mixtconv tune-events, which finds it"
         )
     return source_rate / spec.frame_stride
-
-
-def probabilities(spec: ModelSpec, logits: npt.ArrayLike) -> Floats:
-    """Probabilities of logits (K,): of several labels each by itself, else with the sum 1."""
-    values = np.asarray(logits, dtype=np.float64)
-    if spec.several_labels:
-        return np.asarray(1 / (1 + np.exp(-values)))
-    exponentials = np.exp(values - values.max())
-    return np.asarray(exponentials / exponentials.sum())
 
 
 def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:

@@ -1,9 +1,10 @@
 """The scores of annotated recordings, and the events that are found in them."""
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
@@ -11,12 +12,12 @@ from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.listing import DataSource
 from mixtconv.data.recordings import AnnotatedRecording, annotated_recordings
 from mixtconv.detection.scorers import EventScorer, ScoredStep
+from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION
 from mixtconv.evaluation.settings import SplitChoice
 from mixtconv.events.event import AnnotatedEvent
 from mixtconv.events.scores import ScoreSequence
+from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,29 +52,31 @@ class ScoredRecordings:
 
 def load_recordings(
     data: str | Path | DataSource,
-    classes: tuple[str, ...],
+    spec: ModelSpec,
+    notes: Mapping[str, Any],
     *,
     split: SplitChoice | None = None,
-    val_fraction: float = 0.2,
-    group: str | None = None,
 ) -> tuple[AnnotatedRecording, ...]:
     """The annotated recordings of data, without those of background.
 
     Args:
-        data, classes, split, val_fraction, group: as for `load_labelled_videos`.
+        data, split: as for `load_labelled_videos`.
+        spec: of the model whose events are compared with them.
+        notes: of its file, which say what its training held out.
 
     Raises:
         ValueError: data that cannot be used, or in which nothing but background is annotated.
     """
     samples = load_labelled_videos(
         data,
-        classes=classes,
+        classes=spec.classes,
         split=split,
-        val_fraction=val_fraction,
-        group=group,
+        val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
+        group=notes.get("group"),
+        several=spec.several_labels,
         keep_missing=True,
     )
-    nothing = [label for label, name in enumerate(classes) if name == BACKGROUND]
+    nothing = [label for label, name in enumerate(spec.classes) if name == BACKGROUND]
     recordings = annotated_recordings(samples, without=nothing)
     if not any(each.stretches for each in recordings):
         raise ValueError(

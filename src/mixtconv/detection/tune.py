@@ -15,7 +15,6 @@ from mixtconv.detection.scoring import (
     typical_seconds,
 )
 from mixtconv.detection.settings import NOTE, EventOptions, StoredEvents, default_settings
-from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.settings import TuningMeasure
 from mixtconv.events.tuning import EventTuning, tune_events
@@ -83,13 +82,7 @@ def tune_model(
     if source.startswith(HUB_PREFIX) and out is None:
         raise ValueError(f"{model} is on the hub: give --out, a file for the model with settings")
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
-    recordings = load_recordings(
-        data,
-        scorer.classes,
-        split=reading.split,
-        val_fraction=scorer.notes.get("val_fraction", DEFAULT_VAL_FRACTION),
-        group=scorer.notes.get("group"),
-    )
+    recordings = load_recordings(data, scorer.spec, scorer.notes, split=reading.split)
     scorer.times = scorer.fitted_times(first_readable(recordings), typical_seconds(recordings))
     scored = score_recordings(scorer, recordings, progress=progress)
     start = options.applied(default_settings(scorer.classes))

@@ -402,10 +402,15 @@ def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[Video
         own = {numbers[name] for name in video.labels}
         return known.setdefault(video.labels, tuple(int(i in own) for i in range(len(names))))
 
+    def own(video: ListedVideo) -> tuple[int, ...] | None:
+        names = video.labels if video.own_labels is None else video.own_labels
+        return None if names is None else tuple(numbers[name] for name in names)
+
     return tuple(
         VideoSample(
             *(video.path, label(video), key, video.group, video.span),
             recording=video.recording_key,
+            own_labels=own(video),
         )
         for video, key in zip(videos, video_keys(videos), strict=True)
     )
