@@ -1,11 +1,13 @@
 """Background: time without a label, away from borders, the same whenever it is drawn."""
 
 import csv
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,9 +62,61 @@ def test_the_draw_depends_on_a_recording_alone(listed: Path) -> None:
     other = listed.with_name("other.csv")
     other.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
     assert spans(other, 1) == spans(listed, 1)
-    assert len(spans(listed, 0.34)) == NUM_RECORDINGS and not spans(listed, 0)
+    assert not spans(listed, 0)
     notes = list_videos(DataSource(str(listed), background=50)).notes
     assert "as the recordings have no more time without a label" in notes[-1]
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.34, 0.5, 0.9, 1.3])
+def test_the_rate_is_that_of_all_recordings(listed: Path, rate: float) -> None:
+    """Shares of a recording are no whole numbers: each is rounded, their sum as well."""
+    listing = list_videos(DataSource(str(listed), background=rate))
+    drawn = Counter(video.path for video in listing.videos if is_background(video))
+    assert drawn.total() == round(rate * NUM_RECORDINGS * len(BORDERS))
+    assert all(abs(drawn[path] - rate * len(BORDERS)) < 1
+               for path in {video.path for video in listing.videos})  # fmt: skip
+
+
+def test_a_rate_that_gives_none_is_said(listed: Path) -> None:
+    notes = list_videos(DataSource(str(listed), background=0.01)).notes
+    assert notes[-1].startswith("--background 0.01 of 12 labelled segments gives no segment")
+
+
+def test_what_a_line_labels_in_other_words_is_no_background(listed: Path) -> None:
+    """All of a recording, and stretches in frames beside those in seconds."""
+    path = listed.with_name("mixed.csv")
+    lines = ["video,label,start,end,start_frame,end_frame", "0.mp4,a,2,4,,", "0.mp4,b,,,,"]
+    lines += ["1.mp4,a,1,2,,", "1.mp4,b,,,75,150", "1.mp4,b,,,200,290", "2.mp4,a,9,99,,"]
+    path.write_text("\n".join(lines))
+    listing = list_videos(DataSource(str(path), background=30))
+    drawn = [(v.path.name, v.span) for v in listing.videos if is_background(v) and v.span]
+    assert {name for name, _ in drawn} == {"1.mp4", "2.mp4"}
+    taken = {"1.mp4": [(0.5, 2.5), (2.5, 6.5), (7.5, 12)], "2.mp4": [(8.5, 12)]}  # with borders
+    for name, span in drawn:
+        assert not span.in_frames and span.end <= 12
+        assert all(span.end <= start or span.start >= end for start, end in taken[name])
+
+
+def test_many_segments_are_drawn_at_once(media: ModuleType, tmp_path: Path) -> None:
+    """They fill the gaps of a recording, none twice and none beside a label."""
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in range(1_500):
+        (folder / f"{number:05d}.jpg").touch()
+    labelled = [(n, n + 5) for n in range(0, 1_500, 45)]
+    rows = [f"v,a,{start},{end}" for start, end in labelled]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["path,label,start_frame,end_frame", *rows]))
+    listing = list_videos(DataSource(str(path), background=1))
+    drawn = sorted((v.span.start, v.span.end) for v in listing.videos
+                   if is_background(v) and v.span)  # fmt: skip
+    assert len(drawn) > 0.6 * len(labelled)
+    is_free = np.ones(1_500, dtype=bool)
+    for start, end in labelled:
+        is_free[max(0, start - 12) : end + 12] = False
+    for start, end in drawn:
+        assert is_free[int(start) : int(end)].all()
+        is_free[int(start) : int(end)] = False
 
 
 def test_scoring_draws_what_training_drew(listed: Path) -> None:

@@ -23,6 +23,7 @@ from mixtconv.models.spec import ModelSpec
 from mixtconv.video.reader import iterate_frames
 from mixtconv.video.segment import Segment, Span
 
+UNEVEN = (24 * np.arange(50) + 7 * (np.arange(50) % 2)).tolist()
 RECORDINGS = [f"day {number}.mp4" for number in range(8)]
 
 
@@ -278,6 +279,55 @@ def test_prepared_segments_are_files_of_the_same_split(listed: Path, tmp_path: P
     assert (again.num_prepared, again.num_kept) == (0, 16)
 
 
+def test_a_segment_that_cannot_be_decoded_is_named_and_the_others_are_cut(
+    tmp_path: Path, media: ModuleType
+) -> None:
+    path = media.encode(tmp_path / "a.mp4", media.moving_frames(50), gop_size=5, times=UNEVEN)
+    packets = media.packets(path)
+    for position, size, *_ in packets[30:]:
+        media.overwrite(path, position + 4, b"\0" * (size - 4))
+    rows = [("a.mp4", "jump", 0, 10), ("a.mp4", "run", 10, 20), ("a.mp4", "jump", 40, 45)]
+    header = "video,label,start_frame,end_frame"
+    report = prepare(_write(tmp_path / "list.csv", header, rows), out=tmp_path / "fast", workers=1)
+    assert report.num_prepared == 2
+    assert [(video.path.name, "not one picture in it can be decoded" in video.reason)
+            for video in report.unreadable] == [("a.mp4#frame=40,45", True)]  # fmt: skip
+
+
+def test_copies_of_a_recording_are_compared_segment_by_segment(listed: Path) -> None:
+    """Another order of the segments is no other label, and does not hide that the split leaks."""
+    data = (listed.parent / RECORDINGS[0]).read_bytes()
+    for number in (1, 2, 3):
+        (listed.parent / f"copy {number}.mp4").write_bytes(data)
+    rows = [
+        *[(RECORDINGS[0], "jump", 0, 0.8, "train"), (RECORDINGS[0], "run", 0.9, 2, "train")],
+        *[("copy 1.mp4", "run", 0.9, 2, "val"), ("copy 1.mp4", "jump", 0, 0.8, "val")],
+        ("copy 2.mp4", "run", 0.9, 2, "train"),
+        *[("copy 3.mp4", "jump", 0, 0.5, "train"), ("copy 3.mp4", "jump", 0.9, 2, "train")],
+    ]
+    report = check(_write(listed, "video,label,start,end,split", rows), workers=2)
+    assert {(fault.kind, fault.video, fault.label) for fault in report.faults} == {
+        ("leak", "copy 1.mp4", "jump, run"),
+        ("mislabelled", "copy 3.mp4#t=0.9,2", "jump"),
+    }
+    assert any("1 copy in the same class and split: copy 2.mp4 of" in n for n in report.notes)
+
+
+def test_check_says_how_much_background_there_would_be(listed: Path) -> None:
+    rows = [(name, "jump", 0, 0.5) for name in RECORDINGS]
+    _write(listed, "video,label,start,end", rows)
+    report = check(DataSource(str(listed), background=0.5), workers=2)
+    drawn = [video for video in list_videos(DataSource(str(listed), background=0.5)).videos
+             if video.class_name == "background"]  # fmt: skip
+    note = f"--background 0.5 adds 4 segments of {len({v.path for v in drawn})} recordings"
+    assert note in report.notes and not report.faults
+    with pytest.raises(ValueError, match="names whole videos"):
+        check(
+            DataSource(str(_write(listed, "video,label", [(RECORDINGS[0], "a")])), background=1),
+            workers=1,
+        )
+
+
 def test_check_finds_what_is_beyond_the_end_and_over_another_label(listed: Path) -> None:
     (listed.parent / "alone.mp4").write_bytes((listed.parent / RECORDINGS[0]).read_bytes())
     with listed.open("a") as file:
@@ -291,6 +341,16 @@ def test_check_finds_what_is_beyond_the_end_and_over_another_label(listed: Path)
     }
     assert {fault.kind for fault in report.faults} == {"segment"} and report.num_frames == 400
     assert report.notes[-1] == "1 video beside those of the list without a segment: alone.mp4"
+    (listed.parent / "mixed.csv").write_text(
+        "video,label,start,end,start_frame,end_frame\n"
+        "day 1.mp4,jump,0,1,,\nday 1.mp4,run,,,24,30\nday 1.mp4,run,,,30,40\n"
+        "day 2.mp4,jump,,,,\nday 2.mp4,run,1,2,,\nday 2.mp4,jump,0,2,,\n"
+    )
+    mixed = check(listed.parent / "mixed.csv", workers=2)
+    assert {(fault.video, fault.reason) for fault in mixed.faults} == {
+        ("day 1.mp4#frame=24,30", "it overlaps with 'jump', t=0,1, mixed.csv:2"),
+        ("day 2.mp4#t=1,2", "it overlaps with 'jump', t=0,2, mixed.csv:7"),
+    }
     before_training = check_catalog(load_catalog(listed, val_fraction=0), workers=2)
     assert [video.path.name for video in before_training.unreadable] == ["day 1.mp4#t=9,10"]
     assert any("segments that end after their recording" in text

@@ -14,7 +14,6 @@ from mixtconv.cli.main import main
 from mixtconv.data.synthetic import synthesize_long
 from mixtconv.data.transforms import center_crop
 from mixtconv.detection.evaluate import evaluate_events
-from mixtconv.detection.files import event_captions
 from mixtconv.detection.predict import predict_events
 from mixtconv.detection.scorers import load_scorer
 from mixtconv.detection.settings import EventOptions, StoredEvents
@@ -23,6 +22,7 @@ from mixtconv.events.detector import find_events
 from mixtconv.events.event import Event
 from mixtconv.events.scores import ScoreSequence
 from mixtconv.events.settings import EventRule, EventSettings
+from mixtconv.inference.timeline_files import captions
 from mixtconv.models import create_model, load_model, read_metadata, save_model
 
 LABELS = ["Moving something up", "Moving something down"]
@@ -269,6 +269,6 @@ def test_a_clock_that_jumps_back_goes_on() -> None:
 
 def test_captions_of_overlapping_events_are_in_order_and_apart() -> None:
     events = [Event("a", 0, 4, 0.5), Event("b", 1, 2, 0.5), Event("c", 6, 7, 0.5)]
-    captions = event_captions(events)
-    assert [(start, end) for start, end, _ in captions] == [(0, 1), (1, 2), (2, 4), (6, 7)]
-    assert captions[1][2] == "a (50 %), b (50 %)"
+    shown = captions(events)
+    assert [(start, end) for start, end, _ in shown] == [(0, 1), (1, 2), (2, 4), (6, 7)]
+    assert shown[1][2] == "a (50 %), b (50 %)"

@@ -79,3 +79,13 @@ def test_a_clip_that_cannot_be_read_is_named(tiny_settings, tiny_dataset: Path, 
 def test_its_flags_are_those_of_training_but_for_the_picture(tiny_settings) -> None:
     settings = SampleSettings(**asdict(tiny_settings()) | {"out": "a.png"})
     assert draw_samples(settings).numbers == draw_samples(tiny_settings()).numbers
+
+
+def test_a_segment_is_named_with_its_times(tiny_settings, tiny_dataset: Path, tmp_path) -> None:
+    videos = sorted((tiny_dataset / "train").glob("*/*.mp4"))[:2]
+    rows = [f"{video},{'ab'[n]},0,{8 + n}" for n, video in enumerate(videos)]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["path,label,start_frame,end_frame", *rows]))
+    drawing = draw_samples(tiny_settings(data=str(path), val_fraction=0))
+    expected = {f"{video}#frame=0,{8 + n}" for n, video in enumerate(videos)}
+    assert {row["path"] for row in drawing.numbers["samples"]} == expected

@@ -13,7 +13,7 @@ from mixtconv.models import ModelSpec, read_metadata
 from mixtconv.training.data import FRAMES_OF_VIDEOS, cache_frames, frames_in_words
 from mixtconv.training.fit import train
 from mixtconv.training.plan import plan_run
-from mixtconv.training.record import frames_of_checkpoint
+from mixtconv.training.run_origin import frames_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]

@@ -17,8 +17,9 @@ from mixtconv.models import read_metadata
 from mixtconv.training import record
 from mixtconv.training.fit import TrainingResult, train
 from mixtconv.training.plan import plan_run
-from mixtconv.training.record import RunOrigin, RunRecord
+from mixtconv.training.record import RunRecord
 from mixtconv.training.run_folder import RunFiles, plain_row, read_run
+from mixtconv.training.run_origin import RunOrigin
 from mixtconv.training.settings import TrainingSettings
 
 MakeSettings = Callable[..., TrainingSettings]

@@ -235,6 +235,17 @@ def test_no_table_is_kept_for_which_there_is_no_room(media, tmp_path, lists):
     assert memory.num_bytes <= memory.max_bytes
 
 
+def test_long_recordings_take_the_place_of_what_was_used_longest_ago(media, tmp_path, lists):
+    paths = [write(media, tmp_path / f"{number}.mp4") for number in range(4)]
+    one = read(PacketTableCache(), paths[0]).num_bytes
+    memory = PacketTableCache(max_bytes=int(2.5 * one), long_bytes=one)
+    tables = [read(memory, path) for path in (paths[0], paths[1])]
+    assert read(memory, paths[0]) is tables[0]  # so that the other one is the oldest
+    third = read(memory, paths[2])
+    assert read(memory, paths[2]) is third and read(memory, paths[0]) is tables[0]
+    assert read(memory, paths[1]) is not tables[1] and memory.num_bytes <= memory.max_bytes
+
+
 def test_reading_uses_what_is_kept(media, tmp_path, lists, monkeypatch):
     monkeypatch.setattr(reader_module, "PACKET_TABLES", PacketTableCache())
     path = write(media, tmp_path / "a.mp4")

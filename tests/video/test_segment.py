@@ -1,5 +1,7 @@
 """Segments of recordings: their frames are those of the whole file between two times."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -9,17 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixtconv.video import decoding
+from mixtconv.video import decoding, segment_frames
+from mixtconv.video import packet_table as packet_table_module
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import iterate_frames
 from mixtconv.video.segment import Segment, Span, parse_span
 from mixtconv.video.segment_frames import (
-    ends_in,
+    Recording,
+    iterate_timed,
     iterate_video,
     packet_table,
     probe,
     read_video,
-    times_in,
 )
 from mixtconv.video.writer import write_video
 
@@ -67,7 +70,9 @@ def test_a_segment_holds_the_frames_that_are_shown_in_it(recording: Path, span) 
     assert clip.indices == (len(inside) - 1, 0)
     np.testing.assert_array_equal(clip.frames, frames[[inside[-1], inside[0]]])
     np.testing.assert_array_equal(np.stack(list(iterate_video(segment))), frames[inside])
-    assert times_in(segment) == [times[n] - times[inside[0]] for n in inside]
+    timed = list(iterate_timed(segment))
+    assert [time for time, _ in timed] == [times[n] - times[inside[0]] for n in inside]
+    np.testing.assert_array_equal(np.stack([frame for _, frame in timed]), frames[inside])
 
 
 def test_frames_are_counted_from_0_and_the_end_is_not_included(recording: Path) -> None:
@@ -84,7 +89,8 @@ def test_between_two_frames_it_is_the_one_that_is_shown(tmp_path: Path, media: M
     for start, end, number in (("0.41", "0.43", 10), ("0.97", "0.99", 24)):
         clip = read_video(Segment(path, _seconds(start, end)), range)
         np.testing.assert_array_equal(clip.frames, frames[number][None])
-    assert ends_in(Segment(path, _seconds(0, 1))) and not ends_in(Segment(path, _seconds(0, 1.01)))
+    recording = Recording(path)
+    assert recording.reaches(_seconds(0, 1)) and not recording.reaches(_seconds(0, 1.03))
     late = Segment(path, _seconds(1, 2))
     with pytest.raises(UnreadableVideoError, match=r"25 frames in 1 s") as error:
         read_video(late, range)
@@ -93,6 +99,84 @@ def test_between_two_frames_it_is_the_one_that_is_shown(tmp_path: Path, media: M
         probe(Segment(path, Span(Fraction(25), Fraction(26), in_frames=True)))
     with pytest.raises(ValueError, match=r"got frame 5; its 5 frames are 0 to 4"):
         read_video(Segment(path, _seconds(0, 0.2)), lambda num_frames: [num_frames])
+
+
+def test_times_that_are_rounded_end_no_segment_after_its_recording(
+    tmp_path: Path, media: ModuleType
+) -> None:
+    """Matroska has milliseconds: at 30 frames a second the last one seems to be shown for 33."""
+    times = [20 * number for number in range(31)]
+    path = media.encode(tmp_path / "a.mkv", media.moving_frames(31), times=times)
+    recording, end = Recording(path), Fraction(31, 30)
+    assert recording.seconds < end
+    assert recording.reaches(Span(Fraction(0), end))
+    assert not recording.reaches(Span(Fraction(0), end + Fraction(1, 50)))
+
+
+@pytest.fixture
+def broken(tmp_path: Path, media: ModuleType) -> Path:
+    """Forty frames, of which the last sixteen cannot be decoded."""
+    path = media.encode(tmp_path / "a.mp4", media.moving_frames(40), gop_size=8)
+    for position, size, *_ in media.packets(path):
+        if position >= sorted(packet[0] for packet in media.packets(path))[24]:
+            media.overwrite(path, position + 4, b"\0" * (size - 4))
+    assert len(list(iterate_frames(path))) == 24
+    return path
+
+
+def test_of_damaged_frames_a_segment_has_those_that_are_there(broken: Path) -> None:
+    frames = np.stack(list(iterate_frames(broken)))
+    part = Segment(broken, _seconds(0.8, 1.2))  # frames 20 to 29
+    clip = read_video(part, lambda num_frames: [0, num_frames - 1])
+    assert clip.num_frames == 4
+    np.testing.assert_array_equal(clip.frames, frames[[20, 23]])
+    np.testing.assert_array_equal(np.stack(list(iterate_video(part))), frames[20:])
+    for span in (_seconds(1.2, 1.4), Span(Fraction(30), Fraction(35), True)):
+        gone = Segment(broken, span)
+        for read in (
+            lambda: read_video(gone, lambda num_frames: [0]),  # noqa: B023
+            lambda: list(iterate_video(gone)),  # noqa: B023
+            lambda: list(iterate_timed(gone)),  # noqa: B023
+        ):
+            with pytest.raises(UnreadableVideoError, match="not one picture in it") as error:
+                read()
+            assert error.value.path == str(gone)
+
+
+def test_packets_are_listed_and_frames_timed_once(
+    tmp_path: Path, media: ModuleType, monkeypatch
+) -> None:
+    """Also by threads that read segments of a recording at a time, and of one too large to keep."""
+    listed, timed = [], []
+    read_table, all_times = packet_table_module.read_packet_table, segment_frames.timed_frames
+
+    def list_slowly(*args):
+        listed.append(args)
+        time.sleep(0.1)
+        return read_table(*args)
+
+    def time_slowly(path):
+        timed.append(path)
+        time.sleep(0.1)
+        return all_times(path)
+
+    monkeypatch.setattr(packet_table_module, "SETTLED_SECONDS", 0)
+    monkeypatch.setattr(packet_table_module, "read_packet_table", list_slowly)
+    monkeypatch.setattr(segment_frames, "timed_frames", time_slowly)
+    for name, times in (("a.mp4", 0), ("b.ts", 1)):
+        path = media.encode(tmp_path / name, media.moving_frames(50))
+        spans = [_seconds(start / 10, start / 10 + 0.3) for start in range(8)]
+        listed.clear()
+        timed.clear()
+        with ThreadPoolExecutor(8) as threads:
+            clips = threads.map(lambda span: read_video(Segment(path, span), range), spans)  # noqa: B023
+            assert [clip.num_frames >= 7 for clip in clips] == [True] * 8
+        assert (len(listed), len(timed)) == (1, times)
+    monkeypatch.setattr(packet_table_module.PACKET_TABLES, "max_bytes", 0)
+    listed.clear()
+    path = media.encode(tmp_path / "large.mp4", media.moving_frames(50))
+    read_video(Segment(path, spans[0]), range)
+    assert len(listed) == 1
 
 
 def test_little_is_decoded_before_a_segment(tmp_path: Path, monkeypatch) -> None:

@@ -13,6 +13,7 @@ from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.model import bench_model, bench_stream
 from mixtconv.benchmarks.operation import bench_operation
+from mixtconv.benchmarks.segments import bench_segments
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Measured
 from mixtconv.benchmarks.training_step import bench_training_step
@@ -70,6 +71,7 @@ BENCHMARKS: dict[str, Callable[[Workload, Progress | None], Measured]] = {
     "model": bench_model,
     "train": bench_training_step,
     "loader": bench_loader,
+    "segments": bench_segments,
     "stream": bench_stream,
     "export": bench_export,
 }

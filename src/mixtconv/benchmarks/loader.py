@@ -128,7 +128,7 @@ def bench_loader(workload: Workload, progress: Progress | None = None) -> Measur
             shutil.copyfile(video, raw)
         prepared = Path(folder, "prepared.mp4")
         encode_video(raw, prepared, PreparedForm())
-        notes = (f"raw: {_describe(raw)}; prepared: {_describe(prepared)}",)
+        notes = (f"raw: {describe(raw)}; prepared: {describe(prepared)}",)
         candidates = {**readers(raw, prepared, workload), **loaders(raw, prepared, workload)}
         time.sleep(SETTLED_SECONDS)  # before that packet tables are not cached
         timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
@@ -246,7 +246,8 @@ def loaders(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
     }
 
 
-def _describe(path: Path) -> str:
+def describe(path: Path) -> str:
+    """Length, size and codec of a video, for the notes."""
     info = probe_video(path)
     size = f"{info.width}x{info.height}"
     return f"{info.num_frames} frames of {size}, {info.codec}, {path.stat().st_size / 1e6:.2f} MB"

@@ -30,7 +30,10 @@ class Workload:
     precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     video: str | None = None
-    """File that the loader reads; default one of 10 seconds, which is made for it."""
+    """File that the loader reads, and that the recording of segments repeats; default one of 10
+    seconds, which is made for it."""
+    minutes: float = 60.0
+    """For segments: length of the recording, at least."""
     rounds: int | None = None
     """Runs of each candidate; default as many as take about two minutes on two cores."""
     threads: int | None = None
@@ -39,6 +42,8 @@ class Workload:
     def __post_init__(self) -> None:
         refuse_below(1, self, "num_frames", "batch_size", "rounds", "threads")
         refuse_below(16, self, "image_size")
+        if not self.minutes > 0:
+            raise ValueError(f"--minutes is {self.minutes:g}; give more than 0")
 
     def clips_on(self, device_type: str) -> int:
         """Clips at a time on a kind of device.

@@ -3,6 +3,7 @@
 import math
 from dataclasses import astuple
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixtconv._atomic_write import refuse_unwritable
 from mixtconv._names import NOT_MEASURED
@@ -12,6 +13,9 @@ from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.settings import EventSwitch
 from mixtconv.evaluation.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from mixtconv.evaluation.evaluate import Evaluation
 
 
 def evaluate(
@@ -61,12 +65,35 @@ def evaluate(
     if scores is not None:
         notes.append(f"scores of every video: {scores}")
     notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]
+    several = result.several
+    columns = ["top-1 %", "top-5 %", "mean class %"]
+    if several is not None:
+        columns = ["mAP %", "micro AP %", "macro F1 %", "micro F1 %"]
     table = Table(
-        ["model", "videos", "unreadable", "top-1 %", "top-5 %", "mean class %"],
-        [[result.model, result.num_videos, len(result.unreadable), *astuple(result.accuracy)]],
+        ["model", "videos", "unreadable", *columns],
+        [[result.model, result.num_videos, len(result.unreadable),
+          *astuple(several or result.accuracy)]],
         title=f"protocol {result.protocol_description}",
-    )
-    return Result(result.to_dict(), [table], notes, status=1 if result.unreadable else 0)
+    )  # fmt: skip
+    tables = [table] if several is None else [_labels(result), table]
+    return Result(result.to_dict(), tables, notes, status=1 if result.unreadable else 0)
+
+
+def _labels(result: "Evaluation") -> Table:
+    """The scores of each of several labels."""
+    from mixtconv.evaluation.class_scores import LabelScore, class_scores
+
+    rows: list[list[object]] = [
+        [
+            each.name,
+            each.num_videos,
+            *(math.nan if value is None else value for value in (each.average_precision, each.f1)),
+            f"{each.threshold:.3f}",
+        ]
+        for each in class_scores(result.scores)
+        if isinstance(each, LabelScore)
+    ]
+    return Table(["label", "videos", "AP %", "F1 %", "threshold"], rows)
 
 
 def _events(

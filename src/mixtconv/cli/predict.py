@@ -1,6 +1,7 @@
 """`mixtconv predict MODEL VIDEO...`."""
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from mixtconv.data.workers import Backend
 from mixtconv.detection.settings import EventSwitch
 
 if TYPE_CHECKING:
-    from mixtconv.inference.predicting import VideoRecognizer
+    from mixtconv.inference.predicting import Prediction, VideoPrediction, VideoRecognizer
     from mixtconv.video.windows import WindowPlan
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def predict(
             exported model (mixtconv export): .onnx, .xml or .pt2.
         videos: Files, folders or patterns such as 'clips/*.mp4'.
         timeline: Windows or events, and where they are written.
-        top_k: Number of labels of each video.
+        top_k: Number of labels of each video; a model of several labels gives all that hold.
         protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or
             nonlocal-10x3.
         device: auto, cpu, cuda, cuda:0 or mps.
@@ -110,14 +111,25 @@ def predict(
             progress=show,
         )
     rows = [
-        [result.source if rank == 0 else "", prediction.label, f"{prediction.score:.3f}"]
+        [result.source if rank == 0 else "", prediction.label, _score(prediction)]
         for result in results
-        for rank, prediction in enumerate(result.predictions)
+        for rank, prediction in enumerate(result.predictions or _nothing(result))
     ]
     table = Table(["source", "label", "score"], rows)
     content = [result.to_dict() for result in results]
     notes = [f"cannot be read: {result.error}" for result in results if result.error]
     return Result(content, [table], notes, _status(content))
+
+
+def _score(prediction: "Prediction") -> str:
+    return "" if math.isnan(prediction.score) else f"{prediction.score:.3f}"
+
+
+def _nothing(result: "VideoPrediction") -> list["Prediction"]:
+    """What the table shows for a video in which no label holds."""
+    from mixtconv.inference.predicting import Prediction
+
+    return [] if result.error else [Prediction("(no label)", math.nan)]
 
 
 def _timelines(

@@ -78,14 +78,14 @@ def stream(
     refuse_windows(times, "a stream")
     fps = times.fps
     num_recognized, status = 0, 0
-    show = _table_printer()
+    show = _table_printer(several=recognizer.spec.several_labels)
     found: StreamEvents | None = None
     with open_source(source, settings) as opened:
         if finding.events:
             rate = opened.frames_per_second or float(DEFAULT_RATE)
             fps = scored_rate(recognizer.spec, times, rate)
             chosen = finding.applied(stored.settings)
-            found = StreamEvents(recognizer.classes, chosen, min(fps, rate))
+            found = StreamEvents(recognizer.spec, chosen, min(fps, rate))
         elif fps is None:
             logger.info("%s", sampling_note(recognizer.spec, opened.frames_per_second))
         try:
@@ -110,9 +110,16 @@ def stream(
     return status
 
 
-def _table_printer() -> Callable[["RecognizedFrame"], None]:
-    """What prints a line at each change of the label, and each second without one."""
+def _table_printer(*, several: bool) -> Callable[["RecognizedFrame"], None]:
+    """What prints a line at each change of the label, and each second without one.
+
+    Args:
+        several: whether all labels hold, which then all count; else the first.
+    """
     printed: RecognizedFrame | None = None
+
+    def names(frame: "RecognizedFrame") -> set[str]:
+        return {item.label for item in frame.labels.predictions[: None if several else 1]}
 
     def show(frame: "RecognizedFrame") -> None:
         nonlocal printed
@@ -120,12 +127,13 @@ def _table_printer() -> Callable[["RecognizedFrame"], None]:
         if printed is None:
             _write_line(f"{'seconds':>10}  {'frame':>8}  {'dropped':>8}  label")
         elif (
-            ranking[0].label == printed.labels.predictions[0].label
+            names(frame) == names(printed)
             and abs(frame.seconds - printed.seconds) < SECONDS_BETWEEN_LINES
         ):
             return
         printed = frame
         labels = visible(", ".join(f"{item.label} {item.score:.2f}" for item in ranking))
+        labels = labels or "(no label)"
         _write_line(f"{frame.seconds:10.2f}  {frame.number:8}  {frame.num_dropped:8}  {labels}")
 
     return show

@@ -1,5 +1,7 @@
 """`mixtconv train DATA`, `mixtconv train --recipe NAME --root ROOT`."""
 
+import math
+
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import is_interactive, progress
 from mixtconv.training.settings import TrainingSettings
@@ -24,7 +26,10 @@ def train(settings: TrainingSettings) -> Result:
     kind = settings.keep if settings.val_fraction else "last"
     columns = ["model", f"{kind} epoch", "top-1 %", "top-5 %", "mean class %"]
     scores: list[object] = [kept.top1, kept.top5, kept.mean_class_accuracy]
-    if settings.val_fraction == 0:
+    if not math.isnan(kept.mean_average_precision):
+        columns[2:] = ["mAP %", "macro F1 %"]
+        scores = [kept.mean_average_precision, kept.macro_f1]
+    elif settings.val_fraction == 0:
         scores = ["not held out"] * 3
     return Result(
         {"model": model, "metrics": str(result.files.metrics), "best": plain_row(kept)},

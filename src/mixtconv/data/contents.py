@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from threading import Lock
 
 from mixtconv._atomic_write import encoded, write_atomically
 from mixtconv._names import first_few
 from mixtconv._strict_json import to_json
 from mixtconv.data.parallel import in_parallel, usable_cores
+from mixtconv.video.file_locks import FileLocks
 from mixtconv.video.find import flow_twins, picture_names
 from mixtconv.video.folder import list_frames
 from mixtconv.video.packet_table import FileStamp, file_stamp
@@ -62,7 +62,7 @@ def content_key(video: Video, *, most: int | None = None) -> str:
     return digest.hexdigest()
 
 
-_HASHING = Lock()
+_HASHING = FileLocks()
 
 
 def _recording_key(path: Path, most: int | None) -> str:
@@ -71,7 +71,7 @@ def _recording_key(path: Path, most: int | None) -> str:
         stamp = file_stamp(path)
     except OSError as error:
         raise UnreadableVideoError(path, error.strerror or str(error)) from error
-    with _HASHING:
+    with _HASHING.of(path):
         return _key_of_unchanged(path, most, stamp)
 
 

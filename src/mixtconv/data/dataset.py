@@ -20,7 +20,7 @@ from mixtconv.data.background import BACKGROUND
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
@@ -49,8 +49,8 @@ class VideoItem(NamedTuple):
     """A video as one sample: frames uint8 (T, C, S, S), or (V, T, C, S, S) for views."""
 
     frames: Tensor
-    label: int | Tensor
-    """Its class, or the shares of the classes in each frame, float32 (T, K)."""
+    label: Label | Tensor
+    """Its class, of several labels 1 or 0 of each, or the labels of each frame, float32 (T, K)."""
     number: int
     mirrored: bool = False
     """Whether left and right were exchanged, and the label with them."""
@@ -66,8 +66,8 @@ class VideoBatch(NamedTuple):
     frames: Tensor
     """uint8 (B, T, C, S, S), or (B, V, T, C, S, S) for views."""
     labels: Tensor
-    """int64 (B,); where frames have labels of their own, the shares of the classes in each, float32
-    (B, T, K)."""
+    """int64 (B,), or of several labels float32 (B, K), 1 and 0; where frames have labels of their
+    own, the shares of the classes in each, float32 (B, T, K)."""
     indices: Tensor
     """int64 (B,), places of the samples in the dataset."""
     unreadable: dict[int, Unreadable]
@@ -163,7 +163,7 @@ class TrainingClips(Dataset):
             seed += [copy]
         return np.random.default_rng(seed)
 
-    def _copy(self, frames: Tensor, label: int | Tensor, key: SampleKey, copy: int) -> VideoItem:
+    def _copy(self, frames: Tensor, label: Label | Tensor, key: SampleKey, copy: int) -> VideoItem:
         def rng(stream: int) -> np.random.Generator:
             return self._rng(key, stream, copy)
 
@@ -174,7 +174,7 @@ class TrainingClips(Dataset):
         frames = self._changed(frames, rng)
         mirrored = (
             self.mirroring is not None
-            and not self._never_mirrored & classes_in(label)
+            and self._never_mirrored.isdisjoint(classes_in(label))
             and chance.random() < MIRROR_PROBABILITY
         )
         if mirrored and self.mirroring is not None:
@@ -249,13 +249,14 @@ class ScoringViews(Dataset):
         return VideoItem(views.frames, label_of(sample, views.indices, self.reader.spec), index)
 
 
-def label_of(sample: VideoSample, indices: Sequence[int], spec: ModelSpec) -> int | Tensor:
-    """The class of a video, or those of its frames, float32 (T, K), where they have their own.
+def label_of(sample: VideoSample, indices: Sequence[int], spec: ModelSpec) -> Label | Tensor:
+    """The label of a video, or those of its frames, float32 (T, K), where they have their own.
 
     Args:
         sample: the video.
         indices: (T,), its frames.
-        spec: the model, one of whose classes is `background` where frames have labels.
+        spec: the model; unless it takes several labels, its class `background` is that of frames
+            without another one.
     """
     if sample.annotated is None or not isinstance(sample.video, Segment):
         return sample.label
@@ -264,20 +265,29 @@ def label_of(sample: VideoSample, indices: Sequence[int], spec: ModelSpec) -> in
             sample.annotated,
             shown_at(sample.video, indices),
             num_classes=spec.num_classes,
-            nothing=spec.classes.index(BACKGROUND),
+            nothing=None if spec.several_labels else spec.classes.index(BACKGROUND),
         )
     )
 
 
-def classes_in(label: int | Tensor) -> set[int]:
+def classes_in(label: Label | Tensor) -> Sequence[int]:
     """The classes of a label, or of the frames of a clip."""
-    return {label} if isinstance(label, int) else set(label.any(dim=0).nonzero()[:, 0].tolist())
+    if not isinstance(label, Tensor):
+        return labels_of(label)
+    return [int(number) for number in label.any(dim=0).nonzero()[:, 0]]
 
 
-def mirrored_label(label: int | Tensor, mirroring: MirrorLabels) -> int | Tensor:
+def label_in_clip(label: Label | Tensor) -> Label:
+    """A label, or of frames 1 for each class that any of them has."""
+    if not isinstance(label, Tensor):
+        return label
+    return tuple(int(held) for held in label.any(dim=0))
+
+
+def mirrored_label(label: Label | Tensor, mirroring: MirrorLabels) -> Label | Tensor:
     """The label of a mirrored clip, or those of its frames."""
-    if isinstance(label, int):
-        return mirroring.target[label]
+    if not isinstance(label, Tensor):
+        return mirroring.mirrored(label)
     moved = torch.empty_like(label)
     moved[:, list(mirroring.target)] = label
     return moved
@@ -295,10 +305,25 @@ def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> Vi
     frames = default_collate([item.frames for item in read]) if read else torch.empty(0)
     return VideoBatch(
         frames=frames,
-        labels=default_collate([item.label for item in read]) if read else torch.empty(0).long(),
+        labels=label_tensor([item.label for item in read]),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
         unreadable=dict(item for item in items if not isinstance(item, VideoItem | list)),
     )
+
+
+def label_tensor(labels: Sequence[Label | Tensor]) -> Tensor:
+    """Labels as the loss and the metrics take them: int64 (N,), or of several float32 (N, K).
+
+    Those of frames, float32 (T, K) each, are float32 (N, T, K).
+
+    >>> label_tensor([2, 0]).shape, label_tensor([(1, 0, 1), (0, 0, 0)]).shape
+    (torch.Size([2]), torch.Size([2, 3]))
+    """
+    tensors = [label for label in labels if isinstance(label, Tensor)]
+    if tensors:
+        return torch.stack(tensors)
+    several = bool(labels) and not isinstance(labels[0], int)
+    return torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
 
 
 def _copies_of(item: VideoItem | list[VideoItem]) -> list[VideoItem]:

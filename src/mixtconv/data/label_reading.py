@@ -6,12 +6,16 @@ would give wrong scores without a sign. So no line is read for itself.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from mixtconv._names import first_few, unknown_name
-from mixtconv.data.list_columns import LabelKind, ListColumns, is_number
+from mixtconv._names import composed, first_few, unknown_name
+from mixtconv.data.list_columns import OFF_AND_ON, LabelKind, ListColumns, is_number
+from mixtconv.data.listing import LabelMode
+from mixtconv.data.several_labels import SEPARATOR, says_several, split_labels
+from mixtconv.data.text_tables import SEVERAL, TableRow
 
 _SAY = "say which with a header: path,class_name or path,class_index"
 
@@ -26,6 +30,35 @@ class LabelReading:
     """The class names allowed; None if every label is the name of a class."""
     notes: tuple[str, ...] = ()
     """Sentences that the user should read."""
+    several: bool = False
+    """Whether a cell may hold several labels, or none."""
+    columns: tuple[tuple[str, int], ...] = ()
+    """Names and places of columns of 0 and 1, in place of a column of labels."""
+
+    @property
+    def own_classes(self) -> tuple[str, ...] | None:
+        """The classes that columns are named for, in their order."""
+        return tuple(name for name, _ in self.columns) or None
+
+    def class_names(self, cell: str, cells: Sequence[str]) -> tuple[str, ...]:
+        """The classes of a row of a list of several labels, sorted.
+
+        Args:
+            cell: its label.
+            cells: all of it.
+
+        Raises:
+            ValueError: a label that is none of the classes, or neither 0 nor 1.
+        """
+        names = split_labels(cell)
+        if self.columns:
+            for name, place in self.columns:
+                if cells[place].lower() not in OFF_AND_ON:
+                    raise ValueError(f"column {name} is {cells[place]!r}; give 0 or 1")
+            names = tuple(
+                name for name, place in self.columns if cells[place].lower() in ("1", "true")
+            )
+        return tuple(sorted({self.class_name(name) for name in names}))
 
     def class_name(self, label: str) -> str:
         """The class of a label.
@@ -45,6 +78,63 @@ class LabelReading:
             what = f"label {label}" if is_number(label) else f"label {label!r}"
             raise ValueError(f"{what} is none of 0 to {len(self.classes) - 1}")
         return self.classes[number]
+
+
+def read_list_labels(
+    path: Path,
+    rows: Sequence[TableRow],
+    columns: ListColumns,
+    classes: Sequence[str] | None,
+    *,
+    mode: LabelMode | None,
+    has_header: bool,
+) -> LabelReading:
+    """Decide whether the rows of a list have one label each or several, and how these are read.
+
+    Several where there are columns of 0 and 1, or where, below a header, a label holds `a|b`;
+    without a header a bar belongs to the name, unless the user says otherwise.
+
+    Args:
+        path: the list.
+        rows: below its header.
+        columns: from its header.
+        classes: the only class names allowed; without them every label is a name.
+        mode: what the user says, or the model that is scored.
+        has_header: whether the list has one.
+
+    Raises:
+        ValueError: as `read_labels`, or columns of 0 and 1 where each video has one label.
+    """
+    if columns.classes:
+        if mode == "one":
+            raise ValueError(
+                f"{path}: it has a column of 0 and 1 for each class, for several labels a video, "
+                "and one label is asked for: give a column of labels, or a model (or --labels) of "
+                "several"
+            )
+        names = {name for name, _ in columns.classes}
+        if barred := [name for name in names if SEPARATOR in name]:
+            raise ValueError(
+                f"{path}: the column {min(barred)!r} has a bar in its name, which stands between "
+                "several labels: rename it"
+            )
+        reading = read_labels(path, names, columns, classes)
+        return replace(reading, several=True, columns=columns.classes)
+    at = columns.places["label"]
+    cells = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
+    is_found = mode is None and has_header and any(map(says_several, cells))
+    if not is_found and mode != "several":
+        return read_labels(path, cells, columns, classes)
+    labels: set[str] = set()
+    for cell in cells:
+        with suppress(ValueError):  # said by line
+            labels |= set(split_labels(cell))
+    reading = read_labels(path, labels, columns, classes)
+    notes = reading.notes
+    if is_found:
+        example = min(cell for cell in cells if says_several(cell)).removeprefix(SEVERAL)
+        notes += (f"several labels a video, as {example} (--labels one takes it for a name)",)
+    return replace(reading, several=True, notes=notes)
 
 
 def read_labels(

@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from mixtconv._names import composed, unknown_name
+from mixtconv.data.listing import Label
 
 FlipPairs = str | Sequence[Sequence[str]]
 """`auto`, `none`, a YAML file of pairs, or the pairs themselves."""
@@ -79,6 +80,17 @@ class MirrorLabels:
     """The classes that a flip exchanges, in the order of the classes."""
     unpaired: tuple[str, ...]
     """Classes that name a side but whose mirror image is not a class: do not flip their clips."""
+
+    def mirrored(self, label: Label) -> Label:
+        """The label of a clip after a flip.
+
+        >>> mirror = mirror_labels(["turn_left", "jump", "turn_right"])
+        >>> mirror.mirrored(0), mirror.mirrored((1, 1, 0))
+        (2, (0, 1, 1))
+        """
+        if isinstance(label, int):
+            return self.target[label]
+        return tuple(label[place] for place in self.target)
 
 
 def mirror_labels(classes: Sequence[str]) -> MirrorLabels:

@@ -21,9 +21,11 @@ from pathlib import Path
 from mixtconv._names import composed, count_of, first_few
 from mixtconv.data.groups import by_recordings
 from mixtconv.data.journal import Journal, read_journal
-from mixtconv.data.label_reading import read_labels
+from mixtconv.data.label_reading import read_list_labels
 from mixtconv.data.list_columns import (
+    has_class_columns,
     is_header,
+    may_be_header,
     named_columns,
     refuse_half_header,
     unnamed_columns,
@@ -31,6 +33,7 @@ from mixtconv.data.list_columns import (
 from mixtconv.data.list_lines import LineReader
 from mixtconv.data.listing import (
     SPLIT_NAMES,
+    LabelMode,
     ListedVideo,
     Split,
     VideoListing,
@@ -155,7 +158,11 @@ def _no_videos(root: Path, ignored: Sequence[Path]) -> str:
 
 
 def list_csv(
-    path: str | Path, *, classes: Sequence[str] | None = None, group: str | None = None
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    labels: LabelMode | None = None,
 ) -> VideoListing:
     """List the videos of a CSV, or of a JSON list.
 
@@ -164,6 +171,8 @@ def list_csv(
         classes: the only class names allowed; then labels may also be numbers, 0 for the first.
             Without them every label is a name.
         group: the column of groups, in any case, in place of `group`; nothing if there is none.
+        labels: whether videos have one label or several; by default what the list says, see
+            `label_reading.read_list_labels`.
 
     Returns:
         The videos, and as `faults` the lines that cannot be used: a missing file, an unknown label
@@ -175,8 +184,9 @@ def list_csv(
             names of classes as well as their numbers.
     """
     path = Path(path)
-    rows: Sequence[TableRow] = read_table(path, is_header=is_header)
-    if len(rows) > 0 and is_header(rows[0].cells):
+    rows: Sequence[TableRow] = read_table(path, is_header=may_be_header)
+    has_header = has_class_columns(rows) or (len(rows) > 0 and is_header(rows[0].cells))
+    if has_header:
         header, rows = rows[0].cells, rows[1:]
         columns = named_columns(path, header, rows, group=group)
     else:
@@ -186,9 +196,8 @@ def list_csv(
         _refuse_prose(path, rows)
     if not rows:
         raise ValueError(f"{path}: no lines in it; {_FORMAT}")
-    at = columns.places["label"]
-    labels = {composed(row.cells[at]) for row in rows if len(row.cells) > at} - {""}
-    reader = LineReader(path, columns, read_labels(path, labels, columns, classes))
+    reading = read_list_labels(path, rows, columns, classes, mode=labels, has_header=has_header)
+    reader = LineReader(path, columns, reading)
     for row in rows:
         reader.read(row)
     notes = [*columns.notes, *reader.labels.notes, *reader.leave_out()]
@@ -199,6 +208,7 @@ def list_csv(
         path,
         tuple(reader.videos.values()),
         notes=tuple(notes),
+        classes=reading.own_classes if classes is None else None,
         faults=tuple(reader.faults),
         group_column=group if columns.is_grouped_as_asked else None,
     )

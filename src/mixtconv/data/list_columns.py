@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from mixtconv._names import composed
 from mixtconv.data.listing import SPLIT_NAMES
 from mixtconv.data.text_tables import TableRow
 from mixtconv.video.find import exists
@@ -107,6 +108,9 @@ class ListColumns:
     segments: tuple[SegmentColumns, ...] = ()
     """How start and end are read, of a line those that are not empty, the first ones first; empty
     if the list is of whole videos."""
+    classes: tuple[tuple[str, int], ...] = ()
+    """Of a list with a column of 0 and 1 for each class their names and places; it has no column
+    of labels."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,40 @@ def is_number(text: str) -> bool:
     (True, True, False)
     """
     return re.fullmatch(r"-?[0-9]+", text) is not None
+
+
+OFF_AND_ON = ("0", "1", "false", "true", "")
+"""Cells of a column of 0 and 1; an empty one is 0."""
+
+
+def may_be_header(cells: Sequence[str]) -> bool:
+    """Whether the cells of a row name a path and a label, or a path and perhaps classes."""
+    is_path = any(_RANKS.get(plain_name(name), ("",))[0] == "path" for name in cells)
+    return is_header(cells) or (is_path and len(cells) > 2)
+
+
+def has_class_columns(rows: Sequence[TableRow]) -> bool:
+    """Whether the first row names a path and, in place of labels, classes, with 0 and 1 below.
+
+    >>> rows = [["path", "walk", "wave"], ["a.mp4", "1", "0"], ["b.mp4", "1", "1"]]
+    >>> has_class_columns([TableRow(line, tuple(cells)) for line, cells in enumerate(rows)])
+    True
+    """
+    if len(rows) < 2 or is_header(rows[0].cells):
+        return False
+    return may_be_header(rows[0].cells) and len(_class_columns(rows[0].cells, rows[1:])) > 1
+
+
+def _class_columns(header: Sequence[str], rows: Sequence[TableRow]) -> tuple[tuple[str, int], ...]:
+    """The columns that nothing else is known of, and that hold 0 and 1 alone."""
+    return tuple(
+        (composed(name), at)
+        for at, name in enumerate(header)
+        if name and plain_name(name) not in _RANKS and _BORDER.fullmatch(plain_name(name)) is None
+        and {row.cells[at].lower() for row in rows if at < len(row.cells)} <= set(OFF_AND_ON)
+        and any(row.cells[at].lower() in ("1", "true") or row.cells[at] == "0"
+                for row in rows if at < len(row.cells))
+    )  # fmt: skip
 
 
 def is_header(cells: Sequence[str]) -> bool:
@@ -208,20 +246,26 @@ def named_columns(
             f"{path}: columns {splits[0].name} and {differing[0].name} give different splits; call "
             "the one to use split and leave the other out"
         )
-    label = _label_column(path, ranked.pop("label"))
+    classes = () if "label" in ranked else _class_columns(header, rows)
+    if own is not None:
+        classes = tuple(each for each in classes if each[1] != own.place)
+    label = None if classes else _label_column(path, ranked.pop("label"))
     places: dict[Column, int] = {column: found[0].place for column, found in ranked.items()}
-    places |= {"label": label.place, **({"split": splits[0].place} if splits else {})}
+    places |= {"split": splits[0].place} if splits else {}
+    places |= {} if label is None else {"label": label.place}
     places |= {} if own is None else {"group": own.place}
     used = {*places.values(), *(place for pair in segments for place in pair.places)}
+    used |= {place for _, place in classes}
     unused = [column for column in filled if column.place not in used]
     return ListColumns(
         places,
         len(header),
-        _KINDS.get(label.plain),
-        label.name,
+        "name" if label is None else _KINDS.get(label.plain),
+        "label" if label is None else label.name,
         _unused_note(unused),
         is_grouped_as_asked=own is not None,
         segments=segments,
+        classes=classes,
     )
 
 

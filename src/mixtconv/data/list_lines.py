@@ -16,6 +16,7 @@ from mixtconv.data.listing import (
     ListPlace,
     contradiction,
 )
+from mixtconv.data.several_labels import SEPARATOR, with_labels
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text
 from mixtconv.video.find import (
     composed_names,
@@ -51,6 +52,7 @@ class LineReader:
     names_in: Callable[[Path], Mapping[str, Sequence[str]]] = field(
         default_factory=lambda: cache(composed_names)
     )
+    found: dict[str, Path] = field(default_factory=dict)
     repeated: int = 0
 
     def read(self, row: TableRow) -> None:
@@ -80,10 +82,12 @@ class LineReader:
             )
         values: dict[str, str] = {name: cells[at] for name, at in self.columns.places.items()}
         for name, value in values.items():
-            _refuse_several(name, value)
+            if not (name == "label" and self.labels.several):
+                _refuse_several(name, value)
             if name not in ("path", "key") and not _is_utf8(value):
                 raise not_text(self.file, f"{value!r} is none; save it in UTF-8")
-        empty = next((n for n in values if not values[n] and n not in _MAY_BE_EMPTY), None)
+        may_be_empty = (*_MAY_BE_EMPTY, "label") if self.labels.several else _MAY_BE_EMPTY
+        empty = next((n for n in values if not values[n] and n not in may_be_empty), None)
         if empty is not None:
             raise _LineError("malformed", f"an empty {empty}")
         if "split" in values and not is_split([values["split"]]):
@@ -93,14 +97,22 @@ class LineReader:
 
     def _video(self, values: dict[str, str], cells: Sequence[str], place: ListPlace) -> ListedVideo:
         split = SPLIT_NAMES[values["split"].lower()] if "split" in values else None
+        names: tuple[str, ...] | None = None
         try:
-            class_name = values["label"] = self.labels.class_name(composed(values["label"]))
+            if self.labels.several:
+                names = self.labels.class_names(values.get("label", ""), cells)
+                values["label"] = SEPARATOR.join(names)
+            else:
+                values["label"] = self.labels.class_name(composed(values["label"]))
         except ValueError as error:
             raise _LineError("mislabelled", str(error)) from error
         span = self._span(cells)
-        path = self._find(values["path"])
+        text = values["path"]
+        if text not in self.found:  # else an earlier segment's
+            self.found[text] = self._find(text)
         group = values.get("group", "")
-        return ListedVideo(path, class_name, split, _key(values, span), place, group, span)
+        path, key = self.found[text], _key(values, span)
+        return ListedVideo(path, values["label"], split, key, place, group, span, names)
 
     def _span(self, cells: Sequence[str]) -> Span | None:
         """The segment of a line, by the first columns that are not empty; None of a whole video."""
@@ -165,6 +177,12 @@ class LineReader:
         earlier = self.videos.setdefault((real, video.span), video)
         if earlier is video:
             return
+        if video.labels is not None and earlier.labels is not None:
+            joined = with_labels(earlier, {*video.labels, *earlier.labels})
+            self.videos[real, video.span] = joined
+            video = replace(video, class_name=joined.class_name)
+            self.repeated -= joined.labels != earlier.labels  # it says something new
+            earlier = joined
         assert earlier.place is not None
         if (conflict := contradiction(video, earlier)) is not None:
             word, here, before = conflict

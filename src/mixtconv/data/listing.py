@@ -18,7 +18,7 @@ from mixtconv.video.find import VIDEO_SUFFIXES
 from mixtconv.video.segment import Span, Video, recording_name, segment_of
 
 if TYPE_CHECKING:
-    from mixtconv.data.recordings import Recording
+    from mixtconv.data.recordings import AnnotatedRecording
 
 Split = Literal["train", "val", "test"]
 
@@ -35,6 +35,12 @@ SPLIT_NAMES: dict[str, Split] = {
 """Names of a split, as a folder or in a CSV -> the split; earlier ones win."""
 
 ClassOrder = Literal["published", "distributed", "alphabetical"]
+
+LabelMode = Literal["one", "several"]
+"""Whether a video has one label, or may have several or none."""
+
+Label = int | tuple[int, ...]
+"""The index of a class; or, where videos may have several labels, 1 or 0 for each class."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,10 @@ class DataSource:
     """Of a list of segments, so many segments of time without a label for each labelled one, away
     from these, as a class of their own, 'background'; default 0, and in scoring that of the
     model's training."""
+    labels: LabelMode | None = None
+    """Whether a video has one label, or may have several or none; default what the list says:
+    several where a column of labels holds a|b, or there is a column of 0 and 1 for each class; in
+    scoring as in the model's training."""
 
     def __post_init__(self) -> None:
         if self.official_split not in (1, 2, 3):
@@ -97,7 +107,7 @@ class ListedVideo:
     path: Path
     """The video: a file or a folder of pictures."""
     class_name: str
-    """Name of its class."""
+    """Name of its class; of several all of them, as `a|b`."""
     split: Split | None
     """Its split; None where the data name no splits."""
     key: str
@@ -108,11 +118,19 @@ class ListedVideo:
     """The recording session or the person, where a list says so."""
     span: Span | None = None
     """The segment of the recording that is meant; None for all of it."""
+    labels: tuple[str, ...] | None = None
+    """Its classes where a video may have several, sorted, empty for none; None where each has
+    one."""
 
     @property
     def video(self) -> Video:
         """What is read: the file, the folder of pictures, or the segment of it."""
         return segment_of(self.path, self.span)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of its classes, one, several or none."""
+        return (self.class_name,) if self.labels is None else self.labels
 
     @property
     def recording_key(self) -> str:
@@ -226,15 +244,20 @@ class VideoListing:
     grouped_by: str = ""
     """What the groups of the videos come from, if --group or a known dataset tells them."""
 
+    @property
+    def several(self) -> bool:
+        """Whether a video may have several labels."""
+        return any(video.labels is not None for video in self.videos)
+
 
 @dataclass(frozen=True)
 class VideoSample:
-    """One video and its label."""
+    """One video and its label, or its labels."""
 
     path: Path
     """The video: a file or a folder of pictures."""
-    label: int
-    """Index of its class."""
+    label: Label
+    """Index of its class; where videos may have several, 1 or 0 for each class."""
     key: str = field(default="", compare=False)
     """Its name among the videos chosen with it, the same for all forms and modalities of it."""
     group: str = field(default="", compare=False)
@@ -243,13 +266,60 @@ class VideoSample:
     """The segment of the recording that is meant; None for all of it."""
     recording: str = field(default="", compare=False)
     """Its recording, in the data's words: the same for all of its segments, cut or not."""
-    annotated: "Recording | None" = field(default=None, compare=False)
+    annotated: "AnnotatedRecording | None" = field(default=None, compare=False)
     """All that is annotated in its recording, where each frame has a label of its own."""
 
     @property
     def video(self) -> Video:
         """What is read: the file, the folder of pictures, or the segment of it."""
         return segment_of(self.path, self.span)
+
+
+def labels_of(label: Label) -> tuple[int, ...]:
+    """The indices of the classes of a label.
+
+    >>> labels_of(3), labels_of((1, 0, 1))
+    ((3,), (0, 2))
+    """
+    return (label,) if isinstance(label, int) else tuple(i for i, on in enumerate(label) if on)
+
+
+def label_text(label: Label, classes: Sequence[str]) -> str:
+    """The names of the classes of a label, for people.
+
+    >>> classes = ["walk", "run", "wave"]
+    >>> label_text((1, 0, 1), classes), label_text((0, 0, 0), classes)
+    ('walk, wave', 'no label')
+    """
+    return ", ".join(classes[number] for number in labels_of(label)) or "no label"
+
+
+def one_label(label: Label, what: str = "this") -> int:
+    """The index of the only class of a video.
+
+    Args:
+        label: the label.
+        what: what takes no others, for the message.
+
+    Raises:
+        ValueError: the label is one of several.
+    """
+    if isinstance(label, int):
+        return label
+    raise ValueError(f"{what} takes videos of one label each, and these may have several")
+
+
+def strata(labels: Sequence[Label]) -> list[int]:
+    """Numbers of what is spread evenly over the parts of a division: classes, or sets of them.
+
+    >>> strata([2, 0, 2]), strata([(1, 0), (1, 1), (1, 0)])
+    ([2, 0, 2], [0, 1, 0])
+    """
+    numbers: dict[Label, int] = {}
+    return [
+        label if isinstance(label, int) else numbers.setdefault(label, len(numbers))
+        for label in labels
+    ]
 
 
 def hold_out(names: Iterable[str], fraction: float) -> frozenset[str]:

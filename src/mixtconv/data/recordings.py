@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.segment import Span, recording_name
-from mixtconv.video.segment_frames import extent, frame_times
+from mixtconv.video.segment_frames import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Recording:
+class AnnotatedRecording:
     """A recording and what is annotated in it."""
 
     path: Path
@@ -48,9 +48,14 @@ class Recording:
     """Why it cannot be read."""
 
 
+_WHOLE = Span(Fraction(0), Fraction(1))
+"""In place of the span of a whole video, of which only the start counts; in seconds, so that all
+others are placed in seconds, too."""
+
+
 def annotated_recordings(
     samples: Iterable[VideoSample], *, without: Sequence[int] = ()
-) -> tuple[Recording, ...]:
+) -> tuple[AnnotatedRecording, ...]:
     """The recordings of samples, in their order, each with all its segments.
 
     The packets of each are listed, for its length and for the times of frames.
@@ -66,7 +71,7 @@ def annotated_recordings(
     outcomes = dict(in_parallel(groups, _recording, workers=usable_cores()))
     recordings = [outcomes[group].result() for group in groups]
     return tuple(
-        Recording(
+        AnnotatedRecording(
             each.path,
             each.key,
             each.seconds,
@@ -77,56 +82,54 @@ def annotated_recordings(
     )
 
 
-def _recording(samples: tuple[VideoSample, ...]) -> Recording:
+def _recording(samples: tuple[VideoSample, ...]) -> AnnotatedRecording:
     path, key = samples[0].path, recording_name(samples[0].key)
+    spans = [sample.span or _WHOLE for sample in samples]
     error = None
     try:
         with as_unreadable(path):
-            seconds = extent(path)[0]
-            times: Sequence[Fraction] = () if path.is_dir() else frame_times(path)
+            recording = Recording(path)
+            seconds = Fraction(0) if path.is_dir() else recording.seconds
+            placed = recording.stretches([*spans, _WHOLE]) if seconds else []
     except UnreadableVideoError as failure:
-        error, times = str(failure), ()
-        ends = [each.span.end for each in samples if each.span and not each.span.in_frames]
+        error = str(failure)
+        placed = [
+            (Fraction(0), Fraction(0)) if span.in_frames else (span.start, span.end)
+            for span in spans
+        ]
+        ends = (end for (_, end), sample in zip(placed, samples, strict=True) if sample.span)
         seconds = max(ends, default=Fraction(0))
     stretches = [
-        Stretch(sample.label, *_seconds(sample.span, times, seconds)) for sample in samples
+        Stretch(label, start, seconds if sample.span is None else min(end, seconds))
+        for sample, (start, end) in zip(samples, placed, strict=False)
+        for label in labels_of(sample.label)
     ]
     kept = (each for each in stretches if each.end > each.start)
-    return Recording(
-        path, key, seconds, tuple(sorted(kept, key=lambda each: (each.start, each.end))), error
-    )
-
-
-def _seconds(
-    span: Span | None, times: Sequence[Fraction], seconds: Fraction
-) -> tuple[Fraction, Fraction]:
-    """A span in seconds, within its recording; nothing of one in frames that cannot be read."""
-    if span is None:
-        return Fraction(0), seconds
-    if not span.in_frames:
-        return span.start, min(span.end, seconds)
-    start, end = (
-        times[int(number)] if number < len(times) else seconds for number in (span.start, span.end)
-    )
-    return start, end
+    ordered = sorted(kept, key=lambda each: (each.start, each.end, each.label))
+    return AnnotatedRecording(path, key, seconds, tuple(ordered), error)
 
 
 def frame_targets(
-    recording: Recording, times: Sequence[Fraction], *, num_classes: int, nothing: int
+    recording: AnnotatedRecording,
+    times: Sequence[Fraction],
+    *,
+    num_classes: int,
+    nothing: int | None,
 ) -> npt.NDArray[np.float32]:
-    """What frames show, as shares of the classes: (T, K), each row with the sum 1.
+    """What frames show, float32 (T, K).
 
-    A frame has the classes of all stretches that it is shown in, in equal shares; in none it has
-    the class of nothing.
+    Of several labels, 1 for the classes of all stretches that a frame is shown in. Else shares of
+    the classes, with the sum 1: equal ones of those; in none the class of nothing.
 
     Args:
         recording: what is annotated.
         times: (T,), when each frame is first shown.
         num_classes: K.
-        nothing: the class of frames without another one.
+        nothing: the class of frames without another one; None where frames may have several labels
+            or none.
 
     >>> stretches = (Stretch(1, Fraction(2), Fraction(4)),)
-    >>> recording = Recording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
+    >>> recording = AnnotatedRecording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
     >>> frame_targets(recording, [Fraction(1), Fraction(3)], num_classes=2, nothing=0).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
@@ -135,27 +138,36 @@ def frame_targets(
         for place, time in enumerate(times):
             if each.start <= time < each.end:
                 targets[place, each.label] = 1
+    if nothing is None:
+        return targets
     targets[~targets.any(axis=1), nothing] = 1
     return targets / targets.sum(axis=1, keepdims=True)
 
 
 def parts_of(
-    recording: Recording, seconds: Fraction, *, nothing: int, overlap: bool
+    recording: AnnotatedRecording,
+    seconds: Fraction,
+    *,
+    num_classes: int,
+    nothing: int | None,
+    overlap: bool,
 ) -> tuple[VideoSample, ...]:
     """Parts of a recording, one after the other to its end, each for a clip.
 
-    The label of a part is that of most of its annotated time, or nothing where none is.
+    The label of a part is that of most of its annotated time, or nothing where none is; of several
+    labels, all that are annotated in it.
 
     Args:
         recording: what is annotated.
         seconds: length of a clip.
-        nothing: the class of time without a label.
+        num_classes: K.
+        nothing: as for `frame_targets`.
         overlap: whether each part is as long as two clips, so that a random clip in it is anywhere;
             else as long as one.
 
     >>> stretches = (Stretch(1, Fraction(2), Fraction(4)),)
-    >>> recording = Recording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
-    >>> parts = parts_of(recording, Fraction(4), nothing=0, overlap=False)
+    >>> recording = AnnotatedRecording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
+    >>> parts = parts_of(recording, Fraction(4), num_classes=2, nothing=0, overlap=False)
     >>> [(str(part.span), part.label) for part in parts]
     [('t=0,4', 1), ('t=4,8', 0)]
     """
@@ -169,12 +181,17 @@ def parts_of(
         for each in recording.stretches:
             both = min(end, each.end) - max(start, each.start)
             held[each.label] = held.get(each.label, Fraction(0)) + max(both, Fraction(0))
-        best = max(held, key=held.__getitem__, default=nothing)
+        present = [label for label, time in held.items() if time]
+        own: Label
+        if nothing is None:
+            own = tuple(int(label in present) for label in range(num_classes))
+        else:
+            own = max(present, key=held.__getitem__, default=nothing)
         span = Span(start, end)
         parts.append(
             VideoSample(
                 recording.path,
-                best if held.get(best) else nothing,
+                own,
                 key=f"{recording.key}#{span}",
                 span=span,
                 recording=recording.key,

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from mixtconv._strict_json import to_json
 from mixtconv.events.curves import ScoreCurves
 from mixtconv.events.event import Event
 from mixtconv.events.settings import EventSettings
-from mixtconv.inference.labelled_video import Caption, write_labelled_video
-from mixtconv.inference.timeline_files import caption, subtitles
+from mixtconv.inference.labelled_video import write_labelled_video
+from mixtconv.inference.timeline_files import captions, subtitles
 from mixtconv.video.reader import picture_start
 
 
@@ -62,22 +61,7 @@ def write_events(
         write_text_atomically(path, _page(found, path, settings))
         return
     [one] = found
-    write_labelled_video(one.source, path, event_captions(one.events))
-
-
-def event_captions(events: Sequence[Event]) -> list[Caption]:
-    """What is going on from one moment to the next, without overlap.
-
-    >>> event_captions([Event("wave", 0, 4, 0.9), Event("jump", 2, 6, 0.5)])
-    [(0, 2, 'wave (90 %)'), (2, 4, 'wave (90 %), jump (50 %)'), (4, 6, 'jump (50 %)')]
-    """
-    moments = sorted({moment for event in events for moment in (event.start, event.end)})
-    captions = []
-    for start, end in pairwise(moments):
-        active = [event for event in events if event.start < end and start < event.end]
-        if active:
-            captions.append((start, end, ", ".join(map(caption, active))))
-    return captions
+    write_labelled_video(one.source, path, captions(one.events))
 
 
 def _csv(found: Sequence[RecordingEvents], path: Path) -> str:
@@ -104,7 +88,7 @@ def _json(found: Sequence[RecordingEvents], path: Path) -> str:
 
 def _subtitles(found: Sequence[RecordingEvents], path: Path) -> str:
     [one] = found
-    return subtitles(event_captions(one.events), delay=float(picture_start(one.source)))
+    return subtitles(captions(one.events), delay=float(picture_start(one.source)))
 
 
 def _page(found: Sequence[RecordingEvents], path: Path, settings: EventSettings) -> str:

@@ -11,7 +11,7 @@ All make one pass over a recording; memory is that of a clip or a window, whatev
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,7 @@ from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
 from mixtconv.video.live import StreamFrame, at_rate
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.sources import open_source
+from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
 if TYPE_CHECKING:
@@ -146,22 +147,16 @@ class FrameScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         with self.recognizer.start() as stream:
-            for frame, start, end in _frames(recording, rate):
+            for frame, start, end in scored_frames(recording, rate):
                 logits = stream.push(frame.to_rgb(), top_k=1).logits
-                yield ScoredStep(start, end, softmax(logits))
+                yield ScoredStep(start, end, probabilities(self.spec, logits))
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         return _fitted_rate(self, recording, seconds)
 
 
 class ClipScorer(EventScorer):
-    """A model of whole clips that knows the label of each frame.
-
-    Clips of T frames follow each other at half their length. A frame is in two of them; its logits
-    are averaged, those in the middle of a clip counting more, as they see most around them. They
-    are certain half a clip later; the last clip ends with the recording, and adds to those that are
-    not certain yet.
-    """
+    """A model of whole clips that knows the label of each frame, in `overlapping_clips`."""
 
     def __init__(self, recognizer: "Recognizer", times: ScoreTimes) -> None:
         super().__init__(recognizer.spec, recognizer.notes, times)
@@ -170,49 +165,11 @@ class ClipScorer(EventScorer):
 
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
-        for (start, end), logits in self._logits(_frames(recording, rate)):
-            yield ScoredStep(start, end, softmax(logits))
-
-    def _logits(
-        self, frames: Iterable[tuple[StreamFrame, float, float]]
-    ) -> Iterator[tuple[tuple[float, float], Floats]]:
-        """The times and logits (K,) of every frame."""
-        length = self.spec.num_frames
-        weights = np.minimum(np.arange(length) + 1, length - np.arange(length)).astype(float)
-        kept: deque[Any] = deque(maxlen=length)  # the pictures of the latest clip
-        waiting: deque[list[Any]] = deque()  # frames that are in a clip to come, or half done
-        hop = max(1, length // 2)
-        num_fresh, until_clip = 0, length
-        for frame, start, end in frames:
-            kept.append(self.recognizer.reader.keep(frame.to_rgb()))
-            waiting.append([(start, end), 0.0, 0.0])
-            num_fresh += 1
-            if num_fresh == until_clip:
-                self._add(kept, waiting, weights)
-                num_fresh, until_clip = 0, hop
-                while len(waiting) > length - hop:  # those are in no later clip
-                    times, total, weight = waiting.popleft()
-                    yield times, total / weight
-        if num_fresh:
-            self._add(kept, waiting, weights)  # the last clip ends with the recording
-        for times, total, weight in waiting:
-            yield times, total / weight
-
-    def _add(self, kept: "deque[Any]", waiting: "deque[list[Any]]", weights: Floats) -> None:
-        """Score the latest clip, and add its logits to those of its frames.
-
-        A recording shorter than a clip repeats its last frame.
-        """
-        pictures = [
-            *kept,
-            *[kept[-1]] * (self.spec.num_frames - len(kept)),
-        ]
-        logits = self.recognizer.frame_logits(pictures)[: len(kept)]  # (T, K)
-        for row, weight, entry in zip(
-            logits[::-1], weights[: len(kept)][::-1], reversed(waiting), strict=False
-        ):
-            entry[1] = entry[1] + weight * row
-            entry[2] += weight
+        keep = self.recognizer.reader.keep
+        frames = (
+            (keep(f.to_rgb()), start, end) for f, start, end in scored_frames(recording, rate)
+        )
+        return overlapping_clips(frames, self.spec, self.recognizer.frame_logits)
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         return _fitted_rate(self, recording, seconds)
@@ -230,31 +187,68 @@ class WindowScorer(EventScorer):
             )
 
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
-        plan = self._plan(recording)
+        plan = window_plan(self.spec, self.times, lambda: _rate(recording))
         for window, views in window_views(self.recognizer.reader, recording, plan):
-            scores = softmax(self.recognizer.view_logits(views))
+            scores = probabilities(self.spec, self.recognizer.view_logits(views))
             yield ScoredStep(float(window.start), float(window.end), scores)
-
-    def _plan(self, recording: Path) -> WindowPlan:
-        window = self.times.window or _in_seconds(
-            self.spec.num_frames / self.frames_per_second(recording)
-        )
-        return WindowPlan.parse(window, self.times.stride or _quarter(window))
-
-    def frames_per_second(self, recording: Path) -> float:
-        if self.spec.sampling == "segment":
-            raise ValueError(
-                f"the model was trained on {self.spec.num_frames} frames spread over a whole clip, "
-                "which says no length of windows: give --window, or run mixtconv "
-                "tune-events, which finds it"
-            )
-        return super().frames_per_second(recording)
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         if self.spec.sampling == "dense":
             seconds = self.spec.num_frames / self.frames_per_second(recording)
         window = self.times.window or _in_seconds(seconds)
         return ScoreTimes(window=window, stride=self.times.stride or _quarter(window))
+
+
+def overlapping_clips(
+    frames: Iterable[tuple[Any, float, float]],
+    spec: ModelSpec,
+    frame_logits: Callable[[list[Any]], Floats],
+) -> Iterator[ScoredStep]:
+    """The scores of every frame of a recording, by a model of clips.
+
+    Clips of T frames follow each other at half their length. A frame is in two of them; its logits
+    are averaged, those in the middle of a clip counting more, as they see most around them. They
+    are certain half a clip later; the last clip ends with the recording, and adds to those that are
+    not certain yet. A recording shorter than a clip repeats its last frame.
+
+    Args:
+        frames: what a reader has kept of each, with its start and its end in seconds.
+        spec: the model.
+        frame_logits: of T frames their logits (T, K).
+    """
+    length = spec.num_frames
+    weights = np.minimum(np.arange(length) + 1, length - np.arange(length)).astype(float)
+    kept: deque[Any] = deque(maxlen=length)  # the pictures of the latest clip
+    waiting: deque[list[Any]] = deque()  # frames that are in a clip to come, or half done
+    hop = max(1, length // 2)
+    num_fresh, until_clip = 0, length
+
+    def add_clip() -> None:
+        """Score the latest clip, and add its logits to those of its frames."""
+        pictures = [*kept, *[kept[-1]] * (length - len(kept))]
+        logits = frame_logits(pictures)[: len(kept)]  # (T, K)
+        for row, weight, entry in zip(
+            logits[::-1], weights[: len(kept)][::-1], reversed(waiting), strict=False
+        ):
+            entry[2] = entry[2] + weight * row
+            entry[3] += weight
+
+    def step(start: float, end: float, total: Any, weight: float) -> ScoredStep:
+        return ScoredStep(start, end, probabilities(spec, total / weight))
+
+    for picture, start, end in frames:
+        kept.append(picture)
+        waiting.append([start, end, 0.0, 0.0])
+        num_fresh += 1
+        if num_fresh == until_clip:
+            add_clip()
+            num_fresh, until_clip = 0, hop
+            while len(waiting) > length - hop:  # those are in no later clip
+                yield step(*waiting.popleft())
+    if num_fresh:
+        add_clip()  # the last clip ends with the recording
+    for entry in waiting:
+        yield step(*entry)
 
 
 def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float:
@@ -277,16 +271,43 @@ def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float
     return source_rate / spec.frame_stride
 
 
-def softmax(logits: npt.ArrayLike) -> Floats:
-    """Probabilities of logits (K,)."""
+def window_plan(spec: ModelSpec, times: ScoreTimes, source_rate: Callable[[], float]) -> WindowPlan:
+    """The windows that are scored: by default those of a clip of dense sampling.
+
+    Args:
+        spec: the model.
+        times: of windows.
+        source_rate: asked for the frames a second of the recording, if those are needed.
+
+    Raises:
+        ValueError: their length is not known, or is none.
+
+    >>> spec = ModelSpec("mstnet_resnet18", ("a", "b"), 8, sampling="dense", frame_stride=4)
+    >>> window_plan(spec, ScoreTimes(), lambda: 16.0)
+    WindowPlan(length=Fraction(2, 1), stride=Fraction(1, 2), in_frames=False)
+    """
+    if times.window is None and spec.sampling == "segment":
+        raise ValueError(
+            f"the model was trained on {spec.num_frames} frames spread over a whole clip, which "
+            "says no length of windows: give --window, or run mixtconv tune-events, which finds it"
+        )
+    window = times.window
+    if window is None:
+        window = _in_seconds(spec.num_frames / scored_rate(spec, times, source_rate()))
+    return WindowPlan.parse(window, times.stride or _quarter(window))
+
+
+def probabilities(spec: ModelSpec, logits: npt.ArrayLike) -> Floats:
+    """Probabilities of logits (K,): of several labels each by itself, else with the sum 1."""
     values = np.asarray(logits, dtype=np.float64)
+    if spec.several_labels:
+        return np.asarray(1 / (1 + np.exp(-values)))
     exponentials = np.exp(values - values.max())
-    probabilities: Floats = exponentials / exponentials.sum()
-    return probabilities
+    return np.asarray(exponentials / exponentials.sum())
 
 
-def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
-    """The frames of a recording at a rate, each with its start and its end."""
+def scored_frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
+    """The frames of a recording at a rate, each with its start and its end in seconds."""
     if recording.is_dir():
         raise ValueError(
             f"{recording} is a folder of pictures, which have no times: events need a video file"
@@ -295,6 +316,14 @@ def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, 
         period = 1 / min(rate, source.frames_per_second or rate)
         for frame in at_rate(source, rate):
             yield frame, frame.seconds, frame.seconds + period
+
+
+def kept_frames(
+    reader: ViewReader, recording: Path, rate: float
+) -> Iterator[tuple[Any, float, float]]:
+    """What a reader keeps of those frames."""
+    for frame, start, end in scored_frames(recording, rate):
+        yield reader.keep(frame.to_rgb()), start, end
 
 
 def _rate(recording: Path) -> float:

@@ -9,7 +9,7 @@ from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.listing import DataSource
-from mixtconv.data.recordings import Recording, annotated_recordings
+from mixtconv.data.recordings import AnnotatedRecording, annotated_recordings
 from mixtconv.detection.scorers import EventScorer, ScoredStep
 from mixtconv.evaluation.settings import SplitChoice
 from mixtconv.events.event import AnnotatedEvent
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class ScoredRecordings:
     """Annotated recordings and the scores of a model over their time."""
 
-    recordings: tuple[Recording, ...]
+    recordings: tuple[AnnotatedRecording, ...]
     """All of them."""
     scores: dict[str, ScoreSequence]
     """Name -> scores; of one that cannot be read, none at any time."""
@@ -56,7 +56,7 @@ def load_recordings(
     split: SplitChoice | None = None,
     val_fraction: float = 0.2,
     group: str | None = None,
-) -> tuple[Recording, ...]:
+) -> tuple[AnnotatedRecording, ...]:
     """The annotated recordings of data, without those of background.
 
     Args:
@@ -85,7 +85,7 @@ def load_recordings(
 
 def score_recordings(
     scorer: EventScorer,
-    recordings: tuple[Recording, ...],
+    recordings: tuple[AnnotatedRecording, ...],
     *,
     progress: Progress = lambda *numbers: None,
 ) -> ScoredRecordings:
@@ -120,13 +120,13 @@ def as_sequence(classes: tuple[str, ...], steps: "list[ScoredStep]") -> ScoreSeq
     return ScoreSequence.of(classes, ((step.start, step.end, step.scores) for step in steps))
 
 
-def typical_seconds(recordings: tuple[Recording, ...]) -> float:
+def typical_seconds(recordings: tuple[AnnotatedRecording, ...]) -> float:
     """Median length of what is annotated."""
     lengths = sorted(s.end - s.start for each in recordings for s in each.stretches)
     return float(lengths[len(lengths) // 2])
 
 
-def first_readable(recordings: tuple[Recording, ...]) -> Path:
+def first_readable(recordings: tuple[AnnotatedRecording, ...]) -> Path:
     """A recording that can be read.
 
     Raises:

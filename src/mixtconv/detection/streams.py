@@ -1,13 +1,12 @@
 """Events of a live stream, said as they start and end."""
 
-from collections.abc import Sequence
-
 import numpy.typing as npt
 
-from mixtconv.detection.scorers import softmax
+from mixtconv.detection.scorers import probabilities
 from mixtconv.events.detector import EventDetector
 from mixtconv.events.event import EventMessage, OpenEvent
 from mixtconv.events.settings import EventSettings
+from mixtconv.models.spec import ModelSpec
 
 
 class StreamEvents:
@@ -17,24 +16,24 @@ class StreamEvents:
     starts. After more than `hold_seconds` without a frame every event ends where the frames did.
 
     Args:
-        classes: class names, in the order of the logits.
+        spec: the model.
         settings: from scores to events.
         frames_per_second: rate of the frames; one lasts as long as its period.
 
     Raises:
         ValueError: settings for other classes.
 
-    >>> stream = StreamEvents(["wave", "jump"], EventSettings(smoothing_seconds=0), 10)
+    >>> spec = ModelSpec("mstnet_resnet18", ("wave", "nothing"), causal=True)
+    >>> stream = StreamEvents(spec, EventSettings(smoothing_seconds=0, background=("nothing",)), 10)
     >>> frames = [(n / 10, [9.0 * (3 <= n < 12), 1.0]) for n in range(30)]
     >>> said = [message for frame in frames for message in stream.push(*frame)]
     >>> [(m.state, m.event.label, round(m.event.start, 1)) for m in said]
-    [('started', 'jump', 0.0), ('ended', 'jump', 0.0)]
+    [('started', 'wave', 0.3), ('ended', 'wave', 0.3)]
     """
 
-    def __init__(
-        self, classes: Sequence[str], settings: EventSettings, frames_per_second: float
-    ) -> None:
-        self._detector = EventDetector(classes, settings)
+    def __init__(self, spec: ModelSpec, settings: EventSettings, frames_per_second: float) -> None:
+        self._spec = spec
+        self._detector = EventDetector(spec.classes, settings)
         self._period = 1 / frames_per_second
         self._last, self._shift = 0.0, 0.0
 
@@ -45,7 +44,7 @@ class StreamEvents:
             now = self._last + self._period
             self._shift = now - seconds
         self._last = now
-        return self._detector.push(now, now + self._period, softmax(logits))
+        return self._detector.push(now, now + self._period, probabilities(self._spec, logits))
 
     def open_events(self) -> list[OpenEvent]:
         """The events that have started and not ended."""

@@ -1,6 +1,7 @@
 """Scoring a model file on labelled videos."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ from mixtconv._names import first_few
 from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
-from mixtconv.data.class_sizes import too_small, wilson_interval
+from mixtconv.data.class_sizes import too_small
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
+from mixtconv.evaluation.class_scores import class_scores, class_sizes
 from mixtconv.evaluation.distributed import local_device, process_group
 from mixtconv.evaluation.metrics import Accuracy, BackgroundScore, background_score
+from mixtconv.evaluation.multi_label import MultiLabelScore
 from mixtconv.evaluation.scores_file import (
     SavedScores,
     ScoreSource,
@@ -25,7 +28,7 @@ from mixtconv.evaluation.scores_file import (
 )
 from mixtconv.evaluation.scoring import model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
-from mixtconv.models import load_model, optimize_for_inference, read_metadata
+from mixtconv.models import ModelSpec, load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import resolve_device
 from mixtconv.video.pictures import Unreadable
 
@@ -36,20 +39,6 @@ DEFAULT_VAL_FRACTION = 0.2
 one."""
 
 
-@dataclass(frozen=True)
-class ClassScore:
-    """How much of a class was recognised, and how sure that is."""
-
-    name: str
-    """Its name."""
-    num_videos: int
-    """Its videos; without any there is no score."""
-    accuracy: float | None
-    """Of them, those recognised, in percent."""
-    interval: tuple[float, float] | None
-    """What that may be by chance, in percent: Wilson's interval, of 95 %."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(ScoreSource):
     """The scores of a model on labelled videos, with what they come from."""
@@ -57,7 +46,7 @@ class Evaluation(ScoreSource):
     num_videos: int
     """All videos, unreadable ones among them."""
     accuracy: Accuracy
-    """Over all videos; an unreadable one counts as wrong."""
+    """Over all videos; an unreadable one counts as wrong. NaN of several labels a video."""
     unreadable: tuple[Unreadable, ...]
     """The videos that could not be read."""
     samples: tuple[VideoSample, ...]
@@ -77,18 +66,14 @@ class Evaluation(ScoreSource):
         return background_score(saved.scores, saved.labels, saved.readable, background=number)
 
     @property
-    def classes(self) -> tuple[ClassScore, ...]:
-        """The scores of each class, in the order of the model's."""
-        names, accuracies = self.scores.classes, self.scores.class_accuracies().tolist()
-        numbers = self.scores.labels.bincount(minlength=len(names)).tolist()
-        return tuple(
-            _class_score(*values) for values in zip(names, numbers, accuracies, strict=True)
-        )
-
-    @property
     def class_sizes(self) -> dict[str, int]:
         """Videos of each class."""
-        return {each.name: each.num_videos for each in self.classes}
+        return class_sizes(self.scores)
+
+    @property
+    def several(self) -> MultiLabelScore | None:
+        """The scores of a model that gives a video several labels; None of one label."""
+        return self.scores.multi_label_score() if self.scores.several else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
@@ -99,20 +84,14 @@ class Evaluation(ScoreSource):
             "protocol": self.protocol,
             "protocol_description": self.protocol_description,
             "num_videos": self.num_videos,
-            **asdict(self.accuracy),
+            **asdict(self.several or self.accuracy),
             **({} if apart is None else {"background": asdict(apart)}),
-            "classes": [asdict(each) for each in self.classes],
+            "labels": "several" if self.several else "one",
+            "classes": [asdict(each) for each in class_scores(self.scores)],
             "too_small": list(too_small(self.class_sizes)),
             "scores": self.scores_path,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
-
-
-def _class_score(name: str, number: int, accuracy: float) -> ClassScore:
-    if not number:
-        return ClassScore(name, 0, None, None)
-    low, high = wilson_interval(accuracy / 100, number)
-    return ClassScore(name, number, accuracy, (100 * low, 100 * high))
 
 
 def evaluate_model(
@@ -151,7 +130,7 @@ def evaluate_model(
     mirroring = model_mirroring(trained)
     if any(protocol.mirrored):
         _log_mirroring(mirroring)
-    samples = _load_videos(trained.spec.classes, trained.notes, data, settings.split)
+    samples = _load_videos(trained.spec, trained.notes, data, settings.split)
     with process_group(launch):
         scores = score_videos(
             optimize_for_inference(trained),
@@ -175,22 +154,25 @@ def evaluate_model(
     )
     values = scores.logits
     if protocol.averaging == "probabilities":  # the logits are their logarithms
-        values = values.softmax(dim=1) * scores.readable[:, None]  # unreadable videos stay zero
+        several = trained.spec.several_labels
+        values = values.sigmoid() if several else values.softmax(dim=1)
+        values = values * scores.readable[:, None]  # unreadable videos stay zero
     saved = SavedScores(
         classes=trained.spec.classes,
         keys=tuple(sample.key for sample in samples),
-        labels=scores.labels,
+        labels=scores.labels.long(),
         scores=values,
         kind=protocol.averaging,
         sources=(source,),
         unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
+        thresholds=trained.spec.label_thresholds,
     )
     if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
         **vars(source),
         num_videos=len(samples),
-        accuracy=scores.accuracy(),
+        accuracy=Accuracy(*[math.nan] * 3) if saved.several else scores.accuracy(),
         unreadable=tuple(scores.unreadable.values()),
         samples=samples,
         scores=saved,
@@ -209,7 +191,7 @@ def common_videos(
     """
     descriptions = [read_metadata(model) for model in models]
     first, *others = (
-        _load_videos(about["spec"]["classes"], about["notes"], data, split)
+        _load_videos(ModelSpec.from_dict(about["spec"]), about["notes"], data, split)
         for about in descriptions
     )
     for model, samples in zip(models[1:], others, strict=True):
@@ -223,18 +205,19 @@ def common_videos(
 
 
 def _load_videos(
-    classes: Sequence[str],
+    spec: ModelSpec,
     notes: dict[str, Any],
     data: str | Path | DataSource,
     split: SplitChoice | None,
 ) -> tuple[VideoSample, ...]:
     return load_labelled_videos(
         data,
-        classes=classes,
+        classes=spec.classes,
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         group=notes.get("group"),
         background=notes.get("background"),
+        several=spec.several_labels,
         keep_missing=True,  # counted as wrong, like unreadable ones
     )
 

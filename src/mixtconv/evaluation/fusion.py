@@ -126,6 +126,11 @@ def fuse(
     Raises:
         ValueError: scores that do not fit each other, or weights that do not fit.
     """
+    if several := [name for name, each in scores.items() if each.several]:
+        raise ValueError(
+            f"{several[0]} holds several labels a video, and scores of one label are fused: train "
+            "on one label a video"
+        )
     if len(weights) != len(scores):
         raise ValueError(
             f"got {count_of(len(weights), 'weight')} for {count_of(len(scores), 'scores file')}; "

@@ -22,6 +22,12 @@ from mixtconv._names import composed, first_few, require
 from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
 from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
+from mixtconv.evaluation.multi_label import (
+    MultiLabelScore,
+    cooccurrence,
+    decided,
+    multi_label_score,
+)
 from mixtconv.models.file import what_it_is
 
 SCORES_KEY = "mixtconv_scores"
@@ -58,20 +64,23 @@ class SavedScores:
     keys: tuple[str, ...]
     """Distinct names of the videos inside the data."""
     labels: Tensor
-    """int64 (N,), the true classes."""
+    """int64 (N,), the true classes; or of several labels (N, K), 1 and 0."""
     scores: Tensor
     """float32 (N, K), averaged over views; zeros for an unreadable video."""
     kind: ScoreKind
-    """Whether they are logits or probabilities."""
+    """Whether they are logits or probabilities; of several labels these are sigmoids."""
     sources: tuple[ScoreSource, ...]
     """The evaluation that they come from, or those that were fused."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Key -> reason, of the videos that could not be read; they count as wrong."""
+    thresholds: tuple[float, ...] | None = None
+    """Of several labels, the probability from which each holds; None where a video has one."""
 
     def __post_init__(self) -> None:
         num_videos, num_classes = len(self.keys), len(self.classes)
         require(
-            self.scores.shape == (num_videos, num_classes) and self.labels.shape == (num_videos,),
+            self.scores.shape == (num_videos, num_classes)
+            and self.labels.shape == ((num_videos, num_classes) if self.several else (num_videos,)),
             f"{num_videos} videos and {num_classes} classes, but scores "
             f"{tuple(self.scores.shape)} and labels {tuple(self.labels.shape)}",
         )
@@ -80,9 +89,14 @@ class SavedScores:
             f"scores are {self.scores.dtype} and labels {self.labels.dtype}, not float32 and int64",
         )
         require(num_videos > 0, "no videos")
+        largest = 1 if self.several else num_classes - 1
         require(
-            bool(((self.labels >= 0) & (self.labels < num_classes)).all()),
-            f"labels outside 0 to {num_classes - 1}",
+            bool(((self.labels >= 0) & (self.labels <= largest)).all()),
+            f"labels outside 0 to {largest}",
+        )
+        require(
+            self.thresholds is None or len(self.thresholds) == num_classes,
+            f"{len(self.thresholds or ())} thresholds for {num_classes} classes",
         )
         require(bool(self.scores.isfinite().all()), "scores that are no finite numbers")
         require(self.kind in get_args(ScoreKind), f"scores are {self.kind!r}")
@@ -90,6 +104,11 @@ class SavedScores:
         require(not twice, f"videos named twice: {first_few(twice)}")
         unscored = sorted(set(self.unreadable) - set(self.keys))
         require(not unscored, f"unreadable videos without scores: {first_few(unscored)}")
+
+    @property
+    def several(self) -> bool:
+        """Whether a video may have several labels."""
+        return self.thresholds is not None
 
     @property
     def readable(self) -> Tensor:
@@ -108,19 +127,47 @@ class SavedScores:
 
     def accuracy(self) -> Accuracy:
         """Accuracies over all videos; an unreadable one counts as wrong."""
+        self._require_one_label("accuracy")
         return accuracy(self.scores, self.labels, self.readable)
+
+    def multi_label_score(self) -> MultiLabelScore:
+        """Scores of several labels; an unreadable video has none and comes last."""
+        return multi_label_score(*self.of_several(), self.readable)
+
+    def of_several(self) -> tuple[Tensor, Tensor, tuple[float, ...]]:
+        """Probabilities, labels and thresholds.
+
+        Raises:
+            ValueError: each video has one label.
+        """
+        if self.thresholds is None:
+            raise ValueError("these scores are of one label a video, which has an accuracy")
+        return self.probabilities(), self.labels, self.thresholds
+
+    def _require_one_label(self, what: str) -> None:
+        if self.several:
+            raise ValueError(f"{what} is of one label a video, and these scores are of several")
 
     def class_accuracies(self) -> Tensor:
         """Top-1 of every class in percent, float64 (K,); NaN for a class without videos."""
+        self._require_one_label("accuracy")
         return class_accuracies(self.scores, self.labels, self.readable)
 
     def confusion(self) -> Tensor:
-        """Readable videos by true class (rows) and predicted class (columns): int64 (K, K)."""
+        """Readable videos by true class (rows) and predicted class (columns): int64 (K, K).
+
+        Of several labels those with the true one of a row that were given that of a column.
+        """
         readable = self.readable
+        if self.thresholds is not None:
+            predicted = decided(self.probabilities(), self.thresholds)
+            return cooccurrence(predicted[readable], self.labels[readable])
         return confusion(self.scores[readable], self.labels[readable])
 
     def probabilities(self) -> Tensor:
-        """float32 (N, K): the scores, after softmax if they are logits."""
+        """float32 (N, K): the scores, after softmax (of several labels sigmoid) if logits."""
+        if self.several and self.kind == "logits":
+            return self.scores.sigmoid()
         return self.scores.softmax(dim=1) if self.kind == "logits" else self.scores
 
 
@@ -137,6 +184,7 @@ def save_scores(scores: SavedScores, path: str | Path) -> None:
         "kind": scores.kind,
         "sources": [asdict(source) for source in scores.sources],
         "unreadable": [{"key": key, "reason": reason} for key, reason in scores.unreadable.items()],
+        **({"thresholds": scores.thresholds} if scores.several else {}),
     }
     tensors = {"scores": scores.scores.contiguous(), "labels": scores.labels.contiguous()}
     write_atomically(Path(path), save(tensors, metadata={SCORES_KEY: json.dumps(about)}))
@@ -173,6 +221,7 @@ def load_scores(path: str | Path) -> SavedScores:
             kind=about["kind"],
             sources=tuple(ScoreSource(**source) for source in about["sources"]),
             unreadable={video["key"]: video["reason"] for video in about["unreadable"]},
+            thresholds=tuple(about["thresholds"]) if "thresholds" in about else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixtconv._processes import Launch
 from mixtconv._types import Progress
-from mixtconv.data.dataset import VideoBatch, default_workers, scoring_loader
+from mixtconv.data.dataset import VideoBatch, default_workers, label_tensor, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
@@ -45,7 +45,8 @@ def view_logits(
     """Logits of videos, averaged over their views.
 
     In a mirrored view the two classes of each flip pair are exchanged. If the protocol averages
-    probabilities, the result is the logarithm of their mean, whose softmax is the mean again.
+    probabilities, the result is the logarithm of their mean, whose softmax is the mean again; of
+    several labels the logit of the mean, whose sigmoid is.
 
     Args:
         model: in evaluation mode.
@@ -66,6 +67,8 @@ def view_logits(
         logits[:, mirrored] = logits[:, mirrored][..., target]
     if protocol.averaging == "logits":
         return logits.mean(dim=1)  # (B, K)
+    if model.spec.several_labels:
+        return logits.sigmoid().mean(dim=1).logit(eps=1e-6)  # (B, K)
     return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])  # (B, K)
 
 
@@ -113,7 +116,8 @@ class ScoredFrames(NamedTuple):
     logits: Tensor
     """float32 (B, T, K)."""
     labels: Tensor
-    """int64 (B, T), classes of the frames; of several at a time the first."""
+    """int64 (B, T), classes of the frames, of equal shares the first; or of several labels float32
+    (B, T, K), 1 and 0."""
     unreadable: dict[int, Unreadable]
     """The videos of the batch that could not be read, by their places."""
 
@@ -124,7 +128,7 @@ def score_frames(model: VideoClassifier, batch: VideoBatch) -> ScoredFrames:
     logits, labels = torch.empty(0, 1, num_classes), torch.empty(0, 1, dtype=torch.int64)
     if len(batch.indices):
         logits = model.forward_frames(model.normalize(batch.frames[:, 0])).float()  # (B, T, K)
-        labels = batch.labels.argmax(dim=2)
+        labels = batch.labels if model.spec.several_labels else batch.labels.argmax(dim=2)
     return ScoredFrames(batch.indices.cpu(), logits.cpu(), labels.cpu(), batch.unreadable)
 
 
@@ -145,7 +149,7 @@ def join_frames(
     for number, sample in enumerate(samples):
         if number in lost:
             unreadable[count] = lost[number]
-        missing = torch.zeros(1, num_classes), torch.tensor([sample.label])
+        missing = torch.zeros(1, num_classes), label_tensor([sample.label])
         for values, part in zip(rows.get(number, missing), (logits, labels), strict=True):
             part.append(values)
         count += len(labels[-1])
@@ -160,14 +164,14 @@ class VideoScores:
     """float32 (N, K), averaged over the views (see `view_logits`); zeros for an unreadable
     video."""
     labels: Tensor
-    """int64 (N,)."""
+    """int64 (N,), or of several labels float32 (N, K), 1 and 0."""
     unreadable: dict[int, Unreadable]
     """The videos that could not be read, by their places."""
 
     @property
     def readable(self) -> Tensor:
         """bool (N,)."""
-        mask = torch.ones_like(self.labels, dtype=torch.bool)
+        mask = torch.ones(len(self.labels), dtype=torch.bool)
         mask[list(self.unreadable)] = False
         return mask
 
@@ -218,7 +222,7 @@ def join_scores(
     for batch in batches:
         logits[batch.indices] = batch.logits
         unreadable |= batch.unreadable
-    labels = torch.tensor([sample.label for sample in samples])
+    labels = label_tensor([sample.label for sample in samples])
     return VideoScores(logits, labels, dict(sorted(unreadable.items())))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from mixtconv._types import Progress
 from mixtconv.data.datasets.catalog import choose_videos, list_videos, load_labelled_videos
-from mixtconv.data.listing import DataSource, VideoSample
+from mixtconv.data.listing import DataSource, VideoSample, one_label
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
@@ -61,6 +61,11 @@ class Calibration:
             )
         package, _ = _QUANTIZE[target]
         import_engine(package, f"an int8 file of {target}")
+        if model.spec.several_labels:
+            raise ValueError(
+                "int8 is compared by top-1 of one label a video, and the model gives several: "
+                "leave --int8 out"
+            )
         load_labelled_videos(self.data, classes=model.spec.classes)  # which logs what is to be read
         self.samples(model)
 
@@ -170,8 +175,9 @@ def _correct(
     """The number of videos that each file classifies correctly, and of those that were readable."""
     correct, num_read = [0] * len(engines), 0
     for num_read, (sample, clip) in enumerate(_clips(samples, engines[0], model), 1):
+        label = one_label(sample.label, "the comparison of int8")
         for index, engine in enumerate(engines):
-            correct[index] += int(engine.run({VIDEO: clip})[LOGITS].argmax() == sample.label)
+            correct[index] += int(engine.run({VIDEO: clip})[LOGITS].argmax() == label)
         progress(num_read, len(samples))
     return correct, num_read
 

@@ -22,7 +22,7 @@ from mixtconv._names import count_of, first_few
 from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
 from mixtconv.data.folds import Grouping, divide_by_sessions, in_recordings
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
-from mixtconv.data.listing import DataSource, VideoSample
+from mixtconv.data.listing import DataSource, VideoSample, one_label
 from mixtconv.data.stillness import evenly_chosen
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores
@@ -131,6 +131,11 @@ def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
     kept frames.
     """
     catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
+    if catalog.several:
+        raise ValueError(
+            f"{catalog.source} gives a video several labels, and fit takes one label a video: "
+            "mixtconv train takes them"
+        )
     catalog = replace(catalog, train=_as_listed(catalog.train), val=_as_listed(catalog.val))
     listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
     if any(video.split not in (None, "train") for video in listing.videos):
@@ -204,7 +209,7 @@ def _divide(survey: Survey, settings: FitSettings) -> Division:
 
     Else by recordings, of which segments are parts, or by clips.
     """
-    labels = [sample.label for sample in survey.catalog.train]
+    labels = [one_label(sample.label) for sample in survey.catalog.train]
     wanted = settings.folds
     if wanted is None:
         wanted = 5 if settings.minutes >= MANY_FOLDS_MINUTES else 3

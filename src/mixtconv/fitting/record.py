@@ -18,6 +18,7 @@ from mixtconv.data.contents import recorded_contents, refuse_changed, write_cont
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.folds import Grouping
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.data.listing import one_label
 from mixtconv.fitting.costs import TrainingCost
 from mixtconv.fitting.estimate import Advice, Estimate
 from mixtconv.fitting.ladder import Candidate
@@ -164,7 +165,7 @@ class FitRun:
             ValueError: clips were added, left out, changed or given another label or group.
         """
         lines = [
-            f"{sample.key}\t{catalog.classes[sample.label]}\t{sample.group}"
+            f"{sample.key}\t{catalog.classes[one_label(sample.label)]}\t{sample.group}"
             for sample in catalog.train
         ]
         clips = hashlib.sha256(encoded("\n".join(lines))).hexdigest()

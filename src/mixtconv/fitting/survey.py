@@ -23,7 +23,7 @@ from mixtconv.data.folds import (
     without_light,
 )
 from mixtconv.data.frame_cache import CachedForm, FrameCache
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, one_label
 from mixtconv.data.stillness import (
     NUM_LOOKS,
     STILL_CAMERA,
@@ -107,7 +107,7 @@ class Survey:
         samples = self.catalog.train
         named = named_groups(
             [sample.key for sample in samples],
-            [sample.label for sample in samples],
+            [one_label(sample.label) for sample in samples],
             [sample.group for sample in samples],
             recordings=self.recordings,
             grouped_by=self.catalog.grouped_by,

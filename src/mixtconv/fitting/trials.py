@@ -21,14 +21,14 @@ from mixtconv._quiet import only_errors
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.list_columns import label_column
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, one_label
 from mixtconv.fitting.costs import TrainingCost
 from mixtconv.fitting.ladder import WARMUP, Candidate, form_of
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.training.data import LARGEST_CACHED_IMAGE
 from mixtconv.training.fit import train
-from mixtconv.training.record import seconds_of_checkpoint
 from mixtconv.training.run_folder import RunFiles, load_settings
+from mixtconv.training.run_origin import seconds_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.video.segment import border_texts
 
@@ -187,7 +187,7 @@ class TrainingLists:
         writer.writerow([*columns, *(name for unit in units for name in _BORDERS[unit])])
         for split, chosen in (("train", trained), ("val", held)):
             for sample in chosen:
-                class_name = self.catalog.classes[sample.label]
+                class_name = self.catalog.classes[one_label(sample.label)]
                 row = [sample.path.absolute(), class_name, split]
                 row += [sample.group] if has_groups else []
                 for unit in units:
@@ -206,8 +206,9 @@ def _spread(samples: Sequence[VideoSample], part: float) -> list[VideoSample]:
     number: Counter[int] = Counter()
     chosen = []
     for sample in samples:
-        place = number[sample.label]
-        number[sample.label] += 1
+        label = one_label(sample.label)
+        place = number[label]
+        number[label] += 1
         if place == 0 or int(place * part) > int((place - 1) * part):
             chosen.append(sample)
     return chosen

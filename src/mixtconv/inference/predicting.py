@@ -26,7 +26,7 @@ class Prediction:
     label: str
     """Name of the class."""
     score: float
-    """Softmax of the averaged logits, 0 to 1."""
+    """Softmax of the averaged logits, 0 to 1; of several labels the sigmoid of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class VideoPrediction:
     source: str
     """Name of the video, as given."""
     predictions: tuple[Prediction, ...]
-    """The best classes, best first; empty for a video that cannot be read."""
+    """The best classes, best first; of a recognizer of several labels those that hold, perhaps
+    none. Empty for a video that cannot be read."""
     error: str | None = None
     """Why the video cannot be read."""
 
@@ -84,10 +85,14 @@ class VideoRecognizer(ABC):
     def predict(self, video: str | Path, *, top_k: int = 5) -> list[Prediction]:
         """Ranked labels of one video: a file, or a folder of numbered pictures.
 
+        Args:
+            video: the video.
+            top_k: how many; a recognizer of several labels gives all that hold.
+
         Raises:
             UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
         """
-        return ranked(self.logits(video), self.classes, top_k)
+        return labels_of_logits(self.logits(video), self.spec, top_k)
 
     def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
         """Ranked labels of one video, or the reason why it cannot be read."""
@@ -120,6 +125,63 @@ class VideoRecognizer(ABC):
         return self.batch_logits([views])[0]
 
 
+def class_scores(logits: npt.ArrayLike, spec: ModelSpec) -> npt.NDArray[np.float64]:
+    """The scores of all classes: (..., K) -> same.
+
+    They are the softmax of the logits, or of a recognizer of several labels the sigmoid of each.
+
+    >>> one = ModelSpec("tsn_resnet18", ("wave", "jump"))
+    >>> several = ModelSpec("tsn_resnet18", ("wave", "jump"), label_thresholds=(0.5, 0.5))
+    >>> class_scores([0.0, 0.0], one).tolist()
+    [0.5, 0.5]
+    >>> class_scores([0.0, -50.0], several).round(2).tolist()
+    [0.5, 0.0]
+    """
+    values = np.asarray(logits, dtype=np.float64)  # (..., K)
+    if spec.several_labels:
+        return 0.5 * (1 + np.tanh(values / 2))  # the sigmoid, which does not overflow
+    return _softmax(values)
+
+
+def _softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list[Prediction]:
+    """What a recognizer says of one video, best first.
+
+    Args:
+        logits: (K,), an array or a tensor.
+        spec: the recognizer.
+        top_k: how many classes, at most; of several labels all that hold are given, whose score
+            reaches the threshold of their class, perhaps none.
+
+    Raises:
+        ValueError: `top_k` is below 1, or there are no classes.
+
+    >>> spec = ModelSpec("tsn_resnet18", ("wave", "jump", "run"), label_thresholds=(0.9, 0.2, 0.3))
+    >>> [each.label for each in labels_of_logits([1.0, -1.0, 3.0], spec, top_k=1)]
+    ['run', 'jump']
+    """
+    if spec.label_thresholds is None:
+        return ranked(logits, spec.classes, top_k)
+    _check_ranking(spec.classes, top_k)
+    scores = class_scores(logits, spec)  # (K,)
+    return [
+        Prediction(spec.classes[index], float(scores[index]))
+        for index in np.argsort(-scores, kind="stable").tolist()
+        if scores[index] >= spec.label_thresholds[index]
+    ]
+
+
+def _check_ranking(classes: Sequence[str], top_k: int) -> None:
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; give at least 1")
+    if not classes:
+        raise ValueError("the model has 0 classes and gives features; predict with one of classes")
+
+
 def ranked(logits: npt.ArrayLike, classes: Sequence[str], top_k: int) -> list[Prediction]:
     """The best classes, best first.
 
@@ -135,12 +197,8 @@ def ranked(logits: npt.ArrayLike, classes: Sequence[str], top_k: int) -> list[Pr
     >>> best.label, round(best.score, 2)
     ('jump', 0.98)
     """
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; give at least 1")
-    if not classes:
-        raise ValueError("the model has 0 classes and gives features; predict with one of classes")
+    _check_ranking(classes, top_k)
     values = np.asarray(logits, dtype=np.float64)  # (K,)
-    exponentials = np.exp(values - values.max())
-    scores = exponentials / exponentials.sum()
+    scores = _softmax(values)
     best = np.argsort(-scores, kind="stable")[:top_k]
     return [Prediction(classes[index], float(scores[index])) for index in best]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv._types import Frame, FrameLike
-from mixtconv.inference.predicting import Prediction, ranked
+from mixtconv.inference.predicting import Prediction, labels_of_logits
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.live import at_rate
 from mixtconv.video.sources import FrameSource
@@ -144,7 +144,7 @@ class Stream:
         self._recent.append(np.asarray(logits))
         average = np.mean(self._recent, axis=0)  # (K,)
         self.num_frames += 1
-        predictions = ranked(average, self.recognizer.classes, top_k)
+        predictions = labels_of_logits(average, self.recognizer.spec, top_k)
         return FrameLabels(self.num_frames - 1, tuple(predictions), logits)
 
     def __enter__(self) -> "Stream":

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
+from mixtconv.inference.predicting import Prediction, VideoRecognizer, labels_of_logits
 from mixtconv.video.windows import WindowPlan, window_views
 
 
@@ -39,6 +39,13 @@ class WindowPrediction:
     """The best classes, best first."""
     is_whole: bool
     """Whether the video lasts until its end."""
+    several: bool = False
+    """Whether all labels hold at once; else the best one is shown."""
+
+    @property
+    def shown(self) -> tuple[Prediction, ...]:
+        """The labels that are shown for it: the best, or of several all, perhaps none."""
+        return self.predictions if self.several else self.predictions[:1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -74,8 +81,9 @@ def predict_windows(
             end=float(window.end),
             first_frame=window.frames[0].number,
             num_frames=len(window.frames),
-            predictions=tuple(ranked(logits, recognizer.classes, top_k)),
+            predictions=tuple(labels_of_logits(logits, recognizer.spec, top_k)),
             is_whole=window.is_whole,
+            several=recognizer.spec.several_labels,
         )
 
 
@@ -103,6 +111,9 @@ class Segment:
 def shown_segments(timeline: Sequence[WindowPrediction], *, merge: bool = False) -> list[Segment]:
     """The best label of each window while it is shown, in order, without overlap.
 
+    Of windows of several labels each label of a window has a segment, which begins and ends with
+    those of the others.
+
     Args:
         timeline: windows in order.
         merge: merge adjacent segments with the same label.
@@ -120,8 +131,9 @@ def shown_segments(timeline: Sequence[WindowPrediction], *, merge: bool = False)
     starts = [timeline[0].start, *(start for _, start in borders)]
     ends = [*(end for end, _ in borders), timeline[-1].end]
     segments = [
-        Segment(start, end, window.predictions[0].label, window.predictions[0].score, 1)
+        Segment(start, end, shown.label, shown.score, 1)
         for window, start, end in zip(timeline, starts, ends, strict=True)
+        for shown in window.shown
     ]
     return _merged(segments) if merge else segments
 
@@ -137,12 +149,15 @@ def _border(one: WindowPrediction, other: WindowPrediction) -> tuple[float, floa
 def _merged(segments: Sequence[Segment]) -> list[Segment]:
     """Merge segments that touch and have the same label."""
     merged: list[Segment] = []
+    places: dict[str, int] = {}  # of the last segment of each label
     for segment in segments:
-        last = merged[-1] if merged else None
-        if last is None or (last.label, last.end) != (segment.label, segment.start):
+        place = places.get(segment.label)
+        if place is None or merged[place].end != segment.start:
+            places[segment.label] = len(merged)
             merged.append(segment)
             continue
+        last = merged[place]
         count = last.num_windows + 1
         score = (last.score * last.num_windows + segment.score) / count
-        merged[-1] = replace(last, end=segment.end, score=score, num_windows=count)
+        merged[place] = replace(last, end=segment.end, score=score, num_windows=count)
     return merged

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     if text := _TEXTS.get(path.suffix.lower()):
         write_text_atomically(path, text(timeline))
     else:
-        write_labelled_video(timeline.source, path, _captions(timeline))
+        write_labelled_video(timeline.source, path, captions(timeline.segments))
 
 
 def check_outputs(
@@ -113,8 +115,24 @@ def subtitles(captions: Sequence[Caption], *, delay: float = 0.0) -> str:
     )
 
 
-def _captions(timeline: Timeline) -> list[Caption]:
-    return [(item.start, item.end, caption(item)) for item in timeline.segments]
+def captions(found: Sequence[Segment | Event]) -> list[Caption]:
+    """Start, end and text of what is shown, in order without overlap; several labels are joined.
+
+    >>> wave, walk = Segment(0.0, 2.0, "wave", 0.9, 1), Segment(1.0, 3.0, "walk", 0.5, 1)
+    >>> captions([wave, walk])[1]
+    (1.0, 2.0, 'wave (90 %), walk (50 %)')
+    """
+    borders = sorted({time for each in found for time in (each.start, each.end)})
+    waiting = deque(sorted(found, key=lambda each: each.start))
+    active: list[Segment | Event] = []
+    shown = []
+    for start, end in pairwise(borders):
+        active = [each for each in active if each.end > start]
+        while waiting and waiting[0].start <= start:
+            active.append(waiting.popleft())
+        if active:
+            shown.append((start, end, ", ".join(map(caption, active))))
+    return shown
 
 
 def caption(found: Segment | Event) -> str:
@@ -147,7 +165,7 @@ _TEXTS: dict[str, Callable[[Timeline], str]] = {
     ".json": lambda timeline: to_json(timeline.to_dict(), indent=2) + "\n",
     ".csv": _csv,
     ".srt": lambda timeline: subtitles(
-        _captions(timeline), delay=float(picture_start(timeline.source))
+        captions(timeline.segments), delay=float(picture_start(timeline.source))
     ),
 }
 """Suffix -> the text of the file."""

@@ -85,6 +85,13 @@ class VideoClassifier(HubMixin):
         """Logits of every frame, before the consensus: (B, T, C, H, W) -> (B, T, num_classes)."""
         return self.frame_logits(self.forward_features(video))  # (B, T, num_classes)
 
+    @property
+    def scores_frames(self) -> bool:
+        """Whether each frame has logits of its own, whose average are those of the clip."""
+        names = "forward", "forward_frames", "forward_features", "frame_logits"
+        is_own = all(getattr(type(self), name) is getattr(VideoClassifier, name) for name in names)
+        return is_own and not self.spec.average_before_norm
+
     def forward_features(self, video: Tensor) -> Tensor:
         """Features of every frame, before the last layer: (B, T, C, H, W) -> (B, T, D)."""
         self.check_length(video)
@@ -277,7 +284,9 @@ class VideoClassifier(HubMixin):
         Raises:
             ValueError: neither or both, fewer than 0 classes, or a name twice.
         """
-        self.spec = replace(self.spec, classes=class_names(num_classes, classes))
+        names = class_names(num_classes, classes)
+        thresholds = (0.5,) * len(names) if self.spec.several_labels else None
+        self.spec = replace(self.spec, classes=names, label_thresholds=thresholds)
         like = next(self.backbone.parameters())
         self.head = self.make_head(self.num_classes).to(like).train(self.training)
         start_small(self)

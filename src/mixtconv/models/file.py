@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin
 
 _NoPairs = Literal["auto", "none"]
-_NUMBERS = ("top1", "top5", "mean_class_accuracy", "val_fraction")
+_SCORES = ("top1", "top5", "mean_class_accuracy", "mean_average_precision", "macro_f1")
+_NUMBERS = (*_SCORES, "val_fraction")
 _NOTES_READ = {
     **dict.fromkeys(_NUMBERS, float),
     "group": str,

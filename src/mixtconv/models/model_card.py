@@ -29,7 +29,13 @@ PAPERS: dict[str, tuple[str, ...]] = {
 }
 """Beginning of a recognizer's name -> the arXiv ids of the papers that its method is from."""
 
-_SCORES = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean over the classes"}
+_SCORES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean over the classes",
+    "mean_average_precision": "mean average precision of several labels",
+    "macro_f1": "F1, averaged over the labels",
+}
 _METRICS = {"top1": "accuracy", "top5": "top-5-accuracy"}
 """Note of a model file -> the hub's name of the metric."""
 _NAMES = {"data": "data", "initial_weights": "started from", "imported_from": "imported from"}
@@ -88,7 +94,7 @@ def make_model_card(
         pipeline_tag="video-classification",
         tags=["action-recognition", "video-classification", spec.name.partition("_")[0]],
         model_name=spec.name,
-        eval_results=results if scores else None,
+        eval_results=results or None,
     )
     environment = Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False

@@ -195,6 +195,10 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     picture (see `motion.py`), optical flow, or (two networks) pictures and flow."""
     dropout: float = 0.5
     """Probability of dropping a feature before the last layer, in training."""
+    label_thresholds: tuple[float, ...] | None = None
+    """Of a recognizer that gives a clip several labels or none, for each class the score from which
+    its label holds; scores are then sigmoids of the logits, each for itself. None of one that
+    gives one label: scores are the softmax of the logits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -219,6 +223,13 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
             f"mean is {self.mean} and std {self.std}; give three numbers each, one a channel, and "
             "no std of 0 or below",
         )
+        limits = self.label_thresholds
+        require(
+            limits is None
+            or (len(limits) == len(self.classes) and all(0 <= each <= 1 for each in limits)),
+            f"label_thresholds are {limits}; give one of 0 to 1 for each of {len(self.classes)} "
+            "classes, or None for a recognizer of one label",
+        )
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         require(
             self.modality != "motion" or self.num_frames >= 2,
@@ -229,6 +240,11 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a clip may have several labels."""
+        return self.label_thresholds is not None
 
     def require_classes(self) -> None:
         """Raise a ValueError for a recognizer without classes, where they are needed."""
@@ -271,7 +287,10 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
             ValueError: there are no classes.
         """
         self.require_classes()
-        return {"name": self.name, "classes": self.classes} | asdict(self)
+        values = {"name": self.name, "classes": self.classes} | asdict(self)
+        if self.label_thresholds is None:  # as in files of earlier versions, which read this one
+            del values["label_thresholds"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,13 +13,18 @@ from numpy.typing import NDArray
 
 from mixtconv._names import first_few
 from mixtconv._version import __version__
+from mixtconv.data.listing import label_text, strata
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
+from mixtconv.evaluation.evaluate import Evaluation
+from mixtconv.evaluation.multi_label import decided
+from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.reporting.scored_runs import ScoredRun, ScoredRuns
 from mixtconv.visualization.frame_sheet import shown_frames
 from mixtconv.visualization.results import (
     CurvePoint,
     ExampleStrip,
+    LabelCounts,
     ModelPrediction,
     ModelResult,
     ProtocolScore,
@@ -55,8 +61,8 @@ def make_report(
     runs = scored.runs
     scores = [run.evaluation.scores for run in runs]
     indices = choose_examples(
-        np.stack([(item.scores.argmax(dim=1) == item.labels).numpy() for item in scores]),
-        scores[0].labels.numpy(),
+        np.stack([_is_right(item) for item in scores]),
+        np.array(strata([sample.label for sample in runs[0].evaluation.samples])),
         readable=np.logical_and.reduce([item.readable.numpy() for item in scores]),
         number=num_examples,
     )
@@ -75,10 +81,19 @@ def make_report(
     )
 
 
+def _is_right(scores: SavedScores) -> NDArray[np.bool_]:
+    """Which videos were given their label, of several all of them and no other: (N,)."""
+    if scores.thresholds is None:
+        return (scores.scores.argmax(dim=1) == scores.labels).numpy()
+    given = decided(scores.probabilities(), scores.thresholds)
+    return (given == scores.labels.bool()).all(dim=1).numpy()
+
+
 def _result(scored: ScoredRun) -> ModelResult:
     epochs = scored.run.epochs or ()
     settings = dataclasses.asdict(scored.run.settings) if scored.run.settings else {}
     evaluation = scored.evaluation
+    several = evaluation.several
     remarks = [*scored.run.remarks]
     if evaluation.unreadable:
         names = [video.path.name for video in evaluation.unreadable]
@@ -92,32 +107,46 @@ def _result(scored: ScoredRun) -> ModelResult:
         frames=scored.spec.num_frames,
         top1=evaluation.accuracy.top1,
         top5=evaluation.accuracy.top5,
+        mean_average_precision=several.mean_average_precision if several else math.nan,
+        macro_f1=several.macro_f1 if several else math.nan,
+        labels=_label_counts(evaluation.scores) if several else None,
         params=scored.complexity.params,
         macs=scored.complexity.macs,
         seconds=sum(row.seconds for row in epochs) if epochs else float("nan"),
         confusion=evaluation.scores.confusion().numpy(),
         num_unreadable=len(evaluation.unreadable),
         curve=tuple(
-            CurvePoint(row.epoch, row.train_loss, row.val_loss, row.top1) for row in epochs
+            CurvePoint(
+                row.epoch, row.train_loss, row.val_loss, row.top1, row.mean_average_precision
+            )
+            for row in epochs
         ),
         kernels=scored.kernels,
         protocol=evaluation.protocol_description,
-        protocol_scores=tuple(
-            ProtocolScore(
-                item.protocol,
-                item.protocol_description,
-                item.accuracy.top1,
-                item.accuracy.top5,
-                item.accuracy.mean_class_accuracy,
-            )
-            for item in scored.evaluations
-        ),
+        protocol_scores=tuple(_protocol_score(item) for item in scored.evaluations),
         settings={
             name.replace("_", " "): value
             for name, value in settings.items()
             if name not in LEFT_OUT_SETTINGS
         },
         remarks=tuple(remarks),
+    )
+
+
+def _label_counts(scores: SavedScores) -> LabelCounts:
+    readable = scores.readable
+    return LabelCounts(int(readable.sum()), scores.labels[readable].sum(dim=0).numpy())
+
+
+def _protocol_score(item: Evaluation) -> ProtocolScore:
+    several = item.several
+    return ProtocolScore(
+        item.protocol,
+        item.protocol_description,
+        **dataclasses.asdict(item.accuracy),
+        mean_average_precision=several.mean_average_precision if several else math.nan,
+        micro_average_precision=several.micro_average_precision if several else math.nan,
+        macro_f1=several.macro_f1 if several else math.nan,
     )
 
 
@@ -134,7 +163,7 @@ def choose_examples(
 
     Args:
         correct: (M, N), whether each of M models is right on each of N clips.
-        labels: (N,).
+        labels: (N,), classes, or numbers of their sets.
         readable: (N,); clips that some model could not read are left out.
         number: how many, at most.
 
@@ -162,13 +191,18 @@ def _example(runs: Sequence[ScoredRun], index: int) -> ExampleStrip:
     predictions = []
     for run in runs:
         probabilities = run.evaluation.scores.probabilities()[index]
-        best = int(probabilities.argmax())
-        predictions.append(
-            ModelPrediction(run.name, run.spec.classes[best], float(probabilities[best]))
-        )
+        thresholds = run.spec.label_thresholds
+        if thresholds is None:
+            best = int(probabilities.argmax())
+            text, score = run.spec.classes[best], float(probabilities[best])
+        else:
+            given = decided(probabilities[None], thresholds)[0]
+            text = label_text(tuple(given.int().tolist()), run.spec.classes)
+            score = float(probabilities[given].min()) if given.any() else math.nan
+        predictions.append(ModelPrediction(run.name, text, score))
     return ExampleStrip(
         shown_frames(views[0].numpy(), first.spec),
-        first.spec.classes[sample.label],
+        label_text(sample.label, first.spec.classes),
         tuple(predictions),
         source=sample.video.name,
     )

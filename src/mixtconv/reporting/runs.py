@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mixtconv._names import count_of
 from mixtconv.data.datasets.catalog import default_split
+from mixtconv.evaluation.evaluate import Evaluation
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.reporting.content import make_report
 from mixtconv.reporting.inputs import find_data, find_runs
@@ -56,7 +57,7 @@ class RunsReport:
     def columns(self) -> list[str]:
         """Column headings of the table."""
         protocols = [evaluation.protocol for evaluation in self.scored.runs[0].evaluations]
-        scores = [f"{name} % {protocol}" for protocol in protocols for name in ("top-1", "top-5")]
+        scores = [f"{name} % {protocol}" for protocol in protocols for name in self._scores]
         return ["run", "model", "params", "MACs", *scores, "neighbourhood %"]
 
     @property
@@ -69,11 +70,7 @@ class RunsReport:
                 run.spec.name,
                 run.complexity.params,
                 run.complexity.macs,
-                *(
-                    value
-                    for evaluation in run.evaluations
-                    for value in (evaluation.accuracy.top1, evaluation.accuracy.top5)
-                ),
+                *(value for evaluation in run.evaluations for value in _scores(evaluation)),
                 neighbourhood.get(run.name, float("nan")),
             ]
             for run in self.scored.runs
@@ -97,9 +94,7 @@ class RunsReport:
                     "scores": [
                         {
                             "protocol": evaluation.protocol,
-                            "top1": evaluation.accuracy.top1,
-                            "top5": evaluation.accuracy.top5,
-                            "mean_class_accuracy": evaluation.accuracy.mean_class_accuracy,
+                            **asdict(evaluation.several or evaluation.accuracy),
                         }
                         for evaluation in run.evaluations
                     ],
@@ -110,6 +105,12 @@ class RunsReport:
             "remarks": self.remarks,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
+
+    @property
+    def _scores(self) -> tuple[str, str]:
+        """What the first scores of an evaluation are called."""
+        several = self.scored.runs[0].spec.several_labels
+        return ("mAP", "macro F1") if several else ("top-1", "top-5")
 
     def _neighbourhood_accuracies(self) -> dict[str, float]:
         """By run, if defined."""
@@ -163,6 +164,13 @@ def report_runs(
         num_examples=scale.num_examples,
     )
     return RunsReport(write_report(report, path), name, scored)
+
+
+def _scores(evaluation: Evaluation) -> tuple[float, float]:
+    """The scores that the table shows."""
+    if (several := evaluation.several) is not None:
+        return several.mean_average_precision, several.macro_f1
+    return evaluation.accuracy.top1, evaluation.accuracy.top5
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.dataset import VideoItem
+from mixtconv.data.dataset import VideoItem, label_in_clip
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import choose_pairs
+from mixtconv.data.listing import label_text
 from mixtconv.evaluation.complexity import abstract_model
 from mixtconv.training.data import epoch_sampler, training_clips
 from mixtconv.training.initial_weights import model_settings
@@ -42,9 +43,9 @@ def draw_samples(settings: TrainingSettings, *, epoch: int = 0) -> Drawing:
         raise ValueError(f"none of the {len(items)} clips can be read: {unreadable[0]}")
     rows = [
         {
-            "path": str(catalog.train[item.number].path),
-            "label": classes[catalog.train[item.number].label],
-            "given_label": classes[item.label],
+            "path": str(catalog.train[item.number].video),
+            "label": label_text(catalog.train[item.number].label, classes),
+            "given_label": label_text(label_in_clip(item.label), classes),
             "mirrored": item.mirrored,
         }
         for item in clips

@@ -2,7 +2,11 @@
 
 from pydantic import BaseModel, Field
 
-Score = Field(ge=0, le=1, description="Confidence: softmax of the averaged logits.")
+Score = Field(
+    ge=0,
+    le=1,
+    description="Confidence: softmax of the averaged logits; of a model of several labels sigmoid.",
+)
 
 
 class LabelScore(BaseModel):
@@ -31,7 +35,9 @@ class SampledFrame(BaseModel):
 class VideoAnswer(BaseModel):
     """The labels of a video."""
 
-    predictions: list[LabelScore] = Field(description="The best classes, best first.")
+    predictions: list[LabelScore] = Field(
+        description="The best classes, best first; of a model of several labels all that hold."
+    )
     num_frames: int = Field(description="Frames of the whole video.")
     video: VideoFacts
     frames: list[SampledFrame] | None = Field(
@@ -64,7 +70,9 @@ class TimelineAnswer(BaseModel):
     """The labels along a video."""
 
     windows: list[WindowAnswer]
-    segments: list[SegmentAnswer] = Field(description="Label by time, without overlap.")
+    segments: list[SegmentAnswer] = Field(
+        description="Label by time; without overlap, but of a model of several labels."
+    )
     video: VideoFacts
 
 
@@ -78,6 +86,7 @@ class ModelAnswer(BaseModel):
     modality: str
     sampling: str
     causal: bool
+    several_labels: bool = Field(description="Whether a video may have several labels, or none.")
     protocol: str = Field(description="The views of every video, in words.")
     live: bool = Field(description="Whether it recognizes live streams.")
     live_refused: str | None = Field(description="Why it does not recognize them.")

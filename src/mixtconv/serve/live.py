@@ -122,7 +122,8 @@ class LiveRecognition:
             except queue.Full as error:
                 raise ServiceError("busy", "the service is stopping") from error
             self._metrics.live_frames.inc()
-            best = [asdict(each) for each in labels.predictions[:top_k]]
+            shown = None if self._recognizer.spec.several_labels else top_k  # all hold at once
+            best = [asdict(each) for each in labels.predictions[:shown]]
             answer = {"frame": labels.frame, "predictions": best}
             try:
                 await asyncio.wait_for(socket.send_json(answer), seconds)

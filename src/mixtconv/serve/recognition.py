@@ -12,7 +12,7 @@ from typing import Any
 
 from mixtconv._types import Frame
 from mixtconv.data.parallel import usable_cores
-from mixtconv.inference.predicting import Prediction, VideoRecognizer, ranked
+from mixtconv.inference.predicting import Prediction, VideoRecognizer, labels_of_logits
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.batching import Batcher
@@ -77,7 +77,7 @@ class Recognition:
         job = Job(path, self._settings.decode_seconds)
         metadata, views = await self._in_thread(self._read_views, job)
         logits = await asyncio.wrap_future(self._submit(views.frames))
-        return ranked(logits, self.recognizer.classes, top_k), metadata, views
+        return labels_of_logits(logits, self.recognizer.spec, top_k), metadata, views
 
     async def timeline(
         self, path: Path, plan: WindowPlan, *, top_k: int
@@ -120,7 +120,7 @@ class Recognition:
 
         def finish_first() -> None:
             window, logits = ahead.popleft()
-            predictions = ranked(logits.result(), self.recognizer.classes, top_k)
+            predictions = labels_of_logits(logits.result(), self.recognizer.spec, top_k)
             done.append(
                 WindowPrediction(
                     start=window.start,
@@ -129,6 +129,7 @@ class Recognition:
                     num_frames=window.num_frames,
                     predictions=tuple(predictions),
                     is_whole=window.is_whole,
+                    several=self.recognizer.spec.several_labels,
                 )
             )
 

@@ -151,6 +151,7 @@ def model_answer(service: Service) -> ModelAnswer:
     spec = recognizer.spec
     return ModelAnswer(
         **vars(spec),  # the answer takes what it has a field for
+        several_labels=spec.several_labels,
         protocol=recognizer.protocol.describe(spec),
         live=service.live is not None,
         live_refused=service.live_refused,

@@ -175,6 +175,11 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
 def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     variants = list(dict.fromkeys(_variants(settings, axes)))
     catalog = training_catalog(settings)
+    if catalog.several:
+        raise ValueError(
+            f"{catalog.source} gives a video several labels, and an ablation compares top-1 of one "
+            "label a video"
+        )
     num_classes, data = len(catalog.classes), fingerprint(catalog)
     contents = recorded_contents(videos_by_name(catalog))
     # Building every model first refuses impossible variants before anything is trained.
@@ -286,7 +291,8 @@ def _score(epochs: tuple[EpochRecord, ...], settings: TrainingSettings) -> float
     scored = [epoch for epoch in epochs if not math.isnan(epoch.top1)]
     if settings.keep == "last":
         return scored[-1].top1
-    best = max(scored, key=lambda epoch: (getattr(epoch, settings.measure), -epoch.val_loss))
+    measure = settings.measure(several=False)
+    best = max(scored, key=lambda epoch: (getattr(epoch, measure), -epoch.val_loss))
     return best.top1
 
 

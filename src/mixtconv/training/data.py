@@ -27,7 +27,7 @@ from mixtconv.data.frame_cache import (
     fill_cache,
 )
 from mixtconv.data.labels import MirrorLabels
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, one_label
 from mixtconv.data.transforms import (
     CROP_SCALES,
     RAND_MAGNITUDE,
@@ -178,7 +178,9 @@ def epoch_sampler(
     world_size: int = 1,
 ) -> EpochSampler:
     """Which of the samples each epoch of a run takes, by --balance."""
-    labels = [sample.label for sample in samples] if settings.balance == "sampler" else None
+    labels = None
+    if settings.balance == "sampler":
+        labels = [one_label(sample.label, "--balance sampler") for sample in samples]
     return EpochSampler(
         len(samples), seed=settings.seed, rank=rank, world_size=world_size, labels=labels
     )

@@ -265,7 +265,7 @@ class FeatureClips(Dataset):
         views = self._views[index]
         chance = np.random.default_rng([self.seed, epoch, index, *([draw] if draw else [])])
         store, view, mirrored = views[int(chance.integers(len(views)))]
-        label = self.mirroring.target[sample.label] if mirrored else sample.label
+        label = self.mirroring.mirrored(sample.label) if mirrored else sample.label
         return VideoItem(store.read(sample.video, view), label, index, mirrored)
 
     def _views_of(self, video: Video) -> list[tuple[FeatureStore, int, bool]]:

@@ -28,6 +28,7 @@ from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
@@ -35,17 +36,18 @@ from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
 from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
-from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
-from mixtconv.training.record import (
+from mixtconv.training.record import RunRecord
+from mixtconv.training.run_folder import (
     EpochRecord,
-    RunOrigin,
-    RunRecord,
-    begins_at_random,
-    frames_of_checkpoint,
+    RunFiles,
+    alone_in_run,
+    begin_run,
+    find_checkpoint,
 )
-from mixtconv.training.run_folder import RunFiles, alone_in_run, begin_run, find_checkpoint
+from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.video.segment import Video
 
@@ -105,10 +107,7 @@ def _train(
     checkpoint = find_checkpoint(settings, files)
     torch.manual_seed(settings.seed)
     is_head = settings.train == "head"
-    start = settings
-    if checkpoint is not None and (settings.train == "all" or begins_at_random(checkpoint)):
-        start = replace(settings, weights="none")  # it holds them all
-    initial = (make_trunk if is_head else make_initial_model)(start, plan.catalog.classes)
+    initial = _initial_model(plan, checkpoint)
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
@@ -154,6 +153,19 @@ def _train(
     return TrainingResult(files, record.kept, tuple(record.epochs))
 
 
+def _initial_model(plan: RunPlan, checkpoint: Path | None) -> InitialModel:
+    """The model before its first step; of a head its trunk."""
+    settings, classes = plan.settings, plan.catalog.classes
+    start = settings
+    if checkpoint is not None and (settings.train == "all" or begins_at_random(checkpoint)):
+        start = replace(settings, weights="none")  # it holds them all
+    initial = (make_trunk if settings.train == "head" else make_initial_model)(start, classes)
+    if plan.catalog.several:
+        thresholds = (DEFAULT_THRESHOLD,) * len(classes)
+        initial.model.spec = replace(initial.model.spec, label_thresholds=thresholds)
+    return initial
+
+
 def _describe_trunk(model: VideoClassifier, settings: TrainingSettings) -> dict[str, Any] | None:
     """Log what is trained and what the model file will hold; where the trunk comes from."""
     sizes = {name: each.numel() for name, each in model.named_parameters()}
@@ -179,7 +191,7 @@ def _refuse_unfit(plan: RunPlan, model: VideoClassifier) -> None:
             clips or crops that it does not take.
     """
     plan.settings.refuse_changes_of_flow(model.spec.modality)
-    if plan.settings.frame_labels and type(model).forward is not VideoClassifier.forward:
+    if plan.settings.frame_labels and not model.scores_frames:
         raise ValueError(
             f"--frame-labels needs a model that scores each frame, and {model.spec.name} scores a "
             "clip as a whole: choose a family in a 2D backbone, such as mstnet_resnet18"

@@ -144,6 +144,7 @@ def with_head(
     values |= {"feature_head": candidate.feature_head}
     torch.manual_seed(settings.seed)  # the same head in every place of a grid
     model = create_model(head_name(settings, candidate), classes=trunk.spec.classes, **values)
+    model.spec = replace(model.spec, label_thresholds=trunk.spec.label_thresholds)
     model.backbone.trunk = trunk.backbone.get_submodule("trunk")
     return model
 

@@ -32,7 +32,7 @@ from mixtconv.data.folds import (
     named_groups,
     recordings_of,
 )
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, one_label, strata
 from mixtconv.evaluation.metrics import mean_of_classes
 from mixtconv.evaluation.scoring import view_logits
 from mixtconv.models.feature_head import FeatureClassifier
@@ -149,7 +149,7 @@ def make_folds(samples: Sequence[VideoSample], count: int, *, seed: int) -> Tens
     Raises:
         ValueError: no class has two videos, or two recordings with segments of it.
     """
-    labels = [sample.label for sample in samples]
+    labels = strata([sample.label for sample in samples])
     keys, groups = [sample.key for sample in samples], [sample.group for sample in samples]
     recordings = recordings_of(samples)
     sessions = named_groups(keys, labels, groups, recordings=recordings)
@@ -181,7 +181,7 @@ class _Member:
         self.candidate, self.fold, self.settings = candidate, fold, settings
         self.model = make(candidate).to(plan.device).train()
         labels = [sample.label for sample in plan.catalog.train]
-        self.loss = ClipLoss(settings, labels, num_classes=self.model.spec.num_classes)
+        self.loss = ClipLoss(settings, labels, self.model.spec)
         self.optimizer = make_optimizer(self.model, settings)
         batches = BatchPlan(num_clips, settings.batch_size, 1)
         self.schedule: LambdaLR = make_schedule(
@@ -233,7 +233,7 @@ def train_members(
         The scores of all, best first.
     """
     settings = plan.settings
-    count = int(folds.max()) + 1
+    count, measure = int(folds.max()) + 1, settings.measure(several=False)
     running = {
         each: [_Member(each, fold, make, plan, len(clips)) for fold in range(count)]
         for each in grid
@@ -253,14 +253,21 @@ def train_members(
             for candidate, members in running.items():
                 scores[candidate] = _scored(candidate, members, score, epoch + 1)
             if not is_last:
-                leading = ranked([scores[candidate] for candidate in running], settings.measure)
+                leading = ranked(
+                    [scores[candidate] for candidate in running], settings.measure(several=False)
+                )
                 kept = {each.candidate for each in leading[: math.ceil(len(leading) / 2)]}
                 running = {each: row for each, row in running.items() if each in kept}
                 logger.info(
                     "heads: %d of %d go on after %d epochs, the best has %.1f %%",
-                    *(len(running), len(grid), epoch + 1, getattr(leading[0], settings.measure)),
+                    *(
+                        len(running),
+                        len(grid),
+                        epoch + 1,
+                        getattr(leading[0], measure),
+                    ),
                 )
-    return ranked(list(scores.values()), settings.measure)
+    return ranked(list(scores.values()), measure)
 
 
 def _step_all(members: Sequence[_Member], batch: VideoBatch, folds: Tensor, step: int) -> None:
@@ -318,6 +325,11 @@ def search_heads(
         ValueError: fewer training videos than folds.
     """
     settings, grid = plan.settings, candidates(plan.settings)
+    if plan.catalog.several:
+        raise ValueError(
+            "heads are compared by how many videos are right, and here a video may have several "
+            "labels: give one head with --feature-head, --less-mean, --lr and --weight-decay"
+        )
     count = min(settings.folds, len(views.samples))
     if count < 2:
         raise ValueError(
@@ -330,7 +342,7 @@ def search_heads(
 
     def score(model: FeatureClassifier, fold: int) -> FoldScore:
         inside = (folds == fold).nonzero().flatten().tolist()
-        labels = [views.samples[index].label for index in inside]
+        labels = [one_label(views.samples[index].label) for index in inside]
         return _score(model, [views[index] for index in inside], labels, plan)
 
     logger.info(

@@ -1,11 +1,16 @@
 """The loss of training clips: cross entropy, mixed, smoothed and weighted as the settings say.
 
+Of several labels a video it is binary cross entropy, or "Asymmetric Loss For Multi-Label
+Classification" (arXiv 2009.14119). Different here: the factors that focus have gradients too, as in
+the paper's formula, not in its code.
+
 Weights of classes are inverse frequencies, as in "Learning Deep Representation for Imbalanced
 Classification" (CVPR 2016) and many others. Different here: they are scaled such that a video of
 the training set has the weight 1 on average, so that --lr means the same with and without them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +19,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from mixtconv.models import VideoClassifier
+from mixtconv.data.listing import Label, labels_of
+from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -54,22 +60,74 @@ def weighted_cross_entropy(
     return (losses * own).mean()
 
 
+def multi_label_loss(
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    gamma_positive: float = 0.0,
+    gamma_negative: float = 0.0,
+    margin: float = 0.0,
+) -> Tensor:
+    """Asymmetric loss of independent labels, summed over the classes, the mean over the batch.
+
+    With gammas and margin of 0 it is binary cross entropy.
+
+    Args:
+        logits: (B, K).
+        target: (B, K), 1 where a label holds, 0 where not; or between, of mixed clips.
+        weights: (K,), factors of the labels that hold; None for 1.
+        label_smoothing: fraction of the target that is replaced by one half.
+        gamma_positive, gamma_negative: exponents of the factors of labels that hold, and of others.
+        margin: taken from the scores of the others before, down to 0.
+    """
+    target = target * (1 - label_smoothing) + label_smoothing / 2
+    positive = -F.logsigmoid(logits)
+    if gamma_positive:
+        positive = positive * (1 - logits.sigmoid()).pow(gamma_positive)
+    if margin:
+        shifted = (logits.sigmoid() - margin).clamp(min=0)
+        negative = -torch.log1p(-shifted)
+    else:
+        shifted = logits.sigmoid()
+        negative = -F.logsigmoid(-logits)
+    if gamma_negative:
+        negative = negative * shifted.pow(gamma_negative)
+    if weights is not None:
+        positive = positive * weights.to(logits.device)
+    return (target * positive + (1 - target) * negative).sum(dim=1).mean()
+
+
 class ClipLoss:
     """The mean loss of a batch of clips.
 
     Args:
         settings: the recipe.
-        labels: classes of the training videos, for --balance weights.
-        num_classes: K.
+        labels: of the training videos, for --balance weights.
+        spec: the model: its classes, and whether a video may have several.
     """
 
     def __init__(
-        self, settings: TrainingSettings, labels: Sequence[int], *, num_classes: int
+        self, settings: TrainingSettings, labels: Sequence[Label], spec: ModelSpec
     ) -> None:
-        self.mix = make_mix(settings, num_classes)
-        self.label_smoothing = settings.label_smoothing
+        self.mix = make_mix(settings, spec.num_classes)
+        own = [number for label in labels for number in labels_of(label)]
         is_weighted = settings.balance == "weights"
-        self.weights = class_weights(labels, num_classes) if is_weighted else None
+        weights = class_weights(own, spec.num_classes) if is_weighted else None
+        if spec.several_labels:
+            self.of_logits = partial(
+                multi_label_loss,
+                weights=weights,
+                label_smoothing=settings.label_smoothing,
+                gamma_positive=settings.gamma_positive,
+                gamma_negative=settings.gamma_negative,
+                margin=settings.negative_margin,
+            )
+        else:
+            self.of_logits = partial(
+                weighted_cross_entropy, weights=weights, label_smoothing=settings.label_smoothing
+            )
 
     def __call__(self, model: VideoClassifier, clips: Tensor, labels: Tensor) -> Tensor:
         """The loss of clips as they are read, uint8 (B, T, C, S, S).
@@ -77,19 +135,17 @@ class ClipLoss:
         Args:
             model: the recognizer.
             clips: as they are read.
-            labels: int64 (B,), or of each frame the shares of the classes, float32 (B, T, K).
+            labels: int64 (B,), or of several labels float32 (B, K); where frames have labels of
+                their own, the shares of the classes in each, float32 (B, T, K).
         """
         video, target = model.normalize(clips), labels
         if self.mix is not None:
             video, target = self.mix(tv_tensors.Video(video), target)
             video = video.as_subclass(Tensor)
-        if target.ndim == 3:
-            logits, target = model.forward_frames(video).float().flatten(0, 1), target.flatten(0, 1)
-        else:
-            logits = model(video).float()  # (B, K)
-        return weighted_cross_entropy(
-            logits, target, self.weights, label_smoothing=self.label_smoothing
-        )
+        if target.ndim == 3:  # the frames are what is averaged over
+            logits = model.forward_frames(video).float()  # (B, T, K)
+            return self.of_logits(logits.flatten(0, 1), target.flatten(0, 1))
+        return self.of_logits(model(video).float(), target)
 
 
 def make_mix(settings: TrainingSettings, num_classes: int) -> Any:

@@ -42,7 +42,7 @@ class ClassifierModule(LightningModule):
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
         labels = [sample.label for sample in plan.catalog.train]
-        self.loss = ClipLoss(settings, labels, num_classes=model.spec.num_classes)
+        self.loss = ClipLoss(settings, labels, model.spec)
         if settings.partial_bn:
             freeze_batch_norm(model)
 

@@ -90,6 +90,7 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     launch = find_launch()
     settings = resolve_settings(settings, launch)
     catalog = training_catalog(settings)
+    settings.check_labels(several=catalog.several)
     protocol = Protocol.parse(settings.protocol)
     settings = with_modality(settings, catalog, protocol)
     if settings.frame_labels:
@@ -173,12 +174,12 @@ def with_frame_labels(
             f"--frame-labels is for recordings with segments, and {whole[0].path} is one clip as a "
             "whole: give a list of video,label,start,end, or leave it out"
         )
-    classes = catalog.classes
-    if BACKGROUND not in classes:
-        classes = (*classes, BACKGROUND)
-    nothing = classes.index(BACKGROUND)
+    classes, nothing = catalog.classes, None
+    if not catalog.several:
+        classes = classes if BACKGROUND in classes else (*classes, BACKGROUND)
+        nothing = classes.index(BACKGROUND)
     recordings = {
-        name: annotated_recordings(samples, without=[nothing])
+        name: annotated_recordings(samples, without=[] if nothing is None else [nothing])
         for name, samples in (("train", catalog.train), ("val", catalog.val))
     }
     readable = [each for each in recordings["train"] if each.error is None]
@@ -195,7 +196,9 @@ def with_frame_labels(
         tuple(
             part
             for each in recordings[name]
-            for part in parts_of(each, seconds, nothing=nothing, overlap=name == "train")
+            for part in parts_of(
+                each, seconds, num_classes=len(classes), nothing=nothing, overlap=name == "train"
+            )
         )
         for name in ("train", "val")
     )

@@ -9,12 +9,9 @@ import io
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, fields, replace
 from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
@@ -23,15 +20,15 @@ from mixtconv._names import duration
 from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.evaluation.distributed import gather
-from mixtconv.evaluation.metrics import Accuracy
 from mixtconv.evaluation.scoring import VideoScores, join_frames, join_scores
 from mixtconv.models import save_model
 from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
-from mixtconv.training.data import FRAMES_OF_VIDEOS
+from mixtconv.training.epoch_scores import EpochScores, score_epoch
 from mixtconv.training.epoch_sums import Clock, EpochSums
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan, fingerprint
 from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
+from mixtconv.training.run_origin import RunOrigin
 from mixtconv.video.pictures import UnreadableVideoError
 
 logger = logging.getLogger(__name__)
@@ -57,40 +54,6 @@ _IN_MODEL_FILE = (
 """Facts of a run that its model file repeats in its notes."""
 
 
-@dataclass(frozen=True)
-class RunOrigin:
-    """What a run starts from."""
-
-    initial_weights: str
-    """Origin of the weights."""
-    frames: str
-    """Which frames of the videos it sees, in words."""
-    head: dict[str, Any] | None = None
-    """Of a head on a frozen backbone, what was chosen: fields of `head_search.Candidate`."""
-    trunk: dict[str, Any] | None = None
-    """Of a frozen backbone whose weights can be found again, where and their hash."""
-
-
-def frames_of_checkpoint(checkpoint: Path) -> str:
-    """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
-    return str(_record_in(checkpoint).get("frames", FRAMES_OF_VIDEOS))
-
-
-def begins_at_random(checkpoint: Path) -> bool:
-    """Whether a run that is to be resumed was begun with random weights, which it holds."""
-    return _record_in(checkpoint).get("initial_weights") == "random"
-
-
-def seconds_of_checkpoint(checkpoint: Path) -> float:
-    """Seconds that a run which is to be resumed was trained for."""
-    return float(_record_in(checkpoint).get("seconds", 0.0))
-
-
-def _record_in(checkpoint: Path) -> dict[str, Any]:
-    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    return state["callbacks"].get(RunRecord.__qualname__, {})
-
-
 class RunRecord(Callback):
     """Scores every epoch, keeps the best model, and writes the record.
 
@@ -106,6 +69,8 @@ class RunRecord(Callback):
         self.files = files
         self.samples = catalog.val
         self.settings = settings
+        self.several = catalog.several
+        self.measure = settings.measure(several=self.several)
         self.skip_unreadable = settings.skip_unreadable
         self.facts = {
             "model": settings.model,
@@ -119,6 +84,7 @@ class RunRecord(Callback):
             "val_fraction": settings.val_fraction,
             "group": settings.group,
             "background": settings.background,
+            "labels": "several" if self.several else "one",
             "flip_pairs": plan.mirroring.pairs,
             "frame_labels": settings.frame_labels,
             "events": plan.event_note,
@@ -142,9 +108,12 @@ class RunRecord(Callback):
 
         Perhaps the part of one after which the run had been stopped, if the rest made it worse.
         """
-        scored = [row for row in (*self.epochs, *self._cut) if not math.isnan(row.top1)]
-        measure = self.settings.measure
-        return min(scored, key=lambda row: (-getattr(row, measure), row.val_loss), default=None)
+        scored = [row for row in (*self.epochs, *self._cut) if not math.isnan(self._score(row))]
+        return min(scored, key=lambda row: (-self._score(row), row.val_loss), default=None)
+
+    def _score(self, row: EpochRecord) -> float:
+        """What epochs are compared by; NaN unscored."""
+        return float(getattr(row, self.measure))
 
     @property
     def kept(self) -> EpochRecord | None:
@@ -241,7 +210,7 @@ class RunRecord(Callback):
             is_over = self._seconds >= 60 * minutes
             if trainer.strategy.broadcast(is_over):
                 return f"its {minutes:g} minutes are over"
-        is_scored = bool(self.epochs) and not math.isnan(self.epochs[-1].top1)
+        is_scored = bool(self.epochs) and not math.isnan(self._score(self.epochs[-1]))
         num_worse = self._num_whole - self.best.epoch if is_scored and self.best else 0
         if patience and num_worse >= patience:
             return f"no better score in {patience} epochs"
@@ -287,33 +256,34 @@ class RunRecord(Callback):
         self, trainer: Trainer, module: ClassifierModule, scores: VideoScores | None
     ) -> None:
         """Record an epoch with its scores, if any, and keep its model if it is the one to keep."""
-        row = self._add_epoch(trainer, scores)
+        found = score_epoch(scores, several=self.several)
+        row = self._add_epoch(trainer, scores, found)
         self._num_ended = row.epoch
         if trainer.is_global_zero and self.kept is row:
             notes = {name: self.facts[name] for name in _IN_MODEL_FILE} | {"epoch": row.epoch}
             if row.part < 1:
                 notes["part"] = row.part
-            if scores is not None:
-                notes |= asdict(scores.accuracy())
+            notes |= found.notes
+            if found.thresholds is not None:
+                spec = module.recognizer.spec
+                module.recognizer.spec = replace(spec, label_thresholds=found.thresholds)
             trunk: Literal["auto", "whole"] = "whole" if self.settings.whole_file else "auto"
             save_model(module.recognizer, self.files.model, notes=notes, trunk=trunk)
 
-    def _add_epoch(self, trainer: Trainer, scores: VideoScores | None) -> EpochRecord:
-        val_loss, accuracy = float("nan"), Accuracy(*[float("nan")] * 3)
+    def _add_epoch(
+        self, trainer: Trainer, scores: VideoScores | None, found: EpochScores
+    ) -> EpochRecord:
         if scores is not None:
-            readable = scores.readable
-            val_loss = float(F.cross_entropy(scores.logits[readable], scores.labels[readable]))
-            if readable.any() and not math.isfinite(val_loss):
-                raise self._divergence("the validation loss", val_loss, trainer)
-            accuracy = scores.accuracy()
+            if scores.readable.any() and not math.isfinite(found.loss):
+                raise self._divergence("the validation loss", found.loss, trainer)
             unreadable = scores.unreadable.values()
             self.unreadable |= {str(video.path): video.reason for video in unreadable}
         self.unreadable = self._all_unreadable()
         row = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=self._sums.mean_loss,
-            val_loss=val_loss,
-            **asdict(accuracy),
+            val_loss=found.loss,
+            **found.values,
             learning_rate=self._learning_rate,
             seconds=self._clock.seconds,
             data_wait=self._clock.wait_share,
@@ -323,10 +293,7 @@ class RunRecord(Callback):
         self._put(row)
         self._log(trainer, {f"epoch/{key}": value for key, value in asdict(row).items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
-        by_class = ""
-        if self.settings.best_by == "macro":
-            by_class = f", mean class {row.mean_class_accuracy:.2f} %"
-        validation = f"validation top-1 {row.top1:.2f} %{by_class} (loss {row.val_loss:.3f})"
+        validation = f"validation {_in_words(row, self.measure)} (loss {row.val_loss:.3f})"
         logger.info(
             "epoch %d/%d%s: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
             "left",
@@ -406,3 +373,11 @@ class RunRecord(Callback):
         self._seconds_before = state_dict.get("seconds", 0.0)
         self._cut = [EpochRecord(**row) for row in state_dict.get("cut", ())]
         self._sums.load_state_dict(state_dict)
+
+
+def _in_words(row: EpochRecord, measure: str) -> str:
+    """The scores of an epoch for its line, that by which it is compared among them."""
+    if not math.isnan(row.mean_average_precision):
+        return f"mAP {row.mean_average_precision:.2f} %, F1 {row.macro_f1:.2f} %"
+    by_class = f", mean class {row.mean_class_accuracy:.2f} %"
+    return f"top-1 {row.top1:.2f} %{by_class if measure == 'mean_class_accuracy' else ''}"

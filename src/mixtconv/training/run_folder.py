@@ -43,7 +43,7 @@ class EpochRecord:
     train_loss: float
     """Mean over the clips of all processes; of a run without validation the scores are NaN."""
     val_loss: float
-    """Mean cross entropy over the readable videos."""
+    """Mean loss over the readable videos, cross entropy without weights and smoothing."""
     top1: float
     top5: float
     mean_class_accuracy: float
@@ -57,6 +57,10 @@ class EpochRecord:
     """Training clips of all processes left out because their video could not be read."""
     part: float = 1.0
     """Of the epoch's batches that were trained on; below 1 of a run that was stopped inside."""
+    mean_average_precision: float = math.nan
+    """Of several labels a video, in percent; these have no top-1, top-5 and accuracies."""
+    macro_f1: float = math.nan
+    """Of several labels, at the thresholds that are best for these videos, in percent."""
 
 
 def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:

@@ -254,6 +254,7 @@ class TrainingSettings(
     def __post_init__(self) -> None:
         DataSource.__post_init__(self)
         AugmentationSettings.__post_init__(self)
+        LabelSettings.__post_init__(self)
         refuse_below(1, self, *_AT_LEAST_ONE)
         refuse_below(0, self, *_NOT_NEGATIVE)
         refuse_below(16, self, "image_size")

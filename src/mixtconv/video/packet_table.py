@@ -21,8 +21,10 @@ bytes, in a packet that is jumped over or left out, is still counted, and the fr
 each one frame early. Decoding every packet would notice.
 
 Tables are cached, since a DataLoader worker reads the same files every epoch, and listing packets
-is a good part of the work for sparse frames of a well prepared file. The cache is never evicted:
-files come in a new random order every epoch, so that no table is worth more than another.
+is a good part of the work for sparse frames of a well prepared file. Once the cache is full, tables
+of clips are not added: they come in a new random order every epoch, so that none is worth more than
+another. Those of long recordings replace the ones that were used longest ago: listing one takes
+seconds, and several of its segments are often read one after the other.
 """
 
 import time
@@ -32,6 +34,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -250,8 +253,11 @@ def _times_identify_frames(
     return bool(stored) or list(times) == list(seek_times)
 
 
-MAX_CACHE_BYTES = 64 * 2**20
-"""Budget of a process for tables: some ten thousand videos of ten seconds."""
+MAX_CACHE_BYTES = 512 * 2**20
+"""Budget of a process for tables: some 130 hours of video at 30 frames per second."""
+
+LONG_BYTES = 2**18
+"""Least size of the table of a long recording, of some minutes."""
 
 SETTLED_SECONDS = 2
 """Files younger than this are not cached: times of change are too coarse to show another change."""
@@ -263,19 +269,25 @@ class PacketTableCache:
     """Packet tables by file, valid while the file does not change.
 
     Args:
-        max_bytes: budget; once it is used up no table is added.
+        max_bytes: budget; once it is used up, only tables of long recordings are added, in the
+            place of those that were used longest ago.
+        long_bytes: size of such a table.
     """
 
-    def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, max_bytes: int = MAX_CACHE_BYTES, *, long_bytes: int = LONG_BYTES) -> None:
+        self.max_bytes, self.long_bytes = max_bytes, long_bytes
         self.num_bytes = 0
-        self._tables: dict[str, tuple[FileStamp, PacketTable]] = {}
+        self._tables: dict[str, tuple[FileStamp, PacketTable]] = {}  # the last used ones last
+        self._lock = Lock()  # of changes: several threads read
 
     def get(self, path: str | Path) -> PacketTable | None:
         """The packet table of a file, if it is cached and the file has not changed."""
-        if str(path) not in self._tables:
-            return None
-        stamp, table = self._tables[str(path)]
+        with self._lock:
+            found = self._tables.pop(str(path), None)
+            if found is None:
+                return None
+            self._tables[str(path)] = found
+        stamp, table = found
         try:
             return table if stamp == file_stamp(path) else None
         except OSError:  # opening the file raises an error with the reason
@@ -285,21 +297,28 @@ class PacketTableCache:
         """Read the packet table of an open file, and cache it if the budget allows."""
         stamp = file_stamp(path)
         table = read_packet_table(container, stream)
-        _, outdated = self._tables.pop(str(path), (None, None))
-        if outdated is not None:
-            self.num_bytes -= outdated.num_bytes
         is_settled = time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
-        if is_settled and self.num_bytes + table.num_bytes <= self.max_bytes:
-            self.num_bytes += table.num_bytes
-            self._tables[str(path)] = (stamp, table)
+        with self._lock:
+            self._drop(str(path))
+            if table.num_bytes >= self.long_bytes and table.num_bytes <= self.max_bytes:
+                while is_settled and self.num_bytes + table.num_bytes > self.max_bytes:
+                    self._drop(next(iter(self._tables)))
+            if is_settled and self.num_bytes + table.num_bytes <= self.max_bytes:
+                self.num_bytes += table.num_bytes
+                self._tables[str(path)] = (stamp, table)
         return table
+
+    def _drop(self, path: str) -> None:
+        if (found := self._tables.pop(path, None)) is not None:
+            self.num_bytes -= found[1].num_bytes
 
     def set_count(self, path: str | Path, table: PacketTable, num_pictures: int) -> None:
         """Store the number of frames that decoding found, if packets do not tell it reliably."""
-        stamp, cached = self._tables.get(str(path), (None, None))
-        if stamp is not None and cached is table and not table.trusted:
-            counted = replace(table, num_pictures=num_pictures, counted=True)
-            self._tables[str(path)] = (stamp, counted)
+        with self._lock:
+            stamp, cached = self._tables.get(str(path), (None, None))
+            if stamp is not None and cached is table and not table.trusted:
+                counted = replace(table, num_pictures=num_pictures, counted=True)
+                self._tables[str(path)] = (stamp, counted)
 
 
 def file_stamp(path: str | Path) -> FileStamp:

@@ -19,24 +19,29 @@ from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import (
     PACKET_TABLES,
+    PacketTable,
     demux_readable,
     has_ticks,
-    read_packet_table,
 )
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 
 
-def probe_video(path: str | Path) -> VideoInfo:
-    """Read the facts about a video: count its packets and decode its first frame."""
+def probe_video(path: str | Path, *, table: PacketTable | None = None) -> VideoInfo:
+    """Read the facts about a video: count its packets and decode its first frame.
+
+    Args:
+        path: a file or a folder of pictures.
+        table: packets of the file, if they are known.
+    """
     if Path(path).is_dir():
         names = list_frames(path)
         height, width = load_pictures(path, names, (0,)).shape[1:3]
         return VideoInfo(len(names), width, height, None, "pictures")
     with open_video(path) as (container, stream):
-        table = read_packet_table(container, stream)
+        table = table or PACKET_TABLES.get(path) or PACKET_TABLES.read(path, container, stream)
         rate = _average_rate(stream)
         codec = stream.codec_context.name
-    first = _read_file(path, lambda num_frames: (0,), num_threads=1)
+    first = _read_file(path, lambda num_frames: (0,), num_threads=1, table=table)
     height, width = first.frames.shape[1:3]
     frames_per_second = float(rate) if rate else None
     return VideoInfo(table.num_pictures, width, height, frames_per_second, codec)
@@ -48,18 +53,19 @@ def read_pictures(
     *,
     num_threads: int = 0,
     least_short_side: int | None = None,
+    table: PacketTable | None = None,
 ) -> Clip[Frame]:
     """Read the frames that a function of the number of frames chooses, as arrays, upright.
 
     The arguments are those of `mixtconv.data.clips.read_clip`, but `num_threads` is 0 for the
-    codec's choice.
+    codec's choice, and `table` has the packets of a file, if they are known.
     """
     if Path(path).is_dir():
         names = list_frames(path)
         indices = checked_indices(path, choose_indices(len(names)), len(names))
         pixels = load_pictures(path, names, indices, least_short_side=least_short_side)
         return Clip(pixels, indices, len(names))
-    return _read_file(path, choose_indices, num_threads=num_threads)
+    return _read_file(path, choose_indices, num_threads=num_threads, table=table)
 
 
 def iterate_frames(path: str | Path) -> Iterator[Frame]:
@@ -125,9 +131,13 @@ def _average_rate(stream: Any) -> Fraction | None:
 
 
 def _read_file(
-    path: str | Path, choose_indices: Callable[[int], Sequence[int]], *, num_threads: int
+    path: str | Path,
+    choose_indices: Callable[[int], Sequence[int]],
+    *,
+    num_threads: int,
+    table: PacketTable | None = None,
 ) -> Clip[Frame]:
-    known = PACKET_TABLES.get(path)
+    known = table or PACKET_TABLES.get(path)
     with open_video(path) as opened:
         table = known or PACKET_TABLES.read(path, *opened)
         num_frames = table.num_pictures

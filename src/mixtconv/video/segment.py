@@ -71,6 +71,9 @@ class Segment:
         return f"{self.path}#{self.span}"
 
 
+Stretch: TypeAlias = tuple[Fraction, Fraction]
+"""A start and an end, of which the unit is known otherwise."""
+
 SpanUnit = Literal["seconds", "milliseconds", "frames"]
 """What the start and the end of a segment are given in; seconds may be h:mm:ss."""
 

@@ -1,10 +1,10 @@
 """The frames of a segment of a recording, by number, without decoding what is before it."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from mixtconv._types import Frame
 from mixtconv.video.decoding import decode_range
+from mixtconv.video.file_locks import FileLocks
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import PACKET_TABLES, FileStamp, PacketTable, file_stamp
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import checked_indices, iterate_frames, probe_video, read_pictures
-from mixtconv.video.segment import Segment, Video, in_words
+from mixtconv.video.segment import Segment, Span, Stretch, Video, in_words
 from mixtconv.video.timing import timed_frames
 
 Pixels = TypeVar("Pixels")
@@ -26,6 +27,138 @@ ChooseIndices = Callable[[int], Sequence[int]]
 
 _RECORDINGS_TIMED = 32
 """Recordings without reliable times of packets of which a process keeps the times of all frames."""
+
+_TOLERANCE = Fraction(1, 2)
+"""Part of the last frame by which a segment may end after its recording: Matroska rounds times to
+milliseconds, and no file says how long its last frame is shown."""
+
+_LISTING, _TIMING = FileLocks(), FileLocks()
+
+
+class Recording:
+    """Which frames of a recording its segments have; made once for all that is asked of it.
+
+    Args:
+        path: a file or a folder of pictures.
+
+    Raises:
+        UnreadableVideoError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.table = None if path.is_dir() else packet_table(path)
+
+    @cached_property
+    def times(self) -> Sequence[Fraction]:
+        """When each frame is first shown, seconds from the first one, ascending.
+
+        They are read from the packets where these tell them; otherwise all frames are decoded once.
+
+        Raises:
+            UnreadableVideoError: it has no frame, or is a folder of pictures, which have no times.
+        """
+        if self.table is None:
+            raise UnreadableVideoError(
+                self.path,
+                "a folder of pictures, which have no times: give segments in frames (start_frame, "
+                "end_frame)",
+            )
+        if self.table.trusted and self.table.num_pictures:
+            return PacketTimes(self.table.picture_times, self.table.time_base)
+        with _TIMING.of(self.path):
+            return _decoded_times(self.path, file_stamp(self.path))
+
+    @cached_property
+    def num_frames(self) -> int:
+        """Frames that its packets announce, or else that decoding has found."""
+        if self.table is None:
+            return len(list_frames(self.path))
+        return self.table.num_pictures if self.table.trusted else len(self.times)
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long it is; a folder of pictures has 0 seconds."""
+        return Fraction(0) if self.table is None else self.times[-1] + self._last_duration
+
+    @property
+    def _last_duration(self) -> Fraction:
+        """How long the last frame is shown: as long as the one before, which files do not say."""
+        return self.times[-1] - self.times[-2] if len(self.times) > 1 else Fraction(1)
+
+    def __str__(self) -> str:
+        frames = f"which has {self.num_frames} frames"
+        return frames if self.table is None else f"{frames} in {in_words(round(self.seconds, 3))} s"
+
+    def numbers(self, span: Span, num_frames: int | None = None) -> range:
+        """The frames that belong to a segment.
+
+        Of a segment that lies between two frames it is the one shown meanwhile. What is beyond the
+        end of the recording is left out.
+
+        Args:
+            span: the segment.
+            num_frames: frames that can be decoded; by default `self.num_frames`.
+
+        Raises:
+            UnreadableVideoError: all of the segment is beyond the end or cannot be decoded, or the
+                recording is a folder of pictures and the segment in seconds.
+        """
+        # Where packets do not tell how many frames there are, decoding all of them did.
+        if num_frames is None or (self.table is not None and not self.table.trusted):
+            num_frames = self.num_frames
+        segment = Segment(self.path, span)
+        if span.in_frames:
+            first, end = int(span.start), int(span.end)
+            if first >= self.num_frames:
+                raise UnreadableVideoError(
+                    segment, f"it starts after the end of the recording, {self}"
+                )
+        else:
+            first, end = (bisect_left(self.times, time) for time in (span.start, span.end))
+            if first == end:  # between two frames, or after the start of the last one
+                first = end - 1
+            if end == len(self.times) and span.start >= self.seconds:
+                raise UnreadableVideoError(
+                    segment, f"it starts after the end of the recording, {self}"
+                )
+        if first >= num_frames:
+            raise UnreadableVideoError(
+                segment,
+                f"not one picture in it can be decoded: it starts with number {first} of the "
+                f"recording, of whose {self.num_frames} pictures {num_frames} can be",
+            )
+        return range(first, min(end, num_frames))
+
+    def reaches(self, span: Span) -> bool:
+        """Whether it goes on to the end of a segment, but for half a frame.
+
+        Raises:
+            UnreadableVideoError: the segment lies behind its end.
+        """
+        self.numbers(span)
+        if span.in_frames:
+            return span.end <= self.num_frames
+        return span.end <= self.seconds + _TOLERANCE * self._last_duration
+
+    def stretches(self, spans: Iterable[Span]) -> list[Stretch]:
+        """Starts and ends of segments in one unit, seconds, or frames where all are in frames."""
+        spans = list(spans)
+        if all(span.in_frames for span in spans):
+            return [(span.start, span.end) for span in spans]
+        return [
+            (self._shown(span.start), self._shown(span.end))
+            if span.in_frames
+            else (span.start, span.end)
+            for span in spans
+        ]
+
+    def _shown(self, number: Fraction) -> Fraction:
+        """When a frame is shown, or would be if the recording went on."""
+        beyond = max(int(number) - len(self.times), 0)
+        if not beyond and number < len(self.times):
+            return self.times[int(number)]
+        return self.seconds + beyond * self._last_duration
 
 
 def read_video(
@@ -40,13 +173,11 @@ def read_video(
     Raises:
         UnreadableVideoError: the video has no readable frame, or the segment none in it.
     """
-
-    def read(path: Path, choose: ChooseIndices) -> Clip[Frame]:
-        return read_pictures(
-            path, choose, num_threads=num_threads, least_short_side=least_short_side
-        )
-
-    return read_within(video, choose_indices, read)
+    read = partial(read_pictures, num_threads=num_threads, least_short_side=least_short_side)
+    if not isinstance(video, Segment):
+        return read(video, choose_indices)
+    recording = Recording(video.path)
+    return _read_segment(video, recording, choose_indices, partial(read, table=recording.table))
 
 
 def read_within(
@@ -69,84 +200,36 @@ def read_within(
     """
     if not isinstance(video, Segment):
         return read(Path(video), choose_indices)
+    return _read_segment(video, Recording(video.path), choose_indices, read)
+
+
+def _read_segment(
+    segment: Segment,
+    recording: Recording,
+    choose_indices: ChooseIndices,
+    read: Callable[[Path, ChooseIndices], Clip[Pixels]],
+) -> Clip[Pixels]:
     numbers = range(0)
 
     def choose(num_frames: int) -> list[int]:
         nonlocal numbers
-        numbers = frame_numbers(video, num_frames)
-        chosen = checked_indices(video, choose_indices(len(numbers)), len(numbers))
+        numbers = recording.numbers(segment.span, num_frames)
+        chosen = checked_indices(segment, choose_indices(len(numbers)), len(numbers))
         return [numbers[index] for index in chosen]
 
-    clip = read(video.path, choose)
+    clip = read(segment.path, choose)
     indices = tuple(index - numbers.start for index in clip.indices)
     return Clip(clip.frames, indices, len(numbers))
 
 
-def frame_numbers(segment: Segment, num_frames: int) -> range:
-    """The frames of a recording that belong to a segment.
-
-    Of a segment that lies between two frames it is the one shown meanwhile. What is beyond the end
-    of the recording is left out.
-
-    Args:
-        segment: the segment.
-        num_frames: frames of the recording.
-
-    Raises:
-        UnreadableVideoError: all of the segment is beyond the end, or the recording is a folder of
-            pictures and the segment in seconds.
-    """
-    span = segment.span
-    if span.in_frames:
-        first, end = int(span.start), min(int(span.end), num_frames)
-        if first >= num_frames:
-            raise UnreadableVideoError(
-                segment, f"it starts after the end of the recording, which has {num_frames} frames"
-            )
-        return range(first, end)
-    times = frame_times(segment.path)
-    first, end = (min(bisect_left(times, time), num_frames) for time in (span.start, span.end))
-    if first == end:  # between two frames, or after the start of the last one
-        first = end - 1
-    if end == len(times) and span.start >= times[-1] + _last_duration(times):
-        raise UnreadableVideoError(
-            segment,
-            f"it starts after the end of the recording, {extent_in_words(segment.path)}",
-        )
-    return range(first, end)
-
-
-def _last_duration(times: Sequence[Fraction]) -> Fraction:
-    """How long the last frame is shown: as long as the one before, which files do not say."""
-    return times[-1] - times[-2] if len(times) > 1 else Fraction(1)
-
-
-def frame_times(path: Path) -> Sequence[Fraction]:
-    """When each frame of a recording is first shown, seconds from the first one, ascending.
-
-    They are read from the packets where these tell them; otherwise all frames are decoded once.
-
-    Raises:
-        UnreadableVideoError: it has no frame, or is a folder of pictures, which have no times.
-    """
-    if path.is_dir():
-        raise UnreadableVideoError(
-            path,
-            "a folder of pictures, which have no times: give segments in frames (start_frame, "
-            "end_frame)",
-        )
-    table = packet_table(path)
-    if not table.trusted or not table.num_pictures:
-        return _decoded_times(path, file_stamp(path))
-    return PacketTimes(table.picture_times, table.time_base)
-
-
 def packet_table(path: Path) -> PacketTable:
     """The packets of a file, kept if they were listed before."""
-    table = PACKET_TABLES.get(path)
-    if table is None:
-        with open_video(path) as opened:
-            table = PACKET_TABLES.read(path, *opened)
+    if (table := PACKET_TABLES.get(path)) is not None:
+        return table
+    with _LISTING.of(path):  # of segments that are read at a time, one lists them
+        if (table := PACKET_TABLES.get(path)) is None:
+            with open_video(path) as opened:
+                table = PACKET_TABLES.read(path, *opened)
     return table
 
 
@@ -178,23 +261,37 @@ def iterate_video(video: Video) -> Iterator[Frame]:
     if not isinstance(video, Segment):
         yield from iterate_frames(video)
         return
-    path = video.path
-    if path.is_dir():
+    yield from _frames_of(video, Recording(video.path))
+
+
+def iterate_timed(segment: Segment) -> Iterator[tuple[Fraction, Frame]]:
+    """All frames of a segment as `iterate_video`, with the seconds from its first frame.
+
+    Raises:
+        UnreadableVideoError: as there.
+    """
+    recording = Recording(segment.path)
+    times, numbers = recording.times, recording.numbers(segment.span)
+    frames = _frames_of(segment, recording)
+    # A damaged file may have fewer frames than are listed, as when it is read as a whole.
+    for number, frame in zip(numbers, frames, strict=False):
+        yield times[number] - times[numbers.start], frame
+
+
+def _frames_of(segment: Segment, recording: Recording) -> Iterator[Frame]:
+    numbers = recording.numbers(segment.span)
+    path, table = recording.path, recording.table
+    if table is None:
         names = list_frames(path)
-        for number in frame_numbers(video, len(names)):
+        for number in numbers:
             yield load_pictures(path, names, (number,))[0]
         return
-    table = packet_table(path)
-    # Where packets do not tell how many frames there are, one beyond the last ends the decoding.
-    count = table.num_pictures if table.trusted else len(frame_times(path))
-    yield from decode_range(path, table, frame_numbers(video, count))
-
-
-def times_in(video: Segment) -> list[Fraction]:
-    """When each frame of a segment is first shown, seconds from its first frame."""
-    times = frame_times(video.path)
-    numbers = frame_numbers(video, len(times))
-    return [times[number] - times[numbers.start] for number in numbers]
+    has_any = False
+    for frame in decode_range(path, table, numbers):
+        has_any = True
+        yield frame
+    if not has_any:
+        raise UnreadableVideoError(segment, "not one picture in it can be decoded")
 
 
 def shown_at(video: Segment, indices: Sequence[int]) -> list[Fraction]:
@@ -204,9 +301,9 @@ def shown_at(video: Segment, indices: Sequence[int]) -> list[Fraction]:
         video: the segment.
         indices: of its frames, counted from its first one.
     """
-    times = frame_times(video.path)
-    first = frame_numbers(video, len(times)).start
-    return [times[first + index] for index in indices]
+    recording = Recording(video.path)
+    first = recording.numbers(video.span).start
+    return [recording.times[first + index] for index in indices]
 
 
 def probe(video: Video) -> VideoInfo:
@@ -217,43 +314,6 @@ def probe(video: Video) -> VideoInfo:
     """
     if not isinstance(video, Segment):
         return probe_video(video)
-    info = probe_video(video.path)
-    return replace(info, num_frames=len(frame_numbers(video, info.num_frames)))
-
-
-def ends_in(segment: Segment) -> bool:
-    """Whether a recording goes on to the end of a segment.
-
-    Raises:
-        UnreadableVideoError: it has no frame, or the segment lies behind its end.
-    """
-    frame_numbers(segment, num_frames := _count(segment.path))
-    if segment.span.in_frames:
-        return segment.span.end <= num_frames
-    times = frame_times(segment.path)
-    return segment.span.end <= times[-1] + _last_duration(times)
-
-
-def extent(path: Path) -> tuple[Fraction, Fraction]:
-    """How long a recording is, in seconds and in frames; a folder of pictures has 0 seconds.
-
-    Raises:
-        UnreadableVideoError: it has no frame.
-    """
-    if path.is_dir():
-        return Fraction(0), Fraction(len(list_frames(path)))
-    times = frame_times(path)
-    return times[-1] + _last_duration(times), Fraction(len(times))
-
-
-def extent_in_words(path: Path) -> str:
-    """How long a recording is, for the user."""
-    if path.is_dir():
-        return f"which has {len(list_frames(path))} frames"
-    times = frame_times(path)
-    seconds = in_words(round(times[-1] + _last_duration(times), 3))
-    return f"which has {len(times)} frames in {seconds} s"
-
-
-def _count(path: Path) -> int:
-    return len(list_frames(path)) if path.is_dir() else len(frame_times(path))
+    recording = Recording(video.path)
+    info = probe_video(video.path, table=recording.table)
+    return replace(info, num_frames=len(recording.numbers(video.span, info.num_frames)))

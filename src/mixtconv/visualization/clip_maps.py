@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._types import Progress
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, one_label
 from mixtconv.evaluation.evaluate import common_videos
 from mixtconv.evaluation.scoring import video_features
 from mixtconv.evaluation.settings import EvaluationSettings
@@ -35,7 +35,7 @@ class ClipFeatures:
     labels: NDArray[np.int64]
     """(N,)."""
     clips: tuple[str, ...]
-    """The videos' paths."""
+    """The videos' paths, of segments with their times."""
     num_left_out: int = 0
     """Videos that were not read."""
     unreadable: tuple[Unreadable, ...] = ()
@@ -66,7 +66,10 @@ def clip_features(
         ValueError: models or data that cannot be used, or none of the videos can be read by all.
     """
     samples = common_videos(list(models.values()), data, split=reading.split)
-    chosen = choose_clips([sample.label for sample in samples], limit=max_clips, seed=seed)
+    labels = [
+        one_label(sample.label, "a map of features, coloured by class,") for sample in samples
+    ]
+    chosen = choose_clips(labels, limit=max_clips, seed=seed)
     samples_shown = [samples[place] for place in chosen]
     device = resolve_device(reading.device)
     found = [
@@ -88,8 +91,8 @@ def clip_features(
     unreadable = {video.path: video for item in found for video in item.unreadable.values()}
     return ClipFeatures(
         features=dict(zip(models, matrices, strict=True)),
-        labels=np.array([samples_shown[index].label for index in common]),
-        clips=tuple(str(samples_shown[index].path) for index in common),
+        labels=np.array([labels[chosen[index]] for index in common]),
+        clips=tuple(str(samples_shown[index].video) for index in common),
         num_left_out=len(samples) - len(samples_shown),
         unreadable=tuple(unreadable.values()),
     )

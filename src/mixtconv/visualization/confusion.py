@@ -1,5 +1,9 @@
 """Confusion matrices: counts of true against predicted classes, with confused classes side by side.
 
+Of several labels a clip they are co-occurrences: clips with a true label that were given a label. A
+clip may then be in several fields of a row, whose shares are of the clips with its true label
+(`totals`) and not of the sum of the row.
+
 Computed (`row_shares`, `confusion_order`, `top_confusions`), drawn (`confusion_matrix`), and
 described cell by cell for an interactive page (`confusion_spots`).
 """
@@ -50,14 +54,19 @@ class Confusion:
     """Of the clips of the true class, 0 to 1."""
 
 
-def row_shares(counts: NDArray[Any]) -> NDArray[np.float64]:
+def row_shares(counts: NDArray[Any], totals: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """Shares of each row's sum; a row without clips is all zeros: (K, K) -> (K, K).
+
+    Args:
+        counts: (K, K) clips.
+        totals: (K,), clips that each row is a share of; by default the sums of the rows.
 
     >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
     [[0.75, 0.25], [0.0, 0.0]]
     """
     counts = np.asarray(counts, dtype=np.float64)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1) if totals is None else totals
+    return counts / np.maximum(totals[:, None], 1)
 
 
 def confusion_order(counts: NDArray[Any]) -> list[int]:
@@ -92,13 +101,15 @@ def confusion_order(counts: NDArray[Any]) -> list[int]:
     return list(order)
 
 
-def top_confusions(counts: NDArray[Any], *, limit: int = 8) -> list[Confusion]:
+def top_confusions(
+    counts: NDArray[Any], totals: NDArray[Any] | None = None, *, limit: int = 8
+) -> list[Confusion]:
     """The confusions that concern the largest shares of their true class, largest first.
 
     >>> top_confusions(np.array([[8, 2], [1, 9]]), limit=1)
     [Confusion(true_class=0, predicted_class=1, count=2, share=0.2)]
     """
-    shares = row_shares(counts)
+    shares = row_shares(counts, totals)
     np.fill_diagonal(shares, 0)
     found = [
         Confusion(int(row), int(column), int(counts[row, column]), float(shares[row, column]))
@@ -118,6 +129,7 @@ def confusion_matrix(
     *,
     order: Sequence[int] | None = None,
     labels: AxisLabels = "names",
+    totals: NDArray[Any] | None = None,
 ) -> Figure:
     """Draw a confusion matrix: rows are true classes, columns predicted ones.
 
@@ -127,13 +139,14 @@ def confusion_matrix(
         order: permutation of the classes, `confusion_order(counts)` by default.
         labels: `names` writes numbers and names beside the rows, and falls back to `numbers`,
             which only writes the place in the order, where `names_fit` says no.
+        totals: as for `row_shares`, of several labels a clip.
 
     >>> matrix, scale = confusion_matrix(np.eye(2), ["jump", "run"]).axes
     >>> matrix.images[0].get_size()
     (2, 2)
     """
     order = confusion_order(counts) if order is None else list(order)
-    shares = row_shares(counts)[np.ix_(order, order)]
+    shares = row_shares(counts, totals)[np.ix_(order, order)]
     names = [" ".join(classes[index].split()) for index in order]
     with chart_style():
         named = labels == "names" and names_fit(names)
@@ -231,7 +244,11 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
 
 
 def confusion_spots(
-    figure: Figure, counts: NDArray[Any], classes: Sequence[str], order: Sequence[int]
+    figure: Figure,
+    counts: NDArray[Any],
+    classes: Sequence[str],
+    order: Sequence[int],
+    totals: NDArray[Any] | None = None,
 ) -> tuple[Spot, ...]:
     """The cells that hold clips, with what was taken for what; a row is a group.
 
@@ -240,17 +257,20 @@ def confusion_spots(
         counts: (K, K) clips.
         classes: K names.
         order: permutation of the classes.
+        totals: as for `row_shares`, of several labels a clip.
     """
-    shares = row_shares(counts)
+    shares = row_shares(counts, totals)
+    of_row = counts.sum(axis=1) if totals is None else totals
+    verb = "taken for" if totals is None else "given"
     filled = np.argwhere(counts[np.ix_(order, order)])  # (N, 2), row and column
     centre, corner = point_places(figure, 0, np.array([[0, 0], [0.5, 0.5]]))
     half_width, half_height = corner - centre
     spots = []
     for cell, (x, y) in zip(filled, point_places(figure, 0, filled[:, ::-1]), strict=True):
         true, predicted = order[cell[0]], order[cell[1]]
-        taken = "recognized" if true == predicted else f"taken for {classes[predicted]}"
+        taken = "recognized" if true == predicted else f"{verb} {classes[predicted]}"
         share = percent(100 * shares[true, predicted], decimals=0)
-        clips = f"{counts[true, predicted]} of {counts[true].sum()} clips, {share}"
+        clips = f"{counts[true, predicted]} of {of_row[true]} clips, {share}"
         text = f"{classes[true]}\n{taken}\n{clips}"
         spots.append(Spot(x, y, half_width, half_height, text, classes[true]))
     return tuple(spots)

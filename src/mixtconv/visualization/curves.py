@@ -19,7 +19,13 @@ from mixtconv.visualization.style import (
     series_style,
 )
 
-Panel = Literal["loss", "top1"]
+Panel = Literal["loss", "top1", "map"]
+
+_SCORES: dict[Panel, tuple[str, str]] = {
+    "top1": ("top1", "top-1 (%)"),
+    "map": ("mean_average_precision", "mAP (%)"),
+}
+"""Panel of a score -> the field of its points, and its title."""
 
 WIDTH = 360
 PANEL_HEIGHT = 230
@@ -78,11 +84,12 @@ def _draw_panel(axes: Any, panel: Panel, results: Sequence[ModelResult]) -> None
             axes.plot(epochs, [point.train_loss for point in result.curve], **line | _TRAINING)
             axes.plot(epochs, [point.val_loss for point in result.curve], **line)
         else:
-            axes.plot(epochs, [point.top1 for point in result.curve], **line)
+            values = [getattr(point, _SCORES[panel][0]) for point in result.curve]
+            axes.plot(epochs, values, **line)
     if panel == "loss":
         axes.set(ylabel="loss", ylim=(0, None))
     else:
-        axes.set(ylabel="top-1 (%)", ylim=(0, 103), yticks=[0, 25, 50, 75, 100])
+        axes.set(ylabel=_SCORES[panel][1], ylim=(0, 103), yticks=[0, 25, 50, 75, 100])
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.margins(x=0.04)

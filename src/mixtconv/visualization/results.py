@@ -1,5 +1,6 @@
 """What the report shows, as plain data: no model, no file, nothing that has to be run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ class CurvePoint:
     val_loss: float
     top1: float
     """Validation top-1 in percent."""
+    mean_average_precision: float = math.nan
+    """Of several labels a clip, in percent."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class ProtocolScore:
     top1: float
     top5: float
     mean_class_accuracy: float
+    mean_average_precision: float = math.nan
+    micro_average_precision: float = math.nan
+    macro_f1: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,16 @@ class ExampleStrip:
 
 
 @dataclass(frozen=True)
+class LabelCounts:
+    """Of several labels a clip, what co-occurrences are shares of."""
+
+    num_clips: int
+    """Clips that could be read."""
+    with_label: NDArray[np.int64]
+    """(classes,), clips that have each label."""
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """One model of the comparison."""
 
@@ -134,7 +150,7 @@ class ModelResult:
     """Training time."""
     confusion: NDArray[Any]
     """(classes, classes), clips by true class (rows) and predicted class (columns); without those
-    that could not be read."""
+    that could not be read. Of several labels those with a true label that were given another."""
     curve: tuple[CurvePoint, ...] = ()
     kernels: tuple[KernelSite, ...] = ()
     """Places in the order of the network; empty for a model without learned temporal kernels."""
@@ -148,11 +164,22 @@ class ModelResult:
     """Sentences about what is missing or went wrong."""
     num_unreadable: int = 0
     """Clips that could not be read; they count as wrong."""
+    mean_average_precision: float = math.nan
+    """Of several labels a clip, in percent, as `macro_f1`."""
+    macro_f1: float = math.nan
+    labels: LabelCounts | None = None
+    """Of several labels a clip, how many there are; None of one."""
 
     @property
     def num_clips(self) -> int:
         """All clips that the scores are about."""
-        return int(self.confusion.sum()) + self.num_unreadable
+        readable = int(self.confusion.sum()) if self.labels is None else self.labels.num_clips
+        return readable + self.num_unreadable
+
+    @property
+    def totals(self) -> NDArray[Any]:
+        """Clips of each true class, that the rows of the confusion are shares of: (classes,)."""
+        return self.confusion.sum(axis=1) if self.labels is None else self.labels.with_label
 
 
 @dataclass(frozen=True)
@@ -178,6 +205,11 @@ class Report:
     examples: tuple[ExampleStrip, ...] = ()
     version: str = ""
     """Version of the library that made the results."""
+
+    @property
+    def several(self) -> bool:
+        """Whether a clip may have several labels."""
+        return self.results[0].labels is not None
 
     def __post_init__(self) -> None:
         if not self.results:

@@ -17,12 +17,17 @@ from mixtconv.data.listing import (
     VideoListing,
     contradiction,
 )
+from mixtconv.data.several_labels import with_labels
 from mixtconv.video.find import is_hidden, is_one_video, is_video, real_path
 from mixtconv.video.segment import Span
 
 
 def list_annotations(
-    path: Path, annotations: Annotations, *, classes: Sequence[str] | None = None
+    path: Path,
+    annotations: Annotations,
+    *,
+    classes: Sequence[str] | None = None,
+    several: bool = False,
 ) -> VideoListing:
     """List the segments of annotation files.
 
@@ -30,6 +35,7 @@ def list_annotations(
         path: the file, or the folder of several; videos are looked for in its folder and below.
         annotations: what it says.
         classes: the only class names allowed.
+        several: whether a stretch may have several labels.
 
     Returns:
         The segments in the order of the files, and as `faults` those that cannot be used: a video
@@ -53,12 +59,17 @@ def list_annotations(
     for segment in labelled:
         try:
             video = _listed(segment, finder, classes)
-            earlier = videos.setdefault((real(video.path), video.span), video)
+            known = real(video.path), video.span
+            earlier = videos.setdefault(known, video)
+            repeated += earlier is not video and video.class_name in earlier.class_names
+            if several:
+                labels = {*earlier.class_names, *video.class_names}
+                earlier = videos[known] = with_labels(earlier, labels)
+                video = replace(video, class_name=earlier.class_name)
             if (conflict := contradiction(video, earlier)) is not None:
                 word, here, before = conflict
                 reason = f"{video.video.name} is in {word} {here} here and in {before} at "
                 raise _Unusable("mislabelled", f"{reason}{earlier.place}")
-            repeated += earlier is not video
         except _Unusable as error:
             split = SPLIT_NAMES.get(segment.split or "")
             fault = Fault(error.kind, segment.video, str(error), label=segment.label, split=split,

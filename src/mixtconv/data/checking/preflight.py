@@ -10,14 +10,14 @@ from mixtconv._names import first_few
 from mixtconv._types import Progress
 from mixtconv.data.class_sizes import size_notes
 from mixtconv.data.datasets.catalog import VideoCatalog
-from mixtconv.data.listing import VideoSample
+from mixtconv.data.listing import VideoSample, labels_of
 from mixtconv.data.modality import probe_for
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.segment import Segment, Video, recording_of
-from mixtconv.video.segment_frames import ends_in
+from mixtconv.video.segment_frames import Recording
 
 _MUCH_MORE = 10.0
 
@@ -36,7 +36,8 @@ class CatalogReport:
     def count_readable(self, samples: Iterable[VideoSample]) -> dict[str, int]:
         """The number of readable videos of each class among samples of the catalog."""
         bad = {video.path for video in self.unreadable}
-        counts = Counter(sample.label for sample in samples if sample.video not in bad)
+        readable = [sample for sample in samples if sample.video not in bad]
+        counts = Counter(label for sample in readable for label in labels_of(sample.label))
         return {name: counts[label] for label, name in enumerate(self.catalog.classes)}
 
     def warnings(self) -> tuple[str, ...]:
@@ -109,6 +110,8 @@ def _find_fault(video: Video, modality: Modality | None) -> tuple[str | None, bo
     try:
         with as_unreadable(recording_of(video)):
             probe_for(video, modality)
-            return None, isinstance(video, Segment) and not ends_in(video)
+            if not isinstance(video, Segment):
+                return None, False
+            return None, not Recording(video.path).reaches(video.span)
     except UnreadableVideoError as error:
         return error.reason_in(video), False

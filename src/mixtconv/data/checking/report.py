@@ -20,6 +20,7 @@ from mixtconv.data.checking.sides import (
     group_faults,
     group_notes,
     held_out_sizes,
+    recordings,
 )
 from mixtconv.data.checking.video import CheckedVideo
 from mixtconv.data.class_sizes import size_notes
@@ -133,9 +134,9 @@ def sum_up(
     """
     copies, copy_faults, copy_notes = find_copies(sides)
     faults = [*listing.faults, *label_faults(listing), *copy_faults, *group_faults(listing)]
-    for video in {video.path: video for video in reversed(listing.videos)}.values():
-        name = video.recording_key if video.span is not None else video.key
-        faults += [replace(_at(video, f), video=name) for f in checked[video.path].faults]
+    videos = recordings(listing).values()
+    for video in videos:
+        faults += [_at(video, fault) for fault in checked[video.path].faults]
     faults += segment_faults(listing, checked)
     faults.sort(key=lambda fault: FAULT_KINDS.index(fault.kind))
     thumbnails = {
@@ -144,12 +145,12 @@ def sum_up(
     look_alikes = find_look_alikes(sides, thumbnails, copies)
     notes = [*listing.notes, *size_notes(held_out_sizes(sides)), *group_notes(listing)]
     notes += [*copy_notes, *unlabelled_recordings(listing)]
-    hdr = [video for video in listing.videos if checked[video.path].is_hdr]
-    interlaced = [video for video in listing.videos if checked[video.path].is_interlaced]
-    for videos, what in ((hdr, "HDR, read as SDR"), (interlaced, "interlaced, read by one field")):
-        if videos:
-            names = first_few([video.key for video in videos])
-            notes.append(f"{len(videos)} of {len(listing.videos)} videos are {what}: {names}")
+    hdr = [video for video in videos if checked[video.path].is_hdr]
+    interlaced = [video for video in videos if checked[video.path].is_interlaced]
+    for found, what in ((hdr, "HDR, read as SDR"), (interlaced, "interlaced, read by one field")):
+        if found:
+            names = first_few([video.key for video in found])
+            notes.append(f"{len(found)} of {len(videos)} videos are {what}: {names}")
     if look_alikes:
         pairs = f"{count_of(len(look_alikes), 'pair')} of videos on both sides of the split"
         drawn = " that training draws" if sides.is_drawn else ""
@@ -198,14 +199,15 @@ def label_faults(listing: VideoListing) -> Iterator[Fault]:
 
 
 def _untrained_classes(listing: VideoListing) -> Iterator[Fault]:
-    trained = {video.class_name for video in listing.videos if video.split == "train"}
+    train = [video for video in listing.videos if video.split == "train"]
+    trained = {name for video in train for name in video.class_names}
     reported: set[str] = set()
     for video in listing.videos:
-        name = video.class_name
-        if trained and video.split is not None and name not in trained | reported:
-            reported.add(name)
-            hint = unknown_name("class", name, trained)
-            yield _mislabelled(video, f"no such class to train on: {hint}")
+        for name in video.class_names:
+            if trained and video.split is not None and name not in trained | reported:
+                reported.add(name)
+                hint = unknown_name("class", name, trained)
+                yield _mislabelled(video, f"no such class to train on: {hint}")
 
 
 def _one_file_twice(listing: VideoListing) -> Iterator[Fault]:

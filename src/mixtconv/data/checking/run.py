@@ -1,9 +1,12 @@
 """Checking a whole dataset, in parallel: its lists, its labels and every video."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+from mixtconv._names import count_of
 from mixtconv._types import Progress
+from mixtconv.data.background import with_background
 from mixtconv.data.checking.report import CheckReport, sum_up
 from mixtconv.data.checking.sides import sides_of
 from mixtconv.data.checking.video import (
@@ -13,7 +16,7 @@ from mixtconv.data.checking.video import (
     unreadable_video,
 )
 from mixtconv.data.datasets.catalog import scan_videos
-from mixtconv.data.listing import DataSource
+from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.models.spec import Modality
@@ -80,4 +83,17 @@ def check(
                 checked[item.path] = unreadable_video(item.path, str(error))
             if progress is not None:
                 progress(len(checked), len(videos))
-    return sum_up(listing, checked, sides=sides_of(listing))
+    report = sum_up(listing, checked, sides=sides_of(listing))
+    rate = data.background if isinstance(data, DataSource) else None
+    return report if not rate else _with_background(report, listing, rate)
+
+
+def _with_background(report: CheckReport, listing: VideoListing, rate: float) -> CheckReport:
+    """The report with how much background the commands that take --background would add."""
+    added = with_background(listing, rate)
+    drawn = added.videos[len(listing.videos) :]
+    sources = len({video.path for video in drawn})
+    segments = count_of(len(drawn), "segment")
+    note = f"--background {rate:g} adds {segments} of {count_of(sources, 'recording')}"
+    fewer = added.notes[len(listing.notes) :]
+    return replace(report, notes=(*report.notes, note, *fewer))

@@ -2,44 +2,51 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 from mixtconv._names import count_of, first_few
 from mixtconv.data.checking.video import CheckedVideo
 from mixtconv.data.listing import Fault, ListedVideo, VideoListing
 from mixtconv.video.find import is_video, real_path
+from mixtconv.video.segment import Stretch
+
+_WHOLE: Stretch = (Fraction(0), Fraction(2**63))
+"""Of a line that names a whole recording."""
 
 
 def segment_faults(listing: VideoListing, checked: Mapping[Path, CheckedVideo]) -> Iterator[Fault]:
     """A fault for each segment that goes beyond its recording or over one with another label."""
     recordings: dict[Path, list[ListedVideo]] = defaultdict(list)
     for video in listing.videos:
-        if video.span is not None:
-            recordings[video.path].append(video)
-            if (reason := checked[video.path].beyond.get(video.span)) is not None:
-                yield _fault(video, reason)
-    for videos in recordings.values():
-        yield from _overlaps(videos)
+        recordings[video.path].append(video)
+        if video.span is not None and video.span in checked[video.path].beyond:
+            yield _fault(video, checked[video.path].beyond[video.span])
+    for path, videos in recordings.items():
+        if len(videos) > 1:
+            yield from _overlaps(videos, checked[path])
 
 
-def _overlaps(videos: list[ListedVideo]) -> Iterator[Fault]:
+def _overlaps(videos: list[ListedVideo], checked: CheckedVideo) -> Iterator[Fault]:
     """A fault for each segment that begins within another one with another label."""
-    for in_frames in (False, True):
-        spans = [
-            (v.span, v) for v in videos if v.span is not None and v.span.in_frames == in_frames
-        ]
-        spans.sort(key=lambda item: (item[0].start, item[0].end))
-        open_ones: list[ListedVideo] = []  # that may go on after the start of the next
-        for span, video in spans:
-            open_ones = [other for other in open_ones if other.span and other.span.end > span.start]
-            for other in open_ones:
-                if other.class_name != video.class_name:
-                    where = f", {other.place}" if other.place is not None else ""
-                    yield _fault(
-                        video, f"it overlaps with {other.class_name!r}, {other.span}{where}"
-                    )
-                    break
-            open_ones.append(video)
+    placed = [(_stretch(video, checked), video) for video in videos if video.labels is None]
+    placed.sort(key=lambda item: item[0])
+    open_ones: list[tuple[Stretch, ListedVideo]] = []  # that may go on after the start of the next
+    for stretch, video in placed:
+        open_ones = [other for other in open_ones if other[0][1] > stretch[0]]
+        for _, other in open_ones:
+            if other.class_name != video.class_name:
+                where = f", {other.place}" if other.place is not None else ""
+                span = "all of the recording" if other.span is None else other.span
+                yield _fault(video, f"it overlaps with {other.class_name!r}, {span}{where}")
+                break
+        open_ones.append((stretch, video))
+
+
+def _stretch(video: ListedVideo, checked: CheckedVideo) -> Stretch:
+    """Where a segment is; of a recording that cannot be read, in the unit of the list."""
+    span = video.span
+    return _WHOLE if span is None else checked.stretches.get(span, (span.start, span.end))
 
 
 def _fault(video: ListedVideo, reason: str) -> Fault:

@@ -5,8 +5,8 @@ Where the data hold nothing out, the sides are those that training would draw, b
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mixtconv.data.checking.near_duplicates import near_duplicates
 from mixtconv.data.datasets.division import draw_split, has_held_out
 from mixtconv.data.groups import divided_groups, division_note
 from mixtconv.data.listing import BY_RECORDINGS, Fault, ListedVideo, Split, VideoListing
+from mixtconv.video.segment import Span
 from mixtconv.video.thumbnails import Thumbnails
 
 
@@ -51,7 +52,8 @@ def held_out_sizes(sides: Sides) -> Counter[str]:
     """Videos of each class that a recognizer is validated on: of `val`, else of `test`."""
     held = "val" if "val" in sides.split_of.values() else "test"
     videos = sides.listing.videos
-    return Counter(video.class_name for video in videos if sides.split_of[video.path] == held)
+    held_out = [video for video in videos if sides.split_of[video.path] == held]
+    return Counter(name for video in held_out for name in video.class_names)
 
 
 def group_faults(listing: VideoListing) -> Iterator[Fault]:
@@ -83,7 +85,10 @@ def find_copies(sides: Sides) -> tuple[list[list[Path]], list[Fault], tuple[str,
         The paths of each content that there is more than once; a fault for each copy that is in
         another class or on another side than the first of its content; a note about the others.
     """
-    by_path = {video.path: video for video in sides.listing.videos}
+    by_path = recordings(sides.listing)
+    labels: dict[Path, dict[Span | None, ListedVideo]] = {path: {} for path in by_path}
+    for video in sides.listing.videos:
+        labels[video.path][video.span] = video
     # What is one file through symbolic links is reported by its contradictions in the listing.
     by_file = {path.resolve(): path for path in reversed(by_path)}
     contents = same_content(reversed(by_file.values()))
@@ -95,18 +100,42 @@ def find_copies(sides: Sides) -> tuple[list[list[Path]], list[Fault], tuple[str,
         for video in others:
             is_link = video.path.is_file() and video.path.samefile(first.path)
             same = f"the same {'file' if is_link else 'bytes'} as {first.path}"
-            if video.class_name != first.class_name:
-                there = f"there in class {first.class_name!r}"
-                faults.append(_fault(video, "mislabelled", f"{same}, {there}"))
-            elif sides.split_of[video.path] != sides.split_of[first.path]:
+            there = labels[first.path]
+            contradicting = [
+                own
+                for span, own in labels[video.path].items()
+                if span in there and own.class_name != there[span].class_name
+            ]
+            for own in contradicting:
+                reason = f"{same}, there in class {there[own.span].class_name!r}"
+                faults.append(_fault(own, "mislabelled", reason))
+            if sides.split_of[video.path] != sides.split_of[first.path]:
                 where = f"here in {sides.words(video)}, there in {sides.split_of[first.path]!r}"
                 faults.append(_fault(video, "leak", f"{same}, {where}"))
-            else:
+            elif not contradicting:
                 harmless.append(f"{video.key} of {first.key}")
     if not harmless:
         return contents, faults, ()
     copies = count_of(len(harmless), "copy")
     return contents, faults, (f"{copies} in the same class and split: {first_few(harmless)}",)
+
+
+def recordings(listing: VideoListing) -> dict[Path, ListedVideo]:
+    """Each file or folder of a listing as one video, whatever segments of it are listed.
+
+    It has the place of the first one, and all of their classes.
+    """
+    by_path: dict[Path, list[ListedVideo]] = {}
+    for video in listing.videos:
+        by_path.setdefault(video.path, []).append(video)
+    return {path: _whole(videos) for path, videos in by_path.items()}
+
+
+def _whole(videos: Sequence[ListedVideo]) -> ListedVideo:
+    if all(video.span is None for video in videos):
+        return videos[-1]
+    classes = ", ".join(sorted({video.class_name for video in videos}))
+    return replace(videos[0], key=videos[0].recording_key, span=None, class_name=classes)
 
 
 def _order(sides: Sides, video: ListedVideo) -> int:
@@ -159,7 +188,7 @@ def find_look_alikes(
         copies: paths of videos with the same bytes.
     """
     content = {path: number for number, paths in enumerate(copies) for path in paths}
-    by_path = {video.path: video for video in sides.listing.videos}
+    by_path = recordings(sides.listing)
     by_split: dict[Split, list[Path]] = {"train": [], "val": [], "test": []}
     for path in by_path:
         by_split[sides.split_of[path]].append(path)

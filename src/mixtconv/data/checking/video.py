@@ -14,8 +14,8 @@ from mixtconv.models.spec import Modality
 from mixtconv.video.folder import list_frames, load_pictures
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.segment import Segment, Span
-from mixtconv.video.segment_frames import ends_in, extent_in_words
+from mixtconv.video.segment import Span, Stretch
+from mixtconv.video.segment_frames import Recording
 from mixtconv.video.survey import survey_file
 from mixtconv.video.thumbnails import Thumbnails, ThumbnailTaker
 
@@ -53,6 +53,8 @@ class CheckedVideo:
     """Small pictures of its frames; None of optical flow, and if only its first frame was read."""
     beyond: Mapping[Span, str] = field(default_factory=dict)
     """The segments that go on after its end, and how in words."""
+    stretches: Mapping[Span, Stretch] = field(default_factory=dict)
+    """Start and end of its segments in one unit, in whatever they were given."""
 
 
 def check_video(video: VideoToCheck) -> CheckedVideo:
@@ -65,26 +67,32 @@ def check_video(video: VideoToCheck) -> CheckedVideo:
     try:
         with as_unreadable(video.path):
             read, damage = _read(video)
-            beyond = _beyond(video)
+            if video.spans:
+                read = _with_segments(read, video)
     except UnreadableVideoError as error:
         return unreadable_video(video.path, error.reason_in(video.path))
     faults = [] if damage is None else [_fault(video.path, "damaged", damage)]
     if read.num_frames < video.min_frames:
         reason = f"{count_of(read.num_frames, 'frame')}, less than {video.min_frames}"
         faults.append(_fault(video.path, "short", reason))
-    return replace(read, faults=tuple(faults), beyond=beyond)
+    return replace(read, faults=tuple(faults))
 
 
-def _beyond(video: VideoToCheck) -> dict[Span, str]:
-    """The segments of a recording that go on after its end."""
-    found: dict[Span, str] = {}
+def _with_segments(read: CheckedVideo, video: VideoToCheck) -> CheckedVideo:
+    """What was read of a recording, with where its segments are and which go on after its end."""
+    recording = Recording(video.path)
+    beyond: dict[Span, str] = {}
     for span in video.spans:
         try:
-            if not ends_in(Segment(video.path, span)):
-                found[span] = f"it ends after the recording, {extent_in_words(video.path)}"
+            if not recording.reaches(span):
+                beyond[span] = f"it ends after the recording, {recording}"
         except UnreadableVideoError as error:
-            found[span] = error.reason
-    return found
+            beyond[span] = error.reason
+    try:
+        stretches = dict(zip(video.spans, recording.stretches(video.spans), strict=True))
+    except UnreadableVideoError:  # seconds of a folder of pictures, which are beyond it
+        stretches = {}
+    return replace(read, beyond=beyond, stretches=stretches)
 
 
 def unreadable_video(path: Path, reason: str) -> CheckedVideo:

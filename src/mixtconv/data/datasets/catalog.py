@@ -20,12 +20,14 @@ from mixtconv.data.layouts import bad_lines, list_csv, list_folder
 from mixtconv.data.listing import (
     BY_SEGMENTS,
     DataSource,
+    Label,
     ListedVideo,
     Split,
     VideoListing,
     VideoSample,
     video_keys,
 )
+from mixtconv.data.several_labels import as_trained, split_labels, with_all_labels, with_labels
 from mixtconv.video.find import is_video
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,11 @@ class VideoCatalog:
     """Further sentences that the user should read."""
     grouped_by: str = ""
     """What the groups of the samples come from, if --group or a known dataset tells them."""
+
+    @property
+    def several(self) -> bool:
+        """Whether a video may have several labels."""
+        return any(isinstance(sample.label, tuple) for sample in (*self.train, *self.val))
 
 
 def load_catalog(
@@ -102,6 +109,7 @@ def load_labelled_videos(
     val_fraction: float = 0.2,
     group: str | None = None,
     background: float | None = None,
+    several: bool = False,
     keep_missing: bool = False,
 ) -> tuple[VideoSample, ...]:
     """List the videos to score a trained model on; no video is opened.
@@ -118,6 +126,7 @@ def load_labelled_videos(
             drawn.
         background: that of the data in training, which holds where `data` gives none and are
             segments.
+        several: whether the model gives a video several labels, which is how `data` are read.
         keep_missing: as for `list_videos`.
 
     Raises:
@@ -125,6 +134,7 @@ def load_labelled_videos(
     """
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
+    data = as_trained(_source(data), several=several)
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     for note in listing.notes:
         logger.info("%s", note)
@@ -203,12 +213,12 @@ def list_videos(
     Raises:
         ValueError: the data cannot be used, or entries in them have faults; the first are named.
     """
-    listing = _scan(data, classes)
+    listing = with_all_labels(_scan(data, classes), _source(data).labels)
     if keep_missing and listing.videos:
         listing = _with_missing(listing)
     listing = _in_groups(listing, data)
     rate = _source(data).background or 0
-    if rate and classes is not None and BACKGROUND not in classes:
+    if rate and classes is not None and BACKGROUND not in classes and not listing.several:
         raise ValueError(
             f"the model has no class {BACKGROUND!r}, which --background {rate:g} adds: leave it out"
         )
@@ -231,11 +241,18 @@ def _with_missing(listing: VideoListing) -> VideoListing:
     missing = [fault for fault in listing.faults if fault.kind == "missing"]
     videos = [
         ListedVideo(
-            *(folder / fault.video, fault.label or "", fault.split),
-            *(fault.key or fault.video, fault.place, fault.group, fault.span),
+            folder / fault.video,
+            fault.label or "",
+            fault.split,
+            key=fault.key or fault.video,
+            place=fault.place,
+            group=fault.group,
+            span=fault.span,
         )
         for fault in missing
     ]
+    if listing.several:
+        videos = [with_labels(video, split_labels(video.class_name)) for video in videos]
     others = tuple(fault for fault in listing.faults if fault.kind != "missing")
     listing = replace(listing, videos=(*listing.videos, *videos), faults=others)
     return by_recordings(listing) if listing.grouped_by == BY_SEGMENTS else listing
@@ -249,7 +266,7 @@ def scan_videos(
     Raises:
         ValueError: the data cannot be used at all.
     """
-    return _in_groups(_scan(data, classes), data)
+    return _in_groups(with_all_labels(_scan(data, classes), _source(data).labels), data)
 
 
 def _source(data: str | Path | DataSource) -> DataSource:
@@ -271,18 +288,19 @@ def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> Video
     if source.root is not None:
         listing = list_dataset(source)
     elif Path(source.data).is_dir():
-        listing = _list_own_folder(Path(source.data), classes)
+        listing = _list_own_folder(Path(source.data), classes, several=source.labels == "several")
     else:
         _check_file(source.data)
         path = Path(source.data)
         if (annotations := read_annotations(path)) is not None:
-            return list_annotations(path, annotations, classes=classes)
-        return list_csv(path, classes=classes, group=source.group)
+            several = source.labels == "several"
+            return list_annotations(path, annotations, classes=classes, several=several)
+        return list_csv(path, classes=classes, group=source.group, labels=source.labels)
     _check_class_names(listing, classes)
     return listing
 
 
-def _list_own_folder(folder: Path, classes: Sequence[str] | None) -> VideoListing:
+def _list_own_folder(folder: Path, classes: Sequence[str] | None, *, several: bool) -> VideoListing:
     """A folder of class folders, or of annotation files with their videos."""
     try:
         return list_folder(folder)
@@ -290,7 +308,7 @@ def _list_own_folder(folder: Path, classes: Sequence[str] | None) -> VideoListin
         annotations = read_annotations(folder)
         if annotations is None:
             raise
-    return list_annotations(folder, annotations, classes=classes)
+    return list_annotations(folder, annotations, classes=classes, several=several)
 
 
 def _check_file(data: str) -> None:
@@ -318,10 +336,15 @@ def _absence(listing: VideoListing) -> tuple[str, ...]:
 
 def _check_trainable(listing: VideoListing, division: Division, *, is_validated: bool) -> None:
     source = listing.source
-    trained = {video.class_name for video in division.train}
+    trained = {name for video in division.train for name in video.class_names}
     if not trained:
         raise ValueError(f"{source}: no training videos; add a split 'train', or name no splits")
-    if len(trained) == 1:
+    if len({video.class_names for video in division.train}) == 1 and listing.several:
+        raise ValueError(
+            f"{source}: all training videos have the same labels, {first_few(sorted(trained))}; "
+            "training takes some that have others, or none"
+        )
+    if len(trained) == 1 and not listing.several:
         raise ValueError(
             f"{source}: one class only, {min(trained)!r}; training takes two or more, each in a "
             "folder (or under a label) of its own"
@@ -338,7 +361,7 @@ def _check_trainable(listing: VideoListing, division: Division, *, is_validated:
             f"{source}: every class has one video, which leaves none for validation; add videos "
             "or a split 'val'"
         )
-    untrained = sorted({video.class_name for video in division.val} - trained)
+    untrained = sorted({name for video in division.val for name in video.class_names} - trained)
     if untrained:
         hints = [unknown_name("class", name, trained) for name in untrained]
         raise ValueError(
@@ -351,7 +374,7 @@ def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> 
     if classes is None:
         return
     places = {fault.label: listing.source for fault in listing.faults if fault.label}
-    places |= {video.class_name: video.path.parent for video in listing.videos}
+    places |= {name: video.path.parent for video in listing.videos for name in video.class_names}
     unknown = sorted(set(places) - set(classes))
     if unknown:
         hints = [f"{places[name]}: {unknown_name('class', name, classes)}" for name in unknown]
@@ -363,17 +386,25 @@ def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> 
 
 def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
     """Names in the order of labels: sorted, by value where all are numbers."""
-    names = sorted({video.class_name for video in videos})
+    names = sorted({name for video in videos for name in video.class_names})
     if all(name.isdecimal() for name in names):
         names.sort(key=int)
     return tuple(names)
 
 
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:
-    labels = {composed(name): label for label, name in enumerate(names)}
+    numbers = {composed(name): label for label, name in enumerate(names)}
+    known: dict[tuple[str, ...], Label] = {}  # equal labels are one object
+
+    def label(video: ListedVideo) -> Label:
+        if video.labels is None:
+            return numbers[video.class_name]
+        own = {numbers[name] for name in video.labels}
+        return known.setdefault(video.labels, tuple(int(i in own) for i in range(len(names))))
+
     return tuple(
         VideoSample(
-            *(video.path, labels[video.class_name], key, video.group, video.span),
+            *(video.path, label(video), key, video.group, video.span),
             recording=video.recording_key,
         )
         for video, key in zip(videos, video_keys(videos), strict=True)

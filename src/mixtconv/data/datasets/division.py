@@ -74,7 +74,14 @@ def _divide_by_groups(listing: VideoListing, val_fraction: float) -> Division:
     """Hold out whole groups; a video without one is by itself."""
     videos = listing.videos
     names = [video.group or f"video {video.key}" for video in videos]
-    chosen = hold_out_groups([video.class_name for video in videos], names, val_fraction)
+    # Each label of a video counts, as sets of labels are often of one recording alone.
+    counted = [
+        (label, name)
+        for video, name in zip(videos, names, strict=True)
+        for label in video.class_names or ("",)
+    ]
+    labels, groups = zip(*counted, strict=True)
+    chosen = hold_out_groups(labels, groups, val_fraction)
     held = [name in chosen.names for name in names]
     rule = (
         f"about {100 * val_fraction:g} % of every class held out for validation in whole groups, "

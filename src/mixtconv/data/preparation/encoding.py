@@ -25,7 +25,7 @@ from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate
 from mixtconv.video.segment import Segment, Video, recording_of
-from mixtconv.video.segment_frames import iterate_video, times_in
+from mixtconv.video.segment_frames import iterate_timed, iterate_video
 from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
@@ -71,7 +71,7 @@ def fitted_frames(
 def _with_times(source: Video, times: deque[Fraction]) -> Iterator[Frame]:
     """All frames of a file or a segment; before each, its time is put into `times`, in seconds."""
     if isinstance(source, Segment):
-        for seconds, picture in zip(times_in(source), iterate_video(source), strict=True):
+        for seconds, picture in iterate_timed(source):
             times.append(seconds)
             yield picture
         return

@@ -22,6 +22,7 @@ function showStatus(id, text, isError = false) {
 
 // Labels with bars, the best first.
 function scoreItems(predictions) {
+  if (!predictions.length) return [element("li", {}, "no label")]; // of a model of several
   return predictions.map(({ label, score }) =>
     element("li", {}, element("span", {}, label), element("b", {}, percent(score)),
       element("div", { className: "track", ariaHidden: "true" },
@@ -84,24 +85,29 @@ async function post(address, parameters) {
 
 function timelineElements({ segments }) {
   if (!segments.length) return [];
-  const end = segments[segments.length - 1].end;
+  const end = Math.max(...segments.map((segment) => segment.end));
   const order = [...new Set(segments.map((segment) => segment.label))];
   const background = (label) => `var(--label-${order.indexOf(label) % 8})`;
-  const bar = element("div", { className: "bar", role: "img", ariaLabel: "Labels along the video" },
-    ...segments.map(({ start, end: stop, label, score }) => element("span", {
+  // A model of several labels has a bar for each of them.
+  const isOver = segments.some(({ start }, index) => index && start < segments[index - 1].end);
+  const lanes = isOver ? order.map((label) => [label]) : [order];
+  const bars = lanes.map((labels) => element("div", {
+    className: "bar", role: "img",
+    ariaLabel: isOver ? `${labels[0]} along the video` : "Labels along the video",
+  }, ...segments.filter(({ label }) => labels.includes(label)).map(({ start, end: stop, label, score }) => element("span", {
       title: `${clock(start)} to ${clock(stop)}: ${label}, ${percent(score)}`,
       style: {
         left: `${(100 * start) / end}%`, width: `${(100 * (stop - start)) / end}%`,
         background: background(label),
       },
-    })));
+    }))));
   const rows = segments.map(({ start, end: stop, label, score }) => element("tr", {},
     element("td", {}, clock(start)), element("td", {}, clock(stop)),
     element("td", {}, element("i", { style: { background: background(label) } }), label),
     element("td", {}, percent(score))));
   const head = ["from", "to", "label", "score"].map((name) => element("th", { scope: "col" }, name));
   return [
-    element("h2", {}, "Timeline"), bar,
+    element("h2", {}, "Timeline"), ...bars,
     element("p", { className: "ends" },
       element("span", {}, clock(0)), element("span", {}, clock(end))),
     element("table", {},

@@ -145,13 +145,14 @@ def _find(model: VideoClassifier, path: Path, label: int | None, protocol: Proto
     frames = np.concatenate([shown_frames(view, model.spec) for view in views.frames.numpy()])
     maps = torch.cat([item.maps for item in found]).cpu().numpy()  # (V * T, h, w)
     order = np.argsort(views.indices, kind="stable")
+    several = model.spec.several_labels
     logits = torch.stack([item.logits for item in found]).mean(dim=0)  # (K,)
     return _Activation(
         frames=frames[order],
         maps=maps[order],
         indices=tuple(np.array(views.indices)[order].tolist()),
         label=label,
-        score=float(logits.softmax(dim=0)[label]),
+        score=float((logits.sigmoid() if several else logits.softmax(dim=0))[label]),
         layer=found[0].module,
     )
 

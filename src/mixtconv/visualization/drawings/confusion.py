@@ -21,6 +21,11 @@ from mixtconv.visualization.drawing import Drawing
 from mixtconv.visualization.style import add_legend_below
 
 MAX_LISTED = 20
+_OF_SEVERAL = (
+    "A row holds the clips with a true label, a column those that were given a label; a clip with "
+    "several is in several fields. Colour is the share of the clips of the row."
+)
+
 LEGEND_WIDTH = 1240
 """Of pictures whose classes are listed below, for three columns of long names."""
 
@@ -53,20 +58,25 @@ def draw_confusion(
 def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
     """Draw the confusion matrix of scores that are there already."""
     counts = scores.confusion().numpy()
-    if not counts.any():
+    if not scores.readable.any():
         raise ValueError("none of the videos could be read, so there are no confusions to draw")
     order = confusion_order(counts)
-    figure = confusion_matrix(counts, scores.classes, order=order)
+    totals = scores.labels[scores.readable].sum(dim=0).numpy() if scores.several else None
+    figure = confusion_matrix(counts, scores.classes, order=order, totals=totals)
     place = {index: number for number, index in enumerate(order, start=1)}
     if not names_fit(scores.classes):  # the matrix shows their places alone
         names = [f"{place[index]} {scores.classes[index]}" for index in order]
         add_legend_below(figure, names, min_width=LEGEND_WIDTH)
-    found = top_confusions(counts, limit=MAX_LISTED)
-    right, clips = int(counts.trace()), int(counts.sum())
-    notes = [f"{right} of {clips} clips are on the diagonal"]
-    if not found:
-        notes.append("no class is taken for another")
-    num_empty = int((counts.sum(axis=1) == 0).sum())
+    found = top_confusions(counts, totals, limit=MAX_LISTED)
+    right = int(counts.trace())
+    clips = int(counts.sum() if totals is None else scores.readable.sum())
+    if totals is None:
+        notes = [f"{right} of {clips} clips are on the diagonal"]
+        if not found:
+            notes.append("no class is taken for another")
+    else:
+        notes = [f"{right} of {int(totals.sum())} labels are on the diagonal, of {clips} clips"]
+    num_empty = int(((counts.sum(axis=1) if totals is None else totals) == 0).sum())
     if num_empty:
         notes.append(f"{num_empty} classes have no clips")
     listed = [
@@ -80,7 +90,9 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
     ]
     return Drawing(
         title=title,
-        description=(
+        description=_OF_SEVERAL
+        if scores.several
+        else (
             "A row holds the clips of a true class, a column those that were given one class; "
             "colour is the share of the row. Confused classes are side by side."
         ),
@@ -92,7 +104,7 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
             "matrix": counts[np.ix_(order, order)].tolist(),
             "top_confusions": listed,
         },
-        columns=("true class", "taken for", "clips", "share %"),
+        columns=("true class", "given" if scores.several else "taken for", "clips", "share %"),
         rows=tuple(
             (
                 f"{place[item.true_class]} {scores.classes[item.true_class]}",
@@ -103,7 +115,7 @@ def drawing_of_scores(scores: SavedScores, *, title: str) -> Drawing:
             for item in found
         ),
         notes=tuple(notes),
-        spots=confusion_spots(figure, counts, scores.classes, order),
+        spots=confusion_spots(figure, counts, scores.classes, order, totals),
         unreadable=tuple(
             Unreadable(Path(key), reason) for key, reason in scores.unreadable.items()
         ),

@@ -93,6 +93,11 @@ def draw_predictions(
         raise ValueError(
             f"--num-wrong is {num_wrong} and --num-right {num_right}; give 0 or more, not both 0"
         )
+    if ModelSpec.from_dict(read_metadata(model)["spec"]).several_labels:
+        raise ValueError(
+            f"{model} gives a video several labels, and right and wrong predictions are of one: "
+            "mixtconv visualize confusion shows which labels are given beside which"
+        )
     result = evaluate_model(model, data, settings=reading, progress=progress)
     samples, scores = result.samples, result.scores
     spec = ModelSpec.from_dict(read_metadata(model)["spec"])

@@ -24,10 +24,17 @@ from mixtconv.visualization.report.pictures import (
     curve_pictures,
     kernel_pictures,
     map_pictures,
+    matrix_name,
     size_in_words,
 )
 from mixtconv.visualization.report.summary import summary_sentences
-from mixtconv.visualization.report.tables import best_score, protocols, settings_section
+from mixtconv.visualization.report.tables import (
+    best_score,
+    protocol_columns,
+    protocols,
+    score_columns,
+    settings_section,
+)
 from mixtconv.visualization.results import ModelResult, Report
 
 OPEN_EXAMPLES = 8
@@ -58,7 +65,8 @@ def render_report(report: Report) -> str:
     (2, True)
     """
     results = report.results
-    order = confusion_order(np.sum([row_shares(result.confusion) for result in results], axis=0))
+    shares = [row_shares(result.confusion, result.totals) for result in results]
+    order = confusion_order(np.sum(shares, axis=0))
     labels = report.maps.labels if report.maps else np.empty(0, np.int64)
     places = np.argsort(order)[labels]
     return page_template("report/report.html.j2").render(
@@ -75,6 +83,9 @@ def render_report(report: Report) -> str:
         recognized=[_recognized(result) for result in results],
         confusions=[confusion_pictures(report, order, index) for index in range(len(results))],
         top_confusions=top_confusions,
+        score_columns=score_columns(report),
+        protocol_columns=protocol_columns(report),
+        matrix_name=matrix_name(report),
         frame_uris=frame_uris,
         frames_in_a_row=FRAMES_IN_A_ROW,
         open_examples=OPEN_EXAMPLES,
@@ -95,8 +106,8 @@ def render_report(report: Report) -> str:
 
 def _recognized(result: ModelResult) -> NDArray[np.float64]:
     """Share of each class's clips that were recognized, in percent; NaN for a class without."""
-    shares = 100 * row_shares(result.confusion).diagonal()
-    return np.where(result.confusion.any(axis=1), shares, np.nan)
+    shares = 100 * row_shares(result.confusion, result.totals).diagonal()
+    return np.where(result.totals > 0, shares, np.nan)
 
 
 def _open_sites(count: int) -> list[int]:

@@ -28,12 +28,18 @@ from mixtconv.visualization.results import KernelGroup, KernelSite, ModelResult,
 _CURVES: dict[Panel, tuple[str, str, str, int]] = {
     "loss": ("Loss", "val_loss", "validation loss", 2),
     "top1": ("Validation top-1", "top1", "top-1 in percent", 1),
+    "map": (
+        "Mean average precision in validation",
+        "mean_average_precision",
+        "mean average precision in percent",
+        1,
+    ),
 }
 """Panel -> its title; the field of its points, what that is, and how many decimals it has."""
 
 
 def curve_pictures(results: Sequence[ModelResult]) -> list[Markup]:
-    """Loss and top-1 epoch by epoch; nothing where no model has a curve."""
+    """Loss and top-1 (of several labels mAP) by epoch; nothing where no model has a curve."""
     if not any(result.curve for result in results):
         return []
     return [
@@ -44,6 +50,7 @@ def curve_pictures(results: Sequence[ModelResult]) -> list[Markup]:
             description=_describe_curves(results, field, what, decimals),
         )
         for panel, (name, field, what, decimals) in _CURVES.items()
+        if panel in ("loss", "top1" if results[0].labels is None else "map")
     ]
 
 
@@ -67,16 +74,29 @@ def confusion_pictures(report: Report, order: Sequence[int], index: int) -> dict
     )
     return {
         screen: inline_svg(
-            confusion_matrix(result.confusion, report.classes, order=order, labels=labels),
+            confusion_matrix(
+                result.confusion, report.classes, order=order, labels=labels, totals=result.totals
+            ),
             id_prefix=f"confusion-{index}{screen and '-' + screen}",
-            title=f"Confusion matrix of {result.name}",
-            description=_describe_confusion(result.confusion, report.classes),
+            title=f"{matrix_name(report)} of {result.name}",
+            description=_describe_confusion(result, report.classes),
         )
         for screen, labels in by_screen.items()
     }
 
 
-def _describe_confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
+def matrix_name(report: Report) -> str:
+    """What the matrix of true and given classes is called."""
+    return "Co-occurrence matrix" if report.several else "Confusion matrix"
+
+
+def _describe_confusion(result: ModelResult, classes: Sequence[str]) -> str:
+    counts = result.confusion
+    if result.labels is not None:
+        true = int(result.totals.sum())
+        return (
+            f"{int(counts.trace())} of {true} labels are on the diagonal: they hold and were given."
+        )
     right, clips = int(counts.trace()), int(counts.sum())
     text = f"{right} of {clips} clips are on the diagonal: the predicted class is the true one."
     found = top_confusions(counts, limit=1)

@@ -17,6 +17,8 @@ def summary_sentences(report: Report) -> list[str]:
 
     Missing scores raise nothing: what was not measured is left out.
     """
+    if report.several:
+        return _of_several(report)
     ranked = sorted(
         (result for result in report.results if math.isfinite(result.top1)),
         key=lambda result: -result.top1,
@@ -31,6 +33,21 @@ def summary_sentences(report: Report) -> list[str]:
     else:
         sentences += _most_confused(ranked[0], report.classes)
     return sentences
+
+
+def _of_several(report: Report) -> list[str]:
+    """The mean average precision of the models, best first."""
+    ranked = sorted(
+        (each for each in report.results if math.isfinite(each.mean_average_precision)),
+        key=lambda result: -result.mean_average_precision,
+    )
+    if not ranked:
+        return []
+    clips = count_of(ranked[0].num_clips, "clip")
+    scores = joined([f"{each.name} {percent(each.mean_average_precision)}" for each in ranked])
+    best = ", best first" if len(ranked) > 1 else ""
+    labels = count_of(len(report.classes), "label")
+    return [f"Mean average precision of {labels} on {clips}{best}: {scores}."]
 
 
 def _scores(ranked: Sequence[ModelResult], num_classes: int) -> str:

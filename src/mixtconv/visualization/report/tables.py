@@ -22,6 +22,24 @@ def best_score(values: Iterable[float]) -> str | None:
     return max(texts, key=float) if len(texts) > 1 else None
 
 
+def score_columns(report: Report) -> dict[str, str]:
+    """The scores of the table of models: field of `ModelResult` -> title."""
+    if report.several:
+        return {"mean_average_precision": "mAP (%)", "macro_f1": "Macro F1 (%)"}
+    return {"top1": "Top-1 (%)", "top5": "Top-5 (%)"}
+
+
+def protocol_columns(report: Report) -> dict[str, str]:
+    """The scores of the table of protocols: field of `ProtocolScore` -> title."""
+    if report.several:
+        return {
+            "mean_average_precision": "mAP",
+            "micro_average_precision": "Micro AP",
+            "macro_f1": "Macro F1",
+        }
+    return {"top1": "Top-1", "top5": "Top-5", "mean_class_accuracy": "Mean of classes"}
+
+
 def protocols(results: Sequence[ModelResult]) -> list[str]:
     """The protocols by which scores were measured, each with its models."""
     by_text: dict[str, list[str]] = {}

@@ -1,0 +1,43 @@
+"""What a run starts from, and what the checkpoint of a run that is resumed says of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixtconv.training.data import FRAMES_OF_VIDEOS
+
+
+@dataclass(frozen=True)
+class RunOrigin:
+    """What a run starts from."""
+
+    initial_weights: str
+    """Origin of the weights."""
+    frames: str
+    """Which frames of the videos it sees, in words."""
+    head: dict[str, Any] | None = None
+    """Of a head on a frozen backbone, what was chosen: fields of `head_search.Candidate`."""
+    trunk: dict[str, Any] | None = None
+    """Of a frozen backbone whose weights can be found again, where and their hash."""
+
+
+def frames_of_checkpoint(checkpoint: Path) -> str:
+    """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
+    return str(_record_in(checkpoint).get("frames", FRAMES_OF_VIDEOS))
+
+
+def begins_at_random(checkpoint: Path) -> bool:
+    """Whether a run that is to be resumed was begun with random weights, which it holds."""
+    return _record_in(checkpoint).get("initial_weights") == "random"
+
+
+def seconds_of_checkpoint(checkpoint: Path) -> float:
+    """Seconds that a run which is to be resumed was trained for."""
+    return float(_record_in(checkpoint).get("seconds", 0.0))
+
+
+def _record_in(checkpoint: Path) -> dict[str, Any]:
+    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    return state["callbacks"].get("RunRecord", {})
