@@ -23,7 +23,7 @@ from mixtconv.events.event import Event
 from mixtconv.events.scores import ScoreSequence
 from mixtconv.events.settings import EventRule, EventSettings
 from mixtconv.inference.timeline_files import captions
-from mixtconv.models import create_model, load_model, read_metadata, save_model
+from mixtconv.models import ModelSpec, create_model, load_model, read_metadata, save_model
 
 LABELS = ["Moving something up", "Moving something down"]
 
@@ -258,7 +258,8 @@ def test_damaged_settings_in_a_file_are_refused() -> None:
 
 
 def test_a_clock_that_jumps_back_goes_on() -> None:
-    stream = StreamEvents(["wave", "nothing"], EventSettings(background=("nothing",)), 10)
+    spec = ModelSpec("mstnet_test_resnet", ("wave", "nothing"))
+    stream = StreamEvents(spec, EventSettings(background=("nothing",)), 10)
     said = []
     for number in range(60):
         seconds = number / 10 if number < 30 else (number - 30) / 10

@@ -75,15 +75,9 @@ def recording_timeline(
             for number, each in enumerate(annotated)
         ],
         scores=curves.to_dict(shown) if curves is not None else None,
-        thresholds=thresholds_of(shown, settings),
+        thresholds=settings.thresholds(shown),
         error=error,
     )
-
-
-def thresholds_of(labels: Sequence[str], settings: EventSettings) -> dict[str, tuple[float, float]]:
-    """Class -> the scores to enter and to leave, without classes of background."""
-    rules = {label: settings.rule_of(label) for label in labels if label not in settings.background}
-    return {label: (rule.enter, rule.leave_threshold) for label, rule in rules.items()}
 
 
 def write_evaluation_page(

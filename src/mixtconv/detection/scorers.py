@@ -11,7 +11,7 @@ All make one pass over a recording; memory is that of a clip or a window, whatev
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -94,7 +94,7 @@ class EventScorer(ABC):
         Raises:
             ValueError: it is not known.
         """
-        return scored_rate(self.spec, self.times, _rate(recording))
+        return scored_rate(self.spec, self.times, source_rate(recording))
 
 
 def load_scorer(
@@ -181,13 +181,10 @@ class WindowScorer(EventScorer):
     def __init__(self, recognizer: VideoRecognizer, times: ScoreTimes) -> None:
         super().__init__(recognizer.spec, recognizer.notes, times)
         self.recognizer = recognizer
-        if times.fps is not None:
-            raise ValueError(
-                f"--fps is {times.fps:g}, and the model scores windows: give --window and --stride"
-            )
+        refuse_rate(times)
 
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
-        plan = window_plan(self.spec, self.times, lambda: _rate(recording))
+        plan = window_plan(self.spec, self.times, lambda: source_rate(recording))
         for window, views in window_views(self.recognizer.reader, recording, plan):
             scores = probabilities(self.spec, self.recognizer.view_logits(views))
             yield ScoredStep(float(window.start), float(window.end), scores)
@@ -202,8 +199,8 @@ class WindowScorer(EventScorer):
 def overlapping_clips(
     frames: Iterable[tuple[Any, float, float]],
     spec: ModelSpec,
-    frame_logits: Callable[[list[Any]], Floats],
-) -> Iterator[ScoredStep]:
+    frame_logits: Callable[[list[Any]], npt.NDArray[Any]],
+) -> Generator[ScoredStep, None, None]:
     """The scores of every frame of a recording, by a model of clips.
 
     Clips of T frames follow each other at half their length. A frame is in two of them; its logits
@@ -271,13 +268,15 @@ def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float
     return source_rate / spec.frame_stride
 
 
-def window_plan(spec: ModelSpec, times: ScoreTimes, source_rate: Callable[[], float]) -> WindowPlan:
+def window_plan(
+    spec: ModelSpec, times: ScoreTimes, rate_of_source: Callable[[], float]
+) -> WindowPlan:
     """The windows that are scored: by default those of a clip of dense sampling.
 
     Args:
         spec: the model.
         times: of windows.
-        source_rate: asked for the frames a second of the recording, if those are needed.
+        rate_of_source: asked for the frames a second of the recording, if those are needed.
 
     Raises:
         ValueError: their length is not known, or is none.
@@ -293,7 +292,7 @@ def window_plan(spec: ModelSpec, times: ScoreTimes, source_rate: Callable[[], fl
         )
     window = times.window
     if window is None:
-        window = _in_seconds(spec.num_frames / scored_rate(spec, times, source_rate()))
+        window = _in_seconds(spec.num_frames / scored_rate(spec, times, rate_of_source()))
     return WindowPlan.parse(window, times.stride or _quarter(window))
 
 
@@ -326,7 +325,8 @@ def kept_frames(
         yield reader.keep(frame.to_rgb()), start, end
 
 
-def _rate(recording: Path) -> float:
+def source_rate(recording: Path) -> float:
+    """Frames a second of a recording."""
     return float(frame_rate(recording) or DEFAULT_RATE)
 
 
@@ -343,6 +343,14 @@ def refuse_windows(times: ScoreTimes, model: str) -> None:
     """Raise a ValueError if times are those of windows."""
     if times.window is not None or times.stride is not None:
         raise ValueError(f"{model} scores each frame: give --fps in place of --window and --stride")
+
+
+def refuse_rate(times: ScoreTimes) -> None:
+    """Raise a ValueError if times are those of frames."""
+    if times.fps is not None:
+        raise ValueError(
+            f"--fps is {times.fps:g}, and the model scores windows: give --window and --stride"
+        )
 
 
 def _quarter(window: str) -> str:

@@ -4,6 +4,7 @@ Both use the addresses that programs use, with the same limits and errors. Every
 comes from this service, and they hold no inline script or style: see `guard.SECURITY_HEADERS`.
 """
 
+from functools import partial
 from importlib.resources import files
 
 from fastapi import FastAPI
@@ -18,6 +19,10 @@ from mixtconv.serve.service import Service
 from mixtconv.video.crops import scoring_side
 
 STATIC = str(files("mixtconv.serve") / "static")
+
+TIMELINE = ("event_timeline.js", "event_timeline.css")
+"""The timeline of events, which the pages of files have too. Its package, with which matplotlib
+comes, is not imported."""
 
 SWAGGER_PATH = "/static/swagger"
 """Where `fastapi_offline` puts the files of Swagger UI."""
@@ -48,6 +53,10 @@ def add_page(app: FastAPI, service: Service) -> None:
         side=scoring_side(model.image_size),
         card=Markup(markdown.render(card)),
     )
+
+    for name in TIMELINE:
+        path = str(files("mixtconv") / "visualization" / name)
+        app.get(f"/timeline/{name}", include_in_schema=False)(partial(FileResponse, path))
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> HTMLResponse:
