@@ -108,6 +108,8 @@ def test_the_keyboard_is_enough(browser, page) -> None:
     browser.wait(TEXT.format("#video-status") + ".includes('choose a video')")
     browser.run("document.querySelector('#tab-video').focus()")
     press(browser, "ArrowRight")
+    assert browser.run(focused) == "tab-events"
+    press(browser, "ArrowRight")
     assert browser.run(focused) == "tab-live"
     press(browser, "End")
     assert browser.run(focused) == "tab-model"

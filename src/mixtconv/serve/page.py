@@ -4,7 +4,6 @@ Both use the addresses that programs use, with the same limits and errors. Every
 comes from this service, and they hold no inline script or style: see `guard.SECURITY_HEADERS`.
 """
 
-from functools import partial
 from importlib.resources import files
 
 from fastapi import FastAPI
@@ -55,9 +54,16 @@ def add_page(app: FastAPI, service: Service) -> None:
     )
 
     for name in TIMELINE:
-        path = str(files("mixtconv") / "visualization" / name)
-        app.get(f"/timeline/{name}", include_in_schema=False)(partial(FileResponse, path))
+        _add_timeline_file(app, name)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> HTMLResponse:
         return HTMLResponse(page)
+
+
+def _add_timeline_file(app: FastAPI, name: str) -> None:
+    path = str(files("mixtconv") / "visualization" / name)
+
+    @app.get(f"/timeline/{name}", include_in_schema=False)
+    async def timeline_file() -> FileResponse:
+        return FileResponse(path)
