@@ -107,18 +107,22 @@ class LiveRecognition:
         refusal: ServiceError | None = None
         self._num_open += 1
         self._metrics.live_streams.inc()
-        stream = await asyncio.to_thread(self._locked, self._recognizer.start)
+        stream: Stream | None = None
         try:
+            stream = await asyncio.to_thread(self._locked, self._recognizer.start)
             await self._answer_frames(socket, stream, top_k, events)
         except WebSocketDisconnect:
             logger.debug("a live client has disconnected")
         except ServiceError as error:
             refusal = error
         finally:
-            self._num_open -= 1
-            self._metrics.live_streams.dec()
-            # frees the slot, after a frame of the stream that is being recognized
-            await asyncio.to_thread(self._locked, stream.end)
+            try:
+                # frees the slot, after a frame of the stream that is being recognized
+                if stream is not None:
+                    await asyncio.to_thread(self._locked, stream.end)
+            finally:
+                self._num_open -= 1
+                self._metrics.live_streams.dec()
         if refusal is not None:  # after the slot is free: the client may not read
             await refuse(socket, refusal.code, refusal.message)
 
@@ -168,13 +172,15 @@ class LiveRecognition:
 
         Files have slots of their own, one a decoder. Frames are batched with those of live streams.
         """
-        stream = self._locked(self._recognizer.start)
-        self._num_files += 1
+        with self._lock:
+            stream = self._recognizer.start()
+            self._num_files += 1
         try:
             yield lambda frame: self._submit(stream, frame).result()
         finally:
-            self._num_files -= 1
-            self._locked(stream.end)
+            with self._lock:
+                stream.end()
+                self._num_files -= 1
 
     def _submit(self, stream: Stream, frame: Frame) -> "Future[FrameLabels]":
         try:
