@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from mixtconv.events.detector import find_events
 from mixtconv.events.event import Event
 from mixtconv.events.scores import ScoreSequence
 from mixtconv.events.settings import EventRule, EventSettings
-from mixtconv.models import create_model, load_model, read_metadata, save_model
-from mixtconv.models.spec import ModelSpec
+from mixtconv.inference.timeline_files import captions
+from mixtconv.models import ModelSpec, create_model, load_model, read_metadata, save_model
 
 LABELS = ["Moving something up", "Moving something down"]
 
@@ -167,6 +168,49 @@ def test_the_list_of_found_events_is_data_again(models, data, tmp_path, capsys) 
     assert evaluation["precision"] == evaluation["recall"] == 100
 
 
+def _page_content(path: Path) -> list[dict]:
+    text = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', path.read_text())
+    assert text is not None
+    return json.loads(text[1])
+
+
+def test_a_page_has_the_events_of_each_video_with_their_scores(
+    models, data, tmp_path, capsys
+) -> None:
+    out, folder = tmp_path / "events.html", str(data.parent / "recordings")
+    words = ["predict", str(models["causal"]), folder, "--events", *LOW, "--out", str(out)]
+    results = _json(words, capsys)
+    shown = _page_content(out)
+    assert [each["name"] for each in shown] == [each["source"] for each in results]
+    for one, wanted in zip(shown, results, strict=True):
+        events = [{k: v for k, v in event.items() if k != "match"} for event in one["events"]]
+        assert events == wanted["events"] and one["annotated"] is None
+        assert (tmp_path / one["video"]).resolve() == Path(wanted["source"]).resolve()
+        assert [each["label"] for each in one["scores"]["classes"]] == [*LABELS, "background"]
+        assert one["thresholds"] == {label: [0.4, pytest.approx(0.28)] for label in LABELS}
+    assert sum(len(each["events"]) for each in shown) > 0
+
+
+def test_the_page_of_an_evaluation_has_the_annotation_beside(
+    models, data, tmp_path, capsys
+) -> None:
+    page = tmp_path / "new" / "page.html"
+    words = ["evaluate", str(models["frames"]), str(data), "--events", *LOW, "--page", str(page)]
+    result = _json(words, capsys)
+    shown = _page_content(page)
+    assert [each["name"] for each in shown] == [each["video"] for each in result["recordings"]]
+    for one, wanted in zip(shown, result["recordings"], strict=True):
+        times = [(e["label"], e["start"], e["end"]) for e in one["annotated"]]
+        expected = [(e["label"], e["start"], e["end"]) for e in wanted["annotated"]]
+        assert times == [(a, pytest.approx(b, abs=1e-4), pytest.approx(c, abs=1e-4))
+                         for a, b, c in expected]  # fmt: skip
+        num_matched = sum(e["match"] is not None for e in one["events"])
+        assert num_matched == sum(e["found"] for e in one["annotated"])
+    num_right = sum(e["match"] is not None for each in shown for e in each["events"])
+    assert 100 * num_right / result["num_detections"] == pytest.approx(result["precision"])
+    assert "detection: average precision" in page.read_text()
+
+
 def test_evaluate_counts_recordings_that_cannot_be_read_as_missed(
     models, data, tmp_path, capsys
 ) -> None:
@@ -193,6 +237,9 @@ def test_evaluate_counts_recordings_that_cannot_be_read_as_missed(
         (["stream", "M", "V", "--events", "--window", "1s"], "a stream scores each frame"),
         (["evaluate", "M", "D", "--events", "--scores", "s"], "--scores holds one row a video"),
         (["evaluate", "M", "D", "--leave", "0.1"], "--leave belongs to events"),
+        (["evaluate", "M", "D", "--page", "a.html"], "--page shows events; give --events too"),
+        (["evaluate", "M", "D", "--events", "--page", "a.csv"], "a file that ends in .html"),
+        (["predict", "M", "V", "--window", "1s", "--out", "a.html"], "in .json, .csv, .srt"),
         (["tune-events", "model.onnx", "D"], "tune the model file that it was made from"),
         (["tune-events", "hf:a/b", "D"], "give --out"),
     ],
@@ -211,7 +258,7 @@ def test_damaged_settings_in_a_file_are_refused() -> None:
 
 
 def test_a_clock_that_jumps_back_goes_on() -> None:
-    spec = ModelSpec("mstnet_resnet18", ("wave", "nothing"), causal=True)
+    spec = ModelSpec("mstnet_test_resnet", ("wave", "nothing"))
     stream = StreamEvents(spec, EventSettings(background=("nothing",)), 10)
     said = []
     for number in range(60):
@@ -219,3 +266,10 @@ def test_a_clock_that_jumps_back_goes_on() -> None:
         said += stream.push(seconds, [5.0, 0.0] if 10 <= number < 40 else [0.0, 5.0])
     [event] = [each.event for each in said if isinstance(each.event, Event)]
     assert (event.start, event.end) == (pytest.approx(1, abs=0.3), pytest.approx(4, abs=0.3))
+
+
+def test_captions_of_overlapping_events_are_in_order_and_apart() -> None:
+    events = [Event("a", 0, 4, 0.5), Event("b", 1, 2, 0.5), Event("c", 6, 7, 0.5)]
+    shown = captions(events)
+    assert [(start, end) for start, end, _ in shown] == [(0, 1), (1, 2), (2, 4), (6, 7)]
+    assert shown[1][2] == "a (50 %), b (50 %)"

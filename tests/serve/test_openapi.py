@@ -22,6 +22,7 @@ def answering(service, running):
 
 ADDRESSES = [
     "POST /v1/predict", "POST /v1/predict-source", "POST /v1/timeline", "POST /v1/timeline-source",
+    "POST /v1/events", "POST /v1/events-source",
     "GET /v1/model", "GET /health/live", "GET /health/ready", "GET /metrics",
 ]  # fmt: skip
 

@@ -108,6 +108,8 @@ def test_the_keyboard_is_enough(browser, page) -> None:
     browser.wait(TEXT.format("#video-status") + ".includes('choose a video')")
     browser.run("document.querySelector('#tab-video').focus()")
     press(browser, "ArrowRight")
+    assert browser.run(focused) == "tab-events"
+    press(browser, "ArrowRight")
     assert browser.run(focused) == "tab-live"
     press(browser, "End")
     assert browser.run(focused) == "tab-model"
@@ -143,7 +145,7 @@ def luminance(colour: list[float]) -> float:
 
 def test_the_api_is_described_without_a_network(browser, page) -> None:
     browser.open(f"{page.address}/docs")
-    browser.wait("document.querySelectorAll('.opblock').length == 8")
+    browser.wait("document.querySelectorAll('.opblock').length == 10")
     browser.run(
         "document.querySelector('[id$=timeline_source_v1_timeline_source_post] button').click()"
     )
@@ -206,3 +208,27 @@ def test_the_page_asks_for_the_token(browser, service, running) -> None:
         browser.run("document.querySelector('#live-start').click()")
         browser.wait("document.querySelectorAll('#live-labels li').length == 3")
         assert stays_here(browser, server.address)
+
+
+def test_events_of_a_video_on_a_timeline(browser, page, clip: Path) -> None:
+    browser.open(page.address, width=390, height=800)
+    browser.wait("!!document.querySelector('#find-events') && document.readyState == 'complete'")
+    browser.run(TAB.format("Events"))
+    browser.run("document.querySelector('#find-events').click()")
+    browser.wait(TEXT.format("#events-status") + ".includes('choose a video')")
+    browser.choose_file("#events-file", clip)
+    field = "document.querySelector('#events-form [name={}]').value = '{}'"
+    for name, value in (("fps", 10), ("enter", 0.0), ("min_seconds", 0.5)):  # all is an event
+        browser.run(field.format(name, value))
+    browser.run("document.querySelector('#find-events').click()")
+    browser.wait(TEXT.format("#events-status") + ".includes('3 events')")
+    assert browser.run("document.querySelectorAll('#events-view .ev-bar.ev-none').length") >= 3
+    assert browser.run("document.querySelectorAll('#events-view path').length") == 6
+    assert browser.run("document.querySelectorAll('.ev-table tbody tr').length") == 3
+    browser.run("document.querySelector('.ev-timeline').focus()")
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
+    now = "Number(document.querySelector('.ev-timeline').ariaValueNow)"
+    assert browser.run(now) == 1
+    assert not browser.run(WIDE), "the page is wider than the phone"
+    assert stays_here(browser, page.address)
+    assert page.client.get("/timeline/nothing.js").status_code == 404

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import astuple
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixtconv._atomic_write import refuse_unwritable
 from mixtconv._names import NOT_MEASURED
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
@@ -23,6 +25,7 @@ def evaluate(
     finding: EventSwitch,
     *,
     scores: str | None = None,
+    page: str | None = None,
 ) -> Result:
     """Score a trained recognizer on labelled videos.
 
@@ -36,11 +39,15 @@ def evaluate(
         finding: Events of recordings, in place of the class of each video.
         scores: File for the scores of every video, as mixtconv fuse takes them; usually ends in
             .safetensors.
+        page: File for a page of the events of each recording, beside what is annotated, with its
+            video and the scores over time; ends in .html.
     """
+    if page is not None:
+        _check_page(page, finding)
     if finding.events:
         if scores is not None:
             raise ValueError("--scores holds one row a video, and --events finds events: give one")
-        return _events(model, data, reading, finding)
+        return _events(model, data, reading, finding, page)
     from mixtconv.evaluation.evaluate import evaluate_model
 
     with progress("scoring videos") as show:
@@ -90,7 +97,11 @@ def _labels(result: "Evaluation") -> Table:
 
 
 def _events(
-    model: str, data: DataSource, reading: EvaluationSettings, finding: EventSwitch
+    model: str,
+    data: DataSource,
+    reading: EvaluationSettings,
+    finding: EventSwitch,
+    page: str | None,
 ) -> Result:
     from mixtconv.detection.evaluate import evaluate_events
 
@@ -130,7 +141,23 @@ def _events(
     notes = [f"{metrics.num_recordings} recordings of {result.data}"]
     notes += [f"nothing found in it, cannot be read: {each}" for each in unreadable]
     tables = [detection, spotting, segments]
+    if page is not None:
+        from mixtconv.detection.page import write_evaluation_page
+        from mixtconv.visualization.event_page import PageTable
+
+        shown = [PageTable(each.title, each.columns, each.rows) for each in tables]
+        write_evaluation_page(result, page, tables=shown, notes=notes)
+        notes.append(f"recordings with their events: {page}")
     return Result(result.to_dict(), tables, notes, status=1 if unreadable else 0)
+
+
+def _check_page(page: str, finding: EventSwitch) -> None:
+    """Refuse a page that cannot be written, before the videos are read."""
+    if not finding.events:
+        raise ValueError("--page shows events; give --events too")
+    if Path(page).suffix.lower() != ".html":
+        raise ValueError(f"--page is {page}; give a file that ends in .html")
+    refuse_unwritable(Path(page))
 
 
 def _cell(value: float) -> str:

@@ -26,8 +26,9 @@ class TimelineSettings(EventSwitch):
     """Merge neighbouring windows with the same label."""
     out: str | None = None
     """File of the timeline or the events of a video, by its suffix: .json, .csv, .srt (subtitles),
-    .mp4 or .mkv (the video with its labels); several with commas between them. The events of
-    several videos go into one .csv, a list of segments that other commands read, or .json."""
+    .mp4 or .mkv (the video with its labels); several with commas between them. Events also go into
+    a page, .html, with the video and the scores over time; those of several videos into one page,
+    one .json or one .csv, a list of segments that other commands read."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,9 +171,10 @@ def _timelines(
 def _events(
     model: str, videos: list[str], settings: TimelineSettings, *, device: str, precision: Precision
 ) -> Result:
-    from mixtconv.detection.files import OF_MANY, RecordingEvents, write_events
+    from mixtconv.detection.files import OF_MANY, PAGE, RecordingEvents, write_events
     from mixtconv.detection.predict import predict_events
     from mixtconv.detection.scorers import load_scorer
+    from mixtconv.events.curves import ScoreCurves
     from mixtconv.inference.timeline_files import check_outputs
     from mixtconv.video.find import find_videos
     from mixtconv.video.pictures import UnreadableVideoError
@@ -181,20 +183,22 @@ def _events(
     outputs = check_outputs(settings.out, sources, of_many=OF_MANY)
     scorer = load_scorer(model, settings.times, device=device, precision=precision)
     chosen = settings.applied(scorer.stored.settings)
+    with_scores = any(path.suffix.lower() == PAGE for path in outputs)
     results: list[RecordingEvents] = []
     for source in sources:
+        curves = ScoreCurves(scorer.classes) if with_scores else None
         try:
             events = sorted(
-                predict_events(scorer, source, chosen),
+                predict_events(scorer, source, chosen, curves=curves),
                 key=lambda event: (event.start, event.end, event.label),
             )
         except UnreadableVideoError as error:
             logger.warning("cannot be read: %s", error)  # at once: later videos may take hours
             results.append(RecordingEvents(str(source), error=str(error)))
             continue
-        results.append(RecordingEvents(str(source), tuple(events)))
+        results.append(RecordingEvents(str(source), tuple(events), curves=curves))
     for path in outputs:
-        write_events(results, path)
+        write_events(results, path, settings=chosen)
     rows = [
         [one.source, f"{each.start:.2f}", f"{each.end:.2f}", each.label, f"{each.score:.3f}"]
         for one in results

@@ -11,7 +11,7 @@ All make one pass over a recording; memory is that of a clip or a window, whatev
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,7 @@ from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
 from mixtconv.video.live import StreamFrame, at_rate
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.sources import open_source
+from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class EventScorer(ABC):
         Raises:
             ValueError: it is not known.
         """
-        return scored_rate(self.spec, self.times, _rate(recording))
+        return scored_rate(self.spec, self.times, source_rate(recording))
 
 
 def load_scorer(
@@ -146,7 +147,7 @@ class FrameScorer(EventScorer):
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         with self.recognizer.start() as stream:
-            for frame, start, end in _frames(recording, rate):
+            for frame, start, end in scored_frames(recording, rate):
                 logits = stream.push(frame.to_rgb(), top_k=1).logits
                 yield ScoredStep(start, end, class_scores(logits, self.spec))
 
@@ -155,13 +156,7 @@ class FrameScorer(EventScorer):
 
 
 class ClipScorer(EventScorer):
-    """A model of whole clips that knows the label of each frame.
-
-    Clips of T frames follow each other at half their length. A frame is in two of them; its logits
-    are averaged, those in the middle of a clip counting more, as they see most around them. They
-    are certain half a clip later; the last clip ends with the recording, and adds to those that are
-    not certain yet.
-    """
+    """A model of whole clips that knows the label of each frame, in `overlapping_clips`."""
 
     def __init__(self, recognizer: "Recognizer", times: ScoreTimes) -> None:
         super().__init__(recognizer.spec, recognizer.notes, times)
@@ -170,49 +165,11 @@ class ClipScorer(EventScorer):
 
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
-        for (start, end), logits in self._logits(_frames(recording, rate)):
-            yield ScoredStep(start, end, class_scores(logits, self.spec))
-
-    def _logits(
-        self, frames: Iterable[tuple[StreamFrame, float, float]]
-    ) -> Iterator[tuple[tuple[float, float], Floats]]:
-        """The times and logits (K,) of every frame."""
-        length = self.spec.num_frames
-        weights = np.minimum(np.arange(length) + 1, length - np.arange(length)).astype(float)
-        kept: deque[Any] = deque(maxlen=length)  # the pictures of the latest clip
-        waiting: deque[list[Any]] = deque()  # frames that are in a clip to come, or half done
-        hop = max(1, length // 2)
-        num_fresh, until_clip = 0, length
-        for frame, start, end in frames:
-            kept.append(self.recognizer.reader.keep(frame.to_rgb()))
-            waiting.append([(start, end), 0.0, 0.0])
-            num_fresh += 1
-            if num_fresh == until_clip:
-                self._add(kept, waiting, weights)
-                num_fresh, until_clip = 0, hop
-                while len(waiting) > length - hop:  # those are in no later clip
-                    times, total, weight = waiting.popleft()
-                    yield times, total / weight
-        if num_fresh:
-            self._add(kept, waiting, weights)  # the last clip ends with the recording
-        for times, total, weight in waiting:
-            yield times, total / weight
-
-    def _add(self, kept: "deque[Any]", waiting: "deque[list[Any]]", weights: Floats) -> None:
-        """Score the latest clip, and add its logits to those of its frames.
-
-        A recording shorter than a clip repeats its last frame.
-        """
-        pictures = [
-            *kept,
-            *[kept[-1]] * (self.spec.num_frames - len(kept)),
-        ]
-        logits = self.recognizer.frame_logits(pictures)[: len(kept)]  # (T, K)
-        for row, weight, entry in zip(
-            logits[::-1], weights[: len(kept)][::-1], reversed(waiting), strict=False
-        ):
-            entry[1] = entry[1] + weight * row
-            entry[2] += weight
+        keep = self.recognizer.reader.keep
+        frames = (
+            (keep(f.to_rgb()), start, end) for f, start, end in scored_frames(recording, rate)
+        )
+        return overlapping_clips(frames, self.spec, self.recognizer.frame_logits)
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         return _fitted_rate(self, recording, seconds)
@@ -224,37 +181,71 @@ class WindowScorer(EventScorer):
     def __init__(self, recognizer: VideoRecognizer, times: ScoreTimes) -> None:
         super().__init__(recognizer.spec, recognizer.notes, times)
         self.recognizer = recognizer
-        if times.fps is not None:
-            raise ValueError(
-                f"--fps is {times.fps:g}, and the model scores windows: give --window and --stride"
-            )
+        refuse_rate(times)
 
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
-        plan = self._plan(recording)
+        plan = window_plan(self.spec, self.times, lambda: source_rate(recording))
         for window, views in window_views(self.recognizer.reader, recording, plan):
             scores = class_scores(self.recognizer.view_logits(views), self.spec)
             yield ScoredStep(float(window.start), float(window.end), scores)
-
-    def _plan(self, recording: Path) -> WindowPlan:
-        window = self.times.window or _in_seconds(
-            self.spec.num_frames / self.frames_per_second(recording)
-        )
-        return WindowPlan.parse(window, self.times.stride or _quarter(window))
-
-    def frames_per_second(self, recording: Path) -> float:
-        if self.spec.sampling == "segment":
-            raise ValueError(
-                f"the model was trained on {self.spec.num_frames} frames spread over a whole clip, "
-                "which says no length of windows: give --window, or run mixtconv "
-                "tune-events, which finds it"
-            )
-        return super().frames_per_second(recording)
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         if self.spec.sampling == "dense":
             seconds = self.spec.num_frames / self.frames_per_second(recording)
         window = self.times.window or _in_seconds(seconds)
         return ScoreTimes(window=window, stride=self.times.stride or _quarter(window))
+
+
+def overlapping_clips(
+    frames: Iterable[tuple[Any, float, float]],
+    spec: ModelSpec,
+    frame_logits: Callable[[list[Any]], npt.NDArray[Any]],
+) -> Generator[ScoredStep, None, None]:
+    """The scores of every frame of a recording, by a model of clips.
+
+    Clips of T frames follow each other at half their length. A frame is in two of them; its logits
+    are averaged, those in the middle of a clip counting more, as they see most around them. They
+    are certain half a clip later; the last clip ends with the recording, and adds to those that are
+    not certain yet. A recording shorter than a clip repeats its last frame.
+
+    Args:
+        frames: what a reader has kept of each, with its start and its end in seconds.
+        spec: the model.
+        frame_logits: of T frames their logits (T, K).
+    """
+    length = spec.num_frames
+    weights = np.minimum(np.arange(length) + 1, length - np.arange(length)).astype(float)
+    kept: deque[Any] = deque(maxlen=length)  # the pictures of the latest clip
+    waiting: deque[list[Any]] = deque()  # frames that are in a clip to come, or half done
+    hop = max(1, length // 2)
+    num_fresh, until_clip = 0, length
+
+    def add_clip() -> None:
+        """Score the latest clip, and add its logits to those of its frames."""
+        pictures = [*kept, *[kept[-1]] * (length - len(kept))]
+        logits = frame_logits(pictures)[: len(kept)]  # (T, K)
+        for row, weight, entry in zip(
+            logits[::-1], weights[: len(kept)][::-1], reversed(waiting), strict=False
+        ):
+            entry[2] = entry[2] + weight * row
+            entry[3] += weight
+
+    def step(start: float, end: float, total: Any, weight: float) -> ScoredStep:
+        return ScoredStep(start, end, class_scores(total / weight, spec))
+
+    for picture, start, end in frames:
+        kept.append(picture)
+        waiting.append([start, end, 0.0, 0.0])
+        num_fresh += 1
+        if num_fresh == until_clip:
+            add_clip()
+            num_fresh, until_clip = 0, hop
+            while len(waiting) > length - hop:  # those are in no later clip
+                yield step(*waiting.popleft())
+    if num_fresh:
+        add_clip()  # the last clip ends with the recording
+    for entry in waiting:
+        yield step(*entry)
 
 
 def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float:
@@ -277,8 +268,36 @@ def scored_rate(spec: ModelSpec, times: ScoreTimes, source_rate: float) -> float
     return source_rate / spec.frame_stride
 
 
-def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
-    """The frames of a recording at a rate, each with its start and its end."""
+def window_plan(
+    spec: ModelSpec, times: ScoreTimes, rate_of_source: Callable[[], float]
+) -> WindowPlan:
+    """The windows that are scored: by default those of a clip of dense sampling.
+
+    Args:
+        spec: the model.
+        times: of windows.
+        rate_of_source: asked for the frames a second of the recording, if those are needed.
+
+    Raises:
+        ValueError: their length is not known, or is none.
+
+    >>> spec = ModelSpec("mstnet_resnet18", ("a", "b"), 8, sampling="dense", frame_stride=4)
+    >>> window_plan(spec, ScoreTimes(), lambda: 16.0)
+    WindowPlan(length=Fraction(2, 1), stride=Fraction(1, 2), in_frames=False)
+    """
+    if times.window is None and spec.sampling == "segment":
+        raise ValueError(
+            f"the model was trained on {spec.num_frames} frames spread over a whole clip, which "
+            "says no length of windows: give --window, or run mixtconv tune-events, which finds it"
+        )
+    window = times.window
+    if window is None:
+        window = _in_seconds(spec.num_frames / scored_rate(spec, times, rate_of_source()))
+    return WindowPlan.parse(window, times.stride or _quarter(window))
+
+
+def scored_frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
+    """The frames of a recording at a rate, each with its start and its end in seconds."""
     if recording.is_dir():
         raise ValueError(
             f"{recording} is a folder of pictures, which have no times: events need a video file"
@@ -289,7 +308,16 @@ def _frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, 
             yield frame, frame.seconds, frame.seconds + period
 
 
-def _rate(recording: Path) -> float:
+def kept_frames(
+    reader: ViewReader, recording: Path, rate: float
+) -> Iterator[tuple[Any, float, float]]:
+    """What a reader keeps of those frames."""
+    for frame, start, end in scored_frames(recording, rate):
+        yield reader.keep(frame.to_rgb()), start, end
+
+
+def source_rate(recording: Path) -> float:
+    """Frames a second of a recording."""
     return float(frame_rate(recording) or DEFAULT_RATE)
 
 
@@ -306,6 +334,14 @@ def refuse_windows(times: ScoreTimes, model: str) -> None:
     """Raise a ValueError if times are those of windows."""
     if times.window is not None or times.stride is not None:
         raise ValueError(f"{model} scores each frame: give --fps in place of --window and --stride")
+
+
+def refuse_rate(times: ScoreTimes) -> None:
+    """Raise a ValueError if times are those of frames."""
+    if times.fps is not None:
+        raise ValueError(
+            f"--fps is {times.fps:g}, and the model scores windows: give --window and --stride"
+        )
 
 
 def _quarter(window: str) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mixtconv.events.event import Event, EventMessage, OpenEvent
 from mixtconv.events.joining import EventJoiner
 from mixtconv.events.scores import (
+    MILLION,
     ScoreSequence,
     Seconds,
     SmoothedScores,
@@ -172,6 +173,7 @@ class EventDetector:
         self._onward = 0  # times since the last break begin here
         self._last: tuple[float, float] | None = None
         self._is_finished = False
+        self._sums, self._count = np.zeros(len(self.classes), np.int64), 1
 
     def push(self, start: Seconds, end: Seconds, scores: npt.ArrayLike) -> list[EventMessage]:
         """Give it the next step, a frame or a window.
@@ -201,6 +203,16 @@ class EventDetector:
         self._last = times
         self._decide()
         return self._take_messages()
+
+    @property
+    def averages(self) -> tuple[float, npt.NDArray[np.float64]]:
+        """What the thresholds were compared with at the latest step.
+
+        Returns:
+            The time of an event that begins or ends with it, in seconds, and the averaged scores
+            (K,).
+        """
+        return self._time / MILLION, self._sums / (self._count * MILLION)
 
     def open_events(self) -> list[OpenEvent]:
         """The events that have started and not ended, by onset, with their scores so far."""
@@ -243,6 +255,7 @@ class EventDetector:
             self._first += 1
         count = last + 1 - self._first
         sums = steps.total_now - steps.totals(self._first)  # (K,)
+        self._sums, self._count = sums, count
         is_on = sums[self._columns] >= self._enter * count  # (E,)
         stays = sums[self._columns] >= self._leave * count
         if self.settings.exclusive:

@@ -11,7 +11,7 @@ filter: its delay is half its length for every signal, so that it is known and t
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -134,6 +134,16 @@ class EventSettings(EventRule):
     def rule_of(self, label: str) -> EventRule:
         """The rule of a class."""
         return self.class_rules.get(label, self)
+
+    def thresholds(self, labels: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """Class -> the scores to enter and to leave, without classes of background.
+
+        >>> EventSettings(background=("nothing",), leave=0.1).thresholds(["wave", "nothing"])
+        {'wave': (0.5, 0.1)}
+        """
+        rules = {label: self.rule_of(label) for label in labels if label not in self.background}
+        # as they are compared: in millionths
+        return {k: (round(r.enter, 6), round(r.leave_threshold, 6)) for k, r in rules.items()}
 
     def require_classes(self, classes: tuple[str, ...]) -> None:
         """Check that these settings are for scores of these classes.

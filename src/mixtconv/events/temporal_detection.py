@@ -129,7 +129,7 @@ def hits_by_overlap(events: ClassEvents, thresholds: Sequence[float]) -> Flags:
         for part in _blocks(found, len(true)):
             overlaps = temporal_iou(events.detections[part], events.truths[true])
             for at, least in enumerate(thresholds):
-                hits[at, part] = _take(overlaps, least, free[at])
+                hits[at, part] = _take(overlaps, least, free[at]) >= 0
     return hits
 
 
@@ -144,8 +144,37 @@ def hits_by_distance(
         for part in _blocks(found, len(true)):
             distances = np.abs(moments[part][:, None] - true_moments[true][None])
             for at, tolerance in enumerate(tolerances):
-                hits[at, part] = _take(-distances, -tolerance, free[at])
+                hits[at, part] = _take(-distances, -tolerance, free[at]) >= 0
     return hits
+
+
+def matches(
+    truths: Sequence[AnnotatedEvent], detections: Sequence[Event], threshold: float
+) -> list[int | None]:
+    """What each detection of one recording takes: the place of an annotated event, or nothing.
+
+    Args:
+        truths, detections: of the recording, in any order.
+        threshold: least temporal IoU.
+
+    >>> found = [Event("wave", 5, 6, 0.9), Event("wave", 0, 3, 0.5)]
+    >>> matches([AnnotatedEvent("wave", 0, 4)], found, 0.5)
+    [None, 0]
+    """
+    taken: list[int | None] = [None] * len(detections)
+    for label in {truth.label for truth in truths}:
+        found = [at for at, event in enumerate(detections) if event.label == label]
+        found.sort(key=lambda at: (-detections[at].score, *_times(detections[at])))
+        true = [at for at, truth in enumerate(truths) if truth.label == label]
+        true.sort(key=lambda at: _times(truths[at]))
+        stretches = np.array([_times(truths[at]) for at in true])
+        free = np.ones(len(true), bool)
+        for part in _blocks(np.array(found, dtype=np.intp), len(true)):
+            rows = np.array([_times(detections[at]) for at in part]).reshape(-1, 2)
+            places = _take(temporal_iou(rows, stretches), threshold, free)
+            for at, place in zip(part.tolist(), places.tolist(), strict=True):
+                taken[at] = true[place] if place >= 0 else None
+    return taken
 
 
 def average_precision(hits: Flags, num_truths: int) -> Floats:
@@ -212,15 +241,23 @@ def _blocks(found: npt.NDArray[np.intp], num_truths: int) -> Iterator[npt.NDArra
         yield found[first : first + size]
 
 
-def _take(quality: Floats, least: float, free: Flags) -> Flags:
-    """Let each detection (row) take the best of the free truths (columns), if it is good enough."""
-    hits = np.zeros(len(quality), bool)
+def _take(quality: Floats, least: float, free: Flags) -> npt.NDArray[np.intp]:
+    """Let each detection (row) take the best of the free truths (columns), if it is good enough.
+
+    Returns:
+        (rows,), what each has taken; -1 for nothing.
+    """
+    taken = np.full(len(quality), -1)
     for row in np.flatnonzero(quality.max(axis=1) >= least - ROUNDING):
         open_to_it = np.where(free, quality[row], -np.inf)
         best = open_to_it.argmax()
         if open_to_it[best] >= least - ROUNDING:
-            hits[row], free[best] = True, False
-    return hits
+            taken[row], free[best] = best, False
+    return taken
+
+
+def _times(event: AnnotatedEvent) -> tuple[float, float]:
+    return float(event.start), float(event.end)
 
 
 def _moments(stretches: Floats, point: SpottingPoint) -> Floats:

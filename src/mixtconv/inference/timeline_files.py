@@ -65,7 +65,7 @@ def check_outputs(
     Args:
         out: one or several, with commas between them.
         sources: the videos.
-        of_many: suffixes of files that hold several videos.
+        of_many: suffixes of files that hold several videos, also such that a timeline has not.
 
     Raises:
         ValueError: an unknown suffix, several videos, the video itself, or .mp4 and .mkv for a
@@ -76,8 +76,9 @@ def check_outputs(
     """
     paths = [Path(name.strip()) for name in out.split(",")] if out is not None else []
     for path in paths:
-        if path.suffix.lower() not in (*_TEXTS, *_VIDEOS):
-            allowed = ", ".join((*_TEXTS, *_VIDEOS))
+        suffixes = dict.fromkeys((*_TEXTS, *_VIDEOS, *of_many))
+        if path.suffix.lower() not in suffixes:
+            allowed = ", ".join(suffixes)
             raise ValueError(f"--out is {path}; give a file that ends in {allowed}")
         if len(sources) > 1 and path.suffix.lower() not in of_many:
             hint = f"; give a file that ends in {' or '.join(of_many)}" if of_many else ""

@@ -87,7 +87,7 @@ class Recognizer(VideoRecognizer):
         Raises:
             ValueError: another number of frames than that of a clip.
         """
-        clips = torch.stack(list(kept), dim=1)  # (crops, T, 3, S, S)
+        clips = torch.stack([torch.as_tensor(each) for each in kept], dim=1)  # (crops, T, 3, S, S)
         with torch.inference_mode(), autocast(self.precision, self.device):
             logits = self.model.forward_frames(self.model.normalize(clips))  # (crops, T, K)
         averaged: npt.NDArray[np.float32] = logits.float().mean(dim=0).cpu().numpy()

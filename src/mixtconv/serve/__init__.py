@@ -7,7 +7,7 @@ while it runs, temporary files), `metrics` (Prometheus).
 A request passes `guard` (token and limits), `routes` (addresses), `requests` and `answers`
 (schemas, uploads) or `sources` (allowed files and URLs), and `recognition`, which has the video
 decoded (`decoder_pool` here, `decoder_process` in another process) and batches it with others
-(`batching`). `errors` has the codes of all errors.
+(`batching`); `events` finds events in its frames or windows. `errors` has the codes of all errors.
 
 `live` recognizes streams over WebSockets; `page` serves the page and the description of the API
 from `static/` and `templates/`.

@@ -1,5 +1,7 @@
 """Schemas of the answers, for the OpenAPI description; decoders send `VideoFacts` as well."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 Score = Field(
@@ -76,6 +78,52 @@ class TimelineAnswer(BaseModel):
     video: VideoFacts
 
 
+class EventAnswer(BaseModel):
+    """A stretch of a video in which a class was detected."""
+
+    label: str
+    start: float = Field(description="Seconds from the first frame of the video on.")
+    end: float
+    score: float = Field(ge=0, le=1, description="Mean score of its class from start to end.")
+
+
+class CurveAnswer(BaseModel):
+    """The scores of a class over time."""
+
+    label: str
+    values: list[float] = Field(description="The highest score from each start to the next.")
+
+
+class ScoresAnswer(BaseModel):
+    """Scores over time, smoothed as those that the thresholds are compared with."""
+
+    starts: list[float] = Field(description="Seconds; at most 2000, whatever the length.")
+    end: float
+    classes: list[CurveAnswer] = Field(
+        description="Those with events, and up to 20 in all those of the highest scores."
+    )
+
+
+class EventsAnswer(BaseModel):
+    """The events of a video."""
+
+    events: list[EventAnswer] = Field(description="By start.")
+    thresholds: dict[str, list[float]] = Field(
+        description="For each class that gives events the scores to enter and to leave."
+    )
+    scores: ScoresAnswer | None = Field(None, description="Scores over time, if requested.")
+    video: VideoFacts
+
+
+class ModelEvents(BaseModel):
+    """How events are found."""
+
+    scored: str = Field(description="What has scores: frames or windows.")
+    settings: dict[str, Any] = Field(description="From scores to events, unless a request differs.")
+    times: dict[str, Any] = Field(description="When scores are taken, unless a request differs.")
+    needs: str | None = Field(description="What a request must say, as the model does not.")
+
+
 class ModelAnswer(BaseModel):
     """The model: its classes, its input and its card."""
 
@@ -90,6 +138,8 @@ class ModelAnswer(BaseModel):
     protocol: str = Field(description="The views of every video, in words.")
     live: bool = Field(description="Whether it recognizes live streams.")
     live_refused: str | None = Field(description="Why it does not recognize them.")
+    events: ModelEvents | None = Field(description="How it finds events.")
+    events_refused: str | None = Field(description="Why it does not find them.")
     card: str = Field(description="Its model card, in Markdown.")
     version: str = Field(description="Version of mixtconv.")
 

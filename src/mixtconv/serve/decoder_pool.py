@@ -23,6 +23,7 @@ from multiprocessing.context import ForkServerProcess
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.decoder_process import (
     Done,
+    FrameViews,
     Job,
     Message,
     Ready,
@@ -121,8 +122,9 @@ class DecoderPool:
 
     def read(
         self, job: Job, *, cancelled: threading.Event | None = None
-    ) -> Generator[VideoFacts | Clip | WindowViews, None, None]:
-        """The answers to a job as they arrive: the metadata, then the views or those of windows.
+    ) -> Generator[VideoFacts | Clip | WindowViews | FrameViews, None, None]:
+        """The answers to a job as they arrive: the metadata, then views, or those of windows or
+        frames.
 
         `job.seconds` counts the time spent waiting for answers. Closing the iterator early replaces
         the decoder, since it is in the middle of its work.
@@ -151,7 +153,7 @@ class DecoderPool:
 
     def _attempt(
         self, job: Job, cancelled: threading.Event
-    ) -> Generator[VideoFacts | Clip | WindowViews, None, None]:
+    ) -> Generator[VideoFacts | Clip | WindowViews | FrameViews, None, None]:
         with self._decoder() as decoder:
             left = job.seconds
             expected: type[Message] = VideoFacts
@@ -169,7 +171,7 @@ class DecoderPool:
                 if isinstance(answer, Ready) or not isinstance(answer, expected):
                     raise _LostError("crash")  # out of order: the process is taken over
                 yield answer
-                expected = Clip if job.plan is None else WindowViews
+                expected = job.answer
 
     def close(self) -> None:
         """End all decoders; none is replaced any more."""

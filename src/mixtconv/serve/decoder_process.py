@@ -27,6 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, create_model
 
+from mixtconv.detection.scorers import scored_frames, scored_rate, source_rate, window_plan
+from mixtconv.detection.settings import ScoreTimes
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
 from mixtconv.video.decoding import decode_packet, shown_size
@@ -52,6 +54,18 @@ _TOO_MUCH_MEMORY = "decoding the video takes more memory than allowed"
 
 
 @dataclass(frozen=True)
+class EventReading:
+    """How a video is read for events."""
+
+    times: ScoreTimes
+    """Which windows or frames."""
+    form: Literal["windows", "pictures", "kept"]
+    """Views of windows; or whole frames; or what the reader keeps of frames."""
+    max_frames: int
+    """Largest number of frames."""
+
+
+@dataclass(frozen=True)
 class Job:
     """A video to decode."""
 
@@ -63,6 +77,15 @@ class Job:
     """Windows of a timeline; None for the views of the whole video."""
     max_windows: int = 0
     """Largest number of windows."""
+    reading: EventReading | None = None
+    """What events are found in, instead of a plan."""
+
+    @property
+    def answer(self) -> "type[Clip | WindowViews | FrameViews]":
+        """The kind of answer that follows the metadata."""
+        if self.reading is not None:
+            return WindowViews if self.reading.form == "windows" else FrameViews
+        return Clip if self.plan is None else WindowViews
 
 
 # --- Messages: from the process to the service -----------------------------------------------
@@ -111,7 +134,19 @@ class WindowViews:
     """uint8 (V, T, C, S, S)."""
 
 
-Message = Ready | Done | RefusedError | VideoFacts | Clip | WindowViews
+@dataclass(frozen=True)
+class FrameViews:
+    """A frame for events."""
+
+    start: float
+    """Seconds from the first frame of the video on."""
+    end: float
+    """Seconds."""
+    frames: npt.NDArray[np.uint8]
+    """uint8 (1, 1, H, W, 3), or of what is kept (V, 1, C, S, S)."""
+
+
+Message = Ready | Done | RefusedError | VideoFacts | Clip | WindowViews | FrameViews
 
 
 def _header(cls: type[Message]) -> type[BaseModel]:
@@ -219,12 +254,18 @@ def _work(connection: Connection, job: Job, answers: Iterator[Message]) -> None:
 def _answers(reader: ViewReader, limits: Limits, job: Job) -> Iterator[Message]:
     metadata = probe(job.path, limits)
     yield metadata
-    if job.plan is None:
+    plan = job.plan
+    if job.reading is not None:
+        if job.reading.form != "windows":
+            yield from _event_frames(reader, job.path, job.reading, metadata.seconds)
+            return
+        plan = window_plan(reader.spec, job.reading.times, lambda: source_rate(job.path))
+    if plan is None:
         yield reader.read(job.path, num_threads=1)
         return
-    if metadata.seconds is not None and not job.plan.in_frames:  # known before any is decoded
-        _check_num_windows(metadata.seconds / job.plan.stride, job.max_windows)
-    for number, (window, views) in enumerate(window_views(reader, job.path, job.plan)):
+    if metadata.seconds is not None and not plan.in_frames:  # known before any is decoded
+        _check_num_windows(metadata.seconds / plan.stride, job.max_windows)
+    for number, (window, views) in enumerate(window_views(reader, job.path, plan)):
         _check_num_windows(number + 1, job.max_windows)
         yield WindowViews(
             start=float(window.start),
@@ -233,6 +274,28 @@ def _answers(reader: ViewReader, limits: Limits, job: Job) -> Iterator[Message]:
             num_frames=len(window.frames),
             is_whole=window.is_whole,
             frames=views,
+        )
+
+
+def _event_frames(
+    reader: ViewReader, path: Path, reading: EventReading, seconds: float | None
+) -> Iterator[FrameViews]:
+    of_source = source_rate(path)
+    rate = scored_rate(reader.spec, reading.times, of_source)
+    if seconds is not None:  # known before any is decoded
+        _check_num_frames(seconds * min(rate, of_source), reading.max_frames)
+    for number, (frame, start, end) in enumerate(scored_frames(path, rate)):
+        _check_num_frames(number + 1, reading.max_frames)
+        picture = frame.to_rgb()
+        is_whole = reading.form == "pictures"
+        views = picture[None, None] if is_whole else np.asarray(reader.keep(picture))[:, None]
+        yield FrameViews(start, end, views)
+
+
+def _check_num_frames(number: float, limit: int) -> None:
+    if number > limit:
+        raise RefusedError(
+            "too_long", f"events would be found in more than {limit} frames; give a lower fps"
         )
 
 

@@ -19,6 +19,10 @@ from mixtconv.video.crops import scoring_side
 
 STATIC = str(files("mixtconv.serve") / "static")
 
+TIMELINE = ("event_timeline.js", "event_timeline.css")
+"""The timeline of events, which the pages of files have too. Its package, with which matplotlib
+comes, is not imported."""
+
 SWAGGER_PATH = "/static/swagger"
 """Where `fastapi_offline` puts the files of Swagger UI."""
 
@@ -49,6 +53,17 @@ def add_page(app: FastAPI, service: Service) -> None:
         card=Markup(markdown.render(card)),
     )
 
+    for name in TIMELINE:
+        _add_timeline_file(app, name)
+
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> HTMLResponse:
         return HTMLResponse(page)
+
+
+def _add_timeline_file(app: FastAPI, name: str) -> None:
+    path = str(files("mixtconv") / "visualization" / name)
+
+    @app.get(f"/timeline/{name}", include_in_schema=False)
+    async def timeline_file() -> FileResponse:
+        return FileResponse(path)

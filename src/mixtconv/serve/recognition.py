@@ -5,8 +5,10 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,19 @@ from mixtconv.serve.metrics import Metrics
 from mixtconv.serve.settings import ServeSettings
 from mixtconv.video.pictures import Clip
 from mixtconv.video.windows import WindowPlan
+
+
+@dataclass(frozen=True)
+class FrameClip:
+    """A clip whose frames are scored one by one."""
+
+    pictures: list[Frame]
+    """What the reader has kept of its T frames, (V, C, S, S) each."""
+
+
+def num_workers(settings: ServeSettings) -> int:
+    """Processes that decode."""
+    return usable_cores() if settings.workers is None else settings.workers
 
 
 class Recognition:
@@ -47,7 +62,7 @@ class Recognition:
             )
         self.recognizer, self._settings, self._metrics = recognizer, settings, metrics
         self._windows_ahead = 2 * settings.batch_size
-        workers = usable_cores() if settings.workers is None else settings.workers
+        workers = num_workers(settings)
         self.decoders = DecoderPool(
             recognizer.reader,
             settings,
@@ -56,8 +71,8 @@ class Recognition:
         )
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._num_decoding = 0
-        self._batcher: Batcher[Frame, Any] = Batcher(
-            recognizer.batch_logits,
+        self._batcher: Batcher[Frame | FrameClip, Any] = Batcher(
+            self._run,
             batch_size=settings.batch_size,
             wait_seconds=settings.batch_wait_ms / 1000,
             max_waiting=settings.max_requests + workers * (self._windows_ahead + 1),
@@ -75,8 +90,8 @@ class Recognition:
             ServiceError: the video is refused or cannot be read, or the service is overloaded.
         """
         job = Job(path, self._settings.decode_seconds)
-        metadata, views = await self._in_thread(self._read_views, job)
-        logits = await asyncio.wrap_future(self._submit(views.frames))
+        metadata, views = await self.in_thread(self._read_views, job)
+        logits = await asyncio.wrap_future(self.submit(views.frames))
         return labels_of_logits(logits, self.recognizer.spec, top_k), metadata, views
 
     async def timeline(
@@ -84,7 +99,7 @@ class Recognition:
     ) -> tuple[list[WindowPrediction], VideoFacts]:
         """The labels of every window of a video, and what its file states; as `label`."""
         job = Job(path, self._settings.decode_seconds, plan, self._settings.max_windows)
-        return await self._in_thread(self._read_windows, job, top_k)
+        return await self.in_thread(self._read_windows, job, top_k)
 
     def close(self) -> None:
         """End the decoders and the threads."""
@@ -92,7 +107,7 @@ class Recognition:
         self._threads.shutdown(cancel_futures=True)
         self._batcher.close()
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+    async def in_thread(self, work: Any, *arguments: Any) -> Any:
         """Run `work(*arguments, cancelled)`: one job per decoder, the others wait.
 
         The event `cancelled` is set if the task is cancelled, such as by `cancel_on_disconnect`.
@@ -115,37 +130,54 @@ class Recognition:
     def _read_windows(
         self, job: Job, top_k: int, cancelled: threading.Event
     ) -> tuple[list[WindowPrediction], VideoFacts]:
-        done: list[WindowPrediction] = []
-        ahead: deque[tuple[WindowViews, Future[Any]]] = deque()
-
-        def finish_first() -> None:
-            window, logits = ahead.popleft()
-            predictions = labels_of_logits(logits.result(), self.recognizer.spec, top_k)
-            done.append(
+        spec = self.recognizer.spec
+        with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
+            metadata = next(answers)
+            assert isinstance(metadata, VideoFacts)
+            done = [
                 WindowPrediction(
                     start=window.start,
                     end=window.end,
                     first_frame=window.first_frame,
                     num_frames=window.num_frames,
-                    predictions=tuple(predictions),
+                    predictions=tuple(labels_of_logits(logits, spec, top_k)),
                     is_whole=window.is_whole,
-                    several=self.recognizer.spec.several_labels,
+                    several=spec.several_labels,
                 )
-            )
-
-        with closing(self.decoders.read(job, cancelled=cancelled)) as answers:
-            metadata = next(answers)
-            assert isinstance(metadata, VideoFacts)
-            for window in answers:
-                assert isinstance(window, WindowViews)
-                ahead.append((window, self._submit(window.frames)))
-                if len(ahead) > self._windows_ahead:
-                    finish_first()
-        while ahead:
-            finish_first()
+                for window, logits in self.scored_windows(answers)
+            ]
         return done, metadata
 
-    def _submit(self, views: Frame) -> "Future[Any]":
+    def scored_windows(self, answers: Iterator[Any]) -> Iterator[tuple[WindowViews, Any]]:
+        """Windows as they are decoded, each with its logits (K,); some are ahead of the network."""
+        ahead: deque[tuple[WindowViews, Future[Any]]] = deque()
+        for window in answers:
+            assert isinstance(window, WindowViews)
+            ahead.append((window, self.submit(window.frames)))
+            if len(ahead) > self._windows_ahead:
+                first, logits = ahead.popleft()
+                yield first, logits.result()
+        for window, logits in ahead:
+            yield window, logits.result()
+
+    def _run(self, items: "list[Frame | FrameClip]") -> list[Any]:
+        """Logits (K,) of views, or (T, K) of the frames of clips."""
+        views = [item for item in items if not isinstance(item, FrameClip)]
+        of_views = iter(self.recognizer.batch_logits(views) if views else ())
+        recognizer: Any = self.recognizer  # that of model files for clips
+        return [
+            recognizer.frame_logits(item.pictures)
+            if isinstance(item, FrameClip)
+            else next(of_views)
+            for item in items
+        ]
+
+    def submit(self, views: "Frame | FrameClip") -> "Future[Any]":
+        """Have logits computed, in a batch with those of others.
+
+        Raises:
+            ServiceError: the service is overloaded.
+        """
         try:
             return self._batcher.submit(views)
         except queue.Full as error:

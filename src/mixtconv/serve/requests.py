@@ -15,6 +15,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
+from mixtconv.detection.settings import EventOptions
 from mixtconv.serve.errors import ERRORS, ServiceError
 from mixtconv.serve.service import Spool
 from mixtconv.video.windows import WindowPlan
@@ -59,6 +60,58 @@ class TimelineOptions(BaseModel):
             return WindowPlan.parse(self.window, self.stride)
         except ValueError as error:  # it names flags
             raise ServiceError("invalid", str(error).replace("--", "")) from error
+
+
+class EventParameters(BaseModel):
+    """Settings of events; what is left out is as the model file says."""
+
+    fps: float | None = Field(
+        None, gt=0, le=1000, description="Frames a second, of models that score frames."
+    )
+    window: str | None = Field(
+        None, max_length=16, pattern=_DURATION, description="Length of a window, of other models."
+    )
+    stride: str | None = Field(
+        None, max_length=16, pattern=_DURATION, description="From one window to the next."
+    )
+    enter: float | None = Field(None, ge=0, le=1, description="Score at which a class is active.")
+    leave: float | None = Field(None, ge=0, le=1, description="Score below which it stops.")
+    min_seconds: float | None = Field(None, ge=0, le=1e6, description="Least length of an event.")
+    max_seconds: float | None = Field(None, gt=0, le=1e6, description="Longest length of one.")
+    bridge_seconds: float | None = Field(None, ge=0, le=1e6, description="Gaps that are bridged.")
+    cooldown_seconds: float | None = Field(
+        None, ge=0, le=1e6, description="After an event, time without another one of its class."
+    )
+    smoothing_seconds: float | None = Field(
+        None, ge=0, le=1e6, description="Time over which scores are averaged."
+    )
+    lag_seconds: float | None = Field(None, ge=0, le=1e6, description="How late scores are.")
+    exclusive: bool | None = Field(None, description="Whether one class is active at a time.")
+
+    def options(self) -> EventOptions:
+        """The same for `mixtconv.detection`.
+
+        Raises:
+            ServiceError: values that do not fit each other.
+        """
+        names = EventParameters.model_fields
+        try:
+            return EventOptions(**{name: getattr(self, name) for name in names})
+        except ValueError as error:  # it names flags
+            raise ServiceError("invalid", str(error).replace("--", "")) from error
+
+
+class EventsOptions(EventParameters):
+    """Options of `/v1/events`."""
+
+    scores: bool = Field(False, description="Whether to return the scores over time too.")
+
+
+class LiveOptions(EventParameters):
+    """Options of `/v1/live`."""
+
+    top_k: int = Field(5, ge=1, le=1000, description="Number of labels of each frame.")
+    events: bool = Field(False, description="Whether answers say which events start and end.")
 
 
 class SourceRequest(BaseModel):

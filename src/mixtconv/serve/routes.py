@@ -18,6 +18,7 @@ from mixtconv._version import __version__
 from mixtconv.inference.timeline import shown_segments
 from mixtconv.models.model_card import make_model_card
 from mixtconv.serve.answers import (
+    EventsAnswer,
     HealthAnswer,
     LabelScore,
     ModelAnswer,
@@ -28,9 +29,13 @@ from mixtconv.serve.answers import (
     WindowAnswer,
 )
 from mixtconv.serve.errors import ServiceError, error_responses
+from mixtconv.serve.events import ChosenEvents, EventRecognition
 from mixtconv.serve.live import refuse
 from mixtconv.serve.requests import (
     MULTIPART,
+    EventParameters,
+    EventsOptions,
+    LiveOptions,
     PredictOptions,
     Result,
     SourceRequest,
@@ -45,6 +50,8 @@ from mixtconv.video.windows import WindowPlan
 
 Predict = Annotated[PredictOptions, Query()]
 Timeline = Annotated[TimelineOptions, Query()]
+Events = Annotated[EventsOptions, Query()]
+Live = Annotated[LiveOptions, Query()]
 
 ALWAYS = error_responses("bad_request", "unauthorized", "forbidden", "wrong_host")
 WORK = error_responses(
@@ -93,6 +100,25 @@ def video_routes(service: Service) -> APIRouter:
         )
         return await cancel_on_disconnect(request, work)
 
+    @router.post("/events", responses=WORK, openapi_extra=MULTIPART)
+    async def events(request: Request, options: Events) -> EventsAnswer:
+        """Find when something happens in a video that is sent."""
+        recognition, chosen = _chosen_events(service, options)
+        async with received_file(request, service.spool) as path:
+            work = recognition.find(path, chosen, with_scores=options.scores)
+            return await cancel_on_disconnect(request, work)
+
+    @router.post("/events-source", responses=FETCH)
+    async def events_source(request: Request, body: SourceRequest, options: Events) -> EventsAnswer:
+        """Find when something happens in a video at an allowed URL or path."""
+        recognition, chosen = _chosen_events(service, options)
+        work = _of_source(
+            service,
+            body.source,
+            lambda path: recognition.find(path, chosen, with_scores=options.scores),
+        )
+        return await cancel_on_disconnect(request, work)
+
     return router
 
 
@@ -135,12 +161,20 @@ def open_routes(service: Service) -> APIRouter:
         return HealthAnswer(status="ready")
 
     @router.websocket("/v1/live")
-    async def live(socket: WebSocket, top_k: Annotated[int, Query(ge=1, le=1000)] = 5) -> None:
+    async def live(socket: WebSocket, options: Live) -> None:
         await socket.accept()
         if service.live is None:
             await refuse(socket, "not_live", service.live_refused or "")
             return
-        await service.live.serve(socket, top_k=top_k)
+        found = None
+        if options.events:
+            try:
+                _, chosen = _chosen_events(service, options)
+                found = service.live.stream_events(chosen.times, chosen.settings)
+            except ServiceError as error:
+                await refuse(socket, error.code, error.message)
+                return
+        await service.live.serve(socket, top_k=options.top_k, events=found)
 
     return router
 
@@ -155,9 +189,19 @@ def model_answer(service: Service) -> ModelAnswer:
         protocol=recognizer.protocol.describe(spec),
         live=service.live is not None,
         live_refused=service.live_refused,
+        events=service.events.about() if service.events is not None else None,
+        events_refused=service.events_refused,
         card=str(make_model_card(spec, recognizer.notes)),
         version=__version__,
     )
+
+
+def _chosen_events(
+    service: Service, options: EventParameters
+) -> tuple[EventRecognition, ChosenEvents]:
+    if service.events is None:
+        raise ServiceError("invalid", service.events_refused or "")
+    return service.events, service.events.choose(options.options())
 
 
 async def _of_source(

@@ -21,9 +21,10 @@ from pathlib import Path
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.models.spec import is_exported
 from mixtconv.serve.decoder_pool import begin_start
+from mixtconv.serve.events import EventRecognition
 from mixtconv.serve.live import LiveRecognition
 from mixtconv.serve.metrics import Metrics
-from mixtconv.serve.recognition import Recognition
+from mixtconv.serve.recognition import Recognition, num_workers
 from mixtconv.serve.settings import ServeSettings
 from mixtconv.serve.sources import AllowedSources
 
@@ -39,6 +40,10 @@ class Service:
     live: LiveRecognition | None
     """Recognizes live streams, None if the model cannot."""
     live_refused: str | None
+    """Why it cannot."""
+    events: EventRecognition | None
+    """Finds events in files, None if the settings in the model file are damaged."""
+    events_refused: str | None
     """Why it cannot."""
     spool: "Spool"
     """Temporary files of requests."""
@@ -75,7 +80,12 @@ def open_service(model: str, settings: ServeSettings) -> Iterator[Service]:
         live, refused = _open_live(model, settings, metrics)
         if live is not None:
             opened.callback(live.close)
-        yield Service(recognition, live, refused, spool, sources, settings, metrics)
+        try:
+            events, damage = EventRecognition(recognition, live, settings=settings), None
+        except ValueError as error:
+            logger.warning("no events: %s", error)
+            events, damage = None, str(error)
+        yield Service(recognition, live, refused, events, damage, spool, sources, settings, metrics)
 
 
 def _open_live(
@@ -84,7 +94,7 @@ def _open_live(
     try:
         recognizer = load_streaming_recognizer(
             model,
-            max_streams=settings.max_streams,
+            max_streams=settings.max_streams + num_workers(settings),  # those of files besides
             device=settings.device,
             precision=settings.precision,
         )

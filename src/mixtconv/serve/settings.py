@@ -66,9 +66,11 @@ class Limits:
     max_ratio: float = 8.0
     """Longer side of a picture by the shorter one, at most: pictures are scaled by the shorter."""
     max_windows: int = 1000
-    """Most windows of a timeline."""
+    """Most windows of a timeline, or in which events are found; of models that score frames as many
+    as clips of so many windows have."""
     decode_seconds: float = 30.0
-    """Longest time to decode one video; for a timeline the time spent waiting for its windows."""
+    """Longest time to decode one video; for a timeline or events the time spent waiting for
+    windows or frames."""
     decode_memory_mb: float = 2048.0
     """Memory that decoding one video may take, in megabytes (Linux)."""
     send_seconds: float = 60.0

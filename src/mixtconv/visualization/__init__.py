@@ -4,7 +4,8 @@ From arrays to figures, one file a subject: `curves`, `confusion`, `kernels`, `a
 `feature_map` (with `embedding`, `clip_maps`), `frame_sheet`; what they share is `style` and
 `number_text`, how they get into HTML `inline_svg`. `results` is what a report shows, as plain data;
 `report/` makes the page of it. `drawing` writes a picture with its numbers, and `drawings/` makes
-one from model files and videos for each subject of `mixtconv visualize`.
+one from model files and videos for each subject of `mixtconv visualize`. `event_page` shows the
+events of recordings; its `event_timeline.js` and `.css` are also on the page of the service.
 """
 
 from mixtconv.visualization.confusion import (

@@ -69,9 +69,9 @@ function chooseFile(file) {
   showStatus("video-status", `${file.name}, ${(file.size / 1e6).toFixed(1)} MB`);
 }
 
-async function post(address, parameters) {
+async function post(address, parameters, file = video) {
   const body = new FormData();
-  body.append("file", video, "video");
+  body.append("file", file, "video");
   let answer;
   try {
     answer = await fetch(`${address}?${new URLSearchParams(parameters)}`, { method: "POST", body });
