@@ -16,7 +16,7 @@ from mixtconv.data.transforms import center_crop
 from mixtconv.evaluation.scoring import ScoredFrames, join_frames
 from mixtconv.models import create_model, load_model, read_metadata
 from mixtconv.training.fit import train
-from mixtconv.training.loss import ClipLoss
+from mixtconv.training.loss import ClipLoss, label_counts
 from mixtconv.training.plan import fingerprint, plan_run
 from mixtconv.video.pictures import Unreadable
 
@@ -92,7 +92,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_frames(settings) -> None:
     ).eval()
     clips = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
     targets = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]).expand(2, 4, 3)
-    loss = ClipLoss(settings, [0, 1, 2], model.spec)(model, clips, targets)
+    loss = ClipLoss(settings, (), model.spec)(model, clips, targets)
     logits = model.forward_frames(model.normalize(clips))
     expected = [
         sum(-float(share * logit) for share, logit in zip(t, row.log_softmax(0), strict=True))
@@ -101,6 +101,23 @@ def test_the_loss_is_the_mean_cross_entropy_of_frames(settings) -> None:
     ]
     assert float(loss) == pytest.approx(float(np.mean(expected)), rel=1e-5)
     assert F.cross_entropy(logits[0], targets[0]) > 0
+
+
+def test_weights_go_by_the_square_root_of_the_seconds_of_each_class(settings) -> None:
+    samples = plan_run(settings).catalog.train
+    spec = create_model("mstnet_test_resnet", classes=[*sorted(LABELS), "background"]).spec
+    step, seconds = 1 / 240, np.zeros(3)
+    for recording in {id(each.annotated): each.annotated for each in samples}.values():
+        for moment in np.arange(0, float(recording.seconds), step) + step / 2:
+            held = {e.label for e in recording.stretches if e.start <= moment < e.end} or {2}
+            seconds[list(held)] += step
+    np.testing.assert_allclose(label_counts(samples, spec), seconds, atol=0.1)
+    weights = ClipLoss(replace(settings, balance="weights"), samples, spec).of_logits.keywords[
+        "weights"
+    ]
+    ratios = weights.numpy() * np.sqrt(seconds)
+    np.testing.assert_allclose(ratios, ratios[0], rtol=0.02)
+    assert (weights.numpy() * seconds).sum() / seconds.sum() == pytest.approx(1, rel=0.02)
 
 
 def test_a_part_that_cannot_be_read_counts_as_wrong(settings) -> None:

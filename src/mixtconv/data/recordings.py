@@ -144,6 +144,29 @@ def frame_targets(
     return targets / targets.sum(axis=1, keepdims=True)
 
 
+def seconds_of(recording: AnnotatedRecording, *, nothing: int | None) -> dict[int, Fraction]:
+    """How long each class lasts in a recording.
+
+    Args:
+        recording: what is annotated.
+        nothing: the class of the time without another one, if there is one.
+
+    >>> stretches = Stretch(1, Fraction(2), Fraction(4)), Stretch(2, Fraction(3), Fraction(5))
+    >>> recording = AnnotatedRecording(Path("a.mp4"), "a.mp4", Fraction(9), stretches)
+    >>> {label: int(seconds) for label, seconds in seconds_of(recording, nothing=0).items()}
+    {1: 2, 2: 2, 0: 6}
+    """
+    lengths: dict[int, Fraction] = {}
+    reached, free = Fraction(0), Fraction(0)
+    for each in recording.stretches:  # by start
+        lengths[each.label] = lengths.get(each.label, Fraction(0)) + each.end - each.start
+        free += max(each.start - reached, Fraction(0))
+        reached = max(reached, each.end)
+    if nothing is not None:
+        lengths[nothing] = free + max(recording.seconds - reached, Fraction(0))
+    return lengths
+
+
 def parts_of(
     recording: AnnotatedRecording,
     seconds: Fraction,

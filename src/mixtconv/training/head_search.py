@@ -180,8 +180,7 @@ class _Member:
         settings = candidate.settings(plan.settings)
         self.candidate, self.fold, self.settings = candidate, fold, settings
         self.model = make(candidate).to(plan.device).train()
-        labels = [sample.label for sample in plan.catalog.train]
-        self.loss = ClipLoss(settings, labels, self.model.spec)
+        self.loss = ClipLoss(settings, plan.catalog.train, self.model.spec)
         self.optimizer = make_optimizer(self.model, settings)
         batches = BatchPlan(num_clips, settings.batch_size, 1)
         self.schedule: LambdaLR = make_schedule(

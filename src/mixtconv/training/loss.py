@@ -19,23 +19,46 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from mixtconv.data.listing import Label, labels_of
+from mixtconv.data.background import BACKGROUND
+from mixtconv.data.listing import VideoSample, labels_of
+from mixtconv.data.recordings import seconds_of
 from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.training.settings import TrainingSettings
 
+FRAME_POWER = 0.5
+"""Exponent of the inverse frequency where frames have labels: most of the time is background, and
+the whole inverse would have it found nowhere."""
 
-def class_weights(labels: Sequence[int], num_classes: int) -> Tensor:
-    """The inverse frequency of each class, such that the mean over the labels is 1: float32 (K,).
 
-    A class without labels has the weight 0.
+def class_weights(counts: Sequence[float], *, power: float = 1.0) -> Tensor:
+    """The inverse frequency of each class, such that the mean over what is counted is 1: (K,).
 
-    >>> class_weights([0, 0, 0, 2], 3)
+    A class without any has the weight 0.
+
+    Args:
+        counts: (K,), videos with each class, or seconds.
+        power: exponent of the inverse.
+
+    >>> class_weights([3, 0, 1])
     tensor([0.6667, 0.0000, 2.0000])
     """
-    counts = torch.tensor(labels).bincount(minlength=num_classes)  # (K,)
-    present = int((counts > 0).sum())
-    weights = len(labels) / (present * counts.clamp(min=1))
-    return weights * (counts > 0)
+    values = torch.tensor(counts, dtype=torch.float64)  # (K,)
+    weights = torch.where(values > 0, values.clamp(min=1e-9).pow(-power), 0.0)
+    return (weights * values.sum() / (values * weights).sum()).float()
+
+
+def label_counts(samples: Sequence[VideoSample], spec: ModelSpec) -> list[float]:
+    """How many videos have each class; where frames have labels of their own, how many seconds."""
+    recordings = {id(each.annotated): each.annotated for each in samples if each.annotated}
+    nothing = None if spec.several_labels or not recordings else spec.classes.index(BACKGROUND)
+    counts = [0.0] * spec.num_classes
+    for recording in recordings.values():
+        for label, seconds in seconds_of(recording, nothing=nothing).items():
+            counts[label] += float(seconds)
+    for sample in samples if not recordings else ():
+        for label in labels_of(sample.label):
+            counts[label] += 1
+    return counts
 
 
 def weighted_cross_entropy(
@@ -104,17 +127,18 @@ class ClipLoss:
 
     Args:
         settings: the recipe.
-        labels: of the training videos, for --balance weights.
+        samples: the training videos, for --balance weights.
         spec: the model: its classes, and whether a video may have several.
     """
 
     def __init__(
-        self, settings: TrainingSettings, labels: Sequence[Label], spec: ModelSpec
+        self, settings: TrainingSettings, samples: Sequence[VideoSample], spec: ModelSpec
     ) -> None:
         self.mix = make_mix(settings, spec.num_classes)
-        own = [number for label in labels for number in labels_of(label)]
-        is_weighted = settings.balance == "weights"
-        weights = class_weights(own, spec.num_classes) if is_weighted else None
+        weights = None
+        if settings.balance == "weights":
+            power = FRAME_POWER if settings.frame_labels else 1.0
+            weights = class_weights(label_counts(samples, spec), power=power)
         if spec.several_labels:
             self.of_logits = partial(
                 multi_label_loss,

@@ -41,8 +41,7 @@ class ClassifierModule(LightningModule):
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
-        labels = [sample.label for sample in plan.catalog.train]
-        self.loss = ClipLoss(settings, labels, model.spec)
+        self.loss = ClipLoss(settings, plan.catalog.train, model.spec)
         if settings.partial_bn:
             freeze_batch_norm(model)
 
