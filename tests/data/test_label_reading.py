@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.layouts import list_csv
 
 VIDEOS = ("1.mp4", "2.mp4", "3.mp4", "4.mp4")
 
@@ -121,3 +122,14 @@ def test_indices_without_known_classes_run_from_0(tmp_path: Path, sources: Modul
     for labels, gap in (("1 2 3", "has no 0, but"), ("0 2 4", "has no 1, 3, but")):
         with pytest.raises(ValueError, match=gap):
             read(tmp_path, sources, labels, None, "label_index")
+
+
+def test_one_wrong_cell_in_a_column_of_a_class_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    path = tmp_path / "list.csv"
+    path.write_text("path,walk,wave,jump\na.mp4,1,0,2\nb.mp4,1.0,0,1\nc.mp4,0,1,\n")
+    listing = list_csv(path)
+    assert [(fault.line, fault.kind) for fault in listing.faults] == [(2, "mislabelled")]
+    assert "column jump is '2'; give 0 or 1" in listing.faults[0].reason
+    assert [video.labels for video in listing.videos] == [("jump", "walk"), ("wave",)]

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 from mixtconv.cli.main import main
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.synthetic import synthesize_long
 from mixtconv.data.transforms import center_crop
 from mixtconv.detection.evaluate import evaluate_events
@@ -273,3 +275,51 @@ def test_captions_of_overlapping_events_are_in_order_and_apart() -> None:
     shown = captions(events)
     assert [(start, end) for start, end, _ in shown] == [(0, 1), (1, 2), (2, 4), (6, 7)]
     assert shown[1][2] == "a (50 %), b (50 %)"
+
+
+def test_settings_are_chosen_on_what_training_held_out(models, data, tmp_path, capsys) -> None:
+    """Also where the list has no splits, and training drew one."""
+    lines = [line.rsplit(",", 1)[0] for line in data.read_text().splitlines()]
+    lines = [line.replace("recordings/", f"{data.parent}/recordings/") for line in lines]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    words = ["tune-events", str(models["frames"]), str(tmp_path / "list.csv")]
+    tuned = _json([*words, "--out", str(tmp_path / "out.safetensors")], capsys)
+    held = load_catalog(tmp_path / "list.csv").val
+    assert tuned["recordings"] == len({sample.path for sample in held}) < 4
+    assert read_metadata(tmp_path / "out.safetensors")["notes"]["events"]["facts"]["split"] == "val"
+
+
+def test_a_model_file_that_is_a_link_stays_one_and_others_are_not_overwritten(
+    models, data, tmp_path, capsys
+) -> None:
+    real, link = tmp_path / "real.safetensors", tmp_path / "link.safetensors"
+    real.write_bytes(models["frames"].read_bytes())
+    link.symlink_to(real)
+    tuned = _json(["tune-events", str(link), str(data)], capsys)
+    assert link.is_symlink() and tuned["out"] == str(real)
+    assert "events" in read_metadata(real)["notes"]
+    notes = tmp_path / "notes.csv"
+    notes.write_text("mine")
+    assert main(["tune-events", str(real), str(data), "--out", str(notes)]) == 2
+    assert notes.read_text() == "mine"
+
+
+def test_one_of_two_settings_is_compared_with_the_other_of_the_model_file() -> None:
+    stored = EventSettings(enter=0.8, min_seconds=0.1)
+    assert EventOptions(leave=0.6).applied(stored).leave == 0.6
+    assert EventOptions(max_seconds=0.3).applied(stored).max_seconds == 0.3
+    with pytest.raises(ValueError, match="as the model file says"):
+        EventOptions(leave=0.6).applied(EventSettings(enter=0.5))
+    with pytest.raises(ValueError, match=r"--leave is 0\.6 and --enter 0\.5"):
+        EventOptions(enter=0.5, leave=0.6)
+
+
+def test_a_folder_of_pictures_among_videos_is_refused_before_any_is_scored(
+    models, data, tmp_path, capsys, media
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        Image.new("RGB", (32, 32)).save(tmp_path / "pictures" / f"{number:03}.png")
+    words = ["predict", str(models["windows"]), _recording(data), str(tmp_path / "pictures")]
+    assert main([*words, "--events", "--window", "1s"]) == 2
+    assert "have no times" in capsys.readouterr().err

@@ -171,9 +171,10 @@ def _timelines(
 def _events(
     model: str, videos: list[str], settings: TimelineSettings, *, device: str, precision: Precision
 ) -> Result:
+    from mixtconv._atomic_write import refuse_unwritable
     from mixtconv.detection.files import OF_MANY, PAGE, RecordingEvents, write_events
     from mixtconv.detection.predict import predict_events
-    from mixtconv.detection.scorers import load_scorer
+    from mixtconv.detection.scorers import load_scorer, refuse_pictures
     from mixtconv.events.curves import ScoreCurves
     from mixtconv.inference.timeline_files import check_outputs
     from mixtconv.video.find import find_videos
@@ -181,6 +182,9 @@ def _events(
 
     sources = find_videos(videos)
     outputs = check_outputs(settings.out, sources, of_many=OF_MANY)
+    refuse_pictures(*sources)
+    for path in outputs:
+        refuse_unwritable(path)
     scorer = load_scorer(model, settings.times, device=device, precision=precision)
     chosen = settings.applied(scorer.stored.settings)
     with_scores = any(path.suffix.lower() == PAGE for path in outputs)

@@ -73,8 +73,10 @@ def stream(
     from mixtconv.video.sources import open_source
 
     recognizer = load_streaming_recognizer(model, device=device, precision=precision)
-    stored = StoredEvents.from_notes(recognizer.notes, recognizer.classes)
-    times = finding.times.over(stored.times) if finding.events else finding.times
+    stored = StoredEvents()
+    if finding.events:
+        stored = StoredEvents.from_notes(recognizer.notes, recognizer.classes)
+    times = finding.times.over(stored.times)
     refuse_windows(times, "a stream")
     fps = times.fps
     num_recognized, status = 0, 0

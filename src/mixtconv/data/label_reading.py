@@ -54,9 +54,12 @@ class LabelReading:
         if self.columns:
             for name, place in self.columns:
                 if cells[place].lower() not in OFF_AND_ON:
-                    raise ValueError(f"column {name} is {cells[place]!r}; give 0 or 1")
+                    raise ValueError(
+                        f"column {name} is {cells[place]!r}; give 0 or 1, or leave the column out "
+                        "if it is no class"
+                    )
             names = tuple(
-                name for name, place in self.columns if cells[place].lower() in ("1", "true")
+                name for name, place in self.columns if cells[place].lower() in ("1", "1.0", "true")
             )
         return tuple(sorted({self.class_name(name) for name in names}))
 

@@ -149,7 +149,7 @@ def is_number(text: str) -> bool:
     return re.fullmatch(r"-?[0-9]+", text) is not None
 
 
-OFF_AND_ON = ("0", "1", "false", "true", "")
+OFF_AND_ON = ("0", "1", "0.0", "1.0", "false", "true", "")
 """Cells of a column of 0 and 1; an empty one is 0."""
 
 
@@ -173,15 +173,22 @@ def has_class_columns(rows: Sequence[TableRow]) -> bool:
 
 
 def _class_columns(header: Sequence[str], rows: Sequence[TableRow]) -> tuple[tuple[str, int], ...]:
-    """The columns that nothing else is known of, and that hold 0 and 1 alone."""
-    return tuple(
-        (composed(name), at)
-        for at, name in enumerate(header)
-        if name and plain_name(name) not in _RANKS and _BORDER.fullmatch(plain_name(name)) is None
-        and {row.cells[at].lower() for row in rows if at < len(row.cells)} <= set(OFF_AND_ON)
-        and any(row.cells[at].lower() in ("1", "true") or row.cells[at] == "0"
-                for row in rows if at < len(row.cells))
-    )  # fmt: skip
+    """The columns that nothing else is known of, and that hold 0 and 1.
+
+    A few other cells, at most a tenth or one, make no other column of it: they are mistakes, and
+    refused by line.
+    """
+    found = []
+    for at, name in enumerate(header):
+        plain = plain_name(name)
+        if not name or plain in _RANKS or _BORDER.fullmatch(plain):
+            continue
+        cells = [row.cells[at].lower() for row in rows if at < len(row.cells)]
+        filled = [cell for cell in cells if cell]
+        wrong = sum(cell not in OFF_AND_ON for cell in filled)
+        if filled and wrong < len(filled) and wrong <= max(1, len(filled) // 10):
+            found.append((composed(name), at))
+    return tuple(found)
 
 
 def is_header(cells: Sequence[str]) -> bool:

@@ -48,6 +48,9 @@ class AnnotatedRecording:
     """Why it cannot be read."""
 
 
+_ASSUMED_RATE = 25
+"""Frames a second of a recording that cannot be read."""
+
 _WHOLE = Span(Fraction(0), Fraction(1))
 """In place of the span of a whole video, of which only the start counts; in seconds, so that all
 others are placed in seconds, too."""
@@ -94,19 +97,27 @@ def _recording(samples: tuple[VideoSample, ...]) -> AnnotatedRecording:
     except UnreadableVideoError as failure:
         error = str(failure)
         placed = [
-            (Fraction(0), Fraction(0)) if span.in_frames else (span.start, span.end)
+            (span.start / _ASSUMED_RATE, span.end / _ASSUMED_RATE)
+            if span.in_frames
+            else (span.start, span.end)
             for span in spans
         ]
-        ends = (end for (_, end), sample in zip(placed, samples, strict=True) if sample.span)
-        seconds = max(ends, default=Fraction(0))
+        seconds = max(end for _, end in placed)
     stretches = [
-        Stretch(label, start, seconds if sample.span is None else min(end, seconds))
+        Stretch(label, start, _end(sample, start, end, seconds))
         for sample, (start, end) in zip(samples, placed, strict=False)
         for label in (labels_of(sample.label) if sample.own_labels is None else sample.own_labels)
     ]
     kept = (each for each in stretches if each.end > each.start)
     ordered = sorted(kept, key=lambda each: (each.start, each.end, each.label))
     return AnnotatedRecording(path, key, seconds, tuple(ordered), error)
+
+
+def _end(sample: VideoSample, start: Fraction, end: Fraction, seconds: Fraction) -> Fraction:
+    """The end of a stretch; one that is all beyond the recording stays, and cannot be found."""
+    if sample.span is None:
+        return seconds
+    return min(end, seconds) if start < seconds else end
 
 
 def frame_targets(
@@ -134,7 +145,10 @@ def frame_targets(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     targets = np.zeros((len(times), num_classes), np.float32)
+    first, last = min(times), max(times)
     for each in recording.stretches:
+        if each.end <= first or each.start > last:
+            continue
         for place, time in enumerate(times):
             if each.start <= time < each.end:
                 targets[place, each.label] = 1
@@ -196,12 +210,16 @@ def parts_of(
     """
     count = max(1, int(recording.seconds // seconds) - overlap)
     parts = []
+    ahead, within = list(reversed(recording.stretches)), list[Stretch]()
     for number in range(count):
         start, end = number * seconds, (number + 1 + overlap) * seconds
         if count == 1 or (overlap and number == count - 1):
             end = max(recording.seconds, start + 1)
+        within = [each for each in within if each.end > start]
+        while ahead and ahead[-1].start < end:
+            within.append(ahead.pop())
         held: dict[int, Fraction] = {}
-        for each in recording.stretches:
+        for each in within:
             both = min(end, each.end) - max(start, each.start)
             held[each.label] = held.get(each.label, Fraction(0)) + max(both, Fraction(0))
         present = [label for label, time in held.items() if time]

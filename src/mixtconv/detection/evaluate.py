@@ -7,7 +7,12 @@ from typing import Any
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.scorers import load_scorer
-from mixtconv.detection.scoring import ScoredRecordings, load_recordings, score_recordings
+from mixtconv.detection.scoring import (
+    ScoredRecordings,
+    load_recordings,
+    refuse_views,
+    score_recordings,
+)
 from mixtconv.detection.settings import EventOptions
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.detector import find_events
@@ -76,6 +81,7 @@ def evaluate_events(
         ValueError: a model, data or settings that cannot be used.
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
+    refuse_views(reading)
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
     recordings = load_recordings(data, scorer.spec, scorer.notes, split=reading.split)
     settings = options.applied(scorer.stored.settings)

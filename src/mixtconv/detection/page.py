@@ -53,6 +53,7 @@ def recording_timeline(
         error: why it cannot be read.
     """
     taken = matches(annotated or (), events, MATCH_TIOU)
+    relative = os.path.relpath(path.absolute(), folder.absolute())
     labels = {event.label for event in (*events, *(annotated or ()))}
     shown = curves.shown(labels) if curves is not None else []
     try:
@@ -61,7 +62,7 @@ def recording_timeline(
         offset = 0.0
     return EventTimeline(
         name=name or str(path),
-        video=quote(Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()),
+        video=quote(os.fsencode(Path(relative).as_posix())),
         offset=offset,
         seconds=max(seconds, curves.end if curves is not None else 0.0),
         events=[

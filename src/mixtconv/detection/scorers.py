@@ -30,7 +30,6 @@ from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
 from mixtconv.video.live import StreamFrame, at_rate
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
 from mixtconv.video.sources import open_source
-from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
 if TYPE_CHECKING:
@@ -70,7 +69,6 @@ class EventScorer(ABC):
         """Class names, in the order of the scores."""
         return self.spec.classes
 
-    @abstractmethod
     def steps(self, recording: Path) -> Iterator[ScoredStep]:
         """The scores of a recording in order, each step as soon as its frames are decoded.
 
@@ -78,6 +76,12 @@ class EventScorer(ABC):
             UnreadableVideoError: there is no frame.
             ValueError: a folder of pictures, which have no times, or times that are not known.
         """
+        refuse_pictures(recording)
+        return self._steps(recording)
+
+    @abstractmethod
+    def _steps(self, recording: Path) -> Iterator[ScoredStep]:
+        """The scores of a file."""
 
     @abstractmethod
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
@@ -144,7 +148,7 @@ class FrameScorer(EventScorer):
         self.recognizer = recognizer
         refuse_windows(times, "a causal model")
 
-    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+    def _steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         with self.recognizer.start() as stream:
             for frame, start, end in scored_frames(recording, rate):
@@ -163,7 +167,7 @@ class ClipScorer(EventScorer):
         self.recognizer = recognizer
         refuse_windows(times, "a model of --frame-labels")
 
-    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+    def _steps(self, recording: Path) -> Iterator[ScoredStep]:
         rate = self.frames_per_second(recording)
         keep = self.recognizer.reader.keep
         frames = (
@@ -183,7 +187,7 @@ class WindowScorer(EventScorer):
         self.recognizer = recognizer
         refuse_rate(times)
 
-    def steps(self, recording: Path) -> Iterator[ScoredStep]:
+    def _steps(self, recording: Path) -> Iterator[ScoredStep]:
         plan = window_plan(self.spec, self.times, lambda: source_rate(recording))
         for window, views in window_views(self.recognizer.reader, recording, plan):
             scores = class_scores(self.recognizer.view_logits(views), self.spec)
@@ -298,22 +302,20 @@ def window_plan(
 
 def scored_frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, float, float]]:
     """The frames of a recording at a rate, each with its start and its end in seconds."""
-    if recording.is_dir():
-        raise ValueError(
-            f"{recording} is a folder of pictures, which have no times: events need a video file"
-        )
     with open_source(str(recording)) as source:
         period = 1 / min(rate, source.frames_per_second or rate)
         for frame in at_rate(source, rate):
             yield frame, frame.seconds, frame.seconds + period
 
 
-def kept_frames(
-    reader: ViewReader, recording: Path, rate: float
-) -> Iterator[tuple[Any, float, float]]:
-    """What a reader keeps of those frames."""
-    for frame, start, end in scored_frames(recording, rate):
-        yield reader.keep(frame.to_rgb()), start, end
+def refuse_pictures(*recordings: Path) -> None:
+    """Raise a ValueError for a folder of pictures, which have no times."""
+    for recording in recordings:
+        if recording.is_dir():
+            raise ValueError(
+                f"{recording} is a folder of pictures, which have no times: events need a video "
+                "file"
+            )
 
 
 def source_rate(recording: Path) -> float:

@@ -34,6 +34,10 @@ class ScoreTimes:
 
     def __post_init__(self) -> None:
         refuse_unless(lambda value: is_number(value) and value > 0, "more than 0", self, "fps")
+        if self.window is not None:
+            from mixtconv.video.windows import WindowPlan  # noqa: PLC0415, loads NumPy
+
+            WindowPlan.parse(self.window, self.stride)
 
     def over(self, other: "ScoreTimes") -> "ScoreTimes":
         """These values, and those of another where these are None."""
@@ -69,7 +73,8 @@ class EventOptions(ScoreTimes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.applied(EventSettings())  # refuses what is not allowed
+        # Refuses values out of range, and pairs of them that contradict each other.
+        self._applied(EventSettings(enter=1.0, min_seconds=0.0))
 
     def applied(self, settings: EventSettings) -> EventSettings:
         """Settings with these in place of theirs, also in the rules of single classes.
@@ -80,6 +85,12 @@ class EventOptions(ScoreTimes):
         Raises:
             ValueError: what they become together is not allowed.
         """
+        try:
+            return self._applied(settings)
+        except ValueError as error:
+            raise ValueError(f"{error} (what was not given is as the model file says)") from error
+
+    def _applied(self, settings: EventSettings) -> EventSettings:
         given = {
             each.name: value
             for each in fields(EventOptions)
@@ -155,7 +166,7 @@ class StoredEvents:
                 settings.require_classes(classes)
             times = ScoreTimes(**stored.get("times", {}))
             return cls(settings=settings, times=times, facts=stored.get("facts", {}))
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"the model file has damaged settings of events: {error}") from error
 
 

@@ -1,9 +1,14 @@
 """Settings of events chosen on annotated recordings, and stored in the model file."""
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.constants import HF_HUB_CACHE
+
+from mixtconv._atomic_write import refuse_unwritable
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.scorers import load_scorer
@@ -11,14 +16,20 @@ from mixtconv.detection.scoring import (
     ScoredRecordings,
     first_readable,
     load_recordings,
+    refuse_views,
     score_recordings,
     typical_seconds,
 )
-from mixtconv.detection.settings import NOTE, EventOptions, StoredEvents, default_settings
+from mixtconv.detection.settings import (
+    NOTE,
+    EventOptions,
+    StoredEvents,
+    default_settings,
+)
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.settings import TuningMeasure
 from mixtconv.events.tuning import EventTuning, tune_events
-from mixtconv.models.file import write_notes
+from mixtconv.models.file import read_metadata, write_notes
 from mixtconv.models.location import HUB_PREFIX, find_model_file
 from mixtconv.models.spec import is_exported
 
@@ -64,7 +75,8 @@ def tune_model(
         data: a list of segments, or annotation files.
         out: the model file to write; by default the model's own.
         measure: what shall be high: F1@50, or mAP at a temporal IoU of 0.5.
-        reading: the split (by default `val`), the device and the precision.
+        reading: the split (by default `val`, which training held out), the device and the
+            precision.
         options: settings that are kept as they are, and where the search begins.
         progress: called with the number of seconds scored, and of all.
 
@@ -73,6 +85,7 @@ def tune_model(
         OSError: the file cannot be written.
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
+    refuse_views(reading)
     source = str(model)
     if is_exported(model):
         raise ValueError(
@@ -81,20 +94,42 @@ def tune_model(
         )
     if source.startswith(HUB_PREFIX) and out is None:
         raise ValueError(f"{model} is on the hub: give --out, a file for the model with settings")
+    path = find_model_file(model)
+    target = _target(path, out)
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
-    recordings = load_recordings(data, scorer.spec, scorer.notes, split=reading.split)
+    split = reading.split or "val"
+    recordings = load_recordings(data, scorer.spec, scorer.notes, split=split)
     scorer.times = scorer.fitted_times(first_readable(recordings), typical_seconds(recordings))
     scored = score_recordings(scorer, recordings, progress=progress)
     start = options.applied(default_settings(scorer.classes))
     tuning = tune_events(scored.scores, scored.truths, start=start, measure=measure)
     facts = {
         "data": data.data if isinstance(data, DataSource) else str(data),
+        "split": split,
         "recordings": len(recordings),
         "measure": measure,
         "score": tuning.score,
     }
     stored = StoredEvents(settings=tuning.settings, times=scorer.times, facts=facts)
-    path = find_model_file(model)
-    target = path if out is None else Path(out)
     write_notes(path, {NOTE: stored.to_dict()}, out=target)
     return StoredTuning(out=str(target), stored=stored, tuning=tuning, scored=scored)
+
+
+def _target(path: Path, out: str | Path | None) -> Path:
+    """The file to write, of a link what it leads to; refused before the long work.
+
+    Raises:
+        ValueError: a model in the cache of the hub, or a file that is not a model.
+        OSError: it cannot be written.
+    """
+    target = (path if out is None else Path(out)).resolve()
+    if target.is_relative_to(Path(HF_HUB_CACHE).resolve()):
+        raise ValueError(
+            f"{target} is in the cache of the hub, whose files stay as they are: give --out"
+        )
+    if target.is_file():
+        read_metadata(target)  # refuses what is no model file
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may not be written; give --out", str(target))
+    refuse_unwritable(target)
+    return target

@@ -143,10 +143,13 @@ def best_thresholds(
 def _best_threshold(scores: Tensor, truth: Tensor) -> float:
     if not truth.any():
         return DEFAULT_THRESHOLD
-    levels = scores.unique().flip(0)  # from the highest
-    taken = scores[None] >= levels[:, None]  # (L, N)
-    both = (taken * truth).sum(dim=1)
-    values = 2 * both / (taken.sum(dim=1) + truth.sum())  # (L,)
+    ordered = scores.sort(descending=True)
+    is_last = torch.ones(len(scores), dtype=torch.bool)  # of those with the same score
+    is_last[:-1] = ordered.values[:-1] != ordered.values[1:]
+    levels = ordered.values[is_last]  # (L,)
+    both = truth[ordered.indices].cumsum(0)[is_last]
+    num_taken = torch.arange(1, len(scores) + 1)[is_last]
+    values = 2 * both / (num_taken + truth.sum())  # (L,)
     best = int(values.argmax())  # the first of equal ones
     below = float(levels[best + 1]) if best + 1 < len(levels) else 0.0
     return (float(levels[best]) + below) / 2

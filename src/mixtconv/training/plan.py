@@ -189,6 +189,16 @@ def with_frame_labels(
         why = each.error or f"{each.path}: pictures, which have no times"
         raise ValueError(f"--frame-labels needs recordings with times of frames: {why}")
     rate = float(frame_rate(readable[0].path) or DEFAULT_RATE)
+    rates = sorted({round(float(frame_rate(each.path) or DEFAULT_RATE)) for each in readable})
+    if rates[-1] > 1.1 * rates[0]:
+        logger.warning(
+            "recordings have %d to %d frames a second: every %s-th frame is further apart in some "
+            "than in others, and events are found at the rate of %s; prepare them at one rate",
+            rates[0],
+            rates[-1],
+            settings.frame_stride or "n",
+            readable[0].path.name,
+        )
     num_frames = settings.num_frames or FRAME_LABEL_CLIP
     stride = settings.frame_stride or max(1, round(rate / FRAME_LABEL_RATE))
     seconds = Fraction(num_frames * stride) / Fraction(str(round(rate, 6)))
@@ -324,11 +334,7 @@ def videos_by_name(catalog: VideoCatalog) -> dict[str, Path]:
 
 
 def _spanned(name: str, sample: VideoSample) -> str:
-    name = name if sample.span is None else f"{name}#{sample.span}"
-    if sample.annotated is None:
-        return name
-    held = [(each.label, str(each.start), str(each.end)) for each in sample.annotated.stretches]
-    return f"{name} of {held}"
+    return name if sample.span is None else f"{name}#{sample.span}"
 
 
 def fingerprint(catalog: VideoCatalog) -> str:
@@ -337,5 +343,8 @@ def fingerprint(catalog: VideoCatalog) -> str:
     lines = list(catalog.classes)
     for samples in (catalog.train, catalog.val):
         lines.append("--")
+        annotated = {id(each.annotated): each.annotated for each in samples if each.annotated}
+        for recording in annotated.values():
+            lines += [f"{each.label} {each.start} {each.end}" for each in recording.stretches]
         lines += [f"{_spanned(names[sample.path], sample)}\t{sample.label}" for sample in samples]
     return hashlib.sha256(encoded("\n".join(lines))).hexdigest()
