@@ -10,7 +10,7 @@ plainly.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +21,10 @@ import numpy.typing as npt
 
 from mixtconv._types import Frame
 from mixtconv.video.colour import convert_colours
-from mixtconv.video.opening import Opened, open_video, square_size
+from mixtconv.video.kept_open import KEPT_OPEN, REUSABLE_CODECS, OpenFile
+from mixtconv.video.opening import Opened, open_video, report_damage, square_size
 from mixtconv.video.packet_table import (
+    LONG_BYTES,
     PacketTable,
     Run,
     demux_readable,
@@ -61,7 +63,6 @@ def decode_pictures(
     *,
     num_threads: int,
     opened: Opened | None = None,
-    at_start: bool = False,
 ) -> Decoded:
     """Decode frames by number.
 
@@ -71,8 +72,7 @@ def decode_pictures(
         wanted: numbers of the frames.
         num_threads: threads of the decoder, 0 for the codec's choice.
         opened: the file as `open_video` yields it, to save opening it again; nothing may have been
-            decoded from it.
-        at_start: whether no packet has been read from `opened` either.
+            decoded from it. Else long recordings stay open from one call to the next.
     """
     order = sorted(set(wanted))
     if order[-1] >= table.num_pictures:  # more frames than packets: one packet gives several
@@ -90,7 +90,7 @@ def decode_pictures(
             return decode_plain(path, table, order, num_threads=num_threads)
     except _UnexpectedError:
         return decode_plain(path, table, order)
-    return decode_plain(path, table, order, opened if at_start else None)
+    return decode_plain(path, table, order)
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,10 @@ def _range_checked(
 ) -> Iterator[tuple[int, Frame]]:
     """Decode consecutive frames by one run of `_decode_checked`, each yielded with its number."""
     run = plan_runs(table, [numbers.start])[0]
-    with open_video(path) as (container, stream), _strictly(stream, num_threads=1):
-        size = square_size(stream)
-        for number, frame in _frames_of_run(container, stream, table, (run[0], tuple(numbers))):
+    with _open_strictly(path, table, num_threads=1) as file:
+        for number, frame in _frames_of_run(file, table, (run[0], tuple(numbers))):
             if number in numbers:
-                yield number, to_rgb(frame, size)
+                yield number, to_rgb(frame, file.size)
             if number == numbers[-1]:
                 return
         raise _UnexpectedError  # fewer frames than expected
@@ -175,16 +174,14 @@ def decode_plain(
     path: str | Path,
     table: PacketTable,
     wanted: Sequence[int],
-    opened: Opened | None = None,
     *,
     num_threads: int = 1,
 ) -> Decoded:
     """Decode from the first packet with one thread; without wanted frames, count those of the file.
 
     Decoding stops at the last wanted frame. It continues to the end, counting, if the number of
-    packets is not reliably that of frames, or turned out not to be. `opened` is the file if nothing
-    has been read from it. With another number of threads than one, damage is not skipped but raises
-    `_UnexpectedError`.
+    packets is not reliably that of frames, or turned out not to be. With another number of threads
+    than one, damage is not skipped but raises `_UnexpectedError`.
     """
     is_strict = num_threads != 1
     numbers = set(wanted)
@@ -192,11 +189,10 @@ def decode_plain(
     pictures: dict[int, Frame] = {}
     count = 0
     counting = last < 0 or not (table.trusted or table.counted)
-    with (
-        nullcontext(opened) if opened else open_video(path) as (container, stream),
-        _strictly(stream, num_threads) if is_strict else nullcontext(),
-    ):
+    with open_video(path) as (container, stream), _strictly() if is_strict else nullcontext():
         stream.thread_count = num_threads
+        if is_strict:
+            report_damage(stream, num_threads)
         size = square_size(stream)
         for packet in _with_flush(container, stream):
             frames = stream.decode(packet) if is_strict else decode_packet(stream, packet)
@@ -306,17 +302,12 @@ def _decode_checked(
 ) -> Decoded:
     """Decode runs, each from its entry, and check every frame against the packet table."""
     pictures: dict[int, Frame] = {}
-    with (
-        nullcontext(opened) if opened else open_video(path) as (container, stream),
-        _strictly(stream, num_threads),
-    ):
-        size = square_size(stream)
+    with _open_strictly(path, table, num_threads, opened) as file:
         for run in runs:
             numbers = run[1]
-            is_at_start = not opened and run[0] == (0, 0)
-            for number, frame in _frames_of_run(container, stream, table, run, is_at_start):
+            for number, frame in _frames_of_run(file, table, run):
                 if number in numbers:
-                    pictures[number] = to_rgb(frame, size)
+                    pictures[number] = to_rgb(frame, file.size)
                 if number == numbers[-1]:
                     break
             else:  # fewer frames than expected
@@ -324,29 +315,40 @@ def _decode_checked(
     return Decoded(pictures, None)
 
 
-def _frames_of_run(
-    container: Any, stream: Any, table: PacketTable, run: Run, is_at_start: bool = False
-) -> Iterator[tuple[int, Any]]:
+def _frames_of_run(file: OpenFile, table: PacketTable, run: Run) -> Iterator[tuple[int, Any]]:
     """Decode a run from its entry: frames with their numbers, while they agree with the table."""
     (entry_packet, entry_picture), numbers = run
-    if not is_at_start:
-        container.seek(int(table.seek_times[entry_packet]), stream=stream)
+    if entry_packet or not file.is_new:
+        file.container.seek(int(table.seek_times[entry_packet]), stream=file.stream)
     # The packets that the decoder gets, and the numbers of the frames that they must give.
     needed = table.needed(numbers)
-    packets = _from_packet(_with_flush(container, stream), table, entry_packet, needed)
-    frames = (frame for packet in packets for frame in stream.decode(packet))
-    expected = np.flatnonzero(needed[table.picture_packets[entry_picture:]]) + entry_picture
+    packets = _from_packet(file, table, entry_packet, needed)
+    frames = (frame for packet in packets for frame in file.decode(packet))
+    given = table.picture_packets[entry_picture : numbers[-1] + 1]
+    expected = np.flatnonzero(needed[given]) + entry_picture
     return _numbered(frames, table, expected.tolist())
 
 
 @contextmanager
-def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
-    """Set a decoder up to report damage, which raises `_UnexpectedError`."""
+def _open_strictly(
+    path: str | Path, table: PacketTable, num_threads: int, opened: Opened | None = None
+) -> Iterator[OpenFile]:
+    """Open a file unless it is open; damage that its decoder reports raises `_UnexpectedError`."""
+    is_long = table.num_bytes >= LONG_BYTES and table.codec in REUSABLE_CODECS
+    with _strictly(), ExitStack() as stack:
+        if is_long and num_threads == 1 and not opened:
+            yield stack.enter_context(KEPT_OPEN.lend(path))
+            return
+        container, stream = opened or stack.enter_context(open_video(path))
+        report_damage(stream, num_threads)
+        yield OpenFile(container, stream, square_size(stream), is_new=not opened)
+
+
+@contextmanager
+def _strictly() -> Iterator[None]:
+    """Raise the damage that a decoder reports as `_UnexpectedError`."""
     import av  # noqa: PLC0415
 
-    stream.thread_count = num_threads
-    stream.thread_type = "FRAME"
-    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
     try:
         yield
     except av.FFmpegError as error:
@@ -354,12 +356,13 @@ def _strictly(stream: Any, num_threads: int) -> Iterator[None]:
 
 
 def _from_packet(
-    packets: Iterator[Any], table: PacketTable, start: int, needed: npt.NDArray[np.bool_]
+    file: OpenFile, table: PacketTable, start: int, needed: npt.NDArray[np.bool_]
 ) -> Iterator[Any]:
     """Yield the needed packets from number `start` on, while they agree with the table."""
     position = -1
-    for packet in packets:
+    for packet in _with_flush(file.container, file.stream):
         if packet is not None:
+            file.see(packet)
             position = _landing(table, packet, start) if position < 0 else position + 1
             if position >= len(table.times) or (packet.pts, packet.size) != (
                 table.times[position],
@@ -373,6 +376,8 @@ def _from_packet(
 
 def _landing(table: PacketTable, packet: Any, start: int) -> int:
     """Number of the packet at which a seek has landed; it must not be after `start`."""
+    if table.times[start] == packet.pts:  # as nearly always; no time occurs twice
+        return start
     matches = np.flatnonzero(table.times[: start + 1] == packet.pts)
     if len(matches) != 1:
         raise _UnexpectedError

@@ -113,6 +113,18 @@ def limit_decoder(stream: Any, limits: PictureLimits) -> None:
     stream.codec_context.options = {"max_pixels": str(int(limits.max_megapixels * 1e6))}
 
 
+def report_damage(stream: Any, num_threads: int) -> None:
+    """Let a decoder that is not open yet raise an error for damage instead of concealing it.
+
+    Args:
+        stream: its stream.
+        num_threads: its threads, 0 for the codec's choice. They decode a frame each.
+    """
+    stream.thread_count = num_threads
+    stream.thread_type = "FRAME"
+    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
+
+
 def limit_pictures(path: str | Path, stream: Any) -> None:
     """Refuse a stream of pictures beyond the limits of the environment, and those that come later.
 

@@ -33,6 +33,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -80,8 +81,7 @@ class PacketTable:
 
     def needed(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Whether a decoder must get each packet to give the wanted frames, `(packets,)`."""
-        needed = np.ones(len(self.times), dtype=np.bool_)
-        needed[: len(self.spare)] = ~self.spare
+        needed = ~self.spare if self.spare.size else np.ones(len(self.times), dtype=np.bool_)
         needed[self.picture_packets[list(wanted)]] = True
         return needed
 
@@ -101,13 +101,13 @@ def plan_runs(table: PacketTable, wanted: Sequence[int]) -> list[Run]:
     """Split the wanted frames (ascending) into runs, each decoded from one entry."""
     if not table.trusted:
         return [((0, 0), tuple(wanted))]
-    first_pictures = [picture for _, picture in table.entries]
-    in_order = bool((np.diff(table.times) > 0).all())
+    # Of a long recording in order, comparing all times would take longer than all else here.
+    in_order = table.times is table.picture_times or bool((np.diff(table.times) > 0).all())
     min_jump = MIN_PACKETS_JUMPED if in_order else MIN_REORDERED_PACKETS_JUMPED
     runs: list[tuple[tuple[int, int], list[int]]] = [((0, 0), [])]
     reached = 0  # last packet that the current run must decode
     for picture in wanted:
-        entry = table.entries[bisect_right(first_pictures, picture) - 1]
+        entry = table.entries[bisect_right(table.entries, picture, key=itemgetter(1)) - 1]
         if entry[0] - reached >= min_jump:
             runs.append((entry, []))
         runs[-1][1].append(picture)
@@ -297,13 +297,13 @@ class PacketTableCache:
         """Read the packet table of an open file, and cache it if the budget allows."""
         stamp = file_stamp(path)
         table = read_packet_table(container, stream)
-        is_settled = time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
+        may_keep = is_settled(stamp)
         with self._lock:
             self._drop(str(path))
             if table.num_bytes >= self.long_bytes and table.num_bytes <= self.max_bytes:
-                while is_settled and self.num_bytes + table.num_bytes > self.max_bytes:
+                while may_keep and self.num_bytes + table.num_bytes > self.max_bytes:
                     self._drop(next(iter(self._tables)))
-            if is_settled and self.num_bytes + table.num_bytes <= self.max_bytes:
+            if may_keep and self.num_bytes + table.num_bytes <= self.max_bytes:
                 self.num_bytes += table.num_bytes
                 self._tables[str(path)] = (stamp, table)
         return table
@@ -325,6 +325,11 @@ def file_stamp(path: str | Path) -> FileStamp:
     """Identity, size and times of change of a file."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def is_settled(stamp: FileStamp) -> bool:
+    """Whether a file is old enough for its stamp to show every later change."""
+    return time.time_ns() - max(stamp[2:]) > SETTLED_SECONDS * 10**9
 
 
 PACKET_TABLES = PacketTableCache()

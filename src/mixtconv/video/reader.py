@@ -7,6 +7,7 @@ no frame, frames are counted.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -137,9 +138,12 @@ def _read_file(
     num_threads: int,
     table: PacketTable | None = None,
 ) -> Clip[Frame]:
-    known = table or PACKET_TABLES.get(path)
-    with open_video(path) as opened:
-        table = known or PACKET_TABLES.read(path, *opened)
+    table = table or PACKET_TABLES.get(path)
+    with ExitStack() as stack:
+        opened = None
+        if table is None:
+            opened = stack.enter_context(open_video(path))
+            table = PACKET_TABLES.read(path, *opened)
         num_frames = table.num_pictures
         refuse_no_picture(path, num_frames)
         indices = tuple(int(index) for index in choose_indices(num_frames))
@@ -149,14 +153,7 @@ def _read_file(
             refuse_no_picture(path, num_frames)
             indices = checked_indices(path, choose_indices(num_frames), num_frames)
         indices = checked_indices(path, indices, num_frames)
-        decoded = decode_pictures(
-            path,
-            table,
-            indices,
-            num_threads=num_threads,
-            opened=opened,
-            at_start=known is not None,
-        )
+        decoded = decode_pictures(path, table, indices, num_threads=num_threads, opened=opened)
     if decoded.num_pictures is not None:
         PACKET_TABLES.set_count(path, table, decoded.num_pictures)
     # Decoding found another number of frames than the packets announce: choose again.
