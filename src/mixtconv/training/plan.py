@@ -193,7 +193,7 @@ def with_frame_labels(
     if rates[-1] > 1.1 * rates[0]:
         logger.warning(
             "recordings have %d to %d frames a second: every %s-th frame is further apart in some "
-            "than in others, and events are found at the rate of %s; prepare them at one rate",
+            "than in others, and events are found at the rate of %s; convert them to one rate",
             rates[0],
             rates[-1],
             settings.frame_stride or "n",
