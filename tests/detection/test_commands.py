@@ -18,7 +18,7 @@ from mixtconv.data.transforms import center_crop
 from mixtconv.detection.evaluate import evaluate_events
 from mixtconv.detection.predict import predict_events
 from mixtconv.detection.scorers import load_scorer
-from mixtconv.detection.settings import EventOptions, StoredEvents
+from mixtconv.detection.settings import EventOptions, ScoreTimes, StoredEvents
 from mixtconv.detection.streams import StreamEvents
 from mixtconv.events.detector import find_events
 from mixtconv.events.event import Event
@@ -323,3 +323,15 @@ def test_a_folder_of_pictures_among_videos_is_refused_before_any_is_scored(
     words = ["predict", str(models["windows"]), _recording(data), str(tmp_path / "pictures")]
     assert main([*words, "--events", "--window", "1s"]) == 2
     assert "have no times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["causal", "frames"])
+def test_no_event_ends_after_its_recording(models, tmp_path, media, kind) -> None:
+    """75 frames of 25 a second: the last of those scored begins at 2.5 s."""
+    path = media.encode(tmp_path / "short.mp4", media.moving_frames(75))
+    scorer = load_scorer(models[kind], ScoreTimes(fps=0.8))
+    *_, last = scorer.steps(path)
+    assert (last.start, last.end) == (pytest.approx(2.52, abs=0.05), pytest.approx(3.0))
+    settings = EventSettings(enter=0.0, min_seconds=0, smoothing_seconds=0)
+    events = list(predict_events(scorer, path, settings))
+    assert max(event.end for event in events) == pytest.approx(3.0)

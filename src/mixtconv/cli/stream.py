@@ -107,7 +107,8 @@ def stream(
             logger.error("%s", error)
             status = 1
         if found is not None:
-            _write_events(found.finish(), format)
+            end = None if opened.is_live else opened.end_seconds(rate)
+            _write_events(found.finish(end), format)
         logger.info("%d frames recognized, %d dropped", num_recognized, opened.num_dropped)
     return status
 

@@ -304,8 +304,14 @@ def scored_frames(recording: Path, rate: float) -> Iterator[tuple[StreamFrame, f
     """The frames of a recording at a rate, each with its start and its end in seconds."""
     with open_source(str(recording)) as source:
         period = 1 / min(rate, source.frames_per_second or rate)
+        latest: StreamFrame | None = None
         for frame in at_rate(source, rate):
-            yield frame, frame.seconds, frame.seconds + period
+            if latest is not None:
+                yield latest, latest.seconds, latest.seconds + period
+            latest = frame
+        if latest is not None:  # which ends with the recording
+            end = min(latest.seconds + period, source.end_seconds(rate))
+            yield latest, latest.seconds, end
 
 
 def refuse_pictures(*recordings: Path) -> None:

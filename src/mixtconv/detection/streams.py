@@ -50,6 +50,10 @@ class StreamEvents:
         """The events that have started and not ended."""
         return self._detector.open_events()
 
-    def finish(self) -> list[EventMessage]:
-        """The stream has ended, and with it every event that is open."""
-        return self._detector.finish()
+    def finish(self, end: float | None = None) -> list[EventMessage]:
+        """The stream has ended, and with it every event that is open.
+
+        Args:
+            end: where it ended in seconds, if that is known.
+        """
+        return self._detector.finish(None if end is None else end + self._shift)

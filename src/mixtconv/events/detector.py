@@ -218,13 +218,18 @@ class EventDetector:
         """The events that have started and not ended, by onset, with their scores so far."""
         return self._joiner.open_events(self._time)
 
-    def finish(self) -> list[EventMessage]:
+    def finish(self, end: float | None = None) -> list[EventMessage]:
         """The stream has ended, and with it every event that is open.
+
+        Args:
+            end: where it ended in seconds, if that is before the end of the last step.
 
         Returns:
             What has become certain with it, in order.
         """
         if self._last is not None and not self._is_finished:
+            if end is not None:
+                self._last = self._last[0], max(min(self._last[1], end), self._last[0])
             self._end_all()
         self._is_finished = True
         self._joiner.finish()

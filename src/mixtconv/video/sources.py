@@ -58,6 +58,8 @@ class FrameSource:
         rate: float | Fraction | None = None,
     ) -> None:
         self.name, self.frames_per_second = name, None if rate is None else float(rate)
+        self.last_seconds = 0.0
+        """Time of the frame that was read last."""
         self._frames, self._live = frames, live
 
     @property
@@ -71,7 +73,13 @@ class FrameSource:
         return 0 if self._live is None else self._live.num_dropped
 
     def __iter__(self) -> Iterator[StreamFrame]:
-        return iter(self._frames)
+        for frame in self._frames:
+            self.last_seconds = frame.seconds
+            yield frame
+
+    def end_seconds(self, default_rate: float) -> float:
+        """Where the frame that was read last ends, by the rate of the source."""
+        return self.last_seconds + 1 / (self.frames_per_second or default_rate)
 
     def __enter__(self) -> "FrameSource":
         return self
