@@ -38,47 +38,31 @@ def torchrun(words, cwd):
     return done.returncode, done.stdout, done.stderr
 
 
-def torchrun_of_forks(words, cwd, *, before=lambda: None):
-    """The same by what `torchrun` calls, with forks as the processes.
-
-    Args:
-        before: called in each process before the command, to change what is tested.
-    """
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    one_machine = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=2,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        start_method="fork",
-    )
-    launch = elastic_launch(one_machine, _command)
-    return _Fork(partial(launch, words, cwd, before)).wait()
-
-
-def slurm(words, cwd, *, before=lambda: None):
-    """The same in forks, as on two machines of one process each, with what srun says to them.
-
-    Args:
-        before: called in each process before the command, to change what is tested.
-    """
+def slurm(words, cwd):
+    """The same as on two machines of one process each, with what srun says to them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     size = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
-
-    def run_rank(rank):
+    tasks = []
+    for rank in ("0", "1"):
         place = {"SLURM_PROCID": rank, "SLURM_NODEID": rank, "SLURM_LOCALID": "0"}
-        os.environ.update(MASTER_PORT=port, **SLURM, **size, **place)
-        _command(words, cwd, before)
-
-    tasks = [_Fork(partial(run_rank, rank)) for rank in ("0", "1")]
-    outcomes = [task.wait() for task in tasks]
-    statuses, outputs, errors = zip(*outcomes, strict=True)
-    return max(statuses, key=abs), "".join(outputs), "".join(errors)
+        task = subprocess.Popen(
+            [sys.executable, "-m", "mixtconv", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env=_environment(MASTER_PORT=port, **SLURM, **size, **place),
+        )
+        tasks.append(task)
+    try:
+        outputs = [task.communicate(timeout=600) for task in tasks]
+    finally:
+        for task in tasks:
+            task.kill()
+    status = max(task.returncode for task in tasks)
+    return status, *("".join(texts) for texts in zip(*outputs, strict=True))
 
 
 def alone(words, cwd, *, before=lambda: None):

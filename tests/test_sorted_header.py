@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from safetensors import safe_open
 
 from mixtconv._sorted_header import with_sorted_metadata
-from mixtconv.cli.main import main
 
 
 def _file(metadata: dict[str, str]) -> bytes:
@@ -35,50 +33,35 @@ def test_the_order_of_the_metadata_is_that_of_their_names(tmp_path: Path) -> Non
         assert np.array_equal(file.get_tensor("a"), [1, 2, 3])
 
 
-WRITE = """
+TRAIN = '''
 import sys, torch
 from mixtconv.cli.main import main
 torch.set_num_threads(1)
-for words in [line.split() for line in sys.stdin]:
-    assert main(words) == 0
-"""
+data, *words = sys.argv[1:]
+common = """--model mstnet_test_resnet --weights none --image-size 32 --num-frames 2 --epochs 1
+--workers 0 --device cpu --modality rgb""".split()
+assert main(["train", data, *common, "--out", "run"]) == 0
+head = """--train head --search-epochs 1 --feature-head average --head-decays [0.1]""".split()
+assert main(["train", data, *common, *head, "--out", "head"]) == 0
+assert main(["evaluate", "run", data, "--workers", "0", "--scores", "scores.safetensors"]) == 0
+for target, suffix in (("onnx", "onnx"), ("torch", "pt2")):
+    assert main(["export", "run", "--to", target, "--out", f"run.{suffix}"]) == 0
+'''
 
 
-def _commands(data: Path) -> list[str]:
-    train = f"train {data} --model mstnet_test_resnet --weights none --image-size 32 --num-frames 2"
-    train += " --epochs 1 --workers 0 --device cpu --modality rgb"
-    head = "--train head --search-epochs 1 --feature-head average --head-decays [0.1]"
-    return [
-        f"{train} --out run",
-        f"{train} {head} --out head",
-        f"evaluate run {data} --workers 0 --scores scores.safetensors",
-        "export run --to onnx --out run.onnx",
-        "export run --to torch --out run.pt2",
-    ]
-
-
-def test_two_processes_write_the_same_bytes(
-    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """This one, after whatever tests, and a new one: with another order of sets and directory."""
-    own, new = tmp_path / "own", tmp_path / "new"
-    commands = _commands(tiny_dataset)
-    for folder in (own, new):
-        folder.mkdir()
-    monkeypatch.chdir(own)
-    monkeypatch.setenv("MIXTCONV_CACHE", str(own / "cache"))
-    assert [main(words.split()) for words in commands] == [0] * len(commands)
-    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-    subprocess.run(
-        [sys.executable, "-c", WRITE],
-        cwd=new,
-        env={**os.environ, "PYTHONHASHSEED": seed, "MIXTCONV_CACHE": str(new / "cache")},
-        input="\n".join(commands).encode(),
-        check=True,
-        capture_output=True,
-    )
+def test_two_processes_write_the_same_bytes(tiny_dataset: Path, tmp_path: Path) -> None:
     found = []
-    for folder in (own, new):
+    for seed in ("1", "2"):  # of the order of sets, and of another directory
+        folder = tmp_path / seed
+        folder.mkdir()
+        own = {"PYTHONHASHSEED": seed, "MIXTCONV_CACHE": str(folder / "cache")}
+        subprocess.run(
+            [sys.executable, "-c", TRAIN, str(tiny_dataset)],
+            cwd=folder,
+            env={**os.environ, **own},
+            check=True,
+            capture_output=True,
+        )
         files = [path for path in folder.rglob("*") if path.is_file()]
         found.append({str(path.relative_to(folder)): path.read_bytes() for path in files})
     for content in found:

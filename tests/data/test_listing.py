@@ -32,9 +32,9 @@ def test_names(names: list[tuple[Split | None, str]], expected: list[str]) -> No
 @pytest.mark.parametrize(
     ("function", "most"),
     [
-        ("mixtconv.data.layouts.list_folder", 17),
-        ("mixtconv.data.layouts.list_csv", 17),
-        ("mixtconv.data.datasets.catalog.load_catalog", 49),
+        ("mixtconv.data.layouts.list_folder", 18),
+        ("mixtconv.data.layouts.list_csv", 18),
+        ("mixtconv.data.datasets.catalog.load_catalog", 50),
         ("mixtconv.data.preparation.output.copy_lists", 20),
     ],
 )

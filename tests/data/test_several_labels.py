@@ -102,7 +102,7 @@ def test_a_bar_belongs_to_the_name_without_a_header_or_on_request(
     ("text", "match"),
     [
         ("path,label\n0.mp4,a||b\n1.mp4,a\n", "has an empty label"),
-        ("path,walk,wave\n0.mp4,1,0\n1.mp4,2,0\n2.mp4,0,1\n", "path"),
+        ("path,walk,wave\n0.mp4,1,0\n1.mp4,2,0\n2.mp4,0,1\n", "give 0 or 1"),
         ("path,wa|lk,wave\n0.mp4,1,0\n1.mp4,0,1\n", "has a bar in its name"),
         ("path,label\n0.mp4,a|b\n1.mp4,a|b\n", "have the same labels, a, b"),
         ("path,label,split\n0.mp4,a|b,train\n1.mp4,a,train\n2.mp4,c|b,val\n", "training lacks"),

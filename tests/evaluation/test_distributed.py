@@ -14,7 +14,7 @@ from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import create_model, save_model
 
 
-@pytest.mark.parametrize("launcher", ["torchrun_of_forks", "slurm"])
+@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
 def test_two_processes_give_the_scores_of_one(
     launcher: str, launchers: ModuleType, tiny_dataset: Path, tmp_path: Path
 ) -> None:

@@ -194,8 +194,8 @@ def test_a_caption_is_drawn_at_the_bottom_and_fits() -> None:
         (["--window", "0s"], "--window is 0"),
         (["--window", "1s", "--stride", "0s"], "--stride is 0"),
         (["--window", "1s", "--out", "x.txt"], "--out is x.txt; give a file that ends in .json"),
-        (["--stride", "1s"], "give --window too"),
-        (["--merge"], "give --window too"),
+        (["--stride", "1s"], "give --window or --events too"),
+        (["--merge"], "give --window or --events too"),
         (["--window", "1s", "--out", "clip.mp4"], "--out is the video itself"),
     ],
 )

@@ -1,7 +1,6 @@
 """Several processes train one model and score every video once."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,9 +14,7 @@ import torch
 from mixtconv._processes import find_launch
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
-from mixtconv.training import checkpoint, fit
 from mixtconv.training.fit import train
-from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import resolve_settings
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
@@ -113,27 +110,10 @@ def test_two_processes_give_what_one_with_twice_the_batch_gives(
     assert (written.devices, written.nodes) == size
 
 
-def _die_as_second(*arguments: object) -> None:
-    if os.environ.get("LOCAL_RANK") == "1":
-        os._exit(9)
-
-
-def test_when_one_process_dies_torchrun_ends_the_others(
-    tiny_settings: MakeSettings, launchers: ModuleType, tmp_path: Path
+@pytest.mark.parametrize("launcher", ["torchrun", "--devices"])
+def test_when_one_process_dies_the_others_end(
+    launcher: str, tiny_settings: MakeSettings, launchers: ModuleType, tmp_path: Path
 ) -> None:
-    def change() -> None:
-        ClassifierModule.on_train_batch_start = _die_as_second
-
-    words = _words(tiny_settings(epochs=1))
-    status, _, errors = launchers.torchrun_of_forks(words, tmp_path, before=change)
-    assert status != 0 and "exitcode  : 9" in errors, errors
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-
-
-def test_when_one_process_dies_the_first_one_ends(
-    tiny_settings: MakeSettings, launchers: ModuleType, tmp_path: Path
-) -> None:
-    """The first one starts the other as the script that it is itself."""
     script = tmp_path / "dies.py"
     script.write_text(
         "import os, sys\n"
@@ -143,8 +123,9 @@ def test_when_one_process_dies_the_first_one_ends(
         "    ClassifierModule.training_step = lambda *arguments: os._exit(9)\n"
         "sys.exit(main())\n"
     )
-    words = [*_words(tiny_settings(epochs=1)), "--devices", "2", "--cache", "off"]
-    done = launchers.run([sys.executable, str(script), *words], tmp_path)
+    start = launchers.TORCHRUN if launcher == "torchrun" else [sys.executable]
+    more = [] if launcher == "torchrun" else ["--devices", "2", "--cache", "off"]
+    done = launchers.run([*start, str(script), *_words(tiny_settings(epochs=1)), *more], tmp_path)
     assert done.returncode != 0
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
@@ -156,15 +137,19 @@ def test_sums_of_an_epoch_survive_checkpoints_when_one_process_adds_nothing(
     data = tmp_path / "data"
     shutil.copytree(tiny_dataset, data)
     next((data / "train").rglob("*.mp4")).write_bytes(b"")
+    script = tmp_path / "saves.py"
+    script.write_text(
+        "import sys\n"
+        "from mixtconv.cli.main import main\n"
+        "from mixtconv.training import checkpoint, fit\n"
+        "checkpoint.STEPS_BETWEEN_BROADCASTS = 1\n"
+        "fit.check_videos = lambda plan, **_: plan\n"
+        "sys.exit(main())\n"
+    )
     settings = tiny_settings(epochs=1, batch_size=1, data=str(data))
     words = [*_words(settings), "--skip-unreadable", "--checkpoint-minutes", "0"]
-
-    def let_the_broken_video_pass() -> None:
-        checkpoint.STEPS_BETWEEN_BROADCASTS = 1
-        fit.check_videos = lambda plan, **_: plan
-
-    status, _, errors = launchers.slurm(words, tmp_path, before=let_the_broken_video_pass)
-    assert status == 0, errors
+    done = launchers.run([*launchers.TORCHRUN, str(script), *words], tmp_path)
+    assert done.returncode == 0, done.stderr
     (row,) = json.loads((Path(settings.out) / "metrics.json").read_text())["epochs"]
     assert row["skipped"] == 1
     assert 0 < row["train_loss"] < 10

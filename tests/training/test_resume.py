@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,32 +23,49 @@ from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 
-def _send_at(number: int, wanted: signal.Signals) -> None:
-    """Send this process a signal once that checkpoint is written, but not yet put in place."""
-    sync, writes = os.fsync, 0
-
-    def send(descriptor: int) -> None:
-        nonlocal writes
-        writes += "last.ckpt" in Path(f"/proc/self/fd/{descriptor}").readlink().name
-        sync(descriptor)
-        if writes == number:
-            os.kill(os.getpid(), wanted)
-
-    os.fsync = send
-
-
 def _run_killed(launchers: ModuleType, settings: TrainingSettings, kill_at: int) -> None:
+    """Run until the given checkpoint of this process is written, but not yet put in place."""
+
     def run() -> None:
-        _send_at(kill_at, signal.SIGKILL)
+        sync, writes = os.fsync, 0
+
+        def kill(descriptor: int) -> None:
+            nonlocal writes
+            writes += "last.ckpt" in Path(f"/proc/self/fd/{descriptor}").readlink().name
+            sync(descriptor)
+            if writes == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.fsync = kill
         train(settings)
 
     status, errors = launchers.forked(run)
     assert status == -signal.SIGKILL, errors
 
 
+INTERRUPTED = """
+import os, signal, sys
+import torch
+from mixtconv.cli.main import main
+
+torch.set_num_threads(1)  # as the tests: sums are then the same to the last bit
+sync, writes = os.fsync, 0
+
+def interrupt(descriptor):
+    global writes
+    writes += "last.ckpt" in os.readlink(f"/proc/self/fd/{descriptor}")
+    sync(descriptor)
+    if writes == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+
+os.fsync = interrupt
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
 def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
-    tiny_settings: Callable[..., TrainingSettings], launchers: ModuleType
+    tiny_settings: Callable[..., TrainingSettings],
 ) -> None:
     recipe = {"epochs": 2, "batch_size": 3, "checkpoint_minutes": 0.0}
     unbroken = train(tiny_settings("unbroken", **recipe))
@@ -56,17 +74,12 @@ def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
     values = {name: value for name, value in asdict(settings).items() if value is not None}
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
     words = ["train", "--config", str(config)]
-
-    def run() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which pytest's workers ignore
-        _send_at(3, signal.SIGINT)
-        sys.exit(main(words))
-
-    status, errors = launchers.forked(run)
-    assert status == 130, errors
-    *_, advice, stopped = errors.splitlines()
+    command = [sys.executable, "-c", INTERRUPTED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 130, done.stderr
+    *_, advice, stopped = done.stderr.splitlines()
     assert advice == f"{settings.out}: continue with the same command and --resume"
-    assert stopped == "mixtconv train: stopped" and "Traceback" not in errors
+    assert stopped == "mixtconv train: stopped" and "Traceback" not in done.stderr
     assert main([*words, "--resume", "--format", "json"]) == 0
     one, other = load_file(unbroken.files.model), load_file(Path(settings.out, "model.safetensors"))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -72,6 +72,7 @@ def test_the_best_epoch_is_chosen_by_the_measure_and_patience_waits_for_it(
 ) -> None:
     record = RunRecord.__new__(RunRecord)
     record.settings = tiny_settings(best_by=best_by, patience=2)
+    record.measure = record.settings.measure(several=False)
     scores = [(90.0, 50.0), (80.0, 55.0), (70.0, 60.0)]
     record.epochs = [
         EpochRecord(number, 1.0, 1.0, top1, 100.0, macro, 0.1, 1.0, 0.0, 0)
@@ -117,5 +118,5 @@ def test_heads_are_compared_by_the_measure(
         CandidateScore(first, 75.0, 50.0, (75.0,), 0.1, 3),
         CandidateScore(second, 70.0, 70.0, (70.0,), 0.2, 3),
     ]
-    best = ranked(scores, settings.measure)[0].candidate
+    best = ranked(scores, settings.measure(several=False))[0].candidate
     assert best == (first if best_by == "top1" else second)
