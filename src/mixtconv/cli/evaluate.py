@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtconv._atomic_write import refuse_unwritable
-from mixtconv._names import NOT_MEASURED
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.class_sizes import size_notes
@@ -104,7 +104,9 @@ def _events(
     page: str | None,
 ) -> Result:
     from mixtconv.detection.evaluate import evaluate_events
+    from mixtconv.visualization.number_text import number
 
+    cell = partial(number, decimals=1)
     with progress("scoring seconds") as show:
         result = evaluate_events(model, data, reading=reading, options=finding, progress=show)
     metrics, unreadable = result.metrics, result.scored.unreadable
@@ -113,7 +115,7 @@ def _events(
         [
             [
                 *(name, row.num_truths, row.num_detections),
-                *map(_cell, (*row.detection_ap.values(), row.average_detection_ap)),
+                *map(cell, (*row.detection_ap.values(), row.average_detection_ap)),
             ]
             for name, row in [*metrics.classes.items(), ("all (mAP)", metrics)]
         ],
@@ -121,7 +123,7 @@ def _events(
     )
     spotting = Table(
         ["", *(f"within {tolerance:g} s" for tolerance in metrics.spotting_ap)],
-        [["mAP of starts, %", *map(_cell, metrics.spotting_ap.values())]],
+        [["mAP of starts, %", *map(cell, metrics.spotting_ap.values())]],
         title="spotting",
     )
     segments = Table(
@@ -131,9 +133,9 @@ def _events(
         ],
         [
             [
-                *map(_cell, (metrics.precision, metrics.recall, *metrics.f1.values())),
-                *map(_cell, (metrics.edit_score, metrics.frame_accuracy)),
-                _cell(metrics.background_accuracy),
+                *map(cell, (metrics.precision, metrics.recall, *metrics.f1.values())),
+                *map(cell, (metrics.edit_score, metrics.frame_accuracy)),
+                cell(metrics.background_accuracy),
             ]
         ],
         title="segments, in percent: precision and recall at a temporal IoU of 0.5",
@@ -158,7 +160,3 @@ def _check_page(page: str, finding: EventSwitch) -> None:
     if Path(page).suffix.lower() != ".html":
         raise ValueError(f"--page is {page}; give a file that ends in .html")
     refuse_unwritable(Path(page))
-
-
-def _cell(value: float) -> str:
-    return NOT_MEASURED if math.isnan(value) else f"{value:.1f}"

@@ -9,7 +9,7 @@ from mixtconv._types import Precision
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.workers import Backend
-from mixtconv.detection.settings import EventSwitch
+from mixtconv.detection.settings import EventSwitch, refuse_views
 
 if TYPE_CHECKING:
     from mixtconv.inference.predicting import Prediction, VideoPrediction, VideoRecognizer
@@ -86,8 +86,7 @@ def predict(
             "timelines and events are made in this process; leave --engine and --workers out"
         )
     if timeline.events:  # whose scores may be those of windows
-        if protocol != "1x1":
-            raise ValueError(f"--protocol is {protocol}; events are found with 1x1: leave it out")
+        refuse_views(protocol)
         return _events(model, videos, timeline, device=device, precision=precision)
     if timeline.window is not None:
         from mixtconv.inference.loading import load_recognizer
@@ -176,6 +175,7 @@ def _events(
     from mixtconv.detection.predict import predict_events
     from mixtconv.detection.scorers import load_scorer, refuse_pictures
     from mixtconv.events.curves import ScoreCurves
+    from mixtconv.events.event import in_order
     from mixtconv.inference.timeline_files import check_outputs
     from mixtconv.video.find import find_videos
     from mixtconv.video.pictures import UnreadableVideoError
@@ -192,10 +192,7 @@ def _events(
     for source in sources:
         curves = ScoreCurves(scorer.classes) if with_scores else None
         try:
-            events = sorted(
-                predict_events(scorer, source, chosen, curves=curves),
-                key=lambda event: (event.start, event.end, event.label),
-            )
+            events = in_order(predict_events(scorer, source, chosen, curves=curves))
         except UnreadableVideoError as error:
             logger.warning("cannot be read: %s", error)  # at once: later videos may take hours
             results.append(RecordingEvents(str(source), error=str(error)))

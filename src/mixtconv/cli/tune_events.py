@@ -29,7 +29,7 @@ def tune_events(
         data: Recordings with segments, a list or annotation files.
         reading: Which of them, and how they are read.
         options: Where the search begins, and what is not searched.
-        measure: What shall be high: f1 (F1 of segments at an overlap of 0.5, false and missed
+        measure: What is maximised: f1 (F1 of segments at an overlap of 0.5, false and missed
             events alike) or map (mAP at a temporal IoU of 0.5, which asks for low thresholds).
         out: Model file to write; default MODEL itself, whose weights stay as they are.
     """

@@ -24,7 +24,7 @@ from mixtconv._names import composed, count_of
 from mixtconv.data.listing import ListedVideo, VideoListing, unit_hash
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.segment import Span, Stretch
+from mixtconv.video.segment import Span, Stretch, segment_name
 
 BACKGROUND = "background"
 """The class of time without a label; a list may name stretches of it as well."""
@@ -212,13 +212,12 @@ def _span(start: int, length: int, *, in_frames: bool) -> Span:
 
 
 def _listed(first: ListedVideo, span: Span) -> ListedVideo:
-    key = f"{first.recording_key}#{span}"
     several = first.labels is not None  # then it is no class, but time in which none holds
     return replace(
         first,
         class_name="" if several else BACKGROUND,
         labels=() if several else None,
-        key=key,
+        key=segment_name(first.recording_key, span),
         span=span,
         place=None,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mixtconv._names import composed, count_of
 from mixtconv.data.label_reading import LabelReading
@@ -15,6 +15,7 @@ from mixtconv.data.listing import (
     ListedVideo,
     ListPlace,
     contradiction,
+    listed_key,
 )
 from mixtconv.data.several_labels import SEPARATOR, with_labels
 from mixtconv.data.text_tables import SEVERAL, TableRow, not_text
@@ -203,8 +204,7 @@ def _refuse_several(name: str, value: str) -> None:
 
 def _key(values: Mapping[str, str], span: Span | None) -> str:
     """What the split rule hashes of a line: the path in it, of a prepared video the original's."""
-    path = PurePosixPath(values.get("key", values["path"]).replace("\\", "/")).as_posix()
-    return path if span is None else f"{path}#{span}"
+    return listed_key(values.get("key", values["path"]), span)
 
 
 def is_split(cells: Sequence[str]) -> bool:

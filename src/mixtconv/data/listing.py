@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mixtconv._names import composed
 from mixtconv.video.find import VIDEO_SUFFIXES
-from mixtconv.video.segment import Span, Video, recording_name, segment_of
+from mixtconv.video.segment import Span, Video, recording_name, segment_name, segment_of
 
 if TYPE_CHECKING:
     from mixtconv.data.recordings import AnnotatedRecording
@@ -138,6 +138,15 @@ class ListedVideo:
     def recording_key(self) -> str:
         """The key without the segment, the same for all segments of a recording."""
         return recording_name(self.key)
+
+
+def listed_key(name: str, span: Span | None) -> str:
+    """The key of a video or a segment that a list names, on systems with either separator.
+
+    >>> listed_key("day 1\\\\a.mp4", None)
+    'day 1/a.mp4'
+    """
+    return segment_name(PurePosixPath(name.replace("\\", "/")).as_posix(), span)
 
 
 def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:

@@ -5,7 +5,7 @@ anywhere in a recording, `parts_of`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.segment import Span, recording_name
+from mixtconv.video.segment import Span, recording_name, segment_name
 from mixtconv.video.segment_frames import Recording
 
 
@@ -74,13 +74,7 @@ def annotated_recordings(
     outcomes = dict(in_parallel(groups, _recording, workers=usable_cores()))
     recordings = [outcomes[group].result() for group in groups]
     return tuple(
-        AnnotatedRecording(
-            each.path,
-            each.key,
-            each.seconds,
-            tuple(stretch for stretch in each.stretches if stretch.label not in without),
-            each.error,
-        )
+        replace(each, stretches=tuple(s for s in each.stretches if s.label not in without))
         for each in recordings
     )
 
@@ -233,7 +227,7 @@ def parts_of(
             VideoSample(
                 recording.path,
                 own,
-                key=f"{recording.key}#{span}",
+                key=segment_name(recording.key, span),
                 span=span,
                 recording=recording.key,
                 annotated=recording,

@@ -10,10 +10,9 @@ from mixtconv.detection.scorers import load_scorer
 from mixtconv.detection.scoring import (
     ScoredRecordings,
     load_recordings,
-    refuse_views,
     score_recordings,
 )
-from mixtconv.detection.settings import EventOptions
+from mixtconv.detection.settings import EventOptions, refuse_views
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.detector import find_events
 from mixtconv.events.event import Event
@@ -81,7 +80,7 @@ def evaluate_events(
         ValueError: a model, data or settings that cannot be used.
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
-    refuse_views(reading)
+    refuse_views(reading.protocol)
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
     recordings = load_recordings(data, scorer.spec, scorer.notes, split=reading.split)
     settings = options.applied(scorer.stored.settings)

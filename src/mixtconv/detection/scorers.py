@@ -24,7 +24,7 @@ from mixtconv._types import Precision
 from mixtconv.detection.settings import ScoreTimes, StoredEvents
 from mixtconv.inference.engines.base import import_engine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
-from mixtconv.inference.predicting import VideoRecognizer, class_scores
+from mixtconv.inference.predicting import VideoRecognizer, scores_of_logits
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
 from mixtconv.video.live import StreamFrame, at_rate
@@ -83,14 +83,18 @@ class EventScorer(ABC):
     def _steps(self, recording: Path) -> Iterator[ScoredStep]:
         """The scores of a file."""
 
-    @abstractmethod
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
         """When to score recordings like this one, where the times are not given.
+
+        The rate at which training saw frames; if by segments, as many of them in an action.
 
         Args:
             recording: one of them, of which the frame rate is taken.
             seconds: the usual length of an action.
         """
+        if self.times.fps is None and self.spec.sampling == "segment":
+            return ScoreTimes(fps=round(self.spec.num_frames / seconds, 3))
+        return ScoreTimes(fps=self.times.fps or round(self.frames_per_second(recording), 3))
 
     def frames_per_second(self, recording: Path) -> float:
         """Frames a second that are scored.
@@ -153,10 +157,7 @@ class FrameScorer(EventScorer):
         with self.recognizer.start() as stream:
             for frame, start, end in scored_frames(recording, rate):
                 logits = stream.push(frame.to_rgb(), top_k=1).logits
-                yield ScoredStep(start, end, class_scores(logits, self.spec))
-
-    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
-        return _fitted_rate(self, recording, seconds)
+                yield ScoredStep(start, end, scores_of_logits(logits, self.spec))
 
 
 class ClipScorer(EventScorer):
@@ -175,9 +176,6 @@ class ClipScorer(EventScorer):
         )
         return overlapping_clips(frames, self.spec, self.recognizer.frame_logits)
 
-    def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
-        return _fitted_rate(self, recording, seconds)
-
 
 class WindowScorer(EventScorer):
     """Any other model, on windows, whose scores are those of `predict --window`."""
@@ -190,7 +188,7 @@ class WindowScorer(EventScorer):
     def _steps(self, recording: Path) -> Iterator[ScoredStep]:
         plan = window_plan(self.spec, self.times, lambda: source_rate(recording))
         for window, views in window_views(self.recognizer.reader, recording, plan):
-            scores = class_scores(self.recognizer.view_logits(views), self.spec)
+            scores = scores_of_logits(self.recognizer.view_logits(views), self.spec)
             yield ScoredStep(float(window.start), float(window.end), scores)
 
     def fitted_times(self, recording: Path, seconds: float) -> ScoreTimes:
@@ -235,7 +233,7 @@ def overlapping_clips(
             entry[3] += weight
 
     def step(start: float, end: float, total: Any, weight: float) -> ScoredStep:
-        return ScoredStep(start, end, class_scores(total / weight, spec))
+        return ScoredStep(start, end, scores_of_logits(total / weight, spec))
 
     for picture, start, end in frames:
         kept.append(picture)
@@ -327,15 +325,6 @@ def refuse_pictures(*recordings: Path) -> None:
 def source_rate(recording: Path) -> float:
     """Frames a second of a recording."""
     return float(frame_rate(recording) or DEFAULT_RATE)
-
-
-def _fitted_rate(scorer: EventScorer, recording: Path, seconds: float) -> ScoreTimes:
-    """The rate at which training saw frames, by the number of them in an action if by segments."""
-    if scorer.times.fps is not None:
-        return ScoreTimes(fps=scorer.times.fps)
-    if scorer.spec.sampling == "segment":
-        return ScoreTimes(fps=round(scorer.spec.num_frames / seconds, 3))
-    return ScoreTimes(fps=round(scorer.frames_per_second(recording), 3))
 
 
 def refuse_windows(times: ScoreTimes, model: str) -> None:

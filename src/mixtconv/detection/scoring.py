@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mixtconv.data.listing import DataSource
 from mixtconv.data.recordings import AnnotatedRecording, annotated_recordings
 from mixtconv.detection.scorers import EventScorer, ScoredStep
 from mixtconv.evaluation.evaluate import DEFAULT_VAL_FRACTION
-from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
+from mixtconv.evaluation.settings import SplitChoice
 from mixtconv.events.event import AnnotatedEvent
 from mixtconv.events.scores import ScoreSequence
 from mixtconv.models.spec import ModelSpec
@@ -33,7 +34,7 @@ class ScoredRecordings:
     classes: tuple[str, ...]
     """Class names."""
 
-    @property
+    @cached_property
     def truths(self) -> dict[str, list[AnnotatedEvent]]:
         """Name -> what is annotated."""
         return {
@@ -44,18 +45,10 @@ class ScoredRecordings:
             for each in self.recordings
         }
 
-    @property
+    @cached_property
     def durations(self) -> dict[str, float]:
         """Name -> length in seconds."""
         return {each.key: float(each.seconds) for each in self.recordings}
-
-
-def refuse_views(reading: EvaluationSettings) -> None:
-    """Raise a ValueError for a protocol of several views, which scores over time do not have."""
-    if reading.protocol != "1x1":
-        raise ValueError(
-            f"--protocol is {reading.protocol}; events are found with 1x1: leave it out"
-        )
 
 
 def load_recordings(

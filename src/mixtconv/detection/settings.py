@@ -132,6 +132,12 @@ class EventSwitch(EventOptions):
         return ()
 
 
+def refuse_views(protocol: str) -> None:
+    """Raise a ValueError for a protocol of several views, which scores over time do not have."""
+    if protocol != "1x1":
+        raise ValueError(f"--protocol is {protocol}; events are found with 1x1: leave it out")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredEvents:
     """What a model file says of events, in its notes."""

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from mixtconv.events.detector import EventDetector
 from mixtconv.events.event import EventMessage, OpenEvent
 from mixtconv.events.settings import EventSettings
-from mixtconv.inference.predicting import class_scores
+from mixtconv.inference.predicting import scores_of_logits
 from mixtconv.models.spec import ModelSpec
 
 
@@ -44,7 +44,7 @@ class StreamEvents:
             now = self._last + self._period
             self._shift = now - seconds
         self._last = now
-        return self._detector.push(now, now + self._period, class_scores(logits, self._spec))
+        return self._detector.push(now, now + self._period, scores_of_logits(logits, self._spec))
 
     def open_events(self) -> list[OpenEvent]:
         """The events that have started and not ended."""

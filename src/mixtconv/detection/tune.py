@@ -16,7 +16,6 @@ from mixtconv.detection.scoring import (
     ScoredRecordings,
     first_readable,
     load_recordings,
-    refuse_views,
     score_recordings,
     typical_seconds,
 )
@@ -25,6 +24,7 @@ from mixtconv.detection.settings import (
     EventOptions,
     StoredEvents,
     default_settings,
+    refuse_views,
 )
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.settings import TuningMeasure
@@ -74,7 +74,7 @@ def tune_model(
         model: a model file, or the folder of one.
         data: a list of segments, or annotation files.
         out: the model file to write; by default the model's own.
-        measure: what shall be high: F1@50, or mAP at a temporal IoU of 0.5.
+        measure: what is maximised: F1@50, or mAP at a temporal IoU of 0.5.
         reading: the split (by default `val`, which training held out), the device and the
             precision.
         options: settings that are kept as they are, and where the search begins.
@@ -85,7 +85,7 @@ def tune_model(
         OSError: the file cannot be written.
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
-    refuse_views(reading)
+    refuse_views(reading.protocol)
     source = str(model)
     if is_exported(model):
         raise ValueError(

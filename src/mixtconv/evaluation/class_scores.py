@@ -44,14 +44,19 @@ def class_scores(scores: SavedScores) -> tuple[ClassScore | LabelScore, ...]:
 
 def class_sizes(scores: SavedScores) -> dict[str, int]:
     """Videos of each class."""
-    return {each.name: each.num_videos for each in class_scores(scores)}
+    return dict(zip(scores.classes, _numbers(scores), strict=True))
+
+
+def _numbers(scores: SavedScores) -> list[int]:
+    if scores.several:
+        return [int(number) for number in scores.labels.sum(dim=0)]
+    return [int(number) for number in scores.labels.bincount(minlength=len(scores.classes))]
 
 
 def _class_scores(scores: SavedScores) -> tuple[ClassScore, ...]:
-    names, accuracies = scores.classes, scores.class_accuracies().tolist()
-    numbers = scores.labels.bincount(minlength=len(names)).tolist()
+    accuracies = scores.class_accuracies().tolist()
     found = []
-    for name, number, accuracy in zip(names, numbers, accuracies, strict=True):
+    for name, number, accuracy in zip(scores.classes, _numbers(scores), accuracies, strict=True):
         if not number:
             found.append(ClassScore(name, 0, None, None))
             continue
@@ -62,12 +67,12 @@ def _class_scores(scores: SavedScores) -> tuple[ClassScore, ...]:
 
 def _label_scores(scores: SavedScores) -> tuple[LabelScore, ...]:
     probabilities, labels, thresholds = scores.of_several()
-    numbers = labels.sum(dim=0).tolist()
+    numbers = _numbers(scores)
     precisions = class_average_precisions(probabilities, labels, scores.readable).tolist()
     values = class_f1(probabilities, labels, thresholds, scores.readable).tolist()
     return tuple(
         LabelScore(
-            name, int(number), precision if number else None, value if number else None, threshold
+            name, number, precision if number else None, value if number else None, threshold
         )
         for name, number, precision, value, threshold in zip(
             scores.classes, numbers, precisions, values, thresholds, strict=True

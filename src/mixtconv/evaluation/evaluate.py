@@ -77,16 +77,16 @@ class Evaluation(ScoreSource):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
-        apart = self.background
+        apart, several = self.background, self.several
         return {
             "model": self.model,
             "data": self.data,
             "protocol": self.protocol,
             "protocol_description": self.protocol_description,
             "num_videos": self.num_videos,
-            **asdict(self.several or self.accuracy),
+            **asdict(several or self.accuracy),
             **({} if apart is None else {"background": asdict(apart)}),
-            "labels": "several" if self.several else "one",
+            "labels": "several" if several else "one",
             "classes": [asdict(each) for each in class_scores(self.scores)],
             "too_small": list(too_small(self.class_sizes)),
             "scores": self.scores_path,

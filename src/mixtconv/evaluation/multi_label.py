@@ -100,13 +100,21 @@ def average_precision(scores: Tensor, truth: Tensor) -> float:
     >>> average_precision(torch.tensor([0.9, 0.8, 0.2]), torch.tensor([1, 0, 1]))
     0.8333333333333333
     """
+    _, hits, places = _ranking(scores, truth)
+    steps = hits.diff(prepend=hits.new_zeros(1))
+    return float((steps * hits / places).sum() / hits[-1])
+
+
+def _ranking(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each level of the scores (N,) from the highest on, and how many true and all reach it: (L,).
+
+    Equal scores are one level.
+    """
     order = scores.argsort(descending=True, stable=True)
     ranked, hits = scores[order], truth[order].double().cumsum(0)  # (N,)
     is_last = torch.ones_like(ranked, dtype=torch.bool)  # of equal scores
     is_last[:-1] = ranked[1:] != ranked[:-1]
-    hits, places = hits[is_last], is_last.nonzero().flatten() + 1
-    steps = hits.diff(prepend=hits.new_zeros(1))
-    return float((steps * hits / places).sum() / hits[-1])
+    return ranked[is_last], hits[is_last], is_last.nonzero().flatten() + 1
 
 
 def f1(predicted: Tensor, truth: Tensor) -> float:
@@ -143,13 +151,8 @@ def best_thresholds(
 def _best_threshold(scores: Tensor, truth: Tensor) -> float:
     if not truth.any():
         return DEFAULT_THRESHOLD
-    ordered = scores.sort(descending=True)
-    is_last = torch.ones(len(scores), dtype=torch.bool)  # of those with the same score
-    is_last[:-1] = ordered.values[:-1] != ordered.values[1:]
-    levels = ordered.values[is_last]  # (L,)
-    both = truth[ordered.indices].cumsum(0)[is_last]
-    num_taken = torch.arange(1, len(scores) + 1)[is_last]
-    values = 2 * both / (num_taken + truth.sum())  # (L,)
+    levels, hits, num_taken = _ranking(scores, truth)
+    values = 2 * hits / (num_taken + truth.sum())  # (L,)
     best = int(values.argmax())  # the first of equal ones
     below = float(levels[best + 1]) if best + 1 < len(levels) else 0.0
     return (float(levels[best]) + below) / 2

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mixtconv._processes import Launch
 from mixtconv._types import Progress
-from mixtconv.data.dataset import VideoBatch, default_workers, label_tensor, scoring_loader
+from mixtconv.data.clip_labels import label_tensor
+from mixtconv.data.dataset import VideoBatch, default_workers, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mixtconv.events.event import Event, EventMessage, OpenEvent
+from mixtconv.events.event import Event, EventMessage, OpenEvent, in_order
 from mixtconv.events.joining import EventJoiner
 from mixtconv.events.scores import (
     MILLION,
@@ -71,7 +71,7 @@ def events_of(smoothed: SmoothedScores, settings: EventSettings) -> list[Event]:
     joiner.finish()
     events = [message.event for message in joiner.messages]
     found = [event for event in events if isinstance(event, Event)]
-    return sorted(found, key=lambda event: (event.start, event.end, event.label))
+    return in_order(found)
 
 
 class _AllSteps:

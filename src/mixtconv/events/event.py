@@ -1,7 +1,8 @@
 """Events: found ones with their scores, annotated ones, and what a live stream says of them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class Event(AnnotatedEvent):
         {'label': 'wave', 'start': 0.5, 'end': 2.25, 'score': 0.75}
         """
         return asdict(self) | {"start": round(self.start, 4), "end": round(self.end, 4)}
+
+
+AnyEvent = TypeVar("AnyEvent", bound=AnnotatedEvent)
+
+
+def in_order(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    """Events by start, end and class."""
+    return sorted(events, key=lambda event: (event.start, event.end, event.label))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv._names import first_few
-from mixtconv.events.event import AnnotatedEvent
+from mixtconv.events.event import AnnotatedEvent, in_order
 from mixtconv.events.temporal_detection import (
     ROUNDING,
     Flags,
@@ -184,17 +184,13 @@ def segments(events: Sequence[AnnotatedEvent]) -> list[AnnotatedEvent]:
     [AnnotatedEvent(label='wave', start=0, end=4)]
     """
     joined: dict[str, list[AnnotatedEvent]] = {}
-    for event in sorted(events, key=_in_time):
+    for event in in_order(events):
         same = joined.setdefault(event.label, [])
         if same and event.start <= same[-1].end + ROUNDING:
             same[-1] = AnnotatedEvent(event.label, same[-1].start, max(same[-1].end, event.end))
         else:
             same.append(AnnotatedEvent(event.label, event.start, event.end))
-    return sorted((segment for same in joined.values() for segment in same), key=_in_time)
-
-
-def _in_time(event: AnnotatedEvent) -> tuple[float, float, str]:
-    return event.start, event.end, event.label
+    return in_order(segment for same in joined.values() for segment in same)
 
 
 def _num_hits(spans: npt.NDArray[np.float64], true: npt.NDArray[np.float64], least: float) -> int:

@@ -129,7 +129,7 @@ class EventTuning:
     settings: EventSettings
     """The settings."""
     measure: TuningMeasure
-    """What was to be high."""
+    """What was maximised."""
     score: float
     """With these settings, in percent."""
     start_score: float
@@ -167,7 +167,7 @@ def tune_events(
         truths: recording -> annotated events; those of background do not count.
         start: where the search begins, and what it returns to where nothing is better.
         space: what is tried; by default what fits the annotated events.
-        measure: what shall be high.
+        measure: what is maximised.
         progress: is called with how many values were tried, and how many there may be.
 
     Raises:

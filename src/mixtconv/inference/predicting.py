@@ -125,16 +125,16 @@ class VideoRecognizer(ABC):
         return self.batch_logits([views])[0]
 
 
-def class_scores(logits: npt.ArrayLike, spec: ModelSpec) -> npt.NDArray[np.float64]:
+def scores_of_logits(logits: npt.ArrayLike, spec: ModelSpec) -> npt.NDArray[np.float64]:
     """The scores of all classes: (..., K) -> same.
 
     They are the softmax of the logits, or of a recognizer of several labels the sigmoid of each.
 
     >>> one = ModelSpec("tsn_resnet18", ("wave", "jump"))
     >>> several = ModelSpec("tsn_resnet18", ("wave", "jump"), label_thresholds=(0.5, 0.5))
-    >>> class_scores([0.0, 0.0], one).tolist()
+    >>> scores_of_logits([0.0, 0.0], one).tolist()
     [0.5, 0.5]
-    >>> class_scores([0.0, -50.0], several).round(2).tolist()
+    >>> scores_of_logits([0.0, -50.0], several).round(2).tolist()
     [0.5, 0.0]
     """
     values = np.asarray(logits, dtype=np.float64)  # (..., K)
@@ -167,7 +167,7 @@ def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list
     if spec.label_thresholds is None:
         return ranked(logits, spec.classes, top_k)
     _check_ranking(spec.classes, top_k)
-    scores = class_scores(logits, spec)  # (K,)
+    scores = scores_of_logits(logits, spec)  # (K,)
     return [
         Prediction(spec.classes[index], float(scores[index]))
         for index in np.argsort(-scores, kind="stable").tolist()

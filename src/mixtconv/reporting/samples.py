@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixtconv.data.dataset import VideoItem, label_in_clip
+from mixtconv.data.clip_labels import label_in_clip
+from mixtconv.data.dataset import VideoItem
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.listing import label_text

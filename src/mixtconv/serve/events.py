@@ -26,9 +26,9 @@ from mixtconv.detection.scorers import (
 from mixtconv.detection.settings import EventOptions, ScoreTimes, StoredEvents
 from mixtconv.events.curves import ScoreCurves
 from mixtconv.events.detector import EventDetector
-from mixtconv.events.event import Event
+from mixtconv.events.event import Event, in_order
 from mixtconv.events.settings import EventSettings
-from mixtconv.inference.predicting import class_scores
+from mixtconv.inference.predicting import scores_of_logits
 from mixtconv.models.spec import PICTURES
 from mixtconv.serve.answers import (
     EventAnswer,
@@ -143,8 +143,7 @@ class EventRecognition:
             assert isinstance(facts, VideoFacts)
             with closing(read[self._form](answers)) as steps:
                 said = [message.event for message in messages(detector, steps, curves)]
-        events = [event for event in said if isinstance(event, Event)]
-        events.sort(key=lambda event: (event.start, event.end, event.label))
+        events = in_order(event for event in said if isinstance(event, Event))
         shown = curves.shown({event.label for event in events}) if curves is not None else ()
         return EventsAnswer(
             events=[EventAnswer(**event.to_dict()) for event in events],
@@ -155,7 +154,7 @@ class EventRecognition:
 
     def _of_windows(self, answers: Iterator[Any]) -> Generator[ScoredStep, None, None]:
         for window, logits in self._recognition.scored_windows(answers):
-            yield ScoredStep(window.start, window.end, class_scores(logits, self._spec))
+            yield ScoredStep(window.start, window.end, scores_of_logits(logits, self._spec))
 
     def _of_stream(self, answers: Iterator[Any]) -> Generator[ScoredStep, None, None]:
         assert self._live is not None
@@ -163,7 +162,7 @@ class EventRecognition:
             for frame in answers:
                 assert isinstance(frame, FrameViews)
                 logits = push(frame.frames[0, 0]).logits
-                yield ScoredStep(frame.start, frame.end, class_scores(logits, self._spec))
+                yield ScoredStep(frame.start, frame.end, scores_of_logits(logits, self._spec))
 
     def _of_clips(self, answers: Iterator[Any]) -> Generator[ScoredStep, None, None]:
         kept = ((frame.frames[:, 0], frame.start, frame.end) for frame in answers)

@@ -71,6 +71,22 @@ class LabelSettings:
                 "out"
             )
 
+    def check_frame_labels(self) -> None:
+        """Refuse settings of a run, which has these among its own, that frames with labels exclude.
+
+        Raises:
+            ValueError: one that is for clips with one label as a whole.
+        """
+        for name, allowed in _OF_FRAME_LABELS.items() if self.frame_labels else ():
+            value = getattr(self, name)
+            if value not in allowed:
+                given = [str(each) for each in allowed if each is not None]
+                remedy = f"give {' or '.join(given)}, or leave it out" if given else "leave it out"
+                raise ValueError(
+                    f"{flag(name)} is {value}, and with --frame-labels each frame of a clip has a "
+                    f"label of its own: {remedy}"
+                )
+
     def measure(self, *, several: bool) -> str:
         """The field of an epoch's record by which epochs are compared.
 
@@ -79,5 +95,16 @@ class LabelSettings:
         """
         return _MEASURES[self.best_by or ("map" if several else "top1")][0]
 
+
+_OF_FRAME_LABELS: dict[str, tuple[object, ...]] = {
+    "sampling": (None, "dense"),
+    "train": ("all", "temporal"),
+    "protocol": ("1x1",),
+    "mixup": (0,),
+    "cutmix": (0,),
+    "background": (None,),
+    "cache": ("auto", "off"),
+}
+"""Settings of a run that frames with labels leave open only in part -> what they may be."""
 
 _OF_SEVERAL = ("gamma_negative", "gamma_positive", "negative_margin")

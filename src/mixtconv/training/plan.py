@@ -22,7 +22,6 @@ from mixtconv.data.background import BACKGROUND
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
 from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
-from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.recordings import annotated_recordings, parts_of
 from mixtconv.data.stillness import camera_stands_still
@@ -33,7 +32,7 @@ from mixtconv.training.initial_weights import is_recognizer
 from mixtconv.training.run_folder import RunFiles, load_settings
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate
-from mixtconv.video.segment import Video
+from mixtconv.video.segment import Video, segment_name
 
 logger = logging.getLogger(__name__)
 
@@ -333,10 +332,6 @@ def videos_by_name(catalog: VideoCatalog) -> dict[str, Path]:
     }
 
 
-def _spanned(name: str, sample: VideoSample) -> str:
-    return name if sample.span is None else f"{name}#{sample.span}"
-
-
 def fingerprint(catalog: VideoCatalog) -> str:
     """Hash of classes, videos and labels: whether a resumed run has the same data."""
     names = {path: name for name, path in videos_by_name(catalog).items()}
@@ -346,5 +341,5 @@ def fingerprint(catalog: VideoCatalog) -> str:
         annotated = {id(each.annotated): each.annotated for each in samples if each.annotated}
         for recording in annotated.values():
             lines += [f"{each.label} {each.start} {each.end}" for each in recording.stretches]
-        lines += [f"{_spanned(names[sample.path], sample)}\t{sample.label}" for sample in samples]
+        lines += [f"{segment_name(names[s.path], s.span)}\t{s.label}" for s in samples]
     return hashlib.sha256(encoded("\n".join(lines))).hexdigest()

@@ -278,18 +278,7 @@ class TrainingSettings(
             )
         if self.modality is not None:
             self.refuse_changes_of_flow(self.modality)
-        self._check_frame_labels()
-
-    def _check_frame_labels(self) -> None:
-        for field in fields(self) if self.frame_labels else ():
-            allowed = _OF_FRAME_LABELS.get(field.name)
-            value = getattr(self, field.name)
-            if allowed is not None and value not in allowed:
-                shown = " or ".join(str(each) for each in allowed if each is not None)
-                raise ValueError(
-                    f"{flag(field.name)} is {value}, and with --frame-labels each frame of a clip "
-                    f"has a label of its own: give {shown}, or leave it out"
-                )
+        self.check_frame_labels()
 
     def _check_head_training(self) -> None:
         refuse_below(2, self, "folds")
@@ -363,15 +352,6 @@ _AT_LEAST_ONE = (
     "repeated_augmentation",
 )
 _FRACTIONS = ("label_smoothing", "ema", "dropout", "val_fraction", "drop_path")
-_OF_FRAME_LABELS: dict[str, tuple[Any, ...]] = {
-    "sampling": (None, "dense"),
-    "train": ("all", "temporal"),
-    "protocol": ("1x1",),
-    "mixup": (0,),
-    "cutmix": (0,),
-    "background": (None,),
-    "cache": ("auto", "off"),
-}
 _OF_THE_BACKBONE = ("layer_decay", "drop_path", "checkpoint_gradients")
 _NOT_NEGATIVE = (
     "mixup",

@@ -65,10 +65,10 @@ class Segment:
     @property
     def name(self) -> str:
         """Name of the file with the stretch."""
-        return f"{self.path.name}#{self.span}"
+        return segment_name(self.path.name, self.span)
 
     def __str__(self) -> str:
-        return f"{self.path}#{self.span}"
+        return segment_name(str(self.path), self.span)
 
 
 Stretch: TypeAlias = tuple[Fraction, Fraction]
@@ -148,6 +148,15 @@ def is_segment_name(name: str) -> bool:
     (True, False)
     """
     return _NAMED.fullmatch(name) is not None
+
+
+def segment_name(recording: str, span: Span | None) -> str:
+    """The name of a segment of a recording, or that of all of it; `recording_name` undoes it.
+
+    >>> segment_name("a.mp4", Span(Fraction(1), Fraction("2.5"))), segment_name("a.mp4", None)
+    ('a.mp4#t=1,2.5', 'a.mp4')
+    """
+    return recording if span is None else f"{recording}#{span}"
 
 
 def recording_name(name: str) -> str:

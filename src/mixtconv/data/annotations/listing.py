@@ -16,6 +16,7 @@ from mixtconv.data.listing import (
     ListedVideo,
     VideoListing,
     contradiction,
+    listed_key,
 )
 from mixtconv.data.several_labels import with_labels
 from mixtconv.video.find import is_hidden, is_one_video, is_video, real_path
@@ -76,7 +77,7 @@ def list_annotations(
                           place=segment.place, group=segment.group)  # fmt: skip
             if error.kind == "missing":  # which is a video all the same, of the same split
                 span = _span(segment)
-                fault = replace(fault, key=_key(segment, span), span=span)
+                fault = replace(fault, key=listed_key(segment.video, span), span=span)
             faults.append(fault)
     notes = [*annotations.notes, *_notes(annotations, repeated)]
     listing = VideoListing(path, tuple(videos.values()), notes=tuple(notes), faults=tuple(faults))
@@ -101,7 +102,7 @@ def _listed(
         finder.find(segment),
         segment.label,
         None if segment.split is None else SPLIT_NAMES[segment.split],
-        _key(segment, span),
+        listed_key(segment.video, span),
         segment.place,
         segment.group,
         span,
@@ -115,11 +116,6 @@ def _span(segment: AnnotatedSegment) -> Span | None:
         return Span(segment.start, segment.end, in_frames=segment.unit == "frames")
     except ValueError as error:
         raise _Unusable("malformed", str(error)) from error
-
-
-def _key(segment: AnnotatedSegment, span: Span | None) -> str:
-    key = PurePosixPath(segment.video.replace("\\", "/")).as_posix()
-    return key if span is None else f"{key}#{span}"
 
 
 def _notes(annotations: Annotations, repeated: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Literal
 from mixtconv._names import composed
 from mixtconv.data.listing import ListedVideo, VideoListing
 from mixtconv.video.find import VIDEO_SUFFIXES, list_pictures
-from mixtconv.video.segment import Span, in_words
+from mixtconv.video.segment import Span, in_words, segment_name
 
 MOST_NAME_BYTES = 255
 """Longest name of a file on usual file systems, in bytes."""
@@ -111,10 +111,7 @@ def plan_videos(listing: VideoListing, *, suffix: str = ".mp4") -> tuple[Planned
     A segment has its start and end in its name: `a.mp4#t=2,4.5` becomes `a_2-4.5.mp4`.
     """
     spans = [video.span for video in listing.videos]
-    names = [
-        name if span is None else f"{name}#{span}"
-        for name, span in zip(_names(listing), spans, strict=True)
-    ]
+    names = [segment_name(name, span) for name, span in zip(_names(listing), spans, strict=True)]
     wanted = [
         _with_suffix(name, suffix) if span is None else _cut_name(name, span, suffix)
         for name, span in zip(names, spans, strict=True)

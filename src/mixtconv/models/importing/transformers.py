@@ -115,7 +115,7 @@ def find_trunk(contents: Contents, name: str, given: str | Path | None) -> tuple
         Name of the backbone, and its weights as `create_model` takes them.
 
     Raises:
-        ValueError: they are not to be had; says how to give them.
+        ValueError: they are not available; says how to give them.
     """
     if given is not None:
         return name, Path(given)
