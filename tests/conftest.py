@@ -100,6 +100,25 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The list of a synthetic set of long recordings: a pair of classes, two recordings to train
+    on, two of `val` and one of `test`."""
+    from mixtconv.data.synthetic import synthesize_long
+
+    folder = tmp_path_factory.mktemp("long") / "set"
+    synthesize_long(
+        folder,
+        size=32,
+        train_recordings=2,
+        val_recordings=2,
+        test_recordings=1,
+        seconds=20,
+        class_names=["Moving something up", "Moving something down"],
+    )
+    return folder / "segments.csv"
+
+
 @pytest.fixture
 def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> Callable[..., TrainingSettings]:
     """Settings of a run that takes a second; anything may be changed."""

@@ -13,7 +13,6 @@ from safetensors import safe_open
 
 from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
-from mixtconv.data.synthetic import synthesize_long
 from mixtconv.data.transforms import center_crop
 from mixtconv.detection.evaluate import evaluate_events
 from mixtconv.detection.predict import predict_events
@@ -31,18 +30,8 @@ LABELS = ["Moving something up", "Moving something down"]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("long") / "set"
-    synthesize_long(
-        folder,
-        size=32,
-        train_recordings=1,
-        val_recordings=2,
-        test_recordings=1,
-        seconds=20,
-        class_names=LABELS,
-    )
-    return folder / "segments.csv"
+def data(tiny_recordings: Path) -> Path:
+    return tiny_recordings
 
 
 @pytest.fixture(scope="module")
