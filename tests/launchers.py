@@ -1,10 +1,12 @@
-"""Starts a command as torchrun and Slurm do, in two processes, or a function in a forked one.
+"""Starts a command as torchrun and Slurm do, in two processes, or code in one of its own.
 
-A new interpreter imports torch and Lightning for five seconds. A fork of this process has all that
-it needs, and one thread: what is not about a process being new runs in one.
+A new interpreter imports torch and Lightning for five seconds. A fork of one that has done only
+that is as good, and at once there. A fork of this process has its state too, but torch's threads
+are gone in it: nothing computes there.
 """
 
 import gc
+import multiprocessing
 import os
 import signal
 import socket
@@ -63,6 +65,35 @@ def slurm(words, cwd):
             task.kill()
     status = max(task.returncode for task in tasks)
     return status, *("".join(texts) for texts in zip(*outputs, strict=True))
+
+
+def in_new_process(source, seconds=300, **names):
+    """Runs source code with these names in a process that has done nothing but imports.
+
+    Gives its exit status as `subprocess` has it, and its errors.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mixtconv.training.fit", "mixtconv.cli.main"])
+    with tempfile.NamedTemporaryFile() as errors:
+        process = context.Process(target=exec, args=(_START + source, names | {"err": errors.name}))
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"not ended after {seconds} s")
+        return process.exitcode, errors.read().decode()
+
+
+# One thread, as the tests: sums are then the same to the last bit. Ctrl-C is what pytest's workers
+# ignore.
+_START = """
+import os, signal, torch
+file = os.open(err, os.O_WRONLY)
+for descriptor in (1, 2):
+    os.dup2(file, descriptor)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+torch.set_num_threads(1)
+"""
 
 
 def alone(words, cwd, *, before=lambda: None):

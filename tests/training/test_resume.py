@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,71 +16,62 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from mixtconv.cli.main import main
 from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
 
-def _run_killed(launchers: ModuleType, settings: TrainingSettings, kill_at: int) -> None:
-    """Run until the given checkpoint of this process is written, but not yet put in place."""
-
-    def run() -> None:
-        sync, writes = os.fsync, 0
-
-        def kill(descriptor: int) -> None:
-            nonlocal writes
-            writes += "last.ckpt" in Path(f"/proc/self/fd/{descriptor}").readlink().name
-            sync(descriptor)
-            if writes == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        os.fsync = kill
-        train(settings)
-
-    status, errors = launchers.forked(run)
-    assert status == -signal.SIGKILL, errors
-
-
-INTERRUPTED = """
-import os, signal, sys
-import torch
+STOPPED = """
+import os, sys
 from mixtconv.cli.main import main
 
-torch.set_num_threads(1)  # as the tests: sums are then the same to the last bit
 sync, writes = os.fsync, 0
 
-def interrupt(descriptor):
+def stop(descriptor):
     global writes
     writes += "last.ckpt" in os.readlink(f"/proc/self/fd/{descriptor}")
     sync(descriptor)
-    if writes == 3:
-        os.kill(os.getpid(), signal.SIGINT)
+    if writes == last_write:
+        os.kill(os.getpid(), by)
 
-os.fsync = interrupt
-sys.exit(main(sys.argv[1:]))
+os.fsync = stop
+sys.exit(main(words))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
-def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
-    tiny_settings: Callable[..., TrainingSettings],
-) -> None:
-    recipe = {"epochs": 2, "batch_size": 3, "checkpoint_minutes": 0.0}
-    unbroken = train(tiny_settings("unbroken", **recipe))
-    settings = tiny_settings("interrupted", **recipe)
+def _run_stopped(
+    launchers: ModuleType, settings: TrainingSettings, by: signal.Signals, last_write: int
+) -> tuple[int, str]:
+    """Train until the given checkpoint of this process is written, but not yet put in place.
+
+    Gives the exit status and what was said of errors.
+    """
     config = Path(settings.out).with_suffix(".yaml")
     values = {name: value for name, value in asdict(settings).items() if value is not None}
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
     words = ["train", "--config", str(config)]
-    command = [sys.executable, "-c", INTERRUPTED, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 130, done.stderr
-    *_, advice, stopped = done.stderr.splitlines()
+    return launchers.in_new_process(STOPPED, words=words, by=int(by), last_write=last_write)
+
+
+def _run_killed(launchers: ModuleType, settings: TrainingSettings, kill_at: int) -> None:
+    status, errors = _run_stopped(launchers, settings, signal.SIGKILL, kill_at)
+    assert status == -signal.SIGKILL, errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
+def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
+    tiny_settings: Callable[..., TrainingSettings], launchers: ModuleType
+) -> None:
+    recipe = {"epochs": 2, "batch_size": 3, "checkpoint_minutes": 0.0}
+    unbroken = train(tiny_settings("unbroken", **recipe))
+    settings = tiny_settings("interrupted", **recipe)
+    status, errors = _run_stopped(launchers, settings, signal.SIGINT, last_write=3)
+    assert status == 130, errors
+    *_, advice, stopped = errors.splitlines()
     assert advice == f"{settings.out}: continue with the same command and --resume"
-    assert stopped == "mixtconv train: stopped" and "Traceback" not in done.stderr
-    assert main([*words, "--resume", "--format", "json"]) == 0
-    one, other = load_file(unbroken.files.model), load_file(Path(settings.out, "model.safetensors"))
+    assert stopped == "mixtconv train: stopped" and "Traceback" not in errors
+    resumed = train(replace(settings, resume=True))
+    one, other = load_file(unbroken.files.model), load_file(resumed.files.model)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
