@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from mixtconv.data.background import BACKGROUND, BORDER_SECONDS, is_background
-from mixtconv.data.datasets.catalog import list_videos, load_catalog, load_labelled_videos
+from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.listing import DataSource
 from mixtconv.evaluation.metrics import background_score
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from mixtconv.data.checking.preflight import check_catalog
 from mixtconv.data.clips import read_frames
-from mixtconv.data.datasets.catalog import list_videos, load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.modality import list_flow, probe_for, read_flow
 from mixtconv.video.find import find_videos, sort_names
 from mixtconv.video.pictures import UnreadableVideoError

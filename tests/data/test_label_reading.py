@@ -5,7 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.layouts import list_csv
 
 VIDEOS = ("1.mp4", "2.mp4", "3.mp4", "4.mp4")

@@ -6,7 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import scan_videos
 
 VIDEOS = ("c/1.mp4", "c/2.mp4", "c/my 3.mp4", "c/4.mp4")
 

@@ -13,7 +13,8 @@ import pytest
 from mixtconv.data.checking.preflight import check_catalog
 from mixtconv.data.checking.run import check
 from mixtconv.data.dataset import ScoringViews, TrainingClips
-from mixtconv.data.datasets.catalog import list_videos, load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import list_videos, scan_videos
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import CachedForm, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample

@@ -20,7 +20,6 @@ from mixtconv.training.fit import train
 from mixtconv.training.run_folder import load_settings
 from mixtconv.training.settings import TrainingSettings
 
-
 STOPPED = """
 import os, sys
 from mixtconv.cli.main import main

@@ -41,6 +41,7 @@ COMMANDS = {
     "check": "list every video of a dataset that cannot be used",
     "fit": "make the best recognizer of your clips that a time allows",
     "train": "train a recognizer on a folder or a CSV of videos",
+    "calibrate": "fit the scores of a model to labelled videos, and let it reject others",
     "tune-events": "choose how events are found in recordings, and store it in the model",
     "evaluate": "score a trained recognizer on labelled videos",
     "fuse": "combine the scores of several models with weights",

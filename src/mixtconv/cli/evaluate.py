@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtconv._atomic_write import refuse_unwritable
+from mixtconv._names import count_of, first_few
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.class_sizes import size_notes
@@ -25,6 +26,7 @@ def evaluate(
     finding: EventSwitch,
     *,
     scores: str | None = None,
+    open_set: bool = False,
     page: str | None = None,
 ) -> Result:
     """Score a trained recognizer on labelled videos.
@@ -39,6 +41,8 @@ def evaluate(
         finding: Events of recordings, in place of the class of each video.
         scores: File for the scores of every video, as mixtconv fuse takes them; usually ends in
             .safetensors.
+        open_set: Videos of classes that the model does not know are scored apart: how well they
+            are told from those of its own (AUROC).
         page: File for a page of the events of each recording, beside what is annotated, with its
             video and the scores over time; ends in .html.
     """
@@ -47,11 +51,15 @@ def evaluate(
     if finding.events:
         if scores is not None:
             raise ValueError("--scores holds one row a video, and --events finds events: give one")
+        if open_set:
+            raise ValueError("--open-set scores whole videos, and --events finds events: give one")
         return _events(model, data, reading, finding, page)
     from mixtconv.evaluation.evaluate import evaluate_model
 
     with progress("scoring videos") as show:
-        result = evaluate_model(model, data, settings=reading, scores_path=scores, progress=show)
+        result = evaluate_model(
+            model, data, settings=reading, scores_path=scores, open_set=open_set, progress=show
+        )
     split = reading.split
     chosen = f"split {split}" if split else "its val split, or all where it has no splits"
     notes = [f"scored {result.num_videos} videos of {result.data} ({chosen})"]
@@ -61,7 +69,7 @@ def evaluate(
             f"the others taken for it; top-1 of the others among themselves "
             f"{apart.top1_without:.2f} %"
         )
-    notes += size_notes(result.class_sizes)
+    notes += [*_confidence(result), *size_notes(result.class_sizes)]
     if scores is not None:
         notes.append(f"scores of every video: {scores}")
     notes += [f"counted as wrong, cannot be read: {video}" for video in result.unreadable]
@@ -77,6 +85,26 @@ def evaluate(
     )  # fmt: skip
     tables = [table] if several is None else [_labels(result), table]
     return Result(result.to_dict(), tables, notes, status=1 if result.unreadable else 0)
+
+
+def _confidence(result: "Evaluation") -> list[str]:
+    """How far the scores can be trusted, in sentences."""
+    found = result.calibration
+    notes = [f"calibration error {found.calibration_error:.2f} %"]
+    if (rejected := result.rejection) is not None:
+        notes.append(
+            f"none of the classes: {rejected.rejected:.2f} % of the videos, "
+            f"{rejected.right_rejected:.2f} % of those that would be right; top-1 of the others "
+            f"{rejected.top1_of_kept:.2f} %"
+        )
+    if (others := result.open_set) is not None:
+        also = "" if others.rejected is None else f", {others.rejected:.2f} % rejected"
+        notes.append(
+            f"{count_of(others.num_videos, 'video')} of {count_of(len(others.classes), 'class')} "
+            f"that the model does not know ({first_few(others.classes)}): AUROC "
+            f"{others.auroc:.2f} %, false positives at 95 % true ones {others.fpr95:.2f} %{also}"
+        )
+    return notes
 
 
 def _labels(result: "Evaluation") -> Table:

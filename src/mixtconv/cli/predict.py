@@ -125,10 +125,14 @@ def _score(prediction: "Prediction") -> str:
 
 
 def _nothing(result: "VideoPrediction") -> list["Prediction"]:
-    """What the table shows for a video in which no label holds."""
+    """What the table shows for a video in which no label holds, or that is rejected."""
     from mixtconv.inference.predicting import Prediction
 
-    return [] if result.error else [Prediction("(no label)", math.nan)]
+    if result.error:
+        return []
+    if (best := result.rejected) is not None:
+        return [Prediction(f"(none of the classes; best {best.label} {best.score:.3f})", math.nan)]
+    return [Prediction("(no label)", math.nan)]
 
 
 def _timelines(

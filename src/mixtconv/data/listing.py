@@ -73,6 +73,8 @@ class DataSource:
     """Whether a video has one label, or may have several or none; default what the list says:
     several where a column of labels holds a|b, or there is a column of 0 and 1 for each class; in
     scoring as in the model's training."""
+    without: list[str] | None = None
+    """Classes whose videos are left out, as if the data did not have them: '[other,idle]'."""
 
     def __post_init__(self) -> None:
         if self.official_split not in (1, 2, 3):

@@ -9,9 +9,7 @@ from typing import Any
 
 from mixtconv._names import flag, refuse_unless
 from mixtconv.events.settings import EventRule, EventSettings, is_number
-
-NOTE = "events"
-"""Name of the note of a model file that holds `StoredEvents`."""
+from mixtconv.models.spec import EVENTS_NOTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +162,7 @@ class StoredEvents:
         Raises:
             ValueError: values that these settings do not have, or not allowed ones.
         """
-        stored = notes.get(NOTE, {})
+        stored = notes.get(EVENTS_NOTE, {})
         try:
             settings = default_settings(classes)
             if "settings" in stored:

@@ -1,14 +1,9 @@
 """Settings of events chosen on annotated recordings, and stored in the model file."""
 
-import errno
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.constants import HF_HUB_CACHE
-
-from mixtconv._atomic_write import refuse_unwritable
 from mixtconv._types import Progress
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.scorers import load_scorer
@@ -20,7 +15,6 @@ from mixtconv.detection.scoring import (
     typical_seconds,
 )
 from mixtconv.detection.settings import (
-    NOTE,
     EventOptions,
     StoredEvents,
     default_settings,
@@ -29,9 +23,9 @@ from mixtconv.detection.settings import (
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.events.settings import TuningMeasure
 from mixtconv.events.tuning import EventTuning, tune_events
-from mixtconv.models.file import read_metadata, write_notes
-from mixtconv.models.location import HUB_PREFIX, find_model_file
-from mixtconv.models.spec import is_exported
+from mixtconv.models.file import file_to_write, write_notes
+from mixtconv.models.location import find_model_file
+from mixtconv.models.spec import EVENTS_NOTE, is_exported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +80,12 @@ def tune_model(
     """
     reading, options = reading or EvaluationSettings(), options or EventOptions()
     refuse_views(reading.protocol)
-    source = str(model)
     if is_exported(model):
         raise ValueError(
             f"{model} is an exported model: tune the model file that it was made from, and export "
             "that again"
         )
-    if source.startswith(HUB_PREFIX) and out is None:
-        raise ValueError(f"{model} is on the hub: give --out, a file for the model with settings")
-    path = find_model_file(model)
-    target = _target(path, out)
+    target = file_to_write(model, out)
     scorer = load_scorer(model, options.times, device=reading.device, precision=reading.precision)
     split = reading.split or "val"
     recordings = load_recordings(data, scorer.spec, scorer.notes, split=split)
@@ -111,25 +101,5 @@ def tune_model(
         "score": tuning.score,
     }
     stored = StoredEvents(settings=tuning.settings, times=scorer.times, facts=facts)
-    write_notes(path, {NOTE: stored.to_dict()}, out=target)
+    write_notes(find_model_file(model), {EVENTS_NOTE: stored.to_dict()}, out=target)
     return StoredTuning(out=str(target), stored=stored, tuning=tuning, scored=scored)
-
-
-def _target(path: Path, out: str | Path | None) -> Path:
-    """The file to write, of a link what it leads to; refused before the long work.
-
-    Raises:
-        ValueError: a model in the cache of the hub, or a file that is not a model.
-        OSError: it cannot be written.
-    """
-    target = (path if out is None else Path(out)).resolve()
-    if target.is_relative_to(Path(HF_HUB_CACHE).resolve()):
-        raise ValueError(
-            f"{target} is in the cache of the hub, whose files stay as they are: give --out"
-        )
-    if target.is_file():
-        read_metadata(target)  # refuses what is no model file
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it may not be written; give --out", str(target))
-    refuse_unwritable(target)
-    return target

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,20 @@ from mixtconv._processes import find_launch, is_rank_zero
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
 from mixtconv.data.class_sizes import too_small
-from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.datasets.catalog import load_labelled_videos, load_other_videos
+from mixtconv.data.datasets.scanning import as_source
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.class_scores import class_scores, class_sizes
+from mixtconv.evaluation.confidence import (
+    Calibration,
+    OpenSetScore,
+    Rejection,
+    calibration,
+    open_set_score,
+    rejection,
+)
 from mixtconv.evaluation.distributed import local_device, process_group
 from mixtconv.evaluation.metrics import Accuracy, BackgroundScore, background_score
 from mixtconv.evaluation.multi_label import MultiLabelScore
@@ -26,7 +35,7 @@ from mixtconv.evaluation.scores_file import (
     refuse_scores_path,
     save_scores,
 )
-from mixtconv.evaluation.scoring import model_mirroring, score_videos
+from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.models import ModelSpec, load_model, optimize_for_inference, read_metadata
 from mixtconv.models.device import resolve_device
@@ -55,6 +64,10 @@ class Evaluation(ScoreSource):
     """The scores of every video."""
     scores_path: str | None
     """The file of the scores, if any."""
+    rejection_thresholds: tuple[float, ...] | None = None
+    """Of the model; None of one that rejects nothing."""
+    open_set: OpenSetScore | None = None
+    """How videos of other classes are told, if these were scored, too."""
 
     @property
     def background(self) -> BackgroundScore | None:
@@ -64,6 +77,20 @@ class Evaluation(ScoreSource):
             return None
         number = saved.classes.index(BACKGROUND)
         return background_score(saved.scores, saved.labels, saved.readable, background=number)
+
+    @property
+    def calibration(self) -> Calibration:
+        """How well the scores say how often they are right."""
+        saved = self.scores
+        return calibration(saved.probabilities(), saved.labels, saved.readable)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """What the model rejects of these videos; None of one that rejects nothing."""
+        saved, limits = self.scores, self.rejection_thresholds
+        if limits is None or not saved.readable.any():
+            return None
+        return rejection(saved.probabilities(), saved.labels, saved.readable, limits)
 
     @property
     def class_sizes(self) -> dict[str, int]:
@@ -77,7 +104,8 @@ class Evaluation(ScoreSource):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv evaluate --format json` prints them."""
-        apart, several = self.background, self.several
+        apart, several, rejected = self.background, self.several, self.rejection
+        open_set = self.open_set
         return {
             "model": self.model,
             "data": self.data,
@@ -86,6 +114,9 @@ class Evaluation(ScoreSource):
             "num_videos": self.num_videos,
             **asdict(several or self.accuracy),
             **({} if apart is None else {"background": asdict(apart)}),
+            **asdict(self.calibration),
+            **({} if rejected is None else {"rejection": asdict(rejected)}),
+            **({} if open_set is None else {"open_set": asdict(open_set)}),
             "labels": "several" if several else "one",
             "classes": [asdict(each) for each in class_scores(self.scores)],
             "too_small": list(too_small(self.class_sizes)),
@@ -100,6 +131,7 @@ def evaluate_model(
     *,
     settings: EvaluationSettings | None = None,
     scores_path: str | Path | None = None,
+    open_set: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model file on labelled videos.
@@ -113,6 +145,8 @@ def evaluate_model(
         settings: which of the videos, by which protocol, on which device. Where the data have no
             splits, the split `val` is the part that the model's training held out.
         scores_path: file for the scores of every video, as `mixtconv fuse` takes them.
+        open_set: whether the data may have videos of other classes than the model's, which are
+            scored apart: how well they are told from those of its own.
         progress: called with the number of videos scored by this process, and of its shard.
 
     Raises:
@@ -130,22 +164,24 @@ def evaluate_model(
     mirroring = model_mirroring(trained)
     if any(protocol.mirrored):
         _log_mirroring(mirroring)
-    samples = _load_videos(trained.spec, trained.notes, data, settings.split)
+    others: tuple[VideoSample, ...] = ()
+    if open_set:
+        others, names = load_other_videos(data, classes=trained.spec.classes, split=settings.split)
+        source = as_source(data)
+        data = replace(source, without=[*(source.without or ()), *names])
+    samples = held_out_videos(trained.spec, trained.notes, data, settings.split)
     with process_group(launch):
-        scores = score_videos(
+        scored = score_videos(
             optimize_for_inference(trained),
-            samples,
+            (*samples, *others),
             settings,
             mirroring=mirroring,
             launch=launch,
             progress=progress,
         )
-    if not scores.logits.isfinite().all():
-        raise ValueError(
-            f"{model} gives scores that are no finite numbers: it has diverged in training; train "
-            "it with a smaller --lr, or --clip-gradient"
-        )
-    source = ScoreSource(
+    refuse_diverged(scored, model)
+    scores, apart = scored.divided(len(samples))
+    score_source = ScoreSource(
         model=str(model),
         modality=trained.spec.modality,
         data=data.data if isinstance(data, DataSource) else str(data),
@@ -154,8 +190,7 @@ def evaluate_model(
     )
     values = scores.logits
     if protocol.averaging == "probabilities":  # the logits are their logarithms
-        several = trained.spec.several_labels
-        values = values.sigmoid() if several else values.softmax(dim=1)
+        values = scores.probabilities(several=trained.spec.several_labels)
         values = values * scores.readable[:, None]  # unreadable videos stay zero
     saved = SavedScores(
         classes=trained.spec.classes,
@@ -163,21 +198,44 @@ def evaluate_model(
         labels=scores.labels.long(),
         scores=values,
         kind=protocol.averaging,
-        sources=(source,),
+        sources=(score_source,),
         unreadable={samples[place].key: video.reason for place, video in scores.unreadable.items()},
         thresholds=trained.spec.label_thresholds,
     )
     if scores_path is not None and is_rank_zero():
         save_scores(saved, scores_path)
     return Evaluation(
-        **vars(source),
+        **vars(score_source),
         num_videos=len(samples),
         accuracy=Accuracy(*[math.nan] * 3) if saved.several else scores.accuracy(),
-        unreadable=tuple(scores.unreadable.values()),
+        unreadable=tuple(scored.unreadable.values()),
         samples=samples,
         scores=saved,
         scores_path=None if scores_path is None else str(scores_path),
+        rejection_thresholds=trained.spec.rejection_thresholds,
+        open_set=_open_set_score(trained.spec, scores, apart, names) if open_set else None,
     )
+
+
+def _open_set_score(
+    spec: ModelSpec, known: VideoScores, others: VideoScores, classes: tuple[str, ...]
+) -> OpenSetScore:
+    return open_set_score(
+        known.probabilities()[known.readable],
+        others.probabilities()[others.readable],
+        classes=classes,
+        num_videos=len(others.labels),
+        thresholds=spec.rejection_thresholds,
+    )
+
+
+def refuse_diverged(scores: VideoScores, model: str | Path) -> None:
+    """Raise a ValueError for scores that are not finite."""
+    if not scores.logits.isfinite().all():
+        raise ValueError(
+            f"{model} gives scores that are no finite numbers: it has diverged in training; train "
+            "it with a smaller --lr, or --clip-gradient"
+        )
 
 
 def common_videos(
@@ -191,7 +249,7 @@ def common_videos(
     """
     descriptions = [read_metadata(model) for model in models]
     first, *others = (
-        _load_videos(ModelSpec.from_dict(about["spec"]), about["notes"], data, split)
+        held_out_videos(ModelSpec.from_dict(about["spec"]), about["notes"], data, split)
         for about in descriptions
     )
     for model, samples in zip(models[1:], others, strict=True):
@@ -204,12 +262,19 @@ def common_videos(
     return first
 
 
-def _load_videos(
+def held_out_videos(
     spec: ModelSpec,
     notes: dict[str, Any],
     data: str | Path | DataSource,
     split: SplitChoice | None,
 ) -> tuple[VideoSample, ...]:
+    """The labelled videos of data to score a model on; the split `val` is what training held out.
+
+    Args:
+        spec: of the model.
+        notes: of its file, which say how its training divided the data.
+        data, split: as for `load_labelled_videos`.
+    """
     return load_labelled_videos(
         data,
         classes=spec.classes,

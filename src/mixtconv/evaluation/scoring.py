@@ -176,6 +176,19 @@ class VideoScores:
         mask[list(self.unreadable)] = False
         return mask
 
+    def probabilities(self, *, several: bool = False) -> Tensor:
+        """float32 (N, K): the softmax of the logits, or of several labels the sigmoid."""
+        return self.logits.sigmoid() if several else self.logits.softmax(dim=1)
+
+    def divided(self, count: int) -> tuple["VideoScores", "VideoScores"]:
+        """The scores of the first `count` videos, and those of the others."""
+        first = {place: why for place, why in self.unreadable.items() if place < count}
+        others = {p - count: why for p, why in self.unreadable.items() if p >= count}
+        return (
+            VideoScores(self.logits[:count], self.labels[:count], first),
+            VideoScores(self.logits[count:], self.labels[count:], others),
+        )
+
     def accuracy(self) -> Accuracy:
         """Accuracies over all videos; an unreadable one counts as wrong."""
         return accuracy(self.logits, self.labels, self.readable)

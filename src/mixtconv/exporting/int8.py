@@ -14,7 +14,8 @@ from statistics import median
 from typing import Any
 
 from mixtconv._types import Progress
-from mixtconv.data.datasets.catalog import choose_videos, list_videos, load_labelled_videos
+from mixtconv.data.datasets.catalog import choose_videos, load_labelled_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.listing import DataSource, VideoSample, one_label
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
-from mixtconv.data.datasets.catalog import VideoCatalog, list_videos, load_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.folds import Grouping, divide_by_sessions, in_recordings
 from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample, one_label

@@ -37,9 +37,11 @@ class VideoPrediction:
     """Name of the video, as given."""
     predictions: tuple[Prediction, ...]
     """The best classes, best first; of a recognizer of several labels those that hold, perhaps
-    none. Empty for a video that cannot be read."""
+    none. Empty for a video that is rejected or cannot be read."""
     error: str | None = None
     """Why the video cannot be read."""
+    rejected: Prediction | None = None
+    """The best class of a video that is rejected, whose score is below its threshold."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv predict --format json` prints them."""
@@ -47,6 +49,8 @@ class VideoPrediction:
             "source": self.source,
             "predictions": [asdict(prediction) for prediction in self.predictions],
         }
+        if self.rejected is not None:
+            values["rejected"] = asdict(self.rejected)
         return values | {"error": self.error} if self.error else values
 
 
@@ -87,7 +91,8 @@ class VideoRecognizer(ABC):
 
         Args:
             video: the video.
-            top_k: how many; a recognizer of several labels gives all that hold.
+            top_k: how many; a recognizer of several labels gives all that hold, and none of a
+                video that is rejected.
 
         Raises:
             UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
@@ -97,7 +102,10 @@ class VideoRecognizer(ABC):
     def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
         """Ranked labels of one video, or the reason why it cannot be read."""
         try:
-            return VideoPrediction(str(video), tuple(self.predict(video, top_k=top_k)))
+            logits = self.logits(video)
+            labels = labels_of_logits(logits, self.spec, top_k)
+            rejected = rejected_label(logits, self.spec)
+            return VideoPrediction(str(video), tuple(labels), rejected=rejected)
         except UnreadableVideoError as error:
             return VideoPrediction(str(video), (), str(error))
 
@@ -155,7 +163,8 @@ def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list
         logits: (K,), an array or a tensor.
         spec: the recognizer.
         top_k: how many classes, at most; of several labels all that hold are given, whose score
-            reaches the threshold of their class, perhaps none.
+            reaches the threshold of their class, perhaps none. None of a video that is rejected,
+            see `rejected_label`.
 
     Raises:
         ValueError: `top_k` is below 1, or there are no classes.
@@ -165,7 +174,8 @@ def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list
     ['run', 'jump']
     """
     if spec.label_thresholds is None:
-        return ranked(logits, spec.classes, top_k)
+        best = ranked(logits, spec.classes, top_k)
+        return [] if rejected_label(logits, spec) else best
     _check_ranking(spec.classes, top_k)
     scores = scores_of_logits(logits, spec)  # (K,)
     return [
@@ -173,6 +183,22 @@ def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list
         for index in np.argsort(-scores, kind="stable").tolist()
         if scores[index] >= spec.label_thresholds[index]
     ]
+
+
+def rejected_label(logits: npt.ArrayLike, spec: ModelSpec) -> Prediction | None:
+    """The best class of a video that shows none of the classes, by the thresholds of the model.
+
+    None of one that has a label, and of a recognizer that rejects nothing.
+
+    >>> spec = ModelSpec("tsn_resnet18", ("wave", "jump"), rejection_thresholds=(0.7, 0.9))
+    >>> [rejected_label([2.0, 0.0], spec), rejected_label([0.0, 2.0], spec).label]
+    [None, 'jump']
+    """
+    if spec.rejection_thresholds is None:
+        return None
+    [best] = ranked(logits, spec.classes, top_k=1)
+    threshold = spec.rejection_thresholds[spec.classes.index(best.label)]
+    return best if best.score < threshold else None
 
 
 def _check_ranking(classes: Sequence[str], top_k: int) -> None:

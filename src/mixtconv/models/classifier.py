@@ -268,6 +268,25 @@ class VideoClassifier(HubMixin):
         """The last layer."""
         return self.head
 
+    def last_layers(self) -> Iterator[nn.Linear]:
+        """The layers whose sum or mean are the logits; none of a recognizer without classes."""
+        if isinstance(self.head, nn.Linear):
+            yield self.head
+
+    def scale_logits(self, factor: float) -> None:
+        """Multiply the logits, by multiplying the weights of the last layers.
+
+        Raises:
+            ValueError: the recognizer gives features, or was optimised for inference.
+        """
+        self.spec.require_classes()
+        if self.optimized:
+            raise ValueError("a recognizer from optimize_for_inference stays as it is; scale first")
+        with torch.no_grad():
+            for layer in self.last_layers():
+                for parameter in layer.parameters():
+                    parameter.mul_(factor)
+
     def reset_classifier(
         self, num_classes: int | None = None, *, classes: Sequence[str] | None = None
     ) -> None:
@@ -284,9 +303,7 @@ class VideoClassifier(HubMixin):
         Raises:
             ValueError: neither or both, fewer than 0 classes, or a name twice.
         """
-        names = class_names(num_classes, classes)
-        thresholds = (0.5,) * len(names) if self.spec.several_labels else None
-        self.spec = replace(self.spec, classes=names, label_thresholds=thresholds)
+        self.spec = self.spec.with_classes(class_names(num_classes, classes))
         like = next(self.backbone.parameters())
         self.head = self.make_head(self.num_classes).to(like).train(self.training)
         start_small(self)

@@ -7,22 +7,25 @@ Reading one cannot run code. `load_model` is in `systems/factory.py`, since it m
 that a file describes.
 """
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mixtconv._atomic_write import write_atomically
+from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._names import first_few
 from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._version import __version__
 from mixtconv.models.frozen_trunk import FrozenTrunk, is_unchanged, split_state
-from mixtconv.models.location import find_model_file
-from mixtconv.models.spec import METADATA_KEY, ModelSpec, is_exported, require_type
+from mixtconv.models.location import HUB_PREFIX, find_model_file
+from mixtconv.models.spec import EVENTS_NOTE, METADATA_KEY, ModelSpec, is_exported, require_type
 
 if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin
@@ -36,7 +39,8 @@ _NOTES_READ = {
     "background": float,
     "flip_pairs": list | _NoPairs,
     "frame_labels": bool,
-    "events": dict,
+    EVENTS_NOTE: dict,
+    "calibration": dict,
 }
 """Types of the notes that commands compute with; others are shown only."""
 
@@ -108,6 +112,30 @@ def write_notes(path: str | Path, notes: Mapping[str, Any], *, out: str | Path) 
     description["notes"] = {**description["notes"], **notes}
     metadata[METADATA_KEY] = json.dumps(description)
     write_atomically(Path(out), with_sorted_metadata(save(tensors, metadata=metadata)))
+
+
+def file_to_write(model: str | Path, out: str | Path | None) -> Path:
+    """The file for a model with other notes or weights: `out`, or its own; of a link its target.
+
+    It is refused before the long work.
+
+    Raises:
+        ValueError: a model of the hub or in its cache, or a file that is not a model.
+        OSError: it cannot be written.
+    """
+    if str(model).startswith(HUB_PREFIX) and out is None:
+        raise ValueError(f"{model} is on the hub: give --out, a file for the model with settings")
+    target = (find_model_file(model) if out is None else Path(out)).resolve()
+    if target.is_relative_to(Path(HF_HUB_CACHE).resolve()):
+        raise ValueError(
+            f"{target} is in the cache of the hub, whose files stay as they are: give --out"
+        )
+    if target.is_file():
+        read_metadata(target)  # refuses what is no model file
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may not be written; give --out", str(target))
+    refuse_unwritable(target)
+    return target
 
 
 def refuse_lost_weights(tensors: Mapping[str, Tensor], what: str) -> None:

@@ -23,6 +23,9 @@ Head = Literal["average", "attention", "blocks"]
 METADATA_KEY = "mixtconv"
 """Key of our JSON in the metadata of model files and exported files."""
 
+EVENTS_NOTE = "events"
+"""Name of the note of a model file that holds its settings of events."""
+
 EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
 """Files of ONNX Runtime, OpenVINO and torch.export, which `inference/engines` runs."""
 
@@ -67,6 +70,8 @@ PICTURES: tuple[Modality, ...] = ("rgb", "motion")
 
 CLIP_RANGES = {"num_frames": (1, 4096), "image_size": (16, 2048), "frame_stride": (1, 65536)}
 """Least and largest values: what a file says beyond is damage, or an attack on the memory."""
+
+_THRESHOLDS = ("label_thresholds", "rejection_thresholds")
 
 MAX_CLIP_PIXELS = 2**28
 """Pixels of all frames of a clip, such as 5000 of 224 x 224: 3 gigabytes in float32."""
@@ -199,6 +204,10 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     """Of a recognizer that gives a clip several labels or none, for each class the score from which
     its label holds; scores are then sigmoids of the logits, each for itself. None of one that
     gives one label: scores are the softmax of the logits."""
+    rejection_thresholds: tuple[float, ...] | None = None
+    """Of a recognizer of one label that rejects clips, for each class the score below which it is
+    not given, if it is the best: the clip shows none of the classes. None of one that always gives
+    a label."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -223,12 +232,18 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
             f"mean is {self.mean} and std {self.std}; give three numbers each, one a channel, and "
             "no std of 0 or below",
         )
-        limits = self.label_thresholds
+        for name in _THRESHOLDS:
+            limits = getattr(self, name)
+            require(
+                limits is None
+                or (len(limits) == len(self.classes) and all(0 <= each <= 1 for each in limits)),
+                f"{name} are {limits}; give one of 0 to 1 for each of {len(self.classes)} classes, "
+                "or None",
+            )
         require(
-            limits is None
-            or (len(limits) == len(self.classes) and all(0 <= each <= 1 for each in limits)),
-            f"label_thresholds are {limits}; give one of 0 to 1 for each of {len(self.classes)} "
-            "classes, or None for a recognizer of one label",
+            self.label_thresholds is None or self.rejection_thresholds is None,
+            "rejection_thresholds are of one label a clip, and label_thresholds of several: leave "
+            "one out",
         )
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}; give 0 to below 1")
         require(
@@ -245,6 +260,13 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
     def several_labels(self) -> bool:
         """Whether a clip may have several labels."""
         return self.label_thresholds is not None
+
+    def with_classes(self, classes: tuple[str, ...]) -> "ModelSpec":
+        """The same recognizer of other classes, whose thresholds are not known yet."""
+        thresholds = (0.5,) * len(classes) if self.several_labels else None
+        return replace(
+            self, classes=classes, label_thresholds=thresholds, rejection_thresholds=None
+        )
 
     def require_classes(self) -> None:
         """Raise a ValueError for a recognizer without classes, where they are needed."""
@@ -288,8 +310,9 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
         """
         self.require_classes()
         values = {"name": self.name, "classes": self.classes} | asdict(self)
-        if self.label_thresholds is None:  # as in files of earlier versions, which read this one
-            del values["label_thresholds"]
+        for name in _THRESHOLDS:
+            if values[name] is None:  # as in files of earlier versions, which read this one
+                del values[name]
         return values
 
     @classmethod

@@ -7,7 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.video.segment import Span
 
 

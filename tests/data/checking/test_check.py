@@ -281,7 +281,7 @@ def test_a_missing_and_a_broken_video_are_found_by_list_and_line(
 
 
 def listed_paths(name: str, root: Path) -> list[Path]:
-    from mixtconv.data.datasets.catalog import scan_videos
+    from mixtconv.data.datasets.scanning import scan_videos
 
     return [video.path for video in scan_videos(DataSource(name, root=str(root))).videos]
 

@@ -10,7 +10,8 @@ import pytest
 from mixtconv.data.checking.report import CheckReport, sum_up
 from mixtconv.data.checking.sides import sides_of
 from mixtconv.data.checking.video import CheckedVideo
-from mixtconv.data.datasets.catalog import list_videos, load_catalog, load_labelled_videos
+from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.listing import VideoSample, hold_out
 
 # Folders

@@ -7,8 +7,9 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.datasets import published_classes
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.datasets.classes import read_classes
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import ClassOrder, DataSource
 

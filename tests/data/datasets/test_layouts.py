@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.datasets import DATASETS
-from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.video.reader import probe_video
 

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.listing import DataSource, Fault, VideoListing
 
 TEXT_LISTS = {

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from mixtconv.data.checking.run import check
-from mixtconv.data.datasets.catalog import load_catalog, scan_videos
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare

@@ -12,7 +12,7 @@ import pytest
 
 from mixtconv._folder_lock import alone_in
 from mixtconv.data.clips import read_frames
-from mixtconv.data.datasets.catalog import list_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.journal import JOURNAL, read_journal
 from mixtconv.data.preparation import run
 from mixtconv.data.preparation.form import PreparedForm

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixtconv.data.datasets.catalog import list_videos, load_catalog
+from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.journal import JOURNAL, read_journal
 from mixtconv.data.listing import DataSource
 from mixtconv.data.preparation import run

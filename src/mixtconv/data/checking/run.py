@@ -15,7 +15,7 @@ from mixtconv.data.checking.video import (
     check_video,
     unreadable_video,
 )
-from mixtconv.data.datasets.catalog import scan_videos
+from mixtconv.data.datasets.scanning import scan_videos
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError
 from mixtconv.data.workers import Backend, check_backend, map_videos

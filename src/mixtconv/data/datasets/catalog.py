@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
-from mixtconv.data.annotations import list_annotations, read_annotations
 from mixtconv.data.background import BACKGROUND, with_background
-from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
-from mixtconv.data.groups import by_recordings, with_groups
-from mixtconv.data.layouts import bad_lines, list_csv, list_folder
+from mixtconv.data.datasets.scanning import as_source, class_names, list_videos
 from mixtconv.data.listing import (
-    BY_SEGMENTS,
     DataSource,
     Label,
     ListedVideo,
@@ -27,8 +23,7 @@ from mixtconv.data.listing import (
     VideoSample,
     video_keys,
 )
-from mixtconv.data.several_labels import as_trained, split_labels, with_all_labels, with_labels
-from mixtconv.video.find import is_video
+from mixtconv.data.several_labels import as_trained
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +78,7 @@ def load_catalog(
     """
     classes = None if classes is None else tuple(map(composed, classes))
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
-    names = tuple(classes or listing.classes or _class_names(listing.videos))
+    names = tuple(classes or listing.classes or class_names(listing.videos))
     if val_fraction == 0:
         division = hold_nothing_out(listing.videos)
     else:
@@ -134,25 +129,68 @@ def load_labelled_videos(
     """
     if split not in (None, "train", "val", "test", "all"):
         raise ValueError(f"split is {split!r}; allowed are 'train', 'val', 'test' and 'all'")
-    data = as_trained(_source(data), several=several)
+    data = as_trained(as_source(data), several=several)
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     for note in listing.notes:
         logger.info("%s", note)
     if split is None:
         split = _default_split(listing)
     is_drawn = split in ("train", "val") and not has_held_out(listing)
-    if is_drawn and group is not None and _source(data).group is None:
+    if is_drawn and group is not None and as_source(data).group is None:
         try:
             listing = list_videos(
-                replace(_source(data), group=group), classes=classes, keep_missing=keep_missing
+                replace(as_source(data), group=group), classes=classes, keep_missing=keep_missing
             )
         except ValueError as error:
             raise ValueError(
                 f"{error} (the model was trained with it: give another, or --split all)"
             ) from error
-    if background and _source(data).background is None and any(v.span for v in listing.videos):
+    if background and as_source(data).background is None and any(v.span for v in listing.videos):
         listing = with_background(listing, background)
     return choose_videos(listing, classes=classes, split=split, val_fraction=val_fraction)
+
+
+def load_other_videos(
+    data: str | Path | DataSource,
+    *,
+    classes: Sequence[str],
+    split: Split | Literal["all"] | None = None,
+) -> tuple[tuple[VideoSample, ...], tuple[str, ...]]:
+    """The videos of data whose class a trained model does not know, and the names of their classes.
+
+    A label is an index into these names. No video of theirs was trained on, so all of them are
+    taken where a split is drawn.
+
+    Args:
+        data: as for `load_catalog`.
+        classes: the model's classes.
+        split: as for `load_labelled_videos`.
+
+    Raises:
+        ValueError: the data cannot be used, have several labels a video, or there are none.
+    """
+    listing = list_videos(data, keep_missing=True)
+    if listing.several:
+        raise ValueError(f"{listing.source}: other classes are told from one label a video only")
+    known = {*map(composed, classes), BACKGROUND}
+    others = tuple(video for video in listing.videos if video.class_name not in known)
+    if not others:
+        raise ValueError(
+            f"{listing.source}: the model knows all of its classes; other classes are those that "
+            "it was not trained on (mixtconv train --without)"
+        )
+    if split is None:
+        split = _default_split(listing)
+    if split != "all" and any(video.split for video in listing.videos):
+        chosen = tuple(video for video in others if video.split == split)
+        if not chosen:
+            raise ValueError(
+                f"{listing.source}: no videos of other classes in split {split!r}; choose another "
+                "split, or 'all'"
+            )
+        others = chosen
+    names = class_names(others)
+    return _samples(others, names), names
 
 
 def choose_videos(
@@ -196,137 +234,6 @@ def _default_split(listing: VideoListing) -> Literal["val", "all"]:
     return "val" if any(video.split for video in listing.videos) else "all"
 
 
-def list_videos(
-    data: str | Path | DataSource,
-    *,
-    classes: Sequence[str] | None = None,
-    keep_missing: bool = False,
-) -> VideoListing:
-    """List videos with their class names, all among `classes` if given.
-
-    Args:
-        data: as for `load_catalog`.
-        classes: the only class names allowed.
-        keep_missing: also list videos that do not exist, for a caller who reports those that cannot
-            be read. If none exists, that is an error all the same.
-
-    Raises:
-        ValueError: the data cannot be used, or entries in them have faults; the first are named.
-    """
-    listing = with_all_labels(_scan(data, classes), _source(data).labels)
-    if keep_missing and listing.videos:
-        listing = _with_missing(listing)
-    listing = _in_groups(listing, data)
-    rate = _source(data).background or 0
-    if rate and classes is not None and BACKGROUND not in classes and not listing.several:
-        raise ValueError(
-            f"the model has no class {BACKGROUND!r}, which --background {rate:g} adds: leave it out"
-        )
-    if not listing.faults:
-        listing = with_background(listing, rate)
-    if listing.faults and listing.source.is_file():
-        raise bad_lines(listing)
-    if listing.faults:
-        entries = [f"{fault.video}: {fault.reason}" for fault in listing.faults]
-        raise ValueError(
-            f"{listing.source}: {count_of(len(entries), 'entry')} cannot be used: "
-            f"{first_few(entries, separator='; ')}; correct them (mixtconv check lists all)"
-        )
-    return listing
-
-
-def _with_missing(listing: VideoListing) -> VideoListing:
-    """Add the missing videos to the videos, under the path where they are expected."""
-    folder = listing.source.parent if listing.source.is_file() else listing.source
-    missing = [fault for fault in listing.faults if fault.kind == "missing"]
-    videos = [
-        ListedVideo(
-            folder / fault.video,
-            fault.label or "",
-            fault.split,
-            key=fault.key or fault.video,
-            place=fault.place,
-            group=fault.group,
-            span=fault.span,
-        )
-        for fault in missing
-    ]
-    if listing.several:
-        videos = [with_labels(video, split_labels(video.class_name)) for video in videos]
-    others = tuple(fault for fault in listing.faults if fault.kind != "missing")
-    listing = replace(listing, videos=(*listing.videos, *videos), faults=others)
-    return by_recordings(listing) if listing.grouped_by == BY_SEGMENTS else listing
-
-
-def scan_videos(
-    data: str | Path | DataSource, *, classes: Sequence[str] | None = None
-) -> VideoListing:
-    """List videos as `list_videos` does, but return faulty entries as `faults` of the listing.
-
-    Raises:
-        ValueError: the data cannot be used at all.
-    """
-    return _in_groups(with_all_labels(_scan(data, classes), _source(data).labels), data)
-
-
-def _source(data: str | Path | DataSource) -> DataSource:
-    return data if isinstance(data, DataSource) else DataSource(str(data))
-
-
-def _in_groups(listing: VideoListing, data: str | Path | DataSource) -> VideoListing:
-    """The videos with the groups that --group tells, else as they are."""
-    group = _source(data).group
-    return listing if group is None else with_groups(listing, group)
-
-
-def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> VideoListing:
-    source = _source(data)
-    classes = None if classes is None else tuple(map(composed, classes))
-    if classes is not None and len(set(classes)) < len(classes):
-        repeated = sorted({name for name in classes if classes.count(name) > 1})
-        raise ValueError(f"classes has {first_few(repeated)} more than once; name each class once")
-    if source.root is not None:
-        listing = list_dataset(source)
-    elif Path(source.data).is_dir():
-        listing = _list_own_folder(Path(source.data), classes, several=source.labels == "several")
-    else:
-        _check_file(source.data)
-        path = Path(source.data)
-        if (annotations := read_annotations(path)) is not None:
-            several = source.labels == "several"
-            return list_annotations(path, annotations, classes=classes, several=several)
-        return list_csv(path, classes=classes, group=source.group, labels=source.labels)
-    _check_class_names(listing, classes)
-    return listing
-
-
-def _list_own_folder(folder: Path, classes: Sequence[str] | None, *, several: bool) -> VideoListing:
-    """A folder of class folders, or of annotation files with their videos."""
-    try:
-        return list_folder(folder)
-    except ValueError:
-        annotations = read_annotations(folder)
-        if annotations is None:
-            raise
-    return list_annotations(folder, annotations, classes=classes, several=several)
-
-
-def _check_file(data: str) -> None:
-    """Refuse a path that cannot be a list of videos."""
-    path = Path(data)
-    if not path.exists() and data in DATASETS:
-        raise ValueError(f"DATA {data!r} is a known dataset: give its folder with --root DIR")
-    if not path.exists():
-        raise ValueError(
-            f"DATA {data!r} is neither a folder nor a file (looked for {path.absolute()}); "
-            "give a folder of class folders, a CSV of path,label, or a known dataset with --root"
-        )
-    if is_video(path):
-        raise ValueError(
-            f"DATA {data!r} is one video; give a folder of class folders or a CSV of path,label"
-        )
-
-
 def _absence(listing: VideoListing) -> tuple[str, ...]:
     if not listing.absent:
         return ()
@@ -368,28 +275,6 @@ def _check_trainable(listing: VideoListing, division: Division, *, is_validated:
             f"{source}: validation has {count_of(len(untrained), 'class')} that training lacks: "
             f"{first_few(hints, separator='; ')}"
         )
-
-
-def _check_class_names(listing: VideoListing, classes: Sequence[str] | None) -> None:
-    if classes is None:
-        return
-    places = {fault.label: listing.source for fault in listing.faults if fault.label}
-    places |= {name: video.path.parent for video in listing.videos for name in video.class_names}
-    unknown = sorted(set(places) - set(classes))
-    if unknown:
-        hints = [f"{places[name]}: {unknown_name('class', name, classes)}" for name in unknown]
-        raise ValueError(
-            f"{listing.source}: {count_of(len(unknown), 'class')} not among the "
-            f"{len(classes)} known: {first_few(hints, separator='; ')}"
-        )
-
-
-def _class_names(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
-    """Names in the order of labels: sorted, by value where all are numbers."""
-    names = sorted({name for video in videos for name in video.class_names})
-    if all(name.isdecimal() for name in names):
-        names.sort(key=int)
-    return tuple(names)
 
 
 def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[VideoSample, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
 from mixtconv._types import Progress
-from mixtconv.data.datasets.catalog import list_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.journal import JOURNAL, DoneVideo, read_journal
 from mixtconv.data.listing import DataSource, VideoListing
 from mixtconv.data.parallel import WorkersDiedError

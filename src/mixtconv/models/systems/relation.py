@@ -8,6 +8,7 @@ evaluation they are fixed, evenly spread over the subsets in lexicographic order
 can be repeated; the published code draws them then as well.
 """
 
+from collections.abc import Iterator
 from math import comb
 
 import torch
@@ -144,6 +145,14 @@ class RelationClassifier(VideoClassifier):
                 "clip before them: give 1 class or more, or take the family tsn"
             )
         return RelationHead(self.num_features, num_classes, self.num_frames)
+
+    def last_layers(self) -> Iterator[nn.Linear]:
+        assert isinstance(self.head, RelationHead)
+        for relation in self.head.relations.values():
+            assert isinstance(relation, nn.Sequential)
+            last = relation[-1]
+            assert isinstance(last, nn.Linear)
+            yield last
 
     def frame_logits(self, features: Tensor) -> Tensor:
         """Logits of the clip as those of a single place: (B, T, D) -> (B, 1, num_classes)."""

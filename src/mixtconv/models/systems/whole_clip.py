@@ -8,7 +8,7 @@ those of TRN (arXiv 1711.08496).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
@@ -134,12 +134,16 @@ class EnsembleClassifier(VideoClassifier, ABC):
         """The last layers of the members."""
         return nn.ModuleList(member.get_classifier() for member in self.members)
 
+    def last_layers(self) -> Iterator[nn.Linear]:
+        for member in self.members:
+            yield from member.last_layers()
+
     def reset_classifier(
         self, num_classes: int | None = None, *, classes: Sequence[str] | None = None
     ) -> None:
         for member in self.members:
             member.reset_classifier(num_classes, classes=classes)
-        self.spec = replace(self.spec, classes=self.members[0].spec.classes)
+        self.spec = self.spec.with_classes(self.members[0].spec.classes)
         self.notes = {}
 
     def networks(self) -> Iterator[tuple[nn.Module, str]]:
