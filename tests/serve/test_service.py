@@ -19,7 +19,7 @@ import pytest
 from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
-from mixtconv.models import create_model, save_model
+from mixtconv.models import create_model, load_model, save_model
 from mixtconv.serve import guard
 from mixtconv.serve import requests as uploads
 from mixtconv.serve.service import open_service
@@ -428,3 +428,20 @@ def test_an_exported_model(service, running, onnx_file: Path, media, tmp_path: P
         assert about["classes"] == ["red", "green", "blue"] and not about["live"]
         assert str(onnx_file.parent) not in about["live_refused"]
         assert about["live_refused"].startswith("the model takes whole clips")
+
+
+def test_a_video_that_the_model_rejects_has_no_label(
+    service, causal_file: Path, clip: Path, tmp_path: Path, running
+) -> None:
+    model = load_model(causal_file)
+    model.spec = dataclasses.replace(model.spec, rejection_thresholds=(1.0,) * model.num_classes)
+    save_model(model, tmp_path / "model.safetensors")
+    path = str(tmp_path / "model.safetensors")
+    with open_service(path, service.settings) as rejecting, running(rejecting) as server:
+        answer = server.predict(clip).json()
+        assert answer["predictions"] == []
+        [best] = Recognizer(causal_file).predict(clip, top_k=1)
+        assert answer["rejected"]["label"] == best.label
+        assert answer["rejected"]["score"] == pytest.approx(best.score, abs=1e-5)
+        timeline = server.timeline(clip, window="1s").json()
+        assert timeline["segments"] == [] and timeline["windows"]

@@ -43,6 +43,14 @@ class VideoPrediction:
     rejected: Prediction | None = None
     """The best class of a video that is rejected, whose score is below its threshold."""
 
+    @classmethod
+    def of_logits(
+        cls, source: str, logits: npt.ArrayLike, spec: ModelSpec, top_k: int
+    ) -> "VideoPrediction":
+        """What a recognizer says of a video by its logits (K,); see `labels_of_logits`."""
+        labels = labels_of_logits(logits, spec, top_k)
+        return cls(source, tuple(labels), rejected=rejected_label(logits, spec))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv predict --format json` prints them."""
         values: dict[str, Any] = {
@@ -102,10 +110,7 @@ class VideoRecognizer(ABC):
     def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
         """Ranked labels of one video, or the reason why it cannot be read."""
         try:
-            logits = self.logits(video)
-            labels = labels_of_logits(logits, self.spec, top_k)
-            rejected = rejected_label(logits, self.spec)
-            return VideoPrediction(str(video), tuple(labels), rejected=rejected)
+            return VideoPrediction.of_logits(str(video), self.logits(video), self.spec, top_k)
         except UnreadableVideoError as error:
             return VideoPrediction(str(video), (), str(error))
 

@@ -101,6 +101,12 @@ def _result(scored: ScoredRun) -> ModelResult:
             f"{len(names)} of {evaluation.num_videos} videos cannot be read; they count as wrong, "
             f"and are left out of the confusions: {first_few(names)}"
         )
+    confidence = evaluation.calibration
+    if not math.isnan(confidence.calibration_error):
+        remarks.append(
+            f"calibration error {confidence.calibration_error:.1f} %: the mean distance of score "
+            "and accuracy"
+        )
     return ModelResult(
         model=scored.spec.name,
         name=scored.name,

@@ -38,7 +38,13 @@ class VideoAnswer(BaseModel):
     """The labels of a video."""
 
     predictions: list[LabelScore] = Field(
-        description="The best classes, best first; of a model of several labels all that hold."
+        description="The best classes, best first; of a model of several labels all that hold. "
+        "None of a video that the model rejects."
+    )
+    rejected: LabelScore | None = Field(
+        None,
+        description="Of a video that shows none of the classes, by the thresholds of the model: "
+        "its best one.",
     )
     num_frames: int = Field(description="Frames of the whole video.")
     video: VideoFacts

@@ -14,7 +14,7 @@ from typing import Any
 
 from mixtconv._types import Frame
 from mixtconv.data.parallel import usable_cores
-from mixtconv.inference.predicting import Prediction, VideoRecognizer, labels_of_logits
+from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer, labels_of_logits
 from mixtconv.inference.timeline import WindowPrediction
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.batching import Batcher
@@ -81,7 +81,7 @@ class Recognition:
         )
         metrics.waiting.set_function(lambda: self._batcher.num_waiting)
 
-    async def label(self, path: Path, *, top_k: int) -> tuple[list[Prediction], VideoFacts, Clip]:
+    async def label(self, path: Path, *, top_k: int) -> tuple[VideoPrediction, VideoFacts, Clip]:
         """The labels of a video, what its file states, and the views that the model saw.
 
         If the task is cancelled, decoding ends too.
@@ -92,7 +92,8 @@ class Recognition:
         job = Job(path, self._settings.decode_seconds)
         metadata, views = await self.in_thread(self._read_views, job)
         logits = await asyncio.wrap_future(self.submit(views.frames))
-        return labels_of_logits(logits, self.recognizer.spec, top_k), metadata, views
+        answer = VideoPrediction.of_logits(str(path), logits, self.recognizer.spec, top_k)
+        return answer, metadata, views
 
     async def timeline(
         self, path: Path, plan: WindowPlan, *, top_k: int

@@ -216,9 +216,10 @@ async def _of_source(
 
 
 async def _predict(service: Service, path: Path, options: PredictOptions) -> VideoAnswer:
-    predictions, metadata, views = await service.recognition.label(path, top_k=options.top_k)
+    answer, metadata, views = await service.recognition.label(path, top_k=options.top_k)
     return VideoAnswer(
-        predictions=[LabelScore(**asdict(each)) for each in predictions],
+        predictions=[LabelScore(**asdict(each)) for each in answer.predictions],
+        rejected=LabelScore(**asdict(answer.rejected)) if answer.rejected else None,
         num_frames=views.num_frames,
         video=metadata,
         frames=_sampled_frames(views) if options.frames else None,

@@ -103,6 +103,7 @@ _OF_FRAME_LABELS: dict[str, tuple[object, ...]] = {
     "mixup": (0,),
     "cutmix": (0,),
     "background": (None,),
+    "without": (None, []),  # whose time would count as nothing
     "cache": ("auto", "off"),
 }
 """Settings of a run that frames with labels leave open only in part -> what they may be."""

@@ -97,6 +97,33 @@ def test_a_spec_is_temporal_where_its_family_has_a_temporal_operation(name: str)
     assert ModelSpec(name, ("a",)).is_temporal == has_operation
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("mstnet_test_resnet", {}),
+        ("tsn_test_resnet", {"modality": "rgbflow"}),
+        ("trn_test_resnet", {}),
+        ("mstnet_test_resnet", {"feature_head": "blocks"}),
+        ("adapter_test_vit", {"image_size": 160, "average_before_norm": True}),
+        ("eco_en_lite_92", {"image_size": 64, "num_frames": 92}),
+    ],
+)
+def test_scaled_logits_are_the_logits_times_the_factor(name: str, settings: dict) -> None:
+    """With 256 classes, as wide as the hidden layer of TRN."""
+    torch.manual_seed(0)
+    values = {"num_frames": 4, "image_size": 32} | settings
+    model = create_model(name, 256, **values).eval()
+    frames, size = model.num_frames, model.spec.image_size
+    channels = model.spec.snippet.num_frames * model.spec.snippet.frame_channels
+    clips = model.normalize(
+        torch.randint(256, (1, frames, channels, size, size), dtype=torch.uint8)
+    )
+    with torch.inference_mode():
+        before = model(clips)
+        model.scale_logits(0.25)
+        torch.testing.assert_close(model(clips), before * 0.25)
+
+
 def test_normalize_is_what_the_backbone_was_trained_with() -> None:
     model = create_model("tsn_resnet18", 2)
     config = timm.get_pretrained_cfg("resnet18")

@@ -21,7 +21,11 @@ function showStatus(id, text, isError = false) {
 }
 
 // Labels with bars, the best first.
-function scoreItems(predictions) {
+function scoreItems(predictions, rejected) {
+  if (rejected) {
+    const best = `best: ${rejected.label}, ${percent(rejected.score)}`;
+    return [element("li", {}, `none of the classes (${best})`)];
+  }
   if (!predictions.length) return [element("li", {}, "no label")]; // of a model of several
   return predictions.map(({ label, score }) =>
     element("li", {}, element("span", {}, label), element("b", {}, percent(score)),
@@ -137,7 +141,7 @@ async function recognize() {
   try {
     showStatus("video-status", "recognizing ...");
     const answer = await post("v1/predict", { top_k: 5, frames: true });
-    byId("labels").replaceChildren(...scoreItems(answer.predictions));
+    byId("labels").replaceChildren(...scoreItems(answer.predictions, answer.rejected));
     byId("frames").replaceChildren(...frameElements(answer));
     byId("result").hidden = false;
     showStatus("video-status", "recognizing along the video ...");
