@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # each name under an alias, which makes it public
     from mixtconv.ops import MixTConv as MixTConv
     from mixtconv.ops import TemporalConv as TemporalConv
     from mixtconv.ops import TemporalShift as TemporalShift
+    from mixtconv.video.in_memory import VideoFrames as VideoFrames
 
 _HOMES = {
     "MixTConv": "mixtconv.ops",
@@ -43,6 +44,7 @@ _HOMES = {
     "save_model": "mixtconv.models",
     "Recognizer": "mixtconv.inference.torch_recognizers",
     "StreamingRecognizer": "mixtconv.inference.torch_recognizers",
+    "VideoFrames": "mixtconv.video.in_memory",
 }
 
 __all__ = list(_HOMES)

@@ -1,18 +1,32 @@
 """Prediction: ranked labels, the numbers of evaluation, and what cannot be read."""
 
+import http.server
+import io
 import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
-from mixtconv.evaluation.scoring import score_videos
+from mixtconv.evaluation.scoring import score_videos, video_features
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.collection import predict_collection
+from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
-from mixtconv.models import create_model, save_model
+from mixtconv.models import create_model, load_model, save_model
+from mixtconv.video.in_memory import VideoFrames
+from mixtconv.video.pictures import UnreadableVideoError
+from mixtconv.video.reader import frame_rate, iterate_frames
+from mixtconv.video.windows import WindowPlan
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +138,136 @@ def test_the_evaluate_command_prints_the_promised_keys(
     assert (printed["protocol"], printed["num_videos"], printed["unreadable"]) == ("1x1", 4, [])
     assert main(words) == 0
     assert "1x1: 1 clip of 4 frames" in capsys.readouterr().out
+
+
+def _frames_of(video: Path) -> np.ndarray:
+    return np.stack(list(iterate_frames(video)))  # (T, H, W, 3)
+
+
+@pytest.fixture(scope="module")
+def web(tiny_dataset: Path) -> Iterator[str]:
+    """The address of a folder on this machine."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tiny_dataset))
+    handler.log_message = lambda *words: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+FORMS = {
+    "text": str,
+    "bytes": lambda path: path.read_bytes(),
+    "open file": lambda path: io.BytesIO(path.read_bytes()),
+    "array": _frames_of,
+    "tensor": lambda path: torch.from_numpy(_frames_of(path)).permute(0, 3, 1, 2),
+    "arrays": lambda path: list(_frames_of(path)),
+    "pictures": lambda path: [Image.fromarray(each) for each in _frames_of(path)],
+    "frames": lambda path: VideoFrames(_frames_of(path), 25),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@pytest.mark.parametrize("protocol", ["1x1", "2x3"])
+def test_a_video_in_any_form_has_the_labels_of_its_file(
+    model_path: Path, tiny_dataset: Path, form: Callable, protocol: str
+) -> None:
+    recognizer = Recognizer(model_path, protocol=protocol)
+    first, second = (sample.path for sample in load_catalog(tiny_dataset).val[:2])
+    expected = recognizer.predict(first)
+    assert recognizer.predict(form(first)) == expected
+    several = recognizer.predict([form(first), form(second), first], batch_size=2)
+    for found, path in zip(several, (first, second, first), strict=True):
+        wanted = recognizer.predict(path)
+        assert [each.label for each in found] == [each.label for each in wanted]
+        assert [each.score for each in found] == pytest.approx([each.score for each in wanted])
+
+
+def test_a_video_at_an_address_has_the_labels_of_its_file(
+    model_path: Path, tiny_dataset: Path, web: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recognizer = Recognizer(model_path)
+    path = load_catalog(tiny_dataset).val[0].path
+    address = f"{web}/{quote(str(path.relative_to(tiny_dataset)))}"
+    assert recognizer.predict(address) == recognizer.predict(path)
+    gone = f"{web}/gone.mp4"
+    with pytest.raises(UnreadableVideoError, match=r"/gone\.mp4: cannot be downloaded: 404 "):
+        recognizer.predict(gone)
+    words = ["predict", str(model_path), address, str(path), gone, "--format", "json"]
+    assert main(words) == 1
+    answers = json.loads(capsys.readouterr().out)
+    assert [each["source"] for each in answers] == [address, str(path), gone]
+    assert answers[0]["predictions"] == answers[1]["predictions"] and "error" in answers[2]
+
+
+def test_bytes_that_are_no_video_are_named(model_path: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer(model_path)
+    with pytest.raises(UnreadableVideoError, match="the given bytes: ") as raised:
+        recognizer.predict(b"no video")
+    assert tempfile.gettempdir() not in str(raised.value)
+    (tmp_path / "text.mp4").write_text("no video")
+    with (tmp_path / "text.mp4").open() as file, pytest.raises(ValueError, match="mode 'rb'"):
+        recognizer.predict(file)
+    with (
+        (tmp_path / "text.mp4").open("rb") as file,
+        pytest.raises(UnreadableVideoError, match=r"text\.mp4: "),
+    ):
+        recognizer.predict(file)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((8, 48, 64, 3), np.float32), r"frames of float32.*\(255 \* frames\)"),
+        (np.zeros((3, 8, 48, 64), np.uint8), r"is \(C, T, H, W\).*exchange the first two axes"),
+        (np.zeros((8, 48, 64, 4), np.uint8), r"shape \(8, 48, 64, 4\); frames are uint8 RGB"),
+        (np.zeros((2, 8, 48, 64, 3), np.uint8), "of several videos give a list"),
+        (np.zeros((0, 48, 64, 3), np.uint8), "no frame"),
+        ([], "empty list"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)], "different shapes"),
+        (3.5, "got float; a video is a path, an address, bytes"),
+    ],
+)
+def test_what_is_no_video_is_refused_in_one_line(
+    model_path: Path, frames: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        Recognizer(model_path).predict(frames)
+    assert "\n" not in str(raised.value)
+
+
+def test_frames_with_a_rate_have_windows_in_seconds(model_path: Path, tiny_dataset: Path) -> None:
+    recognizer = Recognizer(model_path)
+    path = load_catalog(tiny_dataset).val[0].path
+    pictures = _frames_of(path)
+    rate = float(frame_rate(path))
+    plan = WindowPlan.parse("0.5s", "0.25s")
+    expected = list(predict_windows(recognizer, path, plan))
+    assert list(predict_windows(recognizer, VideoFrames(pictures, rate), plan)) == expected
+    assert list(predict_windows(recognizer, path.read_bytes(), plan)) == expected
+    with pytest.raises(ValueError, match="have no times; give frames_per_second"):
+        next(predict_windows(recognizer, pictures, plan))
+    by_number = predict_windows(recognizer, pictures, WindowPlan.parse("8f"))
+    assert [each.first_frame for each in by_number][:2] == [0, 8]
+    with pytest.raises(ValueError, match="frames_per_second is 0"):
+        VideoFrames(pictures, 0)
+
+
+def test_embeddings_are_unit_vectors_of_the_features(model_path: Path, tiny_dataset: Path) -> None:
+    recognizer = Recognizer(model_path, protocol="2x10")
+    samples = load_catalog(tiny_dataset).val
+    vectors = recognizer.embed([sample.path for sample in samples], batch_size=3)
+    settings = EvaluationSettings(protocol="2x10", workers=0)
+    features = video_features(recognizer.model, samples, settings).features.numpy()
+    np.testing.assert_allclose(
+        vectors, features / np.linalg.norm(features, axis=1, keepdims=True), atol=1e-5
+    )
+    np.testing.assert_allclose(recognizer.embed(samples[1].path), vectors[1], atol=1e-5)
+
+
+def test_clips_with_channels_first_are_named(model_path: Path) -> None:
+    model = load_model(model_path)
+    with pytest.raises(ValueError, match=r"is \(B, C, T, H, W\).*transpose\(1, 2\)"):
+        model(torch.zeros(1, 3, 4, 32, 32))

@@ -69,7 +69,7 @@ def predict(
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an
             exported model (mixtconv export): .onnx, .xml or .pt2.
-        videos: Files, folders or patterns such as 'clips/*.mp4'.
+        videos: Files, folders, patterns such as 'clips/*.mp4', or addresses (https://...) of files.
         timeline: Windows or events, and where they are written.
         top_k: Number of labels of each video; a model of several labels gives all that hold.
         protocol: Views of every video: clips x crops, such as 1x1, 2x3, 1x10 or 10x3, or

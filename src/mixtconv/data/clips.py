@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mixtconv._types import Frame
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import Clip
 from mixtconv.video.segment import Segment
 from mixtconv.video.segment_frames import read_video
@@ -33,7 +34,7 @@ def as_frames(pixels: Frame) -> Tensor:
 
 
 def read_clip(
-    path: str | Path | Segment,
+    path: str | Path | Segment | VideoFrames,
     choose_indices: Callable[[int], Sequence[int]],
     *,
     num_threads: int | None = None,
@@ -43,7 +44,7 @@ def read_clip(
     """Read the frames that a function of the number of frames chooses.
 
     Args:
-        path: a video file or a folder of pictures, or a segment of one.
+        path: a video file or a folder of pictures, a segment of one, or frames in memory.
         choose_indices: gets the number of frames and returns the wanted ones, in any order and with
             repeats. It must depend on nothing else: if decoding shows that the file holds another
             number of frames than its packets announce, it is called again.

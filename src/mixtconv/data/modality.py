@@ -28,6 +28,7 @@ from mixtconv.data.frame_cache import FrameCache
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import Pictures, check_numbers, list_numbered, load_pictures
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.segment import Segment, Video, recording_of
 from mixtconv.video.segment_frames import probe, read_within
@@ -39,7 +40,7 @@ _COMPUTE = "mixtconv prepare DATA --out DIR --flow tvl1 computes it"
 
 
 def read_model_clip(
-    path: str | Path | Segment,
+    path: str | Path | Segment | VideoFrames,
     choose_indices: ChooseIndices,
     spec: ModelSpec,
     *,
@@ -51,7 +52,7 @@ def read_model_clip(
 
     Args:
         path: a video file or a folder of pictures; for flow a folder of flow pictures, for rgbflow
-            a folder of both; or a segment of one.
+            a folder of both; or a segment of one. Or frames in memory, which hold no flow.
         choose_indices: gets the number of possible first frames of a snippet and returns the
             wanted ones, as for `clips.read_clip`.
         spec: the model.
@@ -67,10 +68,15 @@ def read_model_clip(
     Raises:
         UnreadableVideoError: the video has no readable frame, or does not fit the modality.
     """
+    if isinstance(path, VideoFrames) and spec.modality in ("flow", "rgbflow"):
+        raise ValueError(
+            f"the model takes {spec.modality}, and {path} hold no optical flow; give a folder of "
+            f"both ({_COMPUTE})"
+        )
     read: Callable[[ChooseIndices], Clip[Tensor]] = partial(
         _READ[spec.modality], path, least_short_side=least_short_side, num_threads=num_threads
     )
-    if cache is not None and path in cache:
+    if cache is not None and not isinstance(path, VideoFrames) and path in cache:
         read = partial(cache.read, path if isinstance(path, Segment) else Path(path))
     length = spec.snippet.num_frames
     if length == 1:

@@ -17,6 +17,7 @@ from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frame
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import CROPS, OWN_SIZE_CROPS, mirror, scoring_side
 from mixtconv.models.spec import ModelSpec
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import Clip
 from mixtconv.video.segment import Video
 from mixtconv.video.views import ViewReader
@@ -33,7 +34,7 @@ class TensorViewReader(ViewReader):
     cache: FrameCache | None = None
     """Shrunk frames of some videos, read in place of them."""
 
-    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Tensor]:
+    def read(self, video: Video | VideoFrames, *, num_threads: int | None = None) -> Clip[Tensor]:
         """The views of a video: uint8 (V, T, C, S, S), clip by clip, each with its crops."""
         spec, protocol = self.spec, self.protocol
         clip = read_model_clip(

@@ -265,7 +265,7 @@ def video_features(
 
     Mirrored views are left out, as they may show another class.
     """
-    upright = [not mirrored for mirrored in Protocol.parse(settings.protocol).mirrored]
+    protocol = Protocol.parse(settings.protocol)
     features: list[Tensor] = []
     indices = [torch.empty(0, dtype=torch.long)]
     unreadable: dict[int, Unreadable] = {}
@@ -273,13 +273,25 @@ def video_features(
         for batch in _read_batches(model, samples, settings, None, progress):
             unreadable |= batch.unreadable
             if len(batch.indices):
-                views = batch.frames[:, upright]  # (B, V, T, C, S, S)
-                clips = fold_time(views).split(settings.batch_size)  # of (B * V, T, C, S, S)
-                rows = torch.cat([_clip_features(model, part).float() for part in clips])
-                features.append(rows.unflatten(0, views.shape[:2]).mean(dim=1).cpu())  # (B, D)
+                size = settings.batch_size
+                rows = view_features(model, batch.frames, protocol, batch_size=size)
+                features.append(rows.cpu())  # (B, D)
                 indices.append(batch.indices)
     values = torch.cat(features) if features else torch.empty(0, 0)
     return VideoFeatures(values, torch.cat(indices), dict(sorted(unreadable.items())))
+
+
+def view_features(
+    model: VideoClassifier, views: Tensor, protocol: Protocol, *, batch_size: int = 8
+) -> Tensor:
+    """Features of videos, averaged over frames and views: uint8 (B, V, T, C, S, S) -> (B, D).
+
+    Mirrored views are left out, as they may show another class.
+    """
+    views = views[:, [not mirrored for mirrored in protocol.mirrored]]
+    clips = fold_time(views).split(batch_size)  # of (B * V, T, C, S, S)
+    rows = torch.cat([_clip_features(model, part).float() for part in clips])
+    return rows.unflatten(0, views.shape[:2]).mean(dim=1)
 
 
 def _clip_features(model: VideoClassifier, clips: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from mixtconv.data.workers import Backend, check_backend, map_videos
 from mixtconv.inference.loading import load_recognizer
 from mixtconv.inference.predicting import VideoPrediction, VideoRecognizer
 from mixtconv.video.find import find_videos
+from mixtconv.video.in_memory import is_address
 
 
 def predict_collection(
@@ -30,7 +31,7 @@ def predict_collection(
 
     Args:
         model: a model file or an exported one; every process of Ray loads it once.
-        videos: files, folders and patterns such as `clips/*.mp4`.
+        videos: files, folders, patterns such as `clips/*.mp4`, and addresses (`https://...`).
         top_k: how many labels of each.
         protocol, device, precision: as for `load_recognizer`.
         engine: one video after the other in this process (`local`), or many at a time (`ray`).
@@ -47,20 +48,33 @@ def predict_collection(
     if engine == "ray" and ":" in device:
         raise ValueError(f"--device is {device}; with --engine ray give cuda: Ray says which one")
     load = partial(load_recognizer, model, device=device, protocol=protocol, precision=precision)
-    outcomes: Generator[tuple[Path, VideoPrediction], None, None]
+    outcomes: Generator[tuple[str | Path, VideoPrediction], None, None]
     if engine == "local":
         recognizer = load()  # before the search for videos, which may take long
-        sources = find_videos(videos)
+        sources = _sources(videos)
         outcomes = ((video, recognizer.try_predict(video, top_k=top_k)) for video in sources)
     else:
-        sources = find_videos(videos)
+        sources = _sources(videos)
         outcomes = _in_ray(sources, _Work(load, top_k), workers, device)
-    predictions: dict[Path, VideoPrediction] = {}
+    predictions: dict[str | Path, VideoPrediction] = {}
     with closing(outcomes):
         for number, (video, prediction) in enumerate(outcomes, 1):
             predictions[video] = prediction
             progress(number, len(sources))
     return [predictions[video] for video in sources]
+
+
+def _sources(videos: Sequence[str | Path]) -> list[str | Path]:
+    """The videos that names mean, in their order; an address is one."""
+    sources: list[str | Path] = []
+    names: list[str | Path] = []
+    for video in videos:
+        if isinstance(video, str) and is_address(video):
+            sources += [*(find_videos(names) if names else ()), video]
+            names = []
+        else:
+            names.append(video)
+    return [*sources, *(find_videos(names) if names or not sources else ())]
 
 
 @dataclass(frozen=True)
@@ -74,13 +88,13 @@ class _Work:
     def _recognizer(self) -> VideoRecognizer:
         return self.load()
 
-    def __call__(self, video: Path) -> VideoPrediction:
+    def __call__(self, video: str | Path) -> VideoPrediction:
         return self._recognizer.try_predict(video, top_k=self.top_k)
 
 
 def _in_ray(
-    sources: Sequence[Path], work: _Work, workers: int | None, device: str
-) -> Generator[tuple[Path, VideoPrediction], None, None]:
+    sources: Sequence[str | Path], work: _Work, workers: int | None, device: str
+) -> Generator[tuple[str | Path, VideoPrediction], None, None]:
     """Each video and its labels, in the order in which they are done."""
     with closing(
         map_videos(work, sources, backend="ray", workers=workers, device=device)

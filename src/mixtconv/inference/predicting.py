@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.find import find_videos
+from mixtconv.video.in_memory import VideoLike, opened, several_videos
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.views import ViewReader
 
@@ -27,6 +28,10 @@ class Prediction:
     """Name of the class."""
     score: float
     """Softmax of the averaged logits, 0 to 1; of several labels the sigmoid of its own."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -94,18 +99,54 @@ class VideoRecognizer(ABC):
         """Class names, in the order of the logits."""
         return self.spec.classes
 
-    def predict(self, video: str | Path, *, top_k: int = 5) -> list[Prediction]:
-        """Ranked labels of one video: a file, or a folder of numbered pictures.
+    @overload
+    def predict(self, video: list[Any], *, top_k: int = 5, batch_size: int = 8) -> list[Any]: ...
+
+    @overload
+    def predict(
+        self, video: VideoLike, *, top_k: int = 5, batch_size: int = 8
+    ) -> list[Prediction]: ...
+
+    def predict(self, video: VideoLike, *, top_k: int = 5, batch_size: int = 8) -> list[Any]:
+        """Ranked labels of one video, `list[Prediction]`, or of each in a list of videos.
 
         Args:
-            video: the video.
+            video: a file or a folder of numbered pictures, an address (`https://...`), the bytes
+                of a file or a binary file, or frames: an array or tensor, uint8 (T, H, W, 3) or
+                (T, 3, H, W), a list of pictures, of Pillow or uint8 (H, W, 3), or `VideoFrames`.
+                Or a list of these.
             top_k: how many; a recognizer of several labels gives all that hold, and none of a
                 video that is rejected.
+            batch_size: of a list, videos that pass the network together.
+
+        Returns:
+            The best labels, best first, each with `label`, `score` and `to_dict()`; of a list of
+            videos a list of such lists.
 
         Raises:
-            UnreadableVideoError: the video gives no usable frame; a ValueError that names it.
+            UnreadableVideoError: a video gives no usable frame; a ValueError that names it.
+            ValueError: frames of another shape or type.
         """
-        return labels_of_logits(self.logits(video), self.spec, top_k)
+        videos = several_videos(video)
+        if videos is None:
+            return labels_of_logits(self.logits(video), self.spec, top_k)
+        return [
+            labels_of_logits(logits, self.spec, top_k)
+            for views in self._batches(videos, batch_size)
+            for logits in self.batch_logits(views)
+        ]
+
+    def _batches(self, videos: list[VideoLike], batch_size: int) -> Iterator[list[Any]]:
+        """The views of videos that pass the network together."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give at least 1")
+        for start in range(0, len(videos), batch_size):
+            yield [self._read(video) for video in videos[start : start + batch_size]]
+
+    def _read(self, video: VideoLike) -> Any:
+        """The views of a video, uint8 (V, T, C, S, S)."""
+        with opened(video) as source:
+            return self.reader.read(source).frames
 
     def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
         """Ranked labels of one video, or the reason why it cannot be read."""
@@ -129,9 +170,9 @@ class VideoRecognizer(ABC):
         for video in find_videos(list(videos)):
             yield self.try_predict(video, top_k=top_k)
 
-    def logits(self, video: str | Path) -> Any:
-        """Logits (K,) of one video, averaged over the views of the protocol."""
-        return self.view_logits(self.reader.read(Path(video)).frames)
+    def logits(self, video: VideoLike) -> Any:
+        """Logits (K,) of one video, averaged over the views of the protocol; see `predict`."""
+        return self.view_logits(self._read(video))
 
     def view_logits(self, views: Any) -> Any:
         """Logits (K,) of the views of one video, uint8 (V, T, C, S, S)."""

@@ -16,10 +16,10 @@ windows; where they do not touch, it ends with the first and begins again with t
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from mixtconv.inference.predicting import Prediction, VideoRecognizer, labels_of_logits
+from mixtconv.video.in_memory import VideoLike, opened
 from mixtconv.video.windows import WindowPlan, window_views
 
 
@@ -60,13 +60,14 @@ class WindowPrediction:
 
 
 def predict_windows(
-    recognizer: VideoRecognizer, video: str | Path, plan: WindowPlan, *, top_k: int = 5
+    recognizer: VideoRecognizer, video: VideoLike, plan: WindowPlan, *, top_k: int = 5
 ) -> Iterator[WindowPrediction]:
     """Labels of every window of a video, each as soon as its last frame is decoded.
 
     Args:
         recognizer: the model and the protocol of clips and crops in each window.
-        video: a file; or a folder of numbered pictures, with windows in frames.
+        video: a file, an address, bytes or frames with their rate, as for
+            `VideoRecognizer.predict`; or a folder of numbered pictures, with windows in frames.
         plan: length and stride of the windows.
         top_k: how many labels of each.
 
@@ -74,17 +75,18 @@ def predict_windows(
         UnreadableVideoError: the video gives no frame.
         ValueError: windows in seconds for pictures without times, or a model of optical flow.
     """
-    for window, views in window_views(recognizer.reader, Path(video), plan):
-        logits = recognizer.view_logits(views)
-        yield WindowPrediction(
-            start=float(window.start),
-            end=float(window.end),
-            first_frame=window.frames[0].number,
-            num_frames=len(window.frames),
-            predictions=tuple(labels_of_logits(logits, recognizer.spec, top_k)),
-            is_whole=window.is_whole,
-            several=recognizer.spec.several_labels,
-        )
+    with opened(video) as source:
+        for window, views in window_views(recognizer.reader, source, plan):
+            logits = recognizer.view_logits(views)
+            yield WindowPrediction(
+                start=float(window.start),
+                end=float(window.end),
+                first_frame=window.frames[0].number,
+                num_frames=len(window.frames),
+                predictions=tuple(labels_of_logits(logits, recognizer.spec, top_k)),
+                is_whole=window.is_whole,
+                several=recognizer.spec.several_labels,
+            )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from mixtconv._types import Frame, Precision
 from mixtconv.data.clips import as_frames
@@ -17,13 +18,14 @@ from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.transforms import center_crop
 from mixtconv.data.views import TensorViewReader
-from mixtconv.evaluation.scoring import check_protocol, model_mirroring, view_logits
+from mixtconv.evaluation.scoring import check_protocol, model_mirroring, view_features, view_logits
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
 from mixtconv.models.device import autocast, resolve_device
 from mixtconv.models.spec import PICTURES
 from mixtconv.models.streaming import StreamingClassifier, StreamState
+from mixtconv.video.in_memory import VideoLike, several_videos
 
 MIN_BATCH_VIEWS = 8
 """Views that pass the network together, at least, where a video has more than one."""
@@ -77,6 +79,34 @@ class Recognizer(VideoRecognizer):
                 mirroring=self.mirroring,
                 batch_size=max(MIN_BATCH_VIEWS, len(views)),
             ).cpu()  # (B, K)
+
+    def embed(self, video: VideoLike, *, batch_size: int = 8) -> npt.NDArray[np.float32]:
+        """The features of a video as a unit vector (D,), or of a list of videos (N, D).
+
+        They are those that the last layer takes, averaged over frames and views. The scalar product
+        of two is their cosine similarity, 1 of the same video.
+
+        Args:
+            video, batch_size: as for `predict`.
+
+        Raises:
+            UnreadableVideoError, ValueError: as for `predict`.
+        """
+        videos = several_videos(video)
+        if videos is None:
+            return self.embed_views([self._read(video)])[0]
+        if not videos:
+            raise ValueError("got an empty list; give at least one video")
+        return np.concatenate([self.embed_views(v) for v in self._batches(videos, batch_size)])
+
+    def embed_views(self, views: Sequence[Tensor]) -> npt.NDArray[np.float32]:
+        """Unit vectors (B, D) of the views of B videos, uint8 (V, T, C, S, S) each."""
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            stacked = torch.stack([torch.as_tensor(video) for video in views])
+            size = max(MIN_BATCH_VIEWS, len(views))
+            rows = view_features(self.model, stacked, self.protocol, batch_size=size)  # (B, D)
+            vectors: npt.NDArray[np.float32] = normalize(rows, dim=1).cpu().numpy()
+        return vectors
 
     def frame_logits(self, kept: Sequence[Tensor]) -> npt.NDArray[np.float32]:
         """Logits (T, K) of each frame of one clip, before their average.

@@ -142,6 +142,11 @@ class VideoClassifier(HubMixin):
     def check_length(self, video: Tensor) -> None:
         """Raise ValueError unless `video` is clips (B, T, C, H, W) of `num_frames` frames."""
         check_clip(video)
+        if video.shape[1] in (1, 2, 3) and video.shape[2] == self.num_frames != video.shape[1]:
+            raise ValueError(
+                f"got clips of shape {tuple(video.shape)}, which is (B, C, T, H, W); clips are "
+                "(B, T, C, H, W): give video.transpose(1, 2)"
+            )
         if video.shape[1] != self.num_frames:
             raise ValueError(
                 f"got clips of {video.shape[1]} frames, the model takes {self.num_frames}: sample "

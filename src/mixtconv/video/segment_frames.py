@@ -15,6 +15,7 @@ from mixtconv._types import Frame
 from mixtconv.video.decoding import decode_range
 from mixtconv.video.file_locks import FileLocks
 from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import PACKET_TABLES, FileStamp, PacketTable, file_stamp
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
@@ -162,7 +163,7 @@ class Recording:
 
 
 def read_video(
-    video: str | Path | Segment,
+    video: str | Path | Segment | VideoFrames,
     choose_indices: ChooseIndices,
     *,
     num_threads: int = 0,
@@ -170,9 +171,14 @@ def read_video(
 ) -> Clip[Frame]:
     """Read frames of a video or a segment as `reader.read_pictures` does those of a file.
 
+    Of frames in memory they are chosen in the same way.
+
     Raises:
         UnreadableVideoError: the video has no readable frame, or the segment none in it.
     """
+    if isinstance(video, VideoFrames):
+        num_frames = len(video.pictures)
+        return video.read(checked_indices(video, choose_indices(num_frames), num_frames))
     read = partial(read_pictures, num_threads=num_threads, least_short_side=least_short_side)
     if not isinstance(video, Segment):
         return read(video, choose_indices)

@@ -14,6 +14,7 @@ import numpy as np
 from mixtconv._types import Frame
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.crops import center_crop_pictures, scoring_side
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import Clip
 from mixtconv.video.sampling import place_clips
 from mixtconv.video.segment import Video
@@ -27,11 +28,11 @@ class ViewReader(ABC):
     """The model."""
 
     @abstractmethod
-    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Any]:
+    def read(self, video: Video | VideoFrames, *, num_threads: int | None = None) -> Clip[Any]:
         """The views of a video, uint8 (V, T, C, S, S), clip by clip, each with its crops.
 
         Args:
-            video: a file, a folder of numbered pictures, or a segment of one.
+            video: a file, a folder of numbered pictures, a segment of one, or frames in memory.
             num_threads: threads of the decoder; by default the codec's choice.
 
         Returns:
@@ -57,7 +58,7 @@ class PictureViewReader(ViewReader):
     spec: ModelSpec
     """The model, of modality rgb or motion."""
 
-    def read(self, video: Video, *, num_threads: int | None = None) -> Clip[Frame]:
+    def read(self, video: Video | VideoFrames, *, num_threads: int | None = None) -> Clip[Frame]:
         """The views of a video, uint8 (1, T, 3, S, S)."""
         size = self.spec.image_size
         clip = read_video(

@@ -15,7 +15,7 @@ Of every frame only the part that its views need is kept, until the last window 
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, Generic
 
 from mixtconv.video.crops import scoring_side
 from mixtconv.video.folder import list_frames, load_pictures
+from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.timing import Kept, TimedItem, timed_frames
 from mixtconv.video.views import ViewReader
 
@@ -163,7 +164,7 @@ def _window(
 
 
 def window_views(
-    reader: ViewReader, video: Path, plan: WindowPlan
+    reader: ViewReader, video: Path | VideoFrames, plan: WindowPlan
 ) -> Iterator[tuple[Window[Any], Any]]:
     """Every window and its views, each as soon as its last frame is decoded.
 
@@ -180,8 +181,17 @@ def window_views(
         yield window, reader.views_of([frame.kept for frame in window.frames])
 
 
-def _kept_frames(reader: ViewReader, video: Path, plan: WindowPlan) -> Iterator[TimedItem[Any]]:
+def _kept_frames(
+    reader: ViewReader, video: Path | VideoFrames, plan: WindowPlan
+) -> Iterator[TimedItem[Any]]:
     """The part of every frame that the reader keeps, with its time."""
+    if isinstance(video, VideoFrames):
+        if plan.in_frames and video.frames_per_second is None:
+            video = replace(video, frames_per_second=1)  # as pictures without times
+        for item in video.timed():
+            kept = reader.keep(item.kept)
+            yield TimedItem(item.number, item.seconds, item.end_seconds, kept)
+        return
     if video.is_dir():
         if not plan.in_frames:
             raise ValueError(
