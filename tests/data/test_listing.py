@@ -34,7 +34,7 @@ def test_names(names: list[tuple[Split | None, str]], expected: list[str]) -> No
     [
         ("mixtconv.data.layouts.list_folder", 18),
         ("mixtconv.data.layouts.list_csv", 18),
-        ("mixtconv.data.datasets.catalog.load_catalog", 50),
+        ("mixtconv.data.datasets.catalog.load_catalog", 51),
         ("mixtconv.data.preparation.output.copy_lists", 20),
     ],
 )

@@ -41,6 +41,8 @@ COMMANDS = {
     "check": "list every video of a dataset that cannot be used",
     "fit": "make the best recognizer of your clips that a time allows",
     "train": "train a recognizer on a folder or a CSV of videos",
+    "embed": "write videos as vectors, by the features of a model",
+    "search": "find the videos nearest to a video",
     "calibrate": "fit the scores of a model to labelled videos, and let it reject others",
     "tune-events": "choose how events are found in recordings, and store it in the model",
     "evaluate": "score a trained recognizer on labelled videos",

@@ -25,7 +25,8 @@ class TimelineSettings(EventSwitch):
     merge: bool = False
     """Merge neighbouring windows with the same label."""
     out: str | None = None
-    """File of the timeline or the events of a video, by its suffix: .json, .csv, .srt (subtitles),
+    """File of the labels, by its suffix: .csv, .parquet, .json or .jsonl, a row or line a video; or
+    of the timeline or the events of a video: .json, .csv, .srt (subtitles),
     .mp4 or .mkv (the video with its labels); several with commas between them. Events also go into
     a page, .html, with the video and the scores over time; those of several videos into one page,
     one .json or one .csv, a list of segments that other commands read."""
@@ -35,12 +36,10 @@ class TimelineSettings(EventSwitch):
         if self.events:
             if self.merge:
                 raise ValueError("--merge belongs to a timeline, and --events finds events")
-        elif self.window is None and (
-            self.stride is not None or self.merge or self.out is not None
-        ):
+        elif self.window is None and (self.stride is not None or self.merge):
             raise ValueError(
-                "--stride, --merge and --out belong to a timeline or to events; give --window or "
-                "--events too"
+                "--stride and --merge belong to a timeline or to events; give --window or --events "
+                "too"
             )
 
     @property
@@ -96,7 +95,9 @@ def predict(
         recognizer = load_recognizer(model, device=device, protocol=protocol, precision=precision)
         return _timelines(recognizer, videos, plan, timeline, top_k=top_k)
     from mixtconv.inference.collection import predict_collection
+    from mixtconv.inference.prediction_tables import check_tables, write_predictions
 
+    outputs = [] if timeline.out is None else check_tables(timeline.out)
     with progress("predicting") as show:
         results = predict_collection(
             model,
@@ -109,6 +110,8 @@ def predict(
             workers=workers,
             progress=show,
         )
+    for path in outputs:
+        write_predictions(results, path)
     rows = [
         [result.source if rank == 0 else "", prediction.label, _score(prediction)]
         for result in results

@@ -1,4 +1,4 @@
-"""Rows of a list: a table of unknown delimiter (comma, semicolon, tab or spaces), or JSON.
+"""Rows of a list: a table of unknown delimiter (comma, semicolon, tab or spaces), JSON or Parquet.
 
 JSON is a list of objects, or JSON Lines: an object a line. Its keys are the header, and its numbers
 stay as they are written, so that no reader makes `1e3` or `010` into something else.
@@ -51,6 +51,11 @@ def read_table(path: Path, *, is_header: IsHeader) -> list[TableRow]:
         ValueError: the file is not text (UTF-8, or UTF-16 with a byte order mark), a quote is not
             closed, or JSON is something else than objects.
     """
+    if path.suffix.lower() == ".parquet":
+        from mixtconv._parquet import rows_of  # noqa: PLC0415
+
+        text = json.dumps(rows_of(path), default=str)
+        return _read_json(path, text, is_header)
     text = read_text(path, fix="give a CSV with path,label lines", errors="surrogateescape")
     if path.suffix.lower() in _JSON_SUFFIXES or _JSON_START.match(text):
         return _read_json(path, text, is_header)

@@ -13,6 +13,7 @@ from mixtconv.events.curves import ScoreCurves
 from mixtconv.events.event import Event
 from mixtconv.events.settings import EventSettings
 from mixtconv.inference.labelled_video import write_labelled_video
+from mixtconv.inference.prediction_tables import relative_path
 from mixtconv.inference.timeline_files import captions, subtitles
 from mixtconv.video.reader import picture_start
 
@@ -74,12 +75,6 @@ def _csv(found: Sequence[RecordingEvents], path: Path) -> str:
             times = f"{event.start:.3f}", f"{event.end:.3f}"
             writer.writerow([video, event.label, *times, f"{event.score:.4f}"])
     return text.getvalue()
-
-
-def relative_path(video: Path, folder: Path) -> str:
-    """A video as a list in a folder names it: from there if it is below, else in full."""
-    full, base = video.absolute(), folder.absolute()
-    return str(full.relative_to(base)) if full.is_relative_to(base) else str(full)
 
 
 def _json(found: Sequence[RecordingEvents], path: Path) -> str:

@@ -47,6 +47,8 @@ class VideoPrediction:
     """Why the video cannot be read."""
     rejected: Prediction | None = None
     """The best class of a video that is rejected, whose score is below its threshold."""
+    several: bool = False
+    """Whether all labels hold at once."""
 
     @classmethod
     def of_logits(
@@ -54,7 +56,8 @@ class VideoPrediction:
     ) -> "VideoPrediction":
         """What a recognizer says of a video by its logits (K,); see `labels_of_logits`."""
         labels = labels_of_logits(logits, spec, top_k)
-        return cls(source, tuple(labels), rejected=rejected_label(logits, spec))
+        rejected = rejected_label(logits, spec)
+        return cls(source, tuple(labels), rejected=rejected, several=spec.several_labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `mixtconv predict --format json` prints them."""
