@@ -85,14 +85,15 @@ def in_new_process(source, seconds=300, **names):
 
 
 # One thread, as the tests: sums are then the same to the last bit. Ctrl-C is what pytest's workers
-# ignore.
+# ignore. Its own processes start as those of any program, not by the server.
 _START = """
-import os, signal, torch
+import multiprocessing, os, signal, torch
 file = os.open(err, os.O_WRONLY)
 for descriptor in (1, 2):
     os.dup2(file, descriptor)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
+multiprocessing.set_start_method(None, force=True)
 """
 
 

@@ -111,5 +111,5 @@ def test_a_system_without_priorities_is_no_error(monkeypatch: pytest.MonkeyPatch
     before = os.nice(0) if hasattr(os, "nice") else None
     with monkeypatch.context() as without:
         without.delattr(os, "nice", raising=False)
-        yield_to_training(0)
+        yield_to_training()
     assert before is None or os.nice(0) == before

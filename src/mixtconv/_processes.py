@@ -4,9 +4,11 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 
 _RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
 
@@ -93,10 +95,32 @@ LOADER_NICENESS = 2
 of its weight: much more, and busy processes of others would leave a run without clips."""
 
 
-def yield_to_training(worker: int) -> None:
-    """Lower the priority of this process, a worker of a loader; Windows has no such call."""
+def begin_loading(worker: int) -> None:
+    """Make this process, a worker of a loader, yield to training and end with it."""
+    yield_to_training()
+    end_with_parent()
+
+
+def yield_to_training() -> None:
+    """Lower the priority of this process; Windows has no such call."""
     if hasattr(os, "nice"):
         os.nice(LOADER_NICENESS)
+
+
+def end_with_parent() -> None:
+    """End this process, one of multiprocessing, as soon as the one that started it has died.
+
+    torch's workers look at the number of their parent process, which where a server starts them
+    (the default on Linux from Python 3.14 on) is that of the server, and stays.
+    """
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
 
 
 _DEAD_READER = re.compile(

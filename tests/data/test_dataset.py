@@ -1,9 +1,12 @@
 """Samples depend on seed, epoch and number alone; nothing is replaced or dropped."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -249,10 +252,7 @@ def test_workers_do_not_inherit_garbage_that_owns_threads(samples: list[VideoSam
     script = f"""
 import gc, sys
 import av, torch
-import subprocess
-import sys
 from pathlib import Path
-from mixtconv.data.datasets.catalog import VideoSample
 from mixtconv.data.dataset import scoring_loader
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
@@ -281,6 +281,40 @@ print(sum(len(batch.labels) for batch in loader))
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.strip() == "4", done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_workers_end_with_a_process_that_is_killed(
+    samples: list[VideoSample], tmp_path: Path, launchers: ModuleType, method: str
+) -> None:
+    """Also those that a server has started, the parent of which is that server."""
+    source = """
+import multiprocessing, os, signal
+from pathlib import Path
+from mixtconv.data.dataset import scoring_loader
+from mixtconv.data.listing import VideoSample
+from mixtconv.data.protocol import Protocol
+from mixtconv.models import ModelSpec
+
+multiprocessing.set_start_method(method, force=True)
+spec = ModelSpec("tsn_test_resnet", ("a", "b"), num_frames=4, image_size=32)
+samples = [VideoSample(Path(path), 0)] * 2
+loader = iter(scoring_loader(samples, spec, Protocol(), batch_size=1, workers=1))
+next(loader)
+[worker] = multiprocessing.active_children()
+Path(said).write_text(str(worker.pid))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = tmp_path / "worker"
+    values = {"path": str(samples[0].path), "said": str(said), "method": method}
+    status, errors = launchers.in_new_process(source, **values)
+    assert status == -signal.SIGKILL, errors
+    worker = Path("/proc", said.read_text())
+    end = time.monotonic() + 30
+    while worker.exists() and "\nState:\tZ" not in (worker / "status").read_text():
+        assert time.monotonic() < end, "the worker goes on"
+        time.sleep(0.05)
 
 
 def test_a_changed_sample_depends_on_seed_epoch_and_number_alone(

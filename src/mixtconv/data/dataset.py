@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from mixtconv._processes import yield_to_training
+from mixtconv._processes import begin_loading
 from mixtconv.data.clip_labels import classes_in, label_of, label_tensor, mirrored_label
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
@@ -299,7 +299,7 @@ def video_loader(
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_as_it_is if batch_size is None else collate,
-        worker_init_fn=yield_to_training,
+        worker_init_fn=begin_loading,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

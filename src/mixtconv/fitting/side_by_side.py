@@ -4,20 +4,19 @@ The operations of a small network are too short to be divided well: a second cor
 training some 1.25 times as fast, but does a second training in the same time.
 """
 
-import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from multiprocessing import get_context, parent_process, set_start_method
+from multiprocessing import get_context, set_start_method
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
 import torch
 from typing_extensions import Self
 
-from mixtconv._processes import death
+from mixtconv._processes import death, end_with_parent
 from mixtconv.data.parallel import usable_cores
 
 Outcome = TypeVar("Outcome")
@@ -158,7 +157,7 @@ def _serve(pipe: Connection, module: str | None) -> None:
     """Do the tasks that come through a pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     set_start_method(None, force=True)  # of its own workers: that of the system, which is faster
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if module is not None:
         import_module(module)
     while True:
@@ -172,10 +171,3 @@ def _serve(pipe: Connection, module: str | None) -> None:
         except Exception as raised:  # goes to the process that asked
             error = raised
         pipe.send((outcome, error))
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
