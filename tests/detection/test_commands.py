@@ -324,3 +324,36 @@ def test_no_event_ends_after_its_recording(models, tmp_path, media, kind) -> Non
     settings = EventSettings(enter=0.0, min_seconds=0, smoothing_seconds=0)
     events = list(predict_events(scorer, path, settings))
     assert max(event.end for event in events) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("causal", ["--streaming"]), ("windows", []), ("frames", [])],
+    ids=["stream", "windows", "frames-as-windows"],
+)
+def test_an_exported_model_finds_the_events_of_its_model_file(
+    models, data, tmp_path: Path, capsys, kind: str, words: list[str]
+) -> None:
+    """By the settings that were tuned; of what it does not score, it has none, which is said."""
+    path = tmp_path / "model.safetensors"
+    notes = read_metadata(models[kind])["notes"]
+    times = {"window": "0.8s", "stride": "0.2s"} if kind == "windows" else {"fps": 5.0}
+    rule = {"enter": 0.34, "exclusive": True, "min_seconds": 0.2, "smoothing_seconds": 0.3}
+    settings = EventSettings(background=("background",), **rule).to_dict()
+    notes |= {"events": {"settings": settings, "times": times}}
+    save_model(load_model(models[kind]), path, notes=notes)
+    out = tmp_path / "model.onnx"
+    assert main(["export", str(path), "--to", "onnx", "--out", str(out), *words]) == 0
+    said = capsys.readouterr().err
+    if kind == "frames":
+        assert "are for scores of each frame, and the exported model scores windows" in said
+        return
+    found, expected = (
+        _json(["predict", str(model), _recording(data), "--events"], capsys)[0]
+        for model in (out, path)
+    )
+    assert expected["events"]
+    assert [each["label"] for each in found["events"]] == [e["label"] for e in expected["events"]]
+    for one, other in zip(found["events"], expected["events"], strict=True):
+        assert (one["start"], one["end"]) == (other["start"], other["end"])
+        assert one["score"] == pytest.approx(other["score"], abs=1e-3)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mixtconv._types import Precision
 from mixtconv.detection.settings import ScoreTimes, StoredEvents
 from mixtconv.inference.engines.base import import_engine
-from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
+from mixtconv.inference.loading import load_streaming_recognizer
 from mixtconv.inference.predicting import VideoRecognizer, scores_of_logits
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.spec import PICTURES, ModelSpec, is_exported
@@ -125,11 +125,16 @@ def load_scorer(
     times = times or ScoreTimes()
     options: dict[str, Any] = {"device": device, "precision": precision}
     if is_exported(model):
+        from mixtconv.inference.engine_recognizers import (  # noqa: PLC0415
+            EngineRecognizer,
+            EngineStreamingRecognizer,
+        )
         from mixtconv.inference.engines.opening import open_engine  # noqa: PLC0415
 
-        if open_engine(model).description.is_streaming:
-            return FrameScorer(load_streaming_recognizer(model, **options), times)
-        return WindowScorer(load_recognizer(model, **options), times)
+        engine = open_engine(model)
+        if engine.description.is_streaming:
+            return FrameScorer(EngineStreamingRecognizer(engine, **options), times)
+        return WindowScorer(EngineRecognizer(engine, **options), times)
     import_engine("torch", model)
     from mixtconv.inference.torch_recognizers import Recognizer  # noqa: PLC0415
     from mixtconv.models import read_metadata  # noqa: PLC0415

@@ -11,8 +11,10 @@ latest last. With the new frame appended, the operation is one convolution over 
 """
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +35,11 @@ from mixtconv.inference.engines.base import (
 from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.motion import sort_pictures
+from mixtconv.models.spec import EVENTS_NOTE
 from mixtconv.models.streaming import check_looks_back_only
 from mixtconv.models.structure.token_layout import TokenLayout
+
+logger = logging.getLogger(__name__)
 
 _EXAMPLE_BATCH = 2
 """Clips or streams of the example inputs; torch.export would take a batch of 1 for a constant."""
@@ -65,7 +70,8 @@ def clip_network(
     trials = _inputs_of_networks(model)
     for (owner, name), trial in zip(model.networks(), trials, strict=True):
         setattr(owner, name, rewrite(owner.get_submodule(name), layout, trial))
-    description = Description(model.spec, __version__, pixels)
+    events = _events(model, of_frames=False)
+    description = Description(model.spec, __version__, pixels, events=events)
     return PortableNetwork(_Clips(model, _normalize(model, pixels)), {VIDEO: example}, description)
 
 
@@ -91,8 +97,30 @@ def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") 
     states = tuple(StateShape(name, tuple(x.shape[1:])) for name, x in past.after.items())
     network.names = tuple(past.after)
     inputs = {state.name: torch.zeros(_EXAMPLE_BATCH, *state.shape) for state in states}
-    description = Description(model.spec, __version__, pixels, states)
+    events = _events(model, of_frames=True)
+    description = Description(model.spec, __version__, pixels, states, events=events)
     return PortableNetwork(network, {FRAME: example, **inputs}, description)
+
+
+def _events(model: VideoClassifier, *, of_frames: bool) -> dict[str, Any] | None:
+    """The model's settings of events, if they are of what the file will score.
+
+    Args:
+        model: the recognizer.
+        of_frames: whether that is each frame, as on a stream; else windows.
+    """
+    stored: dict[str, Any] | None = model.notes.get(EVENTS_NOTE)
+    if stored is None or (stored.get("times", {}).get("window") is None) == of_frames:
+        return stored
+    scored = ["windows", "each frame"]
+    logger.warning(
+        "the settings of events are for scores of %s, and the exported model scores %s: it has none"
+        "%s",
+        scored[not of_frames],
+        scored[of_frames],
+        "" if of_frames else "; those of a causal model hold with --streaming",
+    )
+    return None
 
 
 class _Clips(nn.Module):

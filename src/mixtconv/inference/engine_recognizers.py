@@ -32,7 +32,7 @@ class EngineRecognizer(VideoRecognizer):
     differently, by one of 255 steps.
 
     Args:
-        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export`.
+        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export`, or one that is open.
         device: `auto` or `cpu`.
         protocol: `1x1`.
         precision: `auto` or `32`; whether a model is int8 is fixed in its file.
@@ -45,7 +45,7 @@ class EngineRecognizer(VideoRecognizer):
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Engine,
         *,
         device: str = "auto",
         protocol: str | Protocol = "1x1",
@@ -66,7 +66,8 @@ class EngineRecognizer(VideoRecognizer):
                 f"{model} takes one frame at a time: run it with mixtconv stream, or export it "
                 "without --streaming"
             )
-        super().__init__(spec, protocol, PictureViewReader(spec))
+        notes = self.engine.description.notes
+        super().__init__(spec, protocol, PictureViewReader(spec), notes=notes)
 
     def batch_logits(self, views: Sequence[Array]) -> npt.NDArray[np.float32]:
         """Logits (B, K) of the clips of B videos, uint8 (1, T, 3, S, S) each."""
@@ -78,7 +79,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
     """An exported streaming model ready for streams; used as `StreamingRecognizer` is.
 
     Args:
-        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export --streaming`.
+        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export --streaming`, or one that is open.
         max_streams: streams at once; each takes the memory of a few frames of feature maps.
         device: `auto` or `cpu`.
         precision: `auto` or `32`.
@@ -90,7 +91,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Engine,
         *,
         max_streams: int = 1,
         device: str = "auto",
@@ -104,7 +105,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
                 f"{model} takes whole clips: run it with mixtconv predict, or export a causal "
                 "model with --streaming"
             )
-        super().__init__(description.spec, max_streams)
+        super().__init__(description.spec, max_streams, notes=description.notes)
         self._states: dict[str, Array] = {
             state.name: np.zeros((max_streams, *state.shape), np.float32)
             for state in description.states
@@ -140,7 +141,9 @@ class EngineStreamingRecognizer(StreamRecognizer):
             self._recent.forget(slot)
 
 
-def _open(model: str | Path, device: str, precision: str, num_threads: int | None) -> Engine:
+def _open(
+    model: str | Path | Engine, device: str, precision: str, num_threads: int | None
+) -> Engine:
     """The engine of a model, in settings and of a modality that exported models are run in."""
     if device not in ("auto", "cpu"):
         raise ValueError(f"{model} is an exported model, which runs on the CPU; leave --device out")
@@ -148,7 +151,9 @@ def _open(model: str | Path, device: str, precision: str, num_threads: int | Non
         raise ValueError(
             f"{model} is an exported model, whose arithmetic is in the file; leave --precision out"
         )
-    engine = open_engine(model, num_threads=num_threads)
+    engine = model
+    if not isinstance(engine, Engine):
+        engine = open_engine(engine, num_threads=num_threads)
     modality = engine.description.spec.modality
     if modality not in PICTURES:
         raise ValueError(

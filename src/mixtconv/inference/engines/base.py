@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv.models.motion import clip_medians, subtract_median
-from mixtconv.models.spec import ModelSpec
+from mixtconv.models.spec import EVENTS_NOTE, ModelSpec
 
 Pixels = Literal["normalized", "uint8", "float255"]
 """Values that a network takes: normalised float32; or as decoded, uint8 or float32 in 0 to 255,
@@ -53,8 +53,11 @@ class Engine(ABC):
         """
         _refuse_another_network(path, description.inputs, inputs, "takes")
         _refuse_another_network(path, description.outputs, outputs, "gives")
-        self.description = description
+        self.path, self.description = path, description
         self._outputs = list(outputs)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -97,6 +100,8 @@ class Description:
     """Inputs for past frames of a streaming model; None for a model of whole clips."""
     quantized: bool = False
     """Whether its arithmetic is int8."""
+    events: dict[str, Any] | None = None
+    """Settings of events of the model file, where they hold for what the file scores."""
 
     def __post_init__(self) -> None:
         if self.pixels not in get_args(Pixels):
@@ -125,7 +130,15 @@ class Description:
 
     def to_json(self) -> str:
         """The text stored in a file's metadata."""
-        return json.dumps({**asdict(self), "spec": self.spec.to_dict()})
+        values = {**asdict(self), "spec": self.spec.to_dict()}
+        if self.events is None:  # as in files of earlier versions, which read this one
+            del values["events"]
+        return json.dumps(values)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What it says beside the model, as the notes of a model file."""
+        return {} if self.events is None else {EVENTS_NOTE: self.events}
 
     @classmethod
     def from_json(cls, text: str | None, path: object) -> "Description":
