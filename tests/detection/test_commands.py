@@ -357,3 +357,30 @@ def test_an_exported_model_finds_the_events_of_its_model_file(
     for one, other in zip(found["events"], expected["events"], strict=True):
         assert (one["start"], one["end"]) == (other["start"], other["end"])
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
+
+
+def test_a_report_has_the_events_of_runs_that_find_them(
+    models, data, tmp_path: Path, capsys
+) -> None:
+    notes = read_metadata(models["frames"])["notes"]
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("one", "other", "plain")}
+    for name, path in files.items():
+        rule = {"enter": 0.34 if name == "one" else 0.5}
+        settings = EventSettings(background=("background",), **rule).to_dict()
+        events = {"settings": settings, "times": {"fps": 5.0}}
+        own = notes if name == "plain" else notes | {"events": events}
+        save_model(load_model(models["frames"]), path, notes=own)
+    out = tmp_path / "page.html"
+    words = ["--data", str(data), "--split", "val", "--out", str(out)]
+    report = _json(["report", *map(str, files.values()), *words], capsys)
+    page = out.read_text()
+    assert [row["name"] for row in report["events"]] == ["one", "other"]
+    for row in report["events"]:
+        model = str(files[row["name"]])
+        found = _json(["evaluate", model, str(data), "--events", "--split", "val"], capsys)
+        assert row["num_events"] == found["num_truths"]
+        assert row["average_precision"] == pytest.approx(found["detection_ap"]["0.5"], nan_ok=True)
+        assert row["f1"] == pytest.approx(found["f1"]["0.5"])
+        assert row["page"] == f"page-events-{row['name']}.html"
+        assert f'href="{row["page"]}"' in page
+        assert "val-00000.mp4" in (tmp_path / row["page"]).read_text()

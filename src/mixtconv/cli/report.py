@@ -1,10 +1,15 @@
 """`mixtconv report RUN...`."""
 
+from typing import TYPE_CHECKING
+
 from mixtconv._names import count_of
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.reporting.settings import ReportData, ReportScale
+
+if TYPE_CHECKING:
+    from mixtconv.reporting.runs import RunsReport
 
 
 def report(
@@ -41,6 +46,16 @@ def report(
     return Result(
         result.to_dict(),
         [Table(result.columns, result.rows, count_of(result.num_videos, "video"))],
-        [*unreadable, *result.remarks, f"wrote {result.path}"],
+        [*unreadable, *result.remarks, *_events(result), f"wrote {result.path}"],
         status=1 if result.unreadable else 0,
     )
+
+
+def _events(result: "RunsReport") -> list[str]:
+    """A sentence about the events of each run that finds them."""
+    return [
+        f"{each.name}: {each.num_events} events annotated, {each.num_found} found, mAP@0.5 "
+        f"{each.average_precision:.1f} %, F1@50 {each.f1:.1f} %; wrote "
+        f"{result.path.with_name(each.page)}"
+        for each in result.events
+    ]

@@ -23,6 +23,7 @@ from mixtconv.reporting.scored_runs import ScoredRun, ScoredRuns
 from mixtconv.visualization.frame_sheet import shown_frames
 from mixtconv.visualization.results import (
     CurvePoint,
+    EventScores,
     ExampleStrip,
     LabelCounts,
     ModelPrediction,
@@ -44,6 +45,7 @@ def make_report(
     lists: Mapping[str, Sequence[str]] | None = None,
     reverse_pairs: tuple[tuple[str, str], ...] = (),
     settings: Mapping[str, object] | None = None,
+    events: tuple[EventScores, ...] = (),
     num_examples: int = 8,
 ) -> Report:
     """Make the page's content.
@@ -56,6 +58,7 @@ def make_report(
         lists: lists of sentences below those, by their titles.
         reverse_pairs: classes that are each other's reverse in time.
         settings: of the whole page, by the names that are shown.
+        events: of the models that find events in recordings.
         num_examples: clips that are shown with their frames, see `choose_examples`.
     """
     runs = scored.runs
@@ -76,6 +79,7 @@ def make_report(
         reverse_pairs=reverse_pairs,
         settings=settings or {},
         maps=scored.maps,
+        events=events,
         examples=tuple(_example(runs, index) for index in indices),
         version=__version__,
     )

@@ -11,6 +11,7 @@ from mixtconv.data.datasets.catalog import default_split
 from mixtconv.evaluation.evaluate import Evaluation
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.reporting.content import make_report
+from mixtconv.reporting.events import score_events
 from mixtconv.reporting.inputs import find_data, find_runs
 from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage, score_runs
 from mixtconv.reporting.settings import ReportData, ReportScale
@@ -18,6 +19,7 @@ from mixtconv.video.pictures import Unreadable
 from mixtconv.visualization.drawing import check_picture_path
 from mixtconv.visualization.number_text import joined
 from mixtconv.visualization.report.page import write_report
+from mixtconv.visualization.results import EventScores
 
 MAX_NAMES_IN_TITLE = 4
 
@@ -31,6 +33,10 @@ class RunsReport:
     data: str
     """The videos as given."""
     scored: ScoredRuns
+    events: tuple[EventScores, ...] = ()
+    """Of the runs that find events in recordings."""
+    without_events: tuple[str, ...] = ()
+    """Sentences about events that are not scored."""
 
     @property
     def num_videos(self) -> int:
@@ -51,6 +57,7 @@ class RunsReport:
     def remarks(self) -> list[str]:
         """Sentences about what is missing on the page."""
         remarks = [f"{run.name}: {text}" for run in self.scored.runs for text in run.run.remarks]
+        remarks += self.without_events
         return remarks + list(self.scored.maps.notes if self.scored.maps else ())
 
     @property
@@ -102,6 +109,7 @@ class RunsReport:
                 }
                 for run in self.scored.runs
             ],
+            "events": [asdict(each) for each in self.events],
             "remarks": self.remarks,
             "unreadable": [video.to_dict() for video in self.unreadable],
         }
@@ -156,14 +164,17 @@ def report_runs(
         named, source, settings=replace(settings, split=split), scale=scale, seed=seed,
         progress=progress,
     )  # fmt: skip
+    settings = replace(settings, split=split)
+    events, missing = score_events(scored, source, path, settings=settings, progress=progress)
     name = source.data if source.root is None else f"{source.data} in {source.root}"
     report = make_report(
         scored,
         title=title or f"{_listed(list(named))} on {name}",
         intro=[_intro(scored, name, split)],
+        events=events,
         num_examples=scale.num_examples,
     )
-    return RunsReport(write_report(report, path), name, scored)
+    return RunsReport(write_report(report, path), name, scored, events, tuple(missing))
 
 
 def _scores(evaluation: Evaluation) -> tuple[float, float]:

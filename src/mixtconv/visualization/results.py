@@ -183,6 +183,29 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class EventScores:
+    """How well a model finds the events of recordings; scores in percent."""
+
+    name: str
+    """Of the result that it belongs to."""
+    page: str
+    """Link to the page of the recordings, from that of the report."""
+    num_events: int
+    """Annotated events."""
+    num_found: int
+    average_precision: float
+    """mAP at a temporal IoU of 0.5."""
+    mean_average_precision: float
+    """Mean of mAP at temporal IoU 0.1 to 0.7."""
+    f1: float
+    """F1 of segments at an overlap of 0.5."""
+    precision: float
+    recall: float
+    frame_accuracy: float
+    """Frames with exactly the annotated labels."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page."""
 
@@ -203,6 +226,8 @@ class Report:
     maps: ClipMaps | None = None
     """Features of clips on a plane, by the names of the results; None where none were asked for."""
     examples: tuple[ExampleStrip, ...] = ()
+    events: tuple[EventScores, ...] = ()
+    """Of the results that find events in recordings."""
     version: str = ""
     """Version of the library that made the results."""
 
