@@ -57,9 +57,25 @@ def test_a_video_and_the_camera(browser, page, shared_clip: Path) -> None:
         browser.run("document.querySelector('#live-start').click()")
     browser.wait("document.querySelectorAll('#live-labels li').length == 3")
     browser.wait(TEXT.format("#live-frame") + ".includes('frame 3')")
+    say = "showLiveEvent({{state: '{}', label: '{}', start: {}, end: {}, score: 0.87}})"
+    events = "[...document.querySelectorAll('#live-events li')].map(li => li.innerText)"
+    browser.run("document.querySelector('#live-events').replaceChildren()")
+    browser.run(say.format("started", "jump", 61.5, "null"))
+    assert [each.split("\n") for each in browser.run(events)] == [
+        ["1:01.5 \u2013 …", "jump", "87 %"]
+    ]
+    browser.run(say.format("started", "wave", 62, "null"))
+    browser.run(say.format("ended", "jump", 61.5, 63.25))
+    shown = [each.split("\n") for each in browser.run(events)]
+    assert [each for each in shown if each[1] == "jump"] == [
+        ["1:01.5 \u2013 1:03.3", "jump", "87 %"]
+    ]
+    assert shown[0][:2] == ["1:02.0 \u2013 …", "wave"]
     assert not browser.run(WIDE), "the page is wider than the phone"
     browser.run("document.querySelector('#live-start').click()")
     browser.wait(TEXT.format("#live-status") + " == 'stopped'")
+    [socket] = [each for each in browser.requests() if "/v1/live" in each]
+    assert "events=true" in socket and "fps=8" in socket
     assert stays_here(browser, page.address)
     assert sum(each["method"] == "Network.webSocketCreated" for each in browser.events) == 1
 

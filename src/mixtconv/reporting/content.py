@@ -105,12 +105,6 @@ def _result(scored: ScoredRun) -> ModelResult:
             f"{len(names)} of {evaluation.num_videos} videos cannot be read; they count as wrong, "
             f"and are left out of the confusions: {first_few(names)}"
         )
-    confidence = evaluation.calibration
-    if not math.isnan(confidence.calibration_error):
-        remarks.append(
-            f"calibration error {confidence.calibration_error:.1f} %: the mean distance of score "
-            "and accuracy"
-        )
     return ModelResult(
         model=scored.spec.name,
         name=scored.name,
@@ -119,6 +113,7 @@ def _result(scored: ScoredRun) -> ModelResult:
         top5=evaluation.accuracy.top5,
         mean_average_precision=several.mean_average_precision if several else math.nan,
         macro_f1=several.macro_f1 if several else math.nan,
+        calibration_error=evaluation.calibration.calibration_error,
         labels=_label_counts(evaluation.scores) if several else None,
         params=scored.complexity.params,
         macs=scored.complexity.macs,

@@ -167,6 +167,8 @@ class ModelResult:
     mean_average_precision: float = math.nan
     """Of several labels a clip, in percent, as `macro_f1`."""
     macro_f1: float = math.nan
+    calibration_error: float = math.nan
+    """Expected calibration error in percent."""
     labels: LabelCounts | None = None
     """Of several labels a clip, how many there are; None of one."""
 

@@ -256,8 +256,31 @@ async function startLive() {
   }
 }
 
+const liveRate = () => Math.min(60, Math.max(1, Number(byId("live-rate").value) || 8));
+
+// The latest event is on top; it has an end when that is certain.
+const SHOWN_EVENTS = 50;
+
+function showLiveEvent({ state, label, start, end, score }) {
+  const list = byId("live-events");
+  const key = `${label} ${start}`;
+  const until = state === "ended" ? clock(end) : "…";
+  const item = element("li", {}, element("span", {}, `${clock(start)} – ${until}`),
+    element("b", {}, label), element("span", {}, percent(score)));
+  item.dataset.key = key;
+  const earlier = [...list.children].find((each) => each.dataset.key === key);
+  if (earlier) earlier.replaceWith(item);
+  else list.prepend(item);
+  while (list.children.length > SHOWN_EVENTS) list.lastChild.remove();
+}
+
 function connectLive(media) {
   const address = new URL("v1/live?top_k=5", document.baseURI);
+  if (byId("live-events")) {
+    address.searchParams.set("events", "true");
+    address.searchParams.set("fps", liveRate());
+    byId("live-events").replaceChildren();
+  }
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);
   live = { socket, media, timer: 0, sent: 0 };
@@ -275,9 +298,9 @@ function connectLive(media) {
       return;
     }
     byId("live-labels").replaceChildren(...scoreItems(answer.predictions));
+    (answer.events ?? []).forEach(showLiveEvent);
     byId("live-frame").textContent = `frame ${answer.frame}`; // no status: those are read aloud
-    const rate = Math.min(60, Math.max(1, Number(byId("live-rate").value) || 8));
-    live.timer = setTimeout(sendFrame, live.sent + 1000 / rate - performance.now());
+    live.timer = setTimeout(sendFrame, live.sent + 1000 / liveRate() - performance.now());
   };
   socket.onclose = () => {
     if (isCurrent()) stopLive("the service closed the stream", true);

@@ -30,6 +30,7 @@ from mixtconv.visualization.report.pictures import (
 from mixtconv.visualization.report.summary import summary_sentences
 from mixtconv.visualization.report.tables import (
     best_score,
+    calibration_errors,
     protocol_columns,
     protocols,
     score_columns,
@@ -74,6 +75,7 @@ def render_report(report: Report) -> str:
         css=page_css(),
         summary=summary_sentences(report),
         best_score=best_score,
+        calibration_errors=calibration_errors(results),
         in_common_unit=in_common_unit,
         duration=duration,
         protocols=protocols(results),

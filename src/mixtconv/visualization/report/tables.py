@@ -4,6 +4,7 @@ Settings that differ between the models come first; those that no model was give
 their default follows from the model.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,18 @@ def protocol_columns(report: Report) -> dict[str, str]:
             "macro_f1": "Macro F1",
         }
     return {"top1": "Top-1", "top5": "Top-5", "mean_class_accuracy": "Mean of classes"}
+
+
+def calibration_errors(results: Sequence[ModelResult]) -> str:
+    """The calibration errors that are known, each with its model where there are several."""
+    known = [result for result in results if not math.isnan(result.calibration_error)]
+    name = len(results) > 1
+    return joined(
+        [
+            f"{r.name} {r.calibration_error:.1f} %" if name else f"{r.calibration_error:.1f} %"
+            for r in known
+        ]
+    )
 
 
 def protocols(results: Sequence[ModelResult]) -> list[str]:
