@@ -211,7 +211,7 @@ HEADERS = [
     b"", b"{", b"[]", b"1", b'"ready"', b"[" * 10**5, b"{}", b'{"kind": ["Ready"]}',
     b'{"kind": "RefusedError", "code": "internal", "message": "x"}',
     b'{"kind": "RefusedError", "code": "too_long"}',
-    b'{"kind": "VideoFacts", "width": "96", "height": 64, "codec": "h264", "seconds": 1}',
+    b'{"kind": "VideoFacts", "width": "96", "height": 64, "codec": "", "seconds": 1, "start": 0}',
     b'{"kind": "Clip", "indices": [0], "num_frames": 1, "shape": [3]}',
     b'{"kind": "Clip", "indices": [0], "num_frames": 1}',
     b'{"kind": "Clip", "indices": ["a"], "num_frames": 1, "shape": [1, 1, 1, 1, 2]}',
@@ -257,7 +257,7 @@ class Reader:
             b"1",
         ],
         [b'{"kind": "Ready"}'],
-        [b'{"kind": "VideoFacts", "width": 1, "height": 1, "codec": "h264", "seconds": 1}'],
+        [b'{"kind": "VideoFacts", "width": 1, "height": 1, "codec": "", "seconds": 1, "start": 0}'],
     ],
     ids=["no JSON", "no frames", "no job", "twice"],
 )

@@ -144,3 +144,10 @@ def test_sides_that_differ_too_much_are_refused(
         assert refusal(path) == "too_many_pixels"
     else:
         assert probe(path, Limits()).width == 320
+
+
+def test_the_start_of_the_picture_where_sound_begins_first(media, tmp_path: Path) -> None:
+    times = [1200 + 24 * number for number in range(30)]  # in 1/600 s: the picture starts at 2 s
+    path = media.encode(tmp_path / "a.mkv", media.moving_frames(30), times=times, audio=True)
+    assert probe(path, LIMITS).start == pytest.approx(2, abs=0.05)
+    assert probe(media.encode(tmp_path / "b.mp4", media.moving_frames(8)), LIMITS).start == 0

@@ -52,7 +52,13 @@ def wait_in_flight(server, number: int) -> None:
 def test_labels_are_those_of_prediction_here(server, recognizer: Recognizer, clip: Path) -> None:
     answer = server.predict(clip, top_k=2, frames=True).json()
     assert same(answer["predictions"], recognizer.predict(clip, top_k=2))
-    assert answer["video"] == {"width": 96, "height": 64, "codec": "h264", "seconds": 2.4}
+    assert answer["video"] == {
+        "width": 96,
+        "height": 64,
+        "codec": "h264",
+        "seconds": 2.4,
+        "start": 0,
+    }
     assert [frame["number"] for frame in answer["frames"]] == [7, 22, 37, 52]
     assert all(frame["jpeg"].startswith("/9j/") for frame in answer["frames"])
     assert server.predict(clip).json()["frames"] is None

@@ -12,6 +12,7 @@ def prepare(
     form: PreparedForm,
     *,
     out: str,
+    recordings: bool = False,
     workers: int | None = None,
     engine: Backend = "local",
 ) -> Result:
@@ -26,6 +27,8 @@ def prepare(
         data: The videos.
         form: Format of the prepared videos.
         out: Folder to write to, new, empty or of an earlier run.
+        recordings: Prepare the recordings of a list of segments as a whole, and write the list of
+            segments beside them, with the same times; default a file for each segment.
         workers: Videos that are prepared at the same time; default one a core.
         engine: What prepares them: local (threads of this process) or ray (see docs/clusters.md).
     """
@@ -33,7 +36,15 @@ def prepare(
     from mixtconv.data.preparation.run import prepare as write
 
     with progress("preparing videos") as show:
-        report = write(data, out=out, form=form, workers=workers, engine=engine, progress=show)
+        report = write(
+            data,
+            out=out,
+            form=form,
+            recordings=recordings,
+            workers=workers,
+            engine=engine,
+            progress=show,
+        )
     notes = list(report.notes)
     if report.ignored:
         number = len(report.ignored)

@@ -25,6 +25,11 @@ class VideoFacts(BaseModel):
     height: int
     codec: str
     seconds: float | None = Field(description="Length, null if the file does not state it.")
+    start: float = Field(
+        0.0,
+        description="Seconds by the file's clock before its first picture, from which the times of "
+        "windows and events count; above 0 where sound begins earlier.",
+    )
 
 
 class SampledFrame(BaseModel):

@@ -35,6 +35,7 @@ from mixtconv.video.decoding import decode_packet, shown_size
 from mixtconv.video.opening import PictureLimits, best_stream, limit_decoder, square_size
 from mixtconv.video.packet_table import demux_readable
 from mixtconv.video.pictures import Clip, UnreadableVideoError
+from mixtconv.video.reader import start_of
 from mixtconv.video.views import ViewReader
 from mixtconv.video.windows import WindowPlan, window_views
 
@@ -354,7 +355,8 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
         if first_picture is not None:
             width, height = shown_size(first_picture, size)
         codec = stream.codec_context.name
-        return VideoFacts(width=width, height=height, codec=codec, seconds=seconds)
+        start = float(start_of(container, stream))
+        return VideoFacts(width=width, height=height, codec=codec, seconds=seconds, start=start)
 
 
 def _read_packets(container: Any, stream: Any, enough: float) -> tuple[float | None, Any]:

@@ -121,9 +121,14 @@ def picture_start(path: str | Path) -> Fraction:
     if Path(path).is_dir():
         return Fraction(0)
     with open_video(path) as (container, stream):
-        if stream.start_time is None or container.start_time is None:
-            return Fraction(0)
-        start = stream.start_time * stream.time_base - Fraction(container.start_time, 1_000_000)
+        return start_of(container, stream)
+
+
+def start_of(container: Any, stream: Any) -> Fraction:
+    """Seconds by the clock of an open file before the first picture of its stream."""
+    if stream.start_time is None or container.start_time is None:
+        return Fraction(0)
+    start = stream.start_time * stream.time_base - Fraction(container.start_time, 1_000_000)
     return Fraction(max(start, 0))
 
 

@@ -38,6 +38,7 @@ from mixtconv.data.preparation.output import (
     write_prepared_list,
 )
 from mixtconv.data.preparation.pictures import flow_method, write_folder
+from mixtconv.data.preparation.recordings import whole_recordings, write_segments
 from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
@@ -88,13 +89,14 @@ def prepare(
     *,
     out: str | Path,
     form: PreparedForm | None = None,
+    recordings: bool = False,
     workers: int | None = None,
     engine: Backend = "local",
     progress: Progress | None = None,
 ) -> PreparationReport:
     """Write all videos of a folder or a CSV to another folder, in a form that is read fast.
 
-    Segments of recordings become a file each.
+    Segments of recordings become a file each, or stay segments of recordings prepared as a whole.
 
     The new folder has the layout of the original one; for a CSV it holds a CSV of the same labels,
     for a known dataset a copy of its lists. The originals are only read. Videos that an earlier run
@@ -104,6 +106,8 @@ def prepare(
         data: as for `catalog.load_catalog`, or a listing, whatever layout it was read from.
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
+        recordings: whether recordings are prepared as a whole, each once, and the list of their
+            segments is written beside them, with the same times.
         workers: videos prepared at a time; by default one per core.
         engine: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
@@ -126,6 +130,9 @@ def prepare(
     """
     listing = data if isinstance(data, VideoListing) else list_videos(data, keep_missing=True)
     out, form = Path(out), form or PreparedForm()
+    segments = listing if recordings else None
+    if recordings:
+        listing = whole_recordings(listing)
     check_backend(engine, workers)
     if form.flow is not None:
         flow_method(form.flow)  # one error if OpenCV is missing, not one per video
@@ -147,7 +154,10 @@ def prepare(
             workers=workers,
             progress=progress or (lambda *numbers: None),
         )
-        return _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
+        report = _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
+        if segments is not None:
+            write_segments(out, segments, [item for item in plan if item.target in done])
+        return report
 
 
 prepare_listing = prepare

@@ -16,7 +16,7 @@
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
     shown = showEvents(byId("events-view"), {
-      name: file.name, video: address, seconds: facts.seconds, events, annotated: null, scores, thresholds,
+      name: file.name, video: address, seconds: facts.seconds, offset: facts.start, events, annotated: null, scores, thresholds,
     });
   }
 

@@ -1,0 +1,57 @@
+"""Recordings prepared as a whole: their segments keep their frames, times and labels."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mixtconv.cli.main import main
+from mixtconv.data.datasets.scanning import list_videos
+from mixtconv.data.preparation.run import prepare
+from mixtconv.video.segment_frames import probe
+
+
+def test_segments_stay_segments_of_recordings_that_are_prepared_once(
+    tiny_recordings: Path, tmp_path: Path
+) -> None:
+    before = list_videos(tiny_recordings)
+    names = {video.path for video in before.videos}
+    report = prepare(tiny_recordings, out=tmp_path / "fast", recordings=True)
+    assert report.num_prepared == len(names) < len(before.videos)
+    after = list_videos(report.data)
+    assert len({video.path for video in after.videos}) == len(names)
+    assert all(video.path.is_relative_to(tmp_path / "fast") for video in after.videos)
+    for one, other in zip(before.videos, after.videos, strict=True):
+        assert (one.class_name, one.split, one.span) == (other.class_name, other.split, other.span)
+        assert probe(one.video).num_frames == probe(other.video).num_frames
+    again = prepare(tiny_recordings, out=tmp_path / "fast", recordings=True)
+    assert (again.num_prepared, again.num_kept) == (0, len(names))
+
+
+def test_units_groups_and_several_labels_stay(
+    tiny_recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_recordings.parent
+    rows = [
+        ["recordings/train-00000.mp4", "up|down", "1", "3", "", "", "one"],
+        ["recordings/train-00000.mp4", "", "", "", "80", "120", "one"],
+        ["recordings/train-00001.mp4", "up", "2", "3.5", "", "", "two"],
+        ["recordings/val-00000.mp4", "down", "", "", "10", "60", ""],
+        ["recordings/gone.mp4", "down", "1", "2", "", "", ""],
+    ]
+    path = tmp_path / "list.csv"
+    with path.open("w", newline="") as file:
+        header = ["path", "labels", "start", "end", "start_frame", "end_frame", "group"]
+        csv.writer(file).writerows([header, *([str(folder / row[0]), *row[1:]] for row in rows)])
+    words = ["prepare", str(path), "--recordings", "true", "--out", str(tmp_path / "fast")]
+    assert main(words) == 1  # one is missing
+    assert "gone.mp4" in capsys.readouterr().out
+    before = list_videos(path, keep_missing=True).videos[:4]
+    after = list_videos(tmp_path / "fast" / "list.csv").videos
+    for one, other in zip(before, after, strict=True):
+        assert (one.labels, one.span, one.group) == (other.labels, other.span, other.group)
+
+
+def test_it_is_for_segments(tiny_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--recordings is for a list of segments"):
+        prepare(tiny_dataset, out=tmp_path / "fast", recordings=True)
