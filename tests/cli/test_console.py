@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from mixtconv.cli import console
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import print_result, print_table, set_up_logging
 from mixtconv.cli.main import main
@@ -88,3 +89,42 @@ def test_a_check_of_hostile_names_ends_well_in_an_encoding_without_them(
     status, out, errors = launchers.alone(["check", "clips"], tmp_path, before=speak_ascii)
     assert (status, errors) == (1, "") and out.isascii()
     assert r"\x1b[31mjump \u8df3/caf\xe9\n.mp4" in " ".join(out.split())
+
+
+def test_messages_can_be_more_less_and_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clips" / "jump").mkdir(parents=True)
+    (tmp_path / "clips" / "jump" / "a.mp4").write_bytes(b"no video")
+    (tmp_path / "clips" / "notes.txt").touch()
+    log = tmp_path / "log.txt"
+    words = ["check", str(tmp_path / "clips")]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert main([*words, "-q", "--log-file", str(log)]) == 1
+    quiet = capsys.readouterr()
+    assert quiet.out == shown.out
+    assert set(quiet.err.splitlines()) <= set(shown.err.splitlines())
+    lines = [line.split(" ", 3) for line in log.read_text().splitlines()]
+    assert [line[3] for line in lines] == shown.err.splitlines()
+    assert {line[2] for line in lines} <= {"INFO", "WARNING"}
+    with pytest.raises(ValueError, match="--verbose shows more and --quiet less"):
+        main([*words, "-q", "-v"])
+    assert main([*words, "--log-file"]) == 2
+    assert main([*words, "--log-file", str(tmp_path)]) == 2
+    assert "directory" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="neither a folder nor a file"):
+        main(["check", str(tmp_path / "gone"), "-v"])
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_logging()
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with console.progress("reading") as show:
+        for done in range(1, 5):
+            now += 40
+            show(done, 4)
+    assert capsys.readouterr().err.splitlines() == ["reading: 2 of 4", "reading: 4 of 4"]

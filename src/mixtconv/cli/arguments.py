@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_pa
 
 from mixtconv._settings_file import kind_in_words, read_settings
 from mixtconv.cli.commands import Command, Format, Result
+from mixtconv.cli.console import add_message_flags
 
 
 class UsageError(ValueError):
@@ -127,6 +128,7 @@ def make_parser(command: Command, *, program: str) -> ArgumentParser:
     if returns_result(command):
         text = "How the result is printed, table or json."
         parser.add_argument("--format", type=Format, default="table", help=text)
+    add_message_flags(parser)
     for name, group in groups.items():
         _add_fields(parser, group, is_optional=group is not hints[name])
     return parser

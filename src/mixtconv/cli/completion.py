@@ -4,11 +4,12 @@ import sys
 from typing import Literal
 
 
-def completion(shell: Literal["bash", "zsh", "tcsh"]) -> int:
+def completion(shell: Literal["bash", "zsh", "fish", "tcsh"]) -> int:
     """Print a script that completes commands, flags, choices and file names in a shell.
 
     For bash, add eval "$(mixtconv completion bash)" to ~/.bashrc; for zsh, write it to a file
-    _mixtconv in a folder of $fpath; for tcsh, evaluate it in ~/.tcshrc.
+    _mixtconv in a folder of $fpath; for fish, write it to
+    ~/.config/fish/completions/mixtconv.fish; for tcsh, evaluate it in ~/.tcshrc.
 
     Args:
         shell: The shell.

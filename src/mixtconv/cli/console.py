@@ -4,11 +4,15 @@ Names of files, classes and columns are other people's text: what would control 
 a text in another order than it has, is printed as an escape (`visible`). JSON has its own.
 """
 
+import argparse
 import io
 import logging
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
 
 from rich import progress as rich_progress
 from rich.box import SIMPLE_HEAD
@@ -23,6 +27,12 @@ from mixtconv._types import Progress
 from mixtconv.cli.commands import Format, Result
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = {"bars": True}
+"""Whether progress is shown."""
+
+SECONDS_BETWEEN_LINES = 60.0
+"""Between two lines about progress where there is no terminal for a bar."""
 
 FILE_WIDTH = 160
 """Width of a table that is written to a file or a pipe, in characters."""
@@ -55,12 +65,73 @@ class _VisibleFormatter(logging.Formatter):
         return visible(super().format(record), keep="\n\t")
 
 
-def set_up_logging() -> None:
-    """Log the package's messages to standard error; of other packages, errors only."""
-    level = logging.INFO if is_rank_zero() else logging.ERROR
+@dataclass(frozen=True)
+class Messages:
+    """Which messages of any command are shown, and where else they are written.
+
+    Raises:
+        ValueError: both more and less are asked for.
+        OSError: the file cannot be written.
+    """
+
+    verbose: bool = False
+    """Details too, and where an error was raised."""
+    quiet: bool = False
+    """Only warnings and errors, and no progress bar; results are printed all the same."""
+    log_file: str | None = None
+    """File that all messages are appended to, with the time, whatever is shown."""
+
+    def __post_init__(self) -> None:
+        if self.verbose and self.quiet:
+            raise ValueError("--verbose shows more and --quiet less: give one")
+
+    @classmethod
+    def take(cls, words: Sequence[str]) -> "tuple[Messages, list[str]]":
+        """What a command line says of messages, and its other words.
+
+        >>> Messages.take(["clips", "-q", "--epochs", "3"])
+        (Messages(verbose=False, quiet=True, log_file=None), ['clips', '--epochs', '3'])
+        """
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        add_message_flags(parser)
+        try:
+            values, others = parser.parse_known_args(words)
+        except argparse.ArgumentError as error:
+            raise ValueError("--log-file: give a file") from error
+        return cls(**vars(values)), others
+
+
+def add_message_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every command has."""
+    group = parser.add_argument_group("Messages")
+    # without a default they are no settings of the command, and in no --print-config
+    add = partial(group.add_argument, default=argparse.SUPPRESS)
+    add("-v", "--verbose", action="store_true", help="Details, and where an error was raised.")
+    add("-q", "--quiet", action="store_true", help="Only warnings and errors beside the result.")
+    text = "File that all messages are appended to, with the time."
+    add("--log-file", metavar="FILE", help=text)
+
+
+def set_up_logging(messages: Messages | None = None) -> None:
+    """Log the package's messages to standard error; of other packages, errors only.
+
+    Raises:
+        OSError: the file for messages cannot be written.
+    """
+    messages = messages or Messages()
+    details = logging.DEBUG if messages.verbose else logging.INFO
+    shown = logging.WARNING if messages.quiet else details
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_VisibleFormatter("%(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setLevel(shown if is_rank_zero() else logging.ERROR)
+    handlers: list[logging.Handler] = [handler]
+    if messages.log_file is not None and is_rank_zero():
+        file = logging.FileHandler(messages.log_file, encoding="utf-8", errors="backslashreplace")
+        file.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(file)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.getLogger("mixtconv").setLevel(details)
+    _SHOWN["bars"] = not messages.quiet
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     for name in _QUIET:
@@ -132,9 +203,14 @@ def progress(description: str) -> Iterator[Progress]:
         ) as bar,
     ):
         task = bar.add_task(visible(description), total=None)
+        last = time.monotonic()
 
         def show(done: int, total: int) -> None:
+            nonlocal last
             bar.update(task, completed=done, total=total)
+            if not is_interactive() and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                logger.info("%s: %d of %d", description, done, total)
             if done >= total:
                 bar.stop()  # the next step may draw another bar
 
@@ -142,5 +218,5 @@ def progress(description: str) -> Iterator[Progress]:
 
 
 def is_interactive() -> bool:
-    """Whether standard error is a terminal, and this process rank 0."""
-    return sys.stderr.isatty() and is_rank_zero()
+    """Whether standard error is a terminal for progress bars, and this process rank 0."""
+    return _SHOWN["bars"] and sys.stderr.isatty() and is_rank_zero()

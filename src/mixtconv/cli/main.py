@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with naming_dead_readers():
             return _run(words[0], words[1:])
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        if os.environ.get("MIXTCONV_TRACEBACK"):
+        if os.environ.get("MIXTCONV_TRACEBACK") or {"-v", "--verbose"} & set(words):
             raise
         sys.stderr.write(visible(f"mixtconv {words[0]}: {_one_line(error)}") + "\n")
         return 2
@@ -47,10 +47,11 @@ def _run(name: str, arguments: list[str]) -> int:
         return 0
     command, program, words = find_command(name, arguments)
     from mixtconv.cli.arguments import parse_command, returns_result
-    from mixtconv.cli.console import print_result, set_up_logging
+    from mixtconv.cli.console import Messages, print_result, set_up_logging
 
+    messages, words = Messages.take(words)
     values = parse_command(command, words, program=program)
-    set_up_logging()
+    set_up_logging(messages)
     shown_as: Format = values.pop("format") if returns_result(command) else "table"
     result = command(**values)
     return result if isinstance(result, int) else print_result(result, shown_as)

@@ -49,6 +49,7 @@ from mixtconv.training.run_folder import (
 )
 from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.step_log import StepLog
 from mixtconv.video.segment import Video
 
 logger = logging.getLogger(__name__)
@@ -220,8 +221,9 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
     elif settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
-    if progress_bar:
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    callbacks.append(
+        RichProgressBar(console_kwargs={"stderr": True}) if progress_bar else StepLog()
+    )
     plugins: list[AtomicCheckpointIO | SLURMEnvironment] = [AtomicCheckpointIO()]
     if plan.launch is not None and plan.launch.launcher == "Slurm":
         # Lightning would requeue the job with checkpoints of its own.
@@ -260,12 +262,7 @@ def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
         TensorBoardLogger(files.folder / "logs", name="tensorboard", version="")
     ]
     if settings.wandb:
-        try:
-            loggers.append(WandbLogger(project=settings.wandb, save_dir=files.folder))
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "--wandb needs the package wandb: pip install 'mixtconv[wandb]'"
-            ) from error
+        loggers.append(WandbLogger(project=settings.wandb, save_dir=files.folder))
     return loggers
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,8 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
         ValueError: settings or data that cannot be used.
     """
     launch = find_launch()
+    if settings.wandb and find_spec("wandb") is None:
+        raise ValueError("--wandb needs the package wandb: pip install wandb")
     settings = resolve_settings(settings, launch)
     catalog = training_catalog(settings)
     settings.check_labels(several=catalog.several)
