@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # each name under an alias, which makes it public
     from mixtconv.ops import MixTConv as MixTConv
     from mixtconv.ops import TemporalConv as TemporalConv
     from mixtconv.ops import TemporalShift as TemporalShift
+    from mixtconv.training.fit import train as train
+    from mixtconv.training.settings import TrainingSettings as TrainingSettings
     from mixtconv.video.in_memory import VideoFrames as VideoFrames
 
 _HOMES = {
@@ -42,8 +44,10 @@ _HOMES = {
     "load_recognizer": "mixtconv.inference.loading",
     "optimize_for_inference": "mixtconv.models",
     "save_model": "mixtconv.models",
+    "train": "mixtconv.training.fit",
     "Recognizer": "mixtconv.inference.torch_recognizers",
     "StreamingRecognizer": "mixtconv.inference.torch_recognizers",
+    "TrainingSettings": "mixtconv.training.settings",
     "VideoFrames": "mixtconv.video.in_memory",
 }
 

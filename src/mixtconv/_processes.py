@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any
 
 _RANKS = ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID")
 
@@ -105,6 +108,26 @@ def yield_to_training() -> None:
     """Lower the priority of this process; Windows has no such call."""
     if hasattr(os, "nice"):
         os.nice(LOADER_NICENESS)
+
+
+class _FreshProcess(SpawnProcess):
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802, multiprocessing's name
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # which has no file to run again
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class FreshContext(SpawnContext):
+    """Starts processes anew, as `spawn` does, but without running the caller's script again.
+
+    So a script needs no `if __name__ == "__main__"`. What the processes do is defined in modules.
+    """
+
+    Process = _FreshProcess
 
 
 def end_with_parent() -> None:

@@ -9,14 +9,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from multiprocessing import get_context, set_start_method
+from multiprocessing import set_start_method
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
 import torch
 from typing_extensions import Self
 
-from mixtconv._processes import death, end_with_parent
+from mixtconv._processes import FreshContext, death, end_with_parent
 from mixtconv.data.parallel import usable_cores
 
 Outcome = TypeVar("Outcome")
@@ -121,7 +121,7 @@ class _Process:
 
     def __init__(self, module: str | None) -> None:
         # Not a fork: OpenMP's threads do not live on in one.
-        context = get_context("spawn")
+        context = FreshContext()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, module))
         self._process.start()

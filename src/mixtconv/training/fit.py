@@ -3,12 +3,12 @@
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -23,6 +23,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from mixtconv._names import unknown_name
 from mixtconv._processes import is_rank_zero, naming_dead_readers
 from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
@@ -37,8 +38,11 @@ from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import InitialModel, make_initial_model
+from mixtconv.training.loss import LossOfLogits
 from mixtconv.training.module import ClassifierModule
+from mixtconv.training.optimizer import MakeOptimizer
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
+from mixtconv.training.recipes import load_recipe
 from mixtconv.training.record import RunRecord
 from mixtconv.training.run_folder import (
     EpochRecord,
@@ -51,6 +55,9 @@ from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_
 from mixtconv.training.settings import TrainingSettings
 from mixtconv.training.step_log import StepLog
 from mixtconv.video.segment import Video
+
+if TYPE_CHECKING:
+    from mixtconv.inference.torch_recognizers import Recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -70,31 +77,67 @@ class TrainingResult:
     """The epoch that the model file holds: the best, or the last one if that is kept."""
     epochs: tuple[EpochRecord, ...]
 
+    def recognizer(self, **options: Any) -> "Recognizer":
+        """The trained model, ready to predict; `options` are those of `Recognizer`."""
+        from mixtconv.inference.torch_recognizers import Recognizer  # noqa: PLC0415
+
+        return Recognizer(self.files.model, **options)
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """What a caller gives in place of, or beside, the parts of a run."""
+
+    callbacks: tuple[Callback, ...]
+    loggers: tuple[Logger, ...]
+    loss: LossOfLogits | None
+    optimizer: MakeOptimizer | None
+
 
 def train(
-    settings: TrainingSettings,
+    settings: TrainingSettings | str | Path,
     *,
     frames: FrameCache | None = None,
     progress_bar: bool = False,
     check_progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+    loss: LossOfLogits | None = None,
+    optimizer: str | MakeOptimizer | None = None,
+    **values: Any,
 ) -> TrainingResult:
     """Train a recognizer on videos, and write model, record, settings, checkpoints and logs.
 
     Args:
-        settings: data, model and recipe.
+        settings: data, model and recipe; or the data alone, a folder or a list.
         frames: of the videos, kept before; used if they are in the form that the model takes.
         progress_bar: show the steps of every epoch on standard error.
         check_progress: called with the number of checked videos and of all, before training.
+        callbacks: of Lightning, beside those of the run.
+        loggers: of Lightning, beside TensorBoard's.
+        loss: called with the logits (B, K) and the labels, int64 (B,), or of mixed clips, frames
+            with labels and several labels the shares or 1 and 0 of the classes (B, K); returns the
+            mean. In place of the cross entropy.
+        optimizer: `adamw` or `sgd`, as in the settings; or a function of the groups of parameters,
+            dictionaries with `params`, `lr` and `weight_decay` by the settings, that returns the
+            optimiser.
+        values: fields of `TrainingSettings`, such as `model="mstnet_resnet50"`, in place of those
+            of `settings`.
 
     Raises:
         ValueError: settings or data that cannot be used, or an unreadable training video.
         OSError: a file of the run cannot be written; files written before are complete.
     """
-    plan = plan_run(settings)
+    if isinstance(optimizer, str):
+        values["optimizer"], optimizer = optimizer, None
+    plan = plan_run(given_settings(settings, values))
+    if loss is not None:
+        _refuse_of_own_loss(plan.settings)
+    own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer)
     files = RunFiles(Path(plan.settings.out))
     kept = "; what is done is kept: go on with the same command, train and fit with --resume"
     with alone_in_run(files), naming_dead_readers(kept):
-        return _train(plan, files, frames, progress_bar, check_progress)
+        return _train(plan, files, frames, progress_bar, check_progress, own)
 
 
 def _train(
@@ -103,6 +146,7 @@ def _train(
     frames: FrameCache | None,
     progress_bar: bool,
     check_progress: Progress | None,
+    own: OwnParts,
 ) -> TrainingResult:
     settings = plan.settings
     checkpoint = find_checkpoint(settings, files)
@@ -131,7 +175,7 @@ def _train(
         head = prepare_head_run(plan, files, initial, cache)
         model, plan, data = head.model, head.plan, head.data
         origin = replace(origin, head=asdict(head.chosen))
-    module = ClassifierModule(model, plan)
+    module = ClassifierModule(model, plan, loss=own.loss, optimizer=own.optimizer)
     if settings.train != "all":
         origin = replace(origin, trunk=_describe_trunk(module.recognizer, settings))
     is_found_again = settings.train == "temporal" and model.frozen_trunk is not None
@@ -139,7 +183,7 @@ def _train(
         hold_in_half(model, HALF[plan.precision])
     record = RunRecord(plan, files, views=views, origin=origin)
     with _quiet_lightning():
-        trainer = _make_trainer(plan, files, record, progress_bar)
+        trainer = _make_trainer(plan, files, record, progress_bar, own)
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -152,6 +196,43 @@ def _train(
             raise KeyboardInterrupt from stop
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
+
+
+def given_settings(
+    settings: TrainingSettings | str | Path, values: Mapping[str, Any]
+) -> TrainingSettings:
+    """Settings with some values in place of theirs, those of a recipe among them.
+
+    Raises:
+        ValueError: a setting that does not exist, or values that cannot be used.
+
+    >>> given_settings("clips", {"epochs": 3}).epochs
+    3
+    """
+    names = [field.name for field in fields(TrainingSettings)]
+    for name in values:
+        if name not in names:
+            raise unknown_name("setting", name, names)
+    if isinstance(settings, TrainingSettings):
+        return replace(settings, **values)
+    if (recipe := values.get("recipe")) is not None:
+        values = {**load_recipe(recipe).values, **values}
+    return TrainingSettings(**{**values, "data": str(settings)})
+
+
+def _refuse_of_own_loss(settings: TrainingSettings) -> None:
+    """Refuse settings of the loss that is replaced."""
+    defaults = {"label_smoothing": 0.0, "gamma_negative": 0.0, "gamma_positive": 0.0}
+    for name, default in {**defaults, "negative_margin": 0.0}.items():
+        if getattr(settings, name) != default:
+            raise ValueError(
+                f"{name} is {getattr(settings, name)}, and belongs to the loss that your own "
+                "replaces: leave one out"
+            )
+    if settings.balance == "weights":
+        raise ValueError(
+            "balance is weights, and belongs to the loss that your own replaces: leave one out"
+        )
 
 
 def _initial_model(plan: RunPlan, checkpoint: Path | None) -> InitialModel:
@@ -213,7 +294,9 @@ def _keep_to_contents(
         refuse_changed(files.videos, contents, begun=f"the run in {files.folder}")
 
 
-def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool) -> Trainer:
+def _make_trainer(
+    plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool, own: OwnParts
+) -> Trainer:
     settings, device = plan.settings, plan.device
     callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
     if settings.ema and settings.train == "temporal":
@@ -238,8 +321,8 @@ def _make_trainer(plan: RunPlan, files: RunFiles, record: RunRecord, progress_ba
             accumulate_grad_batches=settings.accumulate,
             check_val_every_n_epoch=min(settings.val_every, settings.epochs),
             gradient_clip_val=settings.clip_gradient or None,
-            callbacks=callbacks,
-            logger=_loggers(settings, files),
+            callbacks=[*callbacks, *own.callbacks],
+            logger=[*_loggers(settings, files), *own.loggers],
             plugins=plugins,
             default_root_dir=files.folder,
             enable_progress_bar=progress_bar,

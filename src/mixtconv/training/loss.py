@@ -9,7 +9,7 @@ Classification" (CVPR 2016) and many others. Different here: they are scaled suc
 the training set has the weight 1 on average, so that --lr means the same with and without them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -122,6 +122,10 @@ def multi_label_loss(
     return (target * positive + (1 - target) * negative).sum(dim=1).mean()
 
 
+LossOfLogits = Callable[[Tensor, Tensor], Tensor]
+"""The mean loss of logits (B, K) and their labels; see `fit.train`."""
+
+
 class ClipLoss:
     """The mean loss of a batch of clips.
 
@@ -129,17 +133,26 @@ class ClipLoss:
         settings: the recipe.
         samples: the training videos, for --balance weights.
         spec: the model: its classes, and whether a video may have several.
+        own: in place of the cross entropy.
     """
 
     def __init__(
-        self, settings: TrainingSettings, samples: Sequence[VideoSample], spec: ModelSpec
+        self,
+        settings: TrainingSettings,
+        samples: Sequence[VideoSample],
+        spec: ModelSpec,
+        *,
+        own: LossOfLogits | None = None,
     ) -> None:
         self.mix = make_mix(settings, spec.num_classes)
         weights = None
         if settings.balance == "weights":
             power = FRAME_POWER if settings.frame_labels else 1.0
             weights = class_weights(label_counts(samples, spec), power=power)
-        if spec.several_labels:
+        self.of_logits: LossOfLogits
+        if own is not None:
+            self.of_logits = own
+        elif spec.several_labels:
             self.of_logits = partial(
                 multi_label_loss,
                 weights=weights,

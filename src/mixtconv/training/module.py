@@ -16,8 +16,8 @@ from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.frozen_trunk import keep_trunk_evaluating, split_state
 from mixtconv.training.backbone_layers import norm_statistics
-from mixtconv.training.loss import ClipLoss
-from mixtconv.training.optimizer import make_optimizer, make_schedule
+from mixtconv.training.loss import ClipLoss, LossOfLogits
+from mixtconv.training.optimizer import MakeOptimizer, make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
 
 _STATES = {"state_dict", "current_model_state"}
@@ -30,9 +30,17 @@ class ClassifierModule(LightningModule):
     Args:
         model: the recognizer; clips arrive as uint8 and are normalised on its device.
         plan: recipe, protocol of validation and flip pairs.
+        loss, optimizer: as for `fit.train`.
     """
 
-    def __init__(self, model: VideoClassifier, plan: RunPlan) -> None:
+    def __init__(
+        self,
+        model: VideoClassifier,
+        plan: RunPlan,
+        *,
+        loss: LossOfLogits | None = None,
+        optimizer: MakeOptimizer | None = None,
+    ) -> None:
         super().__init__()
         settings = plan.settings
         self.model = model
@@ -41,7 +49,8 @@ class ClassifierModule(LightningModule):
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
-        self.loss = ClipLoss(settings, plan.catalog.train, model.spec)
+        self.loss = ClipLoss(settings, plan.catalog.train, model.spec, own=loss)
+        self.make_optimizer = optimizer
         if settings.partial_bn:
             freeze_batch_norm(model)
 
@@ -129,7 +138,7 @@ class ClassifierModule(LightningModule):
         return {f"model.{name}": value for name, value in state.items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = make_optimizer(self.model, self.settings)
+        optimizer = make_optimizer(self.model, self.settings, make=self.make_optimizer)
         steps_per_epoch = self.batches.steps_per_epoch
         schedule = make_schedule(optimizer, self.settings, steps_per_epoch=steps_per_epoch)
         return {

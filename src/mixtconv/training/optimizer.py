@@ -34,8 +34,20 @@ DEFAULT_LR = {"adamw": 2e-3, "sgd": 1e-2}
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
 
 
-def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that require gradients."""
+MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+"""Makes an optimiser of groups of parameters, each with its rate and its decay."""
+
+
+def make_optimizer(
+    model: nn.Module, settings: TrainingSettings, *, make: MakeOptimizer | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser of all parameters that require gradients.
+
+    Args:
+        model: the network.
+        settings: which optimiser, its rates and its decay.
+        make: makes another one, of groups with these rates.
+    """
     lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
     if settings.scale_lr:
         lr *= (settings.clips_per_step / REFERENCE_BATCH) ** SCALING[settings.optimizer]
@@ -60,6 +72,8 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
         return key[0] != 1, -key[0] if by_layer else 0.0, KINDS.index(key[1])
 
     ordered = [groups[key] for key in sorted(groups, key=order)]
+    if make is not None:
+        return make(ordered)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(ordered, momentum=settings.momentum)
     return torch.optim.AdamW(ordered)

@@ -121,7 +121,6 @@ def synthesize(
             jobs_per_task=_CLIPS_PER_TASK,
             workers=default_processes(len(jobs)) if workers is None else workers,
             progress=progress,
-            caller="synthesize",
         )
     return dataset
 

@@ -7,7 +7,6 @@ grow; nothing is ever deleted.
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 from mixtconv._atomic_write import write_atomically
 from mixtconv._folder_lock import LOCK, alone_in
+from mixtconv._processes import FreshContext
 from mixtconv._types import Progress
 from mixtconv.data.parallel import usable_cores
 from mixtconv.video.writer import Encoding
@@ -70,9 +70,8 @@ def write_all(
     jobs_per_task: int,
     workers: int,
     progress: Progress | None,
-    caller: str,
 ) -> list[Made]:
-    """Write all videos, here or in `workers` processes, started by `spawn`.
+    """Write all videos, here or in `workers` processes, started anew.
 
     Args:
         write: writes the video of a job; a function of a module.
@@ -80,7 +79,6 @@ def write_all(
         jobs_per_task: how many of them a process is given at a time.
         workers: processes; none but this one if fewer than 2.
         progress: called with the number of jobs done and the number of all.
-        caller: the function that a script calls, for the message.
 
     Returns:
         What `write` returned for each job.
@@ -99,15 +97,14 @@ def write_all(
 
     if workers <= 1:
         return collect(map(write, jobs))
-    context = multiprocessing.get_context("spawn")  # threads of the caller do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # Not forks: threads of the caller do not live on in one.
+    with ProcessPoolExecutor(workers, mp_context=FreshContext()) as pool:
         try:
             return collect(pool.map(write, jobs, chunksize=jobs_per_task))
         except BrokenProcessPool as error:
             raise ValueError(
                 f"a process that writes videos died after {len(made)} of {len(jobs)}: if memory "
-                f"ran out, give fewer --workers; in a script, call {caller} below "
-                'if __name__ == "__main__":, or give workers=1'
+                "ran out, give fewer --workers"
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

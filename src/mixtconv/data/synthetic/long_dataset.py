@@ -177,7 +177,6 @@ def synthesize_long(
             jobs_per_task=1,
             workers=workers,
             progress=progress,
-            caller="synthesize_long",
         )
         dataset = replace(dataset, recordings=tuple(recordings))
         _write_list(dataset)

@@ -1,0 +1,103 @@
+"""Training as a function: settings by keyword, and parts of one's own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import load_file
+
+import mixtconv
+from mixtconv.training.settings import TrainingSettings
+
+
+def _weights(result: object) -> dict[str, torch.Tensor]:
+    return load_file(result.files.model)
+
+
+def test_keywords_are_the_fields_of_settings(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    settings = tiny_settings("one", epochs=1)
+    first = mixtconv.train(settings)
+    values = {**vars(settings), "out": str(tmp_path / "other")}
+    second = mixtconv.train(Path(values.pop("data")), **values)
+    one, other = _weights(first), _weights(second)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    third = mixtconv.train(settings, out=str(tmp_path / "third"), seed=5)
+    assert not all(torch.equal(one[name], value) for name, value in _weights(third).items())
+    video = next(Path(settings.data).rglob("*.mp4"))
+    assert first.recognizer().predict(video) == mixtconv.Recognizer(first.files.model).predict(
+        video
+    )
+    with pytest.raises(ValueError, match="unknown setting 'epoch'; did you mean 'epochs'"):
+        mixtconv.train("clips", epoch=3)
+
+
+def test_the_same_loss_and_optimizer_of_ones_own_change_nothing(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    """And callbacks and loggers are called."""
+
+    class Count(Callback):
+        batches = 0
+
+        def on_train_batch_end(self, *arguments: object) -> None:
+            self.batches += 1
+
+    seen, count = [], Count()
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((tuple(logits.shape), labels.dtype))
+        return F.cross_entropy(logits, labels)
+
+    def optimizer(groups: list[dict]) -> torch.optim.Optimizer:
+        assert {"params", "lr", "weight_decay"} <= set(groups[0])
+        return torch.optim.AdamW(groups)
+
+    recipe = {"epochs": 1, "batch_size": 6, "optimizer": "adamw"}
+    plain = mixtconv.train(tiny_settings("plain", **recipe))
+    own = mixtconv.train(
+        tiny_settings("own", **recipe),
+        loss=loss,
+        optimizer=optimizer,
+        callbacks=[count],
+        loggers=[CSVLogger(tmp_path / "csv")],
+    )
+    one, other = _weights(plain), _weights(own)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert seen == [((6, 4), torch.int64)] * 2 and count.batches == 2
+    assert list((tmp_path / "csv").rglob("metrics.csv"))
+
+    changed = mixtconv.train(tiny_settings("changed", **recipe), optimizer=torch.optim.SGD)
+    assert not all(torch.equal(one[name], value) for name, value in _weights(changed).items())
+
+
+@pytest.mark.parametrize(
+    "values", [{"label_smoothing": 0.1}, {"balance": "weights"}, {"gamma_negative": 2.0}]
+)
+def test_settings_of_the_loss_that_is_replaced_are_refused(
+    tiny_settings: Callable[..., TrainingSettings], values: dict
+) -> None:
+    with pytest.raises(ValueError, match=r"belongs to the loss that your own replaces|several"):
+        mixtconv.train(tiny_settings(**values), loss=F.cross_entropy)
+
+
+def test_a_script_that_starts_processes_runs_once(tmp_path: Path) -> None:
+    """Without `if __name__ == "__main__"`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('begins')\n"
+        "from mixtconv.data.synthetic import synthesize\n"
+        f"synthesize({str(tmp_path / 'data')!r}, size=32, train_clips=2, val_clips=1, workers=2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "begins\n"), done.stderr
+    assert len(list((tmp_path / "data" / "train").rglob("*.mp4"))) == 32
