@@ -1,7 +1,5 @@
 """Training as a function: settings by keyword, and parts of one's own."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,18 +84,3 @@ def test_settings_of_the_loss_that_is_replaced_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"belongs to the loss that your own replaces|several"):
         mixtconv.train(tiny_settings(**values), loss=F.cross_entropy)
-
-
-def test_a_script_that_starts_processes_runs_once(tmp_path: Path) -> None:
-    """Without `if __name__ == "__main__"`."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "print('begins')\n"
-        "from mixtconv.data.synthetic import synthesize\n"
-        f"synthesize({str(tmp_path / 'data')!r}, size=32, train_clips=2, val_clips=1, workers=2)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert (done.returncode, done.stdout) == (0, "begins\n"), done.stderr
-    assert len(list((tmp_path / "data" / "train").rglob("*.mp4"))) == 32
