@@ -192,10 +192,15 @@ def _notes_of(
 ) -> tuple[str, ...]:
     """What the user should know of the choice."""
     said = []
-    if min(temperature / TEMPERATURES[0], TEMPERATURES[1] / temperature) < 1.01:
+    if temperature > 0.99 * TEMPERATURES[1]:
         said.append(
-            f"the temperature {temperature:.3g} is at the limit: the scores of these videos say "
+            f"the temperature is the largest, {TEMPERATURES[1]:g}: the scores of these videos say "
             "little of whether they are right"
+        )
+    if temperature < 1.01 * TEMPERATURES[0]:
+        said.append(
+            f"the temperature is the smallest, {TEMPERATURES[0]:g}, as the logits are very small: "
+            "calibrate once more"
         )
     if keep is not None and keep < 1:
         counts = labels.bincount(minlength=spec.num_classes).tolist()

@@ -23,9 +23,10 @@ from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._names import first_few
 from mixtconv._sorted_header import with_sorted_metadata
 from mixtconv._version import __version__
+from mixtconv.models.field_types import require_type
 from mixtconv.models.frozen_trunk import FrozenTrunk, is_unchanged, split_state
 from mixtconv.models.location import HUB_PREFIX, find_model_file
-from mixtconv.models.spec import EVENTS_NOTE, METADATA_KEY, ModelSpec, is_exported, require_type
+from mixtconv.models.spec import EVENTS_NOTE, METADATA_KEY, ModelSpec, is_exported
 
 if TYPE_CHECKING:
     from mixtconv.models.sharing import HubMixin

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from mixtconv.models.field_types import require_type
 from mixtconv.models.input_free import CONVOLUTIONS, keep_no_input
-from mixtconv.models.spec import require_type
 from mixtconv.models.trunk import Trunk
 from mixtconv.models.wrappers.wrapping import WrappedModule
 

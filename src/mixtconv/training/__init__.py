@@ -8,6 +8,6 @@
   run; `backbone_layers`: layer decay, gradient checkpoints.
 - `head_run`: a run on a frozen backbone, whose kept `features` train heads; `head_search`: which.
 - `run_folder`: its files; `record`: its scores, of an epoch `epoch_scores`; `checkpoint`: its
-  state.
+  state; `step_log`: where a long epoch is.
 - `ablation`: many runs that differ in the temporal operation.
 """

@@ -7,6 +7,7 @@
   between reads), `decoding` (exact frames), `survey` (how much is intact), `writer` (H.264).
 - Reading: `reader` (frames by number, of files and folders), `sampling` (which frames), `crops`
   (the centre crop), `views` (what a recognizer takes of a video), `windows` (of a long video).
+- Of a user's own: `in_memory` (frames, bytes, open files, addresses).
 - Streams: `live` (settings, rate, newest frame), `sources` (cameras, URLs, standard input).
 
 Imports go in that order: `pictures`, `frame_names`, `companions`, `find`, `folder`,

@@ -1,6 +1,7 @@
 """The videos that the user names as data, and the known datasets as they are distributed.
 
-- `catalog.py`: a folder, a CSV or a known dataset -> its videos with labels and splits;
+- `scanning.py`: a folder, a list or a known dataset -> its videos with class names;
+- `catalog.py`: those of a run or of an evaluation, with labels and splits;
 - `division.py`: which of them train and which are held out;
 - `registry.py`: the known datasets by name; one file per dataset or family: `kinetics400.py`,
   `something_v2.py`, `twentybn.py` (Jester, Something-Something v1), `ucf_hmdb.py`;
