@@ -200,6 +200,9 @@ def test_a_video_at_an_address_has_the_labels_of_its_file(
     answers = json.loads(capsys.readouterr().out)
     assert [each["source"] for each in answers] == [address, str(path), gone]
     assert answers[0]["predictions"] == answers[1]["predictions"] and "error" in answers[2]
+    for words in (["--window", "1s"], ["--events"]):
+        assert main(["predict", str(model_path), address, *words]) == 2
+        assert "are of files; download it first" in capsys.readouterr().err
 
 
 def test_bytes_that_are_no_video_are_named(model_path: Path, tmp_path: Path) -> None:

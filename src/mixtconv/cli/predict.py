@@ -84,6 +84,8 @@ def predict(
         raise ValueError(
             "timelines and events are made in this process; leave --engine and --workers out"
         )
+    if timeline.window is not None or timeline.events:
+        _refuse_addresses(videos)
     if timeline.events:  # whose scores may be those of windows
         refuse_views(protocol)
         return _events(model, videos, timeline, device=device, precision=precision)
@@ -121,6 +123,16 @@ def predict(
     content = [result.to_dict() for result in results]
     notes = [f"cannot be read: {result.error}" for result in results if result.error]
     return Result(content, [table], notes, _status(content))
+
+
+def _refuse_addresses(videos: list[str]) -> None:
+    from mixtconv.video.in_memory import is_address
+
+    if addresses := [video for video in videos if is_address(video)]:
+        raise ValueError(
+            f"{addresses[0]}: timelines and events are of files; download it first, or give it to "
+            "mixtconv stream"
+        )
 
 
 def _score(prediction: "Prediction") -> str:
