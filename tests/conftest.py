@@ -23,6 +23,12 @@ def _load_beside(name: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _width_of_no_terminal() -> None:
+    """Tables of tests are as wide as in a file: workers of pytest-xdist say that they have 80."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="session")
 def media() -> ModuleType:
     """Makes small videos and decodes them in the plainest way; see media.py."""

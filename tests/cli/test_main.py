@@ -16,6 +16,7 @@ import yaml
 import mixtconv
 from mixtconv.cli.arguments import UsageError, make_parser, parse_command
 from mixtconv.cli.commands import COMMANDS, Result, find_command, find_subjects
+from mixtconv.cli.console import print_table
 from mixtconv.cli.main import main
 from mixtconv.training.settings import TrainingSettings
 
@@ -108,12 +109,16 @@ def test_flags_override_the_yaml_file_wherever_it_is_named(tmp_path) -> None:
 
 
 def test_tables_show_names_as_they_are(capsys) -> None:
-    from mixtconv.cli.console import print_table
-
     print_table(["source"], [["clip[a].mp4"], ["a[/b] [red]y"]], title="of [x]")
     printed = capsys.readouterr().out
     for name in ("clip[a].mp4", "a[/b] [red]y", "of [x]"):
         assert name in printed
+
+
+def test_a_table_in_a_pipe_has_the_width_that_the_environment_says(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(["note"], [["a sentence of more than forty characters, which is wrapped"]])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
 
 
 def test_a_narrow_table_wraps_sentences_but_neither_names_nor_numbers(capsys, monkeypatch) -> None:
@@ -123,7 +128,7 @@ def test_a_narrow_table_wraps_sentences_but_neither_names_nor_numbers(capsys, mo
     sentence = "which only differ in what they do with the frames of a clip"
     console.print_table(["model", "G", "note"], [["trn_bninception", 16.256, sentence]])
     printed = capsys.readouterr().out
-    assert "trn_bninception   16.26   which only" in printed
+    assert "trn_bninception  16.26  which only" in printed
     assert sentence not in printed and max(map(len, printed.splitlines())) <= 60
 
 

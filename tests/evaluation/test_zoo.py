@@ -10,10 +10,12 @@ from mixtconv.evaluation.zoo import (
     PUBLISHED_COSTS,
     PUBLISHED_SCORES,
     PublishedCost,
+    PublishedScore,
     Zoo,
     compare,
     count_zoo,
 )
+from mixtconv.training.recipes import list_recipes, load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def test_the_command_prints_both_tables_as_json(zoo: Zoo, monkeypatch, capsys) -
     assert (first["params"], first["published_params"]) == (10_680_240, 10_700_000)
     assert main(["zoo"]) == 0
     table = capsys.readouterr().out
-    assert "ECO En Lite" in table and "none was measured here" in table
+    assert "eco_en_lite_92" in table and "Published, not measured here: MixTConv" in table
 
 
 def test_published_scores_have_a_source_and_a_system_of_a_name() -> None:
@@ -116,3 +118,34 @@ def test_published_scores_have_a_source_and_a_system_of_a_name() -> None:
     names = {row.model for row in PUBLISHED_COSTS} | {score.model for score in PUBLISHED_SCORES}
     assert names <= set(list_models())
     assert all(score.source and 0 < score.top1 < 100 for score in PUBLISHED_SCORES)
+
+
+def test_scores_beside_tsn_differ_as_the_paper_prints_the_differences() -> None:
+    beside = [score for score in PUBLISHED_SCORES if "comparison with TSN" in score.source]
+    top1 = {(score.model, score.dataset): score.top1 for score in beside}
+    printed = {"kinetics400": 2.5, "ucf101": 3.3, "something_v1": 27.6, "something_v2": 31.4}
+    printed["jester"] = 13.0
+    differences = {
+        dataset: round(top1["mstnet_resnet50", dataset] - top1["tsn_resnet50", dataset], 1)
+        for dataset in printed
+    }
+    assert differences == printed and len(beside) == 10
+
+
+def test_tables_of_the_paper_agree_where_they_show_the_same() -> None:
+    """TSN, TSM and the mixture of four kernels, with 8 frames on Something-Something v1."""
+    scores: dict[str, dict[str, float]] = {"kernel sizes": {}, "other systems": {}}
+    for score in PUBLISHED_SCORES:
+        for table, found in scores.items():
+            if table in score.source and (score.num_frames, score.dataset) == (8, "something_v1"):
+                found[score.model] = score.top1
+    sizes, others = scores.values()
+    assert sizes["ks1357_resnet50"] == others["mstnet_resnet50"] == max(sizes.values())
+    assert all(sizes[name] == others[name] for name in ("tsn_resnet50", "tsm_resnet50"))
+
+
+@pytest.mark.parametrize("score", PUBLISHED_SCORES, ids=lambda score: score.model)
+def test_the_recipe_of_a_published_score_has_it_too(score: PublishedScore) -> None:
+    frames = score.num_frames or "*"
+    for name in list_recipes(f"{score.model}_{score.dataset}_{frames}f"):
+        assert f"{score.top1:.1f} % top-1" in load_recipe(name).published

@@ -26,6 +26,7 @@ from mixtconv.models import (
     sharing,
 )
 from mixtconv.models.model_card import make_model_card
+from mixtconv.models.systems.factory import FAMILIES
 from mixtconv.models.systems.registry import SYSTEMS
 from mixtconv.ops import OPERATIONS
 from mixtconv.training.initial_weights import make_initial_model
@@ -130,11 +131,17 @@ PAPERS = {
     "eco_8": "1804.09066",
     "eco_16": "1804.09066",
     "eco_en_lite_92": "1804.09066",
+    "stadapter": "2206.13559",
+    "aim": "2302.03024",
+    "zeroi2v": "2310.01324",
+    "adapter": "2001.06769 2206.13559",
+    "mstvit": "2001.06769 2310.01324",
 }
 """Of every family and system; the others are MixTConv's ablation."""
+_NAMES = sorted({*list_models("*_resnet18"), *SYSTEMS, *(f"{name}_resnet18" for name in FAMILIES)})
 
 
-@pytest.mark.parametrize("name", [*list_models("*_resnet18"), *SYSTEMS])
+@pytest.mark.parametrize("name", _NAMES)
 def test_the_card_of_every_recognizer_names_the_papers_of_its_method(name: str) -> None:
     family = name.removesuffix("_resnet18")
     if family not in PAPERS:

@@ -7,6 +7,7 @@ a text in another order than it has, is printed as an escape (`visible`). JSON h
 import argparse
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,9 +36,12 @@ SECONDS_BETWEEN_LINES = 60.0
 """Between two lines about progress where there is no terminal for a bar."""
 
 FILE_WIDTH = 160
-"""Width of a table that is written to a file or a pipe, in characters."""
+"""Width of a table that is written to a file or a pipe, in characters, unless COLUMNS says one."""
 
-LONGEST_WORD = 20
+GAP = 2
+"""Width between two columns of a table, in characters."""
+
+LONGEST_WORD = 26
 """A word of a table is broken if it is longer than this, or the terminal too narrow for all."""
 
 _QUIET = (
@@ -157,11 +161,13 @@ def print_table(
     """Print a table; numbers are aligned right."""
     heading = Text(visible(title)) if title else None
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    table.padding = (0, GAP - 1, 0, 0)  # the border between columns is one more
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if is_known else FILE_WIDTH)
     columns = [visible(column) for column in columns]
     texts = [[_text(cell) for cell in row] for row in rows]
     longest = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
-    fits = sum(longest) + 3 * len(columns) <= console.width  # 3: the gap between columns
+    fits = sum(longest) + GAP * len(columns) <= console.width
     for index, column in enumerate(columns):
         numeric = rows and not isinstance(rows[0][index], str)
         table.add_column(

@@ -1,7 +1,9 @@
 """`mixtconv zoo`."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mixtconv._names import NOT_MEASURED
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 
@@ -10,25 +12,46 @@ if TYPE_CHECKING:
 
 
 def zoo() -> Result:
-    """Compare the cost of every system of the paper's tables with the published one."""
-    from mixtconv.evaluation.zoo import PUBLISHED_SCORES, count_zoo
+    """Compare the cost of every system of the paper's tables with the published one.
+
+    And list the accuracies that were published, by their source.
+    """
+    from mixtconv.evaluation.zoo import count_zoo
 
     with progress("counting") as show:
         counted = count_zoo(show)
     comparison, ablation = counted.table("comparison"), counted.table("ablation")
-    published = Table(
-        ["model", "frames", "dataset", "top-1 %", "protocol", "published by"],
-        [list(vars(score).values()) for score in PUBLISHED_SCORES],
-        title="Published accuracies; none was measured here",
-    )
     return Result(
         counted.to_dict(),
         [
             *_tables("Comparison, parameters at 400 classes, one clip", comparison),
             *_tables("Ablation, compared by the difference to TSN", ablation),
-            published,
+            *_published(),
         ],
     )
+
+
+def _published() -> Iterator[Table]:
+    """A table for each source of accuracies."""
+    from mixtconv.evaluation.zoo import PUBLISHED_SCORES
+
+    for source in dict.fromkeys(score.source for score in PUBLISHED_SCORES):
+        scores = [score for score in PUBLISHED_SCORES if score.source == source]
+        yield Table(
+            ["model", "T", "dataset", "top-1 %", "top-5 %", "protocol"],
+            [
+                [
+                    score.model,
+                    score.num_frames or NOT_MEASURED,
+                    score.dataset,
+                    f"{score.top1:.1f}",
+                    NOT_MEASURED if score.top5 is None else f"{score.top5:.1f}",
+                    score.protocol or NOT_MEASURED,
+                ]
+                for score in scores
+            ],
+            title=f"Published, not measured here: {source}",
+        )
 
 
 def _tables(title: str, rows: list["ZooRow"]) -> list[Table]:
@@ -50,8 +73,7 @@ def _tables(title: str, rows: list["ZooRow"]) -> list[Table]:
         title=f"{title}; T frames, M parameters, G multiply-accumulates, with and without those "
         "between the activations of attention, beside the numbers of the paper",
     )
-    notes = [[row.title, row.model, row.note] for row in rows if row.note]
-    return [costs, Table(["system", "model", "note"], notes)]
+    return [costs, Table(["model", "note"], [[row.model, row.note] for row in rows if row.note])]
 
 
 def _in_units(count: int | None, unit: float) -> str:

@@ -1,8 +1,8 @@
 """The systems in the tables of "MixTConv" (arXiv 2001.06769): their cost here beside the published.
 
-`published.yaml` holds the rows of both tables, with notes on why some figures differ, and
-accuracies from elsewhere. The tables give parameters for 400 classes throughout, also where scores
-are for fewer.
+`published.yaml` holds the rows of both tables, with notes on why some figures differ, and the
+accuracies in print, there and elsewhere. The tables give parameters for 400 classes throughout,
+also where scores are for fewer.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -51,16 +51,18 @@ class PublishedScore:
 
     model: str
     """Name of the recognizer here."""
-    num_frames: int
-    """Frames of a clip."""
+    num_frames: int | None
+    """Frames of a clip; None if not published."""
     dataset: str
     """Name of the dataset, as in `mixtconv train`."""
     top1: float
     """Percent of the validation videos."""
     protocol: str
-    """Clips x crops."""
+    """Clips x crops, or the clips alone; empty if not published."""
     source: str
     """The publication."""
+    top5: float | None = None
+    """Percent of the validation videos; None if not published."""
 
 
 _TABLES = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from mixtconv.models.spec import ModelSpec
 
 _TSM, _NON_LOCAL, _MIXTCONV = "1811.08383", "1711.07971", "2001.06769"
+_ST_ADAPTER, _ZEROI2V = "2206.13559", "2310.01324"
 _ABLATION = ("ks3", "ks5", "ks7", "ks13", "ks135", "ks1357", "ks357dilated", "conv1d")
 
 PAPERS: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,11 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "i3d_nl": ("1705.07750", _NON_LOCAL),
     "i3d_nl_gcn": ("1806.01810",),
     "eco": ("1804.09066",),
+    "stadapter": (_ST_ADAPTER,),
+    "aim": ("2302.03024",),
+    "zeroi2v": (_ZEROI2V,),
+    "adapter": (_MIXTCONV, _ST_ADAPTER),
+    "mstvit": (_MIXTCONV, _ZEROI2V),
 }
 """Beginning of a recognizer's name -> the arXiv ids of the papers that its method is from."""
 
