@@ -1,6 +1,7 @@
 """Recordings prepared as a whole: their segments keep their frames, times and labels."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_units_groups_and_several_labels_stay(
 def test_it_is_for_segments(tiny_dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--recordings is for a list of segments"):
         prepare(tiny_dataset, out=tmp_path / "fast", recordings=True)
+
+
+def test_segments_of_a_prepared_recording_stay_when_its_original_breaks(
+    tiny_recordings: Path, tmp_path: Path
+) -> None:
+    """As a prepared file stays in the list of prepared files."""
+    folder = tmp_path / "set"
+    shutil.copytree(tiny_recordings.parent, folder)
+    data, out = folder / "segments.csv", tmp_path / "fast"
+    before = [
+        video.span for video in list_videos(prepare(data, out=out, recordings=True).data).videos
+    ]
+    list_videos(data).videos[0].path.write_bytes(b"no video")
+    report = prepare(data, out=out, recordings=True)
+    assert len(report.unreadable) == 1
+    assert [video.span for video in list_videos(report.data).videos] == before

@@ -154,10 +154,9 @@ def prepare(
             workers=workers,
             progress=progress or (lambda *numbers: None),
         )
-        report = _finish(listing, plan, out, earlier=earlier, done=done, reasons=reasons)
-        if segments is not None:
-            write_segments(out, segments, [item for item in plan if item.target in done])
-        return report
+        return _finish(
+            listing, plan, out, segments=segments, earlier=earlier, done=done, reasons=reasons
+        )
 
 
 prepare_listing = prepare
@@ -206,6 +205,7 @@ def _finish(
     plan: Sequence[PlannedVideo],
     out: Path,
     *,
+    segments: VideoListing | None,
     earlier: Mapping[str, DoneVideo],
     done: Mapping[str, DoneVideo],
     reasons: Mapping[str, str],
@@ -220,7 +220,11 @@ def _finish(
     videos = {**others, **done}
     keys = {item.target: item.video.key for item in plan}
     entries = (replace(video, key=keys.get(name, video.key)) for name, video in videos.items())
-    write_prepared_list(out, listing, [item for item in plan if item.target in videos])
+    there = [item for item in plan if item.target in videos]
+    if segments is None:
+        write_prepared_list(out, listing, there)
+    else:
+        write_segments(out, segments, there)
     write_journal(out, sorted(entries, key=lambda video: video.target), complete=True)
     notes, gone = listing.notes, [target for target in others if target not in keys]
     if gone:
