@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 _SHOWN = {"bars": True}
 """Whether progress is shown."""
 
+VERBOSE = ("-v", "--verbose")
+"""Flags with which also errors show where they were raised."""
+
 SECONDS_BETWEEN_LINES = 60.0
 """Between two lines about progress where there is no terminal for a bar."""
 
@@ -110,7 +113,7 @@ def add_message_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Messages")
     # without a default they are no settings of the command, and in no --print-config
     add = partial(group.add_argument, default=argparse.SUPPRESS)
-    add("-v", "--verbose", action="store_true", help="Details, and where an error was raised.")
+    add(*VERBOSE, action="store_true", help="Details, and where an error was raised.")
     add("-q", "--quiet", action="store_true", help="Only warnings and errors beside the result.")
     text = "File that all messages are appended to, with the time."
     add("--log-file", metavar="FILE", help=text)

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with naming_dead_readers():
             return _run(words[0], words[1:])
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        if os.environ.get("MIXTCONV_TRACEBACK") or {"-v", "--verbose"} & set(words):
+        from mixtconv.cli.console import VERBOSE
+
+        if os.environ.get("MIXTCONV_TRACEBACK") or set(VERBOSE) & set(words):
             raise
         sys.stderr.write(visible(f"mixtconv {words[0]}: {_one_line(error)}") + "\n")
         return 2

@@ -20,6 +20,7 @@ from mixtconv.evaluation.confidence import (
     rejection_thresholds,
 )
 from mixtconv.evaluation.evaluate import held_out_videos, refuse_diverged
+from mixtconv.evaluation.metrics import probabilities_of
 from mixtconv.evaluation.scoring import VideoScores, model_mirroring, score_videos
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
@@ -137,7 +138,11 @@ def _store(
     refuse_diverged(scores, model)
     spec, notes = recognizer.spec, dict(recognizer.notes)
     temperature = best_temperature(logits, labels)
-    scored = [_probabilities(values, spec) for values in (logits, logits / temperature)]
+    several = spec.several_labels
+    scored = [
+        probabilities_of(values.double(), several=several)
+        for values in (logits, logits / temperature)
+    ]
     everything = torch.ones(len(labels), dtype=torch.bool)
     before, after = (calibration(each, labels, everything) for each in scored)
     thresholds = None
@@ -170,11 +175,6 @@ def _store(
         unreadable=tuple(scores.unreadable.values()),
         notes=said,
     )
-
-
-def _probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
-    values = logits.double()
-    return values.sigmoid() if spec.several_labels else values.softmax(dim=1)
 
 
 def _scaled(thresholds: Tensor, temperature: float) -> tuple[float, ...]:

@@ -19,6 +19,8 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
+from mixtconv.evaluation.metrics import probabilities_of
+
 NUM_BINS = 15
 """Of the calibration error, as in Guo et al."""
 
@@ -60,8 +62,7 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
 
     def slope(inverse: float) -> float:
         """The derivative of the negative log-likelihood by the inverse of the temperature."""
-        scaled = inverse * values
-        scores = scaled.sigmoid() if several else scaled.softmax(dim=1)
+        scores = probabilities_of(inverse * values, several=several)
         return float(((scores - targets) * values).sum())
 
     # The likelihood is convex in the inverse, so its slope rises: halve where its zero lies.

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,13 @@ class Evaluation(ScoreSource):
         number = saved.classes.index(BACKGROUND)
         return background_score(saved.scores, saved.labels, saved.readable, background=number)
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
         """How well the scores say how often they are right."""
         saved = self.scores
         return calibration(saved.probabilities(), saved.labels, saved.readable)
 
-    @property
+    @cached_property
     def rejection(self) -> Rejection | None:
         """What the model rejects of these videos; None of one that rejects nothing."""
         saved, limits = self.scores, self.rejection_thresholds

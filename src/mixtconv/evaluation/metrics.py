@@ -7,6 +7,15 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 
+def probabilities_of(logits: Tensor, *, several: bool) -> Tensor:
+    """Scores of 0 to 1, (N, K) -> same: the softmax, or of several labels the sigmoid of each.
+
+    >>> probabilities_of(torch.zeros(1, 4), several=False)
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+    return logits.sigmoid() if several else logits.softmax(dim=1)
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """Accuracies in percent."""

@@ -21,7 +21,13 @@ from mixtconv._atomic_write import refuse_unwritable, write_atomically
 from mixtconv._names import composed, first_few, require
 from mixtconv._types import ScoreKind
 from mixtconv._version import __version__
-from mixtconv.evaluation.metrics import Accuracy, accuracy, class_accuracies, confusion
+from mixtconv.evaluation.metrics import (
+    Accuracy,
+    accuracy,
+    class_accuracies,
+    confusion,
+    probabilities_of,
+)
 from mixtconv.evaluation.multi_label import (
     MultiLabelScore,
     cooccurrence,
@@ -166,9 +172,9 @@ class SavedScores:
 
     def probabilities(self) -> Tensor:
         """float32 (N, K): the scores, after softmax (of several labels sigmoid) if logits."""
-        if self.several and self.kind == "logits":
-            return self.scores.sigmoid()
-        return self.scores.softmax(dim=1) if self.kind == "logits" else self.scores
+        if self.kind == "probabilities":
+            return self.scores
+        return probabilities_of(self.scores, several=self.several)
 
 
 def save_scores(scores: SavedScores, path: str | Path) -> None:

@@ -19,7 +19,7 @@ from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
 from mixtconv.evaluation.distributed import gather
-from mixtconv.evaluation.metrics import Accuracy, accuracy
+from mixtconv.evaluation.metrics import Accuracy, accuracy, probabilities_of
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import autocast
@@ -178,7 +178,7 @@ class VideoScores:
 
     def probabilities(self, *, several: bool = False) -> Tensor:
         """float32 (N, K): the softmax of the logits, or of several labels the sigmoid."""
-        return self.logits.sigmoid() if several else self.logits.softmax(dim=1)
+        return probabilities_of(self.logits, several=several)
 
     def divided(self, count: int) -> tuple["VideoScores", "VideoScores"]:
         """The scores of the first `count` videos, and those of the others."""

@@ -224,7 +224,7 @@ def labels_of_logits(logits: npt.ArrayLike, spec: ModelSpec, top_k: int) -> list
     """
     if spec.label_thresholds is None:
         best = ranked(logits, spec.classes, top_k)
-        return [] if rejected_label(logits, spec) else best
+        return [] if _is_rejected(best[0], spec) else best
     _check_ranking(spec.classes, top_k)
     scores = scores_of_logits(logits, spec)  # (K,)
     return [
@@ -246,8 +246,12 @@ def rejected_label(logits: npt.ArrayLike, spec: ModelSpec) -> Prediction | None:
     if spec.rejection_thresholds is None:
         return None
     [best] = ranked(logits, spec.classes, top_k=1)
-    threshold = spec.rejection_thresholds[spec.classes.index(best.label)]
-    return best if best.score < threshold else None
+    return best if _is_rejected(best, spec) else None
+
+
+def _is_rejected(best: Prediction, spec: ModelSpec) -> bool:
+    limits = spec.rejection_thresholds
+    return limits is not None and best.score < limits[spec.classes.index(best.label)]
 
 
 def _check_ranking(classes: Sequence[str], top_k: int) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from mixtconv._atomic_write import refuse_unwritable, write_text_atomically
 from mixtconv._parquet import SUFFIX, require_pyarrow, write_parquet
+from mixtconv._strict_json import to_json
 from mixtconv.data.several_labels import SEPARATOR
 from mixtconv.inference.predicting import VideoPrediction
 from mixtconv.video.in_memory import is_address
@@ -101,11 +101,11 @@ def _write_parquet(path: Path, found: Sequence[VideoPrediction]) -> None:
 
 
 def _write_json(path: Path, found: Sequence[VideoPrediction]) -> None:
-    write_text_atomically(path, json.dumps([each.to_dict() for each in found], indent=2) + "\n")
+    write_text_atomically(path, to_json([each.to_dict() for each in found], indent=2) + "\n")
 
 
 def _write_lines(path: Path, found: Sequence[VideoPrediction]) -> None:
-    lines = (json.dumps(each.to_dict(), ensure_ascii=False) for each in found)
+    lines = (to_json(each.to_dict()) for each in found)
     write_text_atomically(path, "".join(f"{line}\n" for line in lines))
 
 

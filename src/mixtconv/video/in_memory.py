@@ -4,12 +4,12 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -149,23 +149,16 @@ def opened(source: VideoLike) -> Iterator[Path | VideoFrames]:
     """
     if isinstance(source, VideoFrames):
         yield source
-    elif isinstance(source, str) and is_address(source):
-        with _spooled() as (path, file):
-            _download(source, file)
-            file.close()
-            with _named(path, source):
+    elif (write := _writer(source)) is not None:
+        with tempfile.TemporaryDirectory(prefix="mixtconv-") as folder:
+            path = Path(folder, "video")
+            with path.open("wb") as file:
+                write(source, file)
+            name = source if isinstance(source, str) else getattr(source, "name", "the given bytes")
+            with _named(path, name):
                 yield path
     elif isinstance(source, str | Path):
         yield Path(source)
-    elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-        with _spooled() as (path, file):
-            if hasattr(source, "read"):
-                _copy(source, file)
-            else:
-                file.write(source)
-            file.close()
-            with _named(path, getattr(source, "name", "the given bytes")):
-                yield path
     elif isinstance(source, list | tuple) or hasattr(source, "ndim"):
         yield VideoFrames(source)
     else:
@@ -184,13 +177,13 @@ def is_address(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-@contextmanager
-def _spooled() -> Iterator[tuple[Path, Any]]:
-    """A file in the folder for temporary ones, which is removed."""
-    with tempfile.TemporaryDirectory(prefix="mixtconv-") as folder:
-        path = Path(folder, "video")
-        with path.open("wb") as file:
-            yield path, file
+def _writer(source: VideoLike) -> Callable[[Any, IO[bytes]], object] | None:
+    """What writes a source to a file; None of one that is no address, bytes or file."""
+    if isinstance(source, str):
+        return _download if is_address(source) else None
+    if isinstance(source, bytes | bytearray | memoryview):
+        return lambda content, file: file.write(content)
+    return _copy if hasattr(source, "read") else None
 
 
 @contextmanager
@@ -202,13 +195,13 @@ def _named(path: Path, name: object) -> Iterator[None]:
         raise UnreadableVideoError(name, error.reason_in(path)) from error
 
 
-def _copy(source: Any, file: Any) -> None:
+def _copy(source: Any, file: IO[bytes]) -> None:
     if isinstance(source.read(0), str):
         raise ValueError("got a file that is open as text; open it as bytes, with mode 'rb'")
     shutil.copyfileobj(source, file)
 
 
-def _download(address: str, file: Any) -> None:
+def _download(address: str, file: IO[bytes]) -> None:
     try:
         with urllib.request.urlopen(address, timeout=DOWNLOAD_SECONDS) as answer:
             shutil.copyfileobj(answer, file)
