@@ -187,6 +187,20 @@ def test_a_calibrated_file_gives_the_scores_of_divided_logits(
     )
 
 
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_rate_of_frames_outlives_the_settings_of_events(
+    model_file: Path, known: DataSource, tmp_path: Path, tuned: bool
+) -> None:
+    """Only settings depend on the scores, and only their loss is said."""
+    path = tmp_path / "model.safetensors"
+    events = {"times": {"fps": 8.0}} | ({"settings": {}, "facts": {}} if tuned else {})
+    save_model(load_model(model_file), path, notes={"events": events})
+    settings = EvaluationSettings(split="train", workers=0)
+    result = calibrate_model(path, known, settings=settings)
+    assert read_metadata(path)["notes"]["events"] == {"times": {"fps": 8.0}}
+    assert any("tune-events" in note for note in result.notes) == tuned
+
+
 def test_a_rejecting_model_gives_no_label_below_its_thresholds(
     model_file: Path, known: DataSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,7 +149,8 @@ def _store(
     if keep is not None:
         thresholds = rejection_thresholds(scored[1], labels, keep=keep)
     said = _notes_of(spec, notes, temperature, labels, keep=keep)
-    notes.pop(EVENTS_NOTE, None)
+    if (times := notes.pop(EVENTS_NOTE, {}).get("times")) is not None:
+        notes[EVENTS_NOTE] = {"times": times}  # when scores are taken depends on no temperature
     earlier = notes.get(NOTE, {}).get("temperature", 1.0)
     notes[NOTE] = {
         **facts,
@@ -213,7 +214,7 @@ def _notes_of(
                 f"{count_of(len(few), 'class')} with fewer than {needed} videos, the threshold of "
                 f"which is that of all: {first_few(few)}"
             )
-    if EVENTS_NOTE in notes:
+    if notes.get(EVENTS_NOTE, {"times": None}).keys() != {"times"}:
         said.append(
             "the settings of events were of the scores before and are removed: run mixtconv "
             "tune-events again"
