@@ -10,6 +10,7 @@ import pytest
 
 from mixtconv.data.checking.run import check
 from mixtconv.data.datasets.catalog import load_catalog, load_labelled_videos
+from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import DataSource, ListedVideo, VideoSample, labels_of
 from mixtconv.data.preparation.run import prepare
@@ -165,6 +166,28 @@ def test_a_segment_has_all_labels_that_cover_half_of_it() -> None:
         expected = {name for name, held in times.items() if len(held) >= LEAST_COVERED * len(own)}
         assert set(video.labels) == expected
         assert video.class_name == "|".join(video.labels)
+
+
+def test_seconds_and_frames_are_compared_by_when_frames_are_shown(
+    make: Make, tmp_path: Path, media: ModuleType
+) -> None:
+    """Frames of a rate that changes: 10 a second, then 40."""
+    data = make(
+        "mixed.csv",
+        "video,label,start,end,start_frame,end_frame\n0.mp4,walk,1,2,,\n0.mp4,wave,,,10,50\n"
+        "0.mp4,jump,,,0,15\n1.mp4,walk,0,1,,\n1.mp4,wave,,,0,10\n",
+    )
+    times = [60 * n for n in range(10)] + [600 + 15 * n for n in range(60)]  # of 1/600 s
+    media.encode(tmp_path / "0.mp4", media.moving_frames(70), times=times)
+    listing = list_videos(DataSource(str(data), labels="several"))
+    # Seconds: walk 1 to 2, wave 1 to 2, jump 0 to 1.125; of the other file nothing is known.
+    assert [video.labels for video in listing.videos] == [
+        ("walk", "wave"),
+        ("walk", "wave"),
+        ("jump",),
+        ("walk",),
+        ("wave",),
+    ]
 
 
 def test_overlapping_segments_of_a_list_have_each_others_labels_on_request(make: Make) -> None:

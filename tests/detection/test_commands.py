@@ -374,13 +374,23 @@ def test_a_report_has_the_events_of_runs_that_find_them(
     words = ["--data", str(data), "--split", "val", "--out", str(out)]
     report = _json(["report", *map(str, files.values()), *words], capsys)
     page = out.read_text()
-    assert [row["name"] for row in report["events"]] == ["one", "other"]
+    assert [(row["name"], row["tuned"]) for row in report["events"]] == [
+        ("one", True),
+        ("other", True),
+        ("plain", False),
+    ]
+    assert page.count("(default settings)") == 1
     for row in report["events"]:
         model = str(files[row["name"]])
         found = _json(["evaluate", model, str(data), "--events", "--split", "val"], capsys)
         assert row["num_events"] == found["num_truths"]
         assert row["average_precision"] == pytest.approx(found["detection_ap"]["0.5"], nan_ok=True)
         assert row["f1"] == pytest.approx(found["f1"]["0.5"])
+        by_class = {each["name"]: each for each in row["classes"]}
+        assert by_class.keys() == found["classes"].keys()
+        for label, scores in found["classes"].items():
+            assert by_class[label]["num_events"] == scores["num_truths"]
+            assert by_class[label]["f1"] == pytest.approx(scores["f1"]["0.5"], nan_ok=True)
         assert row["page"] == f"page-events-{row['name']}.html"
         assert f'href="{row["page"]}"' in page
         assert "val-00000.mp4" in (tmp_path / row["page"]).read_text()

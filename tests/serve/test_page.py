@@ -74,6 +74,8 @@ def test_a_video_and_the_camera(browser, page, shared_clip: Path) -> None:
     assert not browser.run(WIDE), "the page is wider than the phone"
     browser.run("document.querySelector('#live-start').click()")
     browser.wait(TEXT.format("#live-status") + " == 'stopped'")
+    ends = [each.split("\n")[0].split()[-1] for each in browser.run(events) if "1:0" in each]
+    assert ends == ["stop", "1:03.3"]
     [socket] = [each for each in browser.requests() if "/v1/live" in each]
     assert "events=true" in socket and "fps=8" in socket
     assert stays_here(browser, page.address)

@@ -7,7 +7,7 @@ recording that overlap have each other's labels where they cover enough.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -122,26 +122,28 @@ def with_overlapping_labels(videos: Sequence[ListedVideo]) -> tuple[ListedVideo,
     """Segments with all labels that hold during them.
 
     A segment has its own labels, and those of other segments of its recording which together cover
-    at least `LEAST_COVERED` of it. Where a list gives one recording in seconds and in frames, the
-    two are not compared.
+    at least `LEAST_COVERED` of it. Where a list gives one recording in seconds and in frames, its
+    packets tell when its frames are shown.
 
     Args:
         videos: with labels; those that are not segments stay as they are.
     """
-    recordings: dict[tuple[Path, bool], list[_Stretch]] = defaultdict(list)
+    recordings: dict[Path, list[ListedVideo]] = defaultdict(list)
     for video in videos:
         if video.span is not None:
-            recordings[video.path, video.span.in_frames].append((video.span, video.class_names))
+            recordings[video.path].append(video)
     holding: dict[tuple[Path, Span], set[str]] = {}
-    for (path, _), stretches in recordings.items():
-        for span, others in _overlapping(stretches).items():
-            by_label: dict[str, list[Span]] = defaultdict(list)
-            for other, labels in others:
-                for label in labels:
-                    by_label[label].append(other)
-            holding[path, span] = {
-                label for label, spans in by_label.items() if covered(span, spans) >= LEAST_COVERED
+    for path, segments in recordings.items():
+        for alike in _comparable(path, {video.span for video in segments if video.span}):
+            stretches = [
+                (alike[video.span], video.class_names)
+                for video in segments
+                if video.span is not None and video.span in alike
+            ]
+            held = {
+                span: _holding(span, others) for span, others in _overlapping(stretches).items()
             }
+            holding |= {(path, span): held[placed] for span, placed in alike.items()}
     return tuple(
         video
         if video.span is None
@@ -155,6 +157,37 @@ def with_overlapping_labels(videos: Sequence[ListedVideo]) -> tuple[ListedVideo,
 
 _Stretch = tuple[Span, tuple[str, ...]]
 """A stretch and its labels."""
+
+
+def _comparable(path: Path, spans: Collection[Span]) -> list[dict[Span, Span]]:
+    """Spans of a recording -> where they are in one unit; a dict for each unit if none is common.
+
+    That is so of a recording that cannot be read, which is said elsewhere, and of a folder of
+    pictures, which has no seconds.
+    """
+    units = [{span: span for span in spans if span.in_frames == unit} for unit in (False, True)]
+    if not all(units):
+        return units
+    # Listing loads little, and most lists are of one unit.
+    from mixtconv.video.opening import as_unreadable  # noqa: PLC0415
+    from mixtconv.video.pictures import UnreadableVideoError  # noqa: PLC0415
+    from mixtconv.video.segment_frames import Recording  # noqa: PLC0415
+
+    try:
+        with as_unreadable(path):
+            recording = Recording(path)
+            return [{span: recording.in_seconds(span) for span in spans}]
+    except UnreadableVideoError:
+        return units
+
+
+def _holding(span: Span, others: Sequence[_Stretch]) -> set[str]:
+    """The labels that hold during enough of a stretch."""
+    by_label: dict[str, list[Span]] = defaultdict(list)
+    for other, labels in others:
+        for label in labels:
+            by_label[label].append(other)
+    return {label for label, spans in by_label.items() if covered(span, spans) >= LEAST_COVERED}
 
 
 def _overlapping(stretches: Sequence[_Stretch]) -> dict[Span, list[_Stretch]]:

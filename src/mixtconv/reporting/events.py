@@ -1,15 +1,18 @@
 """The events of runs that find them: a row of the report, and a page of recordings beside it."""
 
 from pathlib import Path
+from typing import Any
 
 from mixtconv.data.listing import DataSource
 from mixtconv.detection.evaluate import EventEvaluation, evaluate_events
 from mixtconv.detection.page import write_evaluation_page
 from mixtconv.evaluation.settings import EvaluationSettings
+from mixtconv.events import metrics as events
+from mixtconv.events.metrics import MATCH_TIOU
 from mixtconv.models import read_metadata
 from mixtconv.models.spec import EVENTS_NOTE
 from mixtconv.reporting.scored_runs import ScoredRuns, ShowStage
-from mixtconv.visualization.results import EventScores
+from mixtconv.visualization.results import ClassEventScores, EventScores
 
 
 def score_events(
@@ -37,11 +40,15 @@ def score_events(
     """
     rows: list[EventScores] = []
     remarks: list[str] = []
-    finders = [run for run in scored.runs if EVENTS_NOTE in read_metadata(run.run.model)["notes"]]
+    finders = [
+        (run, "settings" in notes.get(EVENTS_NOTE, {}))
+        for run in scored.runs
+        if (notes := read_metadata(run.run.model)["notes"]).keys() & {EVENTS_NOTE, "frame_labels"}
+    ]
     reading = EvaluationSettings(
         split=settings.split, device=settings.device, precision=settings.precision
     )
-    for run in finders:
+    for run, tuned in finders:
         suffix = f"-{run.name}" if len(finders) > 1 else ""
         page = out.with_name(f"{out.stem}-events{suffix.replace('/', '-')}.html")
         try:
@@ -51,21 +58,29 @@ def score_events(
             remarks.append(f"{run.name}: its events are not scored: {error}")
             continue
         write_evaluation_page(found, page)
-        rows.append(_row(run.name, found, page))
+        rows.append(_row(run.name, found, page, tuned=tuned))
     return tuple(rows), remarks
 
 
-def _row(name: str, found: EventEvaluation, page: Path) -> EventScores:
+def _row(name: str, found: EventEvaluation, page: Path, *, tuned: bool) -> EventScores:
     metrics = found.metrics
-    return EventScores(
-        name=name,
-        page=page.name,
-        num_events=metrics.num_truths,
-        num_found=metrics.num_detections,
-        average_precision=metrics.detection_ap[0.5],
-        mean_average_precision=metrics.average_detection_ap,
-        f1=metrics.f1[0.5],
-        precision=metrics.precision,
-        recall=metrics.recall,
-        frame_accuracy=metrics.frame_accuracy,
+    classes = (
+        ClassEventScores(name=label, **_measures(scores))
+        for label, scores in metrics.classes.items()
     )
+    return EventScores(
+        name=name, page=page.name, tuned=tuned, classes=tuple(classes), **_measures(metrics)
+    )
+
+
+def _measures(metrics: events.EventScores) -> dict[str, Any]:
+    return {
+        "num_events": metrics.num_truths,
+        "num_found": metrics.num_detections,
+        "average_precision": metrics.detection_ap[MATCH_TIOU],
+        "mean_average_precision": metrics.average_detection_ap,
+        "f1": metrics.f1[MATCH_TIOU],
+        "precision": metrics.precision,
+        "recall": metrics.recall,
+        "frame_accuracy": metrics.frame_accuracy,
+    }

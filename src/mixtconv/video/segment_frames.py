@@ -22,6 +22,7 @@ from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import checked_indices, iterate_frames, probe_video, read_pictures
 from mixtconv.video.segment import Segment, Span, Stretch, Video, in_words
 from mixtconv.video.timing import timed_frames
+from mixtconv.video.writer import TICKS
 
 Pixels = TypeVar("Pixels")
 ChooseIndices = Callable[[int], Sequence[int]]
@@ -153,6 +154,17 @@ class Recording:
             else (span.start, span.end)
             for span in spans
         ]
+
+    def in_seconds(self, span: Span) -> Span:
+        """A segment in seconds; one whose frames are all shown at one time lasts a tick.
+
+        Raises:
+            UnreadableVideoError: the recording has no frame, or no times.
+        """
+        if not span.in_frames:
+            return span
+        start, end = self._shown(span.start), self._shown(span.end)
+        return Span(start, max(end, start + Fraction(1, TICKS)))
 
     def _shown(self, number: Fraction) -> Fraction:
         """When a frame is shown, or would be if the recording went on."""

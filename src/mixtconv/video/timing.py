@@ -1,8 +1,9 @@
 """Frames of a file in order, with the exact times at which they are shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -55,6 +56,53 @@ def timed_frames(path: str | Path) -> Iterator[TimedItem[TimedFrame]]:
         yield TimedItem(number, now, now + period, frame)
         last = now
     refuse_no_picture(path, number + 1)
+
+
+LONGEST_SECONDS = 3600
+"""A frame that is said to be shown for longer has damaged times."""
+
+_ROUNDING = Fraction(1, 1000)
+"""By how much times may be late: Matroska rounds them to milliseconds."""
+
+
+def at_constant_rate(
+    frames: Iterable[tuple[Fraction, Kept]], rate: Fraction, *, last_seconds: Fraction
+) -> Iterator[Kept]:
+    """For each moment of a constant rate the frame that is shown then; at least one.
+
+    Args:
+        frames: the time in seconds, ascending, and the frame.
+        rate: moments a second, the first one at 0.
+        last_seconds: how long the last frame is shown.
+
+    Raises:
+        ValueError: a frame is shown for more than an hour.
+
+    >>> frames = [(Fraction(number, 4), number) for number in range(4)]
+    >>> list(at_constant_rate(frames, Fraction(2), last_seconds=Fraction(1, 4)))
+    [0, 2]
+    >>> list(at_constant_rate(frames, Fraction(6), last_seconds=Fraction(1, 4)))
+    [0, 0, 1, 2, 2, 3]
+    """
+    moments = (Fraction(number) / rate for number in count())
+    moment = next(moments)
+    shown: tuple[Fraction, Kept] | None = None
+    for seconds, frame in frames:
+        if shown is not None:
+            if seconds - shown[0] > LONGEST_SECONDS:
+                since, until = (float(round(time, 3)) for time in (shown[0], seconds))
+                raise ValueError(
+                    f"a frame is shown from {since} to {until} s: its times are damaged"
+                )
+            while moment < seconds - _ROUNDING:
+                yield shown[1]
+                moment = next(moments)
+        shown = seconds, frame
+    if shown is not None:
+        end = shown[0] + last_seconds
+        while moment < end - _ROUNDING or moment == 0:
+            yield shown[1]
+            moment = next(moments)
 
 
 def _ordered(frames: Iterator[TimedFrame]) -> Iterator[tuple[TimedFrame, Fraction | None]]:

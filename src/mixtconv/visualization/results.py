@@ -185,13 +185,11 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
-class EventScores:
-    """How well a model finds the events of recordings; scores in percent."""
+class ClassEventScores:
+    """How well the events of a class are found in recordings; scores in percent, NaN for none."""
 
     name: str
-    """Of the result that it belongs to."""
-    page: str
-    """Link to the page of the recordings, from that of the report."""
+    """The class."""
     num_events: int
     """Annotated events."""
     num_found: int
@@ -204,7 +202,23 @@ class EventScores:
     precision: float
     recall: float
     frame_accuracy: float
-    """Frames with exactly the annotated labels."""
+    """Of the annotated frames of a class those in which it was found; of all classes together,
+    frames with exactly the annotated labels."""
+
+
+@dataclass(frozen=True)
+class EventScores(ClassEventScores):
+    """How well a model finds the events of recordings, of all classes together and of each.
+
+    Its name is that of the result that it belongs to.
+    """
+
+    page: str
+    """Link to the page of the recordings, from that of the report."""
+    tuned: bool
+    """Whether the settings from scores to events were tuned on annotated recordings."""
+    classes: tuple[ClassEventScores, ...]
+    """Of the classes that are annotated or found."""
 
 
 @dataclass(frozen=True)

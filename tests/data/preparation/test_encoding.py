@@ -1,6 +1,7 @@
 """One prepared video: its frames, size and keyframes, and what is checked before it is there."""
 
 import errno
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -18,6 +19,7 @@ from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames, probe_video
+from mixtconv.video.segment import Segment, Span
 from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import write_video
 
@@ -55,6 +57,47 @@ def test_frames_are_those_of_the_source(media, tmp_path):
     # each is nearest to the frame of its own number
     distances = np.abs(frames[:, None].astype(np.int16) - reference[None]).mean((2, 3, 4))
     assert (distances.argmin(1) == np.arange(30)).all()
+
+
+@pytest.mark.parametrize("fps", [5, 12.5, 30000 / 1001, 60])
+@pytest.mark.parametrize("part", [None, Span(Fraction(1, 2), Fraction(3, 2))])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_at_a_rate_the_frames_are_those_shown_then(media, tmp_path, fps, part, suffix):
+    """10 frames a second, then 40, then one frame for half a second."""
+    times = [60 * n for n in range(10)] + [600 + 15 * n for n in range(30)] + [1335]  # of 1/600 s
+    path = media.encode(tmp_path / f"a.{suffix}", smooth(41), times=times, options={"crf": "10"})
+    source = path if part is None else Segment(path, part)
+    target = tmp_path / "prepared.mp4"
+    encode_video(source, target, replace(FORM, fps=fps))
+    assert frame_rate(target) == pytest.approx(fps, rel=1e-4)
+    frames = np.stack(list(iterate_frames(target))).astype(np.int16)
+    reference = np.stack(media.decode_all(path)).astype(np.int16)
+    own = np.abs(frames[:, None] - reference[None]).mean((2, 3, 4)).argmin(1)
+    seconds = [time / 600 for time in times]
+    if part is not None:
+        seconds = [time for time in seconds if part.start <= time < part.end]
+    skipped = 0 if part is None else times.index(300)
+    shown = [number / fps for number in range(len(own))]
+    late = 0.0011  # Matroska's times are whole milliseconds
+    expected = [sum(start - seconds[0] <= time + late for start in seconds) - 1 for time in shown]
+    assert own.tolist() == [number + skipped for number in expected]
+    last = seconds[-1] - seconds[0]  # shown for one period of the average rate
+    assert last - 1e-3 <= len(own) / fps <= last + 0.12 + 1 / fps
+
+
+def test_a_rate_needs_times(media, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, frame in enumerate(smooth(2)):
+        Image.fromarray(frame).save(folder / f"{number}.jpg")
+    with pytest.raises(UnreadableVideoError, match=r"folder of pictures, .*without --fps"):
+        encode_video(folder, tmp_path / "b.mp4", replace(FORM, fps=10))
+    times = [0, 60, 600 * 4000]
+    gap = media.encode(tmp_path / "gap.mkv", smooth(3), times=times)
+    with pytest.raises(UnreadableVideoError, match=r"from 0.1 to 4000.0 s: its times are damaged"):
+        encode_video(gap, tmp_path / "b.mp4", replace(FORM, fps=10))
+    with pytest.raises(ValueError, match=r"--fps is 0; give 0\.01 to 1000 frames a second"):
+        PreparedForm(fps=0)
 
 
 @pytest.mark.parametrize("distance", [1, 4, 7, 100])

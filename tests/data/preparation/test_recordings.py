@@ -3,11 +3,13 @@
 import csv
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from mixtconv.cli.main import main
 from mixtconv.data.datasets.scanning import list_videos
+from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.run import prepare
 from mixtconv.video.segment_frames import probe
 
@@ -51,6 +53,37 @@ def test_units_groups_and_several_labels_stay(
     after = list_videos(tmp_path / "fast" / "list.csv").videos
     for one, other in zip(before, after, strict=True):
         assert (one.labels, one.span, one.group) == (other.labels, other.span, other.group)
+
+
+def test_at_another_rate_segments_in_frames_become_those_in_seconds(
+    media: ModuleType, tmp_path: Path
+) -> None:
+    times = [60 * n for n in range(10)] + [600 + 15 * n for n in range(40)]  # of 1/600 s
+    video = media.encode(tmp_path / "a.mp4", media.moving_frames(50), times=times)
+    shutil.copy(video, tmp_path / "b.mp4")
+    data = tmp_path / "list.csv"
+    data.write_text(
+        "path,label,start,end,start_frame,end_frame\na.mp4,up,0.5,1.25,,\na.mp4,down,,,10,30\n"
+        "b.mp4,up,,,5,50\n"
+    )
+    form = PreparedForm(fps=20)
+    report = prepare(data, out=tmp_path / "fast", recordings=True, form=form)
+    spans = [str(video.span) for video in list_videos(report.data).videos]
+    assert spans == ["t=0.5,1.25", "t=1,1.5", "t=0.5,2"]
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    report = prepare(data, out=tmp_path / "fast", recordings=True, form=form)
+    [note] = [note for note in report.notes if "not in the new list" in note]
+    assert "1 segment in frames" in note and "b.mp4#frame=5,50" in note
+    assert [str(video.span) for video in list_videos(report.data).videos] == spans[:2]
+
+
+def test_times_are_listed_to_the_last_digit(tiny_recordings: Path, tmp_path: Path) -> None:
+    recording = list_videos(tiny_recordings).videos[0].path
+    data = tmp_path / "list.csv"
+    data.write_text(f"path,label,start,end\n{recording},up,0.12345678,1.00000001\n")
+    report = prepare(data, out=tmp_path / "fast", recordings=True)
+    spans = [[video.span for video in list_videos(each).videos] for each in (data, report.data)]
+    assert spans[0] == spans[1]
 
 
 def test_it_is_for_segments(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate
 from mixtconv.video.segment import Segment, Video, recording_of
 from mixtconv.video.segment_frames import iterate_timed, iterate_video
-from mixtconv.video.timing import timed_frames
+from mixtconv.video.timing import at_constant_rate, timed_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
 
@@ -53,31 +54,61 @@ def fitted_frames(
 
     Args:
         source: a video file or a folder of pictures, or a segment of one.
-        form: has the size.
+        form: has the size and the rate.
         is_stopped: asked before every frame.
-        times: of a file, gets the time of each frame before it, in seconds.
+        times: of a file, gets the time of each frame before it, in seconds; of a form without a
+            rate.
 
     Raises:
         UnreadableVideoError: any error in reading.
         StoppedError: `is_stopped`, which is asked before every frame, returned True.
     """
     with as_unreadable(recording_of(source)):
-        for frame in iterate_video(source) if times is None else _with_times(source, times):
+        for frame in _frames_of(source, form, times):
             if is_stopped():
                 raise StoppedError
             yield fitted(frame, *form.size(*frame.shape[:2]))
 
 
-def _with_times(source: Video, times: deque[Fraction]) -> Iterator[Frame]:
-    """All frames of a file or a segment; before each, its time is put into `times`, in seconds."""
+def _frames_of(source: Video, form: PreparedForm, times: deque[Fraction] | None) -> Iterator[Frame]:
+    if form.rate is not None:
+        yield from _at_rate(source, form.rate)
+    elif times is None:
+        yield from iterate_video(source)
+    else:
+        for seconds, to_rgb in _timed(source):
+            times.append(seconds)
+            yield to_rgb()
+
+
+def _at_rate(source: Video, rate: Fraction) -> Iterator[Frame]:
+    """The frames of a video that are shown at each moment of a constant rate."""
+    recording = recording_of(source)
+    if recording.is_dir():
+        raise UnreadableVideoError(
+            source, "a folder of pictures, which have no times: prepare it without --fps"
+        )
+    last_seconds = 1 / (frame_rate(recording) or DEFAULT_RATE)
+    try:
+        for to_rgb in at_constant_rate(_timed(source), rate, last_seconds=last_seconds):
+            yield to_rgb()
+    except UnreadableVideoError:
+        raise
+    except ValueError as error:
+        raise UnreadableVideoError(source, str(error)) from error
+
+
+def _timed(source: Video) -> Iterator[tuple[Fraction, Callable[[], Frame]]]:
+    """All frames of a file or a segment, each with its time in seconds from the first one.
+
+    They are converted when they are asked for.
+    """
     if isinstance(source, Segment):
         for seconds, picture in iterate_timed(source):
-            times.append(seconds)
-            yield picture
+            yield seconds, partial(np.asarray, picture)
         return
     for frame in timed_frames(source):
-        times.append(frame.seconds)
-        yield frame.kept.to_rgb()
+        yield frame.seconds, frame.kept.to_rgb
 
 
 def fitted(frame: Frame, height: int, width: int) -> Frame:
@@ -129,8 +160,8 @@ def _encode(source: Video, target: Path, form: PreparedForm, is_stopped: Callabl
     """Write the file and return its number of frames."""
     recording = recording_of(source)
     with as_unreadable(recording):
-        rate = frame_rate(recording) or DEFAULT_RATE
-        is_constant = recording.is_dir() or has_constant_rate(recording)
+        rate = form.rate or frame_rate(recording) or DEFAULT_RATE
+        is_constant = bool(form.rate) or recording.is_dir() or has_constant_rate(recording)
     rate = rate.limit_denominator(1001) or DEFAULT_RATE  # below 1 frame in 2002 s: unknown
     times = None if is_constant else deque[Fraction]()
     with closing(fitted_frames(source, form, is_stopped, times=times)) as frames:

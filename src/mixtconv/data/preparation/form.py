@@ -11,6 +11,7 @@ an original that shows whether it has changed since.
 import hashlib
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -21,6 +22,9 @@ from mixtconv.video.segment import Span, in_words, segment_name
 
 MOST_NAME_BYTES = 255
 """Longest name of a file on usual file systems, in bytes."""
+
+LEAST_FPS, MOST_FPS = 0.01, 1000.0
+"""Frames a second that can be asked for."""
 
 FlowMethod = Literal["tvl1", "dis"]
 PreparedKind = Literal["h264", "jpeg", "flow"]
@@ -41,6 +45,9 @@ class PreparedForm:
     flow: FlowMethod | None = None
     """Write optical flow instead, a folder of JPEGs per video: tvl1 (as published), or dis, which
     is many times as fast; requires pip install 'mixtconv[flow]'."""
+    fps: float | None = None
+    """Give all videos this many frames a second: at each moment the frame shown then, so that some
+    are left out or repeated; default all frames, each at its time."""
 
     def __post_init__(self) -> None:
         if self.jpeg and self.flow is not None:
@@ -55,6 +62,16 @@ class PreparedForm:
             )
         if not 0 <= self.crf <= 51:
             raise ValueError(f"--crf is {self.crf}; give 0 (largest files) to 51 (smallest)")
+        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+            raise ValueError(
+                f"--fps is {self.fps:g}; give {LEAST_FPS:g} to {MOST_FPS:g} frames a second, such "
+                "as 12.5"
+            )
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames a second, as files can say them; None for those of the originals."""
+        return None if self.fps is None else Fraction(self.fps).limit_denominator(1001)
 
     @property
     def kind(self) -> PreparedKind:
@@ -71,11 +88,12 @@ class PreparedForm:
     @property
     def name(self) -> str:
         """Identifier of the form, which starts with its kind; the journal holds it."""
+        at_rate = "" if self.rate is None else f"-{self.rate}fps"
         if self.kind == "flow":
-            return f"flow-{self.short_side}-{self.flow}"
+            return f"flow-{self.short_side}-{self.flow}{at_rate}"
         if self.kind == "jpeg":
-            return f"jpeg-{self.short_side}"
-        return f"h264-{self.short_side}-{self.keyframe_distance}-{self.crf}"
+            return f"jpeg-{self.short_side}{at_rate}"
+        return f"h264-{self.short_side}-{self.keyframe_distance}-{self.crf}{at_rate}"
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of a video in this form: no larger, of the same shape, even.
@@ -88,6 +106,15 @@ class PreparedForm:
             return max(2, height - height % 2), max(2, width - width % 2)
         scale = self.short_side / short
         return 2 * round(height * scale / 2), 2 * round(width * scale / 2)
+
+
+def has_own_rate(form_name: str) -> bool:
+    """Whether videos of a form have another rate than their originals.
+
+    >>> has_own_rate(PreparedForm(fps=12.5).name), has_own_rate(PreparedForm().name)
+    (True, False)
+    """
+    return form_name.endswith("fps")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,11 @@ from mixtconv.data.preparation.output import (
     write_prepared_list,
 )
 from mixtconv.data.preparation.pictures import flow_method, write_folder
-from mixtconv.data.preparation.recordings import whole_recordings, write_segments
+from mixtconv.data.preparation.recordings import (
+    in_prepared,
+    whole_recordings,
+    write_segments,
+)
 from mixtconv.data.workers import Backend, StopFlag, check_backend, map_videos
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
@@ -107,7 +111,8 @@ def prepare(
         out: folder to write to: new, empty, or of an earlier run.
         form: size, keyframes and quality; `PreparedForm()` by default.
         recordings: whether recordings are prepared as a whole, each once, and the list of their
-            segments is written beside them, with the same times.
+            segments is written beside them, with the same times (also of those in frames, if the
+            form has a rate of its own).
         workers: videos prepared at a time; by default one per core.
         engine: threads, or processes of Ray.
         progress: called in this thread with the videos done and the videos in all.
@@ -221,12 +226,16 @@ def _finish(
     keys = {item.target: item.video.key for item in plan}
     entries = (replace(video, key=keys.get(name, video.key)) for name, video in videos.items())
     there = [item for item in plan if item.target in videos]
+    notes = listing.notes
     if segments is None:
         write_prepared_list(out, listing, there)
     else:
+        prepared = {item.video.path.resolve(): videos[item.target] for item in there}
+        segments = in_prepared(segments, prepared)
         write_segments(out, segments, there)
+        notes = segments.notes
     write_journal(out, sorted(entries, key=lambda video: video.target), complete=True)
-    notes, gone = listing.notes, [target for target in others if target not in keys]
+    gone = [target for target in others if target not in keys]
     if gone:
         number = count_of(len(gone), "prepared video")
         names = first_few(gone)

@@ -193,6 +193,10 @@ function stopLive(text = "stopped", isError = false) {
   byId("camera").classList.remove("on");
   byId("live-frame").textContent = "";
   byId("live-start").textContent = "Start the camera";
+  // Their ends are not known: the stream ended first.
+  document.querySelectorAll("#live-events .open").forEach((each) => {
+    each.textContent = `${each.dataset.from} – stop`;
+  });
   showStatus("live-status", text, isError);
 }
 
@@ -265,8 +269,10 @@ function showLiveEvent({ state, label, start, end, score }) {
   const list = byId("live-events");
   const key = `${label} ${start}`;
   const until = state === "ended" ? clock(end) : "…";
-  const item = element("li", {}, element("span", {}, `${clock(start)} – ${until}`),
-    element("b", {}, label), element("span", {}, percent(score)));
+  const times = element("span", {}, `${clock(start)} – ${until}`);
+  if (state !== "ended") times.className = "open";
+  times.dataset.from = clock(start);
+  const item = element("li", {}, times, element("b", {}, label), element("span", {}, percent(score)));
   item.dataset.key = key;
   const earlier = [...list.children].find((each) => each.dataset.key === key);
   if (earlier) earlier.replaceWith(item);
