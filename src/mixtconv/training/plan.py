@@ -195,11 +195,13 @@ def with_frame_labels(
     if rates[-1] > 1.1 * rates[0]:
         logger.warning(
             "recordings have %d to %d frames a second: every %s-th frame is further apart in some "
-            "than in others, and events are found at the rate of %s; convert them to one rate",
+            "than in others, and events are found at the rate of %s; mixtconv prepare --recordings "
+            "true --fps %g gives all one rate",
             rates[0],
             rates[-1],
             settings.frame_stride or "n",
             readable[0].path.name,
+            rate,
         )
     num_frames = settings.num_frames or FRAME_LABEL_CLIP
     stride = settings.frame_stride or max(1, round(rate / FRAME_LABEL_RATE))
