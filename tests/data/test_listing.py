@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mixtconv.data.listing import ListedVideo, Split, video_keys
+from mixtconv.data.datasets.catalog import video_keys
+from mixtconv.data.listing import ListedVideo, Split
 
 
 def _listed(*names: tuple[Split | None, str]) -> list[ListedVideo]:

@@ -11,7 +11,7 @@ from torch.utils.data import get_worker_info
 from mixtconv._types import Frame
 from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import Clip
-from mixtconv.video.segment import Segment
+from mixtconv.video.segment import Video
 from mixtconv.video.segment_frames import read_video
 
 
@@ -34,7 +34,7 @@ def as_frames(pixels: Frame) -> Tensor:
 
 
 def read_clip(
-    path: str | Path | Segment | VideoFrames,
+    path: str | Video | VideoFrames,
     choose_indices: Callable[[int], Sequence[int]],
     *,
     num_threads: int | None = None,

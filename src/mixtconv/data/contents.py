@@ -19,9 +19,10 @@ from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.file_locks import FileLocks
 from mixtconv.video.find import flow_twins, picture_names
 from mixtconv.video.folder import list_frames
+from mixtconv.video.in_memory import given
 from mixtconv.video.packet_table import FileStamp, file_stamp
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.segment import Segment, Video
+from mixtconv.video.segment import DatasetVideo, Segment, Video
 
 MOST_READ = 4 * 2**20
 """Bytes of a video by which it is known again; a larger one by parts of as many bytes in all."""
@@ -33,7 +34,8 @@ def content_key(video: Video, *, most: int | None = None) -> str:
     """Hash of the bytes of a file, or of the names and bytes of a folder's pictures.
 
     Args:
-        video: a file or a folder of pictures, or a segment of one, which has a hash of its own.
+        video: a file or a folder of pictures, or a segment of one, which has a hash of its own; or
+            what a dataset gives, frames as they are.
         most: bytes that are read. Of more the hash is that of names, sizes, and parts that are
             spread evenly from the first byte to the last. None reads all, of a folder the frames
             alone, without its optical flow.
@@ -44,6 +46,13 @@ def content_key(video: Video, *, most: int | None = None) -> str:
     if isinstance(video, Segment):
         whole = _recording_key(video.path, most)
         return hashlib.blake2b(f"{whole}#{video.span}".encode(), digest_size=16).hexdigest()
+    if isinstance(video, DatasetVideo):
+        with given(video) as source:
+            if isinstance(source, Path):
+                return content_key(source, most=most)
+            shape = f"{source.pictures.shape}".encode()
+            content = source.pictures.tobytes()
+            return hashlib.blake2b(shape + content, digest_size=16).hexdigest()
     digest = hashlib.blake2b(digest_size=16)
     try:
         files = _files(video, is_rgb=most is None)

@@ -38,8 +38,12 @@ from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.sampling import training_clip
+from mixtconv.video.segment import named
 
 MIRROR_PROBABILITY = 0.5
+
+Transform = Callable[[Tensor], Tensor]
+"""A change of a clip that a user gives: uint8 (T, C, S, S) -> the same shape."""
 
 
 class VideoItem(NamedTuple):
@@ -83,6 +87,7 @@ class TrainingClips(Dataset):
         jitter: changes of time, colour, angle and shape.
         seed: seed of all random choices.
         cache: shrunk frames of the videos, read in place of them.
+        transform: a change of one's own, after all others.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class TrainingClips(Dataset):
         jitter: Jitter | None = None,
         seed: int = 0,
         cache: FrameCache | None = None,
+        transform: Transform | None = None,
     ) -> None:
         self.samples = samples
         self.spec = spec
@@ -105,6 +111,7 @@ class TrainingClips(Dataset):
         self.jitter = jitter or Jitter()
         self.seed = seed
         self.cache = cache
+        self.transform = transform
         unpaired = set(mirroring.unpaired) if mirroring else set()
         self._never_mirrored = {
             label for label, name in enumerate(spec.classes) if name in unpaired
@@ -147,7 +154,7 @@ class TrainingClips(Dataset):
                 cache=self.cache,
             )
         except UnreadableVideoError as error:
-            return key.number, Unreadable(sample.video, error.reason_in(sample.video))
+            return key.number, Unreadable(named(sample.video), error.reason_in(sample.video))
         label = label_of(sample, clip.indices, self.spec)
         return [self._copy(clip.frames, label, key, number) for number in range(count)]
 
@@ -177,7 +184,23 @@ class TrainingClips(Dataset):
         if mirrored and self.mirroring is not None:
             frames = mirror(frames, self.spec.modality)
             label = mirrored_label(label, self.mirroring)
-        return VideoItem(join_snippets(frames, self.spec), label, key.number, mirrored)
+        frames = join_snippets(frames, self.spec)
+        if self.transform is not None:
+            frames = self._transformed(frames, self.transform, rng(5))
+        return VideoItem(frames, label, key.number, mirrored)
+
+    @staticmethod
+    def _transformed(frames: Tensor, transform: Transform, chance: np.random.Generator) -> Tensor:
+        """Frames (T, C, S, S) after a change of one's own, which draws from torch's generator."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(chance.integers(2**62)))
+            result = transform(frames)
+        if result.shape != frames.shape or result.dtype != frames.dtype:
+            raise ValueError(
+                f"transform made {result.dtype} of shape {tuple(result.shape)} of "
+                f"{frames.dtype} of shape {tuple(frames.shape)}; type and shape must stay"
+            )
+        return result
 
     def _changed(self, frames: Tensor, rng: Callable[[int], np.random.Generator]) -> Tensor:
         """Frames (..., 3, S, S) with the changes of `jitter` that are not of time."""
@@ -242,7 +265,7 @@ class ScoringViews(Dataset):
         try:
             views = self.reader.read(sample.video)
         except UnreadableVideoError as error:
-            return index, Unreadable(sample.video, error.reason_in(sample.video))
+            return index, Unreadable(named(sample.video), error.reason_in(sample.video))
         return VideoItem(views.frames, label_of(sample, views.indices, self.reader.spec), index)
 
 

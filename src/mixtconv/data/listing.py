@@ -2,20 +2,24 @@
 
 `DataSource` is what the user names, `VideoListing` what is found there: `ListedVideo`s, and a
 `Fault` for each entry that cannot be used. `VideoSample` is a video of which the label is known.
-`hold_out` chooses the videos to validate on where the data do not say, and `video_keys` names
-videos such that a video file, its pictures and its optical flow have the same name.
+`hold_out` chooses the videos to validate on where the data do not say.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mixtconv._names import composed
-from mixtconv.video.find import VIDEO_SUFFIXES
-from mixtconv.video.segment import Span, Video, recording_name, segment_name, segment_of
+from mixtconv.video.segment import (
+    DatasetVideo,
+    Span,
+    Video,
+    recording_name,
+    segment_name,
+    segment_of,
+)
 
 if TYPE_CHECKING:
     from mixtconv.data.recordings import AnnotatedRecording
@@ -125,11 +129,13 @@ class ListedVideo:
     one."""
     own_labels: tuple[str, ...] | None = None
     """Those of them that are annotated for just this segment, not for others over it."""
+    item: DatasetVideo | None = None
+    """What a dataset gives, read in place of the path, which is then its name."""
 
     @property
     def video(self) -> Video:
-        """What is read: the file, the folder of pictures, or the segment of it."""
-        return segment_of(self.path, self.span)
+        """What is read: the file, the folder of pictures, the segment of it, or the item."""
+        return self.item or segment_of(self.path, self.span)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -283,11 +289,13 @@ class VideoSample:
     """Where it may have several, the classes that are annotated for just this segment."""
     annotated: "AnnotatedRecording | None" = field(default=None, compare=False)
     """All that is annotated in its recording, where each frame has a label of its own."""
+    item: DatasetVideo | None = field(default=None, compare=False)
+    """What a dataset gives, read in place of the path, which is then its name."""
 
     @property
     def video(self) -> Video:
-        """What is read: the file, the folder of pictures, or the segment of it."""
-        return segment_of(self.path, self.span)
+        """What is read: the file, the folder of pictures, the segment of it, or the item."""
+        return self.item or segment_of(self.path, self.span)
 
 
 def labels_of(label: Label) -> tuple[int, ...]:
@@ -362,37 +370,3 @@ def unit_hash(name: str) -> float:
     """A hash in [0, 1); of the composed form, since file systems differ in composing accents."""
     text = composed(name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
-
-
-def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
-    """Unique names of videos, in their order.
-
-    A name is the key without the suffix of a video, since a folder of pictures has none. Where
-    several videos have the same name, theirs keep the suffix; if that is not enough, the split is
-    put in front, then a number behind.
-
-    >>> from pathlib import Path
-    >>> names = ["jump/a.mp4", "jump/b.mp4", "jump/b.avi"]
-    >>> video_keys([ListedVideo(Path(name), "jump", None, name) for name in names])
-    ('jump/a', 'jump/b.mp4', 'jump/b.avi')
-    """
-    numbers: Counter[str] = Counter()
-    numbered = []
-    for video in videos:
-        name = _with_split(video)
-        numbers[name] += 1
-        numbered.append(f"{name}#{numbers[name]}")
-    keys = [_without_suffix(video.key) for video in videos]
-    for longer in ([video.key for video in videos], [_with_split(v) for v in videos], numbered):
-        counts = Counter(keys)
-        keys = [key if counts[key] == 1 else more for key, more in zip(keys, longer, strict=True)]
-    return tuple(keys)
-
-
-def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
-
-
-def _with_split(video: ListedVideo) -> str:
-    return f"{video.split}/{video.key}" if video.split else video.key

@@ -28,9 +28,9 @@ from mixtconv.data.frame_cache import FrameCache
 from mixtconv.models.spec import SNIPPETS, Modality, ModelSpec
 from mixtconv.video.find import flow_twins, picture_names, sort_names
 from mixtconv.video.folder import Pictures, check_numbers, list_numbered, load_pictures
-from mixtconv.video.in_memory import VideoFrames
+from mixtconv.video.in_memory import VideoFrames, given
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
-from mixtconv.video.segment import Segment, Video, recording_of
+from mixtconv.video.segment import DatasetVideo, Segment, Video, recording_of
 from mixtconv.video.segment_frames import probe, read_within
 
 ChooseIndices = Callable[[int], Sequence[int]]
@@ -40,7 +40,7 @@ _COMPUTE = "mixtconv prepare DATA --out DIR --flow tvl1 computes it"
 
 
 def read_model_clip(
-    path: str | Path | Segment | VideoFrames,
+    path: str | Video | VideoFrames,
     choose_indices: ChooseIndices,
     spec: ModelSpec,
     *,
@@ -68,6 +68,15 @@ def read_model_clip(
     Raises:
         UnreadableVideoError: the video has no readable frame, or does not fit the modality.
     """
+    if isinstance(path, DatasetVideo):
+        with given(path) as source:
+            return read_model_clip(
+                source,
+                choose_indices,
+                spec,
+                least_short_side=least_short_side,
+                num_threads=num_threads,
+            )
     if isinstance(path, VideoFrames) and spec.modality in ("flow", "rgbflow"):
         raise ValueError(
             f"the model takes {spec.modality}, and {path} hold no optical flow; give a folder of "
@@ -239,7 +248,16 @@ def holds_flow_alone(path: str | Path) -> bool:
 
 
 def probe_flow(video: str | Video) -> VideoInfo:
-    """Read the facts about a video's flow; its first field is decoded."""
+    """Read the facts about a video's flow; its first field is decoded.
+
+    Raises:
+        UnreadableVideoError: there is none, as in frames that a dataset gives.
+    """
+    if isinstance(video, DatasetVideo):
+        with given(video) as source:
+            if isinstance(source, VideoFrames):
+                raise UnreadableVideoError(video, f"frames, which hold no optical flow; {_COMPUTE}")
+            return probe_flow(source)
     clip = read_flow(video, lambda num_fields: (0,))
     height, width = clip.frames.shape[2:]
     return VideoInfo(clip.num_frames, width, height, None, "flow")

@@ -12,6 +12,7 @@ from mixtconv._types import Progress
 from mixtconv.data.dataset import (
     RepeatedClips,
     TrainingClips,
+    Transform,
     default_workers,
     scoring_loader,
     video_loader,
@@ -148,6 +149,7 @@ def training_clips(
     *,
     mirroring: MirrorLabels,
     cache: FrameCache | None = None,
+    transform: Transform | None = None,
 ) -> TrainingClips:
     """The random clips that a run trains on, one of each video."""
     magnitude = settings.rand_magnitude
@@ -167,6 +169,7 @@ def training_clips(
         ),
         seed=settings.seed,
         cache=cache,
+        transform=transform,
     )
 
 
@@ -193,11 +196,19 @@ class VideoDataModule(LightningDataModule):
         plan: the videos, how they are batched and what a mirror does to their labels.
         spec: the clips that the model takes.
         cache: shrunk frames of the videos, read in place of them.
+        transform: a change of training clips, as for `fit.train`.
     """
 
-    def __init__(self, plan: RunPlan, spec: ModelSpec, cache: FrameCache | None = None) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        spec: ModelSpec,
+        cache: FrameCache | None = None,
+        *,
+        transform: Transform | None = None,
+    ) -> None:
         super().__init__()
-        self.cache = cache
+        self.cache, self.transform = cache, transform
         self.plan = plan
         self.spec = spec
         workers = plan.settings.workers
@@ -226,6 +237,7 @@ class VideoDataModule(LightningDataModule):
             settings,
             mirroring=self.plan.mirroring,
             cache=self.cache,
+            transform=self.transform,
         )
         copies = settings.repeated_augmentation
         dataset = clips if copies == 1 else RepeatedClips(clips, copies)

@@ -38,7 +38,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
-from mixtconv.video.segment import Video
+from mixtconv.video.segment import Video, named
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class FeatureStore:
 
     def unreadable(self, sample: VideoSample) -> Unreadable:
         """A video without features, with the reason."""
-        return Unreadable(sample.video, self.reasons[sample.video])
+        return Unreadable(named(sample.video), self.reasons[sample.video])
 
     def size(self) -> int:
         """Bytes of its files."""

@@ -28,6 +28,8 @@ from mixtconv._processes import is_rank_zero, naming_dead_readers
 from mixtconv._quiet import only_errors
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
+from mixtconv.data.dataset import Transform
+from mixtconv.data.datasets.own import describe, is_own, list_own
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol
@@ -92,11 +94,15 @@ class OwnParts:
     loggers: tuple[Logger, ...]
     loss: LossOfLogits | None
     optimizer: MakeOptimizer | None
+    transform: Transform | None
 
 
 def train(
-    settings: TrainingSettings | str | Path,
+    settings: TrainingSettings | str | Path | Any,
     *,
+    val: Any = None,
+    classes: Sequence[str] | None = None,
+    transform: Transform | None = None,
     frames: FrameCache | None = None,
     progress_bar: bool = False,
     check_progress: Progress | None = None,
@@ -109,7 +115,14 @@ def train(
     """Train a recognizer on videos, and write model, record, settings, checkpoints and logs.
 
     Args:
-        settings: data, model and recipe; or the data alone, a folder or a list.
+        settings: data, model and recipe; or the data alone, a folder or a list on the disk, or a
+            dataset: whatever has `len()` and gives a pair of a video and its label for a number,
+            such as one of torch or Hugging Face, or a list of pairs. A video is what
+            `Recognizer.predict` takes. In the folder of the run its videos have numbers alone.
+        val: another dataset, to validate on; by default a part of the first one is held out.
+        classes: what numbers of a dataset's labels mean; by default as the dataset says.
+        transform: called with each clip of training, uint8 (T, 3, S, S), after the other changes;
+            returns one of the same shape. Chance of torch depends on the clip and the epoch alone.
         frames: of the videos, kept before; used if they are in the form that the model takes.
         progress_bar: show the steps of every epoch on standard error.
         check_progress: called with the number of checked videos and of all, before training.
@@ -130,10 +143,24 @@ def train(
     """
     if isinstance(optimizer, str):
         values["optimizer"], optimizer = optimizer, None
-    plan = plan_run(given_settings(settings, values))
+    listing = None
+    if is_own(settings):
+        listing = list_own(settings, val=val, classes=classes)
+        settings = describe(settings)
+    elif val is not None or classes is not None:
+        raise ValueError(
+            f"{'val' if val is not None else 'classes'} belongs to a dataset, and the data are on "
+            "the disk, which say it themselves: leave it out"
+        )
+    plan = plan_run(given_settings(settings, values), own=listing)
     if loss is not None:
         _refuse_of_own_loss(plan.settings)
-    own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer)
+    if transform is not None and plan.settings.train == "head":
+        raise ValueError(
+            "transform changes clips in each epoch, and train='head' takes features computed once: "
+            "leave one out"
+        )
+    own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer, transform)
     files = RunFiles(Path(plan.settings.out))
     kept = "; what is done is kept: go on with the same command, train and fit with --resume"
     with alone_in_run(files), naming_dead_readers(kept):
@@ -168,7 +195,7 @@ def _train(
 
     if plan.device.type in CHANNELS_LAST_PAYS:
         initial.model.to(memory_format=torch.channels_last)
-    model, data = initial.model, VideoDataModule(plan, spec, cache)
+    model, data = initial.model, VideoDataModule(plan, spec, cache, transform=own.transform)
     origin = RunOrigin(initial.weights, frames_in_words(cache))
     if is_head:
         begin_run(settings, files)  # what is stopped before its first epoch can be resumed too

@@ -21,8 +21,9 @@ from mixtconv._processes import Launch, find_launch
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
 from mixtconv.data.checking.preflight import CatalogReport, check_catalog
-from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
+from mixtconv.data.datasets.catalog import VideoCatalog, catalog_of, load_catalog
 from mixtconv.data.labels import MirrorLabels, choose_pairs, read_pairs
+from mixtconv.data.listing import VideoListing
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.recordings import annotated_recordings, parts_of
 from mixtconv.data.stillness import camera_stands_still
@@ -81,8 +82,12 @@ class RunPlan:
         return -(-len(self.catalog.train) // self.settings.num_processes)
 
 
-def plan_run(settings: TrainingSettings) -> RunPlan:
+def plan_run(settings: TrainingSettings, *, own: VideoListing | None = None) -> RunPlan:
     """Parse the settings of a run and list its videos; no video is opened.
+
+    Args:
+        settings: the settings.
+        own: videos that datasets of the program give, in place of those that `data` names.
 
     Raises:
         ValueError: settings or data that cannot be used.
@@ -91,7 +96,11 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
     if settings.wandb and find_spec("wandb") is None:
         raise ValueError("--wandb needs the package wandb: pip install wandb")
     settings = resolve_settings(settings, launch)
-    catalog = training_catalog(settings)
+    if own is None:
+        catalog = training_catalog(settings)
+    else:
+        settings = _for_own_videos(settings)
+        catalog = catalog_of(own, val_fraction=settings.val_fraction)
     settings.check_labels(several=catalog.several)
     protocol = Protocol.parse(settings.protocol)
     settings = with_modality(settings, catalog, protocol)
@@ -110,6 +119,26 @@ def plan_run(settings: TrainingSettings) -> RunPlan:
             f"{settings.num_processes} processes; give fewer --devices or --nodes, or more videos"
         )
     return RunPlan(settings, catalog, protocol, mirroring, device, precision, launch)
+
+
+_OF_FILES = ("root", "group", "background", "labels", "without")
+"""Settings that say how data on the disk are read."""
+
+
+def _for_own_videos(settings: TrainingSettings) -> TrainingSettings:
+    """Settings for videos of datasets, of which no frames are kept.
+
+    Raises:
+        ValueError: settings for data on the disk.
+    """
+    for name in _OF_FILES:
+        if getattr(settings, name) is not None:
+            raise ValueError(f"{name} is for data on the disk; leave it out with a dataset")
+    if settings.cache not in ("auto", "off"):
+        raise ValueError(
+            f"cache is {settings.cache!r}, and keeps frames of files; leave it out with a dataset"
+        )
+    return replace(settings, cache="off")
 
 
 def resolve_settings(settings: TrainingSettings, launch: Launch | None) -> TrainingSettings:

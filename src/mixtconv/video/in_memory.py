@@ -2,11 +2,12 @@
 
 import shutil
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -14,7 +15,8 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from mixtconv._types import Frame
-from mixtconv.video.pictures import Clip, UnreadableVideoError
+from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
+from mixtconv.video.segment import DatasetVideo
 from mixtconv.video.timing import TimedItem
 
 VideoLike: TypeAlias = Any
@@ -60,6 +62,11 @@ class VideoFrames:
 
     def __str__(self) -> str:
         return self.name
+
+    def info(self) -> VideoInfo:
+        """The facts about it, as of a file."""
+        num_frames, height, width = self.pictures.shape[:3]
+        return VideoInfo(num_frames, width, height, self.frames_per_second, "frames")
 
     def read(self, indices: Sequence[int]) -> Clip[Frame]:
         """The frames with these numbers."""
@@ -166,6 +173,29 @@ def opened(source: VideoLike) -> Iterator[Path | VideoFrames]:
             f"got {type(source).__name__}; a video is a path, an address, bytes, a binary file, or "
             f"frames: {_FRAMES}, or a list of pictures"
         )
+
+
+_ASKING = threading.Lock()
+"""Datasets are seldom made for several threads, as check videos before a training. No loader is
+begun, by a fork, while they do."""
+
+
+@contextmanager
+def given(video: DatasetVideo) -> Iterator[Path | VideoFrames]:
+    """A video of a dataset as `opened` gives it.
+
+    Raises:
+        UnreadableVideoError: what the dataset gives is no video, or cannot be read.
+    """
+    with _ASKING:
+        source = video.give(video.number)
+    try:
+        with opened(source) as found:
+            yield found if isinstance(found, Path) else replace(found, name=video.name)
+    except UnreadableVideoError as error:
+        raise UnreadableVideoError(video.name, error.reason) from error
+    except ValueError as error:
+        raise UnreadableVideoError(video.name, str(error)) from error
 
 
 def is_address(source: str) -> bool:

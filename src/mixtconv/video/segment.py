@@ -6,10 +6,11 @@ after the start and before the end.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,25 @@ def recording_name(name: str) -> str:
     return name if match is None else match["recording"]
 
 
-Video: TypeAlias = Path | Segment
-"""A whole file or folder of pictures, or a segment of one."""
+@dataclass(frozen=True, eq=False)
+class DatasetVideo:
+    """A video that a dataset of a program gives by its number, each time that it is read."""
+
+    give: Callable[[int], Any]
+    """From the number to the video, in any form that `in_memory.opened` takes."""
+    number: int
+    """Its number in the dataset."""
+    name: str
+    """What messages call it."""
+    is_known: bool = False
+    """Whether its frames were seen before, so that it need not be opened to be checked."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Video: TypeAlias = Path | Segment | DatasetVideo
+"""A whole file or folder of pictures, or a segment of one; or what a dataset gives."""
 
 
 def segment_of(path: Path, span: Span | None) -> Video:
@@ -179,8 +197,15 @@ def segment_of(path: Path, span: Span | None) -> Video:
 
 
 def recording_of(video: Video) -> Path:
-    """The file or folder that holds a video."""
+    """The file or folder that holds a video; of one that a dataset gives its name."""
+    if isinstance(video, DatasetVideo):
+        return Path(video.name)
     return video.path if isinstance(video, Segment) else video
+
+
+def named(video: Video) -> Path | Segment:
+    """What messages call a video, without the dataset that gives it."""
+    return Path(video.name) if isinstance(video, DatasetVideo) else video
 
 
 def in_words(number: Fraction) -> str:

@@ -15,12 +15,12 @@ from mixtconv._types import Frame
 from mixtconv.video.decoding import decode_range
 from mixtconv.video.file_locks import FileLocks
 from mixtconv.video.folder import list_frames, load_pictures
-from mixtconv.video.in_memory import VideoFrames
+from mixtconv.video.in_memory import VideoFrames, given
 from mixtconv.video.opening import open_video
 from mixtconv.video.packet_table import PACKET_TABLES, FileStamp, PacketTable, file_stamp
 from mixtconv.video.pictures import Clip, UnreadableVideoError, VideoInfo
 from mixtconv.video.reader import checked_indices, iterate_frames, probe_video, read_pictures
-from mixtconv.video.segment import Segment, Span, Stretch, Video, in_words
+from mixtconv.video.segment import DatasetVideo, Segment, Span, Stretch, Video, in_words
 from mixtconv.video.timing import timed_frames
 from mixtconv.video.writer import TICKS
 
@@ -175,7 +175,7 @@ class Recording:
 
 
 def read_video(
-    video: str | Path | Segment | VideoFrames,
+    video: str | Video | VideoFrames,
     choose_indices: ChooseIndices,
     *,
     num_threads: int = 0,
@@ -183,11 +183,16 @@ def read_video(
 ) -> Clip[Frame]:
     """Read frames of a video or a segment as `reader.read_pictures` does those of a file.
 
-    Of frames in memory they are chosen in the same way.
+    Of frames in memory they are chosen in the same way. A dataset is asked for its video.
 
     Raises:
         UnreadableVideoError: the video has no readable frame, or the segment none in it.
     """
+    if isinstance(video, DatasetVideo):
+        with given(video) as source:
+            return read_video(
+                source, choose_indices, num_threads=num_threads, least_short_side=least_short_side
+            )
     if isinstance(video, VideoFrames):
         num_frames = len(video.pictures)
         return video.read(checked_indices(video, choose_indices(num_frames), num_frames))
@@ -276,10 +281,15 @@ def iterate_video(video: Video) -> Iterator[Frame]:
     Raises:
         UnreadableVideoError: there is no frame, or a picture of a folder cannot be read.
     """
-    if not isinstance(video, Segment):
+    if isinstance(video, DatasetVideo):
+        with given(video) as source:
+            yield from (
+                source.pictures if isinstance(source, VideoFrames) else iterate_frames(source)
+            )
+    elif isinstance(video, Segment):
+        yield from _frames_of(video, Recording(video.path))
+    else:
         yield from iterate_frames(video)
-        return
-    yield from _frames_of(video, Recording(video.path))
 
 
 def iterate_timed(segment: Segment) -> Iterator[tuple[Fraction, Frame]]:
@@ -330,6 +340,9 @@ def probe(video: Video) -> VideoInfo:
     Raises:
         UnreadableVideoError: it has no readable frame.
     """
+    if isinstance(video, DatasetVideo):
+        with given(video) as source:
+            return source.info() if isinstance(source, VideoFrames) else probe_video(source)
     if not isinstance(video, Segment):
         return probe_video(video)
     recording = Recording(video.path)

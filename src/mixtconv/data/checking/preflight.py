@@ -16,7 +16,7 @@ from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.models.spec import Modality
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
-from mixtconv.video.segment import Segment, Video, recording_of
+from mixtconv.video.segment import DatasetVideo, Segment, Video, recording_of
 from mixtconv.video.segment_frames import Recording
 
 _MUCH_MORE = 10.0
@@ -86,7 +86,8 @@ def check_catalog(
         progress: called in this thread with the videos done and the videos in all.
     """
     samples = (*catalog.train, *catalog.val)
-    paths = list(dict.fromkeys(item.video for item in samples if item.video not in known))
+    videos = dict.fromkeys(sample.video for sample in samples)
+    paths = [video for video in videos if video not in known and not _is_seen(video, modality)]
     find_fault = partial(_find_fault, modality=modality)
     reasons: dict[Video, str] = {}
     beyond: set[Video] = set()
@@ -103,6 +104,12 @@ def check_catalog(
     unreadable = tuple(Unreadable(path, reasons[path]) for path in paths if path in reasons)
     late = tuple(path for path in paths if path in beyond and isinstance(path, Segment))
     return CatalogReport(catalog, unreadable, late)
+
+
+def _is_seen(video: Video, modality: Modality | None) -> bool:
+    """Whether a dataset has given the frames of a video before, and these are all that is read."""
+    is_known = isinstance(video, DatasetVideo) and video.is_known
+    return is_known and modality not in ("flow", "rgbflow")
 
 
 def _find_fault(video: Video, modality: Modality | None) -> tuple[str | None, bool]:

@@ -1,13 +1,15 @@
 """The videos of a folder, a list or a known dataset: which to train on, which to score.
 
 `load_catalog` gives those of a training run, `load_labelled_videos` those that a trained model is
-scored on. Both divide the videos in the same way, and neither opens one.
+scored on. Both divide the videos in the same way, and neither opens one. `video_keys` names videos
+such that a video file, its pictures and its optical flow have the same name.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
@@ -21,9 +23,9 @@ from mixtconv.data.listing import (
     Split,
     VideoListing,
     VideoSample,
-    video_keys,
 )
 from mixtconv.data.several_labels import as_trained
+from mixtconv.video.find import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,13 @@ def load_catalog(
     """
     classes = None if classes is None else tuple(map(composed, classes))
     listing = list_videos(data, classes=classes, keep_missing=keep_missing)
+    return catalog_of(listing, classes=classes, val_fraction=val_fraction)
+
+
+def catalog_of(
+    listing: VideoListing, *, classes: Sequence[str] | None = None, val_fraction: float = 0.2
+) -> VideoCatalog:
+    """The videos of a listing, divided; see `load_catalog`."""
     names = tuple(classes or listing.classes or class_names(listing.videos))
     if val_fraction == 0:
         division = hold_nothing_out(listing.videos)
@@ -296,6 +305,41 @@ def _samples(videos: Sequence[ListedVideo], names: Sequence[str]) -> tuple[Video
             *(video.path, label(video), key, video.group, video.span),
             recording=video.recording_key,
             own_labels=own(video),
+            item=video.item,
         )
         for video, key in zip(videos, video_keys(videos), strict=True)
     )
+
+
+def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
+    """Unique names of videos, in their order.
+
+    A name is the key without the suffix of a video, since a folder of pictures has none. Where
+    several videos have the same name, theirs keep the suffix; if that is not enough, the split is
+    put in front, then a number behind.
+
+    >>> from pathlib import Path, PurePosixPath
+    >>> names = ["jump/a.mp4", "jump/b.mp4", "jump/b.avi"]
+    >>> video_keys([ListedVideo(Path(name), "jump", None, name) for name in names])
+    ('jump/a', 'jump/b.mp4', 'jump/b.avi')
+    """
+    numbers: Counter[str] = Counter()
+    numbered = []
+    for video in videos:
+        name = _with_split(video)
+        numbers[name] += 1
+        numbered.append(f"{name}#{numbers[name]}")
+    keys = [_without_suffix(video.key) for video in videos]
+    for longer in ([video.key for video in videos], [_with_split(v) for v in videos], numbered):
+        counts = Counter(keys)
+        keys = [key if counts[key] == 1 else more for key, more in zip(keys, longer, strict=True)]
+    return tuple(keys)
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def _with_split(video: ListedVideo) -> str:
+    return f"{video.split}/{video.key}" if video.split else video.key

@@ -158,6 +158,8 @@ def _list_own_folder(folder: Path, classes: Sequence[str] | None, *, several: bo
 def _check_file(data: str) -> None:
     """Refuse a path that cannot be a list of videos."""
     path = Path(data)
+    if data.startswith("<") and not path.exists():
+        raise ValueError(f"DATA {data!r} was a dataset of a program: give it there, from Python")
     if not path.exists() and data in DATASETS:
         raise ValueError(f"DATA {data!r} is a known dataset: give its folder with --root DIR")
     if not path.exists():

@@ -107,7 +107,7 @@ def _timed(source: Video) -> Iterator[tuple[Fraction, Callable[[], Frame]]]:
         for seconds, picture in iterate_timed(source):
             yield seconds, partial(np.asarray, picture)
         return
-    for frame in timed_frames(source):
+    for frame in timed_frames(recording_of(source)):
         yield frame.seconds, frame.kept.to_rgb
 
 
