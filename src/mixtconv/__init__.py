@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mixtconv._version import __version__
 
 if TYPE_CHECKING:  # each name under an alias, which makes it public
+    from mixtconv.data.clip_dataset import ClipDataset as ClipDataset
+    from mixtconv.data.datasets.catalog import load_catalog as load_catalog
     from mixtconv.exporting.export import export_model as export_model
     from mixtconv.inference.loading import load_recognizer as load_recognizer
     from mixtconv.inference.torch_recognizers import Recognizer as Recognizer
@@ -31,6 +33,7 @@ if TYPE_CHECKING:  # each name under an alias, which makes it public
     from mixtconv.video.in_memory import VideoFrames as VideoFrames
 
 _HOMES = {
+    "ClipDataset": "mixtconv.data.clip_dataset",
     "MixTConv": "mixtconv.ops",
     "TemporalConv": "mixtconv.ops",
     "TemporalShift": "mixtconv.ops",
@@ -40,6 +43,7 @@ _HOMES = {
     "insert_non_local": "mixtconv.models",
     "insert_temporal": "mixtconv.models",
     "list_models": "mixtconv.models",
+    "load_catalog": "mixtconv.data.datasets.catalog",
     "load_model": "mixtconv.models",
     "load_recognizer": "mixtconv.inference.loading",
     "optimize_for_inference": "mixtconv.models",

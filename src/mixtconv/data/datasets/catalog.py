@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.background import BACKGROUND, with_background
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
+from mixtconv.data.datasets.own import is_own, list_own
 from mixtconv.data.datasets.scanning import as_source, class_names, list_videos
 from mixtconv.data.listing import (
     DataSource,
@@ -58,8 +59,9 @@ class VideoCatalog:
 
 
 def load_catalog(
-    data: str | Path | DataSource,
+    data: str | Path | DataSource | Any,
     *,
+    val: Any = None,
     classes: Sequence[str] | None = None,
     val_fraction: float = 0.2,
     keep_missing: bool = False,
@@ -68,7 +70,9 @@ def load_catalog(
 
     Args:
         data: a folder of class folders (`layouts.list_folder`), a list (`layouts.list_csv`),
-            annotation files (`annotations`), or a known dataset (`registry.list_dataset`).
+            annotation files (`annotations`), or a known dataset (`registry.list_dataset`); or a
+            dataset of the program (`own.list_own`).
+        val: another dataset of the program, to validate on.
         classes: names in the order of the labels; by default the order that the data define, or
             else the names sorted.
         val_fraction: fraction of every class to hold out if the data have no `val` and no `test`;
@@ -79,7 +83,12 @@ def load_catalog(
         ValueError: the data cannot be used; the message says what was found and what to do.
     """
     classes = None if classes is None else tuple(map(composed, classes))
-    listing = list_videos(data, classes=classes, keep_missing=keep_missing)
+    if is_own(data):
+        listing = list_own(data, val=val, classes=classes)
+    elif val is not None:
+        raise ValueError("val belongs to a dataset, and the data on the disk say it: leave it out")
+    else:
+        listing = list_videos(data, classes=classes, keep_missing=keep_missing)
     return catalog_of(listing, classes=classes, val_fraction=val_fraction)
 
 
