@@ -33,6 +33,46 @@ _DOWNLOAD_SETTINGS = ("revision", "cache_dir", "token", "force_download", "local
 """What `ModelHubMixin` hands on of `from_pretrained`, and `hf_hub_download` takes."""
 
 
+_CLASSES = "MixTConvConfig", "MixTConvForVideoClassification", "MixTConvVideoProcessor"
+"""Of `mixtconv.inference.hugging_face`: what transformers loads a folder by."""
+
+_CODE = f'''"""What transformers loads this folder by; it needs the package mixtconv."""
+
+from mixtconv.inference.hugging_face import (
+    {_CLASSES[0]},
+    {_CLASSES[1]},
+    {_CLASSES[2]},
+)
+'''
+
+
+def _of_transformers(spec: ModelSpec) -> dict[str, str]:
+    """The files of a folder beside the model: for the hub, and for transformers."""
+    config, model, processor = (f"modeling_mixtconv.{name}" for name in _CLASSES)
+    description = spec.to_dict()
+    labels = {str(number): name for number, name in enumerate(spec.classes)}
+    problem = "multi_label_classification" if spec.several_labels else "single_label_classification"
+    known = {
+        "model_type": "mixtconv",
+        "architectures": [_CLASSES[1]],
+        "auto_map": {"AutoConfig": config, "AutoModelForVideoClassification": model},
+        "problem_type": problem,
+        "id2label": labels,
+        "label2id": {name: int(number) for number, name in labels.items()},
+        "recognizer": description,
+    }
+    reading = {
+        "video_processor_type": _CLASSES[2],
+        "auto_map": {"AutoVideoProcessor": processor},
+        "recognizer": description,
+    }
+    return {
+        "config.json": json.dumps({**description, **known}, indent=2) + "\n",
+        "video_preprocessor_config.json": json.dumps(reading, indent=2) + "\n",
+        "modeling_mixtconv.py": _CODE,
+    }
+
+
 class HubMixin(nn.Module, ModelHubMixin):
     """Saves a recognizer to a folder or the hub, and loads it from there."""
 
@@ -145,8 +185,8 @@ class HubMixin(nn.Module, ModelHubMixin):
     def _save_pretrained(self, save_directory: Path) -> None:
         trunk: Literal["auto", "whole"] = "auto" if self._published_trunk() else "whole"
         save_model(self, save_directory / MODEL_FILE, trunk=trunk)
-        config = json.dumps(self.spec.to_dict(), indent=2)
-        (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
+        for name, content in _of_transformers(self.spec).items():
+            (save_directory / name).write_text(content, encoding="utf-8")
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **settings: Any) -> Self:
