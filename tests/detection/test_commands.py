@@ -217,6 +217,32 @@ def test_evaluate_counts_recordings_that_cannot_be_read_as_missed(
     assert "bad.mp4" in captured.err
 
 
+def test_what_is_annotated_beyond_the_end_is_said(models, data, tmp_path, capsys) -> None:
+    path = Path(_recording(data)).absolute()
+    rows = ["video,label,start,end", f"{path},{LABELS[0]},1,2", f"{path},{LABELS[1]},500,600"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    words = ["evaluate", str(models["frames"]), str(tmp_path / "list.csv"), "--events"]
+    assert main([*words, "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["num_truths"] == 2
+    assert "1 segment beyond the end of the recording" in captured.err
+    assert f"{path.name}#t=500,600" in captured.err
+
+
+def test_two_labels_of_one_stretch_are_read_where_both_hold(models, data, tmp_path, capsys) -> None:
+    path = Path(_recording(data)).absolute()
+    rows = ["video,label,start,end", *(f"{path},{label},1,2" for label in LABELS)]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    words = ["evaluate", str(models["frames"]), str(tmp_path / "list.csv"), "--events"]
+    assert main(words) == 2
+    assert "(--labels several, if both hold)" in capsys.readouterr().err
+    found = _json([*words, "--labels", "several"], capsys)
+    assert found["num_truths"] == 2
+    assert {name: each["num_truths"] for name, each in found["classes"].items()} == (
+        dict.fromkeys(LABELS, 1)
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -147,9 +147,18 @@ def test_live_events_are_those_of_a_stream_here(models, day, media, service, run
             if len(answers) == 10:  # files are recognized beside it
                 assert ask(server, day).status_code == 200
         socket.close()
-        asked = server.address.replace("http", "ws") + "/v1/live?events=true&window=1s"
-        socket = websocket.create_connection(asked, timeout=10)
-        assert json.loads(socket.recv())["error"]["code"] == "invalid"
+        for wrong, words in (
+            ("window=1s", "window"),
+            ("enter=3", "query.enter: Input should be less than or equal to 1"),
+            ("min_second=1", "query.min_second: there is no such parameter here"),
+        ):
+            asked = f"{server.address.replace('http', 'ws')}/v1/live?events=true&{wrong}"
+            socket = websocket.create_connection(asked, timeout=10)
+            error = json.loads(socket.recv())["error"]
+            assert error["code"] == "invalid" and words in error["message"]
+        answer = ask(server, day, min_second=1)
+        assert answer.status_code == 422
+        assert "no such parameter" in answer.json()["error"]["message"]
     times = [each["seconds"] for each in answers]
     assert times[0] == 0 and times == sorted(times)
     chosen = EventOptions(enter=0.4, min_seconds=0, smoothing_seconds=0, bridge_seconds=0).applied(

@@ -14,6 +14,7 @@ from mixtconv.data.listing import (
     FaultKind,
     ListedVideo,
     ListPlace,
+    both_hold,
     contradiction,
     listed_key,
 )
@@ -190,7 +191,7 @@ class LineReader:
             raise _LineError(
                 "mislabelled",
                 f"{video.video.name} is in {word} {here} here and in {before} on line "
-                f"{earlier.place.line}",
+                f"{earlier.place.line}{both_hold(word, video)}",
             )
         self.repeated += 1
 

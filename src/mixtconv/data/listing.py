@@ -170,6 +170,12 @@ def contradiction(entry: Any, earlier: Any) -> tuple[str, str, str] | None:
     return None
 
 
+def both_hold(word: str, entry: Any) -> str:
+    """What to do about contradicting classes of a segment, which may both be right."""
+    is_segment = word == "class" and getattr(entry, "span", None) is not None
+    return " (--labels several, if both hold)" if is_segment else ""
+
+
 FaultKind = Literal[
     "missing", "mislabelled", "leak", "malformed", "segment", "unreadable", "damaged", "short"
 ]

@@ -4,6 +4,7 @@ Each frame of a recording then has a label of its own: `frame_targets`. For trai
 anywhere in a recording, `parts_of`.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._names import count_of, first_few
 from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.segment import Span, recording_name, segment_name
 from mixtconv.video.segment_frames import Recording
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class AnnotatedRecording:
     """What is annotated, by start; it may overlap."""
     error: str | None = None
     """Why it cannot be read."""
+    late: tuple[Span, ...] = ()
+    """What is annotated beyond its end, as the data give it."""
 
 
 _ASSUMED_RATE = 25
@@ -73,6 +79,12 @@ def annotated_recordings(
     groups = [tuple(group) for group in of_file.values()]
     outcomes = dict(in_parallel(groups, _recording, workers=usable_cores()))
     recordings = [outcomes[group].result() for group in groups]
+    if late := [f"{each.key}#{span}" for each in recordings for span in each.late]:
+        logger.warning(
+            "%s beyond the end of the recording, which nothing can be found in: %s",
+            count_of(len(late), "segment"),
+            first_few(late),
+        )
     return tuple(
         replace(each, stretches=tuple(s for s in each.stretches if s.label not in without))
         for each in recordings
@@ -82,12 +94,15 @@ def annotated_recordings(
 def _recording(samples: tuple[VideoSample, ...]) -> AnnotatedRecording:
     path, key = samples[0].path, recording_name(samples[0].key)
     spans = [sample.span or _WHOLE for sample in samples]
-    error = None
+    error, late = None, list[Span]()
     try:
         with as_unreadable(path):
             recording = Recording(path)
             seconds = Fraction(0) if path.is_dir() else recording.seconds
             placed = recording.stretches([*spans, _WHOLE]) if seconds else []
+            late = [
+                each.span for each in samples if each.span and not _reaches(recording, each.span)
+            ]
     except UnreadableVideoError as failure:
         error = str(failure)
         placed = [
@@ -104,7 +119,14 @@ def _recording(samples: tuple[VideoSample, ...]) -> AnnotatedRecording:
     ]
     kept = (each for each in stretches if each.end > each.start)
     ordered = sorted(kept, key=lambda each: (each.start, each.end, each.label))
-    return AnnotatedRecording(path, key, seconds, tuple(ordered), error)
+    return AnnotatedRecording(path, key, seconds, tuple(ordered), error, tuple(dict.fromkeys(late)))
+
+
+def _reaches(recording: Recording, span: Span) -> bool:
+    try:
+        return recording.reaches(span)
+    except UnreadableVideoError:  # all of it is beyond the end
+        return False
 
 
 def _end(sample: VideoSample, start: Fraction, end: Fraction, seconds: Fraction) -> Fraction:

@@ -85,6 +85,7 @@ def write_evaluation_page(
     evaluation: EventEvaluation,
     path: str | Path,
     *,
+    name: str | None = None,
     tables: Sequence[PageTable] = (),
     notes: Sequence[str] = (),
 ) -> None:
@@ -93,6 +94,7 @@ def write_evaluation_page(
     Args:
         evaluation: of a model.
         path: file of the page.
+        name: what the model is called, by default the name of its file.
         tables: shown above, such as the metrics.
         notes: sentences above.
 
@@ -116,7 +118,7 @@ def write_evaluation_page(
         )
         for each in scored.recordings
     ]
-    title = f"Events of {Path(evaluation.model).name}"
+    title = f"Events of {name or Path(evaluation.model).name}"
     page = render_event_page(timelines, title=title, notes=notes, tables=tables)
     write_text_atomically(target, page)
 

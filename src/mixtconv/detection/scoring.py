@@ -10,6 +10,7 @@ from typing import Any
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
 from mixtconv.data.datasets.catalog import load_labelled_videos
+from mixtconv.data.datasets.scanning import as_source
 from mixtconv.data.listing import DataSource
 from mixtconv.data.recordings import AnnotatedRecording, annotated_recordings
 from mixtconv.detection.scorers import EventScorer, ScoredStep
@@ -61,7 +62,8 @@ def load_recordings(
     """The annotated recordings of data, without those of background.
 
     Args:
-        data, split: as for `load_labelled_videos`.
+        data, split: as for `load_labelled_videos`; with `labels="several"` two stretches may have
+            the same borders, also for a model of one label.
         spec: of the model whose events are compared with them.
         notes: of its file, which say what its training held out.
 
@@ -74,7 +76,7 @@ def load_recordings(
         split=split,
         val_fraction=notes.get("val_fraction", DEFAULT_VAL_FRACTION),
         group=notes.get("group"),
-        several=spec.several_labels,
+        several=spec.several_labels or as_source(data).labels == "several",
         keep_missing=True,
     )
     nothing = [label for label, name in enumerate(spec.classes) if name == BACKGROUND]

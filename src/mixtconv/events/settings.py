@@ -73,7 +73,7 @@ class EventRule:
         if self.max_seconds is not None and self.max_seconds < self.min_seconds:
             raise ValueError(
                 f"--max-seconds is {self.max_seconds} and --min-seconds {self.min_seconds}; give "
-                "at least the least length"
+                "--max-seconds of at least --min-seconds"
             )
 
     @property

@@ -57,7 +57,7 @@ def score_events(
         except ValueError as error:
             remarks.append(f"{run.name}: its events are not scored: {error}")
             continue
-        write_evaluation_page(found, page)
+        write_evaluation_page(found, page, name=run.name)
         rows.append(_row(run.name, found, page, tuned=tuned))
     return tuple(rows), remarks
 

@@ -4,6 +4,7 @@ A message tells the client what to do. It never holds a path, a traceback or dat
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +91,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return ServiceError("invalid", f"{place}: {first['msg']}").response()
+        return ServiceError("invalid", invalid_text(error.errors())).response()
 
     @app.exception_handler(PlainHTTPException)
     async def plain(request: Request, error: PlainHTTPException) -> JSONResponse:
@@ -110,6 +109,15 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def internal(request: Request, error: Exception) -> JSONResponse:
         return ServiceError("internal", ERRORS["internal"].meaning, close=True).response()
+
+
+def invalid_text(errors: Sequence[Any]) -> str:
+    """The first of several errors of pydantic in a line."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no such parameter here"
+    return f"{place}: {first['msg']}"
 
 
 def _response(code: str, message: str, status: int, headers: dict[str, str]) -> JSONResponse:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
 from mixtconv.detection.settings import EventOptions
@@ -25,14 +25,20 @@ Result = TypeVar("Result")
 _DURATION = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)(s|f|ms|m)?$"
 
 
-class PredictOptions(BaseModel):
+class Options(BaseModel):
+    """Options of a request; others than these are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PredictOptions(Options):
     """Options of `/v1/predict`."""
 
     top_k: int = Field(5, ge=1, le=1000, description="Number of labels.")
     frames: bool = Field(False, description="Whether to return the sampled frames too.")
 
 
-class TimelineOptions(BaseModel):
+class TimelineOptions(Options):
     """Options of `/v1/timeline`."""
 
     top_k: int = Field(5, ge=1, le=1000, description="Number of labels of each window.")
@@ -62,7 +68,7 @@ class TimelineOptions(BaseModel):
             raise ServiceError("invalid", str(error).replace("--", "")) from error
 
 
-class EventParameters(BaseModel):
+class EventParameters(Options):
     """Settings of events; what is left out is as the model file says."""
 
     fps: float | None = Field(

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
 from starlette.websockets import WebSocket
 
 from mixtconv._version import __version__
@@ -28,7 +29,7 @@ from mixtconv.serve.answers import (
     VideoAnswer,
     WindowAnswer,
 )
-from mixtconv.serve.errors import ServiceError, error_responses
+from mixtconv.serve.errors import ServiceError, error_responses, invalid_text
 from mixtconv.serve.events import ChosenEvents, EventRecognition
 from mixtconv.serve.live import refuse
 from mixtconv.serve.requests import (
@@ -51,7 +52,6 @@ from mixtconv.video.windows import WindowPlan
 Predict = Annotated[PredictOptions, Query()]
 Timeline = Annotated[TimelineOptions, Query()]
 Events = Annotated[EventsOptions, Query()]
-Live = Annotated[LiveOptions, Query()]
 
 ALWAYS = error_responses("bad_request", "unauthorized", "forbidden", "wrong_host")
 WORK = error_responses(
@@ -161,8 +161,13 @@ def open_routes(service: Service) -> APIRouter:
         return HealthAnswer(status="ready")
 
     @router.websocket("/v1/live")
-    async def live(socket: WebSocket, options: Live) -> None:
+    async def live(socket: WebSocket) -> None:
         await socket.accept()
+        try:  # here, as a stream that is not accepted gets no message
+            options = LiveOptions.model_validate(dict(socket.query_params))
+        except ValidationError as error:
+            await refuse(socket, "invalid", f"query.{invalid_text(error.errors())}")
+            return
         if service.live is None:
             await refuse(socket, "not_live", service.live_refused or "")
             return

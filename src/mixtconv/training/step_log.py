@@ -19,11 +19,17 @@ class StepLog(Callback):
 
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
-        self._first = 0
+        self._first: int | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = self._last = time.monotonic()
-        self._first = trainer.fit_loop.batch_idx + 1  # above 0 in an epoch that is resumed
+        self._first = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._first is None:
+            self._first = batch_idx  # above 0 in an epoch that is resumed
 
     def on_train_batch_end(
         self,
@@ -38,7 +44,7 @@ class StepLog(Callback):
             return
         self._last = now
         num_done, num_batches = batch_idx + 1, int(trainer.num_training_batches)
-        pace = (now - self._began) / max(num_done - self._first, 1)
+        pace = (now - self._began) / max(num_done - (self._first or 0), 1)
         logger.info(
             "epoch %d/%s: batch %d of %d, loss %.3f, about %s left of its training",
             trainer.current_epoch + 1,

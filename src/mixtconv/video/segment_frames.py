@@ -166,6 +166,16 @@ class Recording:
         start, end = self._shown(span.start), self._shown(span.end)
         return Span(start, max(end, start + Fraction(1, TICKS)))
 
+    def last_seconds(self, span: Span) -> Fraction:
+        """How long the last frame of a segment is shown in it.
+
+        Raises:
+            UnreadableVideoError: as `numbers`.
+        """
+        last = self.times[self.numbers(span)[-1]]
+        end = min(self.in_seconds(span).end, self.seconds)
+        return max(end - last, Fraction(1, TICKS))
+
     def _shown(self, number: Fraction) -> Fraction:
         """When a frame is shown, or would be if the recording went on."""
         beyond = max(int(number) - len(self.times), 0)

@@ -343,3 +343,13 @@ def test_hdr_and_interlaced_videos_are_named(tmp_path: Path, media: ModuleType) 
     values = report.to_dict()
     assert [Path(path).name for path in values["hdr"]] == ["phone.mp4"]
     assert [Path(path).name for path in values["interlaced"]] == ["fields.mp4"]
+
+
+@pytest.mark.parametrize("line", ["gone.mp4,up,1,2", "a.mp4,up,-1,2", "a.mp4,up,3,2"])
+def test_a_list_without_one_usable_segment_is_a_table_of_faults(
+    line: str, media, tmp_path: Path
+) -> None:
+    media.encode(tmp_path / "a.mp4", media.moving_frames(10))
+    (tmp_path / "list.csv").write_text(f"video,label,start,end\n{line}\n")
+    report = check(tmp_path / "list.csv")
+    assert [fault.line for fault in report.faults] == [2]

@@ -60,7 +60,9 @@ def test_frames_are_those_of_the_source(media, tmp_path):
 
 
 @pytest.mark.parametrize("fps", [5, 12.5, 30000 / 1001, 60])
-@pytest.mark.parametrize("part", [None, Span(Fraction(1, 2), Fraction(3, 2))])
+@pytest.mark.parametrize(
+    "part", [None, Span(Fraction(1, 2), Fraction(3, 2)), Span(Fraction(1, 2), Fraction(11, 5))]
+)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_at_a_rate_the_frames_are_those_shown_then(media, tmp_path, fps, part, suffix):
     """10 frames a second, then 40, then one frame for half a second."""
@@ -81,8 +83,12 @@ def test_at_a_rate_the_frames_are_those_shown_then(media, tmp_path, fps, part, s
     late = 0.0011  # Matroska's times are whole milliseconds
     expected = [sum(start - seconds[0] <= time + late for start in seconds) - 1 for time in shown]
     assert own.tolist() == [number + skipped for number in expected]
-    last = seconds[-1] - seconds[0]  # shown for one period of the average rate
-    assert last - 1e-3 <= len(own) / fps <= last + 0.12 + 1 / fps
+    if part is None:
+        last = seconds[-1]  # shown for one period of the average rate
+        assert last - 1e-3 <= len(own) / fps <= last + 0.12 + 1 / fps
+    else:  # its last frame is shown to its end, in the last case for half a second
+        length = float(part.end) - seconds[0]
+        assert length - 1e-3 - 1 / fps < len(own) / fps <= length + 1e-3 + 1 / fps
 
 
 def test_a_rate_needs_times(media, tmp_path):

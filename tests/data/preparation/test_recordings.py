@@ -1,6 +1,7 @@
 """Recordings prepared as a whole: their segments keep their frames, times and labels."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -73,8 +74,58 @@ def test_at_another_rate_segments_in_frames_become_those_in_seconds(
     (tmp_path / "b.mp4").write_bytes(b"no video")
     report = prepare(data, out=tmp_path / "fast", recordings=True, form=form)
     [note] = [note for note in report.notes if "not in the new list" in note]
-    assert "1 segment in frames" in note and "b.mp4#frame=5,50" in note
+    assert "1 segment not" in note and "b.mp4#frame=5,50" in note
     assert [str(video.span) for video in list_videos(report.data).videos] == spans[:2]
+    (tmp_path / "a.mp4").write_bytes(b"no video")  # its times are those of its prepared form
+    report = prepare(data, out=tmp_path / "fast", recordings=True, form=form)
+    assert [str(video.span) for video in list_videos(report.data).videos] == spans[:1]
+
+
+@pytest.mark.parametrize("fps", [None, 20])
+@pytest.mark.parametrize("flow", [False, True])
+def test_in_folders_of_pictures_segments_are_in_frames(
+    media: ModuleType, tmp_path: Path, fps: float | None, flow: bool
+) -> None:
+    """A folder has no times: the pictures are those that a list in seconds means."""
+    if flow:
+        pytest.importorskip("cv2")
+    times = [60 * n for n in range(10)] + [600 + 15 * n for n in range(40)]  # of 1/600 s
+    media.encode(tmp_path / "a.mp4", media.moving_frames(50), times=times)
+    data = tmp_path / "list.csv"
+    data.write_text(
+        "path,label,start,end,start_frame,end_frame\na.mp4,up,0.5,1.25,,\na.mp4,down,,,10,30\n"
+        "a.mp4,late,9,10,,\n"
+    )
+    form = PreparedForm(fps=fps, jpeg=not flow, flow="dis" if flow else None, short_side=64)
+    report = prepare(data, out=tmp_path / "pictures", recordings=True, form=form)
+    [note] = [note for note in report.notes if "not in the new list" in note]
+    assert "1 segment" in note and "a.mp4#t=9,10" in note
+    videos = list_videos(report.data).videos
+    expected = ["frame=5,20", "frame=10,30"] if fps is None else ["frame=10,25", "frame=20,30"]
+    assert [str(video.span) for video in videos] == expected
+    if not flow:
+        assert [probe(video.video).num_frames for video in videos] == [
+            int(video.span.end - video.span.start) for video in videos
+        ]
+
+
+@pytest.mark.parametrize("recordings", [False, True])
+def test_annotation_files_in_a_folder_become_a_list(
+    media: ModuleType, tmp_path: Path, recordings: bool
+) -> None:
+    folder = tmp_path / "day one"
+    folder.mkdir()
+    database = {}
+    for name, label in (("a", "up"), ("b", "down")):
+        media.encode(folder / f"{name}.mp4", media.moving_frames(50))
+        database[name] = {"annotations": [{"label": label, "segment": [0.4, 1.2]}]}
+    (folder / "activitynet.json").write_text(json.dumps({"database": database}))
+    report = prepare(folder, out=tmp_path / "fast", recordings=recordings)
+    assert report.data == tmp_path / "fast" / "day one.csv"
+    before, after = list_videos(folder).videos, list_videos(report.data).videos
+    assert [video.class_name for video in after] == ["up", "down"]
+    assert [probe(video.video).num_frames for video in after] == [20, 20]
+    assert [video.span for video in after] == [v.span if recordings else None for v in before]
 
 
 def test_times_are_listed_to_the_last_digit(tiny_recordings: Path, tmp_path: Path) -> None:

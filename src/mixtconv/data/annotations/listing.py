@@ -15,6 +15,7 @@ from mixtconv.data.listing import (
     FaultKind,
     ListedVideo,
     VideoListing,
+    both_hold,
     contradiction,
     listed_key,
 )
@@ -70,7 +71,8 @@ def list_annotations(
             if (conflict := contradiction(video, earlier)) is not None:
                 word, here, before = conflict
                 reason = f"{video.video.name} is in {word} {here} here and in {before} at "
-                raise _Unusable("mislabelled", f"{reason}{earlier.place}")
+                reason += f"{earlier.place}{both_hold(word, video)}"
+                raise _Unusable("mislabelled", reason)
         except _Unusable as error:
             split = SPLIT_NAMES.get(segment.split or "")
             fault = Fault(error.kind, segment.video, str(error), label=segment.label, split=split,

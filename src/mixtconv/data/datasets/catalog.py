@@ -192,6 +192,7 @@ def load_other_videos(
         raise ValueError(f"{listing.source}: other classes are told from one label a video only")
     known = {*map(composed, classes), BACKGROUND}
     others = tuple(video for video in listing.videos if video.class_name not in known)
+    names = class_names(others)  # of all splits
     if not others:
         raise ValueError(
             f"{listing.source}: the model knows all of its classes; other classes are those that "
@@ -207,7 +208,6 @@ def load_other_videos(
                 "split, or 'all'"
             )
         others = chosen
-    names = class_names(others)
     return _samples(others, names), names
 
 

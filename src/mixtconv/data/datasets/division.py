@@ -73,6 +73,8 @@ def draw_split(listing: VideoListing, val_fraction: float = 0.2) -> frozenset[Pa
 def _divide_by_groups(listing: VideoListing, val_fraction: float) -> Division:
     """Hold out whole groups; a video without one is by itself."""
     videos = listing.videos
+    if not videos:
+        return Division((), (), "there are no videos to divide")
     names = [video.group or f"video {video.key}" for video in videos]
     # Each label of a video counts, as sets of labels are often of one recording alone.
     counted = [

@@ -26,7 +26,7 @@ from mixtconv.video.packet_table import read_packet_table
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import DEFAULT_RATE, frame_rate, has_constant_rate
 from mixtconv.video.segment import Segment, Video, recording_of
-from mixtconv.video.segment_frames import iterate_timed, iterate_video
+from mixtconv.video.segment_frames import Recording, iterate_timed, iterate_video
 from mixtconv.video.timing import at_constant_rate, timed_frames
 from mixtconv.video.writer import Encoding, EncodingError, write_video
 
@@ -88,7 +88,10 @@ def _at_rate(source: Video, rate: Fraction) -> Iterator[Frame]:
         raise UnreadableVideoError(
             source, "a folder of pictures, which have no times: prepare it without --fps"
         )
-    last_seconds = 1 / (frame_rate(recording) or DEFAULT_RATE)
+    if isinstance(source, Segment):  # its last frame is shown to its end
+        last_seconds = Recording(recording).last_seconds(source.span)
+    else:
+        last_seconds = 1 / (frame_rate(recording) or DEFAULT_RATE)
     try:
         for to_rgb in at_constant_rate(_timed(source), rate, last_seconds=last_seconds):
             yield to_rgb()

@@ -108,13 +108,23 @@ class PreparedForm:
         return 2 * round(height * scale / 2), 2 * round(width * scale / 2)
 
 
-def has_own_rate(form_name: str) -> bool:
-    """Whether videos of a form have another rate than their originals.
+def kind_of(form_name: str) -> str:
+    """The kind of a form, of its `name`.
 
-    >>> has_own_rate(PreparedForm(fps=12.5).name), has_own_rate(PreparedForm().name)
-    (True, False)
+    >>> kind_of(PreparedForm(jpeg=True, fps=12.5).name)
+    'jpeg'
     """
-    return form_name.endswith("fps")
+    return form_name.partition("-")[0]
+
+
+def rate_of(form_name: str) -> Fraction | None:
+    """The rate of a form, of its `name`; None for that of the originals.
+
+    >>> rate_of(PreparedForm(fps=12.5).name), rate_of(PreparedForm().name)
+    (Fraction(25, 2), None)
+    """
+    last = form_name.rpartition("-")[2]
+    return Fraction(last.removesuffix("fps")) if last.endswith("fps") else None
 
 
 @dataclass(frozen=True)

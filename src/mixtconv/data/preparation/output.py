@@ -18,7 +18,7 @@ from mixtconv._names import first_few
 from mixtconv.data.journal import JOURNAL, JOURNAL_FORMAT, OWN_FILES, DoneVideo, read_journal
 from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import VideoListing
-from mixtconv.data.preparation.form import PlannedVideo, PreparedForm
+from mixtconv.data.preparation.form import PlannedVideo, PreparedForm, kind_of
 from mixtconv.data.several_labels import SEVERAL_COLUMN
 
 LOCK = f"{OWN_FILES}.lock"
@@ -53,7 +53,7 @@ def refuse_output(
             f"--out {out} holds the prepared videos of other data ({first_few(before)}); give "
             "another folder"
         )
-    kinds = {video.form.partition("-")[0] for video in journal.videos.values()} - {form.kind}
+    kinds = {kind_of(video.form) for video in journal.videos.values()} - {form.kind}
     if kinds:
         raise ValueError(
             f"--out {out} holds videos prepared as {min(kinds)}, which would count twice beside "
@@ -112,8 +112,16 @@ def copy_lists(out: Path, listing: VideoListing) -> None:
 
 
 def prepared_list(out: Path, listing: VideoListing) -> Path | None:
-    """The path of the CSV of prepared videos; None if the data are a folder."""
-    return None if listing.source.is_dir() else out / f"{listing.source.stem}.csv"
+    """The path of the CSV of prepared videos; None of a folder whose own layout says the labels.
+
+    That is one of class folders, and a known dataset, whose lists are copied; annotation files in a
+    folder are written anew.
+    """
+    source = listing.source
+    if not source.is_dir():
+        return out / f"{source.stem}.csv"
+    is_listed = not listing.lists and any(video.place for video in listing.videos)
+    return out / f"{source.resolve().name}.csv" if is_listed else None
 
 
 def write_prepared_list(out: Path, listing: VideoListing, videos: Sequence[PlannedVideo]) -> None:

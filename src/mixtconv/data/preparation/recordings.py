@@ -2,8 +2,11 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from math import ceil
 from pathlib import Path
 
 from mixtconv._atomic_write import write_text_atomically
@@ -11,12 +14,12 @@ from mixtconv._names import count_of, first_few
 from mixtconv.data.journal import DoneVideo
 from mixtconv.data.list_columns import label_column
 from mixtconv.data.listing import ListedVideo, VideoListing
-from mixtconv.data.preparation.form import PlannedVideo, has_own_rate
+from mixtconv.data.preparation.form import PlannedVideo, kind_of, rate_of
 from mixtconv.data.preparation.output import prepared_list
 from mixtconv.data.several_labels import SEPARATOR, SEVERAL_COLUMN
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import UnreadableVideoError
-from mixtconv.video.segment import border_texts
+from mixtconv.video.segment import Span, border_texts
 from mixtconv.video.segment_frames import Recording
 
 
@@ -24,12 +27,12 @@ def whole_recordings(listing: VideoListing) -> VideoListing:
     """The listing with each recording once, in place of its segments.
 
     Raises:
-        ValueError: there are no segments, or the data are a folder, which has no list.
+        ValueError: there are no segments.
     """
-    if not any(video.span for video in listing.videos) or listing.source.is_dir():
+    if not any(video.span for video in listing.videos):
         raise ValueError(
-            f"{listing.source}: --recordings is for a list of segments, or one annotation file; "
-            "leave it out for others"
+            f"{listing.source}: --recordings is for a list of segments, or annotation files; leave "
+            "it out for others"
         )
     first: dict[Path, ListedVideo] = {}
     for video in listing.videos:
@@ -41,8 +44,8 @@ def whole_recordings(listing: VideoListing) -> VideoListing:
 def in_prepared(listing: VideoListing, prepared: Mapping[Path, DoneVideo]) -> VideoListing:
     """The segments of prepared recordings, where these have them.
 
-    Times and numbers of frames are the same, but in a form with a rate of its own: its frames have
-    other numbers, so that segments in frames become such in seconds.
+    Times and numbers of frames are the same, but in forms with a rate of their own, whose frames
+    have other numbers, and in folders of pictures, which have no times: see `placing`.
 
     Args:
         listing: the segments.
@@ -59,22 +62,45 @@ def in_prepared(listing: VideoListing, prepared: Mapping[Path, DoneVideo]) -> Vi
         path, span = video.path.resolve(), video.span
         if path not in prepared:
             continue
-        if span is not None and span.in_frames and has_own_rate(prepared[path].form):
+        if span is not None and (place := placing(prepared[path].form, span)) is not None:
             try:
                 with as_unreadable(path):
                     recordings[path] = recordings.get(path) or Recording(path)
-                    span = recordings[path].in_seconds(span)
-            except UnreadableVideoError:
-                lost.append(video.key)
+                    span = place(recordings[path], span)
+            except UnreadableVideoError as error:
+                lost.append(f"{video.key} ({error.reason})")
                 continue
         videos.append(replace(video, span=span))
     notes = listing.notes
     if lost:
         notes += (
-            f"{count_of(len(lost), 'segment')} in frames, not in the new list, as the recordings "
-            f"that tell when they are shown cannot be read: {first_few(lost)}",
+            f"{count_of(len(lost), 'segment')} not in the new list, whose frames are not known: "
+            f"{first_few(lost)}",
         )
     return replace(listing, videos=tuple(videos), notes=notes)
+
+
+def placing(form_name: str, span: Span) -> Callable[[Recording, Span], Span] | None:
+    """How a segment is placed in a recording of a form; None where it is as it was.
+
+    A file of another rate has the times of its original, and a folder of pictures frames alone.
+    """
+    rate = rate_of(form_name)
+    if rate is None and span.in_frames:
+        return None
+    if kind_of(form_name) == "h264":
+        return Recording.in_seconds if span.in_frames else None
+    return partial(_in_frames, rate)
+
+
+def _in_frames(rate: Fraction | None, recording: Recording, span: Span) -> Span:
+    """The numbers of a segment's pictures in the folder of a recording, of a rate if given."""
+    numbers = recording.numbers(span)  # of a segment behind the end, an error
+    if rate is None:
+        return Span(Fraction(numbers.start), Fraction(numbers.stop), in_frames=True)
+    placed = recording.in_seconds(span)
+    first, last = (ceil(border * rate) for border in (placed.start, placed.end))
+    return Span(Fraction(first), Fraction(max(last, first + 1)), in_frames=True)
 
 
 def write_segments(out: Path, listing: VideoListing, prepared: Sequence[PlannedVideo]) -> None:
