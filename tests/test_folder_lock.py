@@ -70,6 +70,8 @@ def test_a_killed_process_leaves_no_lock_though_its_fork_lives_on(tmp_path: Path
 def test_a_folder_is_left_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyError), alone_in(tmp_path / "new", "train"):
         raise KeyError
+    with alone_in(tmp_path / "new" / "newer", "train"):
+        pass
     assert list(tmp_path.iterdir()) == []
     with alone_in(tmp_path / "new", "train"):
         (tmp_path / "new" / "a").touch()

@@ -1,6 +1,7 @@
 """Training a recognizer: from settings to the files of a run."""
 
 import logging
+import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from mixtconv._names import unknown_name
-from mixtconv._processes import is_rank_zero, naming_dead_readers
+from mixtconv._processes import is_rank_zero
 from mixtconv._quiet import only_errors
+from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.frame_cache import FrameCache
@@ -34,7 +36,11 @@ from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
-from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
+from mixtconv.training.checkpoint import (
+    AtomicCheckpointIO,
+    TrainingState,
+    naming_what_is_kept,
+)
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import InitialModel, make_initial_model
@@ -50,6 +56,7 @@ from mixtconv.training.run_folder import (
     alone_in_run,
     begin_run,
     find_checkpoint,
+    refuse_folder,
 )
 from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
@@ -127,17 +134,19 @@ def train(
     Raises:
         ValueError: settings or data that cannot be used, or an unreadable training video.
         OSError: a file of the run cannot be written; files written before are complete.
+        Stopped: Ctrl-C or SIGTERM has ended it, between two steps and with a checkpoint; a
+            `KeyboardInterrupt`.
     """
     if isinstance(optimizer, str):
         values["optimizer"], optimizer = optimizer, None
-    plan = plan_run(given_settings(settings, values))
+    settings = given_settings(settings, values)
     if loss is not None:
-        _refuse_of_own_loss(plan.settings)
+        _refuse_of_own_loss(settings)
     own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer)
-    files = RunFiles(Path(plan.settings.out))
-    kept = "; what is done is kept: go on with the same command, train and fit with --resume"
-    with alone_in_run(files), naming_dead_readers(kept):
-        return _train(plan, files, frames, progress_bar, check_progress, own)
+    files = RunFiles(Path(settings.out))
+    with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
+        refuse_folder(settings, files)
+        return _train(plan_run(settings), files, frames, progress_bar, check_progress, own)
 
 
 def _train(
@@ -182,8 +191,8 @@ def _train(
     if is_found_again and plan.precision in HALF and not settings.whole_file:
         hold_in_half(model, HALF[plan.precision])
     record = RunRecord(plan, files, views=views, origin=origin)
-    with _quiet_lightning():
-        trainer = _make_trainer(plan, files, record, progress_bar, own)
+    with _quiet_lightning(), StopSignals() as signals:
+        trainer = _make_trainer(plan, files, record, progress_bar, own, signals)
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -191,9 +200,11 @@ def _train(
             if error.filename is not None or error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, str(files.folder)) from error
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
-            logger.warning("%s: continue with the same command and --resume", files.folder)
-            raise KeyboardInterrupt from stop
+        except SystemExit as stop:  # Lightning's answer to a KeyboardInterrupt
+            number = signals.received or signal.SIGINT
+            raise Stopped("", go_on="never", signal_number=number) from stop
+        if signals.received is not None:  # after the last step
+            raise Stopped("", go_on="never", signal_number=signals.received)
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
 
@@ -295,7 +306,12 @@ def _keep_to_contents(
 
 
 def _make_trainer(
-    plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool, own: OwnParts
+    plan: RunPlan,
+    files: RunFiles,
+    record: RunRecord,
+    progress_bar: bool,
+    own: OwnParts,
+    signals: StopSignals,
 ) -> Trainer:
     settings, device = plan.settings, plan.device
     callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
@@ -303,7 +319,9 @@ def _make_trainer(
         callbacks.append(WeightAveraging(avg_fn=partial(_move_average, decay=settings.ema)))
     elif settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
-    callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
+    callbacks.append(
+        TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes, signals=signals)
+    )
     callbacks.append(
         RichProgressBar(console_kwargs={"stderr": True}) if progress_bar else StepLog()
     )
