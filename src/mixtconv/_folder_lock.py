@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from mixtconv._atomic_write import refuse_place
+
 logger = logging.getLogger(__name__)
 
 LOCK = ".mixtconv.lock"
@@ -42,6 +44,7 @@ def alone_in(folder: Path, command: str, *, name: str = LOCK) -> Iterator[None]:
         ValueError: another process holds the lock; says which and since when.
         OSError: the folder cannot be written.
     """
+    refuse_place(folder, folder=True)
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name

@@ -55,9 +55,12 @@ def _run(name: str, arguments: list[str]) -> int:
     command, program, words = find_command(name, arguments)
     from mixtconv.cli.arguments import parse_command, returns_result
     from mixtconv.cli.console import Messages, print_result, set_up_logging
+    from mixtconv.cli.outputs import refuse_outputs
 
     messages, words = Messages.take(words)
     values = parse_command(command, words, program=program)
+    if is_rank_zero():
+        refuse_outputs(name, {**values, "log_file": messages.log_file})
     set_up_logging(messages)
     shown_as: Format = values.pop("format") if returns_result(command) else "table"
     result = command(**values)
