@@ -105,7 +105,7 @@ class Messages:
         try:
             values, others = parser.parse_known_args(words)
         except argparse.ArgumentError as error:
-            raise ValueError("--log-file: give a file") from error
+            raise ValueError("--log-file needs a value; give a file") from error
         return cls(**vars(values)), others
 
 
