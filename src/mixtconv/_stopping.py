@@ -8,6 +8,7 @@ import logging
 import shlex
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Literal
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 GoOn = Literal["resume", "same", "never"]
 """By which command stopped work goes on: the same with --resume, just the same, or none."""
+
+SECONDS_OF_ONE = 0.5
+"""In which two of the same are one Ctrl-C, which a launcher passes on that a terminal sends too."""
 
 _DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
@@ -89,6 +93,7 @@ class StopSignals:
         """The signal that has asked; None if none has."""
         self.where = "after this step"
         """Where the work will end, in words."""
+        self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -111,12 +116,14 @@ class StopSignals:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        is_again = self.received == signal.SIGINT
-        if number == signal.SIGINT and is_again:
-            raise KeyboardInterrupt
+        now = time.monotonic()
+        if number == signal.SIGINT and self.received == signal.SIGINT:
+            if now - self._since > SECONDS_OF_ONE:
+                raise KeyboardInterrupt
+            return
         # A launcher may send SIGTERM several times, and after Ctrl-C: it asks for no more.
         if self.received is None or number == signal.SIGINT:
-            self.received = number
+            self.received, self._since = number, now
             logger.info(
                 "%s: stopping %s, and saving; Ctrl-C %sends it at once",
                 *(signal.Signals(number).name, self.where),

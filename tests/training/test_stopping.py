@@ -24,7 +24,7 @@ from mixtconv.training.settings import TrainingSettings
 MakeSettings = Callable[..., TrainingSettings]
 
 ASKED = """
-import multiprocessing, os, sys
+import multiprocessing, os, sys, time
 from mixtconv.cli.main import main
 from mixtconv.training.record import RunRecord
 
@@ -38,6 +38,8 @@ def ask(self, *arguments):
             for reader in multiprocessing.active_children():  # as terminals and clusters do
                 os.kill(reader.pid, number)
             os.kill(os.getpid(), number)
+            if len(by) > 1:
+                time.sleep(pause)
     return hook(self, *arguments)
 
 setattr(RunRecord, at, ask)
@@ -57,11 +59,17 @@ def _words(settings: TrainingSettings) -> list[str]:
 
 
 def _asked(
-    launchers: ModuleType, words: list[str], by: list[int], *, at: str = STEP, call: int
+    launchers: ModuleType,
+    words: list[str],
+    by: list[int],
+    *,
+    at: str = STEP,
+    call: int,
+    pause: float = 0.7,
 ) -> tuple[int, str]:
     """Train; the exit status, and the last line of what was said."""
     status, errors = launchers.in_new_process(
-        ASKED, words=words, by=[int(number) for number in by], at=at, call=call
+        ASKED, words=words, by=[int(number) for number in by], at=at, call=call, pause=pause
     )
     assert "Traceback" not in errors, errors
     return status, errors.splitlines()[-1]
@@ -141,11 +149,12 @@ def test_where_nothing_was_saved_nothing_is_to_be_resumed(
     assert main(words) == 0
 
 
-def test_a_repeated_sigterm_asks_for_no_more(
-    tiny_settings: MakeSettings, launchers: ModuleType
+@pytest.mark.parametrize("by", [[INT, TERM, TERM], [INT, INT, INT]])
+def test_what_a_launcher_repeats_asks_for_no_more(
+    by: list[int], tiny_settings: MakeSettings, launchers: ModuleType
 ) -> None:
     settings = tiny_settings(epochs=1, batch_size=3)
-    status, _ = _asked(launchers, _words(settings), [INT, TERM, TERM], call=2)
+    status, _ = _asked(launchers, _words(settings), by, call=2, pause=0.0)
     assert (status, _place(settings)) == (130, (0, 2))
 
 
