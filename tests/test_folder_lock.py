@@ -70,6 +70,8 @@ def test_a_killed_process_leaves_no_lock_though_its_fork_lives_on(tmp_path: Path
 def test_a_folder_is_left_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyError), alone_in(tmp_path / "new", "train"):
         raise KeyError
+    with alone_in(tmp_path / "new" / "newer", "train"):
+        pass
     assert list(tmp_path.iterdir()) == []
     with alone_in(tmp_path / "new", "train"):
         (tmp_path / "new" / "a").touch()
@@ -91,10 +93,14 @@ def test_where_there_are_no_locks_it_is_said_and_gone_on(
     assert f"{tmp_path} cannot be locked (No locks available)" in caplog.text
 
 
-@pytest.mark.parametrize("command", ["train", "ablate", "fit", "prepare", "synthesize"])
+@pytest.mark.parametrize(
+    "given", ["train", "train --resume", "ablate", "fit", "fit --resume", "prepare", "synthesize"]
+)
 def test_every_command_that_fills_a_folder_does_it_alone(
-    command: str, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: str, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A run that is at work is not resumed either."""
+    command, *flags = given.split()
     out = tmp_path / "out"
     words = {
         "train": ["--model", "mstnet_test_resnet", "--weights", "none", "--modality", "rgb"],
@@ -103,7 +109,7 @@ def test_every_command_that_fills_a_folder_does_it_alone(
     data = [] if command == "synthesize" else [str(tiny_dataset)]
     name = ".mixtconv-prepared.lock" if command == "prepare" else LOCK
     with alone_in(out, command, name=name):
-        status = main([command, *data, *words.get(command, []), "--out", str(out)])
+        status = main([command, *data, *flags, *words.get(command, []), "--out", str(out)])
         assert [path.name for path in out.iterdir()] == [name]
     error = capsys.readouterr().err
     assert status == 2 and f"another mixtconv {command} is at work there" in error, error

@@ -138,18 +138,33 @@ def refuse_unwritable(path: Path) -> None:
     Raises:
         OSError: nothing can be written there.
     """
-    if path.is_dir():
+    refuse_place(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_place(path: Path, *, folder: bool = False) -> None:
+    """Say if a file, or a folder of files, could not be written, and leave no trace.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    if folder and path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "this is a file, name a folder", str(path))
+    if not folder and path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder, name a file in it", str(path))
-    trial = _hidden_file(path)
+    there = path if folder else path.parent
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        reason = f"{there} is a file, no folder can be there"
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(path))
+    trial = _hidden_file(there / path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         trial.touch()
-    except FileExistsError as error:
-        reason = f"{error.filename} is a file, no folder can be there"
-        raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from error
+        trial.unlink()
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    trial.unlink()
+        reason = f"nothing can be written in {there} ({error.strerror})"
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def remove_leftovers(path: Path, *, seconds: float = 0.0) -> None:

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from mixtconv._atomic_write import refuse_place
+
 logger = logging.getLogger(__name__)
 
 LOCK = ".mixtconv.lock"
@@ -29,6 +31,8 @@ _held: set[int] = set()
 def alone_in(folder: Path, command: str, *, name: str = LOCK) -> Iterator[None]:
     """Lock a folder for the block; it is made, and removed again if nothing was written to it.
 
+    So are the folders above it.
+
     On a file system without locks a warning is logged, and the block runs without one.
 
     Args:
@@ -40,7 +44,8 @@ def alone_in(folder: Path, command: str, *, name: str = LOCK) -> Iterator[None]:
         ValueError: another process holds the lock; says which and since when.
         OSError: the folder cannot be written.
     """
-    is_new = not folder.exists()
+    refuse_place(folder, folder=True)
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     lock = _take(path, command)
@@ -51,9 +56,9 @@ def alone_in(folder: Path, command: str, *, name: str = LOCK) -> Iterator[None]:
             path.unlink(missing_ok=True)
         _held.discard(lock)
         os.close(lock)
-        if is_new:
-            with suppress(OSError):  # not empty
-                folder.rmdir()
+        with suppress(OSError):  # not empty
+            for each in new:
+                each.rmdir()
 
 
 def _take(path: Path, command: str) -> int:

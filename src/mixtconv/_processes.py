@@ -5,7 +5,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import parent_process
@@ -49,20 +50,28 @@ class Launch:
         return self.devices * self.nodes
 
 
+def find_launcher() -> str | None:
+    """What has started this process, `torchrun` or `Slurm`; None if it is alone."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun"
+    is_step = "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in _SHELLS
+    return "Slurm" if is_step else None
+
+
 def find_launch() -> Launch | None:
     """The launch by torchrun or Slurm, from the environment; None if this process is alone.
 
     Raises:
         ValueError: machines with different numbers of processes, or numbers that are missing.
     """
-    environment = os.environ
-    if "TORCHELASTIC_RUN_ID" in environment:
-        launcher, count, remedy = "torchrun", "WORLD_SIZE", "--nproc-per-node"
+    environment, launcher = os.environ, find_launcher()
+    if launcher == "torchrun":
+        count, remedy = "WORLD_SIZE", "--nproc-per-node"
         devices = int(environment["LOCAL_WORLD_SIZE"])
         nodes = int(environment[count]) // devices
         ranks = ("RANK", "LOCAL_RANK")
-    elif "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _SHELLS:
-        launcher, count, remedy = "Slurm", "SLURM_NTASKS", "--nodes and --ntasks-per-node"
+    elif launcher == "Slurm":
+        count, remedy = "SLURM_NTASKS", "--nodes and --ntasks-per-node"
         devices = int(environment.get("SLURM_NTASKS_PER_NODE", "1"))
         nodes = int(environment.get("SLURM_NNODES", "1"))
         ranks = ("SLURM_PROCID", "SLURM_LOCALID")
@@ -98,10 +107,30 @@ LOADER_NICENESS = 2
 of its weight: much more, and busy processes of others would leave a run without clips."""
 
 
+SECONDS_AFTER_SIGTERM = 60.0
+"""That a worker of a loader goes on for, unless the process that it reads for ends before."""
+
+
 def begin_loading(worker: int) -> None:
-    """Make this process, a worker of a loader, yield to training and end with it."""
+    """Make this process, a worker of a loader, yield to training and end with it.
+
+    Not by Ctrl-C, which a terminal sends to all, and not at once by SIGTERM, which a cluster does:
+    the training needs clips until the step that it ends after.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwait"):
+        # first, as the threads that follow inherit that they are not interrupted
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_later, name="end after SIGTERM", daemon=True).start()
     yield_to_training()
     end_with_parent()
+
+
+def _end_later() -> None:
+    """End this process some time after a SIGTERM; in a thread, whatever the others hang in."""
+    signal.sigwait({signal.SIGTERM})
+    time.sleep(SECONDS_AFTER_SIGTERM)
+    os._exit(0)
 
 
 def yield_to_training() -> None:
@@ -128,6 +157,22 @@ class FreshContext(SpawnContext):
     """
 
     Process = _FreshProcess
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started in the block get no Ctrl-C; this one gets it after the block.
+
+    A terminal sends it to all. On Windows nothing is changed.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
@@ -179,13 +224,13 @@ reading crashes'
 
 
 @contextmanager
-def naming_dead_readers(remedy: str = "") -> Iterator[None]:
+def naming_dead_readers(remedy: Callable[[], str] = str) -> Iterator[None]:
     """Say in one line if a process that reads videos ahead has died during the block.
 
     Torch raises that wherever the main thread happens to be, not only where a batch is awaited.
 
     Args:
-        remedy: what else may help, after the reason.
+        remedy: says what else may help, after the reason.
 
     Raises:
         ChildProcessError: one has died.
@@ -200,7 +245,7 @@ def naming_dead_readers(remedy: str = "") -> Iterator[None]:
         numbers = {signal.strsignal(each): each for each in signal.valid_signals()}
         number = numbers.get((said or "").split(".")[0])
         line = death(f"process {pids}, which reads videos,", -number if number else None)
-        raise ChildProcessError(f"{line}{remedy}") from error
+        raise ChildProcessError(f"{line}{remedy()}") from error
 
 
 def _messages(error: BaseException | None) -> Iterator[str]:

@@ -112,7 +112,7 @@ def test_messages_can_be_more_less_and_in_a_file(
         main([*words, "-q", "-v"])
     assert main([*words, "--log-file"]) == 2
     assert main([*words, "--log-file", str(tmp_path)]) == 2
-    assert "directory" in capsys.readouterr().err
+    assert "this is a folder" in capsys.readouterr().err
     with pytest.raises(ValueError, match="neither a folder nor a file"):
         main(["check", str(tmp_path / "gone"), "-v"])
 

@@ -58,23 +58,6 @@ def _run_killed(launchers: ModuleType, settings: TrainingSettings, kill_at: int)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
-def test_ctrl_c_stops_a_run_in_two_lines_and_it_is_gone_on_with(
-    tiny_settings: Callable[..., TrainingSettings], launchers: ModuleType
-) -> None:
-    recipe = {"epochs": 2, "batch_size": 3, "checkpoint_minutes": 0.0}
-    unbroken = train(tiny_settings("unbroken", **recipe))
-    settings = tiny_settings("interrupted", **recipe)
-    status, errors = _run_stopped(launchers, settings, signal.SIGINT, last_write=3)
-    assert status == 130, errors
-    *_, advice, stopped = errors.splitlines()
-    assert advice == f"{settings.out}: continue with the same command and --resume"
-    assert stopped == "mixtconv train: stopped" and "Traceback" not in errors
-    resumed = train(replace(settings, resume=True))
-    one, other = load_file(unbroken.files.model), load_file(resumed.files.model)
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are looked up in /proc")
 @pytest.mark.parametrize(
     "recipe",
     [

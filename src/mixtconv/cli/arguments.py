@@ -13,7 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import partial
 from inspect import get_annotations, signature
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -48,11 +48,12 @@ def parse_command(command: Command, arguments: Sequence[str], *, program: str) -
     """
     kinds = setting_kinds(command)
     parser = make_parser(command, program=program)
+    words: list[str] = []
     try:
         settings, words = _read_files(arguments, kinds)
         values = parser.parse_args(_complete_switches(words, parser), Namespace(settings))
     except argparse.ArgumentError as error:
-        message = _one_line(" ".join(str(error).split()), parser, kinds)
+        message = _one_line(" ".join(str(error).split()), words, parser, kinds)
         raise UsageError(f"{message} (see {program} --help)") from error
     return {
         name: values[name] if group is None else _build(group, vars(values))
@@ -234,8 +235,10 @@ def _build(settings: Any, values: Mapping[str, Any]) -> Any:
     return None if any(kwargs[name] is None for name in required) else settings(**kwargs)
 
 
-def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> str:
-    """What the parser says, in the words of the command line."""
+def _one_line(
+    text: str, words: Sequence[str], parser: ArgumentParser, kinds: Mapping[str, Any]
+) -> str:
+    """What the parser says of the words of a command line, in terms of these."""
     flags = {action.dest: action.option_strings[:1] for action in parser._actions}
     shown = {name: flag[0] if flag else name for name, flag in flags.items()}
     if missing := re.fullmatch("the following arguments are required: (.*)", text):
@@ -243,22 +246,51 @@ def _one_line(text: str, parser: ArgumentParser, kinds: Mapping[str, Any]) -> st
             (shown[name] for name in missing[1].split(", ")), key=lambda it: it[0] == "-"
         )
         return f"missing: {', '.join(names)}"
-    if unknown := re.match("unrecognized arguments: (-[^ =]+)", text):
-        flag, name = unknown[1], unknown[1].strip("-").replace("-", "_")
-        if shown.get(name) == name:
-            return f"{flag} is not a flag; give {name} as a word of its own"
-        known = sorted(
-            action.option_strings[0]
-            for action in parser._actions
-            if action.option_strings and action.help != argparse.SUPPRESS
-        )
-        # compared without the dashes, which would make all flags alike
-        bare = {known_flag.lstrip("-"): repr(known_flag) for known_flag in known}
-        near = get_close_matches(name.replace("_", "-"), bare, n=2)
-        meant = " or ".join(bare[word] for word in near)
-        hint = f"did you mean {meant}?" if near else f"known are {', '.join(known)}"
-        return f"unknown flag {flag!r}; {hint}"
+    if valueless := re.fullmatch("argument (-[^ ]+): expected one argument", text):
+        name = valueless[1].strip("-").replace("-", "_")
+        wanted = kind_in_words(kinds[name]).removesuffix(" or null") if name in kinds else "a file"
+        return f"{valueless[1]} needs a value; give {wanted}"
+    if left := re.match("unrecognized arguments: (.*)", text):
+        explain = _unknown_flag if left[1].startswith("-") else _surplus
+        return explain(left[1], words, parser)
     if wrong := re.match(r'Parser key "(\w+)":.*(?:Got|Given) value: ?(.*)$', text):
         name, value = wrong[1], wrong[2] if wrong[2].startswith("[") else repr(wrong[2])
         return f"{shown[name]} is {value}; give {kind_in_words(kinds[name])}"
     return text
+
+
+def _unknown_flag(text: str, words: Sequence[str], parser: ArgumentParser) -> str:
+    """What is wrong with words that are left over, of which the first is a flag."""
+    flag = re.split("[ =]", text)[0]
+    name = flag.strip("-").replace("-", "_")
+    if name in _positionals(parser):
+        return f"{flag} is not a flag; give {name} as a word of its own"
+    known = sorted(
+        action.option_strings[0]
+        for action in parser._actions
+        if action.option_strings and action.help != argparse.SUPPRESS
+    )
+    # compared without the dashes, which would make all flags alike
+    bare = {known_flag.lstrip("-"): repr(known_flag) for known_flag in known}
+    near = get_close_matches(name.replace("_", "-"), bare, n=2)
+    meant = " or ".join(bare[word] for word in near)
+    hint = f"did you mean {meant}?" if near else f"known are {', '.join(known)}"
+    return f"unknown flag {flag!r}; {hint}"
+
+
+def _surplus(text: str, words: Sequence[str], parser: ArgumentParser) -> str:
+    """What is wrong with words that are left over, of which the first may have spaces."""
+    word = max((each for each in words if f"{text} ".startswith(f"{each} ")), key=len, default=text)
+    switches = {
+        flag for action in parser._actions if action.nargs == "?" for flag in action.option_strings
+    }
+    for before, after in pairwise(words):
+        if after == word and before in switches:
+            return f"{before} is {word!r}; give true or false, or nothing after it"
+    taken = _positionals(parser)
+    wanted = f"takes {', '.join(taken)} and flags" if taken else "takes flags alone"
+    return f"{word!r} is a word too many: {parser.prog} {wanted}; quote a name that has spaces"
+
+
+def _positionals(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if not action.option_strings]

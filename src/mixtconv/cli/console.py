@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from rich import progress as rich_progress
 from rich.box import SIMPLE_HEAD
@@ -104,7 +105,7 @@ class Messages:
         try:
             values, others = parser.parse_known_args(words)
         except argparse.ArgumentError as error:
-            raise ValueError("--log-file: give a file") from error
+            raise ValueError("--log-file needs a value; give a file") from error
         return cls(**vars(values)), others
 
 
@@ -133,6 +134,7 @@ def set_up_logging(messages: Messages | None = None) -> None:
     handler.setLevel(shown if is_rank_zero() else logging.ERROR)
     handlers: list[logging.Handler] = [handler]
     if messages.log_file is not None and is_rank_zero():
+        Path(messages.log_file).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(messages.log_file, encoding="utf-8", errors="backslashreplace")
         file.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)

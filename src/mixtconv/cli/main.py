@@ -1,7 +1,8 @@
 """The command `mixtconv`: finds the command asked for, imports that one alone, and runs it.
 
 Exit status: 0 done, 1 the work found a fault it was asked to look for, 2 the input cannot be used
-(one line on standard error says why), 130 stopped by Ctrl-C.
+(one line on standard error says why), 130 stopped by Ctrl-C, 143 by SIGTERM where that is waited
+for (the line says what is kept, and how it goes on).
 """
 
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from mixtconv._names import visible
-from mixtconv._processes import naming_dead_readers, wait_passively
+from mixtconv._processes import is_rank_zero, naming_dead_readers, wait_passively
 from mixtconv._version import __version__
 from mixtconv.cli.commands import COMMANDS, SPINNING, Format, find_command, find_subjects
 
@@ -35,9 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(visible(f"mixtconv {words[0]}: {_one_line(error)}") + "\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"mixtconv {words[0]}: stopped\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        from mixtconv._stopping import in_one_line, signal_of
+
+        if is_rank_zero():
+            line = in_one_line(stop, words)
+            sys.stderr.write(visible(f"mixtconv {words[0]}: {line}") + "\n")
+        return 128 + signal_of(stop)
 
 
 def _run(name: str, arguments: list[str]) -> int:
@@ -50,9 +55,12 @@ def _run(name: str, arguments: list[str]) -> int:
     command, program, words = find_command(name, arguments)
     from mixtconv.cli.arguments import parse_command, returns_result
     from mixtconv.cli.console import Messages, print_result, set_up_logging
+    from mixtconv.cli.outputs import refuse_outputs
 
     messages, words = Messages.take(words)
     values = parse_command(command, words, program=program)
+    if is_rank_zero():
+        refuse_outputs(name, {**values, "log_file": messages.log_file})
     set_up_logging(messages)
     shown_as: Format = values.pop("format") if returns_result(command) else "table"
     result = command(**values)

@@ -73,7 +73,7 @@ def fit(settings: FitSettings, *, progress: ShowStage, start: float | None = Non
     """
     with alone_in(Path(settings.out), "fit"):
         run = FitRun(settings, start=start)
-        with run.side_by_side:
+        with run.naming_what_is_kept(), run.side_by_side:
             return _fit(run, progress)
 
 

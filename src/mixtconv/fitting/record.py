@@ -13,6 +13,7 @@ from typing import Any
 
 from mixtconv._atomic_write import encoded, write_atomically
 from mixtconv._names import flag
+from mixtconv._stopping import Stopped
 from mixtconv._strict_json import to_json
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.datasets.catalog import VideoCatalog
@@ -245,8 +246,7 @@ class FitRun:
             partial(run_trial, job, self.settings, frames=self.frames, end=end)
             for job, end in zip(todo, ends, strict=True)
         ]
-        with self._told_how_to_go_on():
-            self.side_by_side.run(tasks, lambda place, trial: self._keep(todo[place], trial))
+        self.side_by_side.run(tasks, lambda place, trial: self._keep(todo[place], trial))
         return [self.trial(job) for job in jobs]
 
     def trial(self, job: Training) -> Trial | None:
@@ -310,19 +310,24 @@ class FitRun:
                 write_atomically(target, source.read_bytes(), alone=True)
 
     @contextmanager
-    def _told_how_to_go_on(self) -> Iterator[None]:
+    def naming_what_is_kept(self) -> Iterator[None]:
+        """Say what a fit that a signal ends in the block goes on with, and copy its best model.
+
+        Raises:
+            Stopped: a signal has ended it, and something is kept.
+        """
         try:
             yield
-        except KeyboardInterrupt:
-            model = self.files.model
+        except KeyboardInterrupt as stop:
             is_done = FINAL in self.record.trials
             if not is_done and not self._has_trials:
                 self._hand_out(self.files.folder / FINAL)
-            logger.warning(
-                "stopped: %sgo on with the same command and --resume",
-                f"{model} is the best model so far; " if model.exists() else "",
-            )
-            raise
+            if not self.record_file.exists():
+                raise
+            model = self.files.model
+            best = f", and {model} is the best model so far" if model.exists() else ""
+            kept = f"{self.record_file} has what is done{best}"
+            raise Stopped.after(stop, kept, go_on="resume") from stop
 
     @contextmanager
     def saved(self) -> Iterator[None]:

@@ -4,20 +4,23 @@ The operations of a small network are too short to be divided well: a second cor
 training some 1.25 times as fast, but does a second training in the same time.
 """
 
+import logging
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from multiprocessing import set_start_method
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 import torch
 from typing_extensions import Self
 
-from mixtconv._processes import FreshContext, death, end_with_parent
+from mixtconv._processes import FreshContext, deaf_to_ctrl_c, death, end_with_parent
 from mixtconv.data.parallel import usable_cores
+
+logger = logging.getLogger(__name__)
 
 Outcome = TypeVar("Outcome")
 Task = Callable[[], Outcome]
@@ -49,9 +52,21 @@ class SideBySide:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *error: object) -> None:
+        try:
+            if kind is not None and issubclass(kind, KeyboardInterrupt) and self._others:
+                logger.info("waiting until the trainings beside are saved; Ctrl-C ends them")
+                self._stop()
+        finally:
+            for other in self._others:
+                other.kill()
+
+    def _stop(self) -> None:
+        """Ask the others to end where their work can go on, and wait for that."""
         for other in self._others:
-            other.kill()
+            other.ask_to_stop()
+        for other in self._others:
+            other.wait()
 
     def run(self, tasks: Sequence[Task[Outcome]], done: Callable[[int, Outcome], None]) -> None:
         """Do tasks, as many at a time as there are processes; the first is done in this one.
@@ -124,7 +139,8 @@ class _Process:
         context = FreshContext()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, module))
-        self._process.start()
+        with deaf_to_ctrl_c():  # also while it loads torch
+            self._process.start()
         theirs.close()
 
     def call(self, task: Task[Outcome], num_threads: int) -> Outcome:
@@ -147,6 +163,14 @@ class _Process:
             raise error
         return outcome
 
+    def ask_to_stop(self) -> None:
+        """A training there ends between two steps; else the process does."""
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Until it has ended; by its sentinel, as the thread that calls it joins it."""
+        wait([self._process.sentinel])
+
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
@@ -155,7 +179,7 @@ class _Process:
 
 def _serve(pipe: Connection, module: str | None) -> None:
     """Do the tasks that come through a pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process asks the others to end
     set_start_method(None, force=True)  # of its own workers: that of the system, which is faster
     end_with_parent()
     if module is not None:
@@ -170,4 +194,6 @@ def _serve(pipe: Connection, module: str | None) -> None:
             outcome = _call_with_threads(task, num_threads)
         except Exception as raised:  # goes to the process that asked
             error = raised
+        except KeyboardInterrupt:  # which knows, as it has asked for the end
+            return
         pipe.send((outcome, error))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._stopping import Stopped
 from mixtconv._strict_json import to_json
 from mixtconv._types import Progress
 from mixtconv._version import __version__
@@ -99,11 +100,29 @@ def run_demo(
     Raises:
         ValueError: `out` is not empty, or the device is not available.
     """
-    start = time.perf_counter()
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: give another --out, or remove it")
     resolve_device(device)
+    try:
+        return _run_demo(
+            folder, quick=quick, seed=seed, workers=workers, device=device, progress=progress
+        )
+    except KeyboardInterrupt as stop:
+        kept = f"a demo does not go on: remove {folder}, or give another --out"
+        raise Stopped.after(stop, kept, go_on="never") from stop
+
+
+def _run_demo(
+    folder: Path,
+    *,
+    quick: bool,
+    seed: int,
+    workers: int | None,
+    device: str,
+    progress: ShowStage,
+) -> DemoResult:
+    start = time.perf_counter()
     scale = QUICK if quick else FULL
     with progress("writing videos") as show:
         dataset = _synthesize(folder / "data", scale, seed=seed, workers=workers, progress=show)

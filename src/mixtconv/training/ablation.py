@@ -25,12 +25,14 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._folder_lock import alone_in
 from mixtconv._names import unknown_name
 from mixtconv._processes import find_launch, is_rank_zero
+from mixtconv._stopping import Stopped
 from mixtconv._strict_json import to_json
 from mixtconv._types import Position
 from mixtconv.data.contents import recorded_contents, refuse_changed
 from mixtconv.evaluation.complexity import Complexity, abstract_model, complexity
 from mixtconv.evaluation.spread import Difference, Spread, differences, spread
 from mixtconv.models.frozen_trunk import trained_parameters
+from mixtconv.models.location import MODEL_FILE
 from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
@@ -45,6 +47,9 @@ from mixtconv.training.run_folder import EpochRecord, RunFiles, is_complete, loa
 from mixtconv.training.settings import AblationAxes, TrainingSettings
 
 logger = logging.getLogger(__name__)
+
+RUNS = "runs"
+"""Folder of the runs, in that of the ablation."""
 
 TITLES = {
     "tsn": "TSN",
@@ -169,7 +174,15 @@ def ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     if RunFiles(Path(settings.out)).config.exists():
         raise ValueError(f"{settings.out} holds a training run; give the ablation another --out")
     with alone_in(Path(settings.out), "ablate") if is_rank_zero() else nullcontext():
-        return _ablate(resolve_settings(settings, find_launch()), axes)
+        try:
+            return _ablate(resolve_settings(settings, find_launch()), axes)
+        except Stopped as stop:  # in a run, of which something is kept
+            raise Stopped.after(stop, stop.kept, go_on="same") from stop
+        except KeyboardInterrupt as stop:
+            if not list(Path(settings.out).glob(f"{RUNS}/*/{MODEL_FILE}")):
+                raise
+            kept = f"{settings.out} keeps what is trained"
+            raise Stopped.after(stop, kept, go_on="same") from stop
 
 
 def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
@@ -239,7 +252,7 @@ def _run_settings(
     run = replace(_of_variant(settings, variant), seed=seed)
     decisive = json.dumps([run.decisive(), data], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
-    folder = Path(settings.out) / "runs" / f"{variant.name}-seed{seed}-{digest}"
+    folder = Path(settings.out) / RUNS / f"{variant.name}-seed{seed}-{digest}"
     return replace(run, out=str(folder))
 
 

@@ -219,6 +219,16 @@ class VideoDataModule(LightningDataModule):
         """Start the given epoch after its first `num_batches` batches."""
         self._resume_at = (epoch, num_batches * self.plan.settings.batch_size)
 
+    def begin_at(self, sampler: EpochSampler) -> None:
+        """Set the epoch that a sampler begins with, and the place in it.
+
+        Workers prefetch before Lightning sets the epoch; and of a run that is resumed at the end of
+        an epoch, Lightning still has that one here.
+        """
+        assert self.trainer is not None
+        sampler.set_epoch(max(self.trainer.current_epoch, self._resume_at[0]))
+        sampler.resume_at(*self._resume_at)
+
     def train_dataloader(self) -> Any:
         trainer, settings = self.trainer, self.plan.settings
         assert trainer is not None
@@ -228,9 +238,7 @@ class VideoDataModule(LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        # Workers prefetch before Lightning sets the epoch.
-        sampler.set_epoch(trainer.current_epoch)
-        sampler.resume_at(*self._resume_at)
+        self.begin_at(sampler)
         clips = training_clips(
             self.plan.catalog,
             self.spec,

@@ -1,6 +1,7 @@
 """Training a recognizer: from settings to the files of a run."""
 
 import logging
+import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from mixtconv._names import unknown_name
-from mixtconv._processes import is_rank_zero, naming_dead_readers
+from mixtconv._processes import is_rank_zero
 from mixtconv._quiet import only_errors
+from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.dataset import Transform
@@ -36,13 +38,18 @@ from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
-from mixtconv.training.checkpoint import AtomicCheckpointIO, TrainingState
+from mixtconv.training.checkpoint import (
+    AtomicCheckpointIO,
+    TrainingState,
+    naming_what_is_kept,
+)
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.loss import LossOfLogits
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.optimizer import MakeOptimizer
+from mixtconv.training.own_parts import OwnParts, refuse_own
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
 from mixtconv.training.recipes import load_recipe
 from mixtconv.training.record import RunRecord
@@ -52,6 +59,7 @@ from mixtconv.training.run_folder import (
     alone_in_run,
     begin_run,
     find_checkpoint,
+    refuse_folder,
 )
 from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_checkpoint
 from mixtconv.training.settings import TrainingSettings
@@ -84,17 +92,6 @@ class TrainingResult:
         from mixtconv.inference.torch_recognizers import Recognizer  # noqa: PLC0415
 
         return Recognizer(self.files.model, **options)
-
-
-@dataclass(frozen=True)
-class OwnParts:
-    """What a caller gives in place of, or beside, the parts of a run."""
-
-    callbacks: tuple[Callback, ...]
-    loggers: tuple[Logger, ...]
-    loss: LossOfLogits | None
-    optimizer: MakeOptimizer | None
-    transform: Transform | None
 
 
 def train(
@@ -140,6 +137,8 @@ def train(
     Raises:
         ValueError: settings or data that cannot be used, or an unreadable training video.
         OSError: a file of the run cannot be written; files written before are complete.
+        Stopped: Ctrl-C or SIGTERM has ended it, between two steps and with a checkpoint; a
+            `KeyboardInterrupt`.
     """
     if isinstance(optimizer, str):
         values["optimizer"], optimizer = optimizer, None
@@ -152,18 +151,13 @@ def train(
             f"{'val' if val is not None else 'classes'} belongs to a dataset, and the data are on "
             "the disk, which say it themselves: leave it out"
         )
-    plan = plan_run(given_settings(settings, values), own=listing)
-    if loss is not None:
-        _refuse_of_own_loss(plan.settings)
-    if transform is not None and plan.settings.train == "head":
-        raise ValueError(
-            "transform changes clips in each epoch, and train='head' takes features computed once: "
-            "leave one out"
-        )
+    settings = given_settings(settings, values)
     own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer, transform)
-    files = RunFiles(Path(plan.settings.out))
-    kept = "; what is done is kept: go on with the same command, train and fit with --resume"
-    with alone_in_run(files), naming_dead_readers(kept):
+    refuse_own(own, settings)
+    files = RunFiles(Path(settings.out))
+    with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
+        refuse_folder(settings, files)
+        plan = plan_run(settings, own=listing)
         return _train(plan, files, frames, progress_bar, check_progress, own)
 
 
@@ -209,8 +203,8 @@ def _train(
     if is_found_again and plan.precision in HALF and not settings.whole_file:
         hold_in_half(model, HALF[plan.precision])
     record = RunRecord(plan, files, views=views, origin=origin)
-    with _quiet_lightning():
-        trainer = _make_trainer(plan, files, record, progress_bar, own)
+    with _quiet_lightning(), StopSignals() as signals:
+        trainer = _make_trainer(plan, files, record, progress_bar, own, signals)
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -218,9 +212,11 @@ def _train(
             if error.filename is not None or error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, str(files.folder)) from error
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
-            logger.warning("%s: continue with the same command and --resume", files.folder)
-            raise KeyboardInterrupt from stop
+        except SystemExit as stop:  # Lightning's answer to a KeyboardInterrupt
+            number = signals.received or signal.SIGINT
+            raise Stopped("", go_on="never", signal_number=number) from stop
+        if signals.received is not None:  # after the last step
+            raise Stopped("", go_on="never", signal_number=signals.received)
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
 
@@ -245,21 +241,6 @@ def given_settings(
     if (recipe := values.get("recipe")) is not None:
         values = {**load_recipe(recipe).values, **values}
     return TrainingSettings(**{**values, "data": str(settings)})
-
-
-def _refuse_of_own_loss(settings: TrainingSettings) -> None:
-    """Refuse settings of the loss that is replaced."""
-    defaults = {"label_smoothing": 0.0, "gamma_negative": 0.0, "gamma_positive": 0.0}
-    for name, default in {**defaults, "negative_margin": 0.0}.items():
-        if getattr(settings, name) != default:
-            raise ValueError(
-                f"{name} is {getattr(settings, name)}, and belongs to the loss that your own "
-                "replaces: leave one out"
-            )
-    if settings.balance == "weights":
-        raise ValueError(
-            "balance is weights, and belongs to the loss that your own replaces: leave one out"
-        )
 
 
 def _initial_model(plan: RunPlan, checkpoint: Path | None) -> InitialModel:
@@ -322,7 +303,12 @@ def _keep_to_contents(
 
 
 def _make_trainer(
-    plan: RunPlan, files: RunFiles, record: RunRecord, progress_bar: bool, own: OwnParts
+    plan: RunPlan,
+    files: RunFiles,
+    record: RunRecord,
+    progress_bar: bool,
+    own: OwnParts,
+    signals: StopSignals,
 ) -> Trainer:
     settings, device = plan.settings, plan.device
     callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
@@ -330,7 +316,9 @@ def _make_trainer(
         callbacks.append(WeightAveraging(avg_fn=partial(_move_average, decay=settings.ema)))
     elif settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
-    callbacks.append(TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes))
+    callbacks.append(
+        TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes, signals=signals)
+    )
     callbacks.append(
         RichProgressBar(console_kwargs={"stderr": True}) if progress_bar else StepLog()
     )

@@ -228,10 +228,8 @@ class FeatureDataModule(VideoDataModule):
         self.views = FeatureViews(plan.catalog.val, store)
 
     def train_dataloader(self) -> Any:
-        assert self.trainer is not None
         sampler = epoch_sampler(self.clips.samples, self.plan.settings)
-        sampler.set_epoch(self.trainer.current_epoch)
-        sampler.resume_at(*self._resume_at)
+        self.begin_at(sampler)
         batch_size = self.plan.settings.batch_size
         return video_loader(self.clips, sampler, batch_size=batch_size, workers=0)
 

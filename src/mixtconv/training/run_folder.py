@@ -67,25 +67,38 @@ class EpochRecord:
 _OF_SEVERAL = ("mean_average_precision", "macro_f1")
 
 
+def refuse_folder(settings: TrainingSettings, files: RunFiles) -> None:
+    """Refuse a folder that the run cannot be in, before its videos are looked for; only rank 0.
+
+    A run that was stopped before anything of it was kept may begin anew.
+
+    Raises:
+        ValueError: the folder holds a run already, or none to resume.
+    """
+    if not is_rank_zero():  # rank 0 may have written to it since
+        return
+    is_begun = files.config.exists()
+    if settings.resume and not is_begun:
+        raise ValueError(
+            f"{files.folder} holds no run to resume: leave out --resume, or correct --out"
+        )
+    kept = (files.checkpoint, files.model, files.metrics, files.heads)
+    if not settings.resume and is_begun and any(path.exists() for path in kept):
+        raise ValueError(
+            f"{files.folder} holds a run already: give --resume to continue it, or another --out"
+        )
+
+
 def find_checkpoint(settings: TrainingSettings, files: RunFiles) -> Path | None:
     """The checkpoint that a run continues from; None starts from the beginning.
 
     Raises:
-        ValueError: the folder holds another run, or none to resume.
+        ValueError: the run in the folder has other settings.
     """
-    if not is_rank_zero():  # rank 0 has checked the folder, and may have written to it since
-        return files.checkpoint if settings.resume and files.checkpoint.exists() else None
     if not settings.resume:
-        if files.config.exists():
-            raise ValueError(
-                f"{files.folder} holds a run already: give --resume to continue it, or another "
-                "--out"
-            )
         return None
-    if not files.config.exists():
-        raise ValueError(
-            f"{files.folder} holds no run to resume: leave out --resume, or correct --out"
-        )
+    if not is_rank_zero():  # rank 0 has compared the settings
+        return files.checkpoint if files.checkpoint.exists() else None
     changed = settings.changed_from(load_settings(files.config))
     if changed:
         raise ValueError(

@@ -194,7 +194,6 @@ def test_complexity_leaves_the_model_as_it_was() -> None:
     [
         ("mstnet_resnet5O", "mstnet_resnet50"),
         ("mstent_resnet50", "mstnet_resnet50"),
-        ("resnet50", "resnet50"),
         ("", "unknown model"),
     ],
 )
@@ -202,6 +201,24 @@ def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
     with pytest.raises(ValueError, match="unknown model") as error:
         create_model(name, 2)
     assert near in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("resnet50", "a backbone alone; give a family in front of it, such as 'mstnet_resnet50'"),
+        ("vit_small_patch16_224", "'mstnet_vit_small_patch16_224' (families: "),
+        ("mixer_s32_224", "a backbone alone; give a family in front of it, such as 'tsn_mixer_s"),
+        ("mstnet", "a family alone; give a backbone behind it, such as 'mstnet_resnet18'"),
+        ("aim", "a family alone; give a backbone behind it, such as 'aim_vit_tiny_patch16_224'"),
+    ],
+)
+def test_half_of_a_name_is_told_what_is_missing(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match="unknown model") as error:
+        create_model(name, 2)
+    assert says in str(error.value)
+    example = str(error.value).partition("such as '")[2].partition("'")[0]
+    assert can_be_made(*split_name(example))
 
 
 def test_names_with_tags_of_weights() -> None:

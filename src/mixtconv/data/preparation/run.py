@@ -15,6 +15,7 @@ from typing import Any
 
 from mixtconv._folder_lock import alone_in
 from mixtconv._names import count_of, first_few
+from mixtconv._stopping import Stopped
 from mixtconv._types import Progress
 from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.journal import JOURNAL, DoneVideo, read_journal
@@ -151,14 +152,21 @@ def prepare(
         copy_lists(out, listing)
         for folder in {(out / item.target).parent for item in plan}:
             folder.mkdir(parents=True, exist_ok=True)
-        done, reasons = _prepare_all(
-            plan,
-            earlier,
-            _Preparer(out, form, StopFlag()),
-            engine=engine,
-            workers=workers,
-            progress=progress or (lambda *numbers: None),
-        )
+        try:
+            done, reasons = _prepare_all(
+                plan,
+                earlier,
+                _Preparer(out, form, StopFlag()),
+                engine=engine,
+                workers=workers,
+                progress=progress or (lambda *numbers: None),
+            )
+        except KeyboardInterrupt as stop:
+            journal = read_journal(out)
+            if journal is None or not journal.videos:
+                raise
+            kept = f"{out} keeps {count_of(len(journal.videos), 'prepared video')}"
+            raise Stopped.after(stop, kept, go_on="same") from stop
         return _finish(
             listing, plan, out, segments=segments, earlier=earlier, done=done, reasons=reasons
         )

@@ -340,7 +340,25 @@ def split_name(name: str) -> tuple[str, str]:
         backbone = name.removeprefix(f"{family}_")
         if backbone != name and _is_backbone(backbone):
             return family, backbone
-    raise unknown_name("model", name, list_models())
+    raise _unknown_model(name)
+
+
+def _unknown_model(name: str) -> ValueError:
+    """The error for a name of which a half may be right."""
+    if name in _MAKERS:
+        backbone = "vit_tiny_patch16_224" if _NEEDS.get(name) in _OF_TOKENS else "resnet18"
+        return ValueError(
+            f"unknown model {name!r}: this is a family alone; give a backbone behind it, such as "
+            f"'{name}_{backbone}'"
+        )
+    families = [each for each in FAMILIES if _is_backbone(name) and can_be_made(each, name)]
+    if families:
+        first = "mstnet" if "mstnet" in families else families[0]
+        return ValueError(
+            f"unknown model {name!r}: this is a backbone alone; give a family in front of it, such "
+            f"as '{first}_{name}' (families: {', '.join(families)})"
+        )
+    return unknown_name("model", name, list_models())
 
 
 def _is_backbone(name: str) -> bool:
