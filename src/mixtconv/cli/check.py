@@ -1,5 +1,6 @@
 """`mixtconv check DATA`, `mixtconv check NAME --root ROOT`."""
 
+from mixtconv._types import Precision
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
 from mixtconv.data.listing import DataSource
@@ -15,6 +16,9 @@ def check(
     quick: bool = False,
     workers: int | None = None,
     engine: Backend = "local",
+    model: str | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
 ) -> Result:
     """List every video and every line of a dataset that cannot be used as it is.
 
@@ -30,10 +34,19 @@ def check(
         quick: Decode the first frame of every video, as training does before it starts, not all.
         workers: Videos that are checked at the same time; default one a core.
         engine: What checks them: local (threads of this process) or ray (see docs/clusters.md).
+        model: Model file whose features are compared too: names videos whose nearest ones have
+            another label, and pairs of other labels or splits that are nearly the same; no faults.
+        device: Of that model: auto, cpu, cuda, cuda:0 or mps.
+        precision: Its arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
     """
     from mixtconv._names import first_few
     from mixtconv.data.checking.run import check as look
 
+    recognizer = None
+    if model is not None:
+        from mixtconv.inference.embeddings import load_embedder
+
+        recognizer = load_embedder(model, device=device, precision=precision)
     with progress("checking videos") as show:
         report = look(
             data,
@@ -60,7 +73,19 @@ def check(
     if report.look_alikes:
         columns, rows = report.table_of_look_alikes()
         tables.append(Table(columns, rows, title=_shown(len(rows), len(report.look_alikes))))
-    return Result(report.to_dict(), [*tables, total], notes, status=1 if report.faults else 0)
+    content = report.to_dict()
+    if recognizer is not None:
+        from mixtconv.data.datasets.scanning import scan_videos
+        from mixtconv.inference.neighbours import review_neighbours
+
+        with progress("comparing with neighbours") as show:
+            review = review_neighbours(recognizer, scan_videos(data).videos, progress=show)
+        content["neighbours"] = review.to_dict()
+        found = review.tables()
+        tables += [Table(*each, title=title) for title, each in found.items()]
+        if not found:
+            notes.append(f"no label that the neighbours of {review.num_videos} videos contradict")
+    return Result(content, [*tables, total], notes, status=1 if report.faults else 0)
 
 
 def _shown(number: int, total: int) -> str:
