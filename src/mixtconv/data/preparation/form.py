@@ -40,7 +40,7 @@ class PreparedForm:
     """Write a folder of JPEG pictures per video instead, one per frame, as other programs do."""
     flow: FlowMethod | None = None
     """Write optical flow instead, a folder of JPEGs per video: tvl1 (as published), or dis, which
-    is many times as fast; requires pip install 'mixtconv[flow]'."""
+    is many times as fast; requires OpenCV's contributed modules."""
 
     def __post_init__(self) -> None:
         if self.jpeg and self.flow is not None:
