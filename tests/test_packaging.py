@@ -5,8 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,9 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ROOT / "src" / "mixtconv"
+MADE = ("__pycache__", "*.pyc", "*.egg-info", "*.so", "*.dylib", "*.dll")
+"""Files of no distribution but a wheel with the loop."""
+
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 pytest.importorskip("setuptools.command.bdist_wheel", reason="pip install 'setuptools>=77'")
@@ -26,8 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", "*.dylib", "*.dll")
-    shutil.copytree(ROOT / "src", folder / "src", ignore=unwanted)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns(*MADE))
     return folder
 
 
@@ -86,7 +89,7 @@ def test_a_wheel_without_the_loop_is_pure_and_has_every_file(
     here = {
         path.relative_to(project / "src").as_posix()
         for path in (project / "src" / "mixtconv").rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file()
     }
     assert packed == here
 
@@ -95,6 +98,42 @@ def test_a_wheel_that_must_have_the_loop_is_not_built_without(project: Path) -> 
     run = _built(project, {"CC": str(project / "nowhere"), "MIXTCONV_NATIVE": "require"})
     assert run.returncode != 0
     assert "the loop was not compiled" in run.stderr
+
+
+def test_a_source_distribution_tests_itself(project: Path) -> None:
+    """It has what the tests read, and nothing that was made."""
+    parts = (".ci", "benchmarks", "docs", "src", "tests")
+    for name in parts:
+        unwanted = shutil.ignore_patterns(*MADE)
+        shutil.copytree(ROOT / name, project / name, ignore=unwanted, dirs_exist_ok=True)
+    for path in (*ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / "MANIFEST.in"):
+        shutil.copy(path, project)
+    (project / "tests" / "__pycache__").mkdir()
+    for made in ("tests/__pycache__/test.pyc", "src/mixtconv/ops/native/temporal_filter.so"):
+        (project / made).write_text("made")
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "source"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    (archive,) = (project / "source").iterdir()
+    with tarfile.open(archive) as opened:
+        files = {
+            name.partition("/")[2] for name in opened.getnames() if opened.getmember(name).isfile()
+        }
+    files -= {name for name in files if ".egg-info/" in name} | {"PKG-INFO", "setup.cfg"}
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for part in parts
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and not any(fnmatch(piece, made) for piece in path.parts for made in MADE)
+    }
+    expected |= {path.name for path in (*ROOT.glob("*.md"), ROOT / "CITATION.cff")}
+    assert files == expected | {"LICENSE", "MANIFEST.in", "pyproject.toml", "setup.py"}
 
 
 @pytest.fixture(scope="module")

@@ -307,9 +307,11 @@ def test_the_operator_is_sound_for_torch() -> None:
 
 
 def test_export_carries_it() -> None:
+    taps = _taps(GROUPS["mixed"])
+
     class Layer(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return temporal_filter(x, _taps(GROUPS["mixed"]), _groups(GROUPS["mixed"])) * 2
+            return temporal_filter(x, taps, _groups(GROUPS["mixed"])) * 2
 
     x = torch.randn(2, 4, 17, 3, 3)
     batch = torch.export.Dim("batch", min=1, max=64)
