@@ -117,9 +117,7 @@ def _write_streams(path, *streams):
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuvj420p" if is_cover else "yuv420p"
             default, cover = av.stream.Disposition.default, av.stream.Disposition.attached_pic
-            stream.disposition = av.stream.Disposition(
-                is_default * default.value | is_cover * cover.value
-            )
+            stream.disposition = is_default * default.value | is_cover * cover.value
             opened.append((stream, frames))
         for stream, frames in opened:
             for frame in frames:
