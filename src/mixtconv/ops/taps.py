@@ -19,7 +19,7 @@ from mixtconv._types import Edges
 
 TapInit = Literal["shift", "identity"]
 
-_EDGES = get_args(Edges)  # once: torch.compile of torch 2.5 does not follow the call
+_EDGES = get_args(Edges)  # once: not every version of torch.compile follows the call
 
 
 class TapGroup(NamedTuple):
