@@ -209,3 +209,19 @@ def test_protocols_and_listing_a_folder_load_little(code: str) -> None:
     assert "torch" not in loaded
     ours = {name for name in loaded if name in MODULES and MODULES[name].name != "__init__.py"}
     assert len(ours) <= 15, sorted(ours)
+
+
+POSIX = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+"""Modules of Python that Windows does not have."""
+
+
+def test_all_but_the_service_starts_on_windows() -> None:
+    """What is imported as a file loads: a function may import its system's module."""
+    found = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and POSIX & {getattr(node, "module", None), *(alias.name for alias in node.names)}
+    }
+    assert found and all(name.startswith("mixtconv.serve.") for name in found), found

@@ -85,6 +85,6 @@ def test_public_names_are_importable_and_exported() -> None:
 
 def test_every_environment_variable_of_ours_is_on_its_page() -> None:
     page = (ROOT / "docs" / "environment.md").read_text()
-    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.c")]
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.c"), ROOT / "setup.py"]
     names = {name for file in sources for name in re.findall("MIXTCONV_[A-Z_]+", file.read_text())}
     assert names == set(re.findall("`(MIXTCONV_[A-Z_]+)`", page))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._atomic_write import write_atomically
+from mixtconv._optional import import_needed
 
 SUFFIX = ".parquet"
 
@@ -20,13 +21,9 @@ def require_pyarrow(path: object) -> None:
     Raises:
         ValueError: pyarrow is not installed.
     """
-    try:
-        import pyarrow.parquet  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise ValueError(
-            f"{path} is a Parquet file, which needs pyarrow: pip install pyarrow; or name a .csv "
-            "or .jsonl"
-        ) from error
+    import_needed(
+        "pyarrow.parquet", why=f"{path} is a Parquet file (.csv and .jsonl need nothing), and needs"
+    )
 
 
 def write_parquet(

@@ -373,11 +373,21 @@ def test_input_that_cannot_be_used_ends_with_2_and_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_package_that_is_missing_is_said_in_one_line(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "mixtconv.training.fit", None)
-    assert main(["train", "nowhere"]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert "is not installed; pip install mixtconv installs all that this needs" in line
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("timm", "timm.layers is not installed: pip install timm"),
+        ("yaml", "yaml is not installed: pip install pyyaml"),
+        ("mixtconv._fonts", "a part of mixtconv is missing, mixtconv._fonts: install it again"),
+    ],
+)
+def test_a_package_that_is_missing_is_said_in_one_line(module: str, line: str) -> None:
+    code = (
+        f"import sys; sys.modules['{module}'] = None; from mixtconv.cli.main import main;"
+        "sys.exit(main(['visualize', 'kernels', 'nowhere.safetensors', '--out', 'nowhere.png']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (2, f"mixtconv visualize: {line}\n")
 
 
 @pytest.mark.parametrize("package", ["mixtconv", "mixtconv.models"])

@@ -126,7 +126,7 @@ def test_without_ray_the_install_command_is_given_and_nothing_is_written(
     for command in (["prepare", str(tiny_dataset), "--out", str(out)], ["check", "data"]):
         assert main([*command, "--engine", "ray"]) == 2
         error = capsys.readouterr().err
-        assert error.endswith("pip install 'mixtconv[ray]'\n") and error.count("\n") == 1
+        assert error.endswith("pip install 'ray[data]'\n") and error.count("\n") == 1
     assert not out.exists()
 
 

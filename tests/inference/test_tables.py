@@ -160,4 +160,7 @@ def test_parquet_without_pyarrow_is_refused_before_the_work(
     for command in ("predict", "embed"):
         words = [command, str(model), "gone.mp4", "--out", str(tmp_path / "a.parquet")]
         assert main(words) == 2
-        assert "needs pyarrow: pip install pyarrow" in capsys.readouterr().err
+        assert (
+            "needs pyarrow, which is not installed: pip install pyarrow\n"
+            in capsys.readouterr().err
+        )

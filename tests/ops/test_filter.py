@@ -308,14 +308,19 @@ def test_the_operator_is_sound_for_torch() -> None:
 
 def test_export_carries_it() -> None:
     class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("taps", _taps(GROUPS["mixed"]))
+
         def forward(self, x: Tensor) -> Tensor:
-            return temporal_filter(x, _taps(GROUPS["mixed"]), _groups(GROUPS["mixed"])) * 2
+            return temporal_filter(x, self.taps, _groups(GROUPS["mixed"])) * 2
 
     x = torch.randn(2, 4, 17, 3, 3)
     batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(Layer(), (x,), dynamic_shapes=({0: batch},))
+    layer = Layer()
+    program = torch.export.export(layer, (x,), dynamic_shapes=({0: batch},))
     longer = torch.randn(5, 4, 17, 3, 3)
-    assert torch.equal(program.module()(longer), Layer()(longer))
+    assert torch.equal(program.module()(longer), layer(longer))
     assert "temporal_filter" in str(program.graph)
 
 

@@ -72,7 +72,5 @@ def test_a_library_that_cannot_be_loaded_counts_as_none(
 ) -> None:
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"not a library")
-    monkeypatch.setattr(
-        native_library, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)})
-    )
+    monkeypatch.setattr(native_library, "PATH", broken)
     assert native_library.library.__wrapped__() is None

@@ -136,7 +136,7 @@ def test_service_and_page_need_neither_torch_nor_gradio_nor_pandas() -> None:
     [
         ("fcntl", "Linux and macOS only"),
         ("resource", "Linux and macOS only"),
-        ("uvicorn", "needs uvicorn: pip install 'mixtconv[serve]'"),
+        ("uvicorn", "needs uvicorn, which is not installed: pip install uvicorn\n"),
     ],
 )
 def test_what_is_missing_is_said(module: str, words: str) -> None:

@@ -116,10 +116,8 @@ def _write_streams(path, *streams):
             stream = container.add_stream("mjpeg" if is_cover else "libx264", rate=25)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuvj420p" if is_cover else "yuv420p"
-            stream.disposition = av.stream.Disposition(
-                av.stream.Disposition.default * is_default
-                | av.stream.Disposition.attached_pic * is_cover
-            )
+            default, cover = av.stream.Disposition.default, av.stream.Disposition.attached_pic
+            stream.disposition = is_default * default.value | is_cover * cover.value
             opened.append((stream, frames))
         for stream, frames in opened:
             for frame in frames:

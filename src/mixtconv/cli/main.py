@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from mixtconv._names import visible
+from mixtconv._optional import install_line
 from mixtconv._processes import is_rank_zero, naming_dead_readers, wait_passively
 from mixtconv._version import __version__
 from mixtconv.cli.commands import COMMANDS, SPINNING, Format, find_command, find_subjects
@@ -91,7 +92,10 @@ def _listed(purposes: dict[str, str]) -> str:
 
 def _one_line(error: ValueError | OSError | ModuleNotFoundError) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed; pip install mixtconv installs all that this needs"
+        name = error.name or str(error)
+        if name.partition(".")[0] == "mixtconv":
+            return f"a part of mixtconv is missing, {name}: install it again"
+        return f"{name} is not installed: {install_line(name)}"
     if isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}"

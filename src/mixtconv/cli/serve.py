@@ -1,5 +1,8 @@
 """`mixtconv serve MODEL`."""
 
+from importlib.util import find_spec
+
+from mixtconv._optional import SERVICE, import_needed
 from mixtconv.serve.settings import ServeSettings
 
 
@@ -10,15 +13,12 @@ def serve(model: str, settings: ServeSettings) -> int:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
         settings: Address, limits, batching and the engine.
     """
-    try:
-        from mixtconv.serve.server import run_service
-    except ImportError as error:
-        if error.name in ("fcntl", "resource"):  # modules of Python on Linux and macOS
-            raise ValueError(
-                "the service runs on Linux and macOS only; on Windows use it in WSL or a container"
-            ) from error
+    if any(find_spec(name) is None for name in ("fcntl", "resource")):
         raise ValueError(
-            f"the service needs {error.name}: pip install 'mixtconv[serve]'"
-        ) from error
+            "the service runs on Linux and macOS only; on Windows use it in WSL or a container"
+        )
+    import_needed(*SERVICE, why="the service needs")
+    from mixtconv.serve.server import run_service
+
     run_service(model, settings)
     return 0

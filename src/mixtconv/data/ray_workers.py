@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mixtconv._names import first_line
+from mixtconv._optional import import_needed
 from mixtconv.data.parallel import WorkersDiedError, usable_cores
 
 Item = TypeVar("Item")
@@ -186,11 +187,4 @@ def import_ray() -> Any:
     Raises:
         ValueError: it is not installed.
     """
-    try:
-        import ray  # noqa: PLC0415
-        import ray.data  # noqa: PLC0415
-    except ImportError as error:
-        raise ValueError(
-            "--engine ray needs Ray Data, which is not installed: pip install 'mixtconv[ray]'"
-        ) from error
-    return ray
+    return import_needed("ray", "ray.data", why="--engine ray needs")

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mixtconv._optional import import_needed
 from mixtconv._types import Progress
 from mixtconv.data.datasets.catalog import choose_videos, load_labelled_videos
 from mixtconv.data.datasets.scanning import list_videos
@@ -21,7 +22,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
-from mixtconv.inference.engines.base import LOGITS, VIDEO, Array, Engine, import_engine
+from mixtconv.inference.engines.base import LOGITS, VIDEO, Array, Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
@@ -61,7 +62,7 @@ class Calibration:
                 "--int8 is for whole clips, whose accuracy can be measured; leave --streaming out"
             )
         package, _ = _QUANTIZE[target]
-        import_engine(package, f"an int8 file of {target}")
+        import_needed(package, why=f"int8 of --to {target} needs")
         if model.spec.several_labels:
             raise ValueError(
                 "int8 is compared by top-1 of one label a video, and the model gives several: "

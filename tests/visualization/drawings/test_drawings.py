@@ -234,5 +234,5 @@ def test_a_missing_library_is_named_with_the_command(monkeypatch, make_model, ti
     for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ValueError, match=r"pip install 'mixtconv\[viz\]'"):
+    with pytest.raises(ValueError, match=r"pip install scikit-learn$"):
         draw_tsne([make_model()], tiny_dataset, reading=HERE)

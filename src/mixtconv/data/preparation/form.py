@@ -44,7 +44,7 @@ class PreparedForm:
     """Write a folder of JPEG pictures per video instead, one per frame, as other programs do."""
     flow: FlowMethod | None = None
     """Write optical flow instead, a folder of JPEGs per video: tvl1 (as published), or dis, which
-    is many times as fast; requires pip install 'mixtconv[flow]'."""
+    is many times as fast; requires OpenCV's contributed modules."""
     fps: float | None = None
     """Give all videos this many frames a second: at each moment the frame shown then, so that some
     are left out or repeated; default all frames, each at its time."""

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mixtconv._atomic_write import flush_to_disk, written_whole
+from mixtconv._optional import import_needed, install_line
 from mixtconv._types import Frame
 from mixtconv.data.preparation.encoding import WrittenVideo, fitted_frames
 from mixtconv.data.preparation.form import FlowMethod, PreparedForm
@@ -34,11 +35,6 @@ MAX_MOTION = 20.0
 JPEG_QUALITY = 95
 
 Flow = npt.NDArray[np.float32]
-
-_INSTALL = (
-    "--flow computes with OpenCV's contributed modules, which are not installed: "
-    "pip install 'mixtconv[flow]' (in place of another OpenCV package, if there is one)"
-)
 
 
 def write_folder(
@@ -107,12 +103,12 @@ def as_pictures(flow: Flow) -> tuple[Frame, Frame]:
 
 
 def _import_opencv() -> Any:
-    try:
-        import cv2  # noqa: PLC0415
-    except ImportError as error:
-        raise ValueError(_INSTALL) from error
-    if not hasattr(cv2, "optflow"):  # another of its packages, without the contributed modules
-        raise ValueError(_INSTALL)
+    cv2 = import_needed("cv2", why="--flow needs")
+    if not hasattr(cv2, "optflow"):
+        raise ValueError(
+            "--flow needs OpenCV's contributed modules, and another OpenCV package is installed: "
+            f"remove that one (pip list names it), then {install_line('cv2')}"
+        )
     return cv2
 
 

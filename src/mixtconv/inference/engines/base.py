@@ -8,7 +8,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -16,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv._optional import import_needed
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.spec import EVENTS_NOTE, ModelSpec
 
@@ -208,13 +208,7 @@ def import_engine(package: str, path: object) -> ModuleType:
     Raises:
         ValueError: it is not installed; says how to install it.
     """
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ValueError(
-            f"{path} is run by {package}, which is not installed: pip install {package}, or "
-            "pip install 'mixtconv[export]' for all engines"
-        ) from error
+    return import_needed(package, why=f"{path} is run by")
 
 
 def _refuse_another_network(

@@ -18,7 +18,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(_WIN32)
+#include <process.h>
+#define getpid _getpid
+#else
 #include <unistd.h>
+#endif
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -29,7 +35,11 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 
 enum { MOST_UNROLLED = 9 /* taps */, EIGHT = 8 /* frames */, PREFETCH_BYTES = 256 };
 
