@@ -1,5 +1,6 @@
 """Videos listed in a CSV, in all its spellings, and errors for lines that cannot be used."""
 
+import json
 import unicodedata
 from pathlib import Path
 from types import ModuleType
@@ -7,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from mixtconv.data.datasets.catalog import load_catalog
+from mixtconv.data.datasets.scanning import list_videos
 
 VIDEOS = ("clips/1.mp4", "clips/2.mp4", "clips/my 3.mp4", "clips/4.mp4")
 
@@ -244,3 +246,40 @@ def test_a_video_and_its_frames_in_one_list_count_once(tmp_path: Path, sources: 
     assert "line 2: pictures of v1.mp4, in class 'b' here and the video in 'a'" in message
     alone = sources.write_csv(tmp_path, "v1,a", "v2,a", "v3.mp4,b", "v4.mp4,b")
     assert load_catalog(alone).notes == ()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_folder_with_lists_as_hugging_face_has_them(form: str, tmp_path: Path) -> None:
+    """`videofolder`: `file_name` is below the folder of the list."""
+    expected = []
+    for folder, split in (("train", "train"), ("validation", "val")):
+        (tmp_path / folder / "clips").mkdir(parents=True)
+        rows = []
+        for number in range(3):
+            name = f"clips/{number}.mp4"
+            (tmp_path / folder / name).touch()
+            label = ("walk", "wave")[number % 2]
+            rows.append({"file_name": name, "label": label})
+            expected.append((tmp_path / folder / name, label, split, f"{folder}/{name}"))
+        lines = [json.dumps(row) for row in rows]
+        if form == "csv":
+            lines = ["file_name,label", *(",".join(row.values()) for row in rows)]
+        (tmp_path / folder / f"metadata.{form}").write_text("\n".join(lines) + "\n")
+    found = list_videos(tmp_path).videos
+    assert [(v.path, v.class_name, v.split, v.key) for v in found] == expected
+    (tmp_path / "train" / "clips" / "0.mp4").unlink()
+    with pytest.raises(ValueError, match=r"train/clips/0\.mp4: no file"):
+        list_videos(tmp_path)
+    other = "jsonl" if form == "csv" else "csv"
+    second = {"csv": "file_name,label\nx.mp4,a\n", "jsonl": '{"file_name": "x.mp4", "label": "a"}'}
+    (tmp_path / "train" / f"metadata.{other}").write_text(second[other])
+    with pytest.raises(ValueError, match=r"metadata\.csv.* list its videos; leave one"):
+        list_videos(tmp_path)
+
+
+def test_another_file_of_that_name_leaves_class_folders_as_they_are(tmp_path: Path) -> None:
+    for name in ("walk", "wave"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").touch()
+    (tmp_path / "metadata.csv").write_text("camera,date\nnorth,2024\n")
+    assert [video.class_name for video in list_videos(tmp_path).videos] == ["walk", "wave"]

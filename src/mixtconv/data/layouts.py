@@ -1,4 +1,4 @@
-"""The two layouts of a user's own data: class folders, and a list.
+"""The layouts of a user's own data: class folders, a list, and a folder with lists in it.
 
 Class folders: `ROOT/<class>/*`, or `ROOT/train/<class>/*` beside `val/` or `test/`. A video is a
 file with a video's suffix or a folder of pictures; its pictures in a folder beside it are no
@@ -12,6 +12,9 @@ refused, so that one run reports all faults. A file in it is taken whatever its 
 `prepared_from` holds the path of the video from which a prepared one was made, by which the split
 rule goes; a column `group` names the recording session or the person of a video. With columns of a
 start and an end, lines name segments of recordings.
+
+Folder with lists: as Hugging Face's `videofolder` has it, `ROOT/metadata.csv` (`.jsonl`,
+`.parquet`), or one in `ROOT/train`, `ROOT/validation` and so on, each with its videos.
 """
 
 from collections.abc import Sequence
@@ -33,6 +36,7 @@ from mixtconv.data.list_columns import (
 from mixtconv.data.list_lines import LineReader
 from mixtconv.data.listing import (
     SPLIT_NAMES,
+    Fault,
     LabelMode,
     ListedVideo,
     Split,
@@ -217,6 +221,66 @@ def list_csv(
         is_segment_name(video.key) for video in listing.videos if "key" in columns.places
     )
     return by_recordings(listing) if are_segments else listing
+
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Names of a list that a folder holds beside its videos, in a column `file_name`."""
+
+
+def list_metadata(
+    root: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    labels: LabelMode | None = None,
+) -> VideoListing | None:
+    """List the videos of a folder that holds lists, as `list_csv` does those of one.
+
+    Args:
+        root: the folder.
+        classes, group, labels: as for `list_csv`.
+
+    Returns:
+        None if there is no such list.
+
+    Raises:
+        ValueError: as `list_csv`; or several lists of one folder.
+    """
+    splits = {folder: split for split, folder in _split_folders(root).items()}
+    lists = {
+        folder: [path for name in METADATA if _names_files(path := folder / name)]
+        for folder in (root, *splits)
+    }
+    if (several := next((paths for paths in lists.values() if len(paths) > 1), None)) is not None:
+        raise ValueError(f"{several[0].parent}: {first_few(several)} list its videos; leave one")
+    found = {folder: paths[0] for folder, paths in lists.items() if paths}
+    if not found:
+        return None
+    videos: list[ListedVideo] = []
+    faults: list[Fault] = []
+    notes: list[str] = []
+    for folder, path in found.items():
+        listing = list_csv(path, classes=classes, group=group, labels=labels)
+        split, below = splits.get(folder), "" if folder == root else f"{folder.name}/"
+        videos += [
+            replace(video, split=video.split or split, key=below + video.key)
+            for video in listing.videos
+        ]
+        faults += [
+            replace(fault, split=fault.split or split, video=below + fault.video)
+            for fault in listing.faults
+        ]
+        notes += [f"{below}{path.name}: {note}" for note in listing.notes]
+    merged = VideoListing(root, tuple(videos), notes=tuple(notes), faults=tuple(faults))
+    return by_recordings(merged) if any(video.span for video in videos) else merged
+
+
+def _names_files(path: Path) -> bool:
+    """Whether there is a list that names files, and not something else beside class folders."""
+    if not path.is_file():
+        return False
+    rows = read_table(path, is_header=may_be_header)
+    return len(rows) > 0 and "file_name" in rows[0].cells
 
 
 def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:

@@ -31,7 +31,8 @@ from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
 from mixtconv.data.dataset import Transform
-from mixtconv.data.datasets.own import describe, is_own, list_own
+from mixtconv.data.datasets.own import describe, list_own
+from mixtconv.data.datasets.scanning import is_own
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol

@@ -15,8 +15,7 @@ from typing import Any, Literal
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.background import BACKGROUND, with_background
 from mixtconv.data.datasets.division import Division, divide, has_held_out, hold_nothing_out
-from mixtconv.data.datasets.own import is_own, list_own
-from mixtconv.data.datasets.scanning import as_source, class_names, list_videos
+from mixtconv.data.datasets.scanning import as_source, class_names, is_own, list_videos
 from mixtconv.data.listing import (
     DataSource,
     Label,
@@ -84,6 +83,8 @@ def load_catalog(
     """
     classes = None if classes is None else tuple(map(composed, classes))
     if is_own(data):
+        from mixtconv.data.datasets.own import list_own  # noqa: PLC0415, loads NumPy
+
         listing = list_own(data, val=val, classes=classes)
     elif val is not None:
         raise ValueError("val belongs to a dataset, and the data on the disk say it: leave it out")

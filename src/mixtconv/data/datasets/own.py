@@ -6,7 +6,6 @@ load clips, and may be anything that `mixtconv.video.in_memory.opened` takes.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv._names import composed, count_of, first_few, unknown_name
-from mixtconv.data.listing import DataSource, ListedVideo, Split, VideoListing
+from mixtconv.data.listing import ListedVideo, Split, VideoListing
 from mixtconv.data.several_labels import with_labels
 from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.segment import DatasetVideo
@@ -32,15 +31,6 @@ SECONDS_BETWEEN_LINES = 10.0
 """Between two lines of the log that say how many labels were read."""
 
 _WANTED = "an item is a pair (video, label), or a dictionary with both"
-
-
-def is_own(data: object) -> bool:
-    """Whether data are a dataset of a program, and not the name of data on the disk, or settings.
-
-    >>> is_own("clips"), is_own([("a.mp4", "wave")])
-    (False, True)
-    """
-    return not isinstance(data, str | os.PathLike | DataSource)
 
 
 def list_own(train: Any, *, val: Any = None, classes: Sequence[str] | None = None) -> VideoListing:

@@ -1,5 +1,6 @@
 """The videos of what a user names, with their class names: a folder, a list or a known dataset."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from mixtconv.data.annotations import list_annotations, read_annotations
 from mixtconv.data.background import BACKGROUND, with_background
 from mixtconv.data.datasets import DATASETS, list_dataset
 from mixtconv.data.groups import by_recordings, with_groups
-from mixtconv.data.layouts import bad_lines, list_csv, list_folder
+from mixtconv.data.layouts import bad_lines, list_csv, list_folder, list_metadata
 from mixtconv.data.listing import BY_SEGMENTS, DataSource, ListedVideo, VideoListing
 from mixtconv.data.several_labels import split_labels, with_all_labels, with_labels
 from mixtconv.video.find import is_video
@@ -116,6 +117,15 @@ def as_source(data: str | Path | DataSource) -> DataSource:
     return data if isinstance(data, DataSource) else DataSource(str(data))
 
 
+def is_own(data: object) -> bool:
+    """Whether data are a dataset of a program, and not the name of data on the disk, or settings.
+
+    >>> is_own("clips"), is_own([("a.mp4", "wave")])
+    (False, True)
+    """
+    return not isinstance(data, str | os.PathLike | DataSource)
+
+
 def _in_groups(listing: VideoListing, data: str | Path | DataSource) -> VideoListing:
     """The videos with the groups that --group tells, else as they are."""
     group = as_source(data).group
@@ -132,7 +142,7 @@ def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> Video
     if source.root is not None:
         listing = list_dataset(source)
     elif Path(source.data).is_dir():
-        listing = _list_own_folder(Path(source.data), classes, several=source.labels == "several")
+        listing = _list_own_folder(source, classes)
     else:
         _check_file(source.data)
         path = Path(source.data)
@@ -144,14 +154,19 @@ def _scan(data: str | Path | DataSource, classes: Sequence[str] | None) -> Video
     return listing
 
 
-def _list_own_folder(folder: Path, classes: Sequence[str] | None, *, several: bool) -> VideoListing:
-    """A folder of class folders, or of annotation files with their videos."""
+def _list_own_folder(source: DataSource, classes: Sequence[str] | None) -> VideoListing:
+    """A folder of class folders, with lists, or of annotation files with their videos."""
+    folder = Path(source.data)
+    listing = list_metadata(folder, classes=classes, group=source.group, labels=source.labels)
+    if listing is not None:
+        return listing
     try:
         return list_folder(folder)
     except ValueError:
         annotations = read_annotations(folder)
         if annotations is None:
             raise
+    several = source.labels == "several"
     return list_annotations(folder, annotations, classes=classes, several=several)
 
 
