@@ -50,6 +50,7 @@ def test_runs_are_shown_side_by_side(runs: Path, tmp_path: Path, capsys) -> None
     assert main([*command, *where]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [run["name"] for run in printed["runs"]] == ["tsn", "mstnet"]
+    assert printed["events"] == []  # of clips, not of recordings
     text = page.read_text()
     words = _words(text)
     for run in printed["runs"]:

@@ -33,7 +33,7 @@ def score_events(
         progress: makes a progress bar for a stage.
 
     Returns:
-        The scores of these runs, and sentences about what is missing.
+        The scores of these runs, and sentences about what is missing or means something else.
 
     Raises:
         OSError: a page cannot be written.
@@ -41,14 +41,15 @@ def score_events(
     rows: list[EventScores] = []
     remarks: list[str] = []
     finders = [
-        (run, "settings" in notes.get(EVENTS_NOTE, {}))
+        (run, notes)
         for run in scored.runs
-        if (notes := read_metadata(run.run.model)["notes"]).keys() & {EVENTS_NOTE, "frame_labels"}
+        if (notes := read_metadata(run.run.model)["notes"]).get(EVENTS_NOTE)
+        or notes.get("frame_labels")
     ]
     reading = EvaluationSettings(
         split=settings.split, device=settings.device, precision=settings.precision
     )
-    for run, tuned in finders:
+    for run, notes in finders:
         suffix = f"-{run.name}" if len(finders) > 1 else ""
         page = out.with_name(f"{out.stem}-events{suffix.replace('/', '-')}.html")
         try:
@@ -58,6 +59,12 @@ def score_events(
             remarks.append(f"{run.name}: its events are not scored: {error}")
             continue
         write_evaluation_page(found, page, name=run.name)
+        if notes.get("frame_labels"):
+            remarks.append(
+                f"{run.name}: its learning curve is the accuracy of frames, its scores are those "
+                "of whole segments, for which it was not trained"
+            )
+        tuned = "settings" in (notes.get(EVENTS_NOTE) or {})
         rows.append(_row(run.name, found, page, tuned=tuned))
     return tuple(rows), remarks
 

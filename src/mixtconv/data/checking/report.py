@@ -78,7 +78,7 @@ class CheckReport:
             "split": [fault.split or "" for fault in self.faults],
             "label": [fault.label or "" for fault in self.faults],
             "reason": [fault.reason for fault in self.faults],
-            "listed in": [f"{f.file}:{f.line}" if f.file else "" for f in self.faults],
+            "listed in": [str(f.place) if f.place else "" for f in self.faults],
         }
         filled = {name: cells for name, cells in columns.items() if any(cells)}
         return list(filled), [list(row) for row in zip(*filled.values(), strict=True)]
