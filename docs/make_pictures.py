@@ -3,7 +3,9 @@
 Trains what `mixtconv demo --quick` trains, or takes the folder of an earlier demo, and draws into
 `docs/pictures/`, which git ignores. The site is built with the pictures that are there, or without.
 With `--report` also `docs/images/report.png`, which the README shows: the top of the demo's page as
-Chromium shows it, in few colours.
+Chromium shows it, in few colours. The committed one is of a whole `mixtconv demo`:
+
+    mixtconv demo --out demo && python docs/make_pictures.py --demo demo --report
 """
 
 import argparse
@@ -38,9 +40,10 @@ def draw(demo: Path, out: Path) -> None:
 
 def photograph(page: Path, path: Path, *, browser: str) -> None:
     """The top of a page, as a browser shows it."""
-    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,830"]
+    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1340"]
     address = page.resolve().as_uri()
-    subprocess.run([browser, *flags, f"--screenshot={path.resolve()}", address], check=True)
+    command = [browser, *flags, f"--screenshot={path.resolve()}", address]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     in_few_colours(path)
 
 
