@@ -71,7 +71,7 @@ def _notebook_path(file: File) -> str:
 
 def commands_page() -> str:
     """The help of every command, as it is printed."""
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "80"
     parts = [
         "# Commands\n\nWhat `mixtconv COMMAND --help` prints. A word in capitals is a value that "
         "you give.\n"
@@ -83,6 +83,6 @@ def commands_page() -> str:
             function, program, _ = find_command(name, [subject] if subject else [])
             if subjects:
                 parts.append(f"### {program.removeprefix('mixtconv ')}\n")
-            text = make_parser(function, program=program).format_help()
+            text = make_parser(function, program=program).format_help().replace("\b", "")
             parts.append(f"```text\n{text.rstrip()}\n```\n")
     return "\n".join(parts)
