@@ -192,9 +192,16 @@ def test_public_names_are_importable_and_exported() -> None:
 def test_the_api_pages_have_every_public_name_and_no_other() -> None:
     pages = [page.read_text() for page in (ROOT / "docs" / "api").glob("*.md")]
     named = {name for page in pages for name in re.findall(r"^::: (\S+)$", page, re.MULTILINE)}
+    homes = {f"{_resolve(name).__module__}.{name.rpartition('.')[2]}" for name in named}
+    paths = {*named, *homes, *(f"mixtconv.ops.{name}" for name in mixtconv.ops.__all__)}
     assert {f"mixtconv.{name}" for name in mixtconv.__all__} - {"mixtconv.__version__"} <= named
     for name in named:
         assert _resolve(name).__doc__, name
+    for page in PAGES:
+        for block in _blocks(page):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mixtconv"):
+                    assert {f"{node.module}.{each.name}" for each in node.names} <= paths, page
 
 
 def test_every_environment_variable_of_ours_is_on_its_page() -> None:
