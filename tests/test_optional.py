@@ -51,7 +51,7 @@ def test_all_is_every_extra() -> None:
     [whole] = EXTRAS["all"]
     names = re.fullmatch(r"mixtconv\[(.*)\]", whole)
     assert names is not None
-    assert {*names[1].split(","), "all", "export", "test", "viz"} == set(EXTRAS)
+    assert {*names[1].split(","), "all", "docs", "export", "test", "viz"} == set(EXTRAS)
 
 
 def test_earlier_names_of_extras_are_kept() -> None:
