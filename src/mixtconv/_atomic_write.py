@@ -158,7 +158,7 @@ def refuse_place(path: Path, *, folder: bool = False) -> None:
     if not there.is_dir():
         reason = f"{there} is a file, no folder can be there"
         raise NotADirectoryError(errno.ENOTDIR, reason, str(path))
-    trial = _hidden_file(there / path.name)
+    trial = _hidden_file(there / (path.absolute().name or "folder"))  # "." and "/" have no name
     try:
         trial.touch()
         trial.unlink()

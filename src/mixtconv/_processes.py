@@ -108,7 +108,8 @@ of its weight: much more, and busy processes of others would leave a run without
 
 
 SECONDS_AFTER_SIGTERM = 60.0
-"""That a worker of a loader goes on for, unless the process that it reads for ends before."""
+"""That a worker of a loader goes on for after a SIGTERM of others, unless the process that it reads
+for ends before."""
 
 
 def begin_loading(worker: int) -> None:
@@ -127,9 +128,18 @@ def begin_loading(worker: int) -> None:
 
 
 def _end_later() -> None:
-    """End this process some time after a SIGTERM; in a thread, whatever the others hang in."""
-    signal.sigwait({signal.SIGTERM})
-    time.sleep(SECONDS_AFTER_SIGTERM)
+    """End this process some time after a SIGTERM; in a thread, whatever the others hang in.
+
+    At once if it is sent by the process that it reads for, which needs no more.
+    """
+    parent = parent_process()
+    if hasattr(signal, "sigwaitinfo"):
+        sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
+    else:  # macOS does not tell
+        signal.sigwait({signal.SIGTERM})
+        sender = -1
+    if parent is None or sender != parent.pid:
+        time.sleep(SECONDS_AFTER_SIGTERM)
     os._exit(0)
 
 

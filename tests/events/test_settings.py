@@ -44,7 +44,10 @@ def test_what_a_class_has_not_of_its_own_is_as_for_all() -> None:
         ({"smoothing_seconds": float("inf")}, "--smoothing-seconds is inf; give 0 seconds or more"),
         ({"hold_seconds": None}, "--hold-seconds is None; give 0 seconds or more"),
         ({"max_seconds": 0}, "--max-seconds is 0; give more than 0"),
-        ({"max_seconds": 1, "min_seconds": 2}, "--max-seconds is 1 and --min-seconds 2; give at"),
+        (
+            {"max_seconds": 1, "min_seconds": 2},
+            "--max-seconds is 1 and --min-seconds 2; give --max",
+        ),
         ({"smoothing": 1}, "unknown setting of events 'smoothing'; did you mean 'smoothing_sec"),
         ({"exclusive": 1}, "exclusive is 1; give true or false"),
         ({"background": "nothing"}, "background is 'nothing'; give a list"),

@@ -36,5 +36,7 @@ def test_a_logger_without_its_package_is_refused_before_the_videos(
     tiny_settings: Callable[..., TrainingSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mixtconv.training.plan.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="--wandb needs the package wandb"):
+    with pytest.raises(
+        ValueError, match="--wandb needs wandb, which is not installed: pip install wandb"
+    ):
         plan_run(tiny_settings(wandb="project", data="gone"))

@@ -43,6 +43,8 @@ def check(
     from mixtconv.data.checking.run import check as look
 
     recognizer = None
+    if model is None and (device, precision) != ("auto", "auto"):
+        raise ValueError("--device and --precision belong to --model: give it, or leave them out")
     if model is not None:
         from mixtconv.inference.embeddings import load_embedder
 
@@ -81,10 +83,8 @@ def check(
         with progress("comparing with neighbours") as show:
             review = review_neighbours(recognizer, scan_videos(data).videos, progress=show)
         content["neighbours"] = review.to_dict()
-        found = review.tables()
-        tables += [Table(*each, title=title) for title, each in found.items()]
-        if not found:
-            notes.append(f"no label that the neighbours of {review.num_videos} videos contradict")
+        tables += [Table(*each, title=title) for title, each in review.tables().items()]
+        notes += review.notes
     return Result(content, [*tables, total], notes, status=1 if report.faults else 0)
 
 

@@ -17,7 +17,7 @@ Folder with lists: as Hugging Face's `videofolder` has it, `ROOT/metadata.csv` (
 `.parquet`), or one in `ROOT/train`, `ROOT/validation` and so on, each with its videos.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,8 +52,9 @@ from mixtconv.video.find import (
     is_video,
     left_out,
     natural_order,
+    real_path,
 )
-from mixtconv.video.segment import is_segment_name
+from mixtconv.video.segment import Span, is_segment_name
 
 _LAYOUTS = "expected {root}/<class>/<video> or {root}/train/<class>/<video>"
 
@@ -256,31 +257,59 @@ def list_metadata(
     found = {folder: paths[0] for folder, paths in lists.items() if paths}
     if not found:
         return None
-    videos: list[ListedVideo] = []
+    if root not in found and (without := splits.keys() - found.keys()):
+        raise ValueError(
+            f"{root}: {first_few(sorted(each.name for each in without))} has no list as "
+            f"{first_few([each.name for each in found])} has: give it one, or take it away"
+        )
+    listings = {
+        folder: list_csv(path, classes=classes, group=group, labels=labels)
+        for folder, path in found.items()
+    }
+    videos: dict[tuple[Path, Span | None], ListedVideo] = {}
     faults: list[Fault] = []
     notes: list[str] = []
-    for folder, path in found.items():
-        listing = list_csv(path, classes=classes, group=group, labels=labels)
-        split, below = splits.get(folder), "" if folder == root else f"{folder.name}/"
-        videos += [
-            replace(video, split=video.split or split, key=below + video.key)
-            for video in listing.videos
-        ]
-        faults += [
-            replace(fault, split=fault.split or split, video=below + fault.video)
-            for fault in listing.faults
-        ]
-        notes += [f"{below}{path.name}: {note}" for note in listing.notes]
-    merged = VideoListing(root, tuple(videos), notes=tuple(notes), faults=tuple(faults))
-    return by_recordings(merged) if any(video.span for video in videos) else merged
+    for folder, listing in listings.items():
+        below = "" if folder == root else f"{folder.name}/"
+        name = f"{below}{found[folder].name}"
+        for video in listing.videos:
+            split = video.split or splits.get(folder) or _split_of(video.key, splits)
+            place = None if video.place is None else replace(video.place, file=name)
+            moved = replace(video, split=split, key=below + video.key, place=place)
+            known = real_path(video.path), video.span
+            if (earlier := videos.setdefault(known, moved)) is not moved:
+                raise ValueError(
+                    f"{root}: {moved.key} is in {earlier.place} and {place}; leave one"
+                )
+        for fault in listing.faults:
+            place = None if fault.place is None else replace(fault.place, file=name)
+            split = fault.split or splits.get(folder)
+            faults.append(replace(fault, split=split, video=below + fault.video, place=place))
+        notes += [f"{name}: {note}" for note in listing.notes]
+    columns = {listing.group_column for listing in listings.values()}
+    merged = VideoListing(
+        root,
+        tuple(videos.values()),
+        notes=tuple(notes),
+        faults=tuple(faults),
+        group_column=columns.pop() if len(columns) == 1 else None,
+    )
+    return by_recordings(merged) if any(video.span for video in merged.videos) else merged
+
+
+def _split_of(name: str, splits: Mapping[Path, Split]) -> Split | None:
+    """The split of a video that a list above the folders of splits names."""
+    top = name.partition("/")[0]
+    return next((split for folder, split in splits.items() if folder.name == top), None)
 
 
 def _names_files(path: Path) -> bool:
-    """Whether there is a list that names files, and not something else beside class folders."""
-    if not path.is_file():
+    """Whether there is a list that names files and labels, not something beside class folders."""
+    try:
+        rows = read_table(path, is_header=may_be_header) if path.is_file() else []
+    except ValueError:
         return False
-    rows = read_table(path, is_header=may_be_header)
-    return len(rows) > 0 and "file_name" in rows[0].cells
+    return len(rows) > 0 and "file_name" in rows[0].cells and is_header(rows[0].cells)
 
 
 def _refuse_prose(path: Path, rows: Sequence[TableRow]) -> None:

@@ -9,7 +9,7 @@ Different here: all but one of the votes are of one label, and none is of the vi
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from heapq import nlargest
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ LEAST_VOTES = 4
 """Of them, those that have one label in common, for another label to be suspicious."""
 NEARLY_SAME = 0.999
 """Cosine similarity from which two videos are nearly the same to a model."""
+MOST_PAIRS = 1000
+"""Pairs that are given, the most similar ones."""
 MOST_SHOWN = 20
 """Rows of a table."""
 _AT_ONCE = 1024
@@ -72,6 +74,21 @@ class NeighbourReview:
     pairs: tuple[NearPair, ...]
     """The most similar first."""
     unreadable: tuple[Unreadable, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that the user should read."""
+        said = [f"not compared, the model cannot read it: {video}" for video in self.unreadable[:5]]
+        if (more := len(self.unreadable) - 5) > 0:
+            said.append(f"and {more} more that it cannot read")
+        if self.num_videos <= NUM_NEIGHBOURS:
+            said.append(
+                f"labels are not compared: {self.num_videos} videos can be read, and to compare "
+                f"each with its neighbours takes {NUM_NEIGHBOURS + 1} or more"
+            )
+        elif not self.suspicious and not self.pairs:
+            said.append(f"no label that the neighbours of {self.num_videos} videos contradict")
+        return said
 
     def tables(self) -> dict[str, tuple[list[str], list[list[str]]]]:
         """Title -> names of columns and the first rows, of what was found."""
@@ -137,8 +154,8 @@ def review_neighbours(
         videos: with their labels.
         progress: called with the number of videos read, and of all.
 
-    Raises:
-        ValueError: fewer than `NUM_NEIGHBOURS` + 1 videos can be read.
+    Returns:
+        Of fewer than `NUM_NEIGHBOURS` + 1 videos nothing but their number.
     """
     rows: list[npt.NDArray[np.float32]] = []
     kept: list[ListedVideo] = []
@@ -151,13 +168,10 @@ def review_neighbours(
             unreadable.append(Unreadable(named(video.video), error.reason))
         progress(number, len(videos))
     if len(kept) <= NUM_NEIGHBOURS:
-        raise ValueError(
-            f"{len(kept)} videos can be read; to compare each with its neighbours takes "
-            f"{NUM_NEIGHBOURS + 1} or more"
-        )
+        return NeighbourReview(len(kept), (), (), tuple(unreadable))
     vectors = np.stack(rows)
     suspicious = [_suspicion(kept, *found) for found in _neighbours(vectors, _recordings(kept))]
-    pairs = sorted(_near_pairs(vectors, kept), key=lambda pair: -pair.similarity)
+    pairs = nlargest(MOST_PAIRS, _near_pairs(vectors, kept), key=lambda pair: pair.similarity)
     found = sorted(
         (each for each in suspicious if each is not None), key=lambda each: -each.similarity
     )
@@ -165,9 +179,9 @@ def review_neighbours(
 
 
 def _recordings(videos: Sequence[ListedVideo]) -> npt.NDArray[np.int64]:
-    """The number of each video's recording, (N,)."""
-    numbers: dict[Path, int] = {}
-    return np.array([numbers.setdefault(video.path, len(numbers)) for video in videos])
+    """The number of each video's recording, cut into files or not, (N,)."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(video.recording_key, len(numbers)) for video in videos])
 
 
 _Found = tuple[int, npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -222,7 +236,8 @@ def _near_pairs(
         for row, column in np.argwhere(similarity >= NEARLY_SAME):
             one, other = int(start + row), int(column)
             is_same = (labels[one], splits[one]) == (labels[other], splits[other])
-            if one < other and not is_same and videos[one].path != videos[other].path:
+            is_one = videos[one].recording_key == videos[other].recording_key
+            if one < other and not is_same and not is_one:
                 yield NearPair(
                     videos[one].key,
                     videos[other].key,

@@ -175,9 +175,14 @@ def opened(source: VideoLike) -> Iterator[Path | VideoFrames]:
         )
 
 
-_ASKING = threading.Lock()
-"""Datasets are seldom made for several threads, as check videos before a training. No loader is
-begun, by a fork, while they do."""
+_ASKING = threading.RLock()
+"""Datasets are seldom made for several threads, as check videos before a training; one may read
+from another. No loader is begun, by a fork, while they do."""
+
+
+def raised(error: Exception) -> str:
+    """What a dataset has raised, in words."""
+    return f"the dataset raised {type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -187,8 +192,13 @@ def given(video: DatasetVideo) -> Iterator[Path | VideoFrames]:
     Raises:
         UnreadableVideoError: what the dataset gives is no video, or cannot be read.
     """
-    with _ASKING:
-        source = video.give(video.number)
+    try:
+        with _ASKING:
+            source = video.give(video.number)
+    except UnreadableVideoError as error:
+        raise UnreadableVideoError(video.name, error.reason) from error
+    except Exception as error:  # a program's own
+        raise UnreadableVideoError(video.name, raised(error)) from error
     try:
         with opened(source) as found:
             yield found if isinstance(found, Path) else replace(found, name=video.name)
@@ -228,7 +238,10 @@ def _named(path: Path, name: object) -> Iterator[None]:
 def _copy(source: Any, file: IO[bytes]) -> None:
     if isinstance(source.read(0), str):
         raise ValueError("got a file that is open as text; open it as bytes, with mode 'rb'")
+    start = source.tell() if source.seekable() else None
     shutil.copyfileobj(source, file)
+    if start is not None:
+        source.seek(start)  # it may be asked for again
 
 
 def _download(address: str, file: IO[bytes]) -> None:

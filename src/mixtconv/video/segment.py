@@ -7,7 +7,7 @@ after the start and before the end.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -174,7 +174,7 @@ def recording_name(name: str) -> str:
 class DatasetVideo:
     """A video that a dataset of a program gives by its number, each time that it is read."""
 
-    give: Callable[[int], Any]
+    give: Callable[[int], Any] = field(repr=False)
     """From the number to the video, in any form that `in_memory.opened` takes."""
     number: int
     """Its number in the dataset."""

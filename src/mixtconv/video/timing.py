@@ -84,6 +84,7 @@ def at_constant_rate(
     >>> list(at_constant_rate(frames, Fraction(6), last_seconds=Fraction(1, 4)))
     [0, 0, 1, 2, 2, 3]
     """
+    rounding = min(_ROUNDING, 1 / (4 * rate))
     moments = (Fraction(number) / rate for number in count())
     moment = next(moments)
     shown: tuple[Fraction, Kept] | None = None
@@ -94,13 +95,13 @@ def at_constant_rate(
                 raise ValueError(
                     f"a frame is shown from {since} to {until} s: its times are damaged"
                 )
-            while moment < seconds - _ROUNDING:
+            while moment < seconds - rounding:
                 yield shown[1]
                 moment = next(moments)
         shown = seconds, frame
     if shown is not None:
         end = shown[0] + last_seconds
-        while moment < end - _ROUNDING or moment == 0:
+        while moment < end - rounding or moment == 0:
             yield shown[1]
             moment = next(moments)
 

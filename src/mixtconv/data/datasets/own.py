@@ -16,7 +16,7 @@ from typing import Any
 from mixtconv._names import composed, count_of, first_few, unknown_name
 from mixtconv.data.listing import ListedVideo, Split, VideoListing
 from mixtconv.data.several_labels import with_labels
-from mixtconv.video.in_memory import VideoFrames
+from mixtconv.video.in_memory import VideoFrames, raised
 from mixtconv.video.segment import DatasetVideo
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ VIDEO_COLUMNS = ("video", "clip", "frames", "images", "pixel_values", "path", "f
 
 LABEL_COLUMNS = ("label", "labels", "class", "action", "target")
 """Names of the label in them."""
+
+MOST_NUMBERED = 10_000
+"""Labels below this may be numbers without names, each of which is a class."""
 
 SECONDS_BETWEEN_LINES = 10.0
 """Between two lines of the log that say how many labels were read."""
@@ -42,8 +45,8 @@ def list_own(train: Any, *, val: Any = None, classes: Sequence[str] | None = Non
     Args:
         train: has `len()` and gives an item for a number.
         val: the same, of the videos held out for validation; by default they are drawn.
-        classes: names by which numbers are meant; by default those that the dataset knows
-            (`classes`, or the `features` of Hugging Face), else the numbers themselves.
+        classes: what numbers mean, in all of them; by default each dataset's own `classes`, or the
+            `features` of Hugging Face, else the numbers themselves.
 
     Raises:
         ValueError: no such dataset or item, or a label that is none.
@@ -51,15 +54,21 @@ def list_own(train: Any, *, val: Any = None, classes: Sequence[str] | None = Non
     parts: list[tuple[Split | None, Any]] = [("train", train), ("val", val)]
     if val is None:
         parts = [(None, train)]
+    explicit = None if classes is None else tuple(composed(str(name)) for name in classes)
     readers = [(split, _reader(dataset)) for split, dataset in parts]
-    names = classes or next((each.classes for _, each in readers if each.classes), None)
-    names = tuple(composed(str(name)) for name in names) if names else None
+    numbers: set[int] = set()
     videos = [
         video
         for split, reader in readers
-        for video in _listed(reader, split or "data", split, names)
+        for video in _listed(reader, split or "data", split, explicit or reader.classes, numbers)
     ]
-    return VideoListing(Path(describe(train)), tuple(videos), classes=names or _numbered(videos))
+    names = explicit or next((each.classes for _, each in readers if each.classes), None)
+    found = sorted({name for video in videos for name in video.class_names})
+    if names is not None:
+        names = tuple(dict.fromkeys([*names, *found]))
+    elif numbers and len(numbers) == len(found):  # all labels are numbers, none is a name
+        names = tuple(map(str, range(max(numbers) + 1)))
+    return VideoListing(Path(describe(train)), tuple(videos), classes=names)
 
 
 def describe(dataset: Any) -> str:
@@ -80,7 +89,7 @@ class _Reader:
     """From a number to the video."""
     labels: Iterable[tuple[Any, bool]]
     """Of each item the label, and whether its frames were seen."""
-    classes: Sequence[str] | None
+    classes: tuple[str, ...] | None
     """What numbers mean, if the dataset knows."""
 
 
@@ -105,7 +114,16 @@ def _reader(dataset: Any) -> _Reader:
         labels: Iterable[tuple[Any, bool]] = ((label, False) for label in targets)
     else:
         labels = _labels_of_items(dataset, size)
-    return _Reader(size, partial(_video_of, dataset), labels, getattr(dataset, "classes", None))
+    return _Reader(size, partial(_video_of, dataset), labels, _own_classes(dataset))
+
+
+def _own_classes(dataset: Any) -> tuple[str, ...] | None:
+    """The names that a dataset knows, also one of which a subset is taken."""
+    names = getattr(dataset, "classes", None)
+    if names is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+        return _own_classes(dataset.dataset)
+    are_names = isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)
+    return tuple(map(composed, names)) if names and are_names else None
 
 
 def _hugging_face(dataset: Any, size: int) -> _Reader:
@@ -118,9 +136,16 @@ def _hugging_face(dataset: Any, size: int) -> _Reader:
         dataset = dataset.cast_column(video, type(feature)(decode=False))
     elif _are_numbers(dataset[0][video]):
         dataset = dataset.with_format("numpy", dtype=_dtype(feature))
-    labels = ((each, False) for each in dataset[label])
-    names = getattr(dataset.features[label], "names", None)
-    return _Reader(size, partial(_cell, dataset, video), labels, names)
+    kind = dataset.features[label]
+    inner = getattr(kind, "feature", None)  # of several labels a video, lists of numbers
+    names = getattr(kind, "names", None) or getattr(inner, "names", None)
+    values = dataset[label]
+    if inner is not None and names:
+        values = [[names[number] for number in each] for each in values]
+    classes = tuple(map(composed, names)) if names else None
+    return _Reader(
+        size, partial(_cell, dataset, video), ((each, False) for each in values), classes
+    )
 
 
 def _are_numbers(cell: Any) -> bool:
@@ -147,7 +172,12 @@ def _column(kinds: Mapping[str, str], kind: str, usual: Sequence[str], what: str
 
 
 def _targets(dataset: Any) -> Sequence[Any] | None:
-    """The labels that a dataset of torchvision tells, also one of which a subset is taken."""
+    """The labels that a dataset of torchvision tells, also one of which a subset is taken.
+
+    Not where they are changed when an item is read.
+    """
+    if getattr(dataset, "target_transform", None) is not None:
+        return None
     targets = getattr(dataset, "targets", None)
     if targets is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
         whole = _targets(dataset.dataset)
@@ -159,7 +189,11 @@ def _labels_of_items(dataset: Any, size: int) -> Iterator[tuple[Any, bool]]:
     """The label of each item, and whether its frames were seen with it."""
     last = time.monotonic()
     for number in range(size):
-        video, label = _pair(dataset[number], number)
+        try:
+            item = dataset[number]
+        except Exception as error:
+            raise ValueError(f"item {number}: {raised(error)}") from error
+        video, label = _pair(item, number)
         yield label, _are_frames(video)
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
@@ -210,13 +244,19 @@ def _cell(dataset: Any, column: str, number: int) -> Any:
 
 
 def _listed(
-    reader: _Reader, part: str, split: Split | None, classes: Sequence[str] | None
+    reader: _Reader,
+    part: str,
+    split: Split | None,
+    classes: Sequence[str] | None,
+    numbers: set[int],
 ) -> Iterator[ListedVideo]:
-    """The videos of one dataset."""
+    """The videos of one dataset; labels that are numbers without names are added to `numbers`."""
     for number, (label, is_known) in enumerate(reader.labels):
         name = f"{part}[{number}]"
         item = DatasetVideo(reader.video, number, name, is_known)
         names = _class_names(label, classes, name)
+        if classes is None and isinstance(names, str) and not isinstance(label, str):
+            numbers.add(int(names))
         video = ListedVideo(Path(name), "", split, name, item=item)
         if isinstance(names, str):
             yield replace(video, class_name=names)
@@ -233,8 +273,10 @@ def _class_names(label: Any, classes: Sequence[str] | None, name: str) -> str | 
             raise ValueError(f"{name}: {unknown_name('class', label, classes)}")
         return composed(label)
     if isinstance(label, int) and not isinstance(label, bool) and label >= 0:
-        if classes is None:
+        if classes is None and label < MOST_NUMBERED:
             return str(label)
+        if classes is None:
+            raise ValueError(f"{name}: the label is {label}; give `classes`, the names of numbers")
         if label < len(classes):
             return classes[label]
     elif isinstance(label, list | tuple):
@@ -247,11 +289,3 @@ def _class_names(label: Any, classes: Sequence[str] | None, name: str) -> str | 
         f"{name}: the label is {str(label)[:60]}; give the name of a class or its number{known}, "
         "or of several a list of names, or 1 and 0 for each of `classes`"
     )
-
-
-def _numbered(videos: Sequence[ListedVideo]) -> tuple[str, ...] | None:
-    """All numbers up to the highest label, where labels are numbers without names."""
-    names = {name for video in videos for name in video.class_names}
-    if not all(name.isdecimal() for name in names):
-        return None
-    return tuple(map(str, range(max(map(int, names)) + 1)))

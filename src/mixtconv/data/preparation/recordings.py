@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 
 from mixtconv._atomic_write import write_text_atomically
@@ -99,8 +99,13 @@ def _in_frames(rate: Fraction | None, recording: Recording, span: Span) -> Span:
     if rate is None:
         return Span(Fraction(numbers.start), Fraction(numbers.stop), in_frames=True)
     placed = recording.in_seconds(span)
+    num_pictures = max(1, ceil(recording.seconds * rate))
     first, last = (ceil(border * rate) for border in (placed.start, placed.end))
-    return Span(Fraction(first), Fraction(max(last, first + 1)), in_frames=True)
+    last = min(last, num_pictures)
+    if first >= last:  # between two moments: the picture that is shown meanwhile
+        first = min(floor(placed.start * rate), num_pictures - 1)
+        last = first + 1
+    return Span(Fraction(first), Fraction(last), in_frames=True)
 
 
 def write_segments(out: Path, listing: VideoListing, prepared: Sequence[PlannedVideo]) -> None:
