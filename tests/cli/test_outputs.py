@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mixtconv._atomic_write import refuse_place
+from mixtconv._folder_lock import alone_in
 from mixtconv.cli.arguments import make_parser, setting_kinds
 from mixtconv.cli.commands import COMMANDS, find_command, find_subjects
 from mixtconv.cli.main import main
-from mixtconv.cli.outputs import FILL_FOLDERS, OUTPUTS
+from mixtconv.cli.outputs import FILL_FOLDERS, OUTPUTS, refuse_outputs
 
 GIVEN = {"--to": "onnx"}
 """Values of needed flags that are not free."""
@@ -102,3 +104,12 @@ def test_one_of_several_files_is_enough(tmp_path: Path, capsys: pytest.CaptureFi
     places = f"{tmp_path}/new.srt, {tmp_path}/file/new.json"
     assert main(["predict", "nowhere", "nowhere", "--window", "1s", "--out", places]) == 2
     assert "new.json: " in capsys.readouterr().err
+
+
+def test_the_present_folder_can_be_written_to(tmp_path: Path, monkeypatch) -> None:
+    """It has no name of its own, and is a folder as any other."""
+    monkeypatch.chdir(tmp_path)
+    refuse_outputs("synthesize", {"out": "."})
+    refuse_place(Path(), folder=True)
+    with alone_in(Path(), "prepare"):
+        pass

@@ -283,3 +283,31 @@ def test_another_file_of_that_name_leaves_class_folders_as_they_are(tmp_path: Pa
         (tmp_path / name / "a.mp4").touch()
     (tmp_path / "metadata.csv").write_text("camera,date\nnorth,2024\n")
     assert [video.class_name for video in list_videos(tmp_path).videos] == ["walk", "wave"]
+
+
+def test_a_list_above_folders_of_splits_has_the_splits_of_its_paths(tmp_path: Path) -> None:
+    rows = []
+    for folder in ("train", "test"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            (tmp_path / folder / f"{number}.mp4").touch()
+            rows.append(f"{folder}/{number}.mp4,{('walk', 'wave')[number]}")
+    lines = ["file_name,label", *rows]
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    videos = list_videos(tmp_path).videos
+    assert [video.split for video in videos] == ["train", "train", "test", "test"]
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,label\n0.mp4,wave\n")
+    with pytest.raises(ValueError, match=r"train/0\.mp4 is in metadata\.csv:2 and train/metadata"):
+        list_videos(tmp_path)
+    (tmp_path / "metadata.csv").unlink()
+    with pytest.raises(ValueError, match="test has no list as train has"):
+        list_videos(tmp_path)
+
+
+def test_captions_beside_class_folders_are_no_labels(tmp_path: Path) -> None:
+    for name in ("walk", "wave"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").touch()
+    (tmp_path / "metadata.csv").write_text("file_name,caption\nwalk/a.mp4,someone walks\n")
+    (tmp_path / "metadata.parquet").write_bytes(b"damaged")
+    assert [video.class_name for video in list_videos(tmp_path).videos] == ["walk", "wave"]

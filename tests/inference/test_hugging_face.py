@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 import mixtconv
 
@@ -64,3 +65,43 @@ def test_the_auto_classes_load_it_and_it_can_be_trained_on(folder: Path, tmp_pat
     model.save_pretrained(tmp_path / "again")
     again = load(tmp_path / "again", trust_remote_code=True)
     assert torch.equal(again(clips).logits, logits)
+
+
+def test_checkpoints_of_a_trainer_are_those_of_the_recognizer(folder: Path, tmp_path: Path) -> None:
+    """`Trainer` loads what `save_pretrained` wrote by `load_state_dict(..., strict=False)`."""
+    model = transformers.AutoModelForVideoClassification.from_pretrained(
+        folder, trust_remote_code=True
+    )
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    after = {name: value.clone() for name, value in model.state_dict().items()}
+    model.save_pretrained(tmp_path / "checkpoint")
+    model.load_state_dict(before)
+    missed = model.load_state_dict(
+        load_file(tmp_path / "checkpoint" / "model.safetensors"), strict=False
+    )
+    assert not missed.missing_keys and not missed.unexpected_keys
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, after[name]), name
+    model.save_pretrained(tmp_path / "zeros", state_dict=before)
+    saved = mixtconv.load_model(tmp_path / "zeros").state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in before.items())
+
+
+def test_what_transformers_asks_for_is_done_or_refused(folder: Path, tmp_path: Path) -> None:
+    load = transformers.AutoModelForVideoClassification.from_pretrained
+    model = load(folder, trust_remote_code=True, dtype="bfloat16")
+    assert model.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="num_labels is 5 and the model has 3 classes"):
+        load(folder, trust_remote_code=True, num_labels=5)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    fresh = transformers.AutoModelForVideoClassification.from_config(config, trust_remote_code=True)
+    assert fresh.recognizer.spec == mixtconv.load_model(folder).spec
+    config.id2label = {0: "x", 1: "y", 2: "z"}
+    renamed = load(folder, config=config, trust_remote_code=True)
+    renamed.save_pretrained(tmp_path / "renamed")
+    assert mixtconv.load_model(tmp_path / "renamed").spec.classes == ("x", "y", "z")
+    with pytest.raises(ValueError, match="a shared model needs a license"):
+        renamed.push_to_hub("me/model")

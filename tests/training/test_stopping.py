@@ -24,7 +24,7 @@ from mixtconv.training.settings import TrainingSettings
 MakeSettings = Callable[..., TrainingSettings]
 
 ASKED = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, subprocess, sys, time
 from mixtconv.cli.main import main
 from mixtconv.training.record import RunRecord
 
@@ -35,8 +35,9 @@ def ask(self, *arguments):
     calls += 1
     if calls == call:
         for number in by:
-            for reader in multiprocessing.active_children():  # as terminals and clusters do
-                os.kill(reader.pid, number)
+            for reader in multiprocessing.active_children():  # as terminals and clusters do,
+                # which are other processes: from this one a signal says that no more is needed
+                subprocess.run(["sh", "-c", f"kill -{int(number)} {reader.pid}"], check=True)
             os.kill(os.getpid(), number)
             if len(by) > 1:
                 time.sleep(pause)

@@ -5,6 +5,8 @@ classes of transformers load it with `trust_remote_code=True`. Videos are read h
 so that scores are those of `Recognizer`.
 """
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +19,12 @@ from transformers.video_processing_utils import BaseVideoProcessor
 
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
-from mixtconv.models import VideoClassifier, create_model, load_model
+from mixtconv.models import VideoClassifier, create_model
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.in_memory import VideoLike, opened, several_videos
+
+_OF_THE_HUB = ("revision", "cache_dir", "token", "force_download", "local_files_only")
+_OF_SENDING = ("repo_id", "license", "private", "token", "commit_message", "branch", "create_pr")
 
 
 class MixTConvConfig(PreTrainedConfig):
@@ -78,39 +83,101 @@ class MixTConvForVideoClassification(PreTrainedModel):
     def __init__(self, config: MixTConvConfig, recognizer: VideoClassifier | None = None) -> None:
         super().__init__(config)
         if recognizer is None:
-            values = dict(config.recognizer)
-            name = values.pop("name")
-            recognizer = create_model(name, **values)
+            spec = ModelSpec.from_dict(config.recognizer)
+            recognizer = create_model(**vars(spec))
         self.recognizer = recognizer
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
         """Nothing: the recognizer has begun its weights."""
 
+    # The weights have the names of the recognizer, as its file has them, also in checkpoints.
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The weights of the recognizer."""
+        return self.recognizer.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Take the weights of a recognizer."""
+        return self.recognizer.load_state_dict(state_dict, strict=strict, assign=assign)
+
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
-    ) -> "MixTConvForVideoClassification":
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *args: Any,
+        config: PreTrainedConfig | None = None,
+        num_labels: int | None = None,
+        dtype: torch.dtype | str | None = None,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Load a folder or a repository of the hub, in evaluation mode.
 
-        Raises:
-            ValueError: as `mixtconv.load_model`.
-        """
-        path = str(pretrained_model_name_or_path)
-        if not Path(path).exists():
-            revision = kwargs.get("revision")
-            path = f"hf:{path}" + (f"@{revision}" if revision else "")
-        recognizer = load_model(path)
-        config = kwargs.get("config")
-        if not isinstance(config, MixTConvConfig):
-            config = MixTConvConfig.from_pretrained(pretrained_model_name_or_path)
-        model = cls(config, recognizer).eval()
-        dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
-        return model.to(dtype) if isinstance(dtype, torch.dtype) else model
+        Args:
+            pretrained_model_name_or_path: the folder, or `owner/name`.
+            config: its configuration, if it was read before.
+            num_labels: refused if it is not that of the model.
+            dtype: of the weights, by default as they are stored.
+            output_loading_info: whether to give the names of missing weights too, which are none.
+            kwargs: `revision`, `cache_dir`, `token`, `force_download` and `local_files_only`;
+                others have no meaning here.
 
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """Save the folder that `from_pretrained` takes, as the recognizer saves it."""
-        self.recognizer.save_pretrained(save_directory)
+        Raises:
+            ValueError: as `mixtconv.load_model`, or another number of labels.
+        """
+        where = {name: kwargs[name] for name in _OF_THE_HUB if kwargs.get(name) is not None}
+        if config is None or not isinstance(config, MixTConvConfig):
+            config = MixTConvConfig.from_pretrained(pretrained_model_name_or_path, **where)
+        recognizer = VideoClassifier.from_pretrained(pretrained_model_name_or_path, **where)
+        wanted = config.num_labels if num_labels is None else num_labels
+        if wanted != recognizer.spec.num_classes:
+            raise ValueError(
+                f"num_labels is {wanted} and the model has {recognizer.spec.num_classes} classes; "
+                "to train on others, begin with mixtconv.train(..., weights=...)"
+            )
+        model = cls(config, recognizer).eval()
+        if isinstance(dtype, str):
+            dtype = None if dtype == "auto" else getattr(torch, dtype)
+        if dtype is not None:
+            model = model.to(dtype)
+        return (
+            (model, {"missing_keys": [], "unexpected_keys": []}) if output_loading_info else model
+        )
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *args: Any,
+        state_dict: dict[str, Tensor] | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the folder that `from_pretrained` takes, as the recognizer saves it.
+
+        Args:
+            save_directory: the folder.
+            state_dict: weights in place of its own.
+            push_to_hub: send it to the hub as well, which takes `repo_id` and a `license`.
+            kwargs: those two, `private` and `token`; others have no meaning here.
+        """
+        recognizer = self.recognizer
+        names = tuple(self.config.id2label[number] for number in range(self.config.num_labels))
+        if state_dict is not None or names != recognizer.spec.classes:
+            recognizer = copy.deepcopy(recognizer)
+            recognizer.spec = replace(recognizer.spec, classes=names)
+        if state_dict is not None:
+            recognizer.load_state_dict(state_dict)
+        sent = {name: kwargs[name] for name in _OF_SENDING if kwargs.get(name) is not None}
+        if push_to_hub:
+            recognizer.save_pretrained(save_directory, push_to_hub=True, **sent)
+        else:
+            recognizer.save_pretrained(save_directory, license=sent.get("license"))
+
+    def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> str:
+        """Send it to the hub, as `mixtconv`'s own models: with a `license`."""
+        sent = {name: kwargs[name] for name in _OF_SENDING if kwargs.get(name) is not None}
+        return self.recognizer.push_to_hub(repo_id, **sent)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None, **_: Any) -> Any:
         """Clips, uint8 (B, T, C, S, S), to logits (B, K), and with labels their loss."""

@@ -43,6 +43,8 @@ def test_labels_come_from_where_they_cost_least() -> None:
     assert _classes(list_own(told)) == ["wave", "walk", "jump"]
     assert _classes(list_own(Subset(told, [2, 0]), classes=["a", "b", "c"])) == ["c", "b"]
     assert told.asked == 0
+    told.target_transform = lambda label: label  # items may say something else
+    assert _classes(list_own(told)) == ["wave", "walk", "jump"] and told.asked == 3
     untold = Counted([np.int64(1), torch.tensor(0), 10])
     listing = list_own(untold)
     assert _classes(listing) == ["1", "0", "10"] and untold.asked == 3
@@ -176,3 +178,68 @@ def test_columns_of_videos_stay_files() -> None:
     assert _classes(listing) == ["b", "a"] and listing.classes == ("a", "b")
     item = listing.videos[1].item
     assert item is not None and item.give(item.number) == b"RIFF"
+
+
+def test_numbers_mean_the_classes_of_their_own_dataset() -> None:
+    train = Counted([0, 1, 2], classes=["a", "b", "c"])
+    val = Subset(Counted([0, 1], classes=["a", "c"]), [0, 1])
+    listing = list_own(train, val=val)
+    assert _classes(listing) == ["a", "b", "c", "a", "c"] and listing.classes == ("a", "b", "c")
+
+
+def test_strings_of_digits_are_names() -> None:
+    listing = list_own([(FRAMES, "2015"), (FRAMES, "07")])
+    assert listing.classes is None and _classes(listing) == ["2015", "07"]
+    with pytest.raises(ValueError, match=r"data\[0\]: the label is 3000000; give `classes`"):
+        list_own([(FRAMES, 3_000_000)])
+
+
+def test_lists_of_class_numbers_of_hugging_face_are_names() -> None:
+    inner = SimpleNamespace(names=["a", "b"])
+
+    class Table:
+        features = {"video": SimpleNamespace(), "label": SimpleNamespace(feature=inner)}  # noqa: RUF012
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, key):
+            return [[0, 1], [1]] if key == "label" else {"video": FRAMES}
+
+        def cast_column(self, *args):
+            raise AssertionError
+
+    assert [video.labels for video in list_own(Table()).videos] == [("a", "b"), ("b",)]
+
+
+def test_a_dataset_may_read_from_another() -> None:
+    inner = list_own([(FRAMES, 0), (FRAMES, 1)]).videos
+
+    class Outer(Counted):
+        def __getitem__(self, number: int):
+            return read_clip(inner[number].video, range).frames, number
+
+    video = list_own(Outer([0, 1], targets=[0, 1])).videos[1].video
+    assert np.array_equal(np.stack(list(iterate_video(video))), FRAMES)
+
+
+def test_what_a_dataset_raises_is_said_with_the_number() -> None:
+    class Broken(Counted):
+        def __getitem__(self, number: int):
+            if number == 1:
+                raise RuntimeError("no frame")
+            return super().__getitem__(number)
+
+    with pytest.raises(ValueError, match="item 1: the dataset raised RuntimeError: no frame"):
+        list_own(Broken([0, 1]))
+    catalog = catalog_of(list_own(Broken([0, 1, 0], targets=[0, 1, 0])), val_fraction=0)
+    [bad] = check_catalog(catalog, modality="rgb").unreadable
+    assert (str(bad.path), bad.reason) == ("data[1]", "the dataset raised RuntimeError: no frame")
+
+
+def test_an_open_file_is_read_as_often_as_it_is_asked_for(media, tmp_path: Path) -> None:
+    path = media.encode(tmp_path / "a.mkv", FRAMES, codec="ffv1", pixel_format="bgr0")
+    with path.open("rb") as file:
+        video = list_own([(file, 0)]).videos[0].video
+        for _ in range(2):
+            assert np.array_equal(np.stack(list(iterate_video(video))), FRAMES)

@@ -128,6 +128,18 @@ def test_annotation_files_in_a_folder_become_a_list(
     assert [video.span for video in after] == [v.span if recordings else None for v in before]
 
 
+def test_between_two_moments_a_segment_is_the_picture_shown_then(
+    media: ModuleType, tmp_path: Path
+) -> None:
+    media.encode(tmp_path / "a.mp4", media.moving_frames(60), times=[60 * n for n in range(60)])
+    data = tmp_path / "list.csv"
+    data.write_text("path,label,start,end\na.mp4,a,2.2,2.8\na.mp4,b,5.4,6\na.mp4,b,2.9,4.1\n")
+    form = PreparedForm(fps=1, jpeg=True)
+    report = prepare(data, out=tmp_path / "pictures", recordings=True, form=form)
+    spans = [str(video.span) for video in list_videos(report.data).videos]
+    assert spans == ["frame=2,3", "frame=5,6", "frame=3,5"]
+
+
 def test_times_are_listed_to_the_last_digit(tiny_recordings: Path, tmp_path: Path) -> None:
     recording = list_videos(tiny_recordings).videos[0].path
     data = tmp_path / "list.csv"
