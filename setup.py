@@ -133,9 +133,11 @@ class platform_wheel(bdist_wheel):  # noqa: N801
 def description(readme: str, repository: str | None) -> str:
     """The README for a page elsewhere: its relative links lead into the repository.
 
-    While the project has no address, what they say stands without a link.
+    While the project has no address, links are their words alone, and there are no pictures.
     """
     instead = rf"[\1]({repository.rstrip('/')}/blob/main/\2)" if repository else r"\1"
+    picture = rf"![\1]({repository.rstrip('/')}/raw/main/\2)" if repository else ""
+    readme = re.sub(r"!\[([^\]]+)\]\((?![a-z]+:)([^)\s]+)\)", picture, readme)
     return re.sub(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)\s]+)\)", instead, readme)
 
 

@@ -150,7 +150,9 @@ def test_links_of_the_description_lead_into_the_repository(setup_script: ModuleT
     address = "https://example.org/mixtconv"
     links = re.findall(r"\]\(([^)]+)\)", setup_script.description(readme, address))
     assert links and all(re.match("https?://", link) for link in links)
-    inside = [link.removeprefix(f"{address}/blob/main/") for link in links if address in link]
+    pictures = [link for link in links if link.endswith(".png")]
+    assert pictures and all(link.startswith(f"{address}/raw/main/") for link in pictures)
+    inside = [re.sub(f"{address}/(blob|raw)/main/", "", link) for link in links if address in link]
     assert inside and all((ROOT / link.partition("#")[0]).exists() for link in inside)
 
 
@@ -162,4 +164,5 @@ def test_without_an_address_the_description_has_no_dead_links(setup_script: Modu
 
 
 def _without_links(text: str) -> str:
-    return re.sub(r"\[([^\]]*)\]\([^)]+\)", r"\1", text)
+    without_pictures = re.sub(r"!\[[^\]]*\]\([^)]+\)", "", text)
+    return re.sub(r"\[([^\]]*)\]\([^)]+\)", r"\1", without_pictures)

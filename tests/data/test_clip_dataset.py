@@ -33,6 +33,9 @@ def test_a_fixed_clip_is_that_of_validation(catalog, spec) -> None:
         assert label.dtype == torch.int64 and int(label) == sample.label
     with pytest.raises(IndexError):
         clips[len(clips)]
+    fewer = mixtconv.create_model("tsn_test_resnet", num_classes=2, num_frames=4, image_size=32)
+    with pytest.raises(ValueError, match="have a label 3 and the model 2 classes"):
+        mixtconv.ClipDataset(catalog.val, fewer.spec)
 
 
 def test_a_random_clip_is_by_torchs_seed(catalog, spec) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -102,6 +103,24 @@ def test_a_change_of_ones_own_sees_training_clips_and_draws_alike(tmp_path: Path
     assert _are_same(one, other) and not _are_same(one, plain)
     with pytest.raises(ValueError, match=r"transform made torch\.float32 of shape"):
         mixtconv.train(Clips(0, 6), transform=torch.Tensor.float, out=str(tmp_path / "4"), **RUN)
+
+
+def test_callbacks_may_watch_the_scores(tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+
+    class Watch(Callback):
+        def on_validation_end(self, trainer, module) -> None:
+            seen.append({name: float(v) for name, v in trainer.callback_metrics.items()})
+
+    stop = EarlyStopping("val_loss", patience=1, min_delta=1000.0)
+    settings = RUN | {"epochs": 6}
+    result = mixtconv.train(
+        Clips(0, 6), val=Clips(6, 2), out=str(tmp_path), callbacks=[Watch(), stop], **settings
+    )
+    assert len(result.epochs) == len(seen) == 2  # none is better by so much
+    for row, values in zip(result.epochs, seen, strict=True):
+        assert values["val_loss"] == pytest.approx(row.val_loss)
+        assert values["top1"] == pytest.approx(row.top1)
 
 
 @pytest.mark.parametrize(

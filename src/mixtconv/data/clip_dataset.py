@@ -10,7 +10,7 @@ from mixtconv.data.clip_labels import label_tensor
 from mixtconv.data.dataset import ScoringViews, TrainingClips, Transform, VideoItem
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import choose_pairs
-from mixtconv.data.listing import Label, VideoSample
+from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import UnreadableVideoError
@@ -31,6 +31,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
         transform: a change of random clips, uint8 (T, C, S, S) -> the same shape.
 
     Raises:
+        ValueError: a label that is no class of the model.
         UnreadableVideoError: of an item, a video that cannot be read.
 
     >>> from tempfile import TemporaryDirectory
@@ -56,6 +57,12 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         if transform is not None and not random:
             raise ValueError("transform is for random clips: give random=True, or leave it out")
+        highest = max((max(labels_of(each.label), default=0) for each in samples), default=0)
+        if highest >= spec.num_classes:
+            raise ValueError(
+                f"the videos have a label {highest} and the model {spec.num_classes} classes; make "
+                "it with classes=catalog.classes"
+            )
         self.samples = samples
         mirroring = choose_pairs(spec.classes, "auto") if mirror else None
         self._random = (

@@ -239,6 +239,11 @@ class RunRecord(Callback):
         join = join_frames if self.settings.frame_labels else join_scores
         scores = join(batches, self.samples, module.model.spec.num_classes)
         self._end_epoch(trainer, module, scores)
+        row = plain_row(self.epochs[-1])  # for callbacks that watch a score, such as EarlyStopping
+        watched = {"val_loss": row["val_loss"], self.measure: row[self.measure]}
+        self.log_dict(
+            {name: float(v) for name, v in watched.items() if v is not None}, logger=False
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if self._num_ended <= trainer.current_epoch:  # not scored
