@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,24 +206,26 @@ def progress(description: str) -> Iterator[Progress]:
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with (
-        redirect_stdout(sys.stderr),
-        rich_progress.Progress(
-            *columns, console=console, transient=True, disable=not is_interactive()
-        ) as bar,
-    ):
-        task = bar.add_task(visible(description), total=None)
+    # Earlier versions of rich end a bar with an empty line, also where it is not shown.
+    bar: AbstractContextManager[rich_progress.Progress | None] = nullcontext()
+    if is_interactive():
+        console = Console(stderr=True)
+        bar = rich_progress.Progress(*columns, console=console, transient=True)
+    with redirect_stdout(sys.stderr), bar as shown:
+        task = rich_progress.TaskID(0)
+        if shown is not None:
+            task = shown.add_task(visible(description), total=None)
         last = time.monotonic()
 
         def show(done: int, total: int) -> None:
             nonlocal last
-            bar.update(task, completed=done, total=total)
-            if not is_interactive() and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            if shown is not None:
+                shown.update(task, completed=done, total=total)
+                if done >= total:
+                    shown.stop()  # the next step may draw another bar
+            elif time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 logger.info("%s: %d of %d", description, done, total)
-            if done >= total:
-                bar.stop()  # the next step may draw another bar
 
         yield show
 
