@@ -113,3 +113,4 @@ def test_the_present_folder_can_be_written_to(tmp_path: Path, monkeypatch) -> No
     refuse_place(Path(), folder=True)
     with alone_in(Path(), "prepare"):
         pass
+    assert list(tmp_path.iterdir()) == []  # no trial and no lock is left

@@ -328,7 +328,7 @@ def video_keys(videos: Sequence[ListedVideo]) -> tuple[str, ...]:
     several videos have the same name, theirs keep the suffix; if that is not enough, the split is
     put in front, then a number behind.
 
-    >>> from pathlib import Path, PurePosixPath
+    >>> from pathlib import Path
     >>> names = ["jump/a.mp4", "jump/b.mp4", "jump/b.avi"]
     >>> video_keys([ListedVideo(Path(name), "jump", None, name) for name in names])
     ('jump/a', 'jump/b.mp4', 'jump/b.avi')

@@ -84,7 +84,6 @@ def describe(dataset: Any) -> str:
 class _Reader:
     """How the videos and the labels of a dataset are read."""
 
-    size: int
     video: Callable[[int], Any]
     """From a number to the video."""
     labels: Iterable[tuple[Any, bool]]
@@ -105,28 +104,32 @@ def _reader(dataset: Any) -> _Reader:
             "number, or a list"
             + (": of a loader its dataset" if hasattr(dataset, "__iter__") else "")
         )
-    size = len(dataset)
-    if size == 0:
+    if len(dataset) == 0:
         raise ValueError("got a dataset without items; give at least two classes of videos")
     if hasattr(dataset, "cast_column"):
-        return _hugging_face(dataset, size)
+        return _hugging_face(dataset)
     if (targets := _targets(dataset)) is not None:
         labels: Iterable[tuple[Any, bool]] = ((label, False) for label in targets)
     else:
-        labels = _labels_of_items(dataset, size)
-    return _Reader(size, partial(_video_of, dataset), labels, _own_classes(dataset))
+        labels = _labels_of_items(dataset)
+    return _Reader(partial(_video_of, dataset), labels, _own_classes(dataset))
+
+
+def _is_subset(dataset: Any) -> bool:
+    """Whether a dataset has some of another one's items, as torch's `Subset`."""
+    return hasattr(dataset, "indices") and hasattr(dataset, "dataset")
 
 
 def _own_classes(dataset: Any) -> tuple[str, ...] | None:
     """The names that a dataset knows, also one of which a subset is taken."""
     names = getattr(dataset, "classes", None)
-    if names is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+    if names is None and _is_subset(dataset):
         return _own_classes(dataset.dataset)
     are_names = isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)
     return tuple(map(composed, names)) if names and are_names else None
 
 
-def _hugging_face(dataset: Any, size: int) -> _Reader:
+def _hugging_face(dataset: Any) -> _Reader:
     """A dataset of Hugging Face, whose columns of videos are left as files."""
     kinds = {name: type(feature).__name__ for name, feature in dataset.features.items()}
     video = _column(kinds, "Video", VIDEO_COLUMNS, "videos")
@@ -143,9 +146,7 @@ def _hugging_face(dataset: Any, size: int) -> _Reader:
     if inner is not None and names:
         values = [[names[number] for number in each] for each in values]
     classes = tuple(map(composed, names)) if names else None
-    return _Reader(
-        size, partial(_cell, dataset, video), ((each, False) for each in values), classes
-    )
+    return _Reader(partial(_cell, dataset, video), ((each, False) for each in values), classes)
 
 
 def _are_numbers(cell: Any) -> bool:
@@ -179,16 +180,16 @@ def _targets(dataset: Any) -> Sequence[Any] | None:
     if getattr(dataset, "target_transform", None) is not None:
         return None
     targets = getattr(dataset, "targets", None)
-    if targets is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+    if targets is None and _is_subset(dataset):
         whole = _targets(dataset.dataset)
         targets = None if whole is None else [whole[index] for index in dataset.indices]
     return targets if targets is not None and len(targets) == len(dataset) else None
 
 
-def _labels_of_items(dataset: Any, size: int) -> Iterator[tuple[Any, bool]]:
+def _labels_of_items(dataset: Any) -> Iterator[tuple[Any, bool]]:
     """The label of each item, and whether its frames were seen with it."""
     last = time.monotonic()
-    for number in range(size):
+    for number in range(len(dataset)):
         try:
             item = dataset[number]
         except Exception as error:
@@ -200,7 +201,7 @@ def _labels_of_items(dataset: Any, size: int) -> Iterator[tuple[Any, bool]]:
             logger.info(
                 "labels read from items: %d of %d (a dataset with `targets` tells them at once)",
                 number + 1,
-                size,
+                len(dataset),
             )
 
 
