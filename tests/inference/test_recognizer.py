@@ -19,6 +19,7 @@ from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.scoring import score_videos, video_features
 from mixtconv.evaluation.settings import EvaluationSettings
+from mixtconv.inference import predicting
 from mixtconv.inference.collection import predict_collection
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
@@ -88,6 +89,49 @@ def test_many_videos_are_named_by_folders_and_patterns(
     recognizer = Recognizer(model_path)
     assert list(recognizer.predict_many([tiny_dataset / "val"])) == by_pattern
     assert by_pattern == [recognizer.try_predict(item.source) for item in by_pattern]
+
+
+def test_videos_are_recognized_side_by_side_each_on_its_part_of_the_cores(
+    model_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "usable_cores", lambda: 4)
+    videos = [sample.path for sample in load_catalog(tiny_dataset).train]
+    recognizer, others_read = Recognizer(model_path, device="cpu"), threading.Barrier(2, timeout=60)
+    threads = []
+
+    def work(own: Recognizer, video: Path) -> torch.Tensor:
+        others_read.wait()  # broken, unless two work at the same time
+        threads.append((own.decoder_threads, torch.get_num_threads()))
+        return own.logits(video)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    done = recognizer.in_threads(work, videos, workers=2, in_order=True)
+    logits = dict(done)
+    assert torch.get_num_threads() == 6 and set(threads) == {(2, 3)}
+    torch.set_num_threads(before)
+    assert list(logits) == videos and len(videos) == 12 == len(threads)
+    for video in videos:
+        torch.testing.assert_close(logits[video], recognizer.logits(video))
+
+
+def test_a_video_that_takes_long_delays_those_after_it_only_in_order(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer, last_is_done = Recognizer(model_path, device="cpu"), threading.Event()
+
+    def work(own: Recognizer, number: int) -> int:
+        if number == 0:
+            last_is_done.wait(60)
+        if number == 4:
+            last_is_done.set()
+        return number**2
+
+    for in_order in (False, True):
+        last_is_done.clear()
+        done = list(recognizer.in_threads(work, range(5), workers=3, in_order=in_order))
+        assert sorted(done) == [(number, number**2) for number in range(5)]
+        assert (done[0] == (0, 0)) == in_order
 
 
 def test_the_command_prints_json_for_files_folders_and_patterns(

@@ -4,7 +4,8 @@
 `torch_recognizers` has the same two for model files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,15 @@ class EngineRecognizer(VideoRecognizer):
             )
         notes = self.engine.description.notes
         super().__init__(spec, protocol, PictureViewReader(spec), notes=notes)
+
+    @contextmanager
+    def concurrent(self, num_videos: int) -> Iterator["EngineRecognizer"]:
+        """See `VideoRecognizer.concurrent`."""
+        with (
+            super().concurrent(num_videos) as own,
+            self.engine.concurrent(num_videos) as own.engine,
+        ):
+            yield own
 
     def batch_logits(self, views: Sequence[Array]) -> npt.NDArray[np.float32]:
         """Logits (B, K) of the clips of B videos, uint8 (1, T, 3, S, S) each."""

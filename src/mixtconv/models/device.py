@@ -1,6 +1,7 @@
 """The device and precision that a model runs in, from the user's settings."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -56,6 +57,27 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+
+
+@contextmanager
+def divided_threads(count: int) -> Iterator[None]:
+    """Divide torch's threads between so many threads of Python that compute at the same time.
+
+    A thread that Python starts inside the block computes with its part of them, at least one.
+
+    >>> before = torch.get_num_threads()
+    >>> with divided_threads(before):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:

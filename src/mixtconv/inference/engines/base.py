@@ -5,8 +5,10 @@ whichever engine runs the network; nothing here needs torch.
 """
 
 import json
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +65,14 @@ class Engine(ABC):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs, for inputs of any batch size B."""
 
+    @contextmanager
+    def concurrent(self, count: int) -> Iterator["Engine"]:
+        """This network for so many threads that run it at the same time, each on its own inputs.
+
+        An engine that cannot do better lets them run it one after the other.
+        """
+        yield _InTurn(self)
+
     def normalized(self, pixels: npt.NDArray[np.uint8], medians: Array | None = None) -> Array:
         """Convert decoded pictures, uint8 RGB (..., 3, H, W), to the values the network takes.
 
@@ -84,6 +94,18 @@ class Engine(ABC):
             normal = (unit - mean) / std
         order = slice(None, None, -1) if spec.channel_order == "bgr" else slice(None)
         return np.ascontiguousarray(normal[..., order, :, :])
+
+
+class _InTurn(Engine):
+    """An engine that one thread at a time may use."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.path, self.description = engine.path, engine.description
+        self._engine, self._turn = engine, threading.Lock()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with self._turn:
+            return self._engine.run(inputs)
 
 
 @dataclass(frozen=True)
