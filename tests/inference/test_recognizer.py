@@ -115,6 +115,37 @@ def test_videos_are_recognized_side_by_side_each_on_its_part_of_the_cores(
         torch.testing.assert_close(logits[video], recognizer.logits(video))
 
 
+def test_a_list_is_read_ahead_in_batches_of_its_order(
+    model_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "usable_cores", lambda: 2)
+    videos = [sample.path for sample in load_catalog(tiny_dataset).train][:7]
+    recognizer = Recognizer(model_path, device="cpu")
+    expected = [recognizer.predict(video) for video in videos]
+    sizes, threads = [], set()
+    run, read = Recognizer.batch_logits, Recognizer._read
+
+    def batch_logits(own: Recognizer, views: list[torch.Tensor]) -> torch.Tensor:
+        sizes.append(len(views))
+        return run(own, views)
+
+    def noted(own: Recognizer, video: Path) -> torch.Tensor:
+        threads.add((threading.current_thread().name, own.decoder_threads))
+        return read(own, video)
+
+    monkeypatch.setattr(Recognizer, "batch_logits", batch_logits)
+    monkeypatch.setattr(Recognizer, "_read", noted)
+    got = recognizer.predict(videos, batch_size=3)
+    assert [[each.label for each in one] for one in got] == [
+        [each.label for each in one] for one in expected
+    ]
+    assert sizes == [3, 3, 1] and len(threads) == 2 and {each for _, each in threads} == {1}
+    assert recognizer.predict([]) == []
+    missing = [*videos[:4], tiny_dataset / "none.mp4"]
+    with pytest.raises(UnreadableVideoError, match=r"none\.mp4"):
+        recognizer.predict(missing, batch_size=3)
+
+
 def test_a_video_that_takes_long_delays_those_after_it_only_in_order(
     model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

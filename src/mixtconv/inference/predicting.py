@@ -154,11 +154,26 @@ class VideoRecognizer(ABC):
         ]
 
     def _batches(self, videos: list[VideoLike], batch_size: int) -> Iterator[list[Any]]:
-        """The views of videos that pass the network together."""
+        """The views of videos that pass the network together, while the next ones are read."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        for start in range(0, len(videos), batch_size):
-            yield [self._read(video) for video in videos[start : start + batch_size]]
+        workers = max(1, min(usable_cores(), MAX_THREADS, len(videos)))
+        reader = self._with_decoder_threads(workers) if workers > 1 else self
+        with closing(in_parallel(videos, reader._read, workers=workers, in_order=True)) as done:
+            batch: list[Any] = []
+            for _, views in done:
+                batch.append(views.result())
+                if len(batch) == batch_size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _with_decoder_threads(self: OwnKind, num_videos: int) -> OwnKind:
+        """This recognizer, whose decoders divide the cores between so many videos at a time."""
+        own = copy.copy(self)
+        own.decoder_threads = max(1, usable_cores() // num_videos)
+        return own
 
     @contextmanager
     def concurrent(self: OwnKind, num_videos: int) -> Iterator[OwnKind]:
@@ -167,9 +182,7 @@ class VideoRecognizer(ABC):
         Args:
             num_videos: threads, 1 or more.
         """
-        own = copy.copy(self)
-        own.decoder_threads = max(1, usable_cores() // num_videos)
-        yield own
+        yield self._with_decoder_threads(num_videos)
 
     def _read(self, video: VideoLike) -> Any:
         """The views of a video, uint8 (V, T, C, S, S)."""
