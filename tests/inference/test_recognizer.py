@@ -140,7 +140,6 @@ def test_a_list_is_read_ahead_in_batches_of_its_order(
         [each.label for each in one] for one in expected
     ]
     assert sizes == [3, 3, 1] and len(threads) == 2 and {each for _, each in threads} == {1}
-    assert recognizer.predict([]) == []
     missing = [*videos[:4], tiny_dataset / "none.mp4"]
     with pytest.raises(UnreadableVideoError, match=r"none\.mp4"):
         recognizer.predict(missing, batch_size=3)

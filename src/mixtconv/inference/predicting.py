@@ -157,7 +157,7 @@ class VideoRecognizer(ABC):
         """The views of videos that pass the network together, while the next ones are read."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        workers = max(1, min(usable_cores(), MAX_THREADS, len(videos)))
+        workers = min(usable_cores(), MAX_THREADS, len(videos))
         reader = self._with_decoder_threads(workers) if workers > 1 else self
         with closing(in_parallel(videos, reader._read, workers=workers, in_order=True)) as done:
             batch: list[Any] = []
