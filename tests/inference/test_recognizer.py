@@ -348,3 +348,10 @@ def test_clips_with_channels_first_are_named(model_path: Path) -> None:
     model = load_model(model_path)
     with pytest.raises(ValueError, match=r"is \(B, C, T, H, W\).*transpose\(1, 2\)"):
         model(torch.zeros(1, 3, 4, 32, 32))
+
+
+def test_clips_with_channels_last_are_named(model_path: Path) -> None:
+    model = load_model(model_path)
+    with pytest.raises(ValueError, match=r"is \(B, T, H, W, C\).*permute\(0, 1, 4, 2, 3\)"):
+        model(torch.zeros(1, 4, 32, 32, 3))
+    model(torch.zeros(1, 4, 32, 32, 3).permute(0, 1, 4, 2, 3))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load_file
 
@@ -74,6 +74,26 @@ def test_the_same_loss_and_optimizer_of_ones_own_change_nothing(
 
     changed = mixtconv.train(tiny_settings("changed", **recipe), optimizer=torch.optim.SGD)
     assert not all(torch.equal(one[name], value) for name, value in _weights(changed).items())
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"callbacks": 3}, r"callbacks holds 3; give a list of callbacks of Lightning"),
+        ({"callbacks": [LearningRateMonitor]}, r"callbacks holds <class .*LearningRateMonitor\(\)"),
+        ({"loggers": "wandb"}, r"loggers holds 'wandb'; give a list of loggers"),
+        ({"loss": "ce"}, r"loss is 'ce'; give a function of logits"),
+        ({"transform": 1}, r"transform is 1; give a function of a clip"),
+        ({"optimizer": 0.1}, r"optimizer is 0.1; give a function of groups"),
+    ],
+)
+def test_parts_that_are_none_are_refused_before_the_run(
+    tiny_settings: Callable[..., TrainingSettings], parts: dict, told: str
+) -> None:
+    settings = tiny_settings("refused")
+    with pytest.raises(ValueError, match=told):
+        mixtconv.train(settings, **parts)
+    assert not Path(settings.out).exists()
 
 
 @pytest.mark.parametrize(

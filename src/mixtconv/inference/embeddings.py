@@ -63,7 +63,7 @@ def check_embeddings_path(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: embeddings are files that end in {' or '.join(SUFFIXES)}")
     if path.suffix.lower() == SUFFIX:
-        require_pyarrow(path)
+        require_pyarrow(path, without=".npz needs nothing")
 
 
 def load_embedder(model: str | Path, **settings: Any) -> Recognizer:

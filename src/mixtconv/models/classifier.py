@@ -142,10 +142,15 @@ class VideoClassifier(HubMixin):
     def check_length(self, video: Tensor) -> None:
         """Raise ValueError unless `video` is clips (B, T, C, H, W) of `num_frames` frames."""
         check_clip(video)
+        other = None
         if video.shape[1] in (1, 2, 3) and video.shape[2] == self.num_frames != video.shape[1]:
+            other = "(B, C, T, H, W)", "transpose(1, 2)"
+        elif video.shape[-1] == 3 < video.shape[2]:
+            other = "(B, T, H, W, C)", "permute(0, 1, 4, 2, 3)"
+        if other is not None:
             raise ValueError(
-                f"got clips of shape {tuple(video.shape)}, which is (B, C, T, H, W); clips are "
-                "(B, T, C, H, W): give video.transpose(1, 2)"
+                f"got clips of shape {tuple(video.shape)}, which is {other[0]}; clips are "
+                f"(B, T, C, H, W): give video.{other[1]}"
             )
         if video.shape[1] != self.num_frames:
             raise ValueError(

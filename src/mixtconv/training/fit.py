@@ -50,7 +50,7 @@ from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.loss import LossOfLogits
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.optimizer import MakeOptimizer
-from mixtconv.training.own_parts import OwnParts, refuse_own
+from mixtconv.training.own_parts import OwnParts, listed, refuse_own
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
 from mixtconv.training.recipes import load_recipe
 from mixtconv.training.record import RunRecord
@@ -153,7 +153,7 @@ def train(
             "the disk, which say it themselves: leave it out"
         )
     settings = given_settings(settings, values)
-    own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer, transform)
+    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform)
     refuse_own(own, settings)
     files = RunFiles(Path(settings.out))
     with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
