@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import (
@@ -38,6 +39,7 @@ from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
+from mixtconv.models.field_types import require_type
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
 from mixtconv.training.checkpoint import (
     AtomicCheckpointIO,
@@ -233,15 +235,26 @@ def given_settings(
     >>> given_settings("clips", {"epochs": 3}).epochs
     3
     """
-    names = [field.name for field in fields(TrainingSettings)]
-    for name in values:
-        if name not in names:
-            raise unknown_name("setting", name, names)
+    types = {field.name: field.type for field in fields(TrainingSettings)}
+    values = {name: _plain(value) for name, value in values.items()}
+    for name, value in values.items():
+        if name not in types:
+            raise unknown_name("setting", name, types)
+        require_type(name, value, types[name])
     if isinstance(settings, TrainingSettings):
         return replace(settings, **values)
     if (recipe := values.get("recipe")) is not None:
         values = {**load_recipe(recipe).values, **values}
     return TrainingSettings(**{**values, "data": str(settings)})
+
+
+def _plain(value: Any) -> Any:
+    """A setting as a file of settings holds it: a path is a text, NumPy's number a number."""
+    if isinstance(value, tuple):
+        return [*map(_plain, value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _initial_model(plan: RunPlan, checkpoint: Path | None) -> InitialModel:
