@@ -255,3 +255,11 @@ def test_what_does_not_fit_is_refused(randn):
     ):
         with pytest.raises(ValueError, match="one frame of each stream at most"):
             Streams(places, counts)
+
+
+def test_places_are_copied_to_a_device_once_for_all_operations_of_a_frame() -> None:
+    """Each copy would wait until a GPU has done all work before it."""
+    streams = Streams((3, 1), (7, 0))
+    first, again = streams.on(torch.device("cpu")), streams.on(torch.device("cpu"))
+    assert [each.tolist() for each in first] == [[3, 1], [7, 0]]
+    assert [each.data_ptr() for each in first] == [each.data_ptr() for each in again]

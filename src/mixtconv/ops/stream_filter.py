@@ -106,8 +106,7 @@ class StreamFilter:
 
     def _filter_into(self, out: Tensor, x: Tensor, past: PastFrames, streams: Streams) -> None:
         """The reference implementation, in plain torch."""
-        places = torch.tensor(streams.places, device=x.device)
-        counts = torch.tensor(streams.counts, device=x.device)
+        places, counts = streams.on(x.device)
         for group, ring in zip(self.groups, past.rings, strict=True):
             new = x[:, group.channels]  # (N, C_m, H, W)
             result = out[:, group.channels].zero_()
@@ -179,8 +178,7 @@ class StreamConv:
         ring = past.rings[0]
         if ring is None:
             return F.conv2d(x, self.kernels[0].to(x.dtype))
-        places = torch.tensor(streams.places, device=x.device)
-        counts = torch.tensor(streams.counts, device=x.device)
+        places, counts = streams.on(x.device)
         y: Tensor | None = None
         for lag, kernel in zip(self.lags, self.kernels, strict=True):
             met = ring[places, (counts - lag) % ring.shape[1]] if lag else x

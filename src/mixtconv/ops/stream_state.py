@@ -50,6 +50,17 @@ class Streams:
         """The highest place."""
         return max(self.places)
 
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The places and the counts as tensors (N,), copied to a device once: that waits for it."""
+        if device not in self._on:
+            self._on[device] = torch.tensor([self.places, self.counts], device=device)  # (2, N)
+        places, counts = self._on[device]
+        return places, counts
+
+    @cached_property
+    def _on(self) -> dict[torch.device, Tensor]:
+        return {}
+
     @cached_property
     def native(self) -> Any:
         """The argument of the compiled loop."""
