@@ -89,7 +89,7 @@ class StreamFilter:
         step = past.step
         # The first call, another filter's turn, or a copy, whose rings are elsewhere in memory.
         if step is None or not step.is_of(self.groups, past):
-            use = uses_compiled_kernels()
+            use = x.is_cpu and uses_compiled_kernels()
             step = past.step = cpu_stream_filter.compiled_step(self.groups, past) if use else None
         if step is None or not step(x, streams, out):
             self._filter_into(out, x, past, streams)

@@ -58,6 +58,7 @@ def kernel_fault(device: torch.device) -> str | None:
 
     Tried once per process, with gradients, on small clips against plain torch.
     """
+    fault: str | None = None
     try:
         is_right = _apart(partial(_try_out, device))
     except torch.OutOfMemoryError:
@@ -65,7 +66,8 @@ def kernel_fault(device: torch.device) -> str | None:
     except Exception as error:  # of Triton, the C compiler that it calls, the driver
         fault = f"{type(error).__name__}: {first_line(error)}"
     else:
-        fault = None if is_right else "other values than plain torch"
+        if not is_right:
+            fault = "other values than plain torch"
     if fault is not None:
         logger.warning(
             "the GPU's kernel of temporal filters cannot be used here (%s): plain torch computes "
