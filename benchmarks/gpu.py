@@ -112,6 +112,8 @@ class _Collected:
             self.running = ""
             section = self._section(name)
             section["seconds"] = time.monotonic() - section.pop("started")
+            self.record["goals"] = goals(self.record)
+            self._write()
         else:
             self.note(kind, name, values)
 
@@ -122,8 +124,7 @@ class _Collected:
         if kind != "rows":
             words = " ".join(str(each) for key, each in values.items() if key != "trace")
             print(f"{name}: {kind}: {words}", file=sys.stderr, flush=True)
-        self.record["goals"] = goals(self.record)
-        self.path.write_text(json.dumps(self.record, indent=1))
+        self._write()
 
     def end_all(self, error: str) -> None:
         """Note how the process ended in the section that was running."""
@@ -134,6 +135,9 @@ class _Collected:
     def is_over(self, name: str) -> bool:
         """Whether a section was run, to its end or not."""
         return name in self.record["sections"]
+
+    def _write(self) -> None:
+        self.path.write_text(json.dumps(self.record, indent=1))
 
     def _section(self, name: str) -> dict[str, Any]:
         empty: dict[str, Any] = {"rows": [], "skipped": [], "errors": []}

@@ -100,35 +100,43 @@ def compare(
 
 
 def infer(run: Run) -> None:
-    """Record inference of one batch of clips, by precision and number of clips."""
+    """Record inference of one batch of clips, by number of clips and precision."""
+    models: dict[tuple[str, str], VideoClassifier] = {}
+    workload = workload_of(run, 1)
+    for treatment, names in AT_INFERENCE.items():
+        for name in names:
+            with run.attempt(f"{name}, {treatment}"):
+                model = RECOGNIZERS[name](workload).to(run.device).eval()
+                models[name, treatment] = _TREATED[treatment](model)
     for num_clips in run.sizes.clips:
         for precision in run.sizes.precisions:
             what = f"{precision}, {num_clips} clips"
-            if run.has_time(what, 15 if num_clips > 1 else 10):
+            if run.has_time(what, 15 if num_clips > 1 else 6):
                 with run.attempt(what):
-                    with_fewer_clips(run, partial(_infer, run, precision), num_clips)
+                    with_fewer_clips(run, partial(_infer, run, models, precision), num_clips)
                 run.free()
 
 
-def _infer(run: Run, precision: str, num_clips: int) -> None:
-    workload = workload_of(run, num_clips)
-    clips = random_clips(workload, run.device)
-    treatments = {OPTIMISED: AT_INFERENCE[OPTIMISED]} if num_clips == 1 else AT_INFERENCE
+def _infer(
+    run: Run, models: dict[tuple[str, str], VideoClassifier], precision: str, num_clips: int
+) -> None:
+    clips = random_clips(workload_of(run, num_clips), run.device)
+    channels_last = channels_last_clips(clips)
     steps: dict[tuple[str, str], Step] = {}
-    for treatment, names in treatments.items():
-        for name in names:
-            with run.attempt(f"{name}, {treatment}", passes=(torch.OutOfMemoryError,)):
-                model = RECOGNIZERS[name](workload).to(run.device).eval()
-                step = inference(*_TREATED[treatment](model, clips), precision)
-                step()
-                steps[name, treatment] = step
+    for (name, treatment), model in models.items():
+        if num_clips == 1 and treatment != OPTIMISED:
+            continue
+        with run.attempt(f"{name}, {treatment}", passes=(torch.OutOfMemoryError,)):
+            step = inference(model, clips if treatment == NCHW else channels_last, precision)
+            step()
+            steps[name, treatment] = step
     compare(run, steps, {key: {"precision": precision, "clips": num_clips} for key in steps})
 
 
-_TREATED: dict[str, Callable[[VideoClassifier, Tensor], tuple[VideoClassifier, Tensor]]] = {
-    NCHW: lambda model, clips: (model, clips),
-    CHANNELS_LAST: lambda model, clips: (to_channels_last(model), channels_last_clips(clips)),
-    OPTIMISED: lambda model, clips: (optimize_for_inference(model), channels_last_clips(clips)),
+_TREATED: dict[str, Callable[[VideoClassifier], VideoClassifier]] = {
+    NCHW: lambda model: model,
+    CHANNELS_LAST: to_channels_last,
+    OPTIMISED: optimize_for_inference,
 }
 
 

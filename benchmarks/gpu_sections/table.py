@@ -49,7 +49,8 @@ def _recognizer_goals(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     ):
         rows = _rows(record, section)
         for row in rows:
-            if row["recognizer"] == "MSTNet" and treatment in (None, row["treatment"]):
+            is_meant = row["recognizer"] == "MSTNet" and treatment in (None, row["treatment"])
+            if is_meant and row["beside"] == "TSN":  # which may have failed
                 size = [f"{row['clips']} clips"] if "clips" in row else []
                 words = [row["treatment"], row["launch"], row["precision"], *size]
                 goal = {
@@ -72,7 +73,7 @@ def _least(
     tsn = next(
         each
         for each in rows
-        if each["recognizer"] == "TSN" and all(each[key] == row[key] for key in same)
+        if each["recognizer"] == row["beside"] and all(each[key] == row[key] for key in same)
     )
     for copied in _rows(record, "operation"):
         if (copied["site"], copied["layout"], copied["precision"]) == (
