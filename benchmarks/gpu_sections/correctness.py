@@ -113,7 +113,8 @@ def check(run: Run) -> None:
                     change=change,
                     what=f"gradient {name}",
                 )
-        for part in (_check_poisoned, _check_recognizer, _check_stream, _check_compiled):
+        parts = (_check_poisoned, _check_recognizer, _check_stream)
+        for part in (*parts, _check_compiled) if run.on_gpu else parts:
             if run.has_time(part.__name__.removeprefix("_check_"), 8):
                 with run.attempt(part.__name__.removeprefix("_check_")):
                     part(run)
@@ -277,13 +278,12 @@ def _check_stream(run: Run) -> None:
 def _check_compiled(run: Run) -> None:
     """torch.compile makes one graph of it, and its CUDA graphs take the kernel's launches."""
     layer = MixTConv(16).to(run.device)
-    options = {"mode": "reduce-overhead"} if run.on_gpu else {"backend": "eager"}
     torch._dynamo.reset()
 
     def network(x: Tensor) -> Tensor:
         return layer(torch.relu(x)).square()
 
-    compiled = torch.compile(network, fullgraph=True, **options)
+    compiled = torch.compile(network, fullgraph=True, mode="reduce-overhead")
     off = 0.0
     for _ in range(4):  # warm up, record, replay twice
         x = channels_last_clips(torch.randn(2, 4, 16, 10, 10, device=run.device))

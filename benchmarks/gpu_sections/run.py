@@ -43,7 +43,7 @@ SMALL = Sizes(
     transformer="test_vit",
     transformer_size=32,
     rounds=1,
-    precisions=("bf16", "float32"),
+    precisions=("bf16",),
     large=False,
 )
 """Sizes of `--small`: everything runs, and nothing is measured."""

@@ -13,7 +13,7 @@ from mixtconv.benchmarks.model import bench_stream
 def measure(run: Run) -> None:
     """Record the time of a frame by the number of streams and the precision."""
     for num_streams in run.sizes.streams:
-        for precision in ("bf16", "float32"):
+        for precision in (each for each in run.sizes.precisions if each != "tf32"):
             what = f"{num_streams} streams, {precision}"
             if run.has_time(what, 6):
                 with run.attempt(what), products(precision):
