@@ -44,7 +44,8 @@ def resolve_device(device: str = "auto") -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
     """The precision named, or with `auto` bfloat16 where the GPU has it and float32 elsewhere.
 
-    A CPU gets float32: without instructions for bfloat16 that would take several times as long.
+    A CPU gets float32, as does a GPU before Ampere, where bfloat16 is emulated: without
+    instructions for it that would take several times as long.
 
     Raises:
         ValueError: float16 on the CPU, where training in it is not supported.
@@ -56,7 +57,12 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
         raise ValueError("--precision 16 needs a GPU; on the CPU give bf16 or 32")
     if precision != "auto":
         return precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+    return "bf16" if device.type == "cuda" and _has_bfloat16(device) else "32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    with torch.cuda.device(device):  # torch asks the current one
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @contextmanager
