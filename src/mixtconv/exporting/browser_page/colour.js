@@ -1,10 +1,10 @@
 // A decoded frame as RGB, as mixtconv reads it with FFmpeg: the integer arithmetic of libswscale on
 // the decoder's own planes. A canvas would interpolate and round otherwise, by the graphics driver.
 //
-// - A frame of its final size: chroma is repeated, and products are cut to whole numbers, as in the
-//   vector code of x86 processors (elsewhere libswscale rounds by one step otherwise).
-// - A frame with pixels that are not square is widened or made taller on the way: bilinear, in 15
-//   bits, to an odd width with chroma in full, to an even one with chroma of every second pixel.
+// - A frame of its final size, of an even height: chroma is repeated, and products are cut to whole
+//   numbers, as in the vector code of x86 processors (libswscale elsewhere rounds by a step otherwise).
+// - Any other, as with pixels that are not square, is widened or made taller on the way: bilinear, in
+//   15 bits, to an odd width with chroma in full, to an even one with chroma of every second pixel.
 
 const COEFFICIENTS = {  // 2^16 times: V to red, U to blue, U to green, V to green, of ITU-R BT.
   bt601: [104597, 132201, -25675, -53279],
@@ -35,7 +35,8 @@ export function toRgb(planes, colours, size) {
   const {width, height} = planes.y;
   const data = new Uint8ClampedArray(3 * size.width * size.height);
   const terms = multipliers(colours.matrix, colours.isFull);
-  if (size.width === width && size.height === height) convertUnscaled(planes, terms, data);
+  const isSame = size.width === width && size.height === height;
+  if (isSame && height % 2 === 0) convertUnscaled(planes, terms, data);
   else convertScaled(planes, terms, size, data);
   return {data, ...size};
 }

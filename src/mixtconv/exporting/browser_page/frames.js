@@ -27,11 +27,15 @@ export class VideoFile {
       once(element, "error", "the browser has no decoder for it, or it is damaged")]);
     if (reason) throw new Error(reason);
     if (!element.videoWidth) throw new Error("the browser shows no picture of it");
-    return new VideoFile(file, element, track);
+    const first = await currentFrame(element);
+    try {
+      return new VideoFile(file, element, track, first);
+    } finally {
+      first?.close();
+    }
   }
 
-  constructor(file, element, {times, colours, stream}) {
-    const first = currentFrame(element);
+  constructor(file, element, {times, colours, stream}, first) {
     this.file = file;
     this.element = element;
     this.times = times;
@@ -39,7 +43,6 @@ export class VideoFile {
     this.look = {width: element.videoWidth, height: element.videoHeight, colours,
       turn: first?.rotation ?? 0, isMirrored: first?.flip ?? false};
     this.shift = first === null ? 0 : first.timestamp / 1e6 - times[0];
-    first?.close();
   }
 
   /**
@@ -87,7 +90,7 @@ export class VideoFile {
     if (reason) throw new Error(reason);
     const margin = (next - time) / 2;
     for (let tries = 0; tries < TRIES; tries++) {
-      const frame = currentFrame(element);
+      const frame = await currentFrame(element);
       if (frame === null) return fromCanvas(element);
       try {
         const shown = frame.timestamp / 1e6;
@@ -97,7 +100,7 @@ export class VideoFile {
       } finally {
         frame.close();
       }
-      await new Promise(done => setTimeout(done, WAIT_MS));
+      await wait();
     }
     throw new Error(`the browser does not show frame ${number} at ${time.toFixed(3)} s`);
   }
@@ -106,14 +109,25 @@ export class VideoFile {
 const once = (element, event, value) => new Promise(
   done => element.addEventListener(event, () => done(value), {once: true}));
 
+const wait = () => new Promise(done => setTimeout(done, WAIT_MS));
+
 /** The frame that is shown; null where the browser does not give it out. */
-function currentFrame(element) {
-  return "VideoFrame" in globalThis ? new VideoFrame(element) : null;
+async function currentFrame(element) {
+  if (!("VideoFrame" in globalThis)) return null;
+  for (let tries = 0; ; tries++) {
+    try {
+      return new VideoFrame(element);
+    } catch (error) {
+      // It has been decoded, and is not painted yet.
+      if (error.name !== "InvalidStateError" || tries === TRIES) throw error;
+      await wait();
+    }
+  }
 }
 
 /** The frame of a camera that is shown now, {data, width, height}. */
 export async function currentPicture(element) {
-  const frame = currentFrame(element);
+  const frame = await currentFrame(element);
   if (frame === null) return fromCanvas(element);
   try {
     const look = {width: element.videoWidth, height: element.videoHeight, colours: null,

@@ -16,23 +16,25 @@ async function open(backend) {
   recognizer?.close();
   recognizer = null;
   try {
+    if (backend === "webgpu" && !await navigator.gpu.requestAdapter()) {
+      throw new Error("the browser has no graphics card for pages; choose the CPU");
+    }
     recognizer = await Recognizer.open(about, backend);
     say("");
     element("file").disabled = element("start").disabled = false;
   } catch (error) {
-    say(`The model cannot be opened on ${backend}: ${error.message}`, {isError: true});
+    say(`The model cannot run on ${backend}: ${error.message}`, {isError: true});
   }
   element("backend").disabled = false;
 }
 
-/** The GPU where the browser has one for pages. */
-async function bestBackend() {
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  const choice = element("backend").querySelector("[value=webgpu]");
-  choice.disabled = !adapter;
-  if (!adapter) choice.textContent += ": not in this browser";
-  const asked = new URLSearchParams(location.search).get("backend");
-  return adapter && asked !== "wasm" ? "webgpu" : "wasm";
+/**
+ * The backend of the address (`?backend=webgpu`), or the one chosen last, or the CPU. A browser without a
+ * graphics card writes a warning to its console if it is asked for one, so it is asked only then.
+ */
+function chosenBackend() {
+  const asked = new URLSearchParams(location.search).get("backend") ?? localStorage.getItem("backend");
+  return asked === "webgpu" && navigator.gpu ? "webgpu" : "wasm";
 }
 
 async function start() {
@@ -49,7 +51,10 @@ async function start() {
     + `${isStream ? "frame by frame" : `clips of ${spec.num_frames} frames`}. Everything is computed `
     + "in this browser; no video leaves this device.";
   element("window-label").hidden = isStream;
-  element("backend").value = await bestBackend();
+  const choice = element("backend").querySelector("[value=webgpu]");
+  choice.disabled = !navigator.gpu;
+  if (!navigator.gpu) choice.textContent += ": not in this browser";
+  element("backend").value = chosenBackend();
   await open(element("backend").value);
 }
 
@@ -92,10 +97,14 @@ tabs.forEach((tab, place) => {
 });
 
 element("backend").addEventListener("change", async event => {
+  localStorage.setItem("backend", event.target.value);
   await open(event.target.value);
-  recognize();
+  if (!element("panel-file").hidden) recognize();
 });
 element("file").addEventListener("change", event => take(event.target.files));
+element("file").addEventListener("click", event => {
+  event.target.value = "";  // the same file can be chosen again
+});
 element("again").addEventListener("click", recognize);
 element("start").addEventListener("click", () => {
   if (isRunning()) {
