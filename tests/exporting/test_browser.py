@@ -293,7 +293,8 @@ def test_the_pixels_that_the_network_sees_are_those_of_predict(clip_page, pages,
 
 def test_a_stream_feeds_its_past_back(chrome, address: str, pages, media, tmp_path: Path) -> None:
     path = media.encode(tmp_path / "clip.mp4", media.moving_frames(11, height=96, width=128))
-    page = _opened(chrome, f"{address}/stream/")
+    page = _opened(chrome, f"{address}/stream/?backend=webgpu")
+    assert page.run("document.querySelector('#backend').value") == "wasm"  # all that runs streams
     frames = list(iterate_frames(path))
     for step, rate in ((1, None), (5, 5)):  # of 25 a second
         with EngineStreamingRecognizer(pages / "stream" / "model.onnx").start() as stream:

@@ -19,11 +19,8 @@ const ACTIONS = {
     const threads = mayShare ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     ort.env.wasm.numThreads = threads;
     description = about;
-    const kept = Object.fromEntries((about.states ?? []).map(
-      state => [`next_${state.name}`, backend === "webgpu" ? "gpu-buffer" : "cpu"]));
     session = await ort.InferenceSession.create("model.onnx", {
       executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
-      preferredOutputLocation: {logits: "cpu", ...kept},
       logSeverityLevel: 3,
     });
     ACTIONS.reset();

@@ -34,7 +34,8 @@ async function open(backend) {
  */
 function chosenBackend() {
   const asked = new URLSearchParams(location.search).get("backend") ?? localStorage.getItem("backend");
-  return asked === "webgpu" && navigator.gpu ? "webgpu" : "wasm";
+  const choice = element("backend").querySelector("[value=webgpu]");
+  return asked === "webgpu" && !choice.disabled ? "webgpu" : "wasm";
 }
 
 async function start() {
@@ -52,8 +53,10 @@ async function start() {
     + "in this browser; no video leaves this device.";
   element("window-label").hidden = isStream;
   const choice = element("backend").querySelector("[value=webgpu]");
-  choice.disabled = !navigator.gpu;
-  if (!navigator.gpu) choice.textContent += ": not in this browser";
+  // Streams convolve each channel over time, for which ONNX Runtime has no kernel on WebGPU.
+  const lack = isStream ? ": for clips alone" : navigator.gpu ? "" : ": not in this browser";
+  choice.disabled = lack !== "";
+  choice.textContent += lack;
   element("backend").value = chosenBackend();
   await open(element("backend").value);
 }
