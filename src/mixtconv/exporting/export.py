@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixtconv._atomic_write import hidden_folder, put_in_place, refuse_unwritable
 from mixtconv.exporting.agreement import (
@@ -26,11 +26,11 @@ from mixtconv.models import VideoClassifier
 class Exported:
     """An exported file, which is kept only if it agrees with PyTorch."""
 
-    target: TargetName
+    target: TargetName | Literal["web"]
     path: Path
-    """The file; an `.xml` has a `.bin` beside it."""
+    """The file; an `.xml` has a `.bin` beside it, and a page is a folder."""
     num_bytes: int
-    """Size, of both files if there are two."""
+    """Size, of all files if there are several."""
     is_streaming: bool
     pixels: Pixels
     agreement: Agreement
