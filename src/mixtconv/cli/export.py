@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch"],
+    to: Literal["onnx", "openvino", "torch", "coreml"],
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] = "normalized",
     video: str | None = None,
-    tolerance: float = 1e-4,
+    half: bool = False,
+    tolerance: float | None = None,
     int8: str | None = None,
     calibration_videos: int = 64,
 ) -> Result:
@@ -27,14 +28,17 @@ def export(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml, and a .bin next to it) or torch (a program of torch.export).
-        out: File to write, in .onnx, .xml or .pt2.
+        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export) or
+            coreml (.mlpackage, a folder).
+        out: File to write, in .onnx, .xml, .pt2 or .mlpackage.
         streaming: Export one step of a causal model: a frame, with the past frames as inputs and
             outputs; else whole clips.
         pixels: Input of the file: normalized, or with the normalisation in the file, uint8 or
             float255 (float32 of 0 to 255).
         video: File, folder or pattern of videos for the comparison; default rendered clips.
-        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit.
+        half: Compute in float16, of coreml, as the Neural Engine does.
+        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit; default
+            1e-4, or 1e-2 where the file computes or keeps its past in float16.
         int8: Quantise to int8, calibrated on these labelled videos (a folder or a CSV); the loss of
             accuracy is measured on their val split, or on all if there are no splits.
         calibration_videos: Number of videos that int8 is calibrated on.
@@ -51,6 +55,7 @@ def export(
             streaming=streaming,
             pixels=pixels,
             videos=() if video is None else (video,),
+            half=half,
             tolerance=tolerance,
             calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
         )
@@ -60,6 +65,8 @@ def export(
         if number := quantised.num_unreadable:
             notes.append(f"{number} videos could not be read; scored ones are wrong")
     agreement = exported.agreement
+    if exported.stand_in is not None:
+        notes.append(f"compared by {exported.stand_in}")
     if not agreement.holds:
         notes.append(
             f"not written: its logits differ from PyTorch's by {agreement.difference:.2g}, allowed "
@@ -81,7 +88,7 @@ def _tables(exported: "Exported") -> list[Table]:
                 f"{agreement.largest_logit:.3g}",
             ]
         ],
-        title="compared with PyTorch in float32",
+        title=f"{'float16 ' if exported.half else ''}compared with PyTorch in float32",
     )
     if int8 is None:
         return [compared]

@@ -237,8 +237,9 @@ def _quantize_openvino(source: Path, result: Path, inputs: list[Array], descript
 
 
 def num_bytes(path: Path) -> int:
-    """Size of a file, and of the weights beside it."""
-    return sum(part.stat().st_size for part in _parts(path))
+    """Size of a file, and of what is beside it; of a folder, of the files in it."""
+    files = path.rglob("*") if path.is_dir() else _parts(path)
+    return sum(part.stat().st_size for part in files if part.is_file())
 
 
 def _parts(path: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.coreml import CoreMLEngine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
 from mixtconv.inference.engines.torch import TorchEngine
@@ -14,7 +15,8 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     """Load an exported file, ready to run on the CPU.
 
     Args:
-        path: a `.onnx`, `.xml` (with its `.bin` beside it) or `.pt2` of `mixtconv export`.
+        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2` or `.mlpackage` of `mixtconv
+            export`.
         num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
 
     Raises:
@@ -24,7 +26,7 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     path = Path(path)
     if not is_exported(path):
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
-    if not path.is_file():
+    if not (path.is_dir() if path.suffix.lower() in FOLDERS else path.is_file()):
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
     return ENGINES[path.suffix.lower()](path, num_threads)
 
@@ -33,6 +35,10 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".onnx": OnnxEngine,
     ".xml": OpenVinoEngine,
     ".pt2": TorchEngine,
+    ".mlpackage": CoreMLEngine,
 }
 """Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
 its package when it opens a file, as the packages of the others may be missing."""
+
+FOLDERS = (".mlpackage",)
+"""Suffixes of files that are folders."""
