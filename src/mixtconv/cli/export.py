@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch", "coreml"],
+    to: Literal["onnx", "openvino", "torch", "coreml", "tensorrt"],
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] = "normalized",
@@ -28,17 +28,17 @@ def export(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export) or
-            coreml (.mlpackage, a folder).
-        out: File to write, in .onnx, .xml, .pt2 or .mlpackage.
+        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export), coreml
+            (.mlpackage, a folder) or tensorrt (.engine, and a .engine.json next to it; on its GPU).
+        out: File to write, in .onnx, .xml, .pt2, .mlpackage or .engine.
         streaming: Export one step of a causal model: a frame, with the past frames as inputs and
             outputs; else whole clips.
         pixels: Input of the file: normalized, or with the normalisation in the file, uint8 or
             float255 (float32 of 0 to 255).
         video: File, folder or pattern of videos for the comparison; default rendered clips.
-        half: Compute in float16, of coreml, as the Neural Engine does.
-        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit; default
-            1e-4, or 1e-2 where the file computes or keeps its past in float16.
+        half: Compute in float16; of coreml and tensorrt.
+        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit;
+            default 1e-4, or 1e-2 where the file computes or keeps its past in float16.
         int8: Quantise to int8, calibrated on these labelled videos (a folder or a CSV); the loss of
             accuracy is measured on their val split, or on all if there are no splits.
         calibration_videos: Number of videos that int8 is calibrated on.

@@ -29,7 +29,8 @@ class Exported:
 
     target: TargetName
     path: Path
-    """The file; an `.xml` has a `.bin` beside it, and an `.mlpackage` is a folder."""
+    """The file; an `.xml` has a `.bin` beside it, an `.engine` a `.json`; an
+    `.mlpackage` is a folder."""
     num_bytes: int
     """Size, of all files if there are several."""
     is_streaming: bool
@@ -78,12 +79,12 @@ def export_model(
     Args:
         model: the recognizer; it is not changed.
         path: file to write, with the suffix of the target.
-        target: `onnx`, `openvino`, `torch` or `coreml`.
+        target: `onnx`, `openvino`, `torch`, `coreml` or `tensorrt`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
         pixels: the values that the file takes.
         videos: files, folders and patterns whose frames it is compared on; by default rendered
             clips of the synthetic dataset.
-        half: compute in float16, of `coreml`.
+        half: compute in float16; of `coreml` and `tensorrt`.
         tolerance: largest difference that is allowed, relative to the largest logit; by default
             1e-4, or 1e-2 where the file computes or keeps its past in float16.
         calibration: labelled videos to quantize it to int8 with; None keeps float32.

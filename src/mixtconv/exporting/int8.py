@@ -243,8 +243,9 @@ def num_bytes(path: Path) -> int:
 
 
 def _parts(path: Path) -> list[Path]:
-    """A file, and the weights beside it."""
-    return [part for part in (path, path.with_suffix(".bin")) if part.exists()]
+    """A file, and its weights or its description beside it."""
+    beside = (path.with_suffix(".bin"), path.with_name(f"{path.name}.json"))
+    return [part for part in (path, *beside) if part.exists()]
 
 
 _QUANTIZE: dict[TargetName, tuple[str, Callable[[Path, Path, list[Array], str], None]]] = {

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixtconv._quiet import only_errors
-from mixtconv.inference.engines.base import VIDEO, Array
+from mixtconv.inference.engines.base import Array
 from mixtconv.inference.engines.coreml import PackageEngine, read_package
 
 Arguments = dict[str, Any]
@@ -40,7 +40,7 @@ class ProgramEngine(PackageEngine):
         model = read_package(path, load=False)
         super().__init__(path, model)
         self._function = _read_function(model)
-        steps = [step for step in self._function.operations if step.op_type not in ("const",)]
+        steps = [step for step in self._function.operations if step.op_type != "const"]
         unknown = sorted({step.op_type for step in steps} - OPERATIONS.keys() - _STATES)
         if unknown:
             raise ValueError(

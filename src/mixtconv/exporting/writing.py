@@ -12,12 +12,14 @@ from mixtconv._quiet import only_errors
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.coreml import open_to_compare, stateful_program, write_coreml
 from mixtconv.exporting.network import PortableNetwork
+from mixtconv.exporting.onnx import write_onnx
 from mixtconv.exporting.programs import as_program, quietly, refusal
+from mixtconv.exporting.tensorrt import refuse_without_tensorrt, write_tensorrt
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.spec import METADATA_KEY
 
-TargetName = Literal["onnx", "openvino", "torch", "coreml"]
+TargetName = Literal["onnx", "openvino", "torch", "coreml", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -34,35 +36,20 @@ class Target:
     """The program that is written."""
     open: Callable[[Path], Engine] = open_engine
     """What runs a file to be compared."""
+    refuse: Callable[[], object] = lambda: None
+    """Raises ValueError where such files cannot be written at all."""
     has_half: bool = False
     """Whether files may compute in float16."""
     has_rounded_past: bool = False
     """Whether streams keep their past in float16."""
 
     def refuse_missing_packages(self) -> None:
-        """Raise ValueError if packages are not installed, with the command that installs them."""
+        """Raise ValueError if packages are not installed, with the command that installs them, or
+        the machine lacks what writes such files."""
+        self.refuse()
         if self.packages:
             with only_errors(*self.packages):  # coremltools logs much as it is imported
                 import_needed(*self.packages, why=f"a {self.suffix} file needs")
-
-
-def _write_onnx(
-    program: torch.export.ExportedProgram, portable: PortableNetwork, path: Path
-) -> None:
-    try:
-        with quietly():
-            written = torch.onnx.export(
-                program,
-                input_names=list(portable.inputs),
-                output_names=list(portable.description.outputs),
-                dynamo=True,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise refusal(portable, "the exporter of ONNX", error) from error
-    assert written is not None
-    written.model.metadata_props[METADATA_KEY] = portable.description.to_json()
-    written.save(str(path), external_data=False)
 
 
 def _write_openvino(
@@ -99,7 +86,7 @@ def _write_torch(
 
 
 TARGETS: dict[TargetName, Target] = {
-    "onnx": Target(".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", _write_onnx),
+    "onnx": Target(".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", write_onnx),
     "openvino": Target(".xml", ("openvino",), "volume", _write_openvino),
     "torch": Target(".pt2", (), "stacked", _write_torch),
     "coreml": Target(
@@ -111,6 +98,14 @@ TARGETS: dict[TargetName, Target] = {
         open_to_compare,
         has_half=True,
         has_rounded_past=True,
+    ),
+    "tensorrt": Target(
+        ".engine",
+        ("onnx", "onnxscript", "onnxruntime"),
+        "stacked",
+        write_tensorrt,
+        refuse=refuse_without_tensorrt,
+        has_half=True,
     ),
 }
 """File formats by name."""

@@ -7,16 +7,17 @@ from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.coreml import CoreMLEngine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
+from mixtconv.inference.engines.tensorrt import TensorRtEngine
 from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.models.spec import is_exported
 
 
 def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
-    """Load an exported file, ready to run on the CPU.
+    """Load an exported file, ready to run: on the CPU, or where its format is for.
 
     Args:
-        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2` or `.mlpackage` of `mixtconv
-            export`.
+        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2`, `.mlpackage` or `.engine` (with
+            its `.engine.json`) of `mixtconv export`.
         num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
 
     Raises:
@@ -36,6 +37,7 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".xml": OpenVinoEngine,
     ".pt2": TorchEngine,
     ".mlpackage": CoreMLEngine,
+    ".engine": TensorRtEngine,
 }
 """Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
 its package when it opens a file, as the packages of the others may be missing."""
