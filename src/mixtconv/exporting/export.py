@@ -19,8 +19,8 @@ from mixtconv.exporting.int8 import Calibration, Int8Result, num_bytes, quantize
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, Target, TargetName
 from mixtconv.inference.engines.base import Pixels
-from mixtconv.inference.engines.opening import FOLDERS
 from mixtconv.models import VideoClassifier
+from mixtconv.models.spec import EXPORTED_FOLDERS
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,6 @@ def export_model(
     True
     """
     form, path = TARGETS[target], Path(path)
-    if tolerance is None:
-        is_half = half or (streaming and form.has_rounded_past)
-        tolerance = HALF_TOLERANCE if is_half else TOLERANCE
     _check(model, form, path, target, tolerance)
     if half and not form.has_half:
         able = " or ".join(name for name, each in TARGETS.items() if each.has_half)
@@ -115,7 +112,7 @@ def export_model(
     if calibration is not None:
         calibration.refuse_unsupported(target, model, streaming)
     form.refuse_missing_packages()
-    refuse_unwritable(path, folder=path.suffix in FOLDERS)
+    refuse_unwritable(path, folder=path.suffix in EXPORTED_FOLDERS)
     model = copy.deepcopy(model).eval().cpu()
     length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
     clips = frames_to_compare(model.spec, videos, length)
@@ -124,6 +121,9 @@ def export_model(
     else:
         portable = clip_network(model, layout=form.layout, pixels=pixels)
     portable = replace(portable, description=replace(portable.description, half=half))
+    if tolerance is None:
+        is_half = half or (form.has_rounded_past and portable.description.states)
+        tolerance = HALF_TOLERANCE if is_half else TOLERANCE
     program = form.program(portable)
     with hidden_folder(path) as folder:
         written = folder / path.name
@@ -139,13 +139,15 @@ def export_model(
     return Exported(target, path, size, streaming, pixels, agreement, int8, half, engine.stand_in)
 
 
-def _check(model: VideoClassifier, form: Target, path: Path, target: str, tolerance: float) -> None:
+def _check(
+    model: VideoClassifier, form: Target, path: Path, target: str, tolerance: float | None
+) -> None:
     if path.suffix != form.suffix:
         raise ValueError(
             f"--out is {path}; a file of {target} ends in {form.suffix}: give "
             f"{path.with_suffix(form.suffix)}"
         )
-    if not 0 < tolerance < 1:
+    if tolerance is not None and not 0 < tolerance < 1:
         raise ValueError(f"--tolerance is {tolerance}; give a part above 0 and below 1, as 1e-4")
     if model.optimized:
         raise ValueError(

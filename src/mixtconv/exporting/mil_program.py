@@ -86,7 +86,7 @@ def _read_function(model: Any) -> Any:
     spec = model.get_spec()
     with only_errors("coremltools"):
         program = load(
-            spec,
+            model_spec=spec,
             specification_version=spec.specificationVersion,
             file_weights_dir=model.weights_dir,
         )

@@ -56,13 +56,11 @@ def build_plan(tensorrt: Any, onnx: Path, portable: PortableNetwork) -> bytes:
     """
     log = log_of_errors(tensorrt)
     builder = tensorrt.Builder(log)
-    network = builder.create_network(_strongly_typed(tensorrt))
+    network = builder.create_network()
     parser = tensorrt.OnnxParser(network, log)
     if not parser.parse(onnx.read_bytes()):
-        reasons = "; ".join(
-            f"{parser.get_error(number).node_operator()}: {parser.get_error(number).desc()}"
-            for number in range(parser.num_errors)
-        )
+        errors = [parser.get_error(number) for number in range(parser.num_errors)]
+        reasons = "; ".join(f"{each.node_operator()} {each.desc()}".strip() for each in errors)
         raise refusal(portable, "TensorRT's parser", ValueError(reasons or log.said()))
     config = builder.create_builder_config()
     config.clear_flag(tensorrt.BuilderFlag.TF32)
@@ -74,17 +72,6 @@ def build_plan(tensorrt: Any, onnx: Path, portable: PortableNetwork) -> bytes:
     if plan is None:
         raise refusal(portable, "TensorRT's builder", ValueError(log.said()))
     return bytes(plan)
-
-
-def _strongly_typed(tensorrt: Any) -> int:
-    """The flag of networks that compute in the types of their file, which 10 has and 11 always is.
-
-    >>> from types import SimpleNamespace
-    >>> _strongly_typed(SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace()))
-    0
-    """
-    flag = getattr(tensorrt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
 
 
 def compute_in_half(onnx: Path) -> None:

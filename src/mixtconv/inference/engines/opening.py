@@ -9,7 +9,7 @@ from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
 from mixtconv.inference.engines.tensorrt import TensorRtEngine
 from mixtconv.inference.engines.torch import TorchEngine
-from mixtconv.models.spec import is_exported
+from mixtconv.models.spec import EXPORTED_FOLDERS, is_exported
 
 
 def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
@@ -27,7 +27,8 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     path = Path(path)
     if not is_exported(path):
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
-    if not (path.is_dir() if path.suffix.lower() in FOLDERS else path.is_file()):
+    is_there = path.is_dir if path.suffix.lower() in EXPORTED_FOLDERS else path.is_file
+    if not is_there():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
     return ENGINES[path.suffix.lower()](path, num_threads)
 
@@ -41,6 +42,3 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
 }
 """Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
 its package when it opens a file, as the packages of the others may be missing."""
-
-FOLDERS = (".mlpackage",)
-"""Suffixes of files that are folders."""

@@ -33,8 +33,8 @@ class TensorRtEngine(Engine):
         self._plan = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._plan is None:
             raise ValueError(
-                f"{path} cannot be read by TensorRT {tensorrt.__version__}, perhaps as it was built "
-                f"by another version or for another GPU: export the model here ({log.said()})"
+                f"{path} cannot be read by TensorRT {tensorrt.__version__}, perhaps as it was "
+                f"built by another one or for another GPU: export the model here ({log.said()})"
             )
         self._context = self._plan.create_execution_context()
         if self._context is None:
