@@ -43,20 +43,23 @@ def test_a_convolution_is_as_core_ml_defines_it() -> None:
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("length", [5, 6, 7])
-def test_poolings_are_as_core_ml_defines_them(ceil_mode: bool, length: int) -> None:
+@pytest.mark.parametrize(("sizes", "strides"), [((3, 2), (2, 2)), ((2, 2), (3, 2))])
+def test_poolings_are_as_core_ml_defines_them(
+    ceil_mode: bool, length: int, sizes: tuple[int, int], strides: tuple[int, int]
+) -> None:
     x = np.random.default_rng(0).normal(size=(1, 2, length, 6))
-    given = {"x": torch.from_numpy(x), "kernel_sizes": [3, 2], "strides": [2, 2]}
+    given = {"x": torch.from_numpy(x), "kernel_sizes": sizes, "strides": strides}
     given |= {"pad_type": "custom", "pad": [1, 1, 0, 0], "ceil_mode": ceil_mode}
     highest = OPERATIONS["max_pool"](given).numpy()
     mean = OPERATIONS["avg_pool"](given | {"exclude_padding_from_average": True}).numpy()
     places = []
-    for place, window in _windows(x, (3, 2), (2, 2), (1, 1, 0, 0), np.nan, partial=ceil_mode):
+    for place, window in _windows(x, sizes, strides, (1, 1, 0, 0), np.nan, partial=ceil_mode):
         np.testing.assert_allclose(highest[(..., *place)], np.nanmax(window, axis=(2, 3)))
         np.testing.assert_allclose(mean[(..., *place)], np.nanmean(window, axis=(2, 3)))
         places.append(place)
     assert highest.shape[2:] == mean.shape[2:] == tuple(np.add(places[-1], 1))
     expected = torch.nn.functional.max_pool2d(
-        given["x"], (3, 2), 2, padding=(1, 0), ceil_mode=ceil_mode
+        given["x"], sizes, strides, padding=(1, 0), ceil_mode=ceil_mode
     )
     np.testing.assert_array_equal(highest, expected)
 
