@@ -13,7 +13,7 @@ from mixtconv.benchmarks.model import create_recognizer, temporal_families
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
-from mixtconv.exporting.writing import TARGETS, TargetName, as_program
+from mixtconv.exporting.writing import TARGETS, TargetName
 from mixtconv.inference.engines.base import Array, Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.device import resolve_device
@@ -67,7 +67,7 @@ def _compare(
             streaming_network(model) if streaming else clip_network(model, layout=form.layout)
         )
         path = folder / f"{family}_{streaming}{form.suffix}"
-        form.write(as_program(portable), portable, path)
+        form.write(form.program(portable), portable, path)
         engine = open_engine(path, num_threads=torch.get_num_threads())
         candidates[name] = partial(engine.run, random_inputs(engine, workload.clips_on("cpu")))
     timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)

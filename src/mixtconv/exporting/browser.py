@@ -12,7 +12,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from mixtconv._atomic_write import hidden_folder, refuse_place, written_whole
-from mixtconv.exporting.agreement import TOLERANCE
 from mixtconv.exporting.export import Exported, export_model
 from mixtconv.exporting.int8 import Calibration
 from mixtconv.inference.engines.opening import open_engine
@@ -45,7 +44,7 @@ def export_page(
     runtime: str | Path | None = None,
     streaming: bool = False,
     videos: Sequence[str | Path] = (),
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     calibration: Calibration | None = None,
 ) -> Exported:
     """Write a page that runs a recognizer in a browser, on videos and the camera.

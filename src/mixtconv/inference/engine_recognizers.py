@@ -156,7 +156,9 @@ def _open(
 ) -> Engine:
     """The engine of a model, in settings and of a modality that exported models are run in."""
     if device not in ("auto", "cpu"):
-        raise ValueError(f"{model} is an exported model, which runs on the CPU; leave --device out")
+        raise ValueError(
+            f"{model} is an exported model, which runs where its format is for; leave --device out"
+        )
     if precision not in ("auto", "32"):
         raise ValueError(
             f"{model} is an exported model, whose arithmetic is in the file; leave --precision out"

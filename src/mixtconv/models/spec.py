@@ -27,8 +27,12 @@ METADATA_KEY = "mixtconv"
 EVENTS_NOTE = "events"
 """Name of the note of a model file that holds its settings of events."""
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
-"""Files of ONNX Runtime, OpenVINO and torch.export, which `inference/engines` runs."""
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".mlpackage", ".engine")
+"""Files of ONNX Runtime, OpenVINO, torch.export, Core ML and TensorRT, which `inference/engines`
+runs."""
+
+EXPORTED_FOLDERS = (".mlpackage",)
+"""Those of them that are folders."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -36,6 +36,9 @@ Sizes = Sequence[object]
 class Engine(ABC):
     """A network of an exported file: arrays by name in, arrays by name out."""
 
+    stand_in: str | None = None
+    """What computes in place of the engine that the file is for, where that does not run."""
+
     def __init__(
         self,
         path: Path,
@@ -122,6 +125,8 @@ class Description:
     """Inputs for past frames of a streaming model; None for a model of whole clips."""
     quantized: bool = False
     """Whether its arithmetic is int8."""
+    half: bool = False
+    """Whether it computes in float16."""
     events: dict[str, Any] | None = None
     """Settings of events of the model file, where they hold for what the file scores."""
 
@@ -155,6 +160,8 @@ class Description:
         values = {**asdict(self), "spec": self.spec.to_dict()}
         if self.events is None:  # as in files of earlier versions, which read this one
             del values["events"]
+        if not self.half:
+            del values["half"]
         return json.dumps(values)
 
     @property
