@@ -20,8 +20,16 @@ from mixtconv.models.device import resolve_device
 
 ROUNDS = 24
 
-ENGINES: dict[TargetName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+ENGINES: dict[TargetName, str] = {
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT",
+    "executorch": "ExecuTorch",
+}
 """Measured targets of `mixtconv export` -> names of their engines."""
+
+ALWAYS: tuple[TargetName, ...] = ("onnx", "openvino")
+"""Targets that are always measured; the others where their packages are installed."""
 
 BASELINE = {"tsn": "TSN"}
 

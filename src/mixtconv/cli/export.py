@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch"],
+    to: Literal["onnx", "openvino", "torch", "litert", "executorch"],
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] = "normalized",
@@ -27,8 +27,9 @@ def export(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml, and a .bin next to it) or torch (a program of torch.export).
-        out: File to write, in .onnx, .xml or .pt2.
+        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export), litert
+            or executorch, the last two for one clip or stream at a time.
+        out: File to write, in .onnx, .xml, .pt2, .tflite or .pte.
         streaming: Export one step of a causal model: a frame, with the past frames as inputs and
             outputs; else whole clips.
         pixels: Input of the file: normalized, or with the normalisation in the file, uint8 or

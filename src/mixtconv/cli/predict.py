@@ -67,7 +67,7 @@ def predict(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an
-            exported model (mixtconv export): .onnx, .xml or .pt2.
+            exported model (mixtconv export): .onnx, .xml, .pt2, .tflite or .pte.
         videos: Files, folders, patterns such as 'clips/*.mp4', or addresses (https://...) of files.
         timeline: Windows or events, and where they are written.
         top_k: Number of labels of each video; a model of several labels gives all that hold.

@@ -6,7 +6,10 @@ a form with one more axis, can work in the clip's layout instead:
 
     stacked  (B, C, T * H, W): the frames below each other. A temporal operation is an ordinary 2D
              convolution whose taps are H rows apart; 1x1 convolutions and sums stay as they are.
-             ONNX Runtime has fast 2D convolutions only.
+             ONNX Runtime has fast 2D convolutions only, and so has LiteRT.
+    joined   the same map, made by cutting frames apart and joining them along their height, of one
+             clip alone. ExecuTorch reorders a map for every change of its shape; cut and joined
+             it stays as it is.
     volume   (B, C, T, H, W): a k x k convolution is one of 1 x k x k. OpenVINO runs these as fast.
 
 `TimeKernel` is a temporal operation as the kernel of a convolution, in either layout.
@@ -131,7 +134,7 @@ def separate_ordinary_convolutions(network: nn.Module) -> None:
             network.set_submodule(name, site.separated(frames))
 
 
-LayoutName = Literal["stacked", "volume"]
+LayoutName = Literal["stacked", "joined", "volume"]
 
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid)
 """Modules that compute every value from the one at its place."""
@@ -174,6 +177,26 @@ class Unstack(Stack):
         _, C, rows, W = x.shape
         x = x.permute(0, 2, 3, 1).reshape(-1, rows // self.num_frames, W, C)
         return x.permute(0, 3, 1, 2)  # (B * T, C, H, W)
+
+
+class Join(nn.Module):
+    """Frames of one clip (T, C, H, W) joined below each other: (1, C, T * H, W)."""
+
+    def __init__(self, num_frames: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[t : t + 1] for t in range(self.num_frames)], dim=2)
+
+
+class Cut(Join):
+    """The inverse of `Join`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.shape[2] // self.num_frames
+        frames = [x[:, :, t * rows : (t + 1) * rows] for t in range(self.num_frames)]
+        return torch.cat(frames, dim=0)  # (T, C, H, W)
 
 
 class ToVolume(nn.Module):
@@ -273,6 +296,7 @@ def _with_time(module: nn.Conv2d | nn.MaxPool2d) -> dict[str, Any]:
 
 LAYOUTS: dict[LayoutName, ClipLayout] = {
     "stacked": ClipLayout(Stack, Unstack, StackedFilter, _stacked_module),
+    "joined": ClipLayout(Join, Cut, StackedFilter, _stacked_module),
     "volume": ClipLayout(ToVolume, FromVolume, VolumeFilter, _volume_module),
 }
 """Layouts by name."""

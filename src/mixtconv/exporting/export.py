@@ -70,7 +70,7 @@ def export_model(
     Args:
         model: the recognizer; it is not changed.
         path: file to write, with the suffix of the target.
-        target: `onnx`, `openvino` or `torch`.
+        target: `onnx`, `openvino`, `torch`, `litert` or `executorch`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
         pixels: the values that the file takes.
         videos: files, folders and patterns whose frames it is compared on; by default rendered
@@ -103,10 +103,10 @@ def export_model(
     length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
     clips = frames_to_compare(model.spec, videos, length)
     if streaming:
-        portable = streaming_network(model, pixels=pixels)
+        portable = streaming_network(model, layout=form.stream, pixels=pixels)
     else:
         portable = clip_network(model, layout=form.layout, pixels=pixels)
-    program = as_program(portable)
+    program = as_program(portable, batch=form.batch)
     with hidden_folder(path) as folder:
         written = folder / path.name
         form.write(program, portable, written)

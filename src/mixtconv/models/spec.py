@@ -27,7 +27,7 @@ METADATA_KEY = "mixtconv"
 EVENTS_NOTE = "events"
 """Name of the note of a model file that holds its settings of events."""
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".tflite", ".pte")
 """Files of ONNX Runtime, OpenVINO and torch.export, which `inference/engines` runs."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.executorch import ExecuTorchEngine
+from mixtconv.inference.engines.litert import LiteRtEngine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
 from mixtconv.inference.engines.torch import TorchEngine
@@ -14,7 +16,8 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     """Load an exported file, ready to run on the CPU.
 
     Args:
-        path: a `.onnx`, `.xml` (with its `.bin` beside it) or `.pt2` of `mixtconv export`.
+        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2`, `.tflite` or `.pte` of
+            `mixtconv export`.
         num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
 
     Raises:
@@ -33,6 +36,8 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".onnx": OnnxEngine,
     ".xml": OpenVinoEngine,
     ".pt2": TorchEngine,
+    ".tflite": LiteRtEngine,
+    ".pte": ExecuTorchEngine,
 }
 """Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
 its package when it opens a file, as the packages of the others may be missing."""
