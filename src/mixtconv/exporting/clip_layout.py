@@ -7,9 +7,9 @@ a form with one more axis, can work in the clip's layout instead:
     stacked  (B, C, T * H, W): the frames below each other. A temporal operation is an ordinary 2D
              convolution whose taps are H rows apart; 1x1 convolutions and sums stay as they are.
              ONNX Runtime has fast 2D convolutions only, and so has LiteRT.
-    joined   the same map, made by cutting frames apart and joining them along their height, of one
-             clip alone. ExecuTorch reorders a map for every change of its shape; cut and joined
-             it stays as it is.
+    joined   the same map, made by cutting frames apart and joining them along their height, of a
+             batch whose size is fixed. ExecuTorch reorders a map for every change of its shape;
+             cut and joined it stays as it is.
     volume   (B, C, T, H, W): a k x k convolution is one of 1 x k x k. OpenVINO runs these as fast.
 
 `TimeKernel` is a temporal operation as the kernel of a convolution, in either layout.
@@ -180,14 +180,15 @@ class Unstack(Stack):
 
 
 class Join(nn.Module):
-    """Frames of one clip (T, C, H, W) joined below each other: (1, C, T * H, W)."""
+    """Frames (B * T, C, H, W), cut apart and joined below each other: (B, C, T * H, W)."""
 
     def __init__(self, num_frames: int) -> None:
         super().__init__()
         self.num_frames = num_frames
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x[t : t + 1] for t in range(self.num_frames)], dim=2)
+        clips = [torch.cat(clip.split(1), dim=2) for clip in x.split(self.num_frames)]
+        return _one_after_the_other(clips)
 
 
 class Cut(Join):
@@ -195,8 +196,13 @@ class Cut(Join):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.shape[2] // self.num_frames
-        frames = [x[:, :, t * rows : (t + 1) * rows] for t in range(self.num_frames)]
-        return torch.cat(frames, dim=0)  # (T, C, H, W)
+        clips = [torch.cat(clip.split(rows, dim=2), dim=0) for clip in x.split(1)]
+        return _one_after_the_other(clips)  # (B * T, C, H, W)
+
+
+def _one_after_the_other(clips: list[Tensor]) -> Tensor:
+    """Clips in one batch; one alone is there already, and a copy of it would cost a pass."""
+    return clips[0] if len(clips) == 1 else torch.cat(clips, dim=0)
 
 
 class ToVolume(nn.Module):

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,11 @@ class Target:
     """The layout of the past of streams in which it steps fastest."""
     batch: int | None = None
     """Clips or streams that a file takes at once, if their number is fixed."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its packages are there, none of which is imported for that."""
+        return all(find_spec(package.partition(".")[0]) for package in self.packages)
 
     def refuse_missing_packages(self) -> None:
         """Raise ValueError if packages are not installed, with the command that installs them."""
