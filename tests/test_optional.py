@@ -25,8 +25,10 @@ def _requirements(section: str) -> dict[str, list[str]]:
 BASE = _requirements("project")["dependencies"]
 EXTRAS = _requirements("project.optional-dependencies")
 USED = {
+    "executorch": ["executorch"],
     "flow": ["cv2"],
     "int8": ["nncf"],
+    "litert": ["ai_edge_litert", "litert_torch"],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
     "openvino": ["openvino"],
     "ray": ["ray"],
@@ -47,11 +49,12 @@ def test_every_package_with_another_name_is_one_of_the_project() -> None:
     assert set(PACKAGES.values()) <= {*BASE, *sum(EXTRAS.values(), [])}  # noqa: RUF017
 
 
-def test_all_is_every_extra() -> None:
+def test_all_is_every_extra_but_those_for_phones() -> None:
     [whole] = EXTRAS["all"]
     names = re.fullmatch(r"mixtconv\[(.*)\]", whole)
     assert names is not None
-    assert {*names[1].split(","), "all", "docs", "export", "test", "viz"} == set(EXTRAS)
+    others = {"all", "docs", "executorch", "export", "litert", "test", "viz"}
+    assert {*names[1].split(","), *others} == set(EXTRAS)
 
 
 def test_earlier_names_of_extras_are_kept() -> None:
