@@ -179,3 +179,12 @@ def test_onnx_runtime_tells_damaged_files_by_their_errors() -> None:
         assert issubclass(getattr(states, name), Exception)
     with pytest.raises((states.InvalidProtobuf, states.Fail)):
         runtime.InferenceSession(b"no network", providers=["CPUExecutionProvider"])
+
+
+def test_executorch_has_one_pool_of_threads() -> None:
+    """`inference/engines/executorch.py`: its number of threads, which only its C++ promises."""
+    portable_lib = pytest.importorskip("executorch.extension.pybindings.portable_lib")
+    before = portable_lib._threadpool_get_thread_count()
+    portable_lib._unsafe_reset_threadpool(1)
+    assert portable_lib._threadpool_get_thread_count() == 1
+    portable_lib._unsafe_reset_threadpool(before)

@@ -68,7 +68,8 @@ def _compare(
         streams = count_of(workload.clips_on("cpu"), "stream")
         what = f"a frame of {streams}, {workload.image_size} pixels"
     task, rounds = f"{what}, {workload.backbone}", workload.rounds or ROUNDS
-    comparisons, by_engine = [], {}
+    comparisons: list[Comparison] = []
+    by_engine: dict[str, Callable[[], object]] = {}
     for target, engine in ENGINES.items():
         if target not in ALWAYS and not TARGETS[target].is_installed:
             continue
@@ -87,7 +88,8 @@ def _candidates(
     workload: Workload, streaming: bool, target: TargetName, folder: Path
 ) -> dict[str, Callable[[], object]]:
     """TSN and the temporal families, exported to a target and opened."""
-    form, candidates = TARGETS[target], {}
+    form = TARGETS[target]
+    candidates: dict[str, Callable[[], object]] = {}
     for family, name in (BASELINE | temporal_families(workload)).items():
         model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
         if streaming:

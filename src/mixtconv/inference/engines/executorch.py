@@ -56,10 +56,9 @@ class ExecuTorchEngine(OneByOneEngine):
             results = self._network.execute([*map(self._torch.from_numpy, arrays)])
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
-            sizes = ", ".join(f"{name} {array.shape[1:]}" for name, array in inputs.items())
             raise ValueError(
-                f"{self} fails in ExecuTorch: is it damaged, or are its inputs of another size than "
-                f"{sizes}? {reason}"
+                f"{self} fails in ExecuTorch: it is damaged, or an input has another size than it "
+                f"describes: {reason}"
             ) from error
         return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
 
