@@ -1,6 +1,7 @@
-"""Recognizers as files of other engines: ONNX, OpenVINO, torch.export.
+"""Recognizers as files of other engines: ONNX, OpenVINO, torch.export, LiteRT, ExecuTorch.
 
 `export` is the entry: it makes a `network` of plain torch, writes it in a format of `writing`, and
 keeps the file if `agreement` finds the logits of PyTorch. `clip_graph` rewrites a network of frames
-for an engine in the layouts of `clip_layout`; `int8` quantizes the file and measures the effect.
+for an engine in the layouts of `clip_layout`, and `stream_layout` has those of a stream's past;
+`int8` quantizes the file and measures the effect.
 """

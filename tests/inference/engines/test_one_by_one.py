@@ -17,7 +17,7 @@ class _Sums(OneByOneEngine):
     def __init__(self) -> None:
         states = (StateShape("past", (2, 4)),)
         description = Description(
-            ModelSpec("tsn_resnet18", ("a",), image_size=8), "1", states=states
+            ModelSpec("tsn_resnet18", ("a", "b"), image_size=16), "1", states=states
         )
         super().__init__(Path("sums"), description, description.inputs, description.outputs)
         self.batches: list[int] = []
@@ -32,7 +32,7 @@ class _Sums(OneByOneEngine):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_each_stream_runs_alone_and_gets_what_is_its_own(batch: int) -> None:
     random, engine = np.random.default_rng(0), _Sums()
-    frames, past = random.random((batch, 3, 8, 8)), random.random((batch, 2, 4))
+    frames, past = random.random((batch, 3, 16, 16)), random.random((batch, 2, 4))
     results = engine.run({"frame": frames, "past": past})
     assert engine.batches == batch * [1]
     np.testing.assert_allclose(results["logits"][:, 0], frames.sum((1, 2, 3)) + past.sum((1, 2)))
