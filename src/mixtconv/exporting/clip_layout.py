@@ -187,7 +187,7 @@ class Join(nn.Module):
         self.num_frames = num_frames
 
     def forward(self, x: Tensor) -> Tensor:
-        clips = [torch.cat(clip.split(1), dim=2) for clip in x.split(self.num_frames)]
+        clips = [torch.cat(_slices(clip, 1), dim=2) for clip in _slices(x, self.num_frames)]
         return _one_after_the_other(clips)
 
 
@@ -196,8 +196,15 @@ class Cut(Join):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.shape[2] // self.num_frames
-        clips = [torch.cat(clip.split(rows, dim=2), dim=0) for clip in x.split(1)]
+        clips = [torch.cat(_slices(clip, rows, axis=2), dim=0) for clip in _slices(x, 1)]
         return _one_after_the_other(clips)  # (B * T, C, H, W)
+
+
+def _slices(x: Tensor, size: int, *, axis: int = 0) -> list[Tensor]:
+    """Parts of one size, as slices: XNNPACK has no split. One that is all of it is not cut off."""
+    if x.shape[axis] == size:
+        return [x]
+    return [x.narrow(axis, start, size) for start in range(0, x.shape[axis], size)]
 
 
 def _one_after_the_other(clips: list[Tensor]) -> Tensor:
