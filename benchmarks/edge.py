@@ -25,7 +25,7 @@ from mixtconv.benchmarks.exported import ENGINES, random_inputs
 from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.evaluation.complexity import abstract_model, complexity
 from mixtconv.exporting.network import clip_network, streaming_network
-from mixtconv.exporting.writing import TARGETS, as_program
+from mixtconv.exporting.writing import TARGETS
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models import (
     StreamingClassifier,
@@ -106,8 +106,9 @@ def in_engine(
     """The same of the model as a file of `mixtconv export`."""
     form = TARGETS[target]
     of_clips = partial(clip_network, layout=form.layout)
-    portable = of_clips(model) if what == CLIP else streaming_network(model)
-    form.write(as_program(portable), portable, path)
+    in_steps = partial(streaming_network, layout=form.stream)
+    portable = of_clips(model) if what == CLIP else in_steps(model)
+    form.write(form.program(portable), portable, path)
     engine = open_engine(path, num_threads=num_threads)
     return partial(engine.run, random_inputs(engine, 1))
 

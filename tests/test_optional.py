@@ -26,8 +26,10 @@ BASE = _requirements("project")["dependencies"]
 EXTRAS = _requirements("project.optional-dependencies")
 USED = {
     "coreml": ["coremltools"],
+    "executorch": ["executorch"],
     "flow": ["cv2"],
     "int8": ["nncf"],
+    "litert": ["ai_edge_litert", "litert_torch"],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
     "openvino": ["openvino"],
     "ray": ["ray"],
@@ -49,12 +51,13 @@ def test_every_package_with_another_name_is_one_of_the_project() -> None:
     assert set(PACKAGES.values()) <= {*BASE, *sum(EXTRAS.values(), [])}  # noqa: RUF017
 
 
-def test_all_is_every_extra() -> None:
-    """But TensorRT, whose libraries are not in the index of the other packages."""
+def test_all_is_every_extra_but_those_for_phones_and_tensorrt() -> None:
+    """TensorRT's libraries are not in the index of the other packages."""
     [whole] = EXTRAS["all"]
     names = re.fullmatch(r"mixtconv\[(.*)\]", whole)
     assert names is not None
-    assert {*names[1].split(","), "all", "docs", "export", "tensorrt", "test", "viz"} == set(EXTRAS)
+    others = {"all", "docs", "executorch", "export", "litert", "tensorrt", "test", "viz"}
+    assert {*names[1].split(","), *others} == set(EXTRAS)
 
 
 def test_earlier_names_of_extras_are_kept() -> None:

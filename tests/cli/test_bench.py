@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from mixtconv.benchmarks import exported, predicting, training_step
 from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.cli.main import main
+from mixtconv.exporting.writing import TARGETS
 
 TINY = ["--backbone", "test_resnet", "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
 
@@ -78,17 +80,32 @@ def test_a_folder_is_recognized_beside_its_parts(capsys, monkeypatch, tmp_path):
 
 def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatch):
     monkeypatch.setattr(exported, "temporal_families", lambda workload: {"mstnet": "MSTNet"})
-    monkeypatch.setattr(exported, "ENGINES", {"onnx": "ONNX Runtime"})
+    monkeypatch.setattr(exported, "ENGINES", {"onnx": "ONNX Runtime", "torch": "torch.export"})
     assert main(["bench", "export", *TINY, "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    titles = [comparison["title"] for comparison in report["times"]]
-    assert titles == [
-        "1 clip of 2x32x32, test_resnet, ONNX Runtime",
-        "a frame of 1 stream, 32 pixels, test_resnet, ONNX Runtime",
+    engines, families = ["ONNX Runtime", "torch.export"], ["TSN", "MSTNet"]
+    expected = [
+        (f"{what}, test_resnet, {last}", candidates[0], candidates)
+        for what in ("1 clip of 2x32x32", "a frame of 1 stream, 32 pixels")
+        for last, candidates in [*((each, families) for each in engines), ("MSTNet", engines)]
     ]
-    for comparison in report["times"]:
-        assert comparison["baseline"] == "TSN"
-        assert [item["name"] for item in comparison["candidates"]] == ["TSN", "MSTNet"]
+    assert expected == [
+        (each["title"], each["baseline"], [item["name"] for item in each["candidates"]])
+        for each in report["times"]
+    ]
+
+
+def test_engines_whose_packages_are_not_there_are_not_measured(capsys, monkeypatch):
+    """But for those that a comparison is never without, which are named."""
+    missing = replace(TARGETS["torch"], packages=("nowhere_at_all",))
+    monkeypatch.setitem(TARGETS, "torch", missing)
+    monkeypatch.setattr(exported, "temporal_families", lambda workload: {"mstnet": "MSTNet"})
+    monkeypatch.setattr(exported, "ENGINES", {"onnx": "ONNX Runtime", "torch": "torch.export"})
+    assert main(["bench", "export", *TINY, "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["times"]) == 2
+    monkeypatch.setattr(exported, "ALWAYS", ("onnx", "torch"))
+    assert main(["bench", "export", *TINY]) == 2
+    assert "pip install nowhere_at_all" in capsys.readouterr().err
 
 
 def test_a_transformer_is_compared_with_its_image_model(capsys):

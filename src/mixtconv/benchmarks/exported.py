@@ -1,5 +1,6 @@
 """Speed of exported models in their engines, each beside TSN exported in the same way."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +21,16 @@ from mixtconv.models.device import resolve_device
 
 ROUNDS = 24
 
-ENGINES: dict[TargetName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+ENGINES: dict[TargetName, str] = {
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT",
+    "executorch": "ExecuTorch",
+}
 """Measured targets of `mixtconv export` -> names of their engines."""
+
+ALWAYS: tuple[TargetName, ...] = ("onnx", "openvino")
+"""Targets that are always measured; the others where their packages are installed."""
 
 BASELINE = {"tsn": "TSN"}
 
@@ -32,51 +41,66 @@ NOTE = (
 
 
 def bench_export(workload: Workload, progress: Progress | None = None) -> Measured:
-    """Time exported models of whole clips and of streams, against TSN's.
+    """Time exported models of whole clips and of streams, against TSN's and between engines.
 
     Raises:
         ValueError: an unknown backbone or one without residual branches; another device than the
-            CPU; an engine that is not installed.
+            CPU; an engine of those always measured that is not installed.
     """
     device = "cpu" if workload.device == "auto" else workload.device
     if resolve_device(device).type != "cpu":
         raise ValueError(f"--device is {workload.device}; exported models are measured on the CPU")
-    for target in ENGINES:
+    for target in ALWAYS:
         TARGETS[target].refuse_missing_packages()
+    times: list[Comparison] = []
     with TemporaryDirectory() as folder:
-        times = (
-            _compare(workload, streaming, target, Path(folder), progress)
-            for streaming in (False, True)
-            for target in ENGINES
-        )
-        return Measured(tuple(times))
+        for streaming in (False, True):
+            times += _compare(workload, streaming, Path(folder), progress)
+    return Measured(tuple(times))
 
 
 def _compare(
-    workload: Workload,
-    streaming: bool,
-    target: TargetName,
-    folder: Path,
-    progress: Progress | None,
-) -> Comparison:
-    form = TARGETS[target]
-    candidates = {}
-    for family, name in (BASELINE | temporal_families(workload)).items():
-        model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
-        portable = (
-            streaming_network(model) if streaming else clip_network(model, layout=form.layout)
-        )
-        path = folder / f"{family}_{streaming}{form.suffix}"
-        form.write(form.program(portable), portable, path)
-        engine = open_engine(path, num_threads=torch.get_num_threads())
-        candidates[name] = partial(engine.run, random_inputs(engine, workload.clips_on("cpu")))
-    timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
+    workload: Workload, streaming: bool, folder: Path, progress: Progress | None
+) -> list[Comparison]:
+    """The families in every engine, then one family in all engines."""
     what = workload.clips_text("cpu")
     if streaming:
         streams = count_of(workload.clips_on("cpu"), "stream")
         what = f"a frame of {streams}, {workload.image_size} pixels"
-    title = f"{what}, {workload.backbone}, {ENGINES[target]}"
-    return Comparison(title, BASELINE["tsn"], tuple(timings), notes=(NOTE,))
+    task, rounds = f"{what}, {workload.backbone}", workload.rounds or ROUNDS
+    comparisons: list[Comparison] = []
+    by_engine: dict[str, Callable[[], object]] = {}
+    for target, engine in ENGINES.items():
+        if target not in ALWAYS and not TARGETS[target].is_installed:
+            continue
+        candidates = _candidates(workload, streaming, target, folder)
+        timings = interleave(candidates, rounds=rounds, progress=progress)
+        title = f"{task}, {engine}"
+        comparisons.append(Comparison(title, BASELINE["tsn"], tuple(timings), notes=(NOTE,)))
+        name, by_engine[engine] = list(candidates.items())[-1]
+    if len(by_engine) > 1:
+        timings = interleave(by_engine, rounds=rounds, progress=progress)
+        comparisons.append(Comparison(f"{task}, {name}", ENGINES["onnx"], tuple(timings)))
+    return comparisons
+
+
+def _candidates(
+    workload: Workload, streaming: bool, target: TargetName, folder: Path
+) -> dict[str, Callable[[], object]]:
+    """TSN and the temporal families, exported to a target and opened."""
+    form = TARGETS[target]
+    candidates: dict[str, Callable[[], object]] = {}
+    for family, name in (BASELINE | temporal_families(workload)).items():
+        model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
+        if streaming:
+            portable = streaming_network(model, layout=form.stream)
+        else:
+            portable = clip_network(model, layout=form.layout)
+        path = folder / f"{family}_{streaming}{form.suffix}"
+        form.write(form.program(portable), portable, path)
+        engine = open_engine(path, num_threads=torch.get_num_threads())
+        candidates[name] = partial(engine.run, random_inputs(engine, workload.clips_on("cpu")))
+    return candidates
 
 
 def random_inputs(engine: Engine, count: int) -> dict[str, Array]:

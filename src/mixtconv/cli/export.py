@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch", "coreml", "tensorrt", "web"],
+    to: Literal["onnx", "openvino", "torch", "litert", "executorch", "coreml", "tensorrt", "web"],
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] | None = None,
@@ -29,10 +29,12 @@ def export(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export), coreml
-            (.mlpackage, a folder), tensorrt (.engine, and a .engine.json next to it; on its GPU) or
-            web (a page for browsers, which runs the model itself).
-        out: File to write, in .onnx, .xml, .pt2, .mlpackage or .engine; of web a folder.
+        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export), litert
+            or executorch (both for one clip or stream at a time), coreml (.mlpackage, a folder),
+            tensorrt (.engine, and a .engine.json next to it; on its GPU) or web (a page for
+            browsers, which runs the model itself).
+        out: File to write, in .onnx, .xml, .pt2, .tflite, .pte, .mlpackage or .engine; of web a
+            folder.
         streaming: Export one step of a causal model: a frame, with the past frames as inputs and
             outputs; else whole clips.
         pixels: Input of the file: normalized (the default), or with the normalisation in the file,

@@ -6,7 +6,10 @@ a form with one more axis, can work in the clip's layout instead:
 
     stacked  (B, C, T * H, W): the frames below each other. A temporal operation is an ordinary 2D
              convolution whose taps are H rows apart; 1x1 convolutions and sums stay as they are.
-             ONNX Runtime has fast 2D convolutions only.
+             ONNX Runtime has fast 2D convolutions only, and so has LiteRT.
+    joined   the same map, made by cutting frames apart and joining them along their height, of a
+             batch whose size is fixed. ExecuTorch reorders a map for every change of its shape;
+             cut and joined it stays as it is.
     volume   (B, C, T, H, W): a k x k convolution is one of 1 x k x k. OpenVINO runs these as fast.
 
 `TimeKernel` is a temporal operation as the kernel of a convolution, in either layout.
@@ -131,7 +134,7 @@ def separate_ordinary_convolutions(network: nn.Module) -> None:
             network.set_submodule(name, site.separated(frames))
 
 
-LayoutName = Literal["stacked", "volume"]
+LayoutName = Literal["stacked", "joined", "volume"]
 
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid)
 """Modules that compute every value from the one at its place."""
@@ -174,6 +177,39 @@ class Unstack(Stack):
         _, C, rows, W = x.shape
         x = x.permute(0, 2, 3, 1).reshape(-1, rows // self.num_frames, W, C)
         return x.permute(0, 3, 1, 2)  # (B * T, C, H, W)
+
+
+class Join(nn.Module):
+    """Frames (B * T, C, H, W), cut apart and joined below each other: (B, C, T * H, W)."""
+
+    def __init__(self, num_frames: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        clips = [torch.cat(_slices(clip, 1), dim=2) for clip in _slices(x, self.num_frames)]
+        return _one_after_the_other(clips)
+
+
+class Cut(Join):
+    """The inverse of `Join`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.shape[2] // self.num_frames
+        clips = [torch.cat(_slices(clip, rows, axis=2), dim=0) for clip in _slices(x, 1)]
+        return _one_after_the_other(clips)  # (B * T, C, H, W)
+
+
+def _slices(x: Tensor, size: int, *, axis: int = 0) -> list[Tensor]:
+    """Parts of one size, as slices: XNNPACK has no split. One that is all of it is not cut off."""
+    if x.shape[axis] == size:
+        return [x]
+    return [x.narrow(axis, start, size) for start in range(0, x.shape[axis], size)]
+
+
+def _one_after_the_other(clips: list[Tensor]) -> Tensor:
+    """Clips in one batch; one alone is there already, and a copy of it would cost a pass."""
+    return clips[0] if len(clips) == 1 else torch.cat(clips, dim=0)
 
 
 class ToVolume(nn.Module):
@@ -273,6 +309,7 @@ def _with_time(module: nn.Conv2d | nn.MaxPool2d) -> dict[str, Any]:
 
 LAYOUTS: dict[LayoutName, ClipLayout] = {
     "stacked": ClipLayout(Stack, Unstack, StackedFilter, _stacked_module),
+    "joined": ClipLayout(Join, Cut, StackedFilter, _stacked_module),
     "volume": ClipLayout(ToVolume, FromVolume, VolumeFilter, _volume_module),
 }
 """Layouts by name."""

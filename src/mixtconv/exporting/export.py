@@ -79,7 +79,7 @@ def export_model(
     Args:
         model: the recognizer; it is not changed.
         path: file to write, with the suffix of the target.
-        target: `onnx`, `openvino`, `torch`, `coreml` or `tensorrt`.
+        target: one of `TARGETS`, such as `onnx`.
         streaming: one frame at a time with the past as state, of a causal model; else whole clips.
         pixels: the values that the file takes.
         videos: files, folders and patterns whose frames it is compared on; by default rendered
@@ -117,7 +117,7 @@ def export_model(
     length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
     clips = frames_to_compare(model.spec, videos, length)
     if streaming:
-        portable = streaming_network(model, pixels=pixels)
+        portable = streaming_network(model, layout=form.stream, pixels=pixels)
     else:
         portable = clip_network(model, layout=form.layout, pixels=pixels)
     portable = replace(portable, description=replace(portable.description, half=half))

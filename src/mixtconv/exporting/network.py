@@ -14,6 +14,7 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite, traced
 from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
+from mixtconv.exporting.stream_layout import STREAM_LAYOUTS, StreamLayoutName, VolumeStep
 from mixtconv.exporting.token_filter import on_tokens
 from mixtconv.inference.engines.base import (
     FRAME,
@@ -75,11 +77,14 @@ def clip_network(
     return PortableNetwork(_Clips(model, _normalize(model, pixels)), {VIDEO: example}, description)
 
 
-def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") -> PortableNetwork:
+def streaming_network(
+    model: VideoClassifier, *, layout: StreamLayoutName = "volume", pixels: Pixels = "normalized"
+) -> PortableNetwork:
     """Logits (B, num_classes) of the next frame (B, C, H, W) of streams, their past as state.
 
     Args:
         model: a causal recognizer; it is not changed.
+        layout: of the past; see `stream_layout.py`.
         pixels: the values that the network takes.
 
     Raises:
@@ -88,7 +93,7 @@ def streaming_network(model: VideoClassifier, *, pixels: Pixels = "normalized") 
     check_looks_back_only(model)
     model = copy.deepcopy(model).eval().requires_grad_(False)
     past = _Past()
-    model.backbone = _step_through_time(model.backbone, past)
+    model.backbone = _step_through_time(model.backbone, past, STREAM_LAYOUTS[layout])
     example = _example((), model, pixels)
     network = _Stream(model, _normalize_stream(model, pixels, past), past)
     # The operations name their states as they run; their order in the file is that of this run.
@@ -219,11 +224,14 @@ class _Past:
             depth: D.
             axis: that of time in the state and the result.
         """
-        new = x.unsqueeze(axis)
-        shape = (*new.shape[:axis], depth, *new.shape[axis + 1 :])
-        past = self.before[name] if self.before else x.new_zeros(shape)
+        return self.joined(name, x.unsqueeze(axis), depth, axis=axis)
+
+    def joined(self, name: str, new: Tensor, length: int, *, axis: int) -> Tensor:
+        """A state with a new part after it, in whatever layout; see `stream_layout.Remember`."""
+        shape = (*new.shape[:axis], length, *new.shape[axis + 1 :])
+        past = self.before[name] if self.before else new.new_zeros(shape)
         window = torch.cat([past, new], dim=axis)
-        self.after[name] = window.narrow(axis, 1, depth)
+        self.after[name] = window.narrow(axis, new.shape[axis], length)
         return window
 
 
@@ -245,25 +253,26 @@ class _Stream(nn.Module):
         return logits, *past.after.values()
 
 
-def _step_through_time(network: nn.Module, past: _Past) -> nn.Module:
+def _step_through_time(network: nn.Module, past: _Past, step: type[VolumeStep]) -> nn.Module:
     """A causal network of frames that takes one frame of each stream.
 
     Args:
         network: it is modified in place.
         past: holds the states of its operations.
+        step: of an operation on feature maps, in the layout of the past.
     """
     network = traced(network)
     for name, module in list(network.named_modules()):
         tokens = on_tokens(module)
         if tokens is not None:
-            step = _TokenStep(_kernels_by_state(name, tokens), past, module.layout)
-            network.set_submodule(name, step)
+            on_frame = _TokenStep(_kernels_by_state(name, tokens), past, module.layout)
+            network.set_submodule(name, on_frame)
     for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter):
-            network.set_submodule(name, _TimeStep(_kernels_by_state(name, module), past))
+            network.set_submodule(name, _TimeStep(_kernels_by_state(name, module), past, step))
         elif isinstance(module, FoldedTemporalConv):
             named = {_state_name(name): TimeKernel.ordinary(module.layer)}
-            network.set_submodule(name, _TimeStep(named, past))
+            network.set_submodule(name, _TimeStep(named, past, step))
     return network
 
 
@@ -288,17 +297,20 @@ class _TimeStep(nn.Module):
     Args:
         kernels: of the groups of channels, in order, by the names of their states.
         past: holds these states.
+        step: of a kernel that looks back.
     """
 
-    def __init__(self, kernels: dict[str, TimeKernel], past: _Past) -> None:
+    def __init__(self, kernels: dict[str, TimeKernel], past: _Past, step: type[VolumeStep]) -> None:
         super().__init__()
-        self.kernels, self.past = kernels, past
+        self.kernels, self.past, self.split = kernels, past, step.split
+        back = {name: step(kernel) for name, kernel in kernels.items() if kernel.first}
+        self.steps = nn.ModuleDict(back)
         self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.kernels) == 1:
             return self._step(next(iter(self.kernels)), x)
-        parts = x.split([len(kernel.weight) for kernel in self.kernels.values()], dim=1)
+        parts = self.split(x, [len(kernel.weight) for kernel in self.kernels.values()])
         return torch.cat([*map(self._step, self.kernels, parts)], dim=1)
 
     def _step(self, name: str, x: Tensor) -> Tensor:
@@ -308,10 +320,7 @@ class _TimeStep(nn.Module):
             return x
         if kernel.first == 0:
             return F.conv2d(x, kernel.weight[..., None], groups=kernel.groups)
-        window = self.past.window(name, x, depth=-kernel.first)
-        weight, dilation = kernel.weight[..., None, None], (kernel.step, 1, 1)
-        stepped = F.conv3d(window, weight, dilation=dilation, groups=kernel.groups)
-        return stepped.squeeze(2)  # (B, C_m, 1, H, W) -> (B, C_m, H, W)
+        return self.steps[name](x, partial(self.past.joined, name))
 
 
 class _TokenStep(nn.Module):

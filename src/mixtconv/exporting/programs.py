@@ -9,24 +9,32 @@ import torch
 from timm.layers import pos_embed
 from torch import Tensor
 
-from mixtconv._quiet import only_errors
+from mixtconv._quiet import no_native_messages, only_errors
 from mixtconv.exporting.network import PortableNetwork
 
 _LARGEST_BATCH = 4096
 _EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def as_program(portable: PortableNetwork) -> torch.export.ExportedProgram:
-    """The network as a program of torch.export, for any batch size.
+def as_program(
+    portable: PortableNetwork, *, batch: int | None = None
+) -> torch.export.ExportedProgram:
+    """The network as a program of torch.export.
+
+    Args:
+        portable: the network.
+        batch: clips or streams that the program takes at once; None for any number.
 
     Raises:
         ValueError: torch.export cannot trace it.
     """
-    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
-    first, *states = portable.inputs.values()
-    axes: tuple[Any, ...] = ({0: batch},)
+    first, *states = (values[:batch] for values in portable.inputs.values())
+    if batch is not None:
+        return torch_program(portable, (first, *states))
+    dim = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    axes: tuple[Any, ...] = ({0: dim},)
     if states:
-        axes = ({0: batch}, tuple({0: batch} for _ in states))
+        axes = ({0: dim}, tuple({0: dim} for _ in states))
     return torch_program(portable, (first, *states), axes, "torch.export, for batches of any size,")
 
 
@@ -90,4 +98,16 @@ def quietly() -> Iterator[None]:
     """Hide warnings and logs of the exporters that concern their developers."""
     with warnings.catch_warnings(), only_errors(*_EXPORTER_LOGGERS):
         warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def without_reports(*packages: str) -> Iterator[None]:
+    """Hide what compilers for other machines report of every step, in Python and in C++.
+
+    Args:
+        packages: further loggers.
+    """
+    loggers = ("root", "jax", "torch.utils._pytree", *packages)
+    with quietly(), only_errors(*loggers), no_native_messages():
         yield

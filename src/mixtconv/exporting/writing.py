@@ -2,24 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from mixtconv._optional import import_needed
-from mixtconv._quiet import only_errors
 from mixtconv.exporting.clip_layout import LayoutName
 from mixtconv.exporting.coreml import open_to_compare, stateful_program, write_coreml
 from mixtconv.exporting.network import PortableNetwork
 from mixtconv.exporting.onnx import write_onnx
-from mixtconv.exporting.programs import as_program, quietly, refusal
+from mixtconv.exporting.phones import write_executorch, write_litert
+from mixtconv.exporting.programs import as_program, quietly, refusal, without_reports
+from mixtconv.exporting.stream_layout import StreamLayoutName
 from mixtconv.exporting.tensorrt import refuse_without_tensorrt, write_tensorrt
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.spec import METADATA_KEY
 
-TargetName = Literal["onnx", "openvino", "torch", "coreml", "tensorrt"]
+TargetName = Literal["onnx", "openvino", "torch", "litert", "executorch", "coreml", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,24 @@ class Target:
     """What runs a file to be compared."""
     refuse: Callable[[], object] = lambda: None
     """Raises ValueError where such files cannot be written at all."""
+    stream: StreamLayoutName = "volume"
+    """The layout of the past of streams in which it steps fastest."""
     has_half: bool = False
     """Whether files may compute in float16."""
     has_rounded_past: bool = False
     """Whether streams keep their past in float16."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its packages are there, none of which is imported for that."""
+        return all(find_spec(package.partition(".")[0]) for package in self.packages)
 
     def refuse_missing_packages(self) -> None:
         """Raise ValueError if packages are not installed, with the command that installs them, or
         the machine lacks what writes such files."""
         self.refuse()
         if self.packages:
-            with only_errors(*self.packages):  # coremltools logs much as it is imported
+            with without_reports(*self.packages):
                 import_needed(*self.packages, why=f"a {self.suffix} file needs")
 
 
@@ -89,6 +99,22 @@ TARGETS: dict[TargetName, Target] = {
     "onnx": Target(".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", write_onnx),
     "openvino": Target(".xml", ("openvino",), "volume", _write_openvino),
     "torch": Target(".pt2", (), "stacked", _write_torch),
+    "litert": Target(
+        ".tflite",
+        ("litert_torch", "ai_edge_litert"),
+        "stacked",
+        write_litert,
+        partial(as_program, batch=1),
+        stream="rows_last",
+    ),
+    "executorch": Target(
+        ".pte",
+        ("executorch.exir", "executorch.backends.xnnpack.partition.xnnpack_partitioner"),
+        "joined",
+        write_executorch,
+        partial(as_program, batch=1),
+        stream="rows",
+    ),
     "coreml": Target(
         ".mlpackage",
         ("coremltools",),

@@ -33,7 +33,7 @@ class EngineRecognizer(VideoRecognizer):
     differently, by one of 255 steps.
 
     Args:
-        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export`, or one that is open.
+        model: a file of `mixtconv export`, or one that is open.
         device: `auto` or `cpu`.
         protocol: `1x1`.
         precision: `auto` or `32`; whether a model is int8 is fixed in its file.
@@ -89,7 +89,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
     """An exported streaming model ready for streams; used as `StreamingRecognizer` is.
 
     Args:
-        model: a `.onnx`, `.xml` or `.pt2` of `mixtconv export --streaming`, or one that is open.
+        model: a file of `mixtconv export --streaming`, or one that is open.
         max_streams: streams at once; each takes the memory of a few frames of feature maps.
         device: `auto` or `cpu`.
         precision: `auto` or `32`.

@@ -22,8 +22,8 @@ def load_recognizer(
     """Load a model, ready to predict on videos.
 
     Args:
-        model: a model file, the folder of one or `hf:owner/name`; or a `.onnx`, `.xml` or `.pt2` of
-            `mixtconv export`, of which only `.pt2` needs torch.
+        model: a model file, the folder of one or `hf:owner/name`; or a file of `mixtconv export`,
+            of which only `.pt2` and `.pte` need torch.
         device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`; of exported models `auto` and `cpu`.
         protocol: views of every video; of exported models `1x1`.
         precision: `auto`, `32`, `bf16` or `16`; of exported models `auto` and `32`.

@@ -27,9 +27,9 @@ METADATA_KEY = "mixtconv"
 EVENTS_NOTE = "events"
 """Name of the note of a model file that holds its settings of events."""
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".mlpackage", ".engine")
-"""Files of ONNX Runtime, OpenVINO, torch.export, Core ML and TensorRT, which `inference/engines`
-runs."""
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".tflite", ".pte", ".mlpackage", ".engine")
+"""Files of ONNX Runtime, OpenVINO, torch.export, LiteRT, ExecuTorch, Core ML and TensorRT, which
+`inference/engines` runs."""
 
 EXPORTED_FOLDERS = (".mlpackage",)
 """Those of them that are folders."""

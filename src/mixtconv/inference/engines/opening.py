@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.coreml import CoreMLEngine
+from mixtconv.inference.engines.executorch import ExecuTorchEngine
+from mixtconv.inference.engines.litert import LiteRtEngine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
 from mixtconv.inference.engines.tensorrt import TensorRtEngine
@@ -16,8 +18,8 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     """Load an exported file, ready to run: on the CPU, or where its format is for.
 
     Args:
-        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2`, `.mlpackage` or `.engine` (with
-            its `.engine.json`) of `mixtconv export`.
+        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2`, `.tflite`, `.pte`, `.mlpackage`
+            or `.engine` (with its `.engine.json`) of `mixtconv export`.
         num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
 
     Raises:
@@ -37,6 +39,8 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".onnx": OnnxEngine,
     ".xml": OpenVinoEngine,
     ".pt2": TorchEngine,
+    ".tflite": LiteRtEngine,
+    ".pte": ExecuTorchEngine,
     ".mlpackage": CoreMLEngine,
     ".engine": TensorRtEngine,
 }
