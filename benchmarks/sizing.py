@@ -26,7 +26,8 @@ from PIL import Image
 
 from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.benchmarks.timing import interleave
-from mixtconv.data.dataset import SampleKey, TrainingClips
+from mixtconv.data.dataset import SampleKey
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.preparation.encoding import encode_video
