@@ -203,7 +203,7 @@ def test_an_exported_teacher_scores_as_its_model_file(
 
     path = tmp_path / f"teacher.{suffix}"
     target, pixels = ("onnx", "uint8") if suffix == "onnx" else ("torch", "normalized")
-    export_model(taught.plain, path, target=target, pixels=pixels)
+    export_model(load_model(taught.plain), path, target=target, pixels=pixels)
     spec = load_model(taught.plain).spec
     plan = _plan(tiny_settings(modality="rgb"))
     teachers = open_teachers([str(path), str(taught.plain)], plan, spec)
@@ -410,7 +410,7 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line(
         (scores, {"teacher_features": 1.0}, "gives scores alone"),
         (None, {"temperature": 3.0}, "--temperature is for a --teacher"),
         (few, {"train": "head"}, "train='head'"),
-        (None, {"mutual": "i3d_resnet50"}, "takes clips of another form"),
+        (None, {"mutual": "trn_twostream_bninception"}, "sees pictures and optical flow"),
     ]
     for number, (teacher, values, wrong) in enumerate(refused):
         with pytest.raises(ValueError, match=wrong) as error:

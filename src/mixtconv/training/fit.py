@@ -175,6 +175,7 @@ def _train(
     _refuse_unfit(plan, initial.model)
     partner = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
     teachers = own.open_teachers(plan, spec)
+    refuse_other_teachers(checkpoint, teachers.described(), out=settings.out)
     others = teachers.specs
     if frames is not None and frames.form != form_of_run(plan, spec, others):
         frames = None
@@ -191,7 +192,6 @@ def _train(
             each.to(memory_format=torch.channels_last)
     model = initial.model
     data = VideoDataModule(plan, spec, cache, transform=own.transform, others=others)
-    refuse_other_teachers(checkpoint, teachers.described(), out=settings.out)
     origin = RunOrigin(initial.weights, frames_in_words(cache), teachers=teachers.described())
     if is_head:
         begin_run(settings, files)  # what is stopped before its first epoch can be resumed too

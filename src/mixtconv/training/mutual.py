@@ -15,7 +15,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.data.same_clip import sees_the_same
 from mixtconv.evaluation.distributed import gather
 from mixtconv.evaluation.scoring import join_scores, score_batch
 from mixtconv.models import VideoClassifier, save_model
@@ -41,7 +40,7 @@ def make_partner(
         is_resumed: whether its weights are in a checkpoint.
 
     Raises:
-        ValueError: a model that cannot be made, or takes other clips.
+        ValueError: a model that cannot be made, or does not take the clips of the first.
     """
     if settings.mutual is None:
         return None
@@ -55,14 +54,10 @@ def make_partner(
             num_frames=spec.num_frames,
             sampling=spec.sampling,
             frame_stride=spec.frame_stride,
+            modality=spec.modality,
         ),
         spec.classes,
     ).model
-    if not sees_the_same(spec, partner.spec):
-        raise ValueError(
-            f"--mutual {settings.mutual} takes clips of another form than {spec.name}: choose one "
-            "that takes the same"
-        )
     partner.spec = replace(partner.spec, label_thresholds=spec.label_thresholds)
     return partner
 
