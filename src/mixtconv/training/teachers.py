@@ -177,7 +177,7 @@ class ScoresTeacher(Teacher):
         if missing:
             raise ValueError(
                 f"{self.name} has no scores of {count_of(len(missing), 'training video')}, such as "
-                f"{first_few(missing)}: write it with mixtconv evaluate --split train --scores, on "
+                f"{first_few(missing)}: write it with mixtconv evaluate --split all --scores, on "
                 "the same data"
             )
         self.rows = torch.tensor([self.places[sample.key] for sample in samples])
