@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.models import VideoClassifier
+from mixtconv.models.systems.whole_clip import EnsembleClassifier
 from mixtconv.training.loss import ClipLoss
 from mixtconv.training.mixed_clips import mix_clips
 from mixtconv.training.settings import TrainingSettings
@@ -107,7 +108,7 @@ def make_projections(student: VideoClassifier, teachers: Teachers, *, seed: int)
     Raises:
         ValueError: a student whose logits are not those of one head on its features.
     """
-    if isinstance(getattr(student, "members", None), list):
+    if isinstance(student, EnsembleClassifier):
         raise ValueError(
             f"--teacher-features compares features of one network, and {student.spec.name} is of "
             "several: leave it out"

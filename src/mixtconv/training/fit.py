@@ -145,7 +145,7 @@ def train(
         )
     names, objects = named_teachers(teacher)
     if names:
-        values["teacher"] = names
+        values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
     settings = given_settings(settings, values)
     own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer, transform, objects)
     refuse_own(own, settings)

@@ -13,6 +13,7 @@ from mixtconv.evaluation.scores_file import SCORES_KEY, SavedScores, load_scores
 from mixtconv.models import ModelSpec, VideoClassifier, load_model
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import is_exported
+from mixtconv.models.systems.whole_clip import EnsembleClassifier
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.teachers import (
     EngineTeacher,
@@ -85,8 +86,7 @@ def _of_network(name: str, model: VideoClassifier, plan: RunPlan) -> NetworkTeac
             f"the teacher {name} scores a clip as a whole, and with --frame-labels each frame has "
             "a label: give one that scores frames, such as mstnet_resnet18, or none"
         )
-    is_ensemble = isinstance(getattr(model, "members", None), list)
-    kind = EnsembleTeacher if is_ensemble and not frames else NetworkTeacher
+    kind = EnsembleTeacher if isinstance(model, EnsembleClassifier) else NetworkTeacher
     return kind(name, model, plan.catalog.classes, frames=frames)
 
 

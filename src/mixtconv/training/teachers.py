@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixtconv._atomic_write import encoded
 from mixtconv._names import count_of, first_few
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.labels import MirrorLabels
@@ -86,7 +87,7 @@ class NetworkTeacher(Teacher):
     def __init__(
         self, name: str, model: VideoClassifier, classes: Sequence[str], *, frames: bool = False
     ) -> None:
-        digest = _hash_of_weights(model)
+        digest = _hash_of(model.spec, *model.state_dict().values())
         super().__init__(name, digest, several=model.spec.several_labels)
         self.columns = class_columns(name, model.spec.classes, classes)
         self.spec, self.frames = model.spec, frames
@@ -101,11 +102,8 @@ class NetworkTeacher(Teacher):
             logits = self.model.forward_frames(video).float()[..., self.columns]
             return soften(logits, temperature, several=self.several), None  # (B, T, K)
         features = self.model.forward_features(video)
-        logits, features = self._logits(video, features), features.float().mean(dim=1)
-        return soften(logits[:, self.columns], temperature, several=self.several), features
-
-    def _logits(self, video: Tensor, features: Tensor) -> Tensor:
-        return self.model.forward_head(features).float()
+        logits = self.model.forward_head(features).float()[:, self.columns]  # (B, K)
+        return soften(logits, temperature, several=self.several), features.float().mean(dim=1)
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)
@@ -124,7 +122,7 @@ class EnsembleTeacher(NetworkTeacher):
 
 
 class EngineTeacher(Teacher):
-    """An exported file, run by its engine on the CPU."""
+    """An exported file, run by its engine on the CPU; one that takes pixels gets mixed pixels."""
 
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         recognizer = EngineRecognizer(name)
@@ -165,7 +163,8 @@ class ScoresTeacher(Teacher):
         classes: Sequence[str],
         mirroring: MirrorLabels,
     ) -> None:
-        super().__init__(name, _hash_of_tensors(scores.scores), several=scores.several)
+        digest = _hash_of((scores.classes, scores.keys, scores.kind), scores.scores)
+        super().__init__(name, digest, several=scores.several)
         self.logits = _logits_of(scores)[:, class_columns(name, scores.classes, classes)]
         self.exchanged = torch.tensor(mirroring.target)
         places = {key: place for place, key in enumerate(scores.keys)}
@@ -286,12 +285,8 @@ def _logits_of(scores: SavedScores) -> Tensor:
     return (values.logit() if scores.several else values.log()).float()
 
 
-def _hash_of_weights(model: VideoClassifier) -> str:
-    return _hash_of_tensors(*model.state_dict().values())
-
-
-def _hash_of_tensors(*tensors: Tensor) -> str:
-    digest = hashlib.sha256()
+def _hash_of(about: object, *tensors: Tensor) -> str:
+    digest = hashlib.sha256(encoded(repr(about)))
     for tensor in tensors:
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
