@@ -172,8 +172,9 @@ def _train(
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
-    _refuse_unfit(plan, initial.model)
     partner = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    for each in filter(None, (initial.model, partner)):
+        _refuse_unfit(plan, each)
     teachers = own.open_teachers(plan, spec)
     refuse_other_teachers(checkpoint, teachers.described(), out=settings.out)
     others = teachers.specs
