@@ -176,8 +176,8 @@ class ScoresTeacher(Teacher):
         if missing:
             raise ValueError(
                 f"{self.name} has no scores of {count_of(len(missing), 'training video')}, such as "
-                f"{first_few(missing)}: write it with mixtconv evaluate --split train --scores on the "
-                "same data (--split all if they have no splits)"
+                f"{first_few(missing)}: write it with mixtconv evaluate --split train --scores on "
+                "the same data (--split all if they have no splits)"
             )
         self.rows = torch.tensor([self.places[sample.key] for sample in samples])
 
