@@ -214,7 +214,7 @@ def _train(
         hold_in_half(model, HALF[plan.precision])
     of_partner = None if partner is None else PartnerRecord(plan, files.partner)
     record = RunRecord(plan, files, views=views, origin=origin, partner=of_partner)
-    _fit(module, data, record, checkpoint, progress_bar, own)
+    _fit(module, data, record, settings, checkpoint, progress_bar, own)
     assert record.kept is not None
     return TrainingResult(files, record.kept, tuple(record.epochs))
 
@@ -223,15 +223,16 @@ def _fit(
     module: ClassifierModule,
     data: VideoDataModule,
     record: RunRecord,
+    settings: TrainingSettings,
     checkpoint: Path | None,
     progress_bar: bool,
     own: OwnParts,
 ) -> None:
     """Train from the beginning or from a checkpoint to the end, or until a signal comes."""
-    plan, files = data.plan, record.files
+    plan, files = data.plan, record.files  # of a head that is trained, with its settings
     with quiet_lightning(), StopSignals() as signals:
         trainer = make_trainer(plan, files, record, progress_bar, own, signals)
-        begin_run(plan.settings, files)
+        begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except OSError as error:
