@@ -15,6 +15,7 @@ from torch import Tensor
 def soften(logits: Tensor, temperature: float, *, several: bool = False) -> Tensor:
     """Probabilities of logits (..., K) over a temperature; of several labels each for itself.
 
+    >>> import torch
     >>> soften(torch.tensor([[2.0, 0.0]]), 2.0)
     tensor([[0.7311, 0.2689]])
     """
@@ -37,6 +38,7 @@ def soft_loss(
         temperature: that of the target.
         several: whether a video may have several labels.
 
+    >>> import torch
     >>> bool(soft_loss(torch.zeros(2, 3), torch.full((2, 3), 1 / 3), 4.0) < 1e-6)
     True
     """
@@ -55,6 +57,7 @@ def feature_loss(features: Tensor, wanted: Tensor) -> Tensor:
         features: of the student, as wide as the teacher's, (B, D).
         wanted: of the teacher, (B, D).
 
+    >>> import torch
     >>> feature_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.5, 0.0]]))
     tensor(0.)
     """
