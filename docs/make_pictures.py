@@ -6,12 +6,19 @@ With `--report` also `docs/images/report.png`, which the README shows: the top o
 Chromium shows it, in few colours. The committed one is of a whole `mixtconv demo`:
 
     mixtconv demo --out demo && python docs/make_pictures.py --demo demo --report
+
+With `--runtime DIST`, the folder of onnxruntime-web, also `docs/images/browser.png`: the page of
+`mixtconv export --to web` with a clip of the demo, in Chromium.
 """
 
 import argparse
+import runpy
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,6 +54,27 @@ def photograph(page: Path, path: Path, *, browser: str) -> None:
     in_few_colours(path)
 
 
+def photograph_recognition(demo: Path, path: Path, *, runtime: Path) -> None:
+    """The page that runs a model in a browser, after it has recognized a clip."""
+    driver = runpy.run_path(str(DOCS.parent / "tests" / "chromium.py"))
+    with TemporaryDirectory() as folder:
+        page, model = Path(folder, "page"), demo / "mstnet" / "model.safetensors"
+        web = ["--to", "web", "--out", str(page), "--runtime", str(runtime)]
+        mixtconv("export", str(model), *web)
+        handler = partial(SimpleHTTPRequestHandler, directory=str(page))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            browser = driver["Browser"](Path(folder, "profile"))
+            browser.open(f"http://127.0.0.1:{server.server_port}/", width=800, height=900)
+            browser.wait("!!document.querySelector('#file:enabled')", seconds=60)
+            browser.choose_file("#file", sorted((demo / "data" / "val").glob("*/*.mp4"))[0])
+            browser.wait("document.querySelector('#status').textContent == 'Done.'")
+            browser.screenshot(path)
+            browser.close()
+            server.shutdown()
+    in_few_colours(path)
+
+
 def in_few_colours(path: Path) -> None:
     """Write a picture again with a palette.
 
@@ -68,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, help="folder of a demo; default a new quick one")
     parser.add_argument("--report", action="store_true", help="photograph the report as well")
+    parser.add_argument("--runtime", type=Path, help="photograph the page for browsers as well")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         demo = arguments.demo or Path(folder) / "demo"
@@ -79,6 +108,8 @@ def main() -> None:
             if browser is None:
                 sys.exit("--report needs Chromium")
             photograph(demo / "report.html", DOCS / "images" / "report.png", browser=browser)
+        if arguments.runtime is not None:
+            photograph_recognition(demo, DOCS / "images" / "browser.png", runtime=arguments.runtime)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,12 @@ def launchers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> ModuleType:
+    """Drives a browser; see chromium.py."""
+    return _load_beside("chromium")
+
+
+@pytest.fixture(scope="session")
 def exports() -> ModuleType:
     """Files as annotation tools write them; see data/annotations/exports.py."""
     return _load_beside("data/annotations/exports")

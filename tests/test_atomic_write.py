@@ -153,3 +153,13 @@ def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(
     assert not old.exists() and new.exists() and other.exists()
     remove_leftovers(tmp_path / "a[1]")
     assert not new.exists() and other.exists()
+
+
+def test_a_folder_takes_the_place_of_an_earlier_one_with_all_that_is_in_it(tmp_path: Path) -> None:
+    _write_folder(tmp_path / "a.package", "earlier")
+    (tmp_path / "a.package" / "more").mkdir()
+    with hidden_folder(tmp_path / "a.package") as folder:
+        _write_folder(folder / "a.package", "new")
+        put_in_place(folder, tmp_path / "a.package")
+    assert _contents(tmp_path) == {"a.package/new": "new"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.package"]

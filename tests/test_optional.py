@@ -25,6 +25,7 @@ def _requirements(section: str) -> dict[str, list[str]]:
 BASE = _requirements("project")["dependencies"]
 EXTRAS = _requirements("project.optional-dependencies")
 USED = {
+    "coreml": ["coremltools"],
     "flow": ["cv2"],
     "int8": ["nncf"],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
@@ -32,6 +33,7 @@ USED = {
     "ray": ["ray"],
     "serve": list(SERVICE),
     "tables": ["pyarrow"],
+    "tensorrt": ["onnx", "onnxruntime", "onnxscript", "tensorrt"],
     "wandb": ["wandb"],
 }
 """Extra -> modules that it is for."""
@@ -48,10 +50,11 @@ def test_every_package_with_another_name_is_one_of_the_project() -> None:
 
 
 def test_all_is_every_extra() -> None:
+    """But TensorRT, whose libraries are not in the index of the other packages."""
     [whole] = EXTRAS["all"]
     names = re.fullmatch(r"mixtconv\[(.*)\]", whole)
     assert names is not None
-    assert {*names[1].split(","), "all", "docs", "export", "test", "viz"} == set(EXTRAS)
+    assert {*names[1].split(","), "all", "docs", "export", "tensorrt", "test", "viz"} == set(EXTRAS)
 
 
 def test_earlier_names_of_extras_are_kept() -> None:

@@ -179,3 +179,21 @@ def test_onnx_runtime_tells_damaged_files_by_their_errors() -> None:
         assert issubclass(getattr(states, name), Exception)
     with pytest.raises((states.InvalidProtobuf, states.Fail)):
         runtime.InferenceSession(b"no network", providers=["CPUExecutionProvider"])
+
+
+def test_coremltools_reads_the_program_of_a_package_back() -> None:
+    """`exporting/mil_program.py`: what a package is compared by where there is no Core ML."""
+    pytest.importorskip("coremltools", reason="pip install coremltools")
+    from coremltools.converters.mil.frontend.milproto import load
+    from coremltools.converters.mil.mil import types
+
+    parameters = inspect.signature(load.load).parameters
+    assert {"model_spec", "specification_version", "file_weights_dir"} <= set(parameters)
+    assert types.nptype_from_builtin(types.fp16).__name__ == "float16"
+
+
+def test_onnx_runtime_rewrites_a_network_to_compute_in_float16() -> None:
+    """`exporting/tensorrt.py`: TensorRT computes in the types of the file."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    assert "keep_io_types" in inspect.signature(convert_float_to_float16).parameters

@@ -136,7 +136,8 @@ def test_python_in_the_pages_names_what_exists(page: Path) -> None:
                     assert {each.arg for each in node.keywords} <= {None, *parameters}, name
 
 
-READS = re.compile(r'"[^"\n]*(?:\.(?:mp4|safetensors|onnx|xml|pth?|tar|pt2)|clips|runs/\S*)"')
+_FILES = "mp4|safetensors|onnx|xml|pth?|tar|pt2|mlpackage|engine"
+READS = re.compile(rf'"[^"\n]*(?:\.(?:{_FILES})|clips|runs/\S*)"')
 """A snippet that names one of these needs a file of the reader's."""
 SLOW = ("synthesize(", "synthesize_long(", "train(", "example.org", "runs/{")
 

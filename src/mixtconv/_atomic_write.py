@@ -123,7 +123,10 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 def put_in_place(folder: Path, path: Path) -> None:
     """Move the files of a hidden folder beside `path`; `path`, which may name the others, last."""
     for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
-        part.replace(path.with_name(part.name))
+        target = path.with_name(part.name)
+        if part.is_dir() and target.is_dir():  # a folder is not replaced in one step
+            target.replace(folder / f".{part.name}.old")
+        part.replace(target)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -132,13 +135,14 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Say before long work if a file could not be written; makes its folder.
+def refuse_unwritable(path: Path, *, folder: bool = False) -> None:
+    """Say before long work if a file, or a folder of files, could not be written; makes the folder
+    that it is in.
 
     Raises:
         OSError: nothing can be written there.
     """
-    refuse_place(path)
+    refuse_place(path, folder=folder)
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

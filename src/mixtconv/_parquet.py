@@ -15,25 +15,32 @@ KEY = b"mixtconv"
 """Key of our JSON in the metadata of a file."""
 
 
-def require_pyarrow(path: object) -> None:
+def require_pyarrow(path: object, *, without: str = ".csv and .jsonl need nothing") -> None:
     """Say before long work if Parquet files cannot be used.
+
+    Args:
+        path: the file.
+        without: what the same can be written to or read from without pyarrow.
 
     Raises:
         ValueError: pyarrow is not installed.
     """
-    import_needed(
-        "pyarrow.parquet", why=f"{path} is a Parquet file (.csv and .jsonl need nothing), and needs"
-    )
+    import_needed("pyarrow.parquet", why=f"{path} is a Parquet file ({without}), and needs")
 
 
 def write_parquet(
-    path: Path, columns: Mapping[str, Any], *, about: Mapping[str, Any] | None = None
+    path: Path,
+    columns: Mapping[str, Any],
+    *,
+    types: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a table; an earlier file is replaced only by a complete one.
 
     Args:
         path: the file.
         columns: name -> values, a list or an array; rows of an array (N, D) are lists of D.
+        types: name -> type as pyarrow calls it, of columns whose values may all be missing.
         about: facts about it, as JSON in its metadata.
 
     Raises:
@@ -50,7 +57,7 @@ def write_parquet(
             flat = pyarrow.array(values.reshape(-1))
             arrays[name] = pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
         else:
-            arrays[name] = pyarrow.array(values)
+            arrays[name] = pyarrow.array(values, type=(types or {}).get(name))
     table = pyarrow.table(arrays)
     if about is not None:
         table = table.replace_schema_metadata({KEY: json.dumps(about).encode()})

@@ -57,7 +57,7 @@ def test_all_candidates_read_the_same_clips(videos: tuple[Path, Path]) -> None:
         expected = clips[loader.IN_ORDER]
         assert expected.shape == (loader.CLIPS_READ, 4, 3, 256, 340)
         for name, got in clips.items():
-            if "prepared" in name:
+            if "prepared" in name or "torchcodec" in name:  # which rounds colours differently
                 assert (got.float() - expected.float()).abs().mean() < 4
             elif name == loader.HDR:  # the same pictures in other tones: brighter ones stay so
                 pair = torch.stack([got.float().flatten(), expected.float().flatten()])
@@ -88,7 +88,9 @@ def test_the_report_has_every_candidate(videos: tuple[Path, Path]) -> None:
     workload = replace(WORKLOAD, video=str(videos[0]), rounds=1)
     reading, loading = bench_loader(workload, lambda done, total: steps.append(done)).times
     assert reading.baseline == loader.IN_ORDER and loader.RAW in reading.references
-    assert len(reading.timings) == 7 and [timing.name for timing in loading.timings] == [
+    assert len(reading.timings) == (9 if loader.has_torchcodec() else 7) and [
+        timing.name for timing in loading.timings
+    ] == [
         loader.LOADED_RAW,
         loader.LOADED_PREPARED,
         loader.LOADED_CACHED,

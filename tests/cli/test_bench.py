@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from mixtconv.benchmarks import exported, training_step
+from mixtconv.benchmarks import exported, predicting, training_step
+from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.cli.main import main
 
 TINY = ["--backbone", "test_resnet", "--image-size", "32", "--num-frames", "2", "--rounds", "1"]
@@ -55,6 +56,24 @@ def test_json_has_every_candidate_with_ratios_and_the_environment(
     num_shapes = 3  # of the residual branches of test_resnet
     assert len(report["details"]) == (4 * num_shapes if subject == "op" else 0)
     assert len(report["memory"]) == (2 if subject == "train" else 0)
+
+
+def test_a_folder_is_recognized_beside_its_parts(capsys, monkeypatch, tmp_path):
+    video = tmp_path / "clip.mp4"
+    write_sample_video(video, num_frames=8)
+    words = ["bench", "predict", *TINY, "--videos", "3", "--video", str(video), "--format", "json"]
+    assert main(words) == 0
+    [comparison] = json.loads(capsys.readouterr().out)["times"]
+    assert comparison["title"].startswith("3 videos of 8 frames of 340x256, h264")
+    seconds = {each["name"]: each["median_seconds"] for each in comparison["candidates"]}
+    assert set(seconds) == {
+        *(predicting.DECODING, predicting.NETWORK, predicting.BOTH, predicting.IN_TURN),
+        *(f"{part} on one core" for part in (predicting.DECODING, predicting.NETWORK)),
+    }
+    rates, shares = comparison["notes"]
+    assert f"{3 / seconds[predicting.BOTH]:.2f} from file to label" in rates
+    both = (seconds[predicting.DECODING] + seconds[predicting.NETWORK]) / seconds[predicting.BOTH]
+    assert f"at {both:.2f} of the rate" in shares
 
 
 def test_exported_models_are_measured_as_clips_and_as_streams(capsys, monkeypatch):

@@ -20,7 +20,7 @@ from mixtconv.data.protocol import Protocol
 from mixtconv.data.training_clips import TrainingClips
 from mixtconv.data.transforms import mirror, multi_scale_crop
 from mixtconv.data.views import TensorViewReader
-from mixtconv.models.classifier import NORMALIZE
+from mixtconv.models.normalization import NORMALIZE
 from mixtconv.models.spec import ModelSpec
 
 SIZE = 32

@@ -133,7 +133,7 @@ def test_without_ray_the_install_command_is_given_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"workers": 2}, "it belongs to --engine ray"),
+        ({"workers": 0}, "--workers is 0; give 1 or more"),
         ({"engine": "ray", "workers": 0}, "--workers is 0; give 1 or more"),
         ({"engine": "ray", "device": "cuda:1"}, "with --engine ray give cuda"),
     ],

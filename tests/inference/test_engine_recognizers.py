@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from mixtconv.cli.main import main
 from mixtconv.exporting.export import export_model
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
+from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
@@ -63,6 +67,41 @@ def test_logits_are_those_of_the_model_file(name: str, folder: Path) -> None:
     np.testing.assert_allclose(got, expected.logits(folder / "clip.mp4"), atol=ONE_STEP)
     ranking = recognizer.predict(folder / "clip.mp4")
     assert [each.label for each in ranking] == [CLASSES[i] for i in np.argsort(-got)]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2"])
+def test_several_threads_get_their_own_clips_answers(name: str, folder: Path) -> None:
+    recognizer = EngineRecognizer(folder / name)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 1, 4, 3, 32, 32), dtype=np.uint8)
+    both = threading.Barrier(2, timeout=60)
+
+    def work(own: EngineRecognizer, number: int) -> np.ndarray:
+        both.wait()  # broken, unless two work at the same time
+        return own.view_logits(pixels[number])
+
+    for number, logits in recognizer.in_threads(work, range(12), workers=2):
+        alone = recognizer.view_logits(pixels[number])
+        np.testing.assert_allclose(logits, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_an_engine_that_cannot_do_better_runs_one_at_a_time(folder: Path) -> None:
+    running, most = 0, 0
+
+    class Counting(OnnxEngine):
+        concurrent = Engine.concurrent
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            time.sleep(0.01)
+            running -= 1
+            return super().run(inputs)
+
+    views = np.zeros((1, 4, 3, 32, 32), dtype=np.uint8)
+    recognizer = EngineRecognizer(Counting(folder / "model.onnx"))
+    done = recognizer.in_threads(lambda own, _: own.view_logits(views), range(6), workers=3)
+    assert len([*done]) == 6 and most == 1
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.xml"])
@@ -162,7 +201,7 @@ def test_the_commands_need_no_torch_and_no_other_engine(
         ("model.onnx", ["--protocol", "2x3"], "protocol 2x3 needs the model file"),
         ("model.onnx", ["--protocol", "tsm-2x3"], "protocol 2x3 needs the model file"),
         ("model.onnx", ["--protocol", "nonsense"], "one of tsn-25x10, tsm-1x1, tsm-1x10"),
-        ("model.onnx", ["--device", "cuda"], "runs on the CPU; leave --device out"),
+        ("model.onnx", ["--device", "cuda"], "runs where its format is for; leave --device out"),
         ("model.onnx", ["--precision", "bf16"], "leave --precision out"),
         ("stream.onnx", [], "run it with mixtconv stream"),
         ("nowhere.onnx", [], "there is no exported model"),

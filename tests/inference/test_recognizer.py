@@ -19,6 +19,7 @@ from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.scoring import score_videos, video_features
 from mixtconv.evaluation.settings import EvaluationSettings
+from mixtconv.inference import predicting
 from mixtconv.inference.collection import predict_collection
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
@@ -88,6 +89,79 @@ def test_many_videos_are_named_by_folders_and_patterns(
     recognizer = Recognizer(model_path)
     assert list(recognizer.predict_many([tiny_dataset / "val"])) == by_pattern
     assert by_pattern == [recognizer.try_predict(item.source) for item in by_pattern]
+
+
+def test_videos_are_recognized_side_by_side_each_on_its_part_of_the_cores(
+    model_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "usable_cores", lambda: 4)
+    videos = [sample.path for sample in load_catalog(tiny_dataset).train]
+    recognizer, others_read = Recognizer(model_path, device="cpu"), threading.Barrier(2, timeout=60)
+    threads = []
+
+    def work(own: Recognizer, video: Path) -> torch.Tensor:
+        others_read.wait()  # broken, unless two work at the same time
+        threads.append((own.decoder_threads, torch.get_num_threads()))
+        return own.logits(video)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    done = recognizer.in_threads(work, videos, workers=2, in_order=True)
+    logits = dict(done)
+    assert torch.get_num_threads() == 6 and set(threads) == {(2, 3)}
+    torch.set_num_threads(before)
+    assert list(logits) == videos and len(videos) == 12 == len(threads)
+    for video in videos:
+        torch.testing.assert_close(logits[video], recognizer.logits(video))
+
+
+def test_a_list_is_read_ahead_in_batches_of_its_order(
+    model_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "usable_cores", lambda: 2)
+    videos = [sample.path for sample in load_catalog(tiny_dataset).train][:7]
+    recognizer = Recognizer(model_path, device="cpu")
+    expected = [recognizer.predict(video) for video in videos]
+    sizes, threads = [], set()
+    run, read = Recognizer.batch_logits, Recognizer._read
+
+    def batch_logits(own: Recognizer, views: list[torch.Tensor]) -> torch.Tensor:
+        sizes.append(len(views))
+        return run(own, views)
+
+    def noted(own: Recognizer, video: Path) -> torch.Tensor:
+        threads.add((threading.current_thread().name, own.decoder_threads))
+        return read(own, video)
+
+    monkeypatch.setattr(Recognizer, "batch_logits", batch_logits)
+    monkeypatch.setattr(Recognizer, "_read", noted)
+    got = recognizer.predict(videos, batch_size=3)
+    assert [[each.label for each in one] for one in got] == [
+        [each.label for each in one] for one in expected
+    ]
+    assert sizes == [3, 3, 1] and len(threads) == 2 and {each for _, each in threads} == {1}
+    missing = [*videos[:4], tiny_dataset / "none.mp4"]
+    with pytest.raises(UnreadableVideoError, match=r"none\.mp4"):
+        recognizer.predict(missing, batch_size=3)
+
+
+def test_a_video_that_takes_long_delays_those_after_it_only_in_order(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer, last_is_done = Recognizer(model_path, device="cpu"), threading.Event()
+
+    def work(own: Recognizer, number: int) -> int:
+        if number == 0:
+            last_is_done.wait(60)
+        if number == 4:
+            last_is_done.set()
+        return number**2
+
+    for in_order in (False, True):
+        last_is_done.clear()
+        done = list(recognizer.in_threads(work, range(5), workers=3, in_order=in_order))
+        assert sorted(done) == [(number, number**2) for number in range(5)]
+        assert (done[0] == (0, 0)) == in_order
 
 
 def test_the_command_prints_json_for_files_folders_and_patterns(
@@ -274,3 +348,10 @@ def test_clips_with_channels_first_are_named(model_path: Path) -> None:
     model = load_model(model_path)
     with pytest.raises(ValueError, match=r"is \(B, C, T, H, W\).*transpose\(1, 2\)"):
         model(torch.zeros(1, 3, 4, 32, 32))
+
+
+def test_clips_with_channels_last_are_named(model_path: Path) -> None:
+    model = load_model(model_path)
+    with pytest.raises(ValueError, match=r"is \(B, T, H, W, C\).*permute\(0, 1, 4, 2, 3\)"):
+        model(torch.zeros(1, 4, 32, 32, 3))
+    model(torch.zeros(1, 4, 32, 32, 3).permute(0, 1, 4, 2, 3))

@@ -16,6 +16,8 @@ from mixtconv.cli.main import main
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.inference.embeddings import load_embeddings
+from mixtconv.inference.predicting import Prediction, VideoPrediction
+from mixtconv.inference.prediction_tables import write_predictions
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, save_model
 
@@ -157,10 +159,20 @@ def test_parquet_without_pyarrow_is_refused_before_the_work(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    for command in ("predict", "embed"):
+    for command, other in (("predict", ".csv and .jsonl need nothing"), ("embed", ".npz needs")):
         words = [command, str(model), "gone.mp4", "--out", str(tmp_path / "a.parquet")]
         assert main(words) == 2
-        assert (
-            "needs pyarrow, which is not installed: pip install pyarrow\n"
-            in capsys.readouterr().err
-        )
+        told = capsys.readouterr().err
+        assert "needs pyarrow, which is not installed: pip install pyarrow\n" in told
+        assert other in told
+
+
+def test_columns_of_a_parquet_file_have_one_type_whatever_they_hold(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.parquet", tmp_path / "other.parquet"
+    write_predictions([VideoPrediction("a.mp4", (Prediction("wave", 0.5),))], one)
+    write_predictions([VideoPrediction("b.mp4", (), error="damaged")], other)
+    tables = [pyarrow.parquet.read_table(path) for path in (one, other)]
+    assert tables[0].schema.types == tables[1].schema.types
+    joined = pyarrow.concat_tables(tables).to_pylist()
+    assert [row["score"] for row in joined] == [0.5, None]
+    assert [row["error"] for row in joined] == [None, "damaged"]

@@ -181,3 +181,10 @@ def test_maps_that_cannot_be_given_are_refused():
         model = create_model("tsn_test_resnet", 2, **SMALL)
         with pytest.raises(ValueError, match=r"indices are \[9\], of tsn_test_resnet"):
             model.forward_intermediates(torch.zeros(1, 4, 3, 32, 32), indices=[9])
+
+
+def test_lists_are_settings_as_tuples_are():
+    model = create_model("mstnet_test_resnet", 5, stages=[1], mean=[0.1, 0.2, 0.3], **SMALL)
+    assert (model.spec.stages, model.spec.mean) == ((1,), (0.1, 0.2, 0.3))
+    with pytest.raises(ValueError, match=r"stages is .* allowed are lists of whole numbers"):
+        create_model("mstnet_test_resnet", 5, stages=[0.5], **SMALL)

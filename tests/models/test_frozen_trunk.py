@@ -173,6 +173,18 @@ def _train_step(name: str, freeze: bool) -> VideoClassifier:
     return model
 
 
+def test_a_compiled_step_is_one_graph_and_gives_the_same_gradients() -> None:
+    plain = _train_step("mstnet_test_resnet", freeze=True)
+    compiled = copy.deepcopy(plain)
+    torch._dynamo.reset()
+    function = torch.compile(compiled, backend="eager", fullgraph=True)
+    for model, run in ((plain, plain), (compiled, function)):
+        run(CLIPS).square().sum().backward()
+        assert any(each.grad is not None for each in model.parameters())
+    for expected, got in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(got.grad, expected.grad)
+
+
 @pytest.mark.parametrize(
     "name", ["mstnet_test_resnet", "mstnet_tf_efficientnet_lite0", "ks3_convnext_atto"]
 )

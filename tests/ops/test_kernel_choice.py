@@ -52,13 +52,20 @@ def test_a_machine_without_the_compiled_loop_and_one_thread_compute_the_same() -
 
 def test_what_is_said_to_compute_on_a_gpu_is_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
+    from mixtconv.ops import triton_filter
+
     monkeypatch.delenv(filter_module.KERNEL_VARIABLE, raising=False)
     monkeypatch.setattr(torch.version, "hip", None)
     find = filter_module._kernel.__wrapped__
-    for capability, name in (((7, 5), None), ((8, 0), "triton_filter"), ((9, 0), "triton_filter")):
+    for capability, fault, kernel in (
+        ((7, 5), None, None),
+        ((8, 0), None, triton_filter),
+        ((9, 0), None, triton_filter),
+        ((9, 0), "no C compiler", None),
+    ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        kernel = find(torch.device("cuda", 0))
-        assert (kernel and kernel.__name__.rpartition(".")[2]) == name
+        monkeypatch.setattr(triton_filter, "kernel_fault", lambda _, found=fault: found)
+        assert find(torch.device("cuda", 0)) is kernel
 
 
 def test_a_kernel_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,3 +255,33 @@ def test_what_does_not_fit_is_refused(randn):
     ):
         with pytest.raises(ValueError, match="one frame of each stream at most"):
             Streams(places, counts)
+
+
+@pytest.mark.parametrize("operation", ["filter", "convolution"])
+def test_streams_in_step_are_read_without_their_places_on_a_device(operation, monkeypatch, randn):
+    """As views of the rings; the same streams out of order, or out of step, give the same."""
+    monkeypatch.setenv("MIXTCONV_KERNEL", "plain")
+    if operation == "filter":
+        stepwise = StreamFilter(_taps(GROUPS["dilated"], randn))
+    else:
+        stepwise = StreamConv(TemporalConv(17, causal=True))
+    frames = randn(9, 3, 17, 4, 5)  # (T, N, C, H, W)
+    in_step, apart = (stepwise.no_past(frames[0], num_streams=4) for _ in range(2))
+    asked = []
+    on = Streams.on
+    monkeypatch.setattr(Streams, "on", lambda self, device: (asked.append(1), on(self, device))[1])
+    for t, new in enumerate(frames):
+        y = stepwise(new, in_step, Streams((0, 1, 2), (t, t, t)))
+        assert not asked
+        reverse = stepwise(new.flip(0), apart, Streams((2, 1, 0), (t, t, t)))
+        assert asked
+        assert torch.equal(reverse.flip(0), y)
+        asked.clear()
+
+
+def test_places_are_copied_to_a_device_once_for_all_operations_of_a_frame() -> None:
+    """Each copy would wait until a GPU has done all work before it."""
+    streams = Streams((3, 1), (7, 0))
+    first, again = streams.on(torch.device("cpu")), streams.on(torch.device("cpu"))
+    assert [each.tolist() for each in first] == [[3, 1], [7, 0]]
+    assert [each.data_ptr() for each in first] == [each.data_ptr() for each in again]

@@ -9,8 +9,10 @@ GPU rounds, which is the whole of eps instead of half).
 import math
 import multiprocessing
 import site
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -227,6 +229,66 @@ def test_a_result_may_be_written_to_clips_of_other_strides(call):
     y = call(triton_filter.temporal_filter_into, out, x, taps, case.groups)
     assert_near(case, x, grad, taps, y=y)
     assert y.is_contiguous()
+
+
+def with_taps_that_are_zero(launch, *args, taps=None, **others):
+    launch(*args, taps=None if taps is None else torch.zeros_like(taps), **others)
+
+
+def fault(wrong=False):
+    """What is found wrong with the kernel; with one that computes something else if `wrong`."""
+    right = triton_filter.launch
+    with pytest.MonkeyPatch.context() as patch:
+        if wrong:
+            patch.setattr(triton_filter, "launch", partial(with_taps_that_are_zero, right))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return triton_filter.kernel_fault.__wrapped__(torch.device(device))
+
+
+def test_the_kernel_is_tried_and_refused_if_it_computes_something_else(call):
+    assert call(fault) is None
+    assert call(fault, True) == "other values than plain torch"
+
+
+def test_a_kernel_that_cannot_be_launched_is_refused_with_the_reason(monkeypatch, caplog):
+    def launch(*args, **others):
+        raise RuntimeError("Failed to find C compiler. Please specify.\nMore.")
+
+    monkeypatch.setattr(triton_filter, "launch", launch)
+    found = triton_filter.kernel_fault.__wrapped__(torch.device("cpu"))
+    assert found == "RuntimeError: Failed to find C compiler. Please specify"
+    assert found in caplog.text
+    assert "plain torch computes them" in caplog.text
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_kernel(monkeypatch):
+    def launch(*args, **others):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(triton_filter, "launch", launch)
+    with pytest.raises(torch.OutOfMemoryError):
+        triton_filter.kernel_fault.__wrapped__(torch.device("cpu"))
+
+
+def test_tables_are_made_where_no_state_of_the_caller_is_and_are_never_freed(monkeypatch):
+    """A CUDA graph that is being recorded takes what its thread allocates for its own memory."""
+    threads, make = [], triton_filter.tap_tables
+
+    def noting(*args, **options):
+        threads.append(threading.get_ident())
+        return make(*args, **options)
+
+    monkeypatch.setattr(triton_filter, "tap_tables", noting)
+    groups = TapGroups((2, 3), (1, 3), (0, -1, 0, 1))
+    form = torch.Size((8, 5, 41, 43)), 4, torch.device("cpu"), groups
+    plan = partial(triton_filter._plan, channels_last=True, taps_gradient=False)
+    with torch.inference_mode():
+        _, tables = plan(*form)
+    assert threads
+    assert threading.get_ident() not in threads
+    assert not tables.slots.is_inference()
+    triton_filter._plan.cache_clear()  # as other forms of clips do
+    assert plan(*form)[1] is tables
 
 
 def test_whole_numbers_are_left_to_others():

@@ -28,8 +28,8 @@ def _nothing_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
 
 
-def compiled(tiling, dtype, *, filters=True, gradient=False, mixed=False):
-    """The PTX of the kernel, all pointers aligned to 16 bytes as torch allocates them."""
+def compiled(tiling, dtype, *, filters=True, gradient=False, mixed=False, capability=90):
+    """The kernel, all pointers aligned to 16 bytes as torch allocates them."""
     value = {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype]
     types = dict.fromkeys(("source_ptr", "filtered_ptr", "partner_ptr"), f"*{value}")
     types |= {"taps_ptr": "*fp32", "partial_ptr": "*fp32"}
@@ -57,7 +57,7 @@ def compiled(tiling, dtype, *, filters=True, gradient=False, mixed=False):
         attrs={(names.index(name),): [["tt.divisibility", 16]] for name in types},
     )
     options = {"num_warps": tiling.num_warps, "num_stages": 1, "maxnreg": tiling.max_registers}
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
 def accesses(ptx, kind, num_bytes):
@@ -84,7 +84,7 @@ def test_a_resnet_is_filtered_by_wide_accesses(dtype, channels_last, channels, s
         channels_last=channels_last,
         taps_gradient=False,
     )
-    ptx = compiled(tiling, dtype)
+    ptx = compiled(tiling, dtype).asm["ptx"]
     num_bytes = tiling.vector * itemsize
     assert accesses(ptx, "ld", num_bytes) >= vectors_of_a_thread(tiling)
     assert accesses(ptx, "st", num_bytes) == vectors_of_a_thread(tiling)
@@ -96,7 +96,7 @@ def test_gradients_are_computed_by_accesses_of_8_bytes(channels_last, filters):
     tiling = choose_tiling(
         8, 256, 56 * 56, itemsize=2, channels_last=channels_last, taps_gradient=True
     )
-    ptx = compiled(tiling, torch.bfloat16, filters=filters, gradient=True)
+    ptx = compiled(tiling, torch.bfloat16, filters=filters, gradient=True).asm["ptx"]
     assert accesses(ptx, "ld", 8) == 2 * vectors_of_a_thread(tiling)
     assert accesses(ptx, "st", 8) == filters * vectors_of_a_thread(tiling)
     assert "atom" not in ptx
@@ -108,3 +108,12 @@ def test_clips_too_large_for_32_bits_compile(mixed):
     tiling = choose_tiling(8, 256, 2**21, itemsize=2, channels_last=True, taps_gradient=True)
     assert tiling.wide_offsets
     assert compiled(tiling, torch.bfloat16, gradient=True, mixed=mixed)
+
+
+@pytest.mark.parametrize("capability", [80, 89, 120])
+def test_other_gpus_are_compiled_for_within_their_shared_memory(capability):
+    """To machine code, for which the assembler has to find the registers."""
+    tiling = choose_tiling(8, 256, 56 * 56, itemsize=2, channels_last=True, taps_gradient=True)
+    kernel = compiled(tiling, torch.bfloat16, gradient=True, mixed=True, capability=capability)
+    assert kernel.asm["cubin"]
+    assert kernel.metadata.shared <= 48 * 1024  # more has to be asked for

@@ -124,7 +124,12 @@ def test_each_tile_has_the_taps_of_its_channels(groups):
     for channels, _, tiling in tilings():
         if channels != sum(groups[0]):
             continue
-        tables = tap_tables(tiling, TapGroups(*map(tuple, groups)), torch.device("cpu"))
+        tables = tap_tables(
+            TapGroups(*map(tuple, groups)),
+            tiling.channel_spans,
+            num_frames=tiling.num_frames,
+            device=torch.device("cpu"),
+        )
         wanted = list(taps_of_channels(*groups, tiling.num_frames))
         lacking = False
         for tile, (start, stop) in enumerate(tiling.channel_spans):

@@ -1,6 +1,5 @@
 """A small service for the tests: a tiny model, low limits, a real server on a free port."""
 
-import importlib.util
 import os
 import threading
 import time
@@ -8,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import httpx
 import numpy as np
@@ -170,16 +168,6 @@ def server(service: Service) -> Iterator[Running]:
     with running(service) as server:
         yield server
         server.wait_idle()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> ModuleType:
-    """Drives a browser; see chromium.py."""
-    spec = importlib.util.spec_from_file_location("chromium", Path(__file__).parent / "chromium.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

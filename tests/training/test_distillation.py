@@ -407,6 +407,7 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line(
     refused: list[tuple[Any, dict[str, Any], str]] = [
         (few, {}, rf"has 3 classes and does not know '?{classes[3]}"),
         (several, {}, "gives a video several labels, and these have one label"),
+        (5, {}, "teacher is 5; give the name of a model"),
         (lambda clips: torch.zeros(1, 2), {}, "gave logits of shape"),
         (str(tmp_path / "lacking.safetensors"), {}, "has no scores of 2 training videos"),
         (str(tmp_path / "none.safetensors"), {}, "none.safetensors"),

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load_file
 
 import mixtconv
+from mixtconv.training.fit import given_settings
 from mixtconv.training.settings import TrainingSettings
 
 
@@ -35,6 +38,31 @@ def test_keywords_are_the_fields_of_settings(
     )
     with pytest.raises(ValueError, match="unknown setting 'epoch'; did you mean 'epochs'"):
         mixtconv.train("clips", epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("epochs", "two", "epochs is 'two'; allowed are whole numbers"),
+        ("lr", "1e-3", "lr is '1e-3'; allowed are finite numbers, and none"),
+        ("stages", [0.5], r"stages is '\[0.5\]'; allowed are lists of whole numbers, and none"),
+        ("optimizer", "adam", "optimizer is 'adam'; allowed are 'adamw' and 'sgd'"),
+        ("flip", "no", "flip is 'no'; allowed are true and false"),
+        ("model", torch.nn.ReLU(), r"model is 'ReLU\(\)'; allowed are texts"),
+    ],
+)
+def test_values_of_another_type_are_refused(name: str, value: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        mixtconv.train("clips", **{name: value})
+
+
+def test_paths_tuples_and_numbers_of_numpy_are_settings() -> None:
+    values = {"out": Path("a", "b"), "stages": (0, 1), "epochs": np.int64(3), "lr": np.float32(0.5)}
+    settings = given_settings("clips", values)
+    assert settings == TrainingSettings(
+        "clips", out=str(Path("a", "b")), stages=[0, 1], epochs=3, lr=0.5
+    )
+    assert type(settings.epochs) is int and type(settings.lr) is float
 
 
 def test_the_same_loss_and_optimizer_of_ones_own_change_nothing(
@@ -74,6 +102,26 @@ def test_the_same_loss_and_optimizer_of_ones_own_change_nothing(
 
     changed = mixtconv.train(tiny_settings("changed", **recipe), optimizer=torch.optim.SGD)
     assert not all(torch.equal(one[name], value) for name, value in _weights(changed).items())
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"callbacks": 3}, r"callbacks holds 3; give a list of callbacks of Lightning"),
+        ({"callbacks": [LearningRateMonitor]}, r"callbacks holds <class .*LearningRateMonitor\(\)"),
+        ({"loggers": "wandb"}, r"loggers holds 'wandb'; give a list of loggers"),
+        ({"loss": "ce"}, r"loss is 'ce'; give a function of logits"),
+        ({"transform": 1}, r"transform is 1; give a function of a clip"),
+        ({"optimizer": 0.1}, r"optimizer is 0.1; give a function of groups"),
+    ],
+)
+def test_parts_that_are_none_are_refused_before_the_run(
+    tiny_settings: Callable[..., TrainingSettings], parts: dict, told: str
+) -> None:
+    settings = tiny_settings("refused")
+    with pytest.raises(ValueError, match=told):
+        mixtconv.train(settings, **parts)
+    assert not Path(settings.out).exists()
 
 
 @pytest.mark.parametrize(

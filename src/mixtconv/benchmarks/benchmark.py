@@ -13,6 +13,7 @@ from mixtconv.benchmarks.exported import bench_export
 from mixtconv.benchmarks.loader import bench_loader
 from mixtconv.benchmarks.model import bench_model, bench_stream
 from mixtconv.benchmarks.operation import bench_operation
+from mixtconv.benchmarks.predicting import bench_predict
 from mixtconv.benchmarks.segments import bench_segments
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Measured
@@ -72,6 +73,7 @@ BENCHMARKS: dict[str, Callable[[Workload, Progress | None], Measured]] = {
     "train": bench_training_step,
     "loader": bench_loader,
     "segments": bench_segments,
+    "predict": bench_predict,
     "stream": bench_stream,
     "export": bench_export,
 }

@@ -13,8 +13,8 @@ from mixtconv.benchmarks.model import create_recognizer, temporal_families
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
-from mixtconv.exporting.writing import TARGETS, TargetName, as_program
-from mixtconv.inference.engines.base import FRAME, VIDEO, Array, Engine
+from mixtconv.exporting.writing import TARGETS, TargetName
+from mixtconv.inference.engines.base import Array, Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models.device import resolve_device
 
@@ -67,9 +67,9 @@ def _compare(
             streaming_network(model) if streaming else clip_network(model, layout=form.layout)
         )
         path = folder / f"{family}_{streaming}{form.suffix}"
-        form.write(as_program(portable), portable, path)
+        form.write(form.program(portable), portable, path)
         engine = open_engine(path, num_threads=torch.get_num_threads())
-        candidates[name] = partial(engine.run, _inputs(engine, workload))
+        candidates[name] = partial(engine.run, random_inputs(engine, workload.clips_on("cpu")))
     timings = interleave(candidates, rounds=workload.rounds or ROUNDS, progress=progress)
     what = workload.clips_text("cpu")
     if streaming:
@@ -79,12 +79,8 @@ def _compare(
     return Comparison(title, BASELINE["tsn"], tuple(timings), notes=(NOTE,))
 
 
-def _inputs(engine: Engine, workload: Workload) -> dict[str, Array]:
-    count, size = workload.clips_on("cpu"), workload.image_size
+def random_inputs(engine: Engine, count: int) -> dict[str, Array]:
+    """Noise for so many clips or streams, by the names of an engine's inputs."""
     random = np.random.default_rng(0)
-    states = engine.description.states
-    if states is None:
-        shape = (count, workload.num_frames, 3, size, size)
-        return {VIDEO: random.random(shape, np.float32)}
-    past = {state.name: random.random((count, *state.shape), np.float32) for state in states}
-    return {FRAME: random.random((count, 3, size, size), np.float32), **past}
+    sizes = engine.description.inputs
+    return {name: random.random((count, *size), np.float32) for name, size in sizes.items()}

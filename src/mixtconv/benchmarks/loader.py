@@ -2,7 +2,8 @@
 
 Decoding in order is the baseline: from the start of the file to the last frame of the clip, keeping
 the requested frames, which is necessary without a table of the file's packets. It is written here,
-on the same FFmpeg, with one thread and with FFmpeg's default.
+on the same FFmpeg, with one thread and with FFmpeg's default. torchcodec, which seeks as well, is a
+second baseline where it is installed.
 
 `write_sample_video` renders the video to read: a camera pans and zooms over a scene with moving
 objects. As usual for Kinetics it has 10 seconds of 340x256 in H.264 with x264's default settings,
@@ -10,6 +11,7 @@ so keyframes up to 250 frames apart. Its size in bytes is that of a natural clip
 of detail falls with frequency as in nature.
 """
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +108,7 @@ BATCH_SIZE = 8
 IN_ORDER, IN_ORDER_THREADED = "decoding in order", "decoding in order, frame threads"
 RAW, PREPARED = "raw file", "prepared file"
 HDR = "raw file, marked as HDR"
+TORCHCODEC, TORCHCODEC_PREPARED = "torchcodec, raw file", "torchcodec, prepared file"
 RAW_FIRST, PREPARED_FIRST = "raw file, first time", "prepared file, first time"
 LOADED_RAW, LOADED_PREPARED = "raw files, loader", "prepared files, loader"
 LOADED_CACHED = "cached frames, loader"
@@ -154,6 +158,9 @@ def readers(raw: Path, prepared: Path, workload: Workload) -> Mapping[str, Calla
         PREPARED_FIRST: (_read_first, copies[PREPARED_FIRST]),
         PREPARED: (_read, prepared),
     }
+    if has_torchcodec():
+        reading[TORCHCODEC] = (_read_by_torchcodec, raw)
+        reading[TORCHCODEC_PREPARED] = (_read_by_torchcodec, prepared)
     if probe_video(raw).codec == "h264":
         reading[HDR] = (_read, _marked_as_hdr(raw))
     return {
@@ -199,6 +206,23 @@ def decode_in_order(
                 break
     clip = np.stack([frames[number] for number in wanted])  # (T, H, W, 3)
     return torch.from_numpy(clip).permute(0, 3, 1, 2)  # (T, 3, H, W)
+
+
+def has_torchcodec() -> bool:
+    """Whether torchcodec is installed, and finds FFmpeg's libraries, which it does not bring."""
+    try:
+        importlib.import_module("torchcodec.decoders")
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def _read_by_torchcodec(path: Path, choose: Callable[[int], Sequence[int]]) -> Tensor:
+    """A clip, uint8 (T, 3, H, W), by a decoder of one thread with torchcodec's other defaults."""
+    decoders: Any = importlib.import_module("torchcodec.decoders")
+    decoder = decoders.VideoDecoder(str(path), num_ffmpeg_threads=1)
+    clip: Tensor = decoder.get_frames_at(list(choose(decoder.metadata.num_frames))).data
+    return clip
 
 
 def _read(path: Path, choose: Callable[[int], Sequence[int]]) -> Tensor:

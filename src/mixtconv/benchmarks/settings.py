@@ -30,8 +30,10 @@ class Workload:
     precision: Precision = "auto"
     """Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere."""
     video: str | None = None
-    """File that the loader reads, and that the recording of segments repeats; default one of 10
-    seconds, which is made for it."""
+    """File that the loader reads, that the recording of segments repeats, and that the folder of
+    predict has copies of; default one of 10 seconds, which is made for it."""
+    videos: int = 16
+    """For predict: videos in the folder."""
     minutes: float = 60.0
     """For segments: length of the recording, at least."""
     rounds: int | None = None
@@ -40,7 +42,7 @@ class Workload:
     """CPU threads of torch and of the engines; default one a core."""
 
     def __post_init__(self) -> None:
-        refuse_below(1, self, "num_frames", "batch_size", "rounds", "threads")
+        refuse_below(1, self, "num_frames", "batch_size", "rounds", "threads", "videos")
         refuse_below(16, self, "image_size")
         if not self.minutes > 0:
             raise ValueError(f"--minutes is {self.minutes:g}; give more than 0")

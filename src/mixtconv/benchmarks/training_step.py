@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mixtconv._names import count_of
 from mixtconv._processes import WAITING
-from mixtconv._types import Progress
+from mixtconv._types import Precision, Progress
 from mixtconv.benchmarks.memory import MemoryComparison, peak_bytes
 from mixtconv.benchmarks.model import (
     NUM_CLASSES,
@@ -109,17 +109,32 @@ def prepare_step(workload: Workload, name: str, layout: str) -> Callable[[], Ten
     if layout == CHANNELS_LAST:
         model, clips = to_channels_last(model), channels_last_clips(clips)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return _step(workload, model, clips, optimizer)
+    return training_step(model, clips, optimizer, precision=workload.precision)
 
 
-def _step(
-    workload: Workload, model: VideoClassifier, clips: Tensor, optimizer: torch.optim.Optimizer
+def training_step(
+    model: Callable[[Tensor], Tensor],
+    clips: Tensor,
+    optimizer: torch.optim.Optimizer,
+    *,
+    precision: Precision,
 ) -> Callable[[], Tensor]:
+    """A step that can be repeated, and recorded as a CUDA graph: it leaves no gradients behind.
+
+    Args:
+        model: the recognizer, or what `torch.compile` makes of it.
+        clips: (B, T, C, H, W).
+        optimizer: of its parameters.
+        precision: of forward and backward pass.
+
+    Returns:
+        Takes a step; returns the loss before it.
+    """
     device = clips.device
     labels = torch.arange(len(clips), device=device) % NUM_CLASSES
 
     def step() -> Tensor:
-        with autocast(workload.precision, device):
+        with autocast(precision, device):
             loss = F.cross_entropy(model(clips), labels)
         loss.backward()
         optimizer.step()
@@ -166,9 +181,13 @@ def prepare_trained_step(workload: Workload, what: str) -> Callable[[], Tensor]:
     dtype = HALF.get(resolve_precision(workload.precision, device))
     if dtype is not None and what != "all":
         hold_in_half(model, dtype)
-    optimizer = torch.optim.AdamW(filter(lambda each: each.requires_grad, model.parameters()))
+    optimizer = torch.optim.AdamW(
+        filter(lambda each: each.requires_grad, model.parameters()),
+        capturable=device.type == "cuda",  # counts its steps on the GPU
+    )
     clips = channels_last_clips(random_clips(workload, device))
-    return _step(workload, to_channels_last(model), clips, optimizer)
+    model = to_channels_last(model)
+    return training_step(model, clips, optimizer, precision=workload.precision)
 
 
 def _train_all(model: VideoClassifier) -> None:

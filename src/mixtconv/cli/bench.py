@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def bench(
-    subject: Literal["op", "model", "train", "loader", "segments", "stream", "export"],
+    subject: Literal["op", "model", "train", "loader", "segments", "predict", "stream", "export"],
     workload: Workload,
 ) -> Result:
     """Measure speed against baselines, interleaved in one process.
 
     Args:
         subject: The temporal operation alone, inference of whole recognizers, a training step, the
-            loader of videos, training from segments of a long recording, a new frame of streams, or
-            exported models in their engines.
+            loader of videos, training from segments of a long recording, recognizing a folder of
+            videos, a new frame of streams, or exported models in their engines.
         workload: What is run.
     """
     from mixtconv.benchmarks.benchmark import run_benchmark

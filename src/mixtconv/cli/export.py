@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch"],
+    to: Literal["onnx", "openvino", "torch", "coreml", "tensorrt", "web"],
     out: str,
     streaming: bool = False,
-    pixels: Literal["normalized", "uint8", "float255"] = "normalized",
+    pixels: Literal["normalized", "uint8", "float255"] | None = None,
     video: str | None = None,
-    tolerance: float = 1e-4,
+    half: bool = False,
+    tolerance: float | None = None,
     int8: str | None = None,
     calibration_videos: int = 64,
+    runtime: str | None = None,
 ) -> Result:
     """Write a model for another engine, after running it there and comparing it with PyTorch.
 
@@ -27,39 +29,69 @@ def export(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub.
-        to: onnx, openvino (.xml, and a .bin next to it) or torch (a program of torch.export).
-        out: File to write, in .onnx, .xml or .pt2.
+        to: onnx, openvino (.xml, and a .bin next to it), torch (a program of torch.export), coreml
+            (.mlpackage, a folder), tensorrt (.engine, and a .engine.json next to it; on its GPU) or
+            web (a page for browsers, which runs the model itself).
+        out: File to write, in .onnx, .xml, .pt2, .mlpackage or .engine; of web a folder.
         streaming: Export one step of a causal model: a frame, with the past frames as inputs and
             outputs; else whole clips.
-        pixels: Input of the file: normalized, or with the normalisation in the file, uint8 or
-            float255 (float32 of 0 to 255).
+        pixels: Input of the file: normalized (the default), or with the normalisation in the file,
+            uint8 or float255 (float32 of 0 to 255); of web it is always uint8.
         video: File, folder or pattern of videos for the comparison; default rendered clips.
-        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit.
+        half: Compute in float16; of coreml and tensorrt.
+        tolerance: Largest allowed difference of a logit, as a fraction of the largest logit;
+            default 1e-4, or 1e-2 where the file computes or keeps its past in float16.
         int8: Quantise to int8, calibrated on these labelled videos (a folder or a CSV); the loss of
             accuracy is measured on their val split, or on all if there are no splits.
         calibration_videos: Number of videos that int8 is calibrated on.
+        runtime: Of web, the folder dist of the npm package onnxruntime-web; default that of
+            node_modules here or in a folder above.
     """
+    from mixtconv.exporting.browser import export_page
     from mixtconv.exporting.export import export_model
     from mixtconv.exporting.int8 import Calibration
     from mixtconv.models import load_model
 
+    if to == "web" and pixels not in (None, "uint8"):
+        raise ValueError(f"--pixels is {pixels}; a page gives uint8: leave it out")
+    if to == "web" and half:
+        raise ValueError("--half is of --to coreml and tensorrt, and --to is web: leave it out")
+    if to != "web" and runtime is not None:
+        raise ValueError(f"--runtime is of --to web, and --to is {to}: leave it out")
     with progress("scoring float32 and int8") as show:
-        exported = export_model(
-            load_model(model),
-            out,
-            target=to,
-            streaming=streaming,
-            pixels=pixels,
-            videos=() if video is None else (video,),
-            tolerance=tolerance,
-            calibration=None if int8 is None else Calibration(int8, calibration_videos, show),
-        )
+        network = load_model(model)
+        calibration = None if int8 is None else Calibration(int8, calibration_videos, show)
+        videos = () if video is None else (video,)
+        if to == "web":
+            exported = export_page(
+                network,
+                out,
+                runtime=runtime,
+                streaming=streaming,
+                videos=videos,
+                tolerance=tolerance,
+                calibration=calibration,
+            )
+        else:
+            exported = export_model(
+                network,
+                out,
+                target=to,
+                streaming=streaming,
+                pixels=pixels or "normalized",
+                videos=videos,
+                half=half,
+                tolerance=tolerance,
+                calibration=calibration,
+            )
     notes = []
     if (quantised := exported.int8) is not None:
         notes.append(f"int8 lost {quantised.drop:.2f} points of top-1")
         if number := quantised.num_unreadable:
             notes.append(f"{number} videos could not be read; scored ones are wrong")
     agreement = exported.agreement
+    if exported.stand_in is not None:
+        notes.append(f"compared by {exported.stand_in}")
     if not agreement.holds:
         notes.append(
             f"not written: its logits differ from PyTorch's by {agreement.difference:.2g}, allowed "
@@ -81,7 +113,7 @@ def _tables(exported: "Exported") -> list[Table]:
                 f"{agreement.largest_logit:.3g}",
             ]
         ],
-        title="compared with PyTorch in float32",
+        title=f"{'float16 ' if exported.half else ''}compared with PyTorch in float32",
     )
     if int8 is None:
         return [compared]

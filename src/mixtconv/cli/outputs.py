@@ -12,7 +12,7 @@ OUTPUTS = ("out", "scores", "page", "cache", "log_file")
 """Settings that name a place to write to, in any command; a list of files is read."""
 
 FILL_FOLDERS = ("demo", "synthesize", "prepare", "fit", "train", "ablate")
-"""Commands whose --out is a folder; of all others it is a file."""
+"""Commands whose --out is a folder; of all others it is a file, but for some of `export`."""
 
 _NO_PLACES = {"cache": ("auto", "off")}
 """Values of such a setting that are words."""
@@ -33,13 +33,22 @@ def refuse_outputs(name: str, values: Mapping[str, Any]) -> None:
             continue
         if value in _NO_PLACES.get(setting, ()):
             continue
-        is_folder = setting == "cache" or (setting == "out" and name in FILL_FOLDERS)
+        is_folder = setting == "cache" or (setting == "out" and _is_folder(name, value))
         several = name == "predict" and setting == "out"
         for place in value.split(",") if several else [value]:
             try:
                 refuse_place(Path(place.strip() if several else place), folder=is_folder)
             except OSError as error:
                 raise ValueError(f"{flag(setting)} {place}: {error.strerror}") from error
+
+
+def _is_folder(name: str, out: str) -> bool:
+    """Whether --out of a command is a folder."""
+    if name != "export":
+        return name in FILL_FOLDERS
+    from mixtconv.models.spec import EXPORTED_FOLDERS
+
+    return Path(out).suffix in EXPORTED_FOLDERS
 
 
 def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -67,7 +67,7 @@ def predict(
 
     Args:
         model: Model file, the folder of one, or hf:owner/name of the Hugging Face hub; or an
-            exported model (mixtconv export): .onnx, .xml or .pt2.
+            exported model (mixtconv export), known by its suffix.
         videos: Files, folders, patterns such as 'clips/*.mp4', or addresses (https://...) of files.
         timeline: Windows or events, and where they are written.
         top_k: Number of labels of each video; a model of several labels gives all that hold.
@@ -75,8 +75,9 @@ def predict(
             nonlocal-10x3.
         device: auto, cpu, cuda, cuda:0 or mps.
         precision: Arithmetic: auto is bf16 on GPUs that have it and 32 elsewhere.
-        engine: What predicts: local (this process) or ray (see docs/clusters.md).
-        workers: Processes of ray; default one a core, or a GPU where it has any.
+        engine: What predicts: local (threads of this process) or ray (see docs/clusters.md).
+        workers: Videos at a time; default one a core, 16 at most; of ray one a core, or a GPU where
+            it has any.
     """
     if (timeline.window is not None or timeline.events) and (
         engine != "local" or workers is not None

@@ -30,12 +30,14 @@ def in_parallel(
     *,
     workers: int,
     on_stop: Callable[[], None] = lambda: None,
+    in_order: bool = False,
 ) -> Generator[tuple[Item, "Future[Outcome]"], None, None]:
     """Work on all items in threads and yield each with its outcome, in the order of completion.
 
-    The arguments are those of `workers.map_videos`. Items are taken as workers become free; a
-    single worker is the calling thread itself. If the generator is closed early (as by Ctrl-C), no
-    further item is started.
+    The arguments are those of `workers.map_videos`; with `in_order` the order is that of the items,
+    and an item that takes long keeps further ones from being started. Items are taken as workers
+    become free; a single worker is the calling thread itself. If the generator is closed early (as
+    by Ctrl-C), no further item is started.
 
     >>> outcomes = in_parallel([1, 2, 3], lambda number: number**2, workers=2)
     >>> sorted((item, outcome.result()) for item, outcome in outcomes)
@@ -54,7 +56,8 @@ def in_parallel(
                 running[pool.submit(work, item)] = item
             if not running:
                 return
-            for outcome in wait(running, return_when=FIRST_COMPLETED).done:
+            first = [next(iter(running))] if in_order else running
+            for outcome in wait(first, return_when=FIRST_COMPLETED).done:
                 yield running.pop(outcome), outcome
     finally:
         on_stop()

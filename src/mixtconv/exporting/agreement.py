@@ -24,6 +24,10 @@ TOLERANCE = 1e-4
 """Largest difference that is allowed, relative to the largest logit (of 1 at least); float32 sums
 in another order differ by a hundredth of it."""
 
+HALF_TOLERANCE = 1e-2
+"""The same of files that compute in float16, or keep the past of a stream in it: values have 11
+bits, and errors of a whole network's roundings add up."""
+
 FRAMES_OF_A_STREAM = 12
 """Least number of frames on which a streaming file is compared; more than its past reaches back."""
 

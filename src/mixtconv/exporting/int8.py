@@ -237,13 +237,15 @@ def _quantize_openvino(source: Path, result: Path, inputs: list[Array], descript
 
 
 def num_bytes(path: Path) -> int:
-    """Size of a file, and of the weights beside it."""
-    return sum(part.stat().st_size for part in _parts(path))
+    """Size of a file, and of what is beside it; of a folder, of the files in it."""
+    files = path.rglob("*") if path.is_dir() else _parts(path)
+    return sum(part.stat().st_size for part in files if part.is_file())
 
 
 def _parts(path: Path) -> list[Path]:
-    """A file, and the weights beside it."""
-    return [part for part in (path, path.with_suffix(".bin")) if part.exists()]
+    """A file, and its weights or its description beside it."""
+    beside = (path.with_suffix(".bin"), path.with_name(f"{path.name}.json"))
+    return [part for part in (path, *beside) if part.exists()]
 
 
 _QUANTIZE: dict[TargetName, tuple[str, Callable[[Path, Path, list[Array], str], None]]] = {

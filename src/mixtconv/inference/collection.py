@@ -34,8 +34,9 @@ def predict_collection(
         videos: files, folders, patterns such as `clips/*.mp4`, and addresses (`https://...`).
         top_k: how many labels of each.
         protocol, device, precision: as for `load_recognizer`.
-        engine: one video after the other in this process (`local`), or many at a time (`ray`).
-        workers: processes of Ray; by default one a core, or a GPU if it has any.
+        engine: in threads of this process (`local`), or in processes of Ray (`ray`).
+        workers: videos at a time, each of them decoded and recognized by one thread or process; by
+            default one a core, of threads `MAX_THREADS` at most, or of Ray one a GPU if it has any.
         progress: called in this thread with the number of videos done and the total.
 
     Raises:
@@ -43,8 +44,6 @@ def predict_collection(
             a device or a number of workers that does not fit the engine.
     """
     check_backend(engine, workers)
-    if engine == "local" and workers is not None:
-        raise ValueError(f"--workers is {workers}; it belongs to --engine ray: leave it out")
     if engine == "ray" and ":" in device:
         raise ValueError(f"--device is {device}; with --engine ray give cuda: Ray says which one")
     load = partial(load_recognizer, model, device=device, protocol=protocol, precision=precision)
@@ -52,7 +51,8 @@ def predict_collection(
     if engine == "local":
         recognizer = load()  # before the search for videos, which may take long
         sources = _sources(videos)
-        outcomes = ((video, recognizer.try_predict(video, top_k=top_k)) for video in sources)
+        predict = partial(type(recognizer).try_predict, top_k=top_k)
+        outcomes = recognizer.in_threads(predict, sources, workers=workers)
     else:
         sources = _sources(videos)
         outcomes = _in_ray(sources, _Work(load, top_k), workers, device)

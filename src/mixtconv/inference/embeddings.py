@@ -63,7 +63,7 @@ def check_embeddings_path(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: embeddings are files that end in {' or '.join(SUFFIXES)}")
     if path.suffix.lower() == SUFFIX:
-        require_pyarrow(path)
+        require_pyarrow(path, without=".npz needs nothing")
 
 
 def load_embedder(model: str | Path, **settings: Any) -> Recognizer:
@@ -99,17 +99,27 @@ def embed_videos(
         ValueError: no video can be read.
     """
     names, rows, unreadable = [], [], []
-    for number, video in enumerate(videos, 1):
-        try:
-            rows.append(recognizer.embed(video))
+    embedded = recognizer.in_threads(_try_embed, videos, in_order=True)
+    for number, (video, row) in enumerate(embedded, 1):
+        if isinstance(row, UnreadableVideoError):
+            unreadable.append(Unreadable(Path(str(video)), row.reason))
+        else:
+            rows.append(row)
             names.append(str(video))
-        except UnreadableVideoError as error:
-            unreadable.append(Unreadable(Path(str(video)), error.reason))
         progress(number, len(videos))
     if not rows:
         raise ValueError(f"no video can be read, such as {unreadable[0]}")
     protocol = str(recognizer.protocol)
     return Embeddings(tuple(names), np.stack(rows), model, protocol), tuple(unreadable)
+
+
+def _try_embed(
+    recognizer: Recognizer, video: VideoLike
+) -> npt.NDArray[np.float32] | UnreadableVideoError:
+    try:
+        return recognizer.embed(video)
+    except UnreadableVideoError as error:
+        return error
 
 
 def save_embeddings(embeddings: Embeddings, path: Path) -> None:

@@ -4,7 +4,8 @@
 `torch_recognizers` has the same two for model files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,15 @@ class EngineRecognizer(VideoRecognizer):
             )
         notes = self.engine.description.notes
         super().__init__(spec, protocol, PictureViewReader(spec), notes=notes)
+
+    @contextmanager
+    def concurrent(self, num_videos: int) -> Iterator["EngineRecognizer"]:
+        """See `VideoRecognizer.concurrent`."""
+        with (
+            super().concurrent(num_videos) as own,
+            self.engine.concurrent(num_videos) as own.engine,
+        ):
+            yield own
 
     def batch_logits(self, views: Sequence[Array]) -> npt.NDArray[np.float32]:
         """Logits (B, K) of the clips of B videos, uint8 (1, T, 3, S, S) each."""
@@ -146,7 +156,9 @@ def _open(
 ) -> Engine:
     """The engine of a model, in settings and of a modality that exported models are run in."""
     if device not in ("auto", "cpu"):
-        raise ValueError(f"{model} is an exported model, which runs on the CPU; leave --device out")
+        raise ValueError(
+            f"{model} is an exported model, which runs where its format is for; leave --device out"
+        )
     if precision not in ("auto", "32"):
         raise ValueError(
             f"{model} is an exported model, whose arithmetic is in the file; leave --precision out"

@@ -3,21 +3,32 @@
 `VideoRecognizer` is the interface; `torch_recognizers` and `engine_recognizers` implement it.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtconv.data.parallel import in_parallel, usable_cores
 from mixtconv.data.protocol import Protocol
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.find import find_videos
 from mixtconv.video.in_memory import VideoLike, opened, several_videos
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.views import ViewReader
+
+OwnKind = TypeVar("OwnKind", bound="VideoRecognizer")
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+MAX_THREADS = 16
+"""Videos at a time, at most; each takes the memory of a clip's feature maps."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,9 @@ class VideoRecognizer(ABC):
         notes: what the model's file says about the run that made it.
     """
 
+    decoder_threads: int | None = None
+    """Threads of the decoder of a video; None for the codec's choice."""
+
     def __init__(
         self,
         spec: ModelSpec,
@@ -140,16 +154,40 @@ class VideoRecognizer(ABC):
         ]
 
     def _batches(self, videos: list[VideoLike], batch_size: int) -> Iterator[list[Any]]:
-        """The views of videos that pass the network together."""
+        """The views of videos that pass the network together, while the next ones are read."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        for start in range(0, len(videos), batch_size):
-            yield [self._read(video) for video in videos[start : start + batch_size]]
+        workers = min(usable_cores(), MAX_THREADS, len(videos))
+        reader = self._with_decoder_threads(workers) if workers > 1 else self
+        with closing(in_parallel(videos, reader._read, workers=workers, in_order=True)) as done:
+            batch: list[Any] = []
+            for _, views in done:
+                batch.append(views.result())
+                if len(batch) == batch_size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _with_decoder_threads(self: OwnKind, num_videos: int) -> OwnKind:
+        """This recognizer, whose decoders divide the cores between so many videos at a time."""
+        own = copy.copy(self)
+        own.decoder_threads = max(1, usable_cores() // num_videos)
+        return own
+
+    @contextmanager
+    def concurrent(self: OwnKind, num_videos: int) -> Iterator[OwnKind]:
+        """This recognizer as several threads use it, one video in each, on its part of the cores.
+
+        Args:
+            num_videos: threads, 1 or more.
+        """
+        yield self._with_decoder_threads(num_videos)
 
     def _read(self, video: VideoLike) -> Any:
         """The views of a video, uint8 (V, T, C, S, S)."""
         with opened(video) as source:
-            return self.reader.read(source).frames
+            return self.reader.read(source, num_threads=self.decoder_threads).frames
 
     def try_predict(self, video: str | Path, *, top_k: int = 5) -> VideoPrediction:
         """Ranked labels of one video, or the reason why it cannot be read."""
@@ -158,10 +196,39 @@ class VideoRecognizer(ABC):
         except UnreadableVideoError as error:
             return VideoPrediction(str(video), (), str(error))
 
+    def in_threads(
+        self: OwnKind,
+        work: Callable[[OwnKind, Item], Outcome],
+        videos: Sequence[Item],
+        *,
+        workers: int | None = None,
+        in_order: bool = False,
+    ) -> Generator[tuple[Item, Outcome], None, None]:
+        """Yield each video with what was made of it, in the order of completion.
+
+        Each thread decodes a video and then runs the network on it. So a core that has nothing to
+        decode computes and the other way round, and none waits for another, as those that share the
+        work on one network do after each of its layers.
+
+        Args:
+            work: of this recognizer and a video.
+            videos: the videos.
+            workers: threads; by default one a core, `MAX_THREADS` at most.
+            in_order: yield them in their order instead.
+        """
+        workers = min(workers or min(usable_cores(), MAX_THREADS), len(videos))
+        if workers <= 1:
+            yield from ((video, work(self, video)) for video in videos)
+            return
+        with self.concurrent(workers) as own:
+            done = in_parallel(videos, partial(work, own), workers=workers, in_order=in_order)
+            with closing(done):
+                yield from ((video, outcome.result()) for video, outcome in done)
+
     def predict_many(
         self, videos: Iterable[str | Path], *, top_k: int = 5
     ) -> Iterator[VideoPrediction]:
-        """Ranked labels of every video, one after the other, or why it cannot be read.
+        """Ranked labels of every video, in their order, or why it cannot be read.
 
         Args:
             videos: files, folders and patterns such as `clips/*.mp4`.
@@ -170,8 +237,9 @@ class VideoRecognizer(ABC):
         Raises:
             ValueError: a name or pattern that matches no video.
         """
-        for video in find_videos(list(videos)):
-            yield self.try_predict(video, top_k=top_k)
+        predict = partial(type(self).try_predict, top_k=top_k)
+        for _, prediction in self.in_threads(predict, find_videos(list(videos)), in_order=True):
+            yield prediction
 
     def logits(self, video: VideoLike) -> Any:
         """Logits (K,) of one video, averaged over the views of the protocol; see `predict`."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,12 @@ def _write_csv(path: Path, found: Sequence[VideoPrediction]) -> None:
 
 
 def _write_parquet(path: Path, found: Sequence[VideoPrediction]) -> None:
-    write_parquet(path, _columns(found, path))
+    columns = _columns(found, path)
+    # Said, as a column without a value would else have a type of its own, and tables not join.
+    types = {
+        name: "double" if re.fullmatch(r"score(_\d+)?", name) else "string" for name in columns
+    }
+    write_parquet(path, columns, types=types)
 
 
 def _write_json(path: Path, found: Sequence[VideoPrediction]) -> None:

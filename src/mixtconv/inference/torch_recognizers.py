@@ -3,7 +3,8 @@
 `engine_recognizers` has the same two for exported models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from mixtconv.evaluation.scoring import check_protocol, model_mirroring, view_fe
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models import VideoClassifier, load_model, optimize_for_inference
-from mixtconv.models.device import autocast, resolve_device
+from mixtconv.models.device import autocast, divided_threads, resolve_device
 from mixtconv.models.spec import PICTURES
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.video.in_memory import VideoLike, several_videos
@@ -65,6 +66,12 @@ class Recognizer(VideoRecognizer):
             model.spec, protocol, TensorViewReader(model.spec, protocol), notes=model.notes
         )
         self.model = optimize_for_inference(model.eval().to(self.device))
+
+    @contextmanager
+    def concurrent(self, num_videos: int) -> Iterator["Recognizer"]:
+        """See `VideoRecognizer.concurrent`; inside the block torch has fewer threads."""
+        with super().concurrent(num_videos) as own, divided_threads(num_videos):
+            yield own
 
     def batch_logits(self, views: Sequence[Tensor]) -> Tensor:
         """Logits (B, K) of the views of B videos, uint8 (V, T, C, S, S) each, on the CPU.

@@ -4,19 +4,10 @@ From "Temporal Segment Networks" (TSN, arXiv 1608.00859): every frame passes the
 the last layer, and the consensus of a clip is the average over its frames. With a temporal
 operation inside the backbone it is TSM (arXiv 1811.08383) or MSTNet (arXiv 2001.06769).
 
-The recognizer also normalises pixels, by what its network takes (`ModelSpec.modality`):
-
-- pictures: less the mean of R, G and B, over their standard deviation, as the backbone expects;
-- differences: of normalised pictures, in which the means cancel. Different here: TSN's published
-  code does not scale them, though it names a deviation (twice that of pictures) for it;
-- motion: pictures less the median picture of their clip, over the deviations (`motion.py`);
-- flow: less the value of zero flow, over the mean of the three deviations, as in TSN's code. Zero
-  flow is 0.5 as for TSN's ResNet, so that mirroring x negates it exactly, or `spec.flow_mean`:
-  128 / 255 for the published weights of BN-Inception;
-- both, for two streams: a picture, and five fields of flow that begin at it.
+The recognizer also normalises pixels, by what its network takes (`normalization.py`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +17,10 @@ from typing_extensions import Self
 
 from mixtconv._names import require
 from mixtconv.models.insertion import set_num_frames
-from mixtconv.models.motion import clip_medians, subtract_median
+from mixtconv.models.motion import clip_medians
+from mixtconv.models.normalization import NORMALIZE
 from mixtconv.models.sharing import HubMixin
-from mixtconv.models.spec import Modality, ModelSpec
+from mixtconv.models.spec import ModelSpec
 from mixtconv.models.structure.network_trace import run_once
 from mixtconv.models.wrappers.temporal_wrapper import temporal_wrappers
 from mixtconv.models.wrappers.wrapping import outermost
@@ -142,10 +134,15 @@ class VideoClassifier(HubMixin):
     def check_length(self, video: Tensor) -> None:
         """Raise ValueError unless `video` is clips (B, T, C, H, W) of `num_frames` frames."""
         check_clip(video)
+        other = None
         if video.shape[1] in (1, 2, 3) and video.shape[2] == self.num_frames != video.shape[1]:
+            other = "(B, C, T, H, W)", "transpose(1, 2)"
+        elif video.shape[-1] == 3 < video.shape[2]:
+            other = "(B, T, H, W, C)", "permute(0, 1, 4, 2, 3)"
+        if other is not None:
             raise ValueError(
-                f"got clips of shape {tuple(video.shape)}, which is (B, C, T, H, W); clips are "
-                "(B, T, C, H, W): give video.transpose(1, 2)"
+                f"got clips of shape {tuple(video.shape)}, which is {other[0]}; clips are "
+                f"(B, T, C, H, W): give video.{other[1]}"
             )
         if video.shape[1] != self.num_frames:
             raise ValueError(
@@ -369,37 +366,5 @@ def start_small(model: VideoClassifier) -> None:
             nn.init.normal_(part.head.weight, std=0.001)
             nn.init.zeros_(part.head.bias)
 
-
-def _normalize_picture(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (frames - mean) / std
-
-
-def _normalize_differences(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    pictures = frames.unflatten(-3, (-1, 3))  # (..., L, 3, H, W)
-    differences = (pictures[..., 1:, :, :, :] - pictures[..., :-1, :, :, :]) / std
-    return differences.flatten(-4, -3)  # (..., (L - 1) * 3, H, W)
-
-
-def _normalize_flow(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (frames - mean) / std.mean()
-
-
-def _normalize_both(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    places = frames.unflatten(-3, (-1, 5))  # (..., L, 5, H, W): R, G, B, x, y
-    pictures = _normalize_picture(places[..., 0, :3, :, :], mean[:3], std)  # the first alone
-    flow = _normalize_flow(places[..., 3:, :, :].flatten(-4, -3), mean[3:], std)
-    return torch.cat([pictures, flow], dim=-3)  # (..., 3 + 2 * L, H, W)
-
-
-NORMALIZE: dict[Modality, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "rgb": _normalize_picture,
-    "rgbdiff": _normalize_differences,
-    "motion": subtract_median,
-    "flow": _normalize_flow,
-    "rgbflow": _normalize_both,
-}
-"""By modality: values (..., L * C, H, W) of L frames of C channels in 0 to 1; means (3, 1, 1) of R,
-G, B, for motion median pictures, for flow the value of zero flow, for both the means and that; and
-deviations (3, 1, 1) of R, G, B -> (..., in_channels, H, W)."""
 
 _FORMAT_IN_3D = {torch.channels_last: torch.channels_last_3d}

@@ -1,6 +1,7 @@
 """The device and precision that a model runs in, from the user's settings."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -43,7 +44,8 @@ def resolve_device(device: str = "auto") -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
     """The precision named, or with `auto` bfloat16 where the GPU has it and float32 elsewhere.
 
-    A CPU gets float32: without instructions for bfloat16 that would take several times as long.
+    A CPU gets float32, as does a GPU before Ampere, where bfloat16 is emulated: without
+    instructions for it that would take several times as long.
 
     Raises:
         ValueError: float16 on the CPU, where training in it is not supported.
@@ -55,7 +57,33 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["32
         raise ValueError("--precision 16 needs a GPU; on the CPU give bf16 or 32")
     if precision != "auto":
         return precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+    return "bf16" if device.type == "cuda" and _has_bfloat16(device) else "32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    with torch.cuda.device(device):  # torch asks the current one
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def divided_threads(count: int) -> Iterator[None]:
+    """Divide torch's threads between so many threads of Python that compute at the same time.
+
+    A thread that Python starts inside the block computes with its part of them, at least one.
+
+    >>> before = torch.get_num_threads()
+    >>> with divided_threads(before):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:

@@ -1,4 +1,4 @@
-"""Values read from files, checked against the types of the fields that they are for."""
+"""Values of files and callers, checked against the types of the fields that they are for."""
 
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin
@@ -13,11 +13,11 @@ def require_types(settings: Any) -> None:
 
 
 def require_type(name: str, value: object, hint: Any) -> None:
-    """Raise a ValueError for a value read from a file that is not of its type.
+    """Raise a ValueError for a value that is not of its type.
 
     Args:
         name: its name, for the error.
-        hint: a plain type, a literal, a homogeneous tuple, or a union of these.
+        hint: a plain type, a literal, a homogeneous tuple or list, or a union of these.
     """
     require(
         _is_of(value, hint),
@@ -28,8 +28,8 @@ def require_type(name: str, value: object, hint: Any) -> None:
 def _is_of(value: Any, hint: Any) -> bool:
     """Whether a value is of a field's type; a whole number is a float too, a boolean no number."""
     options = get_args(hint)
-    if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_is_of(item, options[0]) for item in value)
+    if (kind := get_origin(hint)) in (tuple, list):
+        return isinstance(value, kind) and all(_is_of(item, options[0]) for item in value)
     if get_origin(hint) is Literal:
         return isinstance(value, str) and value in options
     if options:  # a union
@@ -60,7 +60,7 @@ def _in_words(hint: Any) -> str:
     ('lists of whole numbers, and none', "'a', 'b' and 'c'")
     """
     options = get_args(hint)
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in (tuple, list):
         return f"lists of {_in_words(options[0])}"
     if get_origin(hint) is Literal:
         *others, last = map(repr, options)

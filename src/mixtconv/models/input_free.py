@@ -2,7 +2,8 @@
 
 A convolution, and a normalisation by known statistics, are linear: the gradient of their input
 depends on their weights alone. Only the gradient of the weights needs the input, and autograd keeps
-it whether or not they have one (torch 2.14). Here it keeps its form in its place.
+it whether or not they have one (torch 2.14). Here it keeps its form in its place. A compiled
+network needs none of this: its backward pass is known, and what it does not read is not kept.
 """
 
 from contextlib import nullcontext
@@ -40,6 +41,8 @@ def keep_no_input(module: nn.Module) -> None:
     is_conv = type(module) in CONVOLUTIONS
 
     def begin(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if torch.compiler.is_compiling():
+            return
         own = {each.shape for each in (*module.parameters(), *module.buffers())}
         address, shape = (args[0].data_ptr(), args[0].shape) if args else (0, None)
 
@@ -58,7 +61,8 @@ def keep_no_input(module: nn.Module) -> None:
         vars(module)["_contexts"].append(context)
 
     def end(module: nn.Module, args: Any, result: Any) -> None:
-        vars(module)["_contexts"].pop().__exit__(None, None, None)
+        if not torch.compiler.is_compiling():
+            vars(module)["_contexts"].pop().__exit__(None, None, None)
 
     module.register_forward_pre_hook(begin)
     module.register_forward_hook(end, always_call=True)

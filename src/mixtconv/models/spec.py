@@ -27,8 +27,12 @@ METADATA_KEY = "mixtconv"
 EVENTS_NOTE = "events"
 """Name of the note of a model file that holds its settings of events."""
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
-"""Files of ONNX Runtime, OpenVINO and torch.export, which `inference/engines` runs."""
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".mlpackage", ".engine")
+"""Files of ONNX Runtime, OpenVINO, torch.export, Core ML and TensorRT, which `inference/engines`
+runs."""
+
+EXPORTED_FOLDERS = (".mlpackage",)
+"""Those of them that are folders."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -94,6 +98,9 @@ class Placement:
     2 every second, as in the published TSM of ResNet-101."""
 
     def __post_init__(self) -> None:
+        for each in fields(self):  # lists too, as one writes them in Python and files hold them
+            if isinstance(value := getattr(self, each.name), list):
+                object.__setattr__(self, each.name, tuple(value))
         require_types(self)
         require(
             self.block_step >= 1,
@@ -331,10 +338,7 @@ class ModelSpec(TemporalSettings, AdapterSettings, HeadSettings, PixelSettings):
                 f"the description of the model has {sorted(values)}, of which {unknown} are not "
                 "known here: it was written by another version of mixtconv, install that one"
             )
-        restored: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        spec = cls(**restored)
+        spec = cls(**values)
         spec.require_classes()
         return spec
 

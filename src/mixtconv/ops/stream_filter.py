@@ -14,7 +14,7 @@ from torch import Tensor
 from mixtconv.ops import cpu_stream_filter
 from mixtconv.ops.filter import DepthwiseTaps, uses_compiled_kernels
 from mixtconv.ops.ordinary import TemporalConv
-from mixtconv.ops.stream_state import PastFrames, StreamGroup, Streams
+from mixtconv.ops.stream_state import PastFrames, StreamGroup, Streams, frames_of, keep_frames
 
 
 class StreamFilter:
@@ -89,7 +89,7 @@ class StreamFilter:
         step = past.step
         # The first call, another filter's turn, or a copy, whose rings are elsewhere in memory.
         if step is None or not step.is_of(self.groups, past):
-            use = uses_compiled_kernels()
+            use = x.is_cpu and uses_compiled_kernels()
             step = past.step = cpu_stream_filter.compiled_step(self.groups, past) if use else None
         if step is None or not step(x, streams, out):
             self._filter_into(out, x, past, streams)
@@ -106,20 +106,22 @@ class StreamFilter:
 
     def _filter_into(self, out: Tensor, x: Tensor, past: PastFrames, streams: Streams) -> None:
         """The reference implementation, in plain torch."""
-        places = torch.tensor(streams.places, device=x.device)
-        counts = torch.tensor(streams.counts, device=x.device)
         for group, ring in zip(self.groups, past.rings, strict=True):
             new = x[:, group.channels]  # (N, C_m, H, W)
-            result = out[:, group.channels].zero_()
-            for lag, weights in zip(group.lags, group.weights.to(x.dtype).unbind(1), strict=True):
+            result = out[:, group.channels]
+            taps = zip(group.lags, group.weights.to(x.dtype).unbind(1), strict=True)
+            for number, (lag, weights) in enumerate(taps):
                 met = new
                 if lag:
                     assert ring is not None
-                    met = ring[places, (counts - lag) % group.depth]
-                result.addcmul_(met, weights[:, None, None])
+                    met = frames_of(ring, streams, lag)
+                if number == 0:
+                    torch.mul(met, weights[:, None, None], out=result)
+                else:
+                    result.addcmul_(met, weights[:, None, None])
             # Last, since the new frame replaces the oldest one, which the first tap has just met.
             if ring is not None:
-                ring[places, counts % group.depth] = new
+                keep_frames(ring, streams, new)
 
 
 def _stream_groups(taps: DepthwiseTaps) -> Iterator[StreamGroup]:
@@ -179,13 +181,11 @@ class StreamConv:
         ring = past.rings[0]
         if ring is None:
             return F.conv2d(x, self.kernels[0].to(x.dtype))
-        places = torch.tensor(streams.places, device=x.device)
-        counts = torch.tensor(streams.counts, device=x.device)
         y: Tensor | None = None
         for lag, kernel in zip(self.lags, self.kernels, strict=True):
-            met = ring[places, (counts - lag) % ring.shape[1]] if lag else x
+            met = frames_of(ring, streams, lag) if lag else x
             product = F.conv2d(met, kernel.to(x.dtype))
             y = product if y is None else y.add_(product)
-        ring[places, counts % ring.shape[1]] = x
+        keep_frames(ring, streams, x)
         assert y is not None
         return y if out is None else out.copy_(y)

@@ -51,6 +51,26 @@ class Streams:
         return max(self.places)
 
     @cached_property
+    def in_step(self) -> int | None:
+        """The count, where the streams are the first of the pool and have had as many frames.
+
+        Their past frames then are views of the rings, for which a GPU has nothing to launch.
+        """
+        are_first = self.places == tuple(range(len(self.places)))
+        return self.counts[0] if are_first and len(set(self.counts)) == 1 else None
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The places and the counts as tensors (N,), copied to a device once: that waits for it."""
+        if device not in self._on:
+            self._on[device] = torch.tensor([self.places, self.counts], device=device)  # (2, N)
+        places, counts = self._on[device]
+        return places, counts
+
+    @cached_property
+    def _on(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    @cached_property
     def native(self) -> Any:
         """The argument of the compiled loop."""
         kind = ctypes.c_int64 * len(self.places)  # looked up once: every frame comes here
@@ -70,6 +90,26 @@ class StreamGroup(NamedTuple):
     """Frames back, K_m, the largest first."""
     depth: int
     """The largest lag."""
+
+
+def frames_of(ring: Tensor, streams: Streams, lag: int) -> Tensor:
+    """The frames that the streams had so many frames ago, (N, C_m, H, W) of (S, depth, C_m, H, W).
+
+    A view of the ring, where the streams are in step.
+    """
+    if streams.in_step is not None:
+        return ring[: len(streams.places), (streams.in_step - lag) % ring.shape[1]]
+    places, counts = streams.on(ring.device)
+    return ring[places, (counts - lag) % ring.shape[1]]
+
+
+def keep_frames(ring: Tensor, streams: Streams, frames: Tensor) -> None:
+    """Write the new frames (N, C_m, H, W) of the streams over their oldest ones."""
+    if streams.in_step is not None:
+        frames_of(ring, streams, 0).copy_(frames)
+        return
+    places, counts = streams.on(ring.device)
+    ring[places, counts % ring.shape[1]] = frames
 
 
 @dataclass(eq=False)

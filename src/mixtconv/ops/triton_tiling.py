@@ -18,7 +18,7 @@ each tile has a list of the taps of all groups that it overlaps.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +77,7 @@ class Tiling:
         return other_tiles * self.time_tiles
 
     @property
-    def channel_spans(self) -> list[tuple[int, int]]:
+    def channel_spans(self) -> tuple[tuple[int, int], ...]:
         """First and last channel (exclusive) of each tile along the axis that has the channels."""
         if self.channel_axis == "rows":
             size, length, values = self.tile_rows, self.num_rows, 1
@@ -85,10 +85,10 @@ class Tiling:
             size, length, values = self.tile_columns, self.num_columns, 1
         else:
             size, length, values = self.tile_columns, self.num_columns, self.num_positions
-        return [
+        return tuple(
             (start // values, -(-min(start + size, length) // values))
             for start in range(0, length, size)
-        ]
+        )
 
 
 def choose_tiling(
@@ -175,8 +175,20 @@ class TapTables:
     """Whether some tile has a channel that lacks one of the tile's taps."""
 
 
-def tap_tables(tiling: Tiling, groups: TapGroups, device: torch.device) -> TapTables:
+def tap_tables(
+    groups: TapGroups,
+    channel_spans: Sequence[tuple[int, int]],
+    *,
+    num_frames: int,
+    device: torch.device,
+) -> TapTables:
     """The tables for a filter's groups of channels.
+
+    Args:
+        groups: of the filter.
+        channel_spans: of the tiles, see `Tiling`.
+        num_frames: T.
+        device: that runs the kernel.
 
     Example: 2 channels with offset 0 and 2 with offsets -1, 0, 1, in one tile or two. There are
     three different taps, and the weights are numbered as they are stored, group by group:
@@ -185,7 +197,7 @@ def tap_tables(tiling: Tiling, groups: TapGroups, device: torch.device) -> TapTa
         tap  0   slots   0  1  3  6      two tiles:  steps 0 | -1, 0, 1
         tap +1   slots  -1 -1  4  7
     """
-    split = [(group, _numbered(group.offsets, tiling.num_frames)) for group in groups.split()]
+    split = [(group, _numbered(group.offsets, num_frames)) for group in groups.split()]
 
     # One row of slots for each different tap: where each channel's weight for it is stored.
     different = sorted({tap for _, taps in split for tap in taps})
@@ -198,7 +210,7 @@ def tap_tables(tiling: Tiling, groups: TapGroups, device: torch.device) -> TapTa
 
     # The steps of a tile: the taps of all groups that it overlaps.
     first_step, steps, mixed = [0], [], False
-    for start, stop in tiling.channel_spans:
+    for start, stop in channel_spans:
         present = [
             taps
             for group, taps in split

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -24,6 +25,7 @@ from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
+from mixtconv.models.field_types import require_type
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
 from mixtconv.training.checkpoint import naming_what_is_kept
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
@@ -34,7 +36,7 @@ from mixtconv.training.module import ClassifierModule
 from mixtconv.training.mutual import PartnerRecord, make_partner
 from mixtconv.training.open_teachers import OwnTeacher
 from mixtconv.training.optimizer import MakeOptimizer
-from mixtconv.training.own_parts import OwnParts, named_teachers, refuse_own
+from mixtconv.training.own_parts import OwnParts, listed, named_teachers, refuse_own
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
 from mixtconv.training.quiet import quiet_lightning
 from mixtconv.training.recipes import load_recipe
@@ -147,7 +149,7 @@ def train(
     if names:
         values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
     settings = given_settings(settings, values)
-    own = OwnParts(tuple(callbacks), tuple(loggers), loss, optimizer, transform, objects)
+    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
     refuse_own(own, settings)
     files = RunFiles(Path(settings.out))
     with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
@@ -257,15 +259,26 @@ def given_settings(
     >>> given_settings("clips", {"epochs": 3}).epochs
     3
     """
-    names = [field.name for field in fields(TrainingSettings)]
-    for name in values:
-        if name not in names:
-            raise unknown_name("setting", name, names)
+    types = {field.name: field.type for field in fields(TrainingSettings)}
+    values = {name: _plain(value) for name, value in values.items()}
+    for name, value in values.items():
+        if name not in types:
+            raise unknown_name("setting", name, types)
+        require_type(name, value, types[name])
     if isinstance(settings, TrainingSettings):
         return replace(settings, **values)
     if (recipe := values.get("recipe")) is not None:
         values = {**load_recipe(recipe).values, **values}
     return TrainingSettings(**{**values, "data": str(settings)})
+
+
+def _plain(value: Any) -> Any:
+    """A setting as a file of settings holds it: a path is a text, NumPy's number a number."""
+    if isinstance(value, tuple):
+        return [*map(_plain, value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _initial_model(plan: RunPlan, checkpoint: Path | None) -> InitialModel:

@@ -68,6 +68,11 @@ def _open(own: OwnTeacher, plan: RunPlan, spec: ModelSpec) -> Teacher:
     if isinstance(own, VideoClassifier):
         return _of_network(own.spec.name, own, plan)
     if not isinstance(own, str | Path):
+        if not callable(own):
+            raise ValueError(
+                f"teacher is {own!r}; give the name of a model or a scores file, a recognizer, "
+                "SavedScores, or a function of clips"
+            )
         return FunctionTeacher(own, classes, several=plan.catalog.several)
     name = str(own)
     if is_exported(name):

@@ -1,9 +1,9 @@
 """Parts of a run that a program gives of its own, and the settings that they replace."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -47,26 +47,53 @@ def named_teachers(
     return names, tuple(each for each in several if not isinstance(each, str | Path))
 
 
+def listed(parts: Any) -> tuple[Any, ...]:
+    """Several parts, or the one that was given without a list.
+
+    >>> listed([1, 2]), listed("csv")
+    ((1, 2), ('csv',))
+    """
+    return tuple(parts) if isinstance(parts, Iterable) and not isinstance(parts, str) else (parts,)
+
+
+_SUCH_AS = {"callbacks": "[LearningRateMonitor()]", "loggers": '[CSVLogger("logs")]'}
+
+_CALLS = {
+    "loss": "a function of logits (B, K) and labels",
+    "optimizer": "a function of groups of parameters, or the name of one of ours",
+    "transform": "a function of a clip, uint8 (T, 3, S, S)",
+}
+
+
 def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
-    """Refuse settings that do not go with a caller's own parts.
+    """Refuse parts that are none, and settings that do not go with a caller's own parts.
 
     Raises:
-        ValueError: names the setting.
+        ValueError: names the part or the setting.
     """
+    for name, parts, method in (
+        ("callbacks", own.callbacks, "on_fit_start"),
+        ("loggers", own.loggers, "log_metrics"),
+    ):
+        for part in parts:
+            if not callable(getattr(part, method, None)) or isinstance(part, type):
+                raise ValueError(
+                    f"{name} holds {part!r}; give a list of {name} of Lightning, such as "
+                    f"{_SUCH_AS[name]}"
+                )
+    for name, call in (
+        ("loss", own.loss),
+        ("optimizer", own.optimizer),
+        ("transform", own.transform),
+    ):
+        if call is not None and not callable(call):
+            raise ValueError(f"{name} is {call!r}; give {_CALLS[name]}")
     if own.transform is not None and settings.train == "head":
         raise ValueError(
             "transform changes clips in each epoch, and train='head' takes features computed once: "
             "leave one out"
         )
-    if own.teachers and settings.train == "head":
-        raise ValueError(
-            "teacher scores clips, and train='head' trains on features that are computed once: "
-            "leave one out"
-        )
-    if not (own.teachers or settings.teacher_names or settings.mutual):
-        for name in ("teacher_weight", "temperature", "teacher_features"):
-            if getattr(settings, name) != _DEFAULTS[name]:
-                raise ValueError(f"{flag(name)} is for a --teacher, and there is none: give one")
+    _refuse_teachers(own, settings)
     if own.loss is None:
         return
     defaults = {"label_smoothing": 0.0, "gamma_negative": 0.0, "gamma_positive": 0.0}
@@ -80,6 +107,18 @@ def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
         raise ValueError(
             "balance is weights, and belongs to the loss that your own replaces: leave one out"
         )
+
+
+def _refuse_teachers(own: OwnParts, settings: TrainingSettings) -> None:
+    if own.teachers and settings.train == "head":
+        raise ValueError(
+            "teacher scores clips, and train='head' trains on features that are computed once: "
+            "leave one out"
+        )
+    if not (own.teachers or settings.teacher_names or settings.mutual):
+        for name in ("teacher_weight", "temperature", "teacher_features"):
+            if getattr(settings, name) != _DEFAULTS[name]:
+                raise ValueError(f"{flag(name)} is for a --teacher, and there is none: give one")
 
 
 _DEFAULTS = {field.name: field.default for field in fields(TrainingSettings)}

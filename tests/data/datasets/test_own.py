@@ -128,6 +128,12 @@ def test_what_is_no_dataset_is_said_in_one_line(data, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_path_as_the_validation_part_of_a_dataset_is_named_as_one(tmp_path: Path) -> None:
+    for path in ("clips", tmp_path):
+        with pytest.raises(ValueError, match=r"val is '.*', a path beside a dataset; give"):
+            list_own([(FRAMES, "a"), (FRAMES, "b")], val=path)
+
+
 def test_labels_are_among_the_classes() -> None:
     with pytest.raises(ValueError, match=r"data\[0\]: the label is 2; .* its number of 2 classes"):
         list_own([(FRAMES, 2)], classes=["a", "b"])

@@ -1,5 +1,8 @@
 """The named recognizers: one contract for all families, names, costs of the published table."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
@@ -291,6 +294,21 @@ def test_devices_and_precisions() -> None:
     assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
     with pytest.raises(ValueError, match="'gpu' cannot be used here"):
         resolve_device("gpu")
+
+
+@pytest.mark.parametrize(("major", "expected"), [(7, "32"), (8, "bf16"), (9, "bf16")])
+def test_a_gpu_that_emulates_bfloat16_gets_float32(
+    monkeypatch: pytest.MonkeyPatch, major: int, expected: str
+) -> None:
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=major)
+    )
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    assert resolve_precision("auto", torch.device("cuda")) == expected
 
 
 def test_from_random_weights_every_residual_branch_gives_something() -> None:

@@ -6,6 +6,7 @@ load clips, and may be anything that `mixtconv.video.in_memory.opened` takes.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,6 +55,11 @@ def list_own(train: Any, *, val: Any = None, classes: Sequence[str] | None = Non
     parts: list[tuple[Split | None, Any]] = [("train", train), ("val", val)]
     if val is None:
         parts = [(None, train)]
+    if isinstance(val, str | os.PathLike):
+        raise ValueError(
+            f"val is {str(val)!r}, a path beside a dataset; give a dataset or a list as val too, "
+            "or the path of data that has both"
+        )
     explicit = None if classes is None else tuple(composed(str(name)) for name in classes)
     readers = [(split, _reader(dataset)) for split, dataset in parts]
     numbers: set[int] = set()

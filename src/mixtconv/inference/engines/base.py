@@ -5,8 +5,10 @@ whichever engine runs the network; nothing here needs torch.
 """
 
 import json
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +35,9 @@ Sizes = Sequence[object]
 
 class Engine(ABC):
     """A network of an exported file: arrays by name in, arrays by name out."""
+
+    stand_in: str | None = None
+    """What computes in place of the engine that the file is for, where that does not run."""
 
     def __init__(
         self,
@@ -63,6 +68,14 @@ class Engine(ABC):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs, for inputs of any batch size B."""
 
+    @contextmanager
+    def concurrent(self, count: int) -> Iterator["Engine"]:
+        """This network for so many threads that run it at the same time, each on its own inputs.
+
+        An engine that cannot do better lets them run it one after the other.
+        """
+        yield _InTurn(self)
+
     def normalized(self, pixels: npt.NDArray[np.uint8], medians: Array | None = None) -> Array:
         """Convert decoded pictures, uint8 RGB (..., 3, H, W), to the values the network takes.
 
@@ -86,6 +99,18 @@ class Engine(ABC):
         return np.ascontiguousarray(normal[..., order, :, :])
 
 
+class _InTurn(Engine):
+    """An engine that one thread at a time may use."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.path, self.description = engine.path, engine.description
+        self._engine, self._turn = engine, threading.Lock()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with self._turn:
+            return self._engine.run(inputs)
+
+
 @dataclass(frozen=True)
 class Description:
     """Everything needed to use an exported file."""
@@ -100,6 +125,8 @@ class Description:
     """Inputs for past frames of a streaming model; None for a model of whole clips."""
     quantized: bool = False
     """Whether its arithmetic is int8."""
+    half: bool = False
+    """Whether it computes in float16."""
     events: dict[str, Any] | None = None
     """Settings of events of the model file, where they hold for what the file scores."""
 
@@ -133,6 +160,8 @@ class Description:
         values = {**asdict(self), "spec": self.spec.to_dict()}
         if self.events is None:  # as in files of earlier versions, which read this one
             del values["events"]
+        if not self.half:
+            del values["half"]
         return json.dumps(values)
 
     @property

@@ -1,8 +1,10 @@
 """ONNX files, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from mixtconv.data.parallel import usable_cores
 from mixtconv.inference.engines.base import Array, Description, Engine, import_engine
 from mixtconv.models.spec import METADATA_KEY
 
@@ -12,6 +14,7 @@ class OnnxEngine(Engine):
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         runtime = import_engine("onnxruntime", path)
+        self._num_threads = num_threads
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors only
         if num_threads is not None:
@@ -31,6 +34,12 @@ class OnnxEngine(Engine):
             for ports in (self._session.get_inputs(), self._session.get_outputs())
         )
         super().__init__(path, Description.from_json(text, path), inputs, outputs)
+
+    @contextmanager
+    def concurrent(self, count: int) -> Iterator[Engine]:
+        # One session serves all; each call of it computes in the thread that calls.
+        threads = self._num_threads or usable_cores()
+        yield OnnxEngine(self.path, max(1, threads // count))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))

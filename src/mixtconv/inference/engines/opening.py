@@ -4,17 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.coreml import CoreMLEngine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.openvino import OpenVinoEngine
+from mixtconv.inference.engines.tensorrt import TensorRtEngine
 from mixtconv.inference.engines.torch import TorchEngine
-from mixtconv.models.spec import is_exported
+from mixtconv.models.spec import EXPORTED_FOLDERS, is_exported
 
 
 def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
-    """Load an exported file, ready to run on the CPU.
+    """Load an exported file, ready to run: on the CPU, or where its format is for.
 
     Args:
-        path: a `.onnx`, `.xml` (with its `.bin` beside it) or `.pt2` of `mixtconv export`.
+        path: a `.onnx`, `.xml` (with its `.bin` beside it), `.pt2`, `.mlpackage` or `.engine` (with
+            its `.engine.json`) of `mixtconv export`.
         num_threads: threads of the engine; by default its own choice. `.pt2` files use torch's.
 
     Raises:
@@ -24,7 +27,8 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     path = Path(path)
     if not is_exported(path):
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
-    if not path.is_file():
+    is_there = path.is_dir if path.suffix.lower() in EXPORTED_FOLDERS else path.is_file
+    if not is_there():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
     return ENGINES[path.suffix.lower()](path, num_threads)
 
@@ -33,6 +37,8 @@ ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".onnx": OnnxEngine,
     ".xml": OpenVinoEngine,
     ".pt2": TorchEngine,
+    ".mlpackage": CoreMLEngine,
+    ".engine": TensorRtEngine,
 }
 """Suffix -> opens a file with a number of threads, None for the engine's default. An engine imports
 its package when it opens a file, as the packages of the others may be missing."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +17,25 @@ from mixtconv.models.spec import METADATA_KEY
 class OpenVinoEngine(Engine):
     """A network in OpenVINO; see `opening.open_engine`."""
 
-    def __init__(self, path: Path, num_threads: int | None = None) -> None:
+    def __init__(self, path: Path, num_threads: int | None = None, *, streams: int = 1) -> None:
         openvino = import_engine("openvino", path)
         if not _is_network(path):  # otherwise OpenVINO tries every frontend
             raise ValueError(f"{path} cannot be read by OpenVINO: it is no network's XML")
         core = openvino.Core()
         # Float32 on every CPU: OpenVINO defaults to bfloat16 on some
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if streams > 1:
+            settings["NUM_STREAMS"] = str(streams)
         if num_threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
+        self._num_threads = num_threads
         try:
             model = core.read_model(path)
             is_ours = model.has_rt_info([METADATA_KEY])
             text = model.get_rt_info([METADATA_KEY]).astype(str) if is_ours else None
             description = Description.from_json(text, path)
             with kept_signal_stack():
-                self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+                self._network = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise ValueError(
@@ -43,10 +47,17 @@ class OpenVinoEngine(Engine):
             for ports in (model.inputs, model.outputs)
         )
         super().__init__(path, description, inputs, outputs)
+        self._requests = threading.local()  # one request runs one input at a time
+
+    @contextmanager
+    def concurrent(self, count: int) -> Iterator[Engine]:
+        yield OpenVinoEngine(self.path, self._num_threads, streams=count)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        results = self._request.infer(arrays, share_inputs=True)  # reads them without a copy
+        if not hasattr(self._requests, "own"):
+            self._requests.own = self._network.create_infer_request()
+        results = self._requests.own.infer(arrays, share_inputs=True)  # reads them without a copy
         return {name: results[name] for name in self._outputs}
 
 

@@ -2,7 +2,8 @@
 
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mixtconv._quiet import only_errors
@@ -41,6 +42,13 @@ class TorchEngine(Engine):
         )
         super().__init__(path, description, inputs, outputs)
         self._path, self._network = path, program.module()
+
+    @contextmanager
+    def concurrent(self, count: int) -> Iterator[Engine]:
+        from mixtconv.models.device import divided_threads  # noqa: PLC0415
+
+        with divided_threads(count):
+            yield self
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         tensors = [self._torch.from_numpy(inputs[name]) for name in self._inputs]

@@ -1,0 +1,139 @@
+"""A recognizer as a folder for a browser: a page, the network as ONNX, ONNX Runtime for the web.
+
+Any server of files can serve the folder; the page asks for nothing outside of it. Its scripts, in
+`browser_page/`, read frames as `mixtconv.video` does, so that scores are those of `mixtconv
+predict`.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from mixtconv._atomic_write import hidden_folder, refuse_place, written_whole
+from mixtconv.exporting.export import Exported, export_model
+from mixtconv.exporting.int8 import Calibration
+from mixtconv.inference.engines.opening import open_engine
+from mixtconv.models import VideoClassifier
+from mixtconv.models.spec import PICTURES
+
+PACKAGE = "onnxruntime-web"
+RUNTIME_FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+"""What the page loads of the package's `dist`: three files for the CPU, three for the GPU."""
+
+RUNTIME_VERSION = "1.30"
+"""The version of the package that the page is tested with."""
+
+_INSTALLED = Path("node_modules", PACKAGE, "dist")
+
+NETWORK, ABOUT, PAGE, RUNTIME = "model.onnx", "model.json", "index.html", "ort"
+
+
+def export_page(
+    model: VideoClassifier,
+    folder: str | Path,
+    *,
+    runtime: str | Path | None = None,
+    streaming: bool = False,
+    videos: Sequence[str | Path] = (),
+    tolerance: float | None = None,
+    calibration: Calibration | None = None,
+) -> Exported:
+    """Write a page that runs a recognizer in a browser, on videos and the camera.
+
+    Args:
+        model: the recognizer, of modality rgb or motion; it is not changed.
+        folder: to write; an earlier page is replaced as a whole.
+        runtime: the folder `dist` of the npm package onnxruntime-web; by default that of
+            `node_modules` here or in a folder above.
+        streaming, videos, tolerance, calibration: as of `export_model`.
+
+    Returns:
+        The export of the network, with the folder as its path and the size of all files; nothing
+        was written if its `agreement` does not hold.
+
+    Raises:
+        ValueError: whatever `export_model` refuses, a model of another modality, a runtime that is
+            not there or not whole, or a folder that holds something else.
+    """
+    folder = Path(folder)
+    if model.spec.modality not in PICTURES:
+        raise ValueError(
+            f"the model takes {model.spec.modality}, and a page reads {' and '.join(PICTURES)} "
+            "alone; export it with --to onnx"
+        )
+    refuse_place(folder, folder=True)
+    _refuse_another_folder(folder)
+    source = _runtime(runtime)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with hidden_folder(folder) as aside:
+        exported = export_model(
+            model,
+            aside / NETWORK,
+            target="onnx",
+            streaming=streaming,
+            pixels="uint8",
+            videos=videos,
+            tolerance=tolerance,
+            calibration=calibration,
+        )
+        if exported.agreement.holds:
+            with written_whole(folder) as unfinished:
+                _write_page(unfinished, aside / NETWORK, source)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return replace(exported, target="web", path=folder, num_bytes=size)
+
+
+def _write_page(folder: Path, network: Path, runtime: Path) -> None:
+    """Write the files of a page; the network is moved there."""
+    with as_file(files("mixtconv.exporting") / "browser_page") as scripts:
+        shutil.copytree(scripts, folder)
+    text = open_engine(network).description.to_json()
+    (folder / ABOUT).write_text(text, encoding="utf-8")
+    (folder / RUNTIME).mkdir()
+    for name in RUNTIME_FILES:
+        shutil.copyfile(runtime / name, folder / RUNTIME / name)
+    network.replace(folder / NETWORK)
+
+
+def _refuse_another_folder(folder: Path) -> None:
+    """Raise ValueError if a folder would be replaced that is not a page."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not {PAGE, ABOUT, NETWORK} <= names:
+        raise ValueError(
+            f"--out is {folder}, a folder with other files, such as {min(names)}; give a new "
+            "folder, or that of an earlier page, which is replaced"
+        )
+
+
+def _runtime(given: str | Path | None) -> Path:
+    """The folder with the files of ONNX Runtime for the web.
+
+    Raises:
+        ValueError: it is not there, or lacks a file.
+    """
+    here = Path.cwd()
+    places = [here, *here.parents]
+    tried = [Path(given)] if given is not None else [place / _INSTALLED for place in places]
+    folder = next((place for place in tried if place.is_dir()), None)
+    if folder is None:
+        where = given if given is not None else f"{_INSTALLED} here or in a folder above"
+        raise ValueError(
+            f"a page needs the files of {PACKAGE}, and there is no folder {where}: run npm install "
+            f"{PACKAGE} here, or give its folder dist with --runtime"
+        )
+    missing = [name for name in RUNTIME_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder} lacks {', '.join(missing)} of {PACKAGE}: give the folder dist of version "
+            f"{RUNTIME_VERSION} or a later one with --runtime"
+        )
+    return folder

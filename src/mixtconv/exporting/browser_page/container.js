@@ -1,0 +1,25 @@
+// What a file itself says of its frames: a browser tells neither how many there are nor their times.
+
+import {FileBytes, fourCharacters} from "./bytes.js";
+import {mp4Track} from "./mp4.js";
+import {webmTimes} from "./webm.js";
+
+const EBML = 0x1a45dfa3;
+const MP4_FIRST = new Set(["ftyp", "moov", "mdat", "wide", "free", "skip", "styp", "pnot"]);
+
+/**
+ * The video track of a file.
+ * @param {Blob} file
+ * @returns {Promise<{times: number[], colours: object|null, stream: object|null}>} see `mp4Track`
+ * @throws {Error} it is of another format, damaged, or has no frame
+ */
+export async function videoTrack(file) {
+  const bytes = new FileBytes(file), head = await bytes.at(0, 8);
+  let track;
+  if (head && MP4_FIRST.has(fourCharacters(head, 4))) track = await mp4Track(bytes);
+  else if (head?.getUint32(0) === EBML) {
+    track = {times: await webmTimes(bytes), colours: null, stream: null};
+  } else throw new Error("it is no MP4, QuickTime, WebM or Matroska file");
+  if (track.times.length === 0) throw new Error("there is no frame in it");
+  return track;
+}

@@ -1,0 +1,68 @@
+// The network, in a thread of its own: the page stays alive while it computes. It answers messages
+// {id, action, ...} with {id, result} or {id, error}.
+
+const RUNTIMES = {
+  webgpu: "./ort/ort.webgpu.min.mjs",
+  wasm: "./ort/ort.wasm.min.mjs",
+};
+const MOST_THREADS = 4;
+
+let ort = null, session = null, description = null, states = {};
+
+const ACTIONS = {
+  /** Opens the model on a backend. */
+  async open({backend, about}) {
+    ort = await import(RUNTIMES[backend]);
+    ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = new URL("./ort/", self.location.href).href;
+    const mayShare = self.crossOriginIsolated;  // memory, without which there are no threads
+    const threads = mayShare ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+    ort.env.wasm.numThreads = threads;
+    description = about;
+    session = await ort.InferenceSession.create("model.onnx", {
+      executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
+      logSeverityLevel: 3,
+    });
+    ACTIONS.reset();
+    await ACTIONS.run({pixels: new Uint8Array(inputShape().reduce((size, length) => size * length))});
+    ACTIONS.reset();  // the first run, for which kernels are compiled, says nothing of the others
+    return {threads};
+  },
+
+  /** Forgets the past of a stream. */
+  reset() {
+    Object.values(states).forEach(tensor => tensor.dispose());
+    states = Object.fromEntries((description.states ?? []).map(({name, shape}) => {
+      const size = shape.reduce((product, length) => product * length, 1);
+      return [name, new ort.Tensor("float32", new Float32Array(size), [1, ...shape])];
+    }));
+  },
+
+  /** Logits of a clip, or of the next frame of a stream: bytes, red, green and blue planes. */
+  async run({pixels}) {
+    const input = new ort.Tensor("uint8", pixels, inputShape());
+    const name = description.states === null ? "video" : "frame";
+    const start = performance.now();
+    const results = await session.run({[name]: input, ...states});
+    for (const state of Object.keys(states)) {
+      states[state].dispose();
+      states[state] = results[`next_${state}`];
+    }
+    const milliseconds = performance.now() - start;
+    return {logits: Array.from(results.logits.data), milliseconds};
+  },
+};
+
+/** (1, T, 3, S, S) of clips, (1, 3, S, S) of frames. */
+function inputShape() {
+  const {num_frames: length, image_size: size} = description.spec;
+  return description.states === null ? [1, length, 3, size, size] : [1, 3, size, size];
+}
+
+let last = Promise.resolve();  // one message after the other, as each frame needs the one before
+
+self.onmessage = ({data: {id, action, ...rest}}) => {
+  last = last.then(() => ACTIONS[action](rest)).then(
+    result => self.postMessage({id, result}),
+    error => self.postMessage({id, error: error?.message ?? String(error)}));
+};
