@@ -26,12 +26,13 @@ from PIL import Image
 
 from mixtconv.benchmarks.loader import write_sample_video
 from mixtconv.benchmarks.timing import interleave
-from mixtconv.data.dataset import SampleKey, TrainingClips
+from mixtconv.data.dataset import SampleKey
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.preparation.pictures import write_pictures
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.models import ModelSpec
 from mixtconv.video.packet_table import SETTLED_SECONDS
 from mixtconv.video.reader import iterate_frames

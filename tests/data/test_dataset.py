@@ -16,11 +16,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mixtconv.data import clips as clips_module
-from mixtconv.data import dataset as dataset_module
+from mixtconv.data import training_clips as training_clips_module
 from mixtconv.data.dataset import (
-    RepeatedClips,
     ScoringViews,
-    TrainingClips,
     UnreadableItem,
     VideoBatch,
     VideoItem,
@@ -33,6 +31,7 @@ from mixtconv.data.labels import mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import read_model_clip
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import RepeatedClips, TrainingClips
 from mixtconv.data.transforms import Jitter
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
@@ -339,7 +338,7 @@ def test_copies_of_a_clip_are_read_once_and_augmented_each_on_its_own(
         paths.append(path)
         return read_model_clip(path, *args, **options)
 
-    monkeypatch.setattr(dataset_module, "read_model_clip", reading)
+    monkeypatch.setattr(training_clips_module, "read_model_clip", reading)
     clips = TrainingClips(samples, SPEC, mirroring=mirror_labels(CLASSES), jitter=Jitter(color=0.5))
     repeated = RepeatedClips(clips, 3)
     for number in range(6):

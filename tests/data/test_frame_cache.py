@@ -11,11 +11,12 @@ from safetensors import safe_open
 
 from mixtconv.data import frame_cache
 from mixtconv.data.contents import content_key
-from mixtconv.data.dataset import TrainingClips, VideoItem
+from mixtconv.data.dataset import VideoItem
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import CachedForm, FrameCache, cached_form, estimate_size, fill_cache
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models import ModelSpec
 from mixtconv.video.crops import center_crop_pictures

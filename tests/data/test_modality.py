@@ -10,13 +10,14 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image
 
-from mixtconv.data.dataset import ScoringViews, TrainingClips, VideoItem
+from mixtconv.data.dataset import ScoringViews, VideoItem
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.modality import join_snippets, read_model_clip, snippet_frames
 from mixtconv.data.preparation.pictures import as_pictures, flow_method
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.data.transforms import mirror, multi_scale_crop
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models.normalization import NORMALIZE

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from mixtconv.data.dataset import ScoringViews, TrainingClips
+from mixtconv.data.dataset import ScoringViews
 from mixtconv.data.datasets.catalog import load_labelled_videos
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import mirror_labels
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.recordings import Stretch, annotated_recordings, frame_targets, parts_of
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.models.spec import ModelSpec
 
 CLASSES = ("jump", "run", "background")

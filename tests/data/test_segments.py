@@ -12,7 +12,7 @@ import pytest
 
 from mixtconv.data.checking.preflight import check_catalog
 from mixtconv.data.checking.run import check
-from mixtconv.data.dataset import ScoringViews, TrainingClips
+from mixtconv.data.dataset import ScoringViews
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.data.datasets.scanning import list_videos, scan_videos
 from mixtconv.data.epoch_sampler import SampleKey
@@ -20,6 +20,7 @@ from mixtconv.data.frame_cache import CachedForm, fill_cache
 from mixtconv.data.listing import DataSource, VideoSample
 from mixtconv.data.preparation.run import prepare
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.reader import iterate_frames
 from mixtconv.video.segment import Segment, Span

@@ -9,7 +9,8 @@ import pytest
 
 from mixtconv._processes import naming_dead_readers
 from mixtconv.cli.main import main
-from mixtconv.data.dataset import ScoringViews, TrainingClips
+from mixtconv.data.dataset import ScoringViews
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.models import create_model, save_model
 
 FLAGS = [

@@ -54,7 +54,7 @@ def test_clips_train_with_the_labels_of_the_pairs_in_use(tiny_settings: MakeSett
 def test_the_pairs_in_use_are_said_before_training(
     tiny_settings: MakeSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_make_trainer", lambda *_: pytest.fail("training begins"))
+    monkeypatch.setattr(fit, "make_trainer", lambda *_: pytest.fail("training begins"))
     first, second, third, fourth = load_catalog(tiny_settings()).classes
     says = {
         "none": "mirrored clips keep their labels",

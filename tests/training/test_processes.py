@@ -14,6 +14,7 @@ import torch
 from mixtconv._processes import find_launch
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
+from mixtconv.models import create_model, save_model
 from mixtconv.training.fit import train
 from mixtconv.training.plan import resolve_settings
 from mixtconv.training.run_folder import load_settings
@@ -108,6 +109,26 @@ def test_two_processes_give_what_one_with_twice_the_batch_gives(
     _assert_same_run(alone.files.folder, tmp_path / "both")
     written = load_settings(tmp_path / "both" / "config.yaml")
     assert (written.devices, written.nodes) == size
+
+
+def test_two_processes_learn_from_teachers_and_each_other_as_one_does(
+    comparable: MakeSettings, odd_dataset: Path, launchers: ModuleType, tmp_path: Path
+) -> None:
+    classes = sorted(folder.name for folder in (odd_dataset / "train").iterdir())
+    teacher = create_model("tsn_test_resnet", classes=classes, num_frames=3, image_size=48)
+    save_model(teacher, tmp_path / "teacher.safetensors")
+    recipe = {"teacher": str(tmp_path / "teacher.safetensors"), "mutual": "tsn_test_convnext"}
+    recipe |= {"teacher_features": 0.5, "epochs": 1}
+    alone = train(comparable("alone", batch_size=6, **recipe))
+    words = _words(comparable("both", batch_size=3, **recipe))
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in recipe.items()]
+    status, _, errors = launchers.torchrun(words, tmp_path)
+    assert status == 0, errors
+    _assert_same_run(alone.files.folder, tmp_path / "both")
+    scores = [
+        json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("alone", "both")
+    ]
+    assert scores[0]["partner"] == pytest.approx(scores[1]["partner"])
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "--devices"])

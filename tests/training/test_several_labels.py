@@ -154,6 +154,35 @@ def test_a_run_goes_on_as_one_that_was_not_stopped(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_student_learns_several_labels_from_a_teacher(
+    trained: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Of a teacher that is sure of all labels, all are learned; mutual learning goes with it."""
+    spec = load_model(trained.result.files.model).spec
+
+    def all_of_them(clips: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(clips), spec.num_classes), 9.0)
+
+    settings = replace(
+        trained.settings, out=str(tmp_path / "student"), teacher_weight=1.0, temperature=1.0
+    )
+    result = train(replace(settings, keep="last"), teacher=all_of_them)
+    model = load_model(result.files.model).eval()
+    size, count = model.spec.image_size, model.spec.num_frames
+    clips = torch.randint(0, 256, (2, count, 3, size, size), dtype=torch.uint8)
+    with torch.no_grad():
+        assert bool((model(model.normalize(clips)).sigmoid() > 0.5).all())
+    again = replace(
+        settings,
+        out=str(tmp_path / "again"),
+        teacher=str(result.files.model),
+        mutual=settings.model,
+        epochs=1,
+    )
+    partner = load_model(train(again).files.partner)
+    assert partner.spec.several_labels and partner.spec.classes == spec.classes
+
+
 def test_a_page_shows_cooccurrences(
     trained: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

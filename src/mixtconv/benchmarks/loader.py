@@ -31,13 +31,14 @@ from mixtconv._types import Progress
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.clips import read_clip
-from mixtconv.data.dataset import TrainingClips, default_workers, video_loader
+from mixtconv.data.dataset import default_workers, video_loader
 from mixtconv.data.epoch_sampler import EpochSampler
 from mixtconv.data.frame_cache import FrameCache, cached_form, fill_cache
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.preparation.encoding import encode_video
 from mixtconv.data.preparation.form import PreparedForm
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.data.transforms import least_training_side
 from mixtconv.models import ModelSpec
 from mixtconv.video.opening import file_address

@@ -9,7 +9,8 @@
 - Tensors: `clips` (frames of a video), `modality` (frames, differences, optical flow), `transforms`
   (crops, mirroring, colours), `rand_augment` (drawn for a whole clip), `frame_cache` (videos
   shrunk once), `protocol` (clips and crops that are scored), `views` (their tensors), `dataset`
-  (samples, batches and loaders), `clip_labels`, `epoch_sampler` (their order).
+  (samples, batches and loaders), `training_clips` (random ones), `same_clip` (what another model
+  sees of one), `clip_labels`, `epoch_sampler` (their order).
 - Many videos at a time: `parallel` (threads), `ray_workers` (Ray), `workers` (either).
 - Tools on top: `checking/` (`mixtconv check`, and before training), `preparation/` (`mixtconv
   prepare`), `synthetic/` (generated clips with known classes).

@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixtconv.data.clip_labels import label_tensor
-from mixtconv.data.dataset import ScoringViews, TrainingClips, Transform, VideoItem
+from mixtconv.data.dataset import ScoringViews, VideoItem
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.labels import choose_pairs
 from mixtconv.data.listing import Label, VideoSample, labels_of
 from mixtconv.data.protocol import Protocol
+from mixtconv.data.training_clips import TrainingClips, Transform
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import UnreadableVideoError
 

@@ -5,45 +5,24 @@ order, and after a training run was resumed. A video that cannot be read is neit
 dropped: it is passed on to the main process as `Unreadable`, which decides.
 """
 
-import copy
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from mixtconv._processes import begin_loading
-from mixtconv.data.clip_labels import classes_in, label_of, label_tensor, mirrored_label
-from mixtconv.data.epoch_sampler import SampleKey
+from mixtconv.data.clip_labels import label_of, label_tensor
 from mixtconv.data.frame_cache import FrameCache
-from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import Label, VideoSample
-from mixtconv.data.modality import join_snippets, read_model_clip
 from mixtconv.data.parallel import usable_cores
 from mixtconv.data.protocol import Protocol
-from mixtconv.data.rand_augment import erase_box, rand_augment
-from mixtconv.data.transforms import (
-    CROP_SCALES,
-    RANDOM_CROPS,
-    CropPlaces,
-    Jitter,
-    jitter_pictures,
-    least_training_side,
-    mirror,
-)
 from mixtconv.data.views import TensorViewReader
 from mixtconv.models.spec import ModelSpec
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
-from mixtconv.video.sampling import training_clip
 from mixtconv.video.segment import named
-
-MIRROR_PROBABILITY = 0.5
-
-Transform = Callable[[Tensor], Tensor]
-"""A change of a clip that a user gives: uint8 (T, C, S, S) -> the same shape."""
 
 
 class VideoItem(NamedTuple):
@@ -55,6 +34,8 @@ class VideoItem(NamedTuple):
     number: int
     mirrored: bool = False
     """Whether left and right were exchanged, and the label with them."""
+    others: tuple[Tensor, ...] = ()
+    """The same clip as other models take it, each uint8 (T, C, S, S)."""
 
 
 UnreadableItem = tuple[int, Unreadable]
@@ -73,167 +54,10 @@ class VideoBatch(NamedTuple):
     """int64 (B,), places of the samples in the dataset."""
     unreadable: dict[int, Unreadable]
     """The samples that could not be read, by their places in the dataset."""
-
-
-class TrainingClips(Dataset):
-    """One random clip of a video, cropped at a random scale, perhaps mirrored.
-
-    Args:
-        samples: the videos.
-        spec: the clips that the model takes.
-        mirroring: how mirroring changes the labels; None never mirrors.
-        crop_scales: sides of the crops, as fractions of the short side.
-        crop_places: where they lie, see `transforms.RANDOM_CROPS`.
-        jitter: changes of time, colour, angle and shape.
-        seed: seed of all random choices.
-        cache: shrunk frames of the videos, read in place of them.
-        transform: a change of one's own, after all others.
-    """
-
-    def __init__(
-        self,
-        samples: Sequence[VideoSample],
-        spec: ModelSpec,
-        *,
-        mirroring: MirrorLabels | None = None,
-        crop_scales: Sequence[float] = CROP_SCALES,
-        crop_places: CropPlaces = "anywhere",
-        jitter: Jitter | None = None,
-        seed: int = 0,
-        cache: FrameCache | None = None,
-        transform: Transform | None = None,
-    ) -> None:
-        self.samples = samples
-        self.spec = spec
-        self.mirroring = mirroring
-        self.crop_scales = tuple(crop_scales)
-        self.crop = RANDOM_CROPS[crop_places]
-        self.jitter = jitter or Jitter()
-        self.seed = seed
-        self.cache = cache
-        self.transform = transform
-        unpaired = set(mirroring.unpaired) if mirroring else set()
-        self._never_mirrored = {
-            label for label, name in enumerate(spec.classes) if name in unpaired
-        }
-
-    def of(self, sample: VideoSample, *, seed: int) -> "TrainingClips":
-        """The clips of one video, which do not depend on its place among others.
-
-        Args:
-            sample: the video, number 0 of the result.
-            seed: its own, beside the common one.
-        """
-        alone = copy.copy(self)
-        alone.samples, alone.seed = (sample,), self.seed + seed
-        return alone
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, key: SampleKey) -> VideoItem | UnreadableItem:
-        items = self.copies(key, 1)
-        return items[0] if isinstance(items, list) else items
-
-    def copies(self, key: SampleKey, count: int) -> list[VideoItem] | UnreadableItem:
-        """The same frames of a video, read once, and cropped, changed and mirrored several times.
-
-        Args:
-            key: the sample; the first copy is what it is without others.
-            count: copies.
-        """
-        sample = self.samples[key.number]
-        try:
-            clip = read_model_clip(
-                sample.video,
-                lambda num_frames: training_clip(
-                    self.spec, num_frames, self._rng(key, 0), time_jitter=self.jitter.time
-                ),
-                self.spec,
-                least_short_side=least_training_side(self.spec.image_size, self.crop_scales),
-                cache=self.cache,
-            )
-        except UnreadableVideoError as error:
-            return key.number, Unreadable(named(sample.video), error.reason_in(sample.video))
-        label = label_of(sample, clip.indices, self.spec)
-        return [self._copy(clip.frames, label, key, number) for number in range(count)]
-
-    def _rng(self, key: SampleKey, stream: int, copy: int = 0) -> np.random.Generator:
-        """Chance of one kind for one copy of a sample."""
-        seed = [self.seed, key.epoch, key.number, stream]
-        if key.draw:
-            seed += [copy, key.draw]
-        elif copy:
-            seed += [copy]
-        return np.random.default_rng(seed)
-
-    def _copy(self, frames: Tensor, label: Label | Tensor, key: SampleKey, copy: int) -> VideoItem:
-        def rng(stream: int) -> np.random.Generator:
-            return self._rng(key, stream, copy)
-
-        chance = rng(1)
-        frames = self.crop(
-            frames, self.spec.image_size, chance, scales=self.crop_scales
-        )  # (T, 3, S, S), or (T, L, C / L, S, S)
-        frames = self._changed(frames, rng)
-        mirrored = (
-            self.mirroring is not None
-            and self._never_mirrored.isdisjoint(classes_in(label))
-            and chance.random() < MIRROR_PROBABILITY
-        )
-        if mirrored and self.mirroring is not None:
-            frames = mirror(frames, self.spec.modality)
-            label = mirrored_label(label, self.mirroring)
-        frames = join_snippets(frames, self.spec)
-        if self.transform is not None:
-            frames = self._transformed(frames, self.transform, rng(5))
-        return VideoItem(frames, label, key.number, mirrored)
-
-    @staticmethod
-    def _transformed(frames: Tensor, transform: Transform, chance: np.random.Generator) -> Tensor:
-        """Frames (T, C, S, S) after a change of one's own, which draws from torch's generator."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(chance.integers(2**62)))
-            result = transform(frames)
-        if result.shape != frames.shape or result.dtype != frames.dtype:
-            raise ValueError(
-                f"transform made {result.dtype} of shape {tuple(result.shape)} of "
-                f"{frames.dtype} of shape {tuple(frames.shape)}; type and shape must stay"
-            )
-        return result
-
-    def _changed(self, frames: Tensor, rng: Callable[[int], np.random.Generator]) -> Tensor:
-        """Frames (..., 3, S, S) with the changes of `jitter` that are not of time."""
-        jitter = self.jitter
-        frames = jitter_pictures(frames, jitter, rng(2))
-        if jitter.operations:
-            frames = rand_augment(
-                frames, rng(3), num_operations=jitter.operations, magnitude=jitter.magnitude
-            )
-        if jitter.erasing and (chance := rng(4)).random() < jitter.erasing:
-            frames = erase_box(frames, chance)
-        return frames
-
-
-class RepeatedClips(Dataset):
-    """Several copies of each random clip, read once and augmented each on its own.
-
-    "Augment Your Batch" (arXiv 1901.09335). Different here: labels may differ between copies, as a
-    mirror exchanges those that name a side.
-
-    Args:
-        clips: the random clips.
-        count: copies of each.
-    """
-
-    def __init__(self, clips: TrainingClips, count: int) -> None:
-        self.clips, self.count = clips, count
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, key: SampleKey) -> list[VideoItem] | UnreadableItem:
-        return self.clips.copies(key, self.count)
+    mirrored: Tensor
+    """bool (B,), whether left and right were exchanged, and the labels with them."""
+    others: tuple[Tensor, ...]
+    """The same clips as other models take them, each uint8 (B, T, C, S, S)."""
 
 
 class ScoringViews(Dataset):
@@ -284,6 +108,11 @@ def collate(items: Sequence[VideoItem | list[VideoItem] | UnreadableItem]) -> Vi
         labels=label_tensor([item.label for item in read]),
         indices=torch.tensor([item.number for item in read], dtype=torch.long),
         unreadable=dict(item for item in items if not isinstance(item, VideoItem | list)),
+        mirrored=torch.tensor([item.mirrored for item in read], dtype=torch.bool),
+        others=tuple(
+            default_collate(list(each))
+            for each in zip(*(item.others for item in read), strict=True)
+        ),
     )
 
 

@@ -78,8 +78,9 @@ def erase_box(clip: Tensor, rng: np.random.Generator) -> Tensor:
         ratio = math.exp(rng.uniform(*np.log(ERASED_RATIO)))
         rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < rows < height and 0 < columns < width:
-            noise = torch.from_numpy(rng.integers(0, 256, (3, rows, columns), dtype=np.uint8))
+            # Before the noise, whose draws are more in a larger picture
             top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+            noise = torch.from_numpy(rng.integers(0, 256, (3, rows, columns), dtype=np.uint8))
             return F.erase(clip, int(top), int(left), rows, columns, noise)
     return clip
 

@@ -50,6 +50,7 @@ _TRAINING = {
     "num_train": "training videos",
     "num_val": "validation videos",
     "epoch": "epochs to these weights",
+    "teachers": "learned also from",
     "format": "format of the import",
 }
 """Note of a model file -> its title in the card; of `_NAMES` the last part of a path is shown."""
@@ -81,6 +82,7 @@ def make_model_card(
     scores = {key: float(notes[key]) for key in _SCORES if notes.get(key) is not None}
     protocol = str(notes.get("protocol", "not noted"))
     shown = {key: shown_name(value) if key in _NAMES else value for key, value in notes.items()}
+    shown["teachers"] = ", ".join(shown_name(each["model"]) for each in notes.get("teachers") or ())
     dataset = shown.get("data", "unknown")
     results = [
         EvalResult(
@@ -111,7 +113,7 @@ def make_model_card(
         data=data,
         papers=papers_of(spec.name),
         trunk=trunk,
-        training=[(title, shown[key]) for key, title in _TRAINING.items() if key in shown],
+        training=[(title, shown[key]) for key, title in _TRAINING.items() if shown.get(key)],
         protocol=protocol,
         scores=[(_SCORES[key], f"{value:.2f} %") for key, value in scores.items()],
         source=f"hf:{repo_id}" if repo_id else "FOLDER",

@@ -3,20 +3,14 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
 from mixtconv._types import Progress
-from mixtconv.data.dataset import (
-    RepeatedClips,
-    TrainingClips,
-    Transform,
-    default_workers,
-    scoring_loader,
-    video_loader,
-)
+from mixtconv.data.dataset import default_workers, scoring_loader, video_loader
 from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.epoch_sampler import EpochSampler
 from mixtconv.data.frame_cache import (
@@ -29,6 +23,8 @@ from mixtconv.data.frame_cache import (
 )
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample, one_label
+from mixtconv.data.same_clip import reads_the_same
+from mixtconv.data.training_clips import RepeatedClips, TrainingClips, Transform
 from mixtconv.data.transforms import (
     CROP_SCALES,
     RAND_MAGNITUDE,
@@ -51,13 +47,16 @@ SECONDS_BETWEEN_LINES = 10.0
 """Between two lines of the log that say how far the cache is filled."""
 
 
-def cache_frames(plan: RunPlan, spec: ModelSpec, *, as_before: str | None) -> FrameCache | None:
+def cache_frames(
+    plan: RunPlan, spec: ModelSpec, *, as_before: str | None, others: Sequence[ModelSpec] = ()
+) -> FrameCache | None:
     """Decode and shrink the videos of a run once, as `settings.cache` says.
 
     Args:
         plan: the run; its videos.
         spec: the clips that the model takes.
         as_before: `frames_in_words` of the run that is resumed, which `auto` follows.
+        others: clips that other models take of the same videos.
 
     Returns:
         None where videos are read.
@@ -69,7 +68,7 @@ def cache_frames(plan: RunPlan, spec: ModelSpec, *, as_before: str | None) -> Fr
     settings, catalog = plan.settings, plan.catalog
     cache = None
     if settings.cache != "off" and as_before != FRAMES_OF_VIDEOS:
-        cache = _cached(plan, spec, must=as_before is not None)
+        cache = _cached(plan, spec, others, must=as_before is not None)
     frames = frames_in_words(cache)
     if as_before not in (None, frames):
         remedy = "--cache off" if as_before == FRAMES_OF_VIDEOS else "--cache DIR"
@@ -89,23 +88,34 @@ def cache_frames(plan: RunPlan, spec: ModelSpec, *, as_before: str | None) -> Fr
     return cache
 
 
-def form_of_run(plan: RunPlan, spec: ModelSpec) -> CachedForm | None:
-    """The form of the frames that a run takes; None for optical flow."""
+def form_of_run(
+    plan: RunPlan, spec: ModelSpec, others: Sequence[ModelSpec] = ()
+) -> CachedForm | None:
+    """The form of the frames that a run takes, also for other models; None for optical flow."""
+    clips = [spec, *(other for other in others if reads_the_same(spec, other))]
+    spec = replace(
+        spec,
+        image_size=max(each.image_size for each in clips),
+        num_frames=max(each.num_frames for each in clips),
+    )
     side = least_training_side(spec.image_size, plan.settings.crop_scales or CROP_SCALES)
     return cached_form(spec, plan.protocol, training_side=side)
 
 
-def _cached(plan: RunPlan, spec: ModelSpec, *, must: bool) -> FrameCache | None:
+def _cached(
+    plan: RunPlan, spec: ModelSpec, others: Sequence[ModelSpec], *, must: bool
+) -> FrameCache | None:
     """The filled cache; with `auto` None where it does not pay or cannot be, unless it must."""
     settings = plan.settings
     is_auto = settings.cache == "auto"
-    form = form_of_run(plan, spec)
+    form = form_of_run(plan, spec, others)
+    size = max(each.image_size for each in (spec, *others))
     if form is None and not is_auto:
         raise ValueError(
             f"--cache is {settings.cache} and the modality {spec.modality}, of which nothing is "
             "cached: leave it out, or give another --modality"
         )
-    if form is None or (is_auto and not must and spec.image_size > LARGEST_CACHED_IMAGE):
+    if form is None or (is_auto and not must and size > LARGEST_CACHED_IMAGE):
         return None
     folder = default_folder() if is_auto else Path(settings.cache)
     samples = (*plan.catalog.train, *plan.catalog.val)
@@ -150,6 +160,7 @@ def training_clips(
     mirroring: MirrorLabels,
     cache: FrameCache | None = None,
     transform: Transform | None = None,
+    others: Sequence[ModelSpec] = (),
 ) -> TrainingClips:
     """The random clips that a run trains on, one of each video."""
     magnitude = settings.rand_magnitude
@@ -170,6 +181,7 @@ def training_clips(
         seed=settings.seed,
         cache=cache,
         transform=transform,
+        others=others,
     )
 
 
@@ -197,6 +209,7 @@ class VideoDataModule(LightningDataModule):
         spec: the clips that the model takes.
         cache: shrunk frames of the videos, read in place of them.
         transform: a change of training clips, as for `fit.train`.
+        others: clips that other models, such as teachers, take of the same videos.
     """
 
     def __init__(
@@ -206,8 +219,10 @@ class VideoDataModule(LightningDataModule):
         cache: FrameCache | None = None,
         *,
         transform: Transform | None = None,
+        others: Sequence[ModelSpec] = (),
     ) -> None:
         super().__init__()
+        self.others = tuple(others)
         self.cache, self.transform = cache, transform
         self.plan = plan
         self.spec = spec
@@ -246,6 +261,7 @@ class VideoDataModule(LightningDataModule):
             mirroring=self.plan.mirroring,
             cache=self.cache,
             transform=self.transform,
+            others=self.others,
         )
         copies = settings.repeated_augmentation
         dataset = clips if copies == 1 else RepeatedClips(clips, copies)

@@ -24,17 +24,12 @@ from torch.utils.data import Dataset
 
 from mixtconv._atomic_write import refuse_unwritable, remove_leftovers, write_atomically
 from mixtconv.data.contents import content_key
-from mixtconv.data.dataset import (
-    ScoringViews,
-    TrainingClips,
-    UnreadableItem,
-    VideoItem,
-    item_loader,
-)
+from mixtconv.data.dataset import ScoringViews, UnreadableItem, VideoItem, item_loader
 from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import LEFT_SECONDS
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
+from mixtconv.data.training_clips import TrainingClips
 from mixtconv.models import VideoClassifier
 from mixtconv.ops import fold_time
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError

@@ -2,58 +2,43 @@
 
 import logging
 import signal
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import (
-    Callback,
-    EMAWeightAveraging,
-    RichProgressBar,
-    WeightAveraging,
-)
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from mixtconv._names import unknown_name
 from mixtconv._processes import is_rank_zero
-from mixtconv._quiet import only_errors
 from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
 from mixtconv.data.contents import recorded_contents, refuse_changed, write_contents
-from mixtconv.data.dataset import Transform
 from mixtconv.data.datasets.own import describe, list_own
 from mixtconv.data.datasets.scanning import is_own
 from mixtconv.data.frame_cache import FrameCache
+from mixtconv.data.training_clips import Transform
 from mixtconv.evaluation.multi_label import DEFAULT_THRESHOLD
 from mixtconv.evaluation.scoring import check_protocol
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import HALF
 from mixtconv.models.field_types import require_type
 from mixtconv.models.frozen_trunk import freeze_trunk, hold_in_half
-from mixtconv.training.checkpoint import (
-    AtomicCheckpointIO,
-    TrainingState,
-    naming_what_is_kept,
-)
+from mixtconv.training.checkpoint import naming_what_is_kept
 from mixtconv.training.data import VideoDataModule, cache_frames, form_of_run, frames_in_words
 from mixtconv.training.head_run import make_trunk, prepare_head_run
 from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.loss import LossOfLogits
 from mixtconv.training.module import ClassifierModule
+from mixtconv.training.mutual import PartnerRecord, make_partner
+from mixtconv.training.open_teachers import OwnTeacher
 from mixtconv.training.optimizer import MakeOptimizer
-from mixtconv.training.own_parts import OwnParts, listed, refuse_own
+from mixtconv.training.own_parts import OwnParts, listed, named_teachers, refuse_own
 from mixtconv.training.plan import RunPlan, check_videos, plan_run, videos_by_name
+from mixtconv.training.quiet import quiet_lightning
 from mixtconv.training.recipes import load_recipe
 from mixtconv.training.record import RunRecord
 from mixtconv.training.run_folder import (
@@ -64,9 +49,14 @@ from mixtconv.training.run_folder import (
     find_checkpoint,
     refuse_folder,
 )
-from mixtconv.training.run_origin import RunOrigin, begins_at_random, frames_of_checkpoint
+from mixtconv.training.run_origin import (
+    RunOrigin,
+    begins_at_random,
+    frames_of_checkpoint,
+    refuse_other_teachers,
+)
 from mixtconv.training.settings import TrainingSettings
-from mixtconv.training.step_log import StepLog
+from mixtconv.training.trainer import make_trainer
 from mixtconv.video.segment import Video
 
 if TYPE_CHECKING:
@@ -76,9 +66,6 @@ logger = logging.getLogger(__name__)
 
 CHANNELS_LAST_PAYS = ("cpu", "cuda")
 """Devices whose convolutions train faster on channels-last feature maps."""
-
-_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-_ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +97,7 @@ def train(
     loggers: Sequence[Logger] = (),
     loss: LossOfLogits | None = None,
     optimizer: str | MakeOptimizer | None = None,
+    teacher: OwnTeacher | Sequence[OwnTeacher] | None = None,
     **values: Any,
 ) -> TrainingResult:
     """Train a recognizer on videos, and write model, record, settings, checkpoints and logs.
@@ -134,6 +122,9 @@ def train(
         optimizer: `adamw` or `sgd`, as in the settings; or a function of the groups of parameters,
             dictionaries with `params`, `lr` and `weight_decay` by the settings, that returns the
             optimiser.
+        teacher: one or several that the model learns from: names as in the settings, recognizers,
+            `SavedScores`, or functions of clips as the model takes them, uint8 (B, T, C, S, S), to
+            logits (B, K) in the order of the classes.
         values: fields of `TrainingSettings`, such as `model="mstnet_resnet50"`, in place of those
             of `settings`.
 
@@ -154,8 +145,11 @@ def train(
             f"{'val' if val is not None else 'classes'} belongs to a dataset, and the data are on "
             "the disk, which say it themselves: leave it out"
         )
+    names, objects = named_teachers(teacher)
+    if names:
+        values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
     settings = given_settings(settings, values)
-    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform)
+    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
     refuse_own(own, settings)
     files = RunFiles(Path(settings.out))
     with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
@@ -180,34 +174,66 @@ def _train(
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
-    _refuse_unfit(plan, initial.model)
-    if frames is not None and frames.form != form_of_run(plan, spec):
+    partner = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    for each in filter(None, (initial.model, partner)):
+        _refuse_unfit(plan, each)
+    teachers = own.open_teachers(plan, spec)
+    refuse_other_teachers(checkpoint, teachers.described(), out=settings.out)
+    others = teachers.specs
+    if frames is not None and frames.form != form_of_run(plan, spec, others):
         frames = None
     plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
+    teachers.begin(plan.catalog.train)
     before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
-    cache = frames or cache_frames(plan, spec, as_before=before)
+    cache = frames or cache_frames(plan, spec, as_before=before, others=others)
     _keep_to_contents(plan, files, known=cache.keys if cache else {}, checkpoint=checkpoint)
     views = plan.protocol.describe(spec)
     logger.info("validation protocol: %s", views)
 
     if plan.device.type in CHANNELS_LAST_PAYS:
-        initial.model.to(memory_format=torch.channels_last)
-    model, data = initial.model, VideoDataModule(plan, spec, cache, transform=own.transform)
-    origin = RunOrigin(initial.weights, frames_in_words(cache))
+        for each in filter(None, (initial.model, partner)):
+            each.to(memory_format=torch.channels_last)
+    model = initial.model
+    data = VideoDataModule(plan, spec, cache, transform=own.transform, others=others)
+    origin = RunOrigin(initial.weights, frames_in_words(cache), teachers=teachers.described())
     if is_head:
         begin_run(settings, files)  # what is stopped before its first epoch can be resumed too
         head = prepare_head_run(plan, files, initial, cache)
         model, plan, data = head.model, head.plan, head.data
         origin = replace(origin, head=asdict(head.chosen))
-    module = ClassifierModule(model, plan, loss=own.loss, optimizer=own.optimizer)
+    module = ClassifierModule(
+        model,
+        plan,
+        loss=own.loss,
+        optimizer=own.optimizer,
+        teachers=teachers,
+        partner=partner,
+    )
     if settings.train != "all":
         origin = replace(origin, trunk=_describe_trunk(module.recognizer, settings))
     is_found_again = settings.train == "temporal" and model.frozen_trunk is not None
     if is_found_again and plan.precision in HALF and not settings.whole_file:
         hold_in_half(model, HALF[plan.precision])
-    record = RunRecord(plan, files, views=views, origin=origin)
-    with _quiet_lightning(), StopSignals() as signals:
-        trainer = _make_trainer(plan, files, record, progress_bar, own, signals)
+    of_partner = None if partner is None else PartnerRecord(plan, files.partner)
+    record = RunRecord(plan, files, views=views, origin=origin, partner=of_partner)
+    _fit(module, data, record, settings, checkpoint, progress_bar, own)
+    assert record.kept is not None
+    return TrainingResult(files, record.kept, tuple(record.epochs))
+
+
+def _fit(
+    module: ClassifierModule,
+    data: VideoDataModule,
+    record: RunRecord,
+    settings: TrainingSettings,
+    checkpoint: Path | None,
+    progress_bar: bool,
+    own: OwnParts,
+) -> None:
+    """Train from the beginning or from a checkpoint to the end, or until a signal comes."""
+    plan, files = data.plan, record.files  # of a head that is trained, with its settings
+    with quiet_lightning(), StopSignals() as signals:
+        trainer = make_trainer(plan, files, record, progress_bar, own, signals)
         begin_run(settings, files)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -220,8 +246,6 @@ def _train(
             raise Stopped("", go_on="never", signal_number=number) from stop
         if signals.received is not None:  # after the last step
             raise Stopped("", go_on="never", signal_number=signals.received)
-    assert record.kept is not None
-    return TrainingResult(files, record.kept, tuple(record.epochs))
 
 
 def given_settings(
@@ -314,94 +338,3 @@ def _keep_to_contents(
         write_contents(files.videos, contents)
     else:  # one that was begun before contents were recorded has none
         refuse_changed(files.videos, contents, begun=f"the run in {files.folder}")
-
-
-def _make_trainer(
-    plan: RunPlan,
-    files: RunFiles,
-    record: RunRecord,
-    progress_bar: bool,
-    own: OwnParts,
-    signals: StopSignals,
-) -> Trainer:
-    settings, device = plan.settings, plan.device
-    callbacks: list[Callback] = [record]  # before the average, whose weights it is to save
-    if settings.ema and settings.train == "temporal":
-        callbacks.append(WeightAveraging(avg_fn=partial(_move_average, decay=settings.ema)))
-    elif settings.ema:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema))
-    callbacks.append(
-        TrainingState(files.checkpoint, minutes=settings.checkpoint_minutes, signals=signals)
-    )
-    callbacks.append(
-        RichProgressBar(console_kwargs={"stderr": True}) if progress_bar else StepLog()
-    )
-    plugins: list[AtomicCheckpointIO | SLURMEnvironment] = [AtomicCheckpointIO()]
-    if plan.launch is not None and plan.launch.launcher == "Slurm":
-        # Lightning would requeue the job with checkpoints of its own.
-        plugins.append(SLURMEnvironment(auto_requeue=False))
-    try:
-        return Trainer(
-            accelerator=_ACCELERATORS[device.type],
-            devices=settings.devices if device.index is None else [device.index],
-            num_nodes=settings.nodes,
-            precision=_PRECISIONS[plan.precision],
-            max_epochs=settings.epochs,
-            accumulate_grad_batches=settings.accumulate,
-            check_val_every_n_epoch=min(settings.val_every, settings.epochs),
-            gradient_clip_val=settings.clip_gradient or None,
-            callbacks=[*callbacks, *own.callbacks],
-            logger=[*_loggers(settings, files), *own.loggers],
-            plugins=plugins,
-            default_root_dir=files.folder,
-            enable_progress_bar=progress_bar,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            limit_val_batches=None if plan.catalog.val else 0,
-            use_distributed_sampler=False,  # ours shards validation without repeating videos
-        )
-    except MisconfigurationException as error:  # more GPUs than there are, for instance
-        raise ValueError(f"cannot train on {settings.devices} x {device}: {error}") from error
-
-
-def _move_average(average: Tensor, weights: Tensor, num_steps: object, *, decay: float) -> Tensor:
-    """A moving average that leaves equal weights as they are, to the last bit: those frozen."""
-    return average + (1 - decay) * (weights - average)
-
-
-def _loggers(settings: TrainingSettings, files: RunFiles) -> list[Logger]:
-    loggers: list[Logger] = [
-        TensorBoardLogger(files.folder / "logs", name="tensorboard", version="")
-    ]
-    if settings.wandb:
-        loggers.append(WandbLogger(project=settings.wandb, save_dir=files.folder))
-    return loggers
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hints about hardware, workers and loggers out of the run's own lines."""
-    with (
-        warnings.catch_warnings(),
-        only_errors("lightning.pytorch", "lightning.fabric"),
-        _quiet_tensorboard(),
-    ):
-        warnings.filterwarnings("ignore", module=r"lightning|torch")
-        yield
-
-
-@contextmanager
-def _quiet_tensorboard() -> Iterator[None]:
-    """Let no thread of TensorBoard print that it cannot write: the main thread is told, too."""
-    before = threading.excepthook
-
-    def hook(failure: threading.ExceptHookArgs) -> None:
-        is_own = type(failure.thread).__module__.startswith("tensorboard.")
-        if not (is_own and isinstance(failure.exc_value, OSError)):
-            before(failure)
-
-    threading.excepthook = hook
-    try:
-        yield
-    finally:
-        threading.excepthook = before

@@ -175,14 +175,21 @@ class ClipLoss:
             labels: int64 (B,), or of several labels float32 (B, K); where frames have labels of
                 their own, the shares of the classes in each, float32 (B, T, K).
         """
-        video, target = model.normalize(clips), labels
-        if self.mix is not None:
-            video, target = self.mix(tv_tensors.Video(video), target)
-            video = video.as_subclass(Tensor)
+        video, target = self.mixed(model.normalize(clips), labels)
         if target.ndim == 3:  # the frames are what is averaged over
             logits = model.forward_frames(video).float()  # (B, T, K)
             return self.of_logits(logits.flatten(0, 1), target.flatten(0, 1))
         return self.of_logits(model(video).float(), target)
+
+    def mixed(self, video: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised clips (B, T, C, S, S) and their labels, by mixup and cutmix of the settings.
+
+        Chance is that of torch's generator of the CPU.
+        """
+        if self.mix is None:
+            return video, labels
+        mixed, target = self.mix(tv_tensors.Video(video), labels)
+        return mixed.as_subclass(Tensor), target
 
 
 def make_mix(settings: TrainingSettings, num_classes: int) -> Any:

@@ -16,9 +16,11 @@ from mixtconv.models import VideoClassifier
 from mixtconv.models.feature_head import FeatureClassifier
 from mixtconv.models.frozen_trunk import keep_trunk_evaluating, split_state
 from mixtconv.training.backbone_layers import norm_statistics
+from mixtconv.training.distillation import DistillationLoss, make_projections
 from mixtconv.training.loss import ClipLoss, LossOfLogits
 from mixtconv.training.optimizer import MakeOptimizer, make_optimizer, make_schedule
 from mixtconv.training.plan import RunPlan
+from mixtconv.training.teachers import NO_TEACHERS, Teachers
 
 _STATES = {"state_dict", "current_model_state"}
 """Keys of a checkpoint with the weights of the model, and those beside an average of them."""
@@ -31,6 +33,9 @@ class ClassifierModule(LightningModule):
         model: the recognizer; clips arrive as uint8 and are normalised on its device.
         plan: recipe, protocol of validation and flip pairs.
         loss, optimizer: as for `fit.train`.
+        teachers: whose scores of the clips are learned, too.
+        partner: a second student, which is trained beside the recognizer; they learn each other's
+            scores.
     """
 
     def __init__(
@@ -40,19 +45,29 @@ class ClassifierModule(LightningModule):
         *,
         loss: LossOfLogits | None = None,
         optimizer: MakeOptimizer | None = None,
+        teachers: Teachers = NO_TEACHERS,
+        partner: VideoClassifier | None = None,
     ) -> None:
         super().__init__()
         settings = plan.settings
-        self.model = model
+        self.model, self.partner, self.teachers = model, partner, teachers
+        self.projections: nn.ModuleList | None = None
+        if teachers.members and settings.teacher_features:
+            self.projections = make_projections(model, teachers, seed=settings.seed)
         # Not the plan itself: an average of the weights copies the module, and with it all videos.
         self.settings = settings
         self.protocol = plan.protocol
         self.mirroring = plan.mirroring
         self.batches = BatchPlan(plan.clips_per_process, settings.batch_size, settings.accumulate)
         self.loss = ClipLoss(settings, plan.catalog.train, model.spec, own=loss)
+        self.distillation: DistillationLoss | None = None
+        if teachers.members or partner is not None:
+            self.distillation = DistillationLoss(
+                self.loss, settings, teachers, several=plan.catalog.several
+            )
         self.make_optimizer = optimizer
         if settings.partial_bn:
-            freeze_batch_norm(model)
+            self._freeze_batch_norm()
 
     @property
     def recognizer(self) -> VideoClassifier:
@@ -64,8 +79,19 @@ class ClassifierModule(LightningModule):
         if mode and self.settings.train == "temporal":
             keep_trunk_evaluating(self.model)
         if mode and self.settings.partial_bn:
-            freeze_batch_norm(self.model)
+            self._freeze_batch_norm()
         return self
+
+    def _freeze_batch_norm(self) -> None:
+        for student in self._students:
+            freeze_batch_norm(student)
+
+    @property
+    def _students(self) -> list[VideoClassifier]:
+        return [self.model] if self.partner is None else [self.model, self.partner]
+
+    def on_fit_start(self) -> None:
+        self.teachers.to(self.device)
 
     def on_train_start(self) -> None:
         self.train()  # Lightning leaves every layer in the mode that it is in
@@ -75,10 +101,14 @@ class ClassifierModule(LightningModule):
             return self._empty_step()
         place = batch_index % self.settings.accumulate
         seed_step(self.settings.seed, self.global_step, self.global_rank, place)
-        loss = self.loss(self.model, batch.frames, batch.labels)
+        if self.distillation is None:
+            loss = own = self.loss(self.model, batch.frames, batch.labels)
+        else:
+            projections = self.projections or ()
+            loss, own = self.distillation(self._students, batch, projections)
         # Lightning averages over the batches of a step; smaller ones count by their clips instead.
         share = self.batches.share_of_step(batch_index)
-        return {"loss": loss * (share * self.settings.accumulate), "mean_loss": loss.detach()}
+        return {"loss": loss * (share * self.settings.accumulate), "mean_loss": own.detach()}
 
     def _empty_step(self) -> dict[str, Tensor] | None:
         """The output for a batch without a readable video; the run's record names the videos.
@@ -88,17 +118,17 @@ class ClassifierModule(LightningModule):
         """
         if self.trainer.world_size == 1:
             return None
-        trained = [each for each in self.model.parameters() if each.requires_grad]
+        trained = [each for each in self.parameters() if each.requires_grad]
         zero = torch.stack([parameter.sum() for parameter in trained]).sum() * 0
         return {"loss": zero, "mean_loss": zero.detach()}
 
     def on_before_backward(self, loss: Tensor) -> None:
         if self.settings.checkpoint_gradients:  # its layers see the batch again
-            self._statistics = [buffer.clone() for buffer in norm_statistics(self.model)]
+            self._statistics = [buffer.clone() for buffer in norm_statistics(self)]
 
     def on_after_backward(self) -> None:
         if self.settings.checkpoint_gradients:
-            for buffer, before in zip(norm_statistics(self.model), self._statistics, strict=True):
+            for buffer, before in zip(norm_statistics(self), self._statistics, strict=True):
                 buffer.copy_(before)
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> ScoredBatch | ScoredFrames:
@@ -138,7 +168,13 @@ class ClassifierModule(LightningModule):
         return {f"model.{name}": value for name, value in state.items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = make_optimizer(self.model, self.settings, make=self.make_optimizer)
+        optimizer = make_optimizer(
+            self.model,
+            self.settings,
+            make=self.make_optimizer,
+            partner=self.partner,
+            beside=self.projections,
+        )
         steps_per_epoch = self.batches.steps_per_epoch
         schedule = make_schedule(optimizer, self.settings, steps_per_epoch=steps_per_epoch)
         return {

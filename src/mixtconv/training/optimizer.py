@@ -39,7 +39,12 @@ MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
 def make_optimizer(
-    model: nn.Module, settings: TrainingSettings, *, make: MakeOptimizer | None = None
+    model: nn.Module,
+    settings: TrainingSettings,
+    *,
+    make: MakeOptimizer | None = None,
+    partner: nn.Module | None = None,
+    beside: nn.Module | None = None,
 ) -> torch.optim.Optimizer:
     """The optimiser of all parameters that require gradients.
 
@@ -47,6 +52,8 @@ def make_optimizer(
         model: the network.
         settings: which optimiser, its rates and its decay.
         make: makes another one, of groups with these rates.
+        partner: a second network, whose layers have the same factors.
+        beside: other layers, without any.
     """
     lr = settings.lr if settings.lr is not None else DEFAULT_LR[settings.optimizer]
     if settings.scale_lr:
@@ -54,11 +61,13 @@ def make_optimizer(
     decay = settings.weight_decay
     if decay is None:
         decay = DEFAULT_WEIGHT_DECAY[settings.optimizer]
-    lr_factors = _lr_factors(model, settings)
+    networks = [each for each in (model, partner) if each is not None]
+    lr_factors = {k: v for each in networks for k, v in _lr_factors(each, settings).items()}
+    trained = nn.ModuleList([*networks, *([] if beside is None else [beside])])
     bias_factor = BIAS_LR_FACTOR if settings.optimizer == "sgd" else 1
     groups: dict[tuple[float, Kind], dict[str, Any]] = {}
     # One group for each combination of kind and factor, as a group has one rate and one decay.
-    for parameter, kind in parameter_kinds(model).items():
+    for parameter, kind in parameter_kinds(trained).items():
         factor = lr_factors.get(parameter, 1.0)
         group = groups.setdefault((factor, kind), {"params": []})
         group["params"].append(parameter)

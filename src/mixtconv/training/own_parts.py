@@ -1,16 +1,22 @@
 """Parts of a run that a program gives of its own, and the settings that they replace."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
 
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from mixtconv.data.dataset import Transform
+from mixtconv._names import flag
+from mixtconv.data.training_clips import Transform
+from mixtconv.models import ModelSpec
 from mixtconv.training.loss import LossOfLogits
+from mixtconv.training.open_teachers import OwnTeacher, open_teachers
 from mixtconv.training.optimizer import MakeOptimizer
+from mixtconv.training.plan import RunPlan
 from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.teachers import Teachers
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,23 @@ class OwnParts:
     loss: LossOfLogits | None
     optimizer: MakeOptimizer | None
     transform: Transform | None
+    teachers: tuple[OwnTeacher, ...] = ()
+    """Those that are objects, beside those that the settings name."""
+
+    def open_teachers(self, plan: RunPlan, spec: ModelSpec) -> Teachers:
+        """The teachers of a run, those that the settings name first."""
+        return open_teachers((*plan.settings.teacher_names, *self.teachers), plan, spec)
+
+
+def named_teachers(
+    given: OwnTeacher | Sequence[OwnTeacher] | None,
+) -> tuple[list[str], tuple[OwnTeacher, ...]]:
+    """Teachers that a caller gives: names, which are settings, and objects."""
+    if given is None:
+        return [], ()
+    several = cast("Sequence[OwnTeacher]", given if isinstance(given, list | tuple) else [given])
+    names = [str(each) for each in several if isinstance(each, str | Path)]
+    return names, tuple(each for each in several if not isinstance(each, str | Path))
 
 
 def listed(parts: Any) -> tuple[Any, ...]:
@@ -70,6 +93,7 @@ def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
             "transform changes clips in each epoch, and train='head' takes features computed once: "
             "leave one out"
         )
+    _refuse_teachers(own, settings)
     if own.loss is None:
         return
     defaults = {"label_smoothing": 0.0, "gamma_negative": 0.0, "gamma_positive": 0.0}
@@ -83,3 +107,18 @@ def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
         raise ValueError(
             "balance is weights, and belongs to the loss that your own replaces: leave one out"
         )
+
+
+def _refuse_teachers(own: OwnParts, settings: TrainingSettings) -> None:
+    if own.teachers and settings.train == "head":
+        raise ValueError(
+            "teacher scores clips, and train='head' trains on features that are computed once: "
+            "leave one out"
+        )
+    if not (own.teachers or settings.teacher_names or settings.mutual):
+        for name in ("teacher_weight", "temperature", "teacher_features"):
+            if getattr(settings, name) != _DEFAULTS[name]:
+                raise ValueError(f"{flag(name)} is for a --teacher, and there is none: give one")
+
+
+_DEFAULTS = {field.name: field.default for field in fields(TrainingSettings)}

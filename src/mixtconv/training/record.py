@@ -26,8 +26,9 @@ from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
 from mixtconv.training.epoch_scores import EpochScores, score_epoch
 from mixtconv.training.epoch_sums import Clock, EpochSums
 from mixtconv.training.module import ClassifierModule
+from mixtconv.training.mutual import PartnerRecord
 from mixtconv.training.plan import RunPlan, fingerprint
-from mixtconv.training.run_folder import EpochRecord, RunFiles, plain_row
+from mixtconv.training.run_folder import EpochRecord, RunFiles, epoch_in_words, plain_row
 from mixtconv.training.run_origin import RunOrigin
 from mixtconv.video.pictures import UnreadableVideoError
 
@@ -50,6 +51,7 @@ _IN_MODEL_FILE = (
     "num_val",
     "initial_weights",
     "frames",
+    "teachers",
 )
 """Facts of a run that its model file repeats in its notes."""
 
@@ -61,10 +63,20 @@ class RunRecord(Callback):
         plan: the run.
         files: its files.
         views: the protocol of validation in words.
-        origin: its weights and frames.
+        origin: its weights, frames and teachers.
+        partner: the record of its second student.
     """
 
-    def __init__(self, plan: RunPlan, files: RunFiles, *, views: str, origin: RunOrigin) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        files: RunFiles,
+        *,
+        views: str,
+        origin: RunOrigin,
+        partner: PartnerRecord | None = None,
+    ) -> None:
+        self.partner = partner
         settings, catalog = plan.settings, plan.catalog
         self.files = files
         self.samples = catalog.val
@@ -275,6 +287,9 @@ class RunRecord(Callback):
                 module.recognizer.spec = replace(spec, label_thresholds=found.thresholds)
             trunk: Literal["auto", "whole"] = "whole" if self.settings.whole_file else "auto"
             save_model(module.recognizer, self.files.model, notes=notes, trunk=trunk)
+        if self.partner is not None:
+            facts = {name: self.facts[name] for name in _IN_MODEL_FILE}
+            self.facts["partner"] = self.partner.end_epoch(trainer, module, row, facts)
 
     def _add_epoch(
         self, trainer: Trainer, scores: VideoScores | None, found: EpochScores
@@ -300,7 +315,7 @@ class RunRecord(Callback):
         there = {key: value for key, value in asdict(row).items() if value is not None}
         self._log(trainer, {f"epoch/{key}": value for key, value in there.items()})
         num_left = (trainer.max_epochs or row.epoch) - row.epoch
-        validation = f"validation {_in_words(row, self.measure)} (loss {row.val_loss:.3f})"
+        validation = f"validation {epoch_in_words(row, self.measure)} (loss {row.val_loss:.3f})"
         logger.info(
             "epoch %d/%d%s: loss %.3f, %s, %.1f s, of its steps %.0f %% waiting for data, about %s "
             "left",
@@ -363,6 +378,7 @@ class RunRecord(Callback):
             "data_fingerprint": self.facts["data_fingerprint"],
             "initial_weights": self.facts["initial_weights"],
             "frames": self.facts["frames"],
+            "teachers": self.facts["teachers"],
             "seconds": self._seconds,
             "cut": [asdict(row) for row in self._cut],
             **self._sums.state_dict(),
@@ -380,11 +396,3 @@ class RunRecord(Callback):
         self._seconds_before = state_dict.get("seconds", 0.0)
         self._cut = [EpochRecord(**row) for row in state_dict.get("cut", ())]
         self._sums.load_state_dict(state_dict)
-
-
-def _in_words(row: EpochRecord, measure: str) -> str:
-    """The scores of an epoch for its line, that by which it is compared among them."""
-    if row.mean_average_precision is not None:
-        return f"mAP {row.mean_average_precision:.2f} %, F1 {row.macro_f1:.2f} %"
-    by_class = f", mean class {row.mean_class_accuracy:.2f} %"
-    return f"top-1 {row.top1:.2f} %{by_class if measure == 'mean_class_accuracy' else ''}"

@@ -26,6 +26,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.model = folder / MODEL_FILE
+        self.partner = folder / "partner.safetensors"
         self.config = folder / "config.yaml"
         self.metrics = folder / "metrics.json"
         self.heads = folder / "heads.json"
@@ -234,3 +235,11 @@ def plain_row(row: EpochRecord) -> dict[str, Any]:
         key: None if isinstance(value, float) and math.isnan(value) else value
         for key, value in asdict(row).items()
     }
+
+
+def epoch_in_words(row: EpochRecord, measure: str) -> str:
+    """The scores of an epoch for its line, that by which it is compared among them."""
+    if row.mean_average_precision is not None:
+        return f"mAP {row.mean_average_precision:.2f} %, F1 {row.macro_f1:.2f} %"
+    by_class = f", mean class {row.mean_class_accuracy:.2f} %"
+    return f"top-1 {row.top1:.2f} %{by_class if measure == 'mean_class_accuracy' else ''}"

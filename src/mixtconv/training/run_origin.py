@@ -1,6 +1,7 @@
 """What a run starts from, and what the checkpoint of a run that is resumed says of it."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,31 @@ class RunOrigin:
     """Of a head on a frozen backbone, what was chosen: fields of `head_search.Candidate`."""
     trunk: dict[str, Any] | None = None
     """Of a frozen backbone whose weights can be found again, where and their hash."""
+    teachers: list[dict[str, str | None]] | None = None
+    """Of a student its teachers, their names and hashes."""
 
 
 def frames_of_checkpoint(checkpoint: Path) -> str:
     """Which frames a run that is to be resumed has seen, `RunOrigin.frames`."""
     return str(_record_in(checkpoint).get("frames", FRAMES_OF_VIDEOS))
+
+
+def refuse_other_teachers(
+    checkpoint: Path | None, teachers: list[dict[str, str | None]] | None, *, out: str
+) -> None:
+    """Refuse teachers whose content is not that of a run that is to be resumed.
+
+    Raises:
+        ValueError: names the teacher.
+    """
+    before = _record_in(checkpoint).get("teachers") or [] if checkpoint else teachers or []
+    for known, given in zip_longest(before, teachers or []):
+        if known is None or given is None or known["sha256"] != given["sha256"]:
+            name = (given or known)["model"]
+            raise ValueError(
+                f"the teacher {name} is not the one that the run in {out} was begun with: resume "
+                "it with the same, or start another --out"
+            )
 
 
 def begins_at_random(checkpoint: Path) -> bool:

@@ -15,6 +15,7 @@ from mixtconv.data.augmentation_settings import AugmentationSettings
 from mixtconv.data.listing import DataSource
 from mixtconv.models.spec import Modality
 from mixtconv.training import identity
+from mixtconv.training.distillation_settings import DistillationSettings
 from mixtconv.training.label_settings import LabelSettings
 
 Optimizer = Literal["adamw", "sgd"]
@@ -238,6 +239,7 @@ class TrainingSettings(
     ExecutionSettings,
     ValidationSettings,
     LabelSettings,
+    DistillationSettings,
     AugmentationSettings,
     HeadTrainingSettings,
     OptimizationSettings,
@@ -255,6 +257,7 @@ class TrainingSettings(
         DataSource.__post_init__(self)
         AugmentationSettings.__post_init__(self)
         LabelSettings.__post_init__(self)
+        DistillationSettings.__post_init__(self)
         refuse_below(1, self, *_AT_LEAST_ONE)
         refuse_below(0, self, *_NOT_NEGATIVE)
         refuse_below(16, self, "image_size")
@@ -279,6 +282,7 @@ class TrainingSettings(
         if self.modality is not None:
             self.refuse_changes_of_flow(self.modality)
         self.check_frame_labels()
+        self.check_distillation()
 
     def _check_head_training(self) -> None:
         refuse_below(2, self, "folds")
