@@ -155,7 +155,7 @@ def test_a_table_has_a_line_for_every_candidate(capsys, without_new_processes):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["ops"], "give op or model or train or loader or segments or stream"),
+        (["ops"], "give op or model or train or loader or segments or predict"),
         ([], "subject"),
         (["op", "--rounds", "0"], "--rounds is 0; give 1 or more"),
         (["op", "--threads", "0"], "--threads is 0; give 1 or more"),
@@ -197,7 +197,7 @@ def test_help_does_not_import_torch():
         "--rounds",
         "--threads",
         "--precision",
-        "{op,model,train,loader,segments,stream,export}",
+        "{op,model,train,loader,segments,predict,stream,export}",
     ):
         assert flag in done.stdout
 
