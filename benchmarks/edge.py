@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from mixtconv._atomic_write import refuse_unwritable
 from mixtconv.benchmarks.environment import describe_environment
 from mixtconv.benchmarks.exported import ENGINES, random_inputs
 from mixtconv.benchmarks.timing import Comparison, interleave
@@ -179,6 +180,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file for all figures")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.out is not None:
+        refuse_unwritable(options.out)
     engines = [TORCH]
     for target, name in ENGINES.items():
         try:

@@ -1,7 +1,5 @@
-// Labels of raw RGB frames by a recognizer of `mixtconv export --to onnx --pixels uint8`, on the C++
-// interface of ONNX Runtime. Frames are cropped as for a test; of clips one ranking is printed, of a
-// model of streams (--streaming) a line for each frame, its past fed back.
-//
+// Labels of raw RGB frames by a recognizer of `mixtconv export --to onnx --pixels uint8`, on ONNX
+// Runtime: of a clip one ranking, of a stream (--streaming) a line a frame. No threshold is applied.
 //   c++ -std=c++17 -O2 recognize.cpp -o recognize $(pkg-config --cflags --libs libonnxruntime)
 //   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | ./recognize model.onnx 340x256
 #include <onnxruntime_cxx_api.h>
@@ -97,6 +95,8 @@ int main(int argc, char** argv) try {
   std::string about = text ? text.get() : "";
   auto classes = strings(after(about, "classes"));
   if (after(about, "pixels").rfind("\"uint8", 0)) throw std::runtime_error("export it with --pixels uint8");
+  if (after(about, "modality").rfind("\"rgb\"", 0) && after(about, "modality").rfind("\"motion\"", 0))
+    throw std::runtime_error("it does not take pictures: modality rgb or motion");
   size_t length = std::stoul(after(about, "num_frames")), stride = std::stoul(after(about, "frame_stride"));
   int size = std::stoi(after(about, "image_size"));
   bool is_dense = after(about, "sampling")[1] == 'd', is_stream = after(about, "states")[0] == '[';
@@ -122,7 +122,6 @@ int main(int argc, char** argv) try {
     std::move(results.begin() + 1, results.end(), values.begin() + 1);
     return Logits(results[0].GetTensorData<float>(), classes.size());
   };
-
   Bytes frame(size_t(width) * height * 3), clip;
   std::vector<Bytes> crops;
   std::deque<Logits> recent;
@@ -135,6 +134,7 @@ int main(int argc, char** argv) try {
     Logits sum = std::accumulate(recent.begin(), recent.end(), Logits(0.0f, classes.size()));
     print(sum / float(recent.size()), classes, is_several, 1);
   }
+  if (file.gcount()) throw std::runtime_error("the last frame is not whole: are they of another size?");
   size_t total = crops.size(), span = length * stride, start = total > span ? (total - span) / 2 : 0;
   if (total == 0) return is_stream ? 0 : throw std::runtime_error("there is no whole frame");
   for (size_t i = 0; i < length; i++) {

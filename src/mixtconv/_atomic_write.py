@@ -123,10 +123,16 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 def put_in_place(folder: Path, path: Path) -> None:
     """Move the files of a hidden folder beside `path`; `path`, which may name the others, last."""
     for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
-        target = path.with_name(part.name)
-        if part.is_dir() and target.is_dir():  # a folder is not replaced in one step
-            target.replace(folder / f".{part.name}.old")
-        part.replace(target)
+        target, earlier = path.with_name(part.name), folder / f".{part.name}.old"
+        if not (part.is_dir() and target.is_dir()):
+            part.replace(target)
+            continue
+        target.replace(earlier)  # a folder is not replaced in one step
+        try:
+            part.replace(target)
+        except BaseException:
+            earlier.replace(target)
+            raise
 
 
 def flush_to_disk(path: Path) -> None:

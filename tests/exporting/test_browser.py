@@ -118,8 +118,13 @@ def test_an_earlier_page_is_replaced_and_no_other_folder(tmp_path: Path) -> None
     page = tmp_path / "page"
     export_page(_model(), page, runtime=runtime)
     (page / "old.js").write_text("of an earlier version")
-    export_page(_model(), page, runtime=runtime)
+    save_model(_model(), tmp_path / "m.safetensors")
+    words = ["export", str(tmp_path / "m.safetensors"), "--to", "web", "--runtime", str(runtime)]
+    assert main([*words, "--out", str(page)]) == 0  # by the command too
     assert not (page / "old.js").exists() and (page / "index.html").exists()
+    (page / "CNAME").write_text("example.org")  # of whoever serves it
+    with pytest.raises(ValueError, match="page, a folder with other files, such as CNAME"):
+        export_page(_model(), page, runtime=runtime)
 
 
 @pytest.mark.usefixtures("exported_before")

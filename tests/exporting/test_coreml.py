@@ -123,6 +123,8 @@ def test_the_command_says_what_computed_in_place_of_core_ml(
     out = tmp_path / "model.mlpackage"
     (out / "an earlier package").mkdir(parents=True)
     words = ["export", str(tmp_path / "model.safetensors"), "--to", "coreml", "--out", str(out)]
+    assert main(words) == 2 and "a folder that is no package of Core ML" in capsys.readouterr().err
+    (out / "Manifest.json").write_text("{}")
     assert main([*words, "--half", "--format", "json"]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)

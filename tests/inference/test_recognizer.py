@@ -5,9 +5,12 @@ import io
 import json
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,6 +27,7 @@ from mixtconv.inference.collection import predict_collection
 from mixtconv.inference.timeline import predict_windows
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import create_model, load_model, save_model
+from mixtconv.models.device import divided_threads
 from mixtconv.video.in_memory import VideoFrames
 from mixtconv.video.pictures import UnreadableVideoError
 from mixtconv.video.reader import frame_rate, iterate_frames
@@ -106,13 +110,68 @@ def test_videos_are_recognized_side_by_side_each_on_its_part_of_the_cores(
 
     before = torch.get_num_threads()
     torch.set_num_threads(6)
-    done = recognizer.in_threads(work, videos, workers=2, in_order=True)
-    logits = dict(done)
-    assert torch.get_num_threads() == 6 and set(threads) == {(2, 3)}
-    torch.set_num_threads(before)
+    try:
+        logits = dict(recognizer.in_threads(work, videos, workers=2, in_order=True))
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {(2, 3)}
     assert list(logits) == videos and len(videos) == 12 == len(threads)
     for video in videos:
         torch.testing.assert_close(logits[video], recognizer.logits(video))
+
+
+def _threads_of_a_new_one() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_threads_are_given_back_whichever_block_ends_first() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    try:
+        first, second = divided_threads(2), divided_threads(8)
+        first.__enter__()
+        assert (torch.get_num_threads(), _threads_of_a_new_one()) == (8, 4)
+        second.__enter__()
+        assert (torch.get_num_threads(), _threads_of_a_new_one()) == (8, 1)
+        first.__exit__(None, None, None)
+        assert _threads_of_a_new_one() == 1
+        second.__exit__(None, None, None)
+        assert (torch.get_num_threads(), _threads_of_a_new_one()) == (8, 8)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_open_file_asked_for_by_several_threads_is_the_same_video_for_each(
+    model_path: Path, tiny_dataset: Path
+) -> None:
+    video = load_catalog(tiny_dataset).val[0].path
+    recognizer = Recognizer(model_path, device="cpu")
+    with video.open("rb") as file:
+        slow = _Slow(file)
+        assert recognizer.predict([slow] * 4) == recognizer.predict([video] * 4)
+
+
+class _Slow(io.RawIOBase):
+    """A file that lets other threads in at each step."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        time.sleep(0.002)
+        return self.file.read(min(size, 512) if size > 0 else size)
+
+    def tell(self) -> int:
+        time.sleep(0.002)
+        return self.file.tell()
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        time.sleep(0.002)
+        return self.file.seek(place, whence)
+
+    def seekable(self) -> bool:
+        return True
 
 
 def test_a_list_is_read_ahead_in_batches_of_its_order(

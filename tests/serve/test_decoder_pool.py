@@ -133,7 +133,8 @@ def test_one_that_hangs_is_killed(pool: DecoderPool, clip: Path, lost: list[str]
 def test_one_that_dies_is_replaced(
     pool: DecoderPool, clip: Path, lost: list[str], number: int, code: str, reason: str
 ) -> None:
-    answers = pool.read(Job(clip, 10, WindowPlan.parse("500ms"), 100))
+    # 20 windows of 74 kB each: more than the pipe holds, so that it waits for someone to read them.
+    answers = pool.read(Job(clip, 10, WindowPlan.parse("100ms"), 100))
     next(answers)
     os.kill(pool.pids[0], number)
     with pytest.raises(ServiceError) as caught:  # it had begun: there is no second try

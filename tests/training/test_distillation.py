@@ -413,6 +413,7 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line(
         (str(tmp_path / "none.safetensors"), {}, "none.safetensors"),
         (scores, {"teacher_features": 1.0}, "gives scores alone"),
         (None, {"temperature": 3.0}, "--temperature is for a --teacher"),
+        (None, {"mutual": "tsn_test_resnet", "teacher_features": 1.0}, "--teacher-features is for"),
         (few, {"train": "head"}, "train='head'"),
         (None, {"mutual": "trn_twostream_bninception"}, "sees pictures and optical flow"),
     ]

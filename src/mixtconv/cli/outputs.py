@@ -33,7 +33,10 @@ def refuse_outputs(name: str, values: Mapping[str, Any]) -> None:
             continue
         if value in _NO_PLACES.get(setting, ()):
             continue
-        is_folder = setting == "cache" or (setting == "out" and _is_folder(name, value))
+        is_page = name == "export" and values.get("to") == "web"
+        is_folder = setting == "cache" or (
+            setting == "out" and (is_page or _is_folder(name, value))
+        )
         several = name == "predict" and setting == "out"
         for place in value.split(",") if several else [value]:
             try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mixtconv._atomic_write import hidden_folder, refuse_place, written_whole
 from mixtconv.exporting.export import Exported, export_model
-from mixtconv.exporting.int8 import Calibration
+from mixtconv.exporting.int8 import Calibration, num_bytes
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models import VideoClassifier
 from mixtconv.models.spec import PICTURES
@@ -64,7 +64,7 @@ def export_page(
         ValueError: whatever `export_model` refuses, a model of another modality, a runtime that is
             not there or not whole, or a folder that holds something else.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     if model.spec.modality not in PICTURES:
         raise ValueError(
             f"the model takes {model.spec.modality}, and a page reads {' and '.join(PICTURES)} "
@@ -88,14 +88,15 @@ def export_page(
         if exported.agreement.holds:
             with written_whole(folder) as unfinished:
                 _write_page(unfinished, aside / NETWORK, source)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = num_bytes(folder) if exported.agreement.holds else exported.num_bytes
     return replace(exported, target="web", path=folder, num_bytes=size)
 
 
 def _write_page(folder: Path, network: Path, runtime: Path) -> None:
     """Write the files of a page; the network is moved there."""
     with as_file(files("mixtconv.exporting") / "browser_page") as scripts:
-        shutil.copytree(scripts, folder)
+        # As of now: by an earlier date browsers would keep the scripts of an earlier page.
+        shutil.copytree(scripts, folder, copy_function=shutil.copyfile)
     text = open_engine(network).description.to_json()
     (folder / ABOUT).write_text(text, encoding="utf-8")
     (folder / RUNTIME).mkdir()
@@ -105,12 +106,14 @@ def _write_page(folder: Path, network: Path, runtime: Path) -> None:
 
 
 def _refuse_another_folder(folder: Path) -> None:
-    """Raise ValueError if a folder would be replaced that is not a page."""
+    """Raise ValueError if a folder would be replaced that holds more than a page."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and not {PAGE, ABOUT, NETWORK} <= names:
+    page = {PAGE, ABOUT, NETWORK, RUNTIME}
+    others = {name for name in names - page if Path(name).suffix not in (".js", ".css")}
+    if others or (names and not page <= names):
         raise ValueError(
-            f"--out is {folder}, a folder with other files, such as {min(names)}; give a new "
-            "folder, or that of an earlier page, which is replaced"
+            f"--out is {folder}, a folder with other files, such as {min(others or names)}; give a "
+            "new folder, or that of an earlier page alone, which is replaced"
         )
 
 

@@ -113,6 +113,7 @@ def export_model(
         calibration.refuse_unsupported(target, model, streaming)
     form.refuse_missing_packages()
     refuse_unwritable(path, folder=path.suffix in EXPORTED_FOLDERS)
+    _refuse_another_folder(path)
     model = copy.deepcopy(model).eval().cpu()
     length = max(FRAMES_OF_A_STREAM, 2 * model.num_frames) if streaming else model.num_frames
     clips = frames_to_compare(model.spec, videos, length)
@@ -133,10 +134,20 @@ def export_model(
         int8 = None
         if agreement.holds and calibration is not None:
             int8 = quantize(written, target, model, calibration)
-        size = num_bytes(written)
+        size, stand_in = num_bytes(written), engine.stand_in
+        del engine  # which may hold its file open
         if agreement.holds:
             put_in_place(folder, path)
-    return Exported(target, path, size, streaming, pixels, agreement, int8, half, engine.stand_in)
+    return Exported(target, path, size, streaming, pixels, agreement, int8, half, stand_in)
+
+
+def _refuse_another_folder(path: Path) -> None:
+    """Raise ValueError if a folder would be replaced that is no package."""
+    if path.is_dir() and any(path.iterdir()) and not (path / "Manifest.json").is_file():
+        raise ValueError(
+            f"--out is {path}, a folder that is no package of Core ML; give another name, or that "
+            "of an earlier package, which is replaced"
+        )
 
 
 def _check(

@@ -23,7 +23,7 @@ from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
 from mixtconv.exporting.writing import TargetName
 from mixtconv.inference.engines.base import LOGITS, VIDEO, Array, Engine
-from mixtconv.inference.engines.opening import open_engine
+from mixtconv.inference.engines.opening import files_of, open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
 from mixtconv.models.spec import METADATA_KEY
@@ -142,7 +142,7 @@ def quantize(
     seconds = _seconds([before, after], inputs[0])
     bytes_before, bytes_after = num_bytes(path), num_bytes(quantized)
     # Then it takes the float32 file's name, its `.bin` that of the float32 one.
-    for part in _parts(quantized):
+    for part in files_of(quantized):
         part.replace(path.with_suffix(part.suffix))
     quantized.parent.rmdir()
     top1 = [100 * count / len(scored) for count in correct]
@@ -238,14 +238,7 @@ def _quantize_openvino(source: Path, result: Path, inputs: list[Array], descript
 
 def num_bytes(path: Path) -> int:
     """Size of a file, and of what is beside it; of a folder, of the files in it."""
-    files = path.rglob("*") if path.is_dir() else _parts(path)
-    return sum(part.stat().st_size for part in files if part.is_file())
-
-
-def _parts(path: Path) -> list[Path]:
-    """A file, and its weights or its description beside it."""
-    beside = (path.with_suffix(".bin"), path.with_name(f"{path.name}.json"))
-    return [part for part in (path, *beside) if part.exists()]
+    return sum(part.stat().st_size for part in files_of(path))
 
 
 _QUANTIZE: dict[TargetName, tuple[str, Callable[[Path, Path, list[Array], str], None]]] = {

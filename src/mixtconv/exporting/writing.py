@@ -127,7 +127,7 @@ TARGETS: dict[TargetName, Target] = {
     ),
     "tensorrt": Target(
         ".engine",
-        ("onnx", "onnxscript", "onnxruntime"),
+        ("tensorrt", "onnx", "onnxscript", "onnxruntime"),
         "stacked",
         write_tensorrt,
         refuse=refuse_without_tensorrt,

@@ -3,9 +3,11 @@
 `engine_recognizers` has the same two for exported models.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +58,7 @@ class Recognizer(VideoRecognizer):
     ) -> None:
         self.device = resolve_device(device)
         self.precision = precision
+        self._turn: AbstractContextManager[Any] = nullcontext()
         protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
         self.mirroring: MirrorLabels | None = None
         if not isinstance(model, VideoClassifier):
@@ -69,8 +72,11 @@ class Recognizer(VideoRecognizer):
 
     @contextmanager
     def concurrent(self, num_videos: int) -> Iterator["Recognizer"]:
-        """See `VideoRecognizer.concurrent`; inside the block torch has fewer threads."""
+        """See `VideoRecognizer.concurrent`. On a GPU the videos pass the network one at a time: its
+        memory is for one, and not every driver takes work from several threads (Apple's)."""
         with super().concurrent(num_videos) as own, divided_threads(num_videos):
+            if self.device.type != "cpu":
+                own._turn = threading.Lock()
             yield own
 
     def batch_logits(self, views: Sequence[Tensor]) -> Tensor:
@@ -78,7 +84,7 @@ class Recognizer(VideoRecognizer):
 
         The batch size of the network is the number of videos, or `MIN_BATCH_VIEWS` if that is more.
         """
-        with torch.inference_mode(), autocast(self.precision, self.device):
+        with self._turn, torch.inference_mode(), autocast(self.precision, self.device):
             return view_logits(
                 self.model,
                 torch.stack([torch.as_tensor(video) for video in views]),  # (B, V, T, C, S, S)
@@ -108,7 +114,7 @@ class Recognizer(VideoRecognizer):
 
     def embed_views(self, views: Sequence[Tensor]) -> npt.NDArray[np.float32]:
         """Unit vectors (B, D) of the views of B videos, uint8 (V, T, C, S, S) each."""
-        with torch.inference_mode(), autocast(self.precision, self.device):
+        with self._turn, torch.inference_mode(), autocast(self.precision, self.device):
             stacked = torch.stack([torch.as_tensor(video) for video in views])
             size = max(MIN_BATCH_VIEWS, len(views))
             rows = view_features(self.model, stacked, self.protocol, batch_size=size)  # (B, D)

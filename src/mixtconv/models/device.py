@@ -1,5 +1,6 @@
 """The device and precision that a model runs in, from the user's settings."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
@@ -69,21 +70,51 @@ def _has_bfloat16(device: torch.device) -> bool:
 def divided_threads(count: int) -> Iterator[None]:
     """Divide torch's threads between so many threads of Python that compute at the same time.
 
-    A thread that Python starts inside the block computes with its part of them, at least one.
+    A thread that Python starts inside the block computes with its part of them, at least one; those
+    that run already, the caller's too, keep theirs. Blocks may overlap, in any order.
 
-    >>> before = torch.get_num_threads()
-    >>> with divided_threads(before):
-    ...     torch.get_num_threads()
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(1) as pool, divided_threads(torch.get_num_threads()):
+    ...     pool.submit(torch.get_num_threads).result()
     1
-    >>> torch.get_num_threads() == before
-    True
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // count))
+    _division.begin(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        _division.end()
+
+
+class _Division:
+    """The blocks that divide torch's threads now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_blocks, self._threads_before = 0, 1
+
+    def begin(self, count: int) -> None:
+        with self._lock:
+            if self._num_blocks == 0:
+                self._threads_before = torch.get_num_threads()
+            self._num_blocks += 1
+            self._set_for_new_threads(max(1, self._threads_before // count))
+
+    def end(self) -> None:
+        with self._lock:
+            self._num_blocks -= 1
+            if self._num_blocks == 0:
+                self._set_for_new_threads(self._threads_before)
+
+    @staticmethod
+    def _set_for_new_threads(count: int) -> None:
+        """Set the number for threads that start from now on: each has its own, and begins with the
+        one that was set last, here in a thread that does nothing else."""
+        setter = threading.Thread(target=torch.set_num_threads, args=(count,))
+        setter.start()
+        setter.join()
+
+
+_division = _Division()
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:

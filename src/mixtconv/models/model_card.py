@@ -81,8 +81,13 @@ def make_model_card(
     """
     scores = {key: float(notes[key]) for key in _SCORES if notes.get(key) is not None}
     protocol = str(notes.get("protocol", "not noted"))
-    shown = {key: shown_name(value) if key in _NAMES else value for key, value in notes.items()}
-    shown["teachers"] = ", ".join(shown_name(each["model"]) for each in notes.get("teachers") or ())
+    shown = {
+        key: shown_name(value) if key in _NAMES else value
+        for key, value in notes.items()
+        if key != "teachers"
+    }
+    if teachers := notes.get("teachers"):
+        shown["teachers"] = ", ".join(shown_name(each["model"]) for each in teachers)
     dataset = shown.get("data", "unknown")
     results = [
         EvalResult(
@@ -113,7 +118,7 @@ def make_model_card(
         data=data,
         papers=papers_of(spec.name),
         trunk=trunk,
-        training=[(title, shown[key]) for key, title in _TRAINING.items() if shown.get(key)],
+        training=[(title, shown[key]) for key, title in _TRAINING.items() if key in shown],
         protocol=protocol,
         scores=[(_SCORES[key], f"{value:.2f} %") for key, value in scores.items()],
         source=f"hf:{repo_id}" if repo_id else "FOLDER",

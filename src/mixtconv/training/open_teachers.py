@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from mixtconv.data.same_clip import sees_the_same
 from mixtconv.evaluation.scores_file import SCORES_KEY, SavedScores, load_scores
+from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.models import ModelSpec, VideoClassifier, load_model
 from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import is_exported
@@ -65,6 +66,8 @@ def _open(own: OwnTeacher, plan: RunPlan, spec: ModelSpec) -> Teacher:
     classes = plan.catalog.classes
     if isinstance(own, SavedScores):
         return ScoresTeacher("scores", own, classes, plan.mirroring)
+    if isinstance(own, Recognizer):
+        own = own.model
     if isinstance(own, VideoClassifier):
         return _of_network(own.spec.name, own, plan)
     if not isinstance(own, str | Path):

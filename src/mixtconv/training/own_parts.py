@@ -115,8 +115,9 @@ def _refuse_teachers(own: OwnParts, settings: TrainingSettings) -> None:
             "teacher scores clips, and train='head' trains on features that are computed once: "
             "leave one out"
         )
-    if not (own.teachers or settings.teacher_names or settings.mutual):
-        for name in ("teacher_weight", "temperature", "teacher_features"):
+    if not (own.teachers or settings.teacher_names):
+        of_both = () if settings.mutual else ("teacher_weight", "temperature")
+        for name in (*of_both, "teacher_features"):
             if getattr(settings, name) != _DEFAULTS[name]:
                 raise ValueError(f"{flag(name)} is for a --teacher, and there is none: give one")
 

@@ -25,6 +25,7 @@ from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.engines.base import LOGITS, VIDEO
+from mixtconv.inference.engines.opening import files_of
 from mixtconv.models import ModelSpec, VideoClassifier, optimize_for_inference
 from mixtconv.training.mixed_clips import Mixture
 from mixtconv.training.soft_targets import soften
@@ -127,8 +128,7 @@ class EngineTeacher(Teacher):
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         recognizer = EngineRecognizer(name)
         spec = recognizer.spec
-        paths = [Path(name), *filter(Path.is_file, [Path(name).with_suffix(".bin")])]
-        super().__init__(name, _hash_of_files(paths), several=spec.several_labels)
+        super().__init__(name, _hash_of_files(files_of(Path(name))), several=spec.several_labels)
         self.columns = class_columns(name, spec.classes, classes)
         self.spec, self.engine = spec, recognizer.engine
 
@@ -202,7 +202,7 @@ class FunctionTeacher(Teacher):
     def targets(
         self, clips: Tensor, batch: VideoBatch, mixture: Mixture, temperature: float
     ) -> tuple[Tensor, Tensor | None]:
-        logits = self.function(clips)
+        logits = torch.as_tensor(self.function(clips))
         if tuple(logits.shape) != (len(clips), self.num_classes):
             raise ValueError(
                 f"the teacher {self.name} gave logits of shape {tuple(logits.shape)} for "

@@ -235,13 +235,17 @@ def _named(path: Path, name: object) -> Iterator[None]:
         raise UnreadableVideoError(name, error.reason_in(path)) from error
 
 
+_COPYING = threading.Lock()
+
+
 def _copy(source: Any, file: IO[bytes]) -> None:
     if isinstance(source.read(0), str):
         raise ValueError("got a file that is open as text; open it as bytes, with mode 'rb'")
-    start = source.tell() if source.seekable() else None
-    shutil.copyfileobj(source, file)
-    if start is not None:
-        source.seek(start)  # it may be asked for again
+    with _COPYING:  # files of one archive have one place in it
+        start = source.tell() if source.seekable() else None
+        shutil.copyfileobj(source, file)
+        if start is not None:
+            source.seek(start)  # it may be asked for again
 
 
 def _download(address: str, file: IO[bytes]) -> None:

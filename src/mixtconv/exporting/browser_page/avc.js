@@ -1,6 +1,8 @@
 // What the header of an H.264 track says (ITU-T H.264, ISO/IEC 14496-15): how a decoder is set up, and
 // the colours, of which a browser does not tell whether it knows or guesses them.
 
+const MOST_OFFSETS = 255;  // of frames in a cycle
+
 const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
 
 /** The settings of a decoder for the content of a box avcC. */
@@ -37,7 +39,7 @@ function parameterSetColours(bits) {
   if (order === 0) bits.unsigned();
   if (order === 1) {
     bits.take(1); bits.unsigned(); bits.unsigned();
-    for (let left = bits.unsigned(); left > 0; left--) bits.unsigned();
+    for (let left = Math.min(bits.unsigned(), MOST_OFFSETS); left > 0; left--) bits.unsigned();
   }
   bits.unsigned(); bits.take(1);  // references, gaps
   bits.unsigned(); bits.unsigned();  // width, height

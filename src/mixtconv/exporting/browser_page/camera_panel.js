@@ -6,10 +6,14 @@ import {backendName, clearResult, element, say, showCrops, showLabels} from "./r
 import {clipFrames} from "./sampling.js";
 
 let stream = null;
+let turn = 0;  // of the camera; a newer one, or a stop, ends an older one, also one that still asks
+let isOn = false;
 
-export const isRunning = () => stream !== null;
+export const isRunning = () => isOn;
 
 export function stopCamera() {
+  turn++;
+  isOn = false;
   stream?.getTracks().forEach(track => track.stop());
   stream = null;
   element("camera").srcObject = null;
@@ -28,21 +32,28 @@ export async function startCamera(recognizer) {
   clearResult();
   say("Asking for the camera …");
   element("start").textContent = "Stop";
-  let mine = null;
+  isOn = true;
+  const mine = ++turn, isMine = () => turn === mine;
+  let failed = "No camera";
   try {
     if (!navigator.mediaDevices) throw new Error("a page is given it only over https or localhost");
-    mine = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment"}});
-    stream = mine;
-    camera.srcObject = mine;
+    const given = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment"}});
+    if (!isMine()) {
+      given.getTracks().forEach(track => track.stop());
+      return;
+    }
+    camera.srcObject = stream = given;
     camera.hidden = false;
     await camera.play();
+    if (!isMine()) return;
     say("");
+    failed = "The recognition failed";
     const next = recognizer.isStream ? frameByFrame(recognizer) : slidingClip(recognizer, seconds);
-    await follow(camera, rate, next, () => stream === mine);
+    await follow(camera, rate, next, isMine);
   } catch (error) {
-    if (stream === mine) {
+    if (isMine()) {
       stopCamera();
-      say(`No camera: ${error.message}.`, {isError: true});
+      say(`${failed}: ${error.message}.`, {isError: true});
     }
   }
 }

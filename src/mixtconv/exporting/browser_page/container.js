@@ -16,10 +16,22 @@ const MP4_FIRST = new Set(["ftyp", "moov", "mdat", "wide", "free", "skip", "styp
 export async function videoTrack(file) {
   const bytes = new FileBytes(file), head = await bytes.at(0, 8);
   let track;
-  if (head && MP4_FIRST.has(fourCharacters(head, 4))) track = await mp4Track(bytes);
+  if (head && MP4_FIRST.has(fourCharacters(head, 4))) track = await readIndex(() => mp4Track(bytes));
   else if (head?.getUint32(0) === EBML) {
-    track = {times: await webmTimes(bytes), colours: null, stream: null};
+    track = {times: await readIndex(() => webmTimes(bytes)), colours: null, stream: null};
   } else throw new Error("it is no MP4, QuickTime, WebM or Matroska file");
   if (track.times.length === 0) throw new Error("there is no frame in it");
   return track;
+}
+
+/** What `read` gives; where it meets the end of a box too early, or no box, the file is damaged. */
+async function readIndex(read) {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new Error("its index is damaged, or cut off");
+    }
+    throw error;
+  }
 }

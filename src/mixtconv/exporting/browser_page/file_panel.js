@@ -24,7 +24,7 @@ export async function recognizeFile(file, recognizer) {
   preview.hidden = false;
   preview.controls = false;
   try {
-    const video = await VideoFile.open(file, preview);
+    const video = await VideoFile.open(file, preview, isMine);
     if (!isMine()) return;
     const recognize = recognizer.isStream ? recognizeStream : recognizeClip;
     await recognize(video, recognizer, isMine);
@@ -60,7 +60,9 @@ async function recognizeClip(video, recognizer, isMine) {
 }
 
 async function recognizeStream(video, recognizer, isMine) {
-  const {spec} = recognizer, rate = element("file-rate").valueAsNumber || null;
+  const {spec} = recognizer, field = element("file-rate");
+  const rate = field.value === "" ? null : field.valueAsNumber;
+  if (rate !== null && !(rate > 0)) throw new Error("frames per second are a number above 0, or left empty");
   const numbers = framesAtRate(video.times, rate), recent = new RecentLogits(spec.num_frames);
   const seen = [];
   let network = 0, count = 0;

@@ -15,10 +15,12 @@ export class VideoFile {
   /**
    * @param {File} file
    * @param {HTMLVideoElement} element where it is shown and decoded
+   * @param {function(): boolean} isWanted still; else the element is left to the one that is
    * @throws {Error} it is damaged, or of a format that is not read
    */
-  static async open(file, element) {
+  static async open(file, element, isWanted) {
     const track = await videoTrack(file);
+    if (!isWanted()) return null;
     if (element.src) URL.revokeObjectURL(element.src);
     element.src = URL.createObjectURL(file);
     element.preload = "auto";
@@ -56,8 +58,16 @@ export class VideoFile {
       this.times[number + 1] === undefined || this.times[number + 1] - this.times[number] >= LEAST_GAP);
     const isMost = numbers.length > this.times.length / 4;
     if ((isMost || !hasTimes) && await canDecode(this.stream)) {
-      yield* this.#decoded(numbers);
-      return;
+      let given = 0;
+      try {
+        for await (const each of this.#decoded(numbers)) {
+          given++;
+          yield each;
+        }
+        return;
+      } catch (error) {  // pictures that only the element shows as they are meant are sought
+        if (!(error instanceof Unconverted) || given > 0 || !hasTimes) throw error;
+      }
     }
     if (!hasTimes) throw new Error("its frames have no times, by which the browser could find them");
     for (const number of numbers) yield {number, picture: await this.#sought(number)};
@@ -69,7 +79,7 @@ export class VideoFile {
     for await (const frame of decodedFrames(this.file, this.stream)) {
       try {
         if (wanted.has(number)) {
-          yield {number, picture: await rgbOfFrame(frame, this.look, this.element)};
+          yield {number, picture: await rgbOfFrame(frame, this.look, null)};
         }
       } finally {
         frame.close();
@@ -105,6 +115,8 @@ export class VideoFile {
     throw new Error(`the browser does not show frame ${number} at ${time.toFixed(3)} s`);
   }
 }
+
+class Unconverted extends Error {}
 
 const once = (element, event, value) => new Promise(
   done => element.addEventListener(event, () => done(value), {once: true}));
@@ -142,7 +154,8 @@ export async function currentPicture(element) {
  * @param {VideoFrame} frame
  * @param {object} look its size upright with square pixels, its colours where the file says them, how far
  *   it is to be turned and mirrored
- * @param {HTMLVideoElement|null} element that shows it
+ * @param {HTMLVideoElement|null} element that shows it, if one does
+ * @throws {Unconverted} only the browser can convert it, and no element shows it
  */
 async function rgbOfFrame(frame, look, element) {
   const colours = coloursOf(frame, look.colours);
@@ -150,6 +163,7 @@ async function rgbOfFrame(frame, look, element) {
   const isKnown = frame.rotation !== undefined
     || (frame.displayWidth >= frame.displayHeight) === (look.width >= look.height);
   if (!(frame.format === "I420" || frame.format === "NV12") || colours === null || !isKnown) {
+    if (element === null) throw new Unconverted("its pictures are of a kind that this page cannot convert");
     return fromCanvas(element);
   }
   const size = isTurned

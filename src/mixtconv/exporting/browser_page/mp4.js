@@ -4,6 +4,7 @@
 import {avcColours, avcConfiguration} from "./avc.js";
 import {fourCharacters} from "./bytes.js";
 
+const MOST_IN_RUN = 1e6;  // frames of a fragment: hours
 const SAMPLE_ENTRY = 78;  // bytes of one of video, before the boxes in it
 
 const PARENTS = new Set(["trak", "mdia", "minf", "stbl", "edts", "mvex", "traf"]);
@@ -22,12 +23,14 @@ export async function mp4Track(bytes) {
     const head = await bytes.at(position, Math.min(16, bytes.size - position));
     if (head.byteLength < 8) break;
     const name = fourCharacters(head, 4);
-    let length = head.getUint32(0);
-    if (length === 1 && head.byteLength === 16) length = Number(head.getBigUint64(8));
+    let length = head.getUint32(0), header = 8;
+    if (length === 1 && head.byteLength === 16) {
+      [length, header] = [Number(head.getBigUint64(8)), 16];
+    }
     if (length === 0) length = bytes.size - position;
-    if (length < 8) throw new Error(`its box ${name} has ${length} bytes: it is damaged`);
+    if (length < header) throw new Error(`its box ${name} has ${length} bytes: it is damaged`);
     if (name === "moov" || name === "moof") {
-      const view = await bytes.at(position + 8, Math.min(length, bytes.size - position) - 8);
+      const view = await bytes.at(position + header, Math.min(length, bytes.size - position) - header);
       if (name === "moov") movie = view; else fragments.push(view);
     }
     position += length;
@@ -126,8 +129,10 @@ const trackNumber = head => head.getUint32(head.getUint8(0) === 1 ? 20 : 12);
 function tableSamples(track) {
   const durations = runs(found(track, "stts")), offsets = runs(found(track, "ctts"));
   const samples = [];
+  const most = (found(track, "stsz") ?? found(track, "stz2")).getUint32(8);
   let time = 0;
   for (const duration of durations) {
+    if (samples.length === most) break;  // runs may be longer, as far as damage makes them
     const {value: offset = 0} = offsets.next();
     samples.push({shown: time + offset, end: time + duration});
     time += duration;
@@ -164,6 +169,7 @@ function fragmentSamples(fragment, identity, defaults, previous) {
 
 function runSamples(run, start, usual, samples) {
   const flags = run.getUint32(0), count = run.getUint32(4);
+  if (count > MOST_IN_RUN) throw new Error(`a fragment has ${count} frames: it is damaged`);
   let at = 8 + (flags & 1 ? 4 : 0) + (flags & 4 ? 4 : 0), time = start;
   for (let number = 0; number < count; number++) {
     let duration = usual, offset = 0;

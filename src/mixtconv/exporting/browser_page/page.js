@@ -33,9 +33,26 @@ async function open(backend) {
  * graphics card writes a warning to its console if it is asked for one, so it is asked only then.
  */
 function chosenBackend() {
-  const asked = new URLSearchParams(location.search).get("backend") ?? localStorage.getItem("backend");
+  const asked = new URLSearchParams(location.search).get("backend") ?? remembered();
   const choice = element("backend").querySelector("[value=webgpu]");
   return asked === "webgpu" && !choice.disabled ? "webgpu" : "wasm";
+}
+
+/** The backend that was chosen last, where the browser remembers anything. */
+function remembered() {
+  try {
+    return localStorage.getItem("backend");
+  } catch {
+    return null;
+  }
+}
+
+function remember(backend) {
+  try {
+    localStorage.setItem("backend", backend);
+  } catch {
+    // it may be kept from storing
+  }
 }
 
 async function start() {
@@ -100,7 +117,7 @@ tabs.forEach((tab, place) => {
 });
 
 element("backend").addEventListener("change", async event => {
-  localStorage.setItem("backend", event.target.value);
+  remember(event.target.value);
   await open(event.target.value);
   if (!element("panel-file").hidden) recognize();
 });

@@ -207,8 +207,8 @@ class StateShape:
     name: str
     """Name of the input; the output for the next frame is this name after `next_`."""
     shape: tuple[int, ...]
-    """(C, D, H, W) for one stream, of tokens (D, L, C): D past frames, the latest last; zeros at
-    its start."""
+    """For one stream (C, D, H, W), or as its format has it, such as (D * H, W, C); of tokens
+    (D, L, C): D past frames, the latest last; zeros at its start."""
 
     @property
     def next_name(self) -> str:

@@ -35,6 +35,15 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
     return ENGINES[path.suffix.lower()](path, num_threads)
 
 
+def files_of(path: Path) -> list[Path]:
+    """All files of an exported model: those of a folder, or the file and what is beside it."""
+    if path.is_dir():
+        return sorted(part for part in path.rglob("*") if part.is_file())
+    beside = {".xml": path.with_suffix(".bin"), ".engine": path.with_name(f"{path.name}.json")}
+    parts = (path, beside.get(path.suffix.lower()))
+    return [part for part in parts if part is not None and part.is_file()]
+
+
 ENGINES: dict[str, Callable[[Path, int | None], Engine]] = {
     ".onnx": OnnxEngine,
     ".xml": OpenVinoEngine,
