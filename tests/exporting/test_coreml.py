@@ -144,6 +144,7 @@ def test_a_package_with_a_wrong_weight_is_not_kept(
     """The comparison reads the file: weights that are wrong in it alone are found."""
     out = tmp_path / "model.mlpackage"
     (out / "earlier").mkdir(parents=True)
+    (out / "Manifest.json").write_text("{}")
 
     def write_wrong(program, portable, path: Path) -> None:
         shutil.copytree(clips.path, path)  # instead of converting once more
