@@ -194,7 +194,10 @@ class MixTConv(nn.Module):
                 f"MixTConv({num_channels})"
             )
         return mixed_taps(
-            list(self.weights), dilations=self.dilations, causal=self.causal, edges=self.edges
+            list(self.weights.parameters()),
+            dilations=self.dilations,
+            causal=self.causal,
+            edges=self.edges,
         )
 
     def depthwise_taps(self, num_channels: int) -> DepthwiseTaps:
