@@ -22,12 +22,10 @@ import torch
 
 from mixtconv._atomic_write import refuse_unwritable
 from mixtconv.benchmarks.environment import describe_environment
-from mixtconv.benchmarks.exported import ENGINES, random_inputs
+from mixtconv.benchmarks.exported import ENGINES, opened, random_inputs
 from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.evaluation.complexity import abstract_model, complexity
-from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS
-from mixtconv.inference.engines.opening import open_engine
 from mixtconv.models import (
     StreamingClassifier,
     StreamState,
@@ -105,12 +103,7 @@ def in_engine(
     model: VideoClassifier, what: str, target: str, path: Path, num_threads: int
 ) -> Callable[[], Any]:
     """The same of the model as a file of `mixtconv export`."""
-    form = TARGETS[target]
-    of_clips = partial(clip_network, layout=form.layout)
-    in_steps = partial(streaming_network, layout=form.stream)
-    portable = of_clips(model) if what == CLIP else in_steps(model)
-    form.write(form.program(portable), portable, path)
-    engine = open_engine(path, num_threads=num_threads)
+    engine = opened(model, target, path, streaming=what == STREAM, threads=num_threads)
     return partial(engine.run, random_inputs(engine, 1))
 
 
@@ -127,7 +120,7 @@ def rows_of(backbone: str, engines: list[str], options: argparse.Namespace) -> I
                     if engine == TORCH:
                         candidates[name] = in_torch(model, what)
                         continue
-                    path = Path(folder, f"{number}{TARGETS[engine].suffix}")
+                    path = Path(folder, str(number))
                     with torch.inference_mode(False):
                         candidates[name] = in_engine(model, what, engine, path, options.threads)
                 timings = interleave(candidates, rounds=options.rounds, warmup=2)

@@ -17,6 +17,7 @@ from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName
 from mixtconv.inference.engines.base import Array, Engine
 from mixtconv.inference.engines.opening import open_engine
+from mixtconv.models import VideoClassifier
 from mixtconv.models.device import resolve_device
 
 ROUNDS = 24
@@ -88,19 +89,36 @@ def _candidates(
     workload: Workload, streaming: bool, target: TargetName, folder: Path
 ) -> dict[str, Callable[[], object]]:
     """TSN and the temporal families, exported to a target and opened."""
-    form = TARGETS[target]
+    num_streams, num_threads = workload.clips_on("cpu"), torch.get_num_threads()
     candidates: dict[str, Callable[[], object]] = {}
     for family, name in (BASELINE | temporal_families(workload)).items():
         model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
-        if streaming:
-            portable = streaming_network(model, layout=form.stream)
-        else:
-            portable = clip_network(model, layout=form.layout)
-        path = folder / f"{family}_{streaming}{form.suffix}"
-        form.write(form.program(portable), portable, path)
-        engine = open_engine(path, num_threads=torch.get_num_threads())
-        candidates[name] = partial(engine.run, random_inputs(engine, workload.clips_on("cpu")))
+        path = folder / f"{family}_{streaming}"
+        engine = opened(model, target, path, streaming=streaming, threads=num_threads)
+        candidates[name] = partial(engine.run, random_inputs(engine, num_streams))
     return candidates
+
+
+def opened(
+    model: VideoClassifier, target: TargetName, path: Path, *, streaming: bool, threads: int
+) -> Engine:
+    """A model in another engine, without the comparison of `export_model`.
+
+    Args:
+        model: the recognizer.
+        target: format of the file.
+        path: where it is written, without a suffix.
+        streaming: frame by frame, of a causal model; else whole clips.
+        threads: of the engine.
+    """
+    form = TARGETS[target]
+    if streaming:
+        portable = streaming_network(model, layout=form.stream)
+    else:
+        portable = clip_network(model, layout=form.layout)
+    path = path.with_suffix(form.suffix)
+    form.write(form.program(portable), portable, path)
+    return open_engine(path, num_threads=threads)
 
 
 def random_inputs(engine: Engine, count: int) -> dict[str, Array]:

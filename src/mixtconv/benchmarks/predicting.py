@@ -8,6 +8,7 @@ the two would be the limit.
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,7 +21,6 @@ from mixtconv.benchmarks.model import create_recognizer, temporal_families
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, Timing, interleave
 from mixtconv.data.parallel import usable_cores
-from mixtconv.inference.predicting import MAX_THREADS
 from mixtconv.inference.torch_recognizers import Recognizer
 from mixtconv.video.reader import probe_video
 
@@ -68,14 +68,16 @@ def candidates_of(recognizer: Recognizer, videos: Sequence[Path]) -> dict[str, C
         videos: the files.
     """
     views = [recognizer.reader.read(video).frames for video in videos]
-    workers = min(usable_cores(), MAX_THREADS)
 
-    def run(work: Callable[[Recognizer, Any], Any], items: Sequence[Any], workers: int) -> int:
+    def run(
+        work: Callable[[Recognizer, Any], Any], items: Sequence[Any], workers: int | None
+    ) -> int:
         return sum(1 for _ in recognizer.in_threads(work, items, workers=workers))
 
     def on_one_core(work: Callable[[Recognizer, Any], Any], items: Sequence[Any]) -> int:
-        with recognizer.concurrent(usable_cores()) as own:
-            return sum(1 for item in items if work(own, item) is not None)
+        # In a thread that begins in the block: the caller's own computes on all cores.
+        with recognizer.concurrent(usable_cores()) as own, ThreadPoolExecutor(1) as thread:
+            return sum(1 for _ in thread.map(partial(work, own), items))
 
     label = Recognizer.try_predict
     parts: Mapping[str, tuple[Callable[[Recognizer, Any], Any], Sequence[Any]]] = {
@@ -83,9 +85,9 @@ def candidates_of(recognizer: Recognizer, videos: Sequence[Path]) -> dict[str, C
         NETWORK: (Recognizer.view_logits, views),
     }
     return {
-        **{name: partial(run, *part, workers) for name, part in parts.items()},
+        **{name: partial(run, *part, None) for name, part in parts.items()},
         **{f"{name} {ONE_CORE}": partial(on_one_core, *part) for name, part in parts.items()},
-        BOTH: partial(run, label, videos, workers),
+        BOTH: partial(run, label, videos, None),
         IN_TURN: partial(run, label, videos, 1),
     }
 

@@ -1,6 +1,6 @@
 """Several processes that evaluate together: the group they form, its devices, its exchange."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -43,6 +43,11 @@ def process_group(launch: Launch | None) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def gather_items(items: Sequence[T]) -> list[T]:
+    """The items of all processes, one process after the other by rank; a collective call."""
+    return [item for process in gather(items) for item in process]
 
 
 def gather(value: T) -> list[T]:

@@ -18,7 +18,7 @@ from mixtconv.data.dataset import VideoBatch, default_workers, scoring_loader
 from mixtconv.data.labels import MirrorLabels, choose_pairs, mirror_labels
 from mixtconv.data.listing import VideoSample
 from mixtconv.data.protocol import Protocol
-from mixtconv.evaluation.distributed import gather
+from mixtconv.evaluation.distributed import gather_items
 from mixtconv.evaluation.metrics import Accuracy, accuracy, probabilities_of
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.models import VideoClassifier
@@ -223,7 +223,7 @@ def score_videos(
             for batch in _read_batches(model, samples, settings, launch, progress)
         ]
     if launch is not None:
-        batches = [batch for process in gather(batches) for batch in process]
+        batches = gather_items(batches)
     return join_scores(batches, samples, model.spec.num_classes)
 
 

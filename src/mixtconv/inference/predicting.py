@@ -157,7 +157,7 @@ class VideoRecognizer(ABC):
         """The views of videos that pass the network together, while the next ones are read."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        workers = min(usable_cores(), MAX_THREADS, len(videos))
+        workers = min(_default_threads(), len(videos))
         reader = self._with_decoder_threads(workers) if workers > 1 else self
         with closing(in_parallel(videos, reader._read, workers=workers, in_order=True)) as done:
             batch: list[Any] = []
@@ -216,7 +216,7 @@ class VideoRecognizer(ABC):
             workers: threads; by default one a core, `MAX_THREADS` at most.
             in_order: yield them in their order instead.
         """
-        workers = min(workers or min(usable_cores(), MAX_THREADS), len(videos))
+        workers = min(workers or _default_threads(), len(videos))
         if workers <= 1:
             yield from ((video, work(self, video)) for video in videos)
             return
@@ -248,6 +248,11 @@ class VideoRecognizer(ABC):
     def view_logits(self, views: Any) -> Any:
         """Logits (K,) of the views of one video, uint8 (V, T, C, S, S)."""
         return self.batch_logits([views])[0]
+
+
+def _default_threads() -> int:
+    """Videos at a time, by default."""
+    return min(usable_cores(), MAX_THREADS)
 
 
 def scores_of_logits(logits: npt.ArrayLike, spec: ModelSpec) -> npt.NDArray[np.float64]:

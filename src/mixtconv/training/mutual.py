@@ -15,7 +15,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.evaluation.distributed import gather
+from mixtconv.evaluation.distributed import gather_items
 from mixtconv.evaluation.scoring import join_scores, score_batch
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.models.device import autocast
@@ -115,8 +115,9 @@ class PartnerRecord(Callback):
         partner, several = _partner_of(module), self.plan.catalog.several
         scores = None
         if self._scored:
-            batches = [batch for process in gather(self._scored) for batch in process]
-            scores = join_scores(batches, self.plan.catalog.val, partner.spec.num_classes)
+            scores = join_scores(
+                gather_items(self._scored), self.plan.catalog.val, partner.spec.num_classes
+            )
         self._scored = []
         found = score_epoch(scores, several=several)
         score = found.values.get(self.measure, math.nan)

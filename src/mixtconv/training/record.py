@@ -19,7 +19,7 @@ from mixtconv._atomic_write import write_atomically
 from mixtconv._names import duration
 from mixtconv._strict_json import to_json
 from mixtconv.data.dataset import VideoBatch
-from mixtconv.evaluation.distributed import gather
+from mixtconv.evaluation.distributed import gather, gather_items
 from mixtconv.evaluation.scoring import VideoScores, join_frames, join_scores
 from mixtconv.models import save_model
 from mixtconv.training.checkpoint import STEPS_BETWEEN_BROADCASTS
@@ -247,9 +247,8 @@ class RunRecord(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
-        batches = [batch for process in gather(self._scored) for batch in process]
         join = join_frames if self.settings.frame_labels else join_scores
-        scores = join(batches, self.samples, module.model.spec.num_classes)
+        scores = join(gather_items(self._scored), self.samples, module.model.spec.num_classes)
         self._end_epoch(trainer, module, scores)
         row = plain_row(self.epochs[-1])  # for callbacks that watch a score, such as EarlyStopping
         watched = {"val_loss": row["val_loss"], self.measure: row[self.measure]}
