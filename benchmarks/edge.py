@@ -22,7 +22,7 @@ import torch
 
 from mixtconv._atomic_write import refuse_unwritable
 from mixtconv.benchmarks.environment import describe_environment
-from mixtconv.benchmarks.exported import ENGINES, opened, random_inputs
+from mixtconv.benchmarks.exported import ENGINES, opened, runs_of
 from mixtconv.benchmarks.timing import Comparison, interleave
 from mixtconv.evaluation.complexity import abstract_model, complexity
 from mixtconv.exporting.writing import TARGETS
@@ -104,7 +104,7 @@ def in_engine(
 ) -> Callable[[], Any]:
     """The same of the model as a file of `mixtconv export`."""
     engine = opened(model, target, path, streaming=what == STREAM, threads=num_threads)
-    return partial(engine.run, random_inputs(engine, 1))
+    return runs_of(engine, 1)
 
 
 def rows_of(backbone: str, engines: list[str], options: argparse.Namespace) -> Iterator[Row]:

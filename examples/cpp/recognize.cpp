@@ -6,39 +6,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <codecvt>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <locale>
+#include <map>
 #include <numeric>
 #include <valarray>
 
+#include "description.h"
+
 using Bytes = std::vector<uint8_t>;
 using Logits = std::valarray<float>;
-
-// What follows a key in the model's description: JSON in ASCII characters.
-std::string after(const std::string& json, const std::string& key) {
-  size_t at = json.find('"' + key + "\": ");
-  if (at == std::string::npos) throw std::runtime_error("the model's description has no " + key);
-  return json.substr(at + key.size() + 4);
-}
-
-std::vector<std::string> strings(const std::string& list) {  // of a JSON list
-  std::vector<std::string> found;
-  for (size_t at = 1; list.at(at) != ']'; at++) {
-    if (list[at] != '"') continue;
-    std::u16string text;
-    while (list.at(++at) != '"') {
-      bool is_code = list[at] == '\\' && list.at(++at) == 'u';
-      text += is_code ? char16_t(std::stoul(list.substr(at + 1, 4), nullptr, 16)) : char16_t(list[at]);
-      at += is_code ? 4 : 0;
-    }
-    found.push_back(std::wstring_convert<std::codecvt_utf8_utf16<char16_t>, char16_t>().to_bytes(text));
-  }
-  return found;
-}
 
 // Resizes the middle axis of (outer, length, inner) and keeps `count` places from `start` on: bilinear,
 // the mean over the pixels that a new one covers.
@@ -101,25 +80,34 @@ int main(int argc, char** argv) try {
   int size = std::stoi(after(about, "image_size"));
   bool is_dense = after(about, "sampling")[1] == 'd', is_stream = after(about, "states")[0] == '[';
   bool is_several = about.find("\"label_thresholds\": [") != std::string::npos;
-  // The first input is the pictures, the others the past of a stream, zeros at its start.
-  size_t count = session.GetInputCount();
+  // The first input is the pictures; the others are of a stream, the number of the frame and its past.
+  size_t count = session.GetInputCount(), number = 0;
   std::vector<Ort::AllocatedStringPtr> names;
   std::vector<const char*> inputs, outputs;
   std::vector<Ort::Value> values;
+  std::map<size_t, State> past;  // by input
+  for (size_t i = 0; i < session.GetOutputCount(); i++)
+    outputs.push_back(names.emplace_back(session.GetOutputNameAllocated(i, allocator)).get());
   for (size_t i = 0; i < count; i++) {
     inputs.push_back(names.emplace_back(session.GetInputNameAllocated(i, allocator)).get());
-    outputs.push_back(names.emplace_back(session.GetOutputNameAllocated(i, allocator)).get());
-    auto shape = session.GetInputTypeInfo(i).GetTensorTypeAndShapeInfo().GetShape();
+    bool is_number = inputs[i] == std::string("frame_number");
+    auto type = session.GetInputTypeInfo(i);
+    auto shape = type.GetTensorTypeAndShapeInfo().GetShape();
     shape[0] = 1;
     size_t total = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
-    values.push_back(i == 0 ? Ort::Value::CreateTensor<uint8_t>(allocator, shape.data(), shape.size())
-                            : Ort::Value::CreateTensor<float>(allocator, shape.data(), shape.size()));
-    std::fill_n(values[i].GetTensorMutableData<uint8_t>(), total * (i == 0 ? 1 : sizeof(float)), 0);
+    values.push_back(Ort::Value::CreateTensor(allocator, shape.data(), shape.size(),
+                                              type.GetTensorTypeAndShapeInfo().GetElementType()));
+    std::fill_n(values[i].GetTensorMutableData<uint8_t>(), total * (i == 0 ? 1 : is_number ? 8 : 4), 0);
+    if (i > 0 && !is_number) past.emplace(i, State(about, inputs[i]));
   }
-  auto run = [&](const Bytes& pixels) {  // -> logits; keeps the next past
+  auto run = [&](const Bytes& pixels) {  // -> logits; keeps the past
     std::copy(pixels.begin(), pixels.end(), values[0].GetTensorMutableData<uint8_t>());
-    auto results = session.Run({}, inputs.data(), values.data(), count, outputs.data(), count);
-    std::move(results.begin() + 1, results.end(), values.begin() + 1);
+    if (count > 1 && !past.count(1)) *values[1].GetTensorMutableData<int64_t>() = int64_t(number);
+    auto results = session.Run({}, inputs.data(), values.data(), count, outputs.data(), outputs.size());
+    for (const auto& [input, state] : past)
+      for (size_t i = 1; i < outputs.size(); i++)
+        if (outputs[i] == state.output) state.keep(values[input], results[i], number);
+    number++;
     return Logits(results[0].GetTensorData<float>(), classes.size());
   };
   Bytes frame(size_t(width) * height * 3), clip;

@@ -19,6 +19,7 @@ from mixtconv.exporting.export import export_model
 from mixtconv.exporting.writing import TARGETS, TargetName
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
+from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier, create_model, save_model
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.video.writer import write_video
@@ -89,13 +90,11 @@ def test_a_file_of_streams_gives_the_logits_of_the_streaming_model(
 ) -> None:
     engine = open_engine(stream_file)
     streaming, state = StreamingClassifier(causal_model, optimize=False), StreamState(batch)
-    states = engine.description.states
-    assert states
-    past = {state.name: np.zeros((batch, *state.shape), np.float32) for state in states}
+    past = PastOfStreams(engine.description.states or (), batch)
     for frame in torch.rand(11, batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)):
-        results = engine.run({"frame": frame.numpy(), **past})
+        results = engine.run({"frame": frame.numpy(), **past.before()})
         np.testing.assert_allclose(results["logits"], streaming(frame, state), rtol=1e-4, atol=1e-4)
-        past = {state.name: results[state.next_name] for state in states}
+        past.after(results)
 
 
 def _less_median(video: torch.Tensor, model: VideoClassifier, *, running: bool) -> torch.Tensor:
@@ -146,17 +145,15 @@ def test_the_running_median_is_in_the_file_of_streams(
     engine, long = open_engine(path), _model(f"{name}_test_resnet", causal=causal, num_frames=9)
     with torch.inference_mode():
         expected = long.forward_frames(normal).numpy()  # (2, 9, K)
-    states = engine.description.states
-    assert states is not None
-    past = {state.name: np.zeros((2, *state.shape), np.float32) for state in states}
+    past = PastOfStreams(engine.description.states or (), 2)
     if pixels != "normalized":
-        assert past["past_pictures"].shape == (2, 3, 3, SIZE, SIZE)
-        assert past["past_seen"].shape == (2, 1, 3, 1, 1)
+        assert past.before()["past_pictures"].shape == (2, 3, 3, SIZE, SIZE)
+        assert past.before()["past_seen"].shape == (2, 1, 3, 1, 1)
     frames = {"uint8": video, "float255": video.float(), "normalized": normal}[pixels].numpy()
     for t in range(9):
-        results = engine.run({"frame": np.ascontiguousarray(frames[:, t]), **past})
+        results = engine.run({"frame": np.ascontiguousarray(frames[:, t]), **past.before()})
         np.testing.assert_allclose(results["logits"], expected[:, t], rtol=1e-3, atol=1e-4)
-        past = {state.name: results[state.next_name] for state in states}
+        past.after(results)
 
 
 def test_a_file_says_what_it_is(clip_file: Path, model: VideoClassifier) -> None:
@@ -182,7 +179,7 @@ def test_the_sizes_of_openvinos_states_are_fixed(causal_model: VideoClassifier, 
     assert states
     found = {port.get_any_name(): str(port.get_partial_shape()) for port in inputs}
     expected = {state.name: f"[?,{','.join(map(str, state.shape))}]" for state in states}
-    assert found == {"frame": f"[?,3,{SIZE},{SIZE}]", **expected}
+    assert found == {"frame": f"[?,3,{SIZE},{SIZE}]", "frame_number": "[?]", **expected}
 
 
 def _metadata(path: Path) -> dict:

@@ -1,7 +1,6 @@
 """Speed of exported models in their engines, each beside TSN exported in the same way."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,8 +14,9 @@ from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
 from mixtconv.exporting.writing import TARGETS, TargetName
-from mixtconv.inference.engines.base import Array, Engine
+from mixtconv.inference.engines.base import LOGITS, Array, Engine
 from mixtconv.inference.engines.opening import open_engine
+from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import resolve_device
 
@@ -37,7 +37,8 @@ BASELINE = {"tsn": "TSN"}
 
 NOTE = (
     "Every candidate is a file of mixtconv export in float32, run on the CPU with as many threads "
-    "as torch has. A stream is given its past frames as inputs and gives them back as outputs."
+    "as torch has. A stream is given its past frames as inputs; that they are kept for the next "
+    "frame is part of its time."
 )
 
 
@@ -95,7 +96,7 @@ def _candidates(
         model = create_recognizer(family, workload, causal=streaming and family != "tsn").eval()
         path = folder / f"{family}_{streaming}"
         engine = opened(model, target, path, streaming=streaming, threads=num_threads)
-        candidates[name] = partial(engine.run, random_inputs(engine, num_streams))
+        candidates[name] = runs_of(engine, num_streams)
     return candidates
 
 
@@ -121,8 +122,17 @@ def opened(
     return open_engine(path, num_threads=threads)
 
 
-def random_inputs(engine: Engine, count: int) -> dict[str, Array]:
-    """Noise for so many clips or streams, by the names of an engine's inputs."""
+def runs_of(engine: Engine, count: int) -> Callable[[], object]:
+    """What runs an engine on noise: on so many clips, or on the next frame of so many streams."""
     random = np.random.default_rng(0)
-    sizes = engine.description.inputs
-    return {name: random.random((count, *size), np.float32) for name, size in sizes.items()}
+    description = engine.description
+    first, *_ = description.inputs
+    inputs = {first: random.random((count, *description.inputs[first]), np.float32)}
+    past = PastOfStreams(description.states or (), count)
+
+    def run() -> Array:
+        results = engine.run(inputs | past.before())
+        past.after(results)
+        return results[LOGITS]
+
+    return run

@@ -15,6 +15,7 @@ from mixtconv.data.synthetic.classes import classes
 from mixtconv.data.synthetic.clip import MAX_SIZE, render_clip
 from mixtconv.data.views import TensorViewReader
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine
+from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.video.crops import center_crop_pictures
 from mixtconv.video.find import find_videos
@@ -111,13 +112,11 @@ def _clip_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array
 
 
 def _stream_logits(engine: Engine, model: VideoClassifier, clips: Tensor) -> Array:
-    states = engine.description.states or ()
-    past = {state.name: np.zeros((len(clips), *state.shape), np.float32) for state in states}
-    logits = []
+    past, logits = PastOfStreams(engine.description.states or (), len(clips)), []
     for frames in np.moveaxis(engine_input(engine, model, clips), 1, 0):
-        results = engine.run({FRAME: np.ascontiguousarray(frames), **past})
+        results = engine.run({FRAME: np.ascontiguousarray(frames), **past.before()})
         logits.append(results[LOGITS])
-        past = {state.name: results[state.next_name] for state in states}
+        past.after(results)
     return np.stack(logits, axis=1)  # (N, T, K)
 
 

@@ -109,9 +109,14 @@ class TimeKernel:
         return F.pad(x, (*others, before * rows, after * rows)), 0
 
     @property
+    def is_depthwise(self) -> bool:
+        """Whether every channel is convolved alone."""
+        return self.groups == len(self.weight) and self.weight.shape[1] == 1
+
+    @property
     def is_identity(self) -> bool:
         """Whether the convolution leaves every frame unchanged."""
-        is_one = self.groups == len(self.weight) and self.weight.shape[2] == 1
+        is_one = self.is_depthwise and self.weight.shape[2] == 1
         return is_one and bool((self.weight == 1).all())
 
 

@@ -1,45 +1,42 @@
 """A recognizer as one network of plain torch that another engine can run.
 
-Of whole clips (`clip_network`), with every part in the layout that suits the engine; or of streams
-(`streaming_network`), frame by frame, with the past as inputs and outputs of the network. Where
-`ops/stream_filter.py` keeps rings, the states here are plain windows, which an engine can take and
-its user can feed back unchanged: of each group of channels that looks back, the last D frames, the
-latest last. With the new frame appended, the operation is one convolution over time.
-
-    state, D = 2:  | frame 3 | frame 4 |  and frame 5 comes
-    next state:    | frame 4 | frame 5 |
+Of whole clips (`clip_network`), or of streams (`streaming_network`), frame by frame, with the past
+as inputs of the network; every part in the layout that suits the engine (`clip_layout.py`,
+`stream_layout.py`).
 """
 
 import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite, traced
 from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
-from mixtconv.exporting.stream_layout import STREAM_LAYOUTS, StreamLayoutName, VolumeStep
-from mixtconv.exporting.token_filter import on_tokens
+from mixtconv.exporting.stream_layout import (
+    RINGS,
+    Past,
+    StreamLayoutName,
+    frame_step,
+)
+from mixtconv.exporting.token_filter import TokenRingStep, TokenStep, on_tokens
 from mixtconv.inference.engines.base import (
     FRAME,
     VIDEO,
     Description,
     Pixels,
-    StateShape,
     picture_shape,
 )
+from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.motion import sort_pictures
 from mixtconv.models.spec import EVENTS_NOTE
 from mixtconv.models.streaming import check_looks_back_only
-from mixtconv.models.structure.token_layout import TokenLayout
 
 logger = logging.getLogger(__name__)
 
@@ -92,18 +89,20 @@ def streaming_network(
     """
     check_looks_back_only(model)
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    past = _Past()
-    model.backbone = _step_through_time(model.backbone, past, STREAM_LAYOUTS[layout])
+    past = Past()
+    model.backbone = _step_through_time(model.backbone, past, layout)
     example = _example((), model, pixels)
     network = _Stream(model, _normalize_stream(model, pixels, past), past)
     # The operations name their states as they run; their order in the file is that of this run.
     with torch.no_grad():
         network(example)
-    states = tuple(StateShape(name, tuple(x.shape[1:])) for name, x in past.after.items())
-    network.names = tuple(past.after)
-    inputs = {state.name: torch.zeros(_EXAMPLE_BATCH, *state.shape) for state in states}
+    states = tuple(past.states.values())
     events = _events(model, of_frames=True)
     description = Description(model.spec, __version__, pixels, states, events=events)
+    _, *network.inputs = description.inputs
+    _, *network.outputs = description.outputs
+    before = PastOfStreams(states, _EXAMPLE_BATCH).before()
+    inputs = {name: torch.from_numpy(array) for name, array in before.items()}
     return PortableNetwork(network, {FRAME: example, **inputs}, description)
 
 
@@ -153,7 +152,7 @@ def _normalize(model: VideoClassifier, pixels: Pixels) -> Callable[[Tensor], Ten
 
 
 def _normalize_stream(
-    model: VideoClassifier, pixels: Pixels, past: "_Past"
+    model: VideoClassifier, pixels: Pixels, past: Past
 ) -> Callable[[Tensor], Tensor]:
     if pixels == "normalized" or model.spec.modality != "motion":
         return _normalize(model, pixels)
@@ -208,71 +207,47 @@ def _inputs_of_networks(model: VideoClassifier) -> list[Tensor]:
     return [recorded[network] for network in networks]
 
 
-class _Past:
-    """The states of streams by name, before a frame and after it; at their start there are none."""
-
-    def __init__(self) -> None:
-        self.before: dict[str, Tensor] = {}
-        self.after: dict[str, Tensor] = {}
-
-    def window(self, name: str, x: Tensor, depth: int, *, axis: int = 2) -> Tensor:
-        """A state's past with the new frame appended: (B, C, H, W) -> (B, C, D + 1, H, W).
-
-        Args:
-            name: of the state.
-            x: the new frame.
-            depth: D.
-            axis: that of time in the state and the result.
-        """
-        return self.joined(name, x.unsqueeze(axis), depth, axis=axis)
-
-    def joined(self, name: str, new: Tensor, length: int, *, axis: int) -> Tensor:
-        """A state with a new part after it, in whatever layout; see `stream_layout.Remember`."""
-        shape = (*new.shape[:axis], length, *new.shape[axis + 1 :])
-        past = self.before[name] if self.before else new.new_zeros(shape)
-        window = torch.cat([past, new], dim=axis)
-        self.after[name] = window.narrow(axis, new.shape[axis], length)
-        return window
-
-
 class _Stream(nn.Module):
-    """Frames (B, C, H, W) and states -> logits (B, num_classes) and the next states."""
+    """Frames (B, C, H, W) and their past -> logits (B, num_classes) and what is to be kept."""
 
     def __init__(
-        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: _Past
+        self, model: VideoClassifier, normalize: Callable[[Tensor], Tensor], past: Past
     ) -> None:
         super().__init__()
         self.model, self.normalize, self.past = model, normalize, past
-        self.names: tuple[str, ...] = ()
-        """Names of the states, in their order."""
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        """Names of what there is of the past before and after a frame, in their order."""
 
-    def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        past = self.past
-        past.before, past.after = dict(zip(self.names, states, strict=True)), {}
+    def forward(self, frame: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+        self.past.begin(dict(zip(self.inputs, past, strict=True)))
         logits = self.model.head(self.model.backbone(self.normalize(frame)))
-        return logits, *past.after.values()
+        return logits, *(self.past.after[name] for name in self.outputs)
 
 
-def _step_through_time(network: nn.Module, past: _Past, step: type[VolumeStep]) -> nn.Module:
+def _step_through_time(network: nn.Module, past: Past, layout: StreamLayoutName) -> nn.Module:
     """A causal network of frames that takes one frame of each stream.
 
     Args:
         network: it is modified in place.
         past: holds the states of its operations.
-        step: of an operation on feature maps, in the layout of the past.
+        layout: of the past of operations on feature maps.
     """
     network = traced(network)
     for name, module in list(network.named_modules()):
         tokens = on_tokens(module)
         if tokens is not None:
-            on_frame = _TokenStep(_kernels_by_state(name, tokens), past, module.layout)
+            step = TokenRingStep if layout in RINGS else TokenStep
+            on_frame = step(_state_name(name), _kernels(tokens), past, module.layout)
             network.set_submodule(name, on_frame)
     for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter):
-            network.set_submodule(name, _TimeStep(_kernels_by_state(name, module), past, step))
+            network.set_submodule(
+                name, frame_step(layout, _state_name(name), _kernels(module), past)
+            )
         elif isinstance(module, FoldedTemporalConv):
-            named = {_state_name(name): TimeKernel.ordinary(module.layer)}
-            network.set_submodule(name, _TimeStep(named, past, step))
+            kernel = TimeKernel.ordinary(module.layer)
+            network.set_submodule(name, frame_step(layout, _state_name(name), [kernel], past))
     return network
 
 
@@ -280,77 +255,11 @@ def _state_name(module: str) -> str:
     return f"past_{module.replace('.', '_')}"
 
 
-def _kernels_by_state(module: str, temporal: FoldedTemporalFilter) -> dict[str, TimeKernel]:
-    """The kernels of the groups of channels, in order, by the names of their states."""
+def _kernels(temporal: FoldedTemporalFilter) -> list[TimeKernel]:
+    """The kernels of the groups of channels, in order."""
     if temporal.edges != "zeros":
         raise ValueError(
             f"an exported stream begins with zeros as its past, and this model has edges "
             f"{temporal.edges!r}: export clips, or train with --edges zeros"
         )
-    kernels = TimeKernel.by_group(temporal.taps)
-    return {f"{_state_name(module)}_{number}": kernel for number, kernel in enumerate(kernels)}
-
-
-class _TimeStep(nn.Module):
-    """A temporal operation, frame by frame: (B, C, H, W) -> same.
-
-    Args:
-        kernels: of the groups of channels, in order, by the names of their states.
-        past: holds these states.
-        step: of a kernel that looks back.
-    """
-
-    def __init__(self, kernels: dict[str, TimeKernel], past: _Past, step: type[VolumeStep]) -> None:
-        super().__init__()
-        self.kernels, self.past, self.split = kernels, past, step.split
-        back = {name: step(kernel) for name, kernel in kernels.items() if kernel.first}
-        self.steps = nn.ModuleDict(back)
-        self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
-
-    def forward(self, x: Tensor) -> Tensor:
-        if len(self.kernels) == 1:
-            return self._step(next(iter(self.kernels)), x)
-        parts = self.split(x, [len(kernel.weight) for kernel in self.kernels.values()])
-        return torch.cat([*map(self._step, self.kernels, parts)], dim=1)
-
-    def _step(self, name: str, x: Tensor) -> Tensor:
-        """One kernel on the new frame (B, C_m, H, W) and those before it."""
-        kernel = self.kernels[name]
-        if self.is_identity[name]:
-            return x
-        if kernel.first == 0:
-            return F.conv2d(x, kernel.weight[..., None], groups=kernel.groups)
-        return self.steps[name](x, partial(self.past.joined, name))
-
-
-class _TokenStep(nn.Module):
-    """A depthwise temporal operation on tokens, frame by frame: (B * P, ..., C) -> same.
-
-    Args:
-        kernels, past: as of `_TimeStep`; the states are (D, P * L, C_m).
-        layout: the form of the tokens.
-    """
-
-    def __init__(self, kernels: dict[str, TimeKernel], past: _Past, layout: TokenLayout) -> None:
-        super().__init__()
-        self.kernels, self.past, self.layout = kernels, past, layout
-        self.is_identity = {name: kernel.is_identity for name, kernel in kernels.items()}
-
-    def forward(self, x: Tensor) -> Tensor:
-        places = x.shape[1:-1].numel() * self.layout.parts
-        tokens = x.reshape(-1, places, x.shape[-1])  # (B, P * L, C)
-        parts = tokens.split([len(kernel.weight) for kernel in self.kernels.values()], dim=-1)
-        steps = [*map(self._step, self.kernels, parts)]
-        return torch.cat(steps, dim=-1).reshape(-1, *x.shape[1:])
-
-    def _step(self, name: str, x: Tensor) -> Tensor:
-        """One kernel on the new frame (B, P * L, C_m) and those before it."""
-        kernel = self.kernels[name]
-        if self.is_identity[name]:
-            return x
-        # Products and their sum; a convolution would turn the tokens round and back.
-        weights = kernel.weight.transpose(0, 2)  # (K, 1, C_m)
-        if kernel.first == 0:
-            return x * weights[0]
-        window = self.past.window(name, x, depth=-kernel.first, axis=1)  # (B, D + 1, P * L, C_m)
-        return (window[:, :: kernel.step] * weights).sum(dim=1)
+    return TimeKernel.by_group(temporal.taps)

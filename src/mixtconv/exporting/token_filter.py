@@ -6,15 +6,20 @@ Tokens are channels last. A clip is one convolution over its frames, each a row 
 
 Channels that pass unchanged, the queries of an attention, have a projection of their own: cutting
 them off the projected tokens would be a pass over them, and filtering them too is slower.
+
+A frame of a stream is a sum of products, of the tokens at the same place of the frames before.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv.exporting.clip_layout import TimeKernel
+from mixtconv.exporting.stream_layout import FrameStep, Past, RingKernel
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
 
@@ -106,3 +111,59 @@ def _num_passed(temporal: FoldedTemporalFilter) -> int:
             break
         passed = group.channels.stop
     return passed % sum(taps.groups.channels)
+
+
+class TokenStep(FrameStep):
+    """A depthwise temporal operation on tokens, frame by frame: (B * P, ..., C) -> same.
+
+    Args:
+        name, kernels, past: as of `FrameStep`; the states are windows (D, P * L, C_m).
+        layout: the form of the tokens.
+    """
+
+    def __init__(
+        self, name: str, kernels: Sequence[TimeKernel], past: Past, layout: TokenLayout
+    ) -> None:
+        super().__init__(name, kernels, past)
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = x.shape[1:-1].numel() * self.layout.parts
+        tokens = x.reshape(-1, places, x.shape[-1])  # (B, P * L, C)
+        parts = tokens.split([len(kernel.weight) for kernel in self.kernels], dim=-1)
+        steps = [self._step(number, part) for number, part in enumerate(parts)]
+        return torch.cat(steps, dim=-1).reshape(-1, *x.shape[1:])
+
+    def _step(self, number: int, part: Tensor) -> Tensor:
+        """One kernel on the new frame (B, P * L, C_m) and those before it."""
+        kernel, name = self.kernels[number], self.state_name(number)
+        if self.is_identity[number]:
+            return part
+        # Products and their sum; a convolution would turn the tokens round and back.
+        weights = kernel.weight.transpose(0, 2)  # (K, 1, C_m)
+        if kernel.first == 0:
+            return part * weights[0]
+        window = self.past.window(name, part, depth=-kernel.first, axis=1)
+        return (window[:, :: kernel.step] * weights).sum(dim=1)  # of (B, K, P * L, C_m)
+
+
+class TokenRingStep(TokenStep):
+    """The same with rings (1, D * P * L, C_m)."""
+
+    def __init__(
+        self, name: str, kernels: Sequence[TimeKernel], past: Past, layout: TokenLayout
+    ) -> None:
+        super().__init__(name, kernels, past, layout)
+        back = {str(n): RingKernel(kernel) for n, kernel in enumerate(kernels) if kernel.first}
+        self.sums = nn.ModuleDict(back)
+
+    def _step(self, number: int, part: Tensor) -> Tensor:
+        kernel, name = self.kernels[number], self.state_name(number)
+        if kernel.first == 0:
+            return super()._step(number, part)
+        total, frame = cast(RingKernel, self.sums[str(number)]), part.unsqueeze(1)
+        ring = self.past.ring(
+            name, frame, output=f"new_{name}", channels=slice(0, 1), slots=total.num_slots
+        )
+        now = part * kernel.weight[:, 0, -1]
+        return now + total.of_tokens(ring, self.past.slot(total.num_slots))

@@ -96,8 +96,10 @@ def _write_torch(
 
 
 TARGETS: dict[TargetName, Target] = {
-    "onnx": Target(".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", write_onnx),
-    "openvino": Target(".xml", ("openvino",), "volume", _write_openvino),
+    "onnx": Target(
+        ".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", write_onnx, stream="ring"
+    ),
+    "openvino": Target(".xml", ("openvino",), "volume", _write_openvino, stream="ring_sum"),
     "torch": Target(".pt2", (), "stacked", _write_torch),
     "litert": Target(
         ".tflite",

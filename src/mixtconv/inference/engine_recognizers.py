@@ -15,6 +15,7 @@ from mixtconv._types import Frame, Precision
 from mixtconv.data.protocol import Protocol
 from mixtconv.inference.engines.base import FRAME, LOGITS, VIDEO, Array, Engine, scale_pixels
 from mixtconv.inference.engines.opening import open_engine
+from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.inference.predicting import VideoRecognizer
 from mixtconv.inference.streams import StreamRecognizer
 from mixtconv.models.motion import RecentPictures
@@ -116,11 +117,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
                 "model with --streaming"
             )
         super().__init__(description.spec, max_streams, notes=description.notes)
-        self._states: dict[str, Array] = {
-            state.name: np.zeros((max_streams, *state.shape), np.float32)
-            for state in description.states
-        }
-        self._next_names = {state.name: state.next_name for state in description.states}
+        self._past = PastOfStreams(description.states, max_streams)
         # A file of normalised frames of motion leaves their median to whoever runs it
         is_left = (description.spec.modality, description.pixels) == ("motion", "normalized")
         num_frames = description.spec.num_frames
@@ -133,20 +130,13 @@ class EngineStreamingRecognizer(StreamRecognizer):
         rows, medians = list(slots), None
         if self._recent is not None:
             medians = self._recent.medians(scale_pixels(frames), rows, np)
-        # All streams in order take the states as they are; a subset is copied out and back
-        is_all = rows == list(range(self.max_streams))
-        states = {name: state if is_all else state[rows] for name, state in self._states.items()}
-        results = self.engine.run({FRAME: self.engine.normalized(frames, medians), **states})
-        for name, next_name in self._next_names.items():
-            if is_all:
-                self._states[name] = results[next_name]
-            else:
-                self._states[name][rows] = results[next_name]
+        before = self._past.before(rows)
+        results = self.engine.run({FRAME: self.engine.normalized(frames, medians), **before})
+        self._past.after(results, rows)
         return results[LOGITS]
 
     def _reset(self, slot: int) -> None:
-        for state in self._states.values():
-            state[slot] = 0
+        self._past.forget(slot)
         if self._recent is not None:
             self._recent.forget(slot)
 

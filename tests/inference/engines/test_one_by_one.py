@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixtconv.inference.engines.base import Array, Description, StateShape
+from mixtconv.inference.engines.base import Array, Description
 from mixtconv.inference.engines.one_by_one import OneByOneEngine
+from mixtconv.inference.engines.past import State
 from mixtconv.models.spec import ModelSpec
 
 
@@ -15,7 +16,7 @@ class _Sums(OneByOneEngine):
     """Gives sums over a frame and over its past, of one stream at a time."""
 
     def __init__(self) -> None:
-        states = (StateShape("past", (2, 4)),)
+        states = (State("past", (2, 4)),)
         description = Description(
             ModelSpec("tsn_resnet18", ("a", "b"), image_size=16), "1", states=states
         )

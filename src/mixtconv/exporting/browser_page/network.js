@@ -7,7 +7,7 @@ const RUNTIMES = {
 };
 const MOST_THREADS = 4;
 
-let ort = null, session = null, description = null, states = {};
+let ort = null, session = null, description = null, states = {}, frameNumber = 0;
 
 const ACTIONS = {
   /** Opens the model on a backend. */
@@ -31,6 +31,7 @@ const ACTIONS = {
 
   /** Forgets the past of a stream. */
   reset() {
+    frameNumber = 0;
     Object.values(states).forEach(tensor => tensor.dispose());
     states = Object.fromEntries((description.states ?? []).map(({name, shape}) => {
       const size = shape.reduce((product, length) => product * length, 1);
@@ -43,15 +44,33 @@ const ACTIONS = {
     const input = new ort.Tensor("uint8", pixels, inputShape());
     const name = description.states === null ? "video" : "frame";
     const start = performance.now();
-    const results = await session.run({[name]: input, ...states});
-    for (const state of Object.keys(states)) {
-      states[state].dispose();
-      states[state] = results[`next_${state}`];
+    const rings = description.states?.some(({ring}) => ring);
+    const number = () => new ort.Tensor("int64", BigInt64Array.of(BigInt(frameNumber)), [1]);
+    const numbers = rings ? {frame_number: number()} : {};
+    const results = await session.run({[name]: input, ...numbers, ...states});
+    for (const {name, ring} of description.states ?? []) {
+      if (ring) {
+        keep(states[name], ring, results[ring.output].data);
+      } else {
+        states[name].dispose();
+        states[name] = results[`next_${name}`];
+      }
     }
+    frameNumber += 1;
     const milliseconds = performance.now() - start;
     return {logits: Array.from(results.logits.data), milliseconds};
   },
 };
+
+/** Puts a frame (C, H, W) in the slot of the oldest one of a ring (C_m, slots * H, W). */
+function keep({data, dims: [, channels]}, {slots, start}, frame) {
+  const size = data.length / (channels * slots);
+  for (let channel = 0; channel < channels; channel++) {
+    const first = (start + channel) * size;
+    data.set(frame.subarray(first, first + size),
+             (channel * slots + frameNumber % slots) * size);
+  }
+}
 
 /** (1, T, 3, S, S) of clips, (1, 3, S, S) of frames. */
 function inputShape() {

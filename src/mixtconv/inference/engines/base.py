@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtconv._optional import import_needed
+from mixtconv.inference.engines.past import NUMBER, State, has_rings
 from mixtconv.models.motion import clip_medians, subtract_median
 from mixtconv.models.spec import EVENTS_NOTE, ModelSpec
 
@@ -121,8 +122,8 @@ class Description:
     """Version of mixtconv that wrote the file."""
     pixels: Pixels = "normalized"
     """Values that the network takes."""
-    states: "tuple[StateShape, ...] | None" = None
-    """Inputs for past frames of a streaming model; None for a model of whole clips."""
+    states: tuple[State, ...] | None = None
+    """The past of a streaming model; None for a model of whole clips."""
     quantized: bool = False
     """Whether its arithmetic is int8."""
     half: bool = False
@@ -147,13 +148,14 @@ class Description:
         picture = picture_shape(self.spec, self.pixels)
         if self.states is None:
             return {VIDEO: (self.spec.num_frames, *picture)}
-        return {FRAME: picture, **{state.name: state.shape for state in self.states}}
+        number: dict[str, tuple[int, ...]] = {NUMBER: ()} if has_rings(self.states) else {}
+        return {FRAME: picture, **number, **{state.name: state.shape for state in self.states}}
 
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Sizes of the network's outputs by name, without the batch."""
-        next_states = {state.next_name: state.shape for state in self.states or ()}
-        return {LOGITS: (self.spec.num_classes,), **next_states}
+        past = dict(state.output for state in self.states or ())
+        return {LOGITS: (self.spec.num_classes,), **past}
 
     def to_json(self) -> str:
         """The text stored in a file's metadata."""
@@ -189,30 +191,13 @@ class Description:
             values: dict[str, Any] = json.loads(text)
             values["spec"] = ModelSpec.from_dict(values["spec"])
             if values["states"] is not None:
-                values["states"] = tuple(
-                    StateShape(state["name"], tuple(state["shape"])) for state in values["states"]
-                )
+                values["states"] = tuple(map(State.from_dict, values["states"]))
             return cls(**values)
         except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise ValueError(
                 f"{path} has a description that is damaged or of another version of mixtconv: "
                 f"{error}"
             ) from error
-
-
-@dataclass(frozen=True)
-class StateShape:
-    """The past frames that one temporal operation of a streaming model remembers."""
-
-    name: str
-    """Name of the input; the output for the next frame is this name after `next_`."""
-    shape: tuple[int, ...]
-    """For one stream (C, D, H, W), or as its format has it, such as (D * H, W, C); of tokens
-    (D, L, C): D past frames, the latest last; zeros at its start."""
-
-    @property
-    def next_name(self) -> str:
-        return f"next_{self.name}"
 
 
 def picture_shape(spec: ModelSpec, pixels: Pixels) -> tuple[int, int, int]:
