@@ -69,7 +69,7 @@ def test_groups_of_channels_are_cut_off_in_order(layout: StreamLayoutName) -> No
 
 GROUPS = [
     TimeKernel(torch.ones(1, 1, 1), first=0, step=1, groups=1),
-    TimeKernel(torch.randn(2, 1, 3), first=-2, step=1, groups=2),
+    TimeKernel(torch.randn(2, 1, 4), first=-3, step=1, groups=2),
     TimeKernel(torch.randn(1, 1, 1), first=0, step=1, groups=1),
     TimeKernel(torch.randn(2, 1, 3), first=-4, step=2, groups=2),
 ]
