@@ -174,7 +174,8 @@ def _train(
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
-    partner = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    second = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    partner = None if second is None else second.model
     for each in filter(None, (initial.model, partner)):
         _refuse_unfit(plan, each)
     teachers = own.open_teachers(plan, spec)
@@ -214,7 +215,9 @@ def _train(
     is_found_again = settings.train == "temporal" and model.frozen_trunk is not None
     if is_found_again and plan.precision in HALF and not settings.whole_file:
         hold_in_half(model, HALF[plan.precision])
-    of_partner = None if partner is None else PartnerRecord(plan, files.partner)
+    of_partner = None
+    if second is not None:
+        of_partner = PartnerRecord(plan, files.partner, weights=second.weights)
     record = RunRecord(plan, files, views=views, origin=origin, partner=of_partner)
     _fit(module, data, record, settings, checkpoint, progress_bar, own)
     assert record.kept is not None
