@@ -21,7 +21,7 @@ from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import Label, VideoSample
-from mixtconv.data.modality import join_snippets, read_model_clip
+from mixtconv.data.modality import join_snippets, num_snippets, read_model_clip
 from mixtconv.data.rand_augment import erase_box, rand_augment
 from mixtconv.data.same_clip import places_in_span, reads_the_same
 from mixtconv.data.transforms import (
@@ -151,7 +151,8 @@ class TrainingClips(Dataset):
             if other in together:
                 frames.append(next(parts))
                 continue
-            span = partial(places_in_span, own.indices, other.num_frames)
+            of_clip = num_snippets(clip.num_frames, spec.snippet.num_frames)
+            span = partial(places_in_span, own.indices, other.num_frames, of_clip=of_clip)
             frames.append(read(span, other).frames)
         return own, frames
 

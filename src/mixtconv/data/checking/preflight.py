@@ -1,7 +1,7 @@
 """A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +71,7 @@ def check_catalog(
     catalog: VideoCatalog,
     *,
     modality: Modality | None = None,
+    others: Mapping[Modality, str] | None = None,
     known: Container[Video] = (),
     workers: int | None = None,
     progress: Progress | None = None,
@@ -81,7 +82,9 @@ def check_catalog(
         catalog: from `load_catalog`.
         modality: what a model sees of them; those of another modality are unreadable. By default
             each may be a video or its optical flow.
-        known: videos that are known to be readable, and not opened.
+        others: further modalities in which the training videos are read, each with who does, such
+            as `the teacher large`.
+        known: videos that are known to be readable in the modality, and not opened for it.
         workers: threads; by default one per core.
         progress: called in this thread with the videos done and the videos in all.
     """
