@@ -183,7 +183,13 @@ def _train(
     others = teachers.specs
     if frames is not None and frames.form != form_of_run(plan, spec, others):
         frames = None
-    plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
+    plan = check_videos(
+        plan,
+        modality=spec.modality,
+        others=teachers.modalities,
+        known=frames or (),
+        progress=check_progress,
+    )
     teachers.begin(plan.catalog.train)
     before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
     cache = frames or cache_frames(plan, spec, as_before=before, others=others)

@@ -27,6 +27,7 @@ from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.engines.base import LOGITS, VIDEO
 from mixtconv.inference.engines.opening import files_of
 from mixtconv.models import ModelSpec, VideoClassifier, optimize_for_inference
+from mixtconv.models.spec import Modality
 from mixtconv.training.mixed_clips import Mixture
 from mixtconv.training.soft_targets import soften
 
@@ -248,6 +249,16 @@ class Teachers:
             )
             for teacher, place in zip(self.members, self.places, strict=True)
         ]
+
+    @property
+    def modalities(self) -> dict[Modality, str]:
+        """Modalities of the clips that are read for them, each with the first that takes it."""
+        members = zip(self.members, self.places, strict=True)
+        first: dict[Modality, str] = {}
+        for teacher, place in members:
+            if place is not None:
+                first.setdefault(self.specs[place].modality, f"the teacher {teacher.name}")
+        return first
 
     def described(self) -> list[dict[str, str | None]] | None:
         """Their names and hashes, for the record of the run; None without any."""
