@@ -16,6 +16,11 @@ from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import is_exported
 from mixtconv.models.systems.whole_clip import EnsembleClassifier
 from mixtconv.training.plan import RunPlan
+from mixtconv.training.teacher_content import (
+    content_of_engine,
+    content_of_model,
+    content_of_scores,
+)
 from mixtconv.training.teachers import (
     EngineTeacher,
     EnsembleTeacher,
@@ -80,11 +85,32 @@ def _open(own: OwnTeacher, plan: RunPlan, spec: ModelSpec) -> Teacher:
     name = str(own)
     if is_exported(name):
         return EngineTeacher(name, classes)
+    loaded = _load(name)
+    if isinstance(loaded, SavedScores):
+        return ScoresTeacher(name, loaded, classes, plan.mirroring)
+    return _of_network(name, loaded, plan)
+
+
+def content_of_teacher(name: str) -> str:
+    """SHA-256 of what a teacher is that settings name: the same wherever it lies.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if is_exported(name):
+        return content_of_engine(Path(name))
+    loaded = _load(name)
+    if isinstance(loaded, SavedScores):
+        return content_of_scores(loaded)
+    return content_of_model(loaded)
+
+
+def _load(name: str) -> VideoClassifier | SavedScores:
     path = find_model_file(name)
     if _holds_scores(path):
-        return ScoresTeacher(name, load_scores(path), classes, plan.mirroring)
+        return load_scores(path)
     with torch.random.fork_rng(devices=[]):  # a model is made of random weights before
-        return _of_network(name, load_model(path), plan)
+        return load_model(path)
 
 
 def _of_network(name: str, model: VideoClassifier, plan: RunPlan) -> NetworkTeacher:
