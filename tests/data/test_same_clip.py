@@ -217,6 +217,27 @@ def test_a_change_of_ones_own_begins_with_the_same_chance(sample: VideoSample) -
     assert means[0] == pytest.approx(means[1], rel=0.03)
 
 
+def test_a_change_of_ones_own_sees_no_clips_of_another_kind(sample: VideoSample) -> None:
+    """It is written for those of the student."""
+    seen = []
+
+    def darken(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(frames.shape))
+        return frames // 2
+
+    larger = replace(SPEC, image_size=64, modality="motion")
+    others = [replace(SPEC, modality="rgbdiff"), larger]
+    changed = _item(TrainingClips([sample], SPEC, transform=darken, others=others), 0)
+    plain = _item(TrainingClips([sample], SPEC, others=others), 0)
+    assert seen == [(4, 3, 32, 32), (4, 3, 64, 64)]
+    assert torch.equal(changed.frames, plain.frames // 2)
+    assert torch.equal(changed.others[0], plain.others[0])
+    assert torch.equal(changed.others[1], plain.others[1] // 2)
+    own = replace(SPEC, modality="rgbdiff")
+    _item(TrainingClips([sample], own, transform=darken, others=[SPEC]), 0)
+    assert seen[2:] == [(4, 18, 32, 32)]
+
+
 def test_a_folder_of_pictures_is_read_alike(sample: VideoSample, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -58,7 +58,8 @@ class TrainingClips(Dataset):
         cache: shrunk frames of the videos, read in place of them.
         transform: a change of one's own, after all others.
         others: clips that other models take of the same videos, at the same time, and cropped,
-            changed and mirrored alike.
+            changed and mirrored alike; those of another kind, as flow beside pictures, without
+            `transform`.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class TrainingClips(Dataset):
         if mirrored:
             frames = mirror(frames, spec.modality)
         frames = join_snippets(frames, spec)
-        if self.transform is not None:
+        if self.transform is not None and reads_the_same(self.spec, spec):
             frames = self._transformed(frames, self.transform, rng(5))
         return frames, mirrored
 
