@@ -96,6 +96,16 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
     return f"{text} and {more} more" if more > 0 else text
 
 
+def in_short(value: object) -> str:
+    """A value as it was given to a function, in one short line.
+
+    >>> in_short("a"), in_short(list(range(100)))
+    ("'a'", '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16...')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message without its stop, or the error's kind if it has none.
 

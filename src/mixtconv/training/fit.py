@@ -111,7 +111,7 @@ def train(
         classes: what numbers of a dataset's labels mean; by default as the dataset says.
         transform: called with each clip of training, uint8 (T, 3, S, S), after the other changes;
             returns one of the same shape. Chance of torch depends on the clip and the epoch alone.
-            Of a teacher's own clips with those that are of the same kind, with the same chance.
+            With a teacher's clips of the same kind, such as pictures of another size, too.
         frames: of the videos, kept before; used if they are in the form that the model takes.
         progress_bar: show the steps of every epoch on standard error.
         check_progress: called with the number of checked videos and of all, before training.

@@ -1,7 +1,8 @@
 """Loading the teachers of a run: what each is, and whether it fits the run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -76,15 +77,11 @@ def _open(own: OwnTeacher, plan: RunPlan, spec: ModelSpec) -> Teacher:
     if isinstance(own, VideoClassifier):
         return _of_network(own.spec.name, own, plan)
     if not isinstance(own, str | Path):
-        if not callable(own):
-            raise ValueError(
-                f"teacher is {own!r}; give the name of a model or a scores file, a recognizer, "
-                "SavedScores, or a function of clips"
-            )
         return FunctionTeacher(own, classes, several=plan.catalog.several)
     name = str(own)
     if is_exported(name):
-        return EngineTeacher(name, classes)
+        with _naming_it(name):
+            return EngineTeacher(name, classes)
     loaded = _load(name)
     if isinstance(loaded, SavedScores):
         return ScoresTeacher(name, loaded, classes, plan.mirroring)
@@ -106,11 +103,21 @@ def content_of_teacher(name: str) -> str:
 
 
 def _load(name: str) -> VideoClassifier | SavedScores:
-    path = find_model_file(name)
-    if _holds_scores(path):
-        return load_scores(path)
-    with torch.random.fork_rng(devices=[]):  # a model is made of random weights before
-        return load_model(path)
+    with _naming_it(name):
+        path = find_model_file(name)
+        if _holds_scores(path):
+            return load_scores(path)
+        with torch.random.fork_rng(devices=[]):  # a model is made of random weights before
+            return load_model(path)
+
+
+@contextmanager
+def _naming_it(name: str) -> Iterator[None]:
+    """Say of what cannot be read in the block that it was to be a teacher."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"the teacher {name} cannot be used: {error}") from error
 
 
 def _of_network(name: str, model: VideoClassifier, plan: RunPlan) -> NetworkTeacher:

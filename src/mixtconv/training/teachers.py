@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv._names import count_of, first_few
+from mixtconv._names import count_of, first_few, in_short
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
@@ -203,12 +203,22 @@ class FunctionTeacher(Teacher):
     def targets(
         self, clips: Tensor, batch: VideoBatch, mixture: Mixture, temperature: float
     ) -> tuple[Tensor, Tensor | None]:
-        logits = torch.as_tensor(self.function(clips))
-        if tuple(logits.shape) != (len(clips), self.num_classes):
+        given, wanted = self.function(clips), (len(clips), self.num_classes)
+        try:
+            logits = torch.as_tensor(given)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"the teacher {self.name} gave {in_short(given)}; give logits of shape {wanted}"
+            ) from error
+        if tuple(logits.shape) != wanted:
             raise ValueError(
                 f"the teacher {self.name} gave logits of shape {tuple(logits.shape)} for "
-                f"{len(clips)} clips of {self.num_classes} classes; give "
-                f"{(len(clips), self.num_classes)}"
+                f"{len(clips)} clips of {self.num_classes} classes; give {wanted}"
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(
+                f"the teacher {self.name} gave logits that are not finite numbers; give such that "
+                "are for every clip"
             )
         values = soften(logits.detach().float(), temperature, several=self.several)
         return mixture.targets(values).to(clips.device), None
