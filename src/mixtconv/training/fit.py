@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from mixtconv._names import unknown_name
+from mixtconv._names import as_keywords, unknown_name
 from mixtconv._processes import is_rank_zero
 from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
@@ -135,28 +136,43 @@ def train(
         Stopped: Ctrl-C or SIGTERM has ended it, between two steps and with a checkpoint; a
             `KeyboardInterrupt`.
     """
-    if isinstance(optimizer, str):
-        values["optimizer"], optimizer = optimizer, None
-    listing = None
-    if is_own(settings):
-        listing = list_own(settings, val=val, classes=classes)
-        settings = describe(settings)
-    elif val is not None or classes is not None:
-        raise ValueError(
-            f"{'val' if val is not None else 'classes'} belongs to a dataset, and the data are on "
-            "the disk, which say it themselves: leave it out"
-        )
-    names, objects = named_teachers(teacher)
-    if names:
-        values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
-    settings = given_settings(settings, values)
-    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
-    refuse_own(own, settings)
-    files = RunFiles(Path(settings.out))
-    with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
-        refuse_folder(settings, files)
-        plan = plan_run(settings, own=listing)
-        return _train(plan, files, frames, progress_bar, check_progress, own)
+    with _in_words_of(settings, values):
+        if isinstance(optimizer, str):
+            values["optimizer"], optimizer = optimizer, None
+        listing = None
+        if is_own(settings):
+            listing = list_own(settings, val=val, classes=classes)
+            settings = describe(settings)
+        elif val is not None or classes is not None:
+            own_name = "val" if val is not None else "classes"
+            raise ValueError(
+                f"{own_name} belongs to a dataset, and the data are on the disk, which say it "
+                "themselves: leave it out"
+            )
+        names, objects = named_teachers(teacher)
+        if names:
+            values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
+        settings = given_settings(settings, values)
+        own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
+        refuse_own(own, settings)
+        files = RunFiles(Path(settings.out))
+        with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
+            refuse_folder(settings, files)
+            plan = plan_run(settings, own=listing)
+            return _train(plan, files, frames, progress_bar, check_progress, own)
+
+
+@contextmanager
+def _in_words_of(settings: Any, values: Mapping[str, Any]) -> Iterator[None]:
+    """Name settings in errors as the caller has, who gives them by keyword or as flags."""
+    try:
+        yield
+    except ValueError as error:
+        is_command = isinstance(settings, TrainingSettings) and not values
+        if type(error) is ValueError and error.args and not is_command:
+            names = {field.name for field in fields(TrainingSettings)}
+            error.args = (as_keywords(str(error), names),)
+        raise
 
 
 def _train(
