@@ -61,27 +61,29 @@ class _Partners(Callback):
 
 
 @pytest.mark.parametrize(
-    ("keep", "tops", "epoch"),
+    ("keep", "tops", "losses", "epoch"),
     [
-        ("best", [50.0, 75.0, 25.0, 75.0], 2),
-        ("best", [25.0, 50.0, 75.0, 100.0], 4),
-        ("best", [50.0, 25.0, 25.0, 25.0], 1),
-        ("last", [50.0, 75.0, 25.0, 50.0], 4),
+        ("best", [50.0, 75.0, 25.0, 75.0], [1, 2, 1, 3], 2),
+        ("best", [50.0, 75.0, 25.0, 75.0], [1, 3, 1, 2], 4),  # of equals that with the lowest loss
+        ("best", [25.0, 50.0, 75.0, 100.0], [1, 2, 3, 4], 4),
+        ("best", [50.0, 25.0, 25.0, 25.0], [4, 3, 2, 1], 1),
+        ("last", [50.0, 75.0, 25.0, 50.0], [1, 2, 3, 4], 4),
     ],
 )
 def test_the_file_of_the_second_student_holds_its_own_best_epoch(
     keep: str,
     tops: list[float],
+    losses: list[float],
     epoch: int,
     tiny_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever is best of the first one; also after the run was stopped and resumed."""
-    coming = iter(tops)
+    coming = zip(tops, losses, strict=True)
 
     def scored(*args: Any, **options: Any) -> EpochScores:
-        found = score_epoch(*args, **options)
-        return replace(found, values={**found.values, "top1": next(coming)})
+        found, (top1, loss) = score_epoch(*args, **options), next(coming)
+        return replace(found, loss=float(loss), values={**found.values, "top1": top1})
 
     monkeypatch.setattr(mutual, "score_epoch", scored)
     seen = _Partners()

@@ -1,8 +1,8 @@
 """The second student of mutual learning: its model, its scores and its file.
 
 "Deep Mutual Learning" (arXiv 1706.00384). Both students are trained by the same recipe; the second
-one is scored with the first, and its best epoch is kept in a file of its own, so that the first
-may be a small network and the second a large one.
+one is scored with the first, and its best epoch, as `RunRecord` chooses that of the first, is kept
+in a file of its own, so that the first may be a small network and the second a large one.
 """
 
 import logging
@@ -123,14 +123,15 @@ class PartnerRecord(Callback):
         self._scored = []
         found = score_epoch(scores, several=several)
         score = found.values.get(self.measure, math.nan)
-        before = math.nan if self.kept is None else self.kept[self.measure]
-        is_last = self.plan.settings.keep == "last" or math.isnan(before)
-        if not is_last and not score > before:
+        kept = self.kept or {self.measure: math.nan}
+        is_last = self.plan.settings.keep == "last" or math.isnan(kept[self.measure])
+        if not is_last and not (score, -found.loss) > (kept[self.measure], -kept["val_loss"]):
             return self.kept
         self.kept = {
             "model": partner.spec.name,
             "initial_weights": self.weights,
             "epoch": row.epoch,
+            "val_loss": found.loss,
             self.measure: score,
         }
         if found.thresholds is not None:
