@@ -3,15 +3,16 @@
     python benchmarks/gpu.py [--minutes 8] [--only SECTION ...] [--out gpu.json]
     python benchmarks/gpu.py --table gpu.json
 
-Writes every figure to one file, with the machine, what was skipped for lack of time, what failed,
-and whether the goals are met; prints tables of it, as `--table` does later. Each section has a
-share of the time. The sections run in a process of their own; one that fails, or leaves the GPU
-useless, loses none of the others.
+Writes every figure to one file, with the machine, what was skipped for lack of time or memory, what
+failed, and whether the goals are met; prints tables of it, as `--table` does later. Each section
+has a share of the time. The sections run in a process of their own; one that fails, or leaves the
+GPU useless, loses none of the others.
 
 Without a GPU, `TRITON_INTERPRET=1` with `--small` runs everything once: the kernel in Triton's
 interpreter, the rest on the host's clock. That proves the script and measures nothing.
 
-Exit status: 0, 1 if a section failed or a result was wrong, 2 without a GPU.
+Exit status: 0, 1 if a section failed or a result was wrong, 2 without a GPU, or for a file that
+cannot be read or written.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from gpu_sections.table import goals, tables
+
+from mixtconv._atomic_write import refuse_unwritable, write_text_atomically
 
 SHARES = {
     "correctness": 1.6,
@@ -51,7 +54,11 @@ def main(words: Sequence[str] | None = None, *, context: Any = None) -> int:
     """
     options = _parse(words)
     if options.table is not None:
-        print(tables(json.loads(options.table.read_text())))
+        try:
+            print(tables(json.loads(options.table.read_text())))
+        except (ValueError, LookupError, TypeError):
+            print(f"{options.table} is no file that this script has written", file=sys.stderr)
+            return 2
         return 0
     interpret = os.environ.get("TRITON_INTERPRET") == "1"
     record: dict[str, Any] = {
@@ -87,6 +94,10 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--minutes is {options.minutes:g}; give more than 0")
     if options.table is not None and not options.table.is_file():
         parser.error(f"there is no file {options.table}; give one that this script has written")
+    try:
+        refuse_unwritable(options.out)
+    except OSError as error:
+        parser.error(f"--out {options.out} cannot be written: {error.strerror}")
     return options
 
 
@@ -137,7 +148,7 @@ class _Collected:
         return name in self.record["sections"]
 
     def _write(self) -> None:
-        self.path.write_text(json.dumps(self.record, indent=1))
+        write_text_atomically(self.path, json.dumps(self.record, indent=1), alone=True)
 
     def _section(self, name: str) -> dict[str, Any]:
         empty: dict[str, Any] = {"rows": [], "skipped": [], "errors": []}

@@ -47,27 +47,28 @@ def measure(run: Run) -> None:
 
 
 def _measure_sites(run: Run, sites: list[SiteShape], precision: str, layout: str) -> None:
-    total: dict[str, float] = {}
-    total_bytes = 0.0
+    measured: list[tuple[SiteShape, dict[str, float], int]] = []
     row = {"precision": precision, "layout": layout, "clips": run.sizes.operation_clips}
     for site in sites:
-        what = f"{site.channels}x{site.height}x{site.width}"
-        if not run.has_time(f"{precision}, {layout}, {what}", 4):
-            return  # of some sites there is no total
+        size = f"{site.channels}x{site.height}x{site.width}"
+        what = f"{precision}, {layout}, {size}"
+        if not run.has_time(what, 4):
+            break
         shape = (
             *(run.sizes.operation_clips, run.sizes.num_frames),
             *(site.channels, site.height, site.width),
         )
-        taken = _measure_site(run, shape, DTYPES[precision], layout)
-        num_bytes = math.prod(shape) * DTYPES[precision].itemsize
-        run.record(**row, site=what, places=site.count, **fractions(taken, num_bytes))
-        total_bytes += site.count * num_bytes
-        total = {
-            name: total.get(name, 0) + site.count * taken[name]
-            for name in taken
-            if name in total or site is sites[0]
-        }
+        with run.attempt(what):
+            taken = _measure_site(run, shape, DTYPES[precision], layout)
+            num_bytes = math.prod(shape) * DTYPES[precision].itemsize
+            run.record(**row, site=size, places=site.count, **fractions(taken, num_bytes))
+            measured.append((site, taken, num_bytes))
         run.free()
+    if len(measured) < len(sites):
+        return  # of some sites there is no total
+    names = [name for name in measured[0][1] if all(name in taken for _, taken, _ in measured)]
+    total = {name: sum(site.count * taken[name] for site, taken, _ in measured) for name in names}
+    total_bytes = sum(site.count * num_bytes for site, _, num_bytes in measured)
     places = sum(site.count for site in sites)
     run.record(**row, site="all", places=places, **fractions(total, total_bytes))
 

@@ -2,6 +2,7 @@
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,7 +91,8 @@ class Run:
     def attempt(self, what: str, *, passes: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         """Record an error inside, and go on after it; a GPU that is out of order ends the section.
 
-        A kernel's illegal access is reported by a later call and by all calls after that.
+        A kernel's illegal access is reported by a later call and by all calls after that. What
+        memory does not suffice for is skipped: that is no fault.
 
         Args:
             what: was attempted.
@@ -101,7 +103,11 @@ class Run:
         except passes:
             raise
         except Exception as error:
-            self.send("errors", {"what": what, "error": describe(error)})
+            if isinstance(error, torch.OutOfMemoryError):
+                self.send("skipped", {"what": what, "reason": "memory does not suffice"})
+            else:
+                self.send("errors", {"what": what, "error": describe(error)})
+            traceback.clear_frames(error.__traceback__)  # they hold what was allocated
             self.free()
             if self.on_gpu:
                 torch.cuda.synchronize()

@@ -132,7 +132,7 @@ def _correctness(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         figure = f"off by {max(off):.1e}" if off else figure
         right = "right" if all(row["ok"] for row in same) else "**wrong**"
         lines.append((check, precision, len(same), figure, right))
-    yield from _table(("check", "precision", "layouts", "error", ""), lines)
+    yield from _table(("check", "precision", "layouts", "error", "result"), lines)
 
 
 def _operation(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _recognizers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     used = [key for place, key in enumerate(keys) if any(line[place] is not None for line in lines)]
     head = [key.replace("peak_bytes", "peak, MiB") for key in used]
     for launch in launches:
-        head += [f"{launch}, ms", f"times {rows[0]['beside']}"]
+        head += [f"{launch}, ms", _beside(rows)]
     body = []
     for line, by_launch in lines.items():
         values = dict(zip(keys, line, strict=True))
@@ -173,20 +173,30 @@ def _recognizers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         cells = ["" if values[key] is None else values[key] for key in used]
         for launch in launches:
             row = by_launch.get(launch)
-            cells += ["", ""] if row is None else _figures(row)
+            cells += ["", ""] if row is None else _figures(row, rows)
         body.append(cells)
     yield from _table(head, body)
 
 
 def _streams(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from _table(
-        ("streams", "precision", "", "ms a frame", f"times {rows[0]['beside']}"),
-        [(row["streams"], row["precision"], row["recognizer"], *_figures(row)) for row in rows],
+        ("streams", "precision", "recognizer", "ms a frame", _beside(rows)),
+        [
+            (row["streams"], row["precision"], row["recognizer"], *_figures(row, rows))
+            for row in rows
+        ],
     )
 
 
-def _figures(row: dict[str, Any]) -> list[str]:
-    return [f"{row['milliseconds']:.3g}", f"{row['times_baseline']:.3f}"]
+def _beside(rows: Sequence[dict[str, Any]]) -> str:
+    """The heading of times: their baseline, if all have the same; else each says its own."""
+    names = {row["beside"] for row in rows}
+    return f"times {names.pop()}" if len(names) == 1 else "times another"
+
+
+def _figures(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    of = "" if len({each["beside"] for each in rows}) == 1 else f" {row['beside']}"
+    return [f"{row['milliseconds']:.3g}", f"{row['times_baseline']:.3f}{of}"]
 
 
 def _goals(found: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -78,9 +78,28 @@ class Graphs:
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def record(self, step: Step) -> Callable[[], Any]:
-        """A graph of the step; a call replays it and gives the tensors that it writes to."""
+        """A graph of the step; a call replays it and gives the tensors that it writes to.
+
+        Raises:
+            OutOfMemoryError: memory does not suffice for it.
+        """
         if self.device.type != "cuda":
             return step
+        lack: str | None = None
+        try:
+            # Ending a recording that has failed may fail, and leaves its stream as the current.
+            with torch.cuda.stream(torch.cuda.current_stream(self.device)):
+                return self._record(step)
+        except Exception as error:
+            lack = lack_of_memory(error)
+            if lack is None:
+                raise
+        # Outside of the handler, whose traceback would keep what was allocated. The memory of a
+        # recording that was broken off may count as in use: the next graphs have another.
+        self.pool = torch.cuda.graph_pool_handle()
+        raise torch.OutOfMemoryError(lack)
+
+    def _record(self, step: Step) -> Callable[[], Any]:
         # One stream for both: libraries keep their handles and work space by stream.
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -98,6 +117,20 @@ class Graphs:
             return result
 
         return replay
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """The message of a lack of memory that an error is, or that it hides; None if there was none.
+
+    `torch.cuda.graph` ends the recording when an error leaves its block, and what that raises, such
+    as "operation failed due to a previous error during capture", takes the place of the error.
+    """
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, torch.OutOfMemoryError):
+            return str(at)
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def in_turn(

@@ -6,7 +6,7 @@ Also the one form in which names are compared.
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -37,6 +37,32 @@ def flag(field_name: str) -> str:
     '--num-frames'
     """
     return "--" + field_name.replace("_", "-")
+
+
+_FLAGS = re.compile(r"mixtconv [a-z]+[^;:,()]*|--([a-z]+(?:-[a-z]+)*)")
+"""A command of the command line with its flags, or a flag."""
+
+
+def as_keywords(message: str, names: Container[str]) -> str:
+    """A message with the names of settings in place of their flags, for a caller in Python.
+
+    Commands to type stay as they are.
+
+    Args:
+        message: in the words of the command line.
+        names: of the settings.
+
+    >>> as_keywords("--num-frames is 0; give 1 or more", {"num_frames"})
+    'num_frames is 0; give 1 or more'
+    >>> as_keywords("mixtconv prepare --out DIR makes it; leave out --out", {"out"})
+    'mixtconv prepare --out DIR makes it; leave out out'
+    """
+
+    def name_of(found: re.Match[str]) -> str:
+        name = (found[1] or "").replace("-", "_")
+        return name if name in names else found[0]
+
+    return _FLAGS.sub(name_of, message)
 
 
 def require(condition: bool, message: str) -> None:
@@ -94,6 +120,16 @@ def first_few(items: Sequence[object], *, count: int = 3, separator: str = ", ")
     more = len(items) - count
     text = separator.join(str(item) for item in items[:count])
     return f"{text} and {more} more" if more > 0 else text
+
+
+def in_short(value: object) -> str:
+    """A value as it was given to a function, in one short line.
+
+    >>> in_short("a"), in_short(list(range(100)))
+    ("'a'", '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16...')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def first_line(error: BaseException) -> str:

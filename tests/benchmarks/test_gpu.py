@@ -191,22 +191,49 @@ def test_wrong_results_and_goals_are_told(script, section):
     assert not script._has_failed(record)
 
 
+def test_a_heading_names_the_baseline_of_its_figures(section):
+    """That of inference and of steps may differ: each figure then says its own."""
+    table = section("table")
+    same = {"precision": "bf16", "clips": 32, "treatment": "a", "launch": "eager"}
+    rows = [
+        {**same, "recognizer": name, "milliseconds": 2.0, "times_baseline": ratio, "beside": "TSN"}
+        for name, ratio in (("TSN", 1.0), ("MSTNet", 1.02))
+    ]
+    head, _, _, last = table._recognizers(rows)
+    assert head.endswith("| eager, ms | times TSN |") and last.endswith("| 1.020 |")
+    other = {**rows[1], "beside": "TSN, head trained", "treatment": "b"}
+    head, *_, last = table._recognizers([*rows, other])
+    assert "TSN" not in head and last.endswith("| 1.020 TSN, head trained |")
+    assert "|  |" not in head
+
+
+def test_the_file_is_whole_whenever_the_script_is_killed(script, tmp_path, monkeypatch):
+    out = tmp_path / "new" / "gpu.json"
+    collected = script._Collected({"sections": {}}, out)
+    collected.note("rows", "operation", {"ok": True})
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collected.note("rows", "operation", {"ok": False})
+    assert json.loads(out.read_text())["sections"]["operation"]["rows"] == [{"ok": True}]
+    assert [path.name for path in out.parent.iterdir()] == ["gpu.json"]
+
+
+def test_files_that_cannot_be_written_or_read_are_refused_in_one_line(script, tmp_path, capsys):
+    (tmp_path / "file").write_text("no record")
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--out", str(tmp_path / "file" / "gpu.json")])
+    assert ended.value.code == 2 and "--out" in capsys.readouterr().err.splitlines()[-1]
+    assert script.main(["--table", str(tmp_path / "file")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is no file that this script has written" in line
+
+
 # parts
-
-
-def test_half_as_many_clips_are_taken_until_memory_suffices(section):
-    tried = []
-
-    def measure(clips):
-        tried.append(clips)
-        if clips > 4:
-            raise torch.OutOfMemoryError
-
-    run = section("run").Run(torch.device("cpu"), section("run").SMALL, lambda kind, values: None)
-    section("timing").with_fewer_clips(run, measure, 16)
-    assert tried == [16, 8, 4]
-    with pytest.raises(torch.OutOfMemoryError):
-        section("timing").with_fewer_clips(run, lambda clips: measure(5), 2)
 
 
 def test_what_fails_or_has_no_time_is_noted_and_the_section_goes_on(section):

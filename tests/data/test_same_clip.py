@@ -18,6 +18,7 @@ from mixtconv.data.same_clip import places_in_span
 from mixtconv.data.training_clips import RepeatedClips, TrainingClips
 from mixtconv.data.transforms import Jitter
 from mixtconv.models import ModelSpec
+from mixtconv.video.sampling import training_clip
 from mixtconv.video.writer import write_video
 
 CLASSES = ("move left", "move right", "jump")
@@ -67,6 +68,34 @@ def test_places_cover_the_same_time(places: list[int], count: int) -> None:
 
 def test_a_clip_that_goes_over_the_end_goes_on_at_the_start() -> None:
     assert places_in_span([30, 36, 2, 8], 8, 40) == [29, 32, 35, 38, 1, 4, 7, 10]
+
+
+@pytest.mark.parametrize("shorter", [0, 5])
+@pytest.mark.parametrize("count", [1, 2, 4, 6, 8, 16, 32])
+@pytest.mark.parametrize(
+    ("num_frames", "length", "stride"), [(40, 8, 2), (40, 8, 8), (64, 8, 8), (9, 4, 3), (23, 16, 2)]
+)
+def test_a_window_at_a_stride_is_seen_for_its_whole_time_and_no_more(
+    num_frames: int, length: int, stride: int, count: int, shorter: int
+) -> None:
+    """Also of a model of snippets, which begin at fewer places, and where the window wraps."""
+    spec = replace(SPEC, sampling="dense", num_frames=length, frame_stride=stride)
+    num_places = num_frames - shorter
+    for seed in range(20):
+        own = training_clip(spec, num_frames, np.random.default_rng(seed))
+        found = places_in_span(own, count, num_places, of_clip=num_frames)
+        assert len(found) == count and min(found) >= 0 and max(found) < num_places
+        there = [(own[0] + step) % num_frames for step in range(-stride, length * stride)]
+        assert set(found) <= {min(place, num_places - 1) for place in there}
+        for place, other in zip(own, _stretched(found, length), strict=True):
+            away = [(place - other) % num_frames, (other - place) % num_frames]
+            nearest = min(*away, abs(min(place, num_places - 1) - other))
+            assert nearest <= stride * max(1, length / count), (own, found)
+
+
+def _stretched(places: list[int], length: int) -> list[int]:
+    """Of each of so many equal parts of a list one element, that in its middle."""
+    return [places[int((part + 0.5) * len(places) / length)] for part in range(length)]
 
 
 def test_the_same_form_is_the_same_clip_to_the_last_bit(sample: VideoSample) -> None:
@@ -142,6 +171,28 @@ def test_another_modality_is_read_at_the_same_places(sample: VideoSample) -> Non
         assert float((pair[0] - pair[1]).abs().mean()) < 3
 
 
+@pytest.mark.parametrize("stride", [4, 9, 13])
+def test_models_of_a_window_at_a_stride_see_the_same_stretch_of_time(
+    sample: VideoSample, stride: int
+) -> None:
+    """Of one that wraps to the start of the video, too: 6 frames of 48, up to 78 apart."""
+    spec = replace(SPEC, sampling="dense", frame_stride=stride, num_frames=6)
+    few, many = replace(spec, num_frames=3), replace(spec, num_frames=12, frame_stride=1)
+    differences = replace(spec, modality="rgbdiff")
+    clips = TrainingClips([sample], spec, crop_scales=[1.0], others=[few, many, differences])
+    for epoch in range(6):
+        item = _item(clips, epoch)
+        own, less, more = (_place(frames) for frames in (item.frames, *item.others[:2]))
+        assert torch.equal(less, own[1::2])
+        first = _place(item.others[2][:, :3])
+        assert float((first - own.clamp(max=own.min() + 42)).abs().max()) < 6
+        step = own.diff()
+        for place in range(1, 5):  # between those before and after, but where it wraps
+            if bool((step[place - 1 : place + 1] > 0).all()):
+                between = more[2 * place : 2 * place + 2]
+                assert own[place - 1] < between[0] < own[place] < between[1] < own[place + 1]
+
+
 def test_copies_and_batches_keep_the_clips_of_others_with_their_own(sample: VideoSample) -> None:
     other = replace(SPEC, image_size=48)
     clips = TrainingClips([sample], SPEC, mirroring=mirror_labels(CLASSES), others=[other])
@@ -164,6 +215,27 @@ def test_a_change_of_ones_own_begins_with_the_same_chance(sample: VideoSample) -
     item = _item(TrainingClips([sample], SPEC, transform=darken, others=[other]), 0)
     means = [float(frames.float().mean()) for frames in (item.frames, *item.others)]
     assert means[0] == pytest.approx(means[1], rel=0.03)
+
+
+def test_a_change_of_ones_own_sees_no_clips_of_another_kind(sample: VideoSample) -> None:
+    """It is written for those of the student."""
+    seen = []
+
+    def darken(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(frames.shape))
+        return frames // 2
+
+    larger = replace(SPEC, image_size=64, modality="motion")
+    others = [replace(SPEC, modality="rgbdiff"), larger]
+    changed = _item(TrainingClips([sample], SPEC, transform=darken, others=others), 0)
+    plain = _item(TrainingClips([sample], SPEC, others=others), 0)
+    assert seen == [(4, 3, 32, 32), (4, 3, 64, 64)]
+    assert torch.equal(changed.frames, plain.frames // 2)
+    assert torch.equal(changed.others[0], plain.others[0])
+    assert torch.equal(changed.others[1], plain.others[1] // 2)
+    own = replace(SPEC, modality="rgbdiff")
+    _item(TrainingClips([sample], own, transform=darken, others=[SPEC]), 0)
+    assert seen[2:] == [(4, 18, 32, 32)]
 
 
 def test_a_folder_of_pictures_is_read_alike(sample: VideoSample, tmp_path: Path) -> None:

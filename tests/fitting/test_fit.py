@@ -151,7 +151,7 @@ def test_a_wrong_model_or_weights_are_refused_before_any_video_is_read(
     def read(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("videos were read")
 
-    monkeypatch.setattr("mixtconv.fitting.fit.fill_cache", read)
+    monkeypatch.setattr("mixtconv.fitting.clips.fill_cache", read)
     with pytest.raises(ValueError, match="mstnet_resnet81"):
         fit(settings(model="mstnet_resnet81"), progress=quiet)
     with pytest.raises(ValueError, match=r"--weights is 'nowhere.pth'; give auto, imagenet, none"):
@@ -188,7 +188,7 @@ def test_of_many_clips_some_are_looked_at_and_all_are_divided(
 ) -> None:
     for module in ("fit", "survey"):
         monkeypatch.setattr(f"mixtconv.fitting.{module}.MAX_SURVEYED", 5)
-    monkeypatch.setattr("mixtconv.fitting.fit.cache_pays", lambda *args: False)
+    monkeypatch.setattr("mixtconv.fitting.clips.cache_pays", lambda *args: False)
     result = fit(settings(epochs=1, modality=None), progress=quiet)
     assert result.record.estimate is not None
     assert result.record.estimate.num_clips == 12
@@ -204,7 +204,7 @@ def test_labels_are_compared_by_name_also_where_classes_are_not_sorted(
     catalog = load_catalog(str(tiny_dataset))
     names = list(reversed(catalog.classes))
     monkeypatch.setattr(
-        "mixtconv.fitting.fit.load_catalog",
+        "mixtconv.fitting.clips.load_catalog",
         lambda *args, **kwargs: load_catalog(str(tiny_dataset), classes=names),
     )
     result = fit(settings(epochs=1), progress=quiet)

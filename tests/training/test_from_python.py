@@ -56,6 +56,28 @@ def test_values_of_another_type_are_refused(name: str, value: Any, says: str) ->
         mixtconv.train("clips", **{name: value})
 
 
+def test_settings_are_refused_in_the_words_in_which_they_were_given(
+    tiny_settings: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    """By keyword, as a flag, and where the data are known."""
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"num_frames": 0}, "num_frames is 0; give 1 or more"),
+        ({"patience": 2, "val_fraction": 0.0}, "patience waits .*, and val_fraction 0 has none"),
+        ({"temperature": 3.0}, "temperature is for a teacher, and there is none"),
+        ({"best_by": "map"}, "best_by is map, and the videos have one label"),
+        ({"resume": True}, "holds no run to resume: leave out resume, or correct out$"),
+    ]
+    data, out = tiny_settings().data, tmp_path / "refused"
+    for values, says in refused:
+        with pytest.raises(ValueError, match=says) as error:
+            mixtconv.train(data, out=out, **values)
+        assert "--" not in str(error.value)
+    with pytest.raises(ValueError, match=r"^--temperature is for a --teacher"):
+        mixtconv.train(tiny_settings(temperature=3.0))
+    with pytest.raises(ValueError, match=r"mixtconv prepare DATA --out DIR --flow.* skip_unread"):
+        mixtconv.train(data, out=out, modality="flow", device="cpu", weights="none")
+
+
 def test_paths_tuples_and_numbers_of_numpy_are_settings() -> None:
     values = {"out": Path("a", "b"), "stages": (0, 1), "epochs": np.int64(3), "lr": np.float32(0.5)}
     settings = given_settings("clips", values)

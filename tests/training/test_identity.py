@@ -48,6 +48,7 @@ def test_every_setting_counts_or_is_free_to_change() -> None:
     assert free == {
         *("data", "root", "recipe", "out", "resume", "workers", "checkpoint_minutes", "wandb"),
         *("minutes", "cache", "checkpoint_gradients", "whole_file"),
+        "teacher",  # whose content is compared
     }
     assert changed["rand_augment"] and changed["group"] and changed["layer_decay"]
 

@@ -4,15 +4,19 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from mixtconv.data.datasets.catalog import load_catalog
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.settings import EvaluationSettings
 from mixtconv.inference.torch_recognizers import Recognizer
+from mixtconv.models import create_model
 from mixtconv.training import fit
 from mixtconv.training.fit import train
 from mixtconv.training.settings import TrainingSettings
@@ -92,3 +96,51 @@ def test_a_batch_of_which_nothing_can_be_read_is_left_out(
     assert math.isfinite(result.epochs[0].train_loss)
     weights = load_file(result.files.model).values()
     assert all(weight.isfinite().all() for weight in weights)
+
+
+@pytest.fixture
+def pictures_and_flow(tmp_path: Path) -> Path:
+    """Folders of pictures with their optical flow beside them: 6 to train on, 2 to validate on."""
+    rng, data = np.random.default_rng(0), tmp_path / "both"
+    for part, count in (("train", 3), ("val", 1)):
+        for name in ("jump", "run"):
+            for number in range(count):
+                folder = data / part / name / str(number)
+                folder.mkdir(parents=True)
+                for frame in range(8):
+                    pixels = rng.integers(0, 256, (36, 48, 3), dtype=np.uint8)
+                    Image.fromarray(pixels).save(folder / f"img_{frame + 1:05}.jpg")
+                    for side, channel in (("x", 0), ("y", 1)):
+                        flow = Image.fromarray(pixels[..., channel])
+                        flow.save(folder / f"flow_{side}_{frame + 1:05}.jpg")
+    return data
+
+
+def test_what_a_teacher_cannot_read_is_named_before_the_first_step(
+    tiny_settings: MakeSettings, pictures_and_flow: Path, tiny_dataset: Path
+) -> None:
+    def teacher(classes: tuple[str, ...]) -> Recognizer:
+        options = {"num_frames": 4, "image_size": 32, "modality": "flow"}
+        model = create_model("tsn_test_resnet", classes=classes, **options)
+        return Recognizer(model, device="cpu")
+
+    videos = teacher(load_catalog(tiny_dataset).classes)
+    settings = tiny_settings("videos", modality="rgb")
+    says = r"^12 of 16 videos .*: the teacher tsn_test_resnet takes flow: .* not a folder of flow"
+    with pytest.raises(ValueError, match=says):
+        train(settings, teacher=videos)
+    assert not Path(settings.out).exists()
+
+    both = teacher(("jump", "run"))
+    settings = tiny_settings(data=str(pictures_and_flow), modality="rgb", epochs=1, batch_size=2)
+    for part in ("train", "val"):  # that of the video to validate on is not read
+        (pictures_and_flow / part / "run" / "0" / "flow_y_00003.jpg").unlink()
+    with pytest.raises(ValueError, match=r"^1 of 8 videos .*train/run/0: the teacher .* has no y"):
+        train(settings, teacher=both)
+    result = train(replace(settings, skip_unreadable=True), teacher=both)
+    record = json.loads(result.files.metrics.read_text())
+    assert record["num_train"] == 5 and record["frames"].startswith("cached")
+    assert [row["path"] for row in record["unreadable"]] == [
+        str(pictures_and_flow / "train" / "run" / "0")
+    ]
+    assert result.epochs[0].skipped == 0 and result.epochs[0].top1 >= 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mixtconv._names import unknown_name
+from mixtconv._names import count_of, unknown_name
 from mixtconv._types import Progress
 from mixtconv.benchmarks.environment import Environment, describe_environment
 from mixtconv.benchmarks.exported import bench_export
@@ -18,6 +18,7 @@ from mixtconv.benchmarks.segments import bench_segments
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Measured
 from mixtconv.benchmarks.training_step import bench_training_step
+from mixtconv.data.parallel import usable_cores
 from mixtconv.models.device import resolve_device
 
 
@@ -52,9 +53,9 @@ def run_benchmark(
         progress: called with the number of parts done and the total.
 
     Raises:
-        ValueError: an unknown subject, or a workload that the benchmark refuses: an unknown
-            backbone or one without residual branches; a device, a precision or an engine that is
-            not available.
+        ValueError: an unknown subject, more threads than cores, or a workload that the benchmark
+            refuses: an unknown backbone or one without residual branches; a device, a precision or
+            an engine that is not available.
         UnreadableVideoError: there is no such video, or it cannot be read.
     """
     if subject not in BENCHMARKS:
@@ -62,6 +63,11 @@ def run_benchmark(
     if workload.model is not None and subject != "train":
         raise ValueError(f"--model is for bench train, and this is bench {subject}: leave it out")
     if workload.threads is not None:
+        if workload.threads > usable_cores():
+            raise ValueError(
+                f"--threads is {workload.threads}, and {count_of(usable_cores(), 'core')} can be "
+                "used, for which they would wait in turn: give as many or fewer"
+            )
         torch.set_num_threads(workload.threads)
     environment = describe_environment(resolve_device(workload.device))
     return BenchmarkReport(subject, environment, BENCHMARKS[subject](workload, progress))

@@ -44,6 +44,7 @@ def bench_predict(workload: Workload, progress: Progress | None = None) -> Measu
     *_, family = temporal_families(workload)
     model = create_recognizer(family, workload)
     recognizer = Recognizer(model, device=workload.device, precision=workload.precision)
+    recognizer.cores = recognizer.decoder_threads = workload.threads
     with tempfile.TemporaryDirectory() as folder:
         videos = _folder(Path(folder), workload)
         info = describe(videos[0])
@@ -60,11 +61,11 @@ def bench_predict(workload: Workload, progress: Progress | None = None) -> Measu
 
 
 def candidates_of(recognizer: Recognizer, videos: Sequence[Path]) -> dict[str, Callable[[], Any]]:
-    """What is timed: all videos decoded, recognized, or both, by as many threads as there are cores
-    and by one.
+    """What is timed: all videos decoded, recognized, or both, by as many threads as the recognizer
+    has cores, and by one.
 
     Args:
-        recognizer: the model.
+        recognizer: the model; its `cores` are those of torch, too.
         videos: the files.
     """
     views = [recognizer.reader.read(video).frames for video in videos]
@@ -76,7 +77,8 @@ def candidates_of(recognizer: Recognizer, videos: Sequence[Path]) -> dict[str, C
 
     def on_one_core(work: Callable[[Recognizer, Any], Any], items: Sequence[Any]) -> int:
         # In a thread that begins in the block: the caller's own computes on all cores.
-        with recognizer.concurrent(usable_cores()) as own, ThreadPoolExecutor(1) as thread:
+        cores = recognizer.cores or usable_cores()
+        with recognizer.concurrent(cores) as own, ThreadPoolExecutor(1) as thread:
             return sum(1 for _ in thread.map(partial(work, own), items))
 
     label = Recognizer.try_predict

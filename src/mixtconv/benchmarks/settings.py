@@ -39,7 +39,7 @@ class Workload:
     rounds: int | None = None
     """Runs of each candidate; default as many as take about two minutes on two cores."""
     threads: int | None = None
-    """CPU threads of torch and of the engines; default one a core."""
+    """CPU threads of torch, of the engines and, for predict, of decoding; default one a core."""
 
     def __post_init__(self) -> None:
         refuse_below(1, self, "num_frames", "batch_size", "rounds", "threads", "videos")

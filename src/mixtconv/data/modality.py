@@ -113,6 +113,15 @@ def join_snippets(frames: Tensor, spec: ModelSpec) -> Tensor:
     return rows if spec.snippet.num_frames == 1 else rows.flatten(-4, -3)
 
 
+def num_snippets(num_frames: int, length: int) -> int:
+    """Places in a video where a snippet of so many frames may begin.
+
+    >>> num_snippets(10, 6), num_snippets(4, 6)
+    (5, 1)
+    """
+    return max(1, num_frames - length + 1)
+
+
 def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) -> list[int]:
     """Frame indices of all snippets, one snippet after the other.
 
@@ -121,7 +130,7 @@ def snippet_frames(num_frames: int, choose_indices: ChooseIndices, length: int) 
     >>> snippet_frames(4, lambda num_places: range(num_places), 6)
     [0, 0, 1, 2, 2, 3]
     """
-    starts = choose_indices(max(1, num_frames - length + 1))
+    starts = choose_indices(num_snippets(num_frames, length))
     offsets = [i * min(num_frames, length) // length for i in range(length)]
     return [start + offset for start in starts for offset in offsets]
 

@@ -32,14 +32,17 @@ def reads_the_same(one: ModelSpec, other: ModelSpec) -> bool:
     return pictures or one.modality == other.modality
 
 
-def places_in_span(places: Sequence[int], count: int, num_places: int) -> list[int]:
+def places_in_span(
+    places: Sequence[int], count: int, num_places: int, *, of_clip: int | None = None
+) -> list[int]:
     """Places in a video that cover the time of a clip with another number of frames.
 
     Args:
         places: frames of the clip, or first frames of its snippets, in order; a clip that goes
             over the end of the video goes on at its start.
         count: how many are wanted.
-        num_places: of the video.
+        num_places: of the video, where these may be.
+        of_clip: where those of the clip may be; fewer if its snippets are of more frames.
 
     Returns:
         The clip's own if as many are wanted, some of them if fewer, others between them if more.
@@ -49,19 +52,18 @@ def places_in_span(places: Sequence[int], count: int, num_places: int) -> list[i
     >>> places_in_span([2, 12, 22, 32], 8, 40)
     [0, 5, 10, 15, 20, 25, 30, 35]
     """
-    if count == len(places):
-        return [min(place, num_places - 1) for place in places]
+    lap = of_clip or num_places
     times, laps = [places[0]], 0
     for before, place in pairwise(places):
         laps += place < before
-        times.append(place + laps * num_places)
+        times.append(place + laps * lap)
     wanted = [(step + 0.5) * len(times) / count - 0.5 for step in range(count)]
-    if count < len(times):
+    if count <= len(times):
         found = [times[int(at + 0.5)] for at in wanted]
     else:
         found = [int(_between(times, at) + 0.5) for at in wanted]
     if laps:
-        return [place % num_places for place in found]
+        found = [place % lap for place in found]
     return [min(max(place, 0), num_places - 1) for place in found]
 
 

@@ -21,7 +21,7 @@ from mixtconv.data.epoch_sampler import SampleKey
 from mixtconv.data.frame_cache import FrameCache
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import Label, VideoSample
-from mixtconv.data.modality import join_snippets, read_model_clip
+from mixtconv.data.modality import join_snippets, num_snippets, read_model_clip
 from mixtconv.data.rand_augment import erase_box, rand_augment
 from mixtconv.data.same_clip import places_in_span, reads_the_same
 from mixtconv.data.transforms import (
@@ -58,7 +58,8 @@ class TrainingClips(Dataset):
         cache: shrunk frames of the videos, read in place of them.
         transform: a change of one's own, after all others.
         others: clips that other models take of the same videos, at the same time, and cropped,
-            changed and mirrored alike.
+            changed and mirrored alike; those of another kind, as flow beside pictures, without
+            `transform`.
     """
 
     def __init__(
@@ -151,7 +152,8 @@ class TrainingClips(Dataset):
             if other in together:
                 frames.append(next(parts))
                 continue
-            span = partial(places_in_span, own.indices, other.num_frames)
+            of_clip = num_snippets(clip.num_frames, spec.snippet.num_frames)
+            span = partial(places_in_span, own.indices, other.num_frames, of_clip=of_clip)
             frames.append(read(span, other).frames)
         return own, frames
 
@@ -208,7 +210,7 @@ class TrainingClips(Dataset):
         if mirrored:
             frames = mirror(frames, spec.modality)
         frames = join_snippets(frames, spec)
-        if self.transform is not None:
+        if self.transform is not None and reads_the_same(self.spec, spec):
             frames = self._transformed(frames, self.transform, rng(5))
         return frames, mirrored
 

@@ -18,27 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixtconv._folder_lock import alone_in
-from mixtconv._names import count_of, first_few
-from mixtconv.data.datasets.catalog import VideoCatalog, load_catalog
-from mixtconv.data.datasets.scanning import list_videos
 from mixtconv.data.folds import Grouping, divide_by_sessions, in_recordings
-from mixtconv.data.frame_cache import FrameCache, cache_pays, default_folder, fill_cache
-from mixtconv.data.listing import DataSource, VideoSample, one_label
-from mixtconv.data.stillness import evenly_chosen
+from mixtconv.data.listing import DataSource, one_label
 from mixtconv.evaluation.evaluate import evaluate_model
 from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.evaluation.settings import EvaluationSettings, SplitChoice
 from mixtconv.fitting.choosing import NONE_TO_HOLD_OUT, choose
+from mixtconv.fitting.clips import decode, readable, training_part
 from mixtconv.fitting.costs import with_usable_weights
 from mixtconv.fitting.estimate import HeldOut, estimate, give_advice
-from mixtconv.fitting.ladder import form_of, small_recipe
 from mixtconv.fitting.page import ScoredPart, write_fit_page
 from mixtconv.fitting.record import FINAL, Division, FitRecord, FitRun, Plan
 from mixtconv.fitting.settings import FitSettings
 from mixtconv.fitting.survey import LOOK_FORM, MAX_SURVEYED, Survey, survey_clips
 from mixtconv.fitting.trials import Training, TrainingLists
 from mixtconv.reporting.scored_runs import ShowStage
-from mixtconv.video.segment import as_listed
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +72,11 @@ def fit(settings: FitSettings, *, progress: ShowStage, start: float | None = Non
 
 
 def _fit(run: FitRun, progress: ShowStage) -> FitResult:
-    catalog, has_held_out = _training_part(run.settings)
+    catalog, has_held_out = training_part(run.settings)
     run.settings = with_usable_weights(run.settings, catalog.classes, device=run.device)
     settings = run.settings
-    frames, seen = _decode(catalog, settings, progress)
-    catalog = _readable(catalog, seen, frames, skip=settings.skip_unreadable)
+    frames, seen = decode(catalog, settings, progress)
+    catalog = readable(catalog, seen, frames, skip=settings.skip_unreadable)
     if all(sample.video in frames for sample in catalog.train) and frames.form != LOOK_FORM:
         run.frames = frames
     run.keep_to(catalog, known=frames.keys)
@@ -123,86 +117,6 @@ def _fit(run: FitRun, progress: ShowStage) -> FitResult:
     scored_fold = held[0].fold if held else None
     report = _report(run, has_held_out=has_held_out, scored_fold=scored_fold, progress=progress)
     return FitResult(run.files.model, report, run.record)
-
-
-def _training_part(settings: FitSettings) -> tuple[VideoCatalog, bool]:
-    """The clips that all choices are made from, and whether the data hold out others.
-
-    By absolute paths and with times as the lists of the trainings name them, so that these find the
-    kept frames.
-    """
-    catalog = load_catalog(settings, keep_missing=settings.skip_unreadable)
-    if catalog.several:
-        raise ValueError(
-            f"{catalog.source} gives a video several labels, and fit takes one label a video: "
-            "mixtconv train takes them"
-        )
-    catalog = replace(catalog, train=_as_listed(catalog.train), val=_as_listed(catalog.val))
-    listing = list_videos(settings, classes=catalog.classes, keep_missing=True)
-    if any(video.split not in (None, "train") for video in listing.videos):
-        return catalog, True
-    return replace(catalog, train=(*catalog.train, *catalog.val), val=()), False
-
-
-def _as_listed(samples: Sequence[VideoSample]) -> tuple[VideoSample, ...]:
-    return tuple(
-        replace(
-            sample,
-            path=sample.path.absolute(),
-            span=None if sample.span is None else as_listed(sample.span),
-        )
-        for sample in samples
-    )
-
-
-def _decode(
-    catalog: VideoCatalog, settings: FitSettings, progress: ShowStage
-) -> tuple[FrameCache, Sequence[VideoSample]]:
-    """The clips decoded and shrunk once, as all trainings of the small networks take them.
-
-    Where they would take too much of the disk (`cache_pays`), at most `MAX_SURVEYED` that are
-    spread over all of them are looked at.
-
-    Returns:
-        The frames, and the clips that were decoded.
-    """
-    form, folder = form_of(small_recipe(settings), catalog.classes), default_folder()
-    assert form is not None  # of pictures
-    samples: Sequence[VideoSample] = catalog.train
-    if not cache_pays([sample.video for sample in samples], form, folder):
-        form, samples = LOOK_FORM, evenly_chosen(samples, MAX_SURVEYED)
-    with progress("decoding the clips") as show:
-        frames = fill_cache([sample.video for sample in samples], folder, form, progress=show)
-    return frames, samples
-
-
-def _readable(
-    catalog: VideoCatalog, seen: Sequence[VideoSample], frames: FrameCache, *, skip: bool
-) -> VideoCatalog:
-    """The catalog without the clips that could not be decoded, if there may be any."""
-    bad = {sample.video for sample in seen if sample.video not in frames}
-    names = sorted(map(str, bad))
-    if bad and not skip:
-        raise ValueError(
-            f"{count_of(len(bad), 'video')} cannot be read: {first_few(names)}; mixtconv "
-            "check says why; repair or remove them, or leave them out with --skip-unreadable"
-        )
-    for name in names:
-        logger.warning("left out, cannot be read: %s", name)
-    readable = tuple(sample for sample in catalog.train if sample.video not in bad)
-    there = {sample.label for sample in readable}
-    if len(there) < 2:
-        raise ValueError(
-            f"{catalog.source}: of {len(catalog.classes)} classes {len(there)} have a readable "
-            "video; a fit takes two or more (mixtconv check says what is wrong with the others)"
-        )
-    lost = [name for label, name in enumerate(catalog.classes) if label not in there]
-    if lost:
-        raise ValueError(
-            f"{catalog.source}: no video of {first_few(lost)} can be read; repair them, or leave "
-            "these classes out of the data"
-        )
-    return replace(catalog, train=readable)
 
 
 def _divide(survey: Survey, settings: FitSettings) -> Division:

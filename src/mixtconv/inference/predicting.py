@@ -95,6 +95,8 @@ class VideoRecognizer(ABC):
 
     decoder_threads: int | None = None
     """Threads of the decoder of a video; None for the codec's choice."""
+    cores: int | None = None
+    """What videos at a time share; None for all cores that are usable."""
 
     def __init__(
         self,
@@ -157,7 +159,7 @@ class VideoRecognizer(ABC):
         """The views of videos that pass the network together, while the next ones are read."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        workers = min(_default_threads(), len(videos))
+        workers = min(self._default_threads, len(videos))
         reader = self._with_decoder_threads(workers) if workers > 1 else self
         with closing(in_parallel(videos, reader._read, workers=workers, in_order=True)) as done:
             batch: list[Any] = []
@@ -169,10 +171,15 @@ class VideoRecognizer(ABC):
             if batch:
                 yield batch
 
+    @property
+    def _default_threads(self) -> int:
+        """Videos at a time, by default."""
+        return min(self.cores or usable_cores(), MAX_THREADS)
+
     def _with_decoder_threads(self: OwnKind, num_videos: int) -> OwnKind:
         """This recognizer, whose decoders divide the cores between so many videos at a time."""
         own = copy.copy(self)
-        own.decoder_threads = max(1, usable_cores() // num_videos)
+        own.decoder_threads = max(1, (self.cores or usable_cores()) // num_videos)
         return own
 
     @contextmanager
@@ -216,7 +223,7 @@ class VideoRecognizer(ABC):
             workers: threads; by default one a core, `MAX_THREADS` at most.
             in_order: yield them in their order instead.
         """
-        workers = min(workers or _default_threads(), len(videos))
+        workers = min(workers or self._default_threads, len(videos))
         if workers <= 1:
             yield from ((video, work(self, video)) for video in videos)
             return
@@ -248,11 +255,6 @@ class VideoRecognizer(ABC):
     def view_logits(self, views: Any) -> Any:
         """Logits (K,) of the views of one video, uint8 (V, T, C, S, S)."""
         return self.batch_logits([views])[0]
-
-
-def _default_threads() -> int:
-    """Videos at a time, by default."""
-    return min(usable_cores(), MAX_THREADS)
 
 
 def scores_of_logits(logits: npt.ArrayLike, spec: ModelSpec) -> npt.NDArray[np.float64]:

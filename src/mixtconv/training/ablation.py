@@ -37,6 +37,7 @@ from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_nam
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
 from mixtconv.training.initial_weights import model_settings
+from mixtconv.training.open_teachers import content_of_teacher
 from mixtconv.training.plan import (
     fingerprint,
     resolve_settings,
@@ -203,8 +204,9 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
         if run.train == "temporal":
             trained_parameters(model)  # raises if there are none
         costs[variant] = complexity(model)
+    teachers = [content_of_teacher(name) for name in settings.teacher_names]
     runs = [
-        (variant, _run_settings(settings, variant, seed=seed, data=data))
+        (variant, _run_settings(settings, variant, seed=seed, content=[data, *teachers]))
         for seed in range(settings.seed, settings.seed + axes.seeds)
         for variant in variants
     ]
@@ -246,11 +248,15 @@ def _of_variant(settings: TrainingSettings, variant: Variant) -> TrainingSetting
 
 
 def _run_settings(
-    settings: TrainingSettings, variant: Variant, *, seed: int, data: str
+    settings: TrainingSettings, variant: Variant, *, seed: int, content: Sequence[str]
 ) -> TrainingSettings:
-    """The settings of one run, in a folder named for a hash of them and of the data."""
+    """The settings of one run, in a folder named for a hash of them and of the content.
+
+    Args:
+        content: hashes of the data and of each teacher.
+    """
     run = replace(_of_variant(settings, variant), seed=seed)
-    decisive = json.dumps([run.decisive(), data], sort_keys=True)
+    decisive = json.dumps([run.decisive(), *content], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
     folder = Path(settings.out) / RUNS / f"{variant.name}-seed{seed}-{digest}"
     return replace(run, out=str(folder))

@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from mixtconv._names import unknown_name
+from mixtconv._names import as_keywords, unknown_name
 from mixtconv._processes import is_rank_zero
 from mixtconv._stopping import Stopped, StopSignals
 from mixtconv._types import Progress
@@ -111,6 +112,7 @@ def train(
         classes: what numbers of a dataset's labels mean; by default as the dataset says.
         transform: called with each clip of training, uint8 (T, 3, S, S), after the other changes;
             returns one of the same shape. Chance of torch depends on the clip and the epoch alone.
+            With a teacher's clips of the same kind, such as pictures of another size, too.
         frames: of the videos, kept before; used if they are in the form that the model takes.
         progress_bar: show the steps of every epoch on standard error.
         check_progress: called with the number of checked videos and of all, before training.
@@ -134,28 +136,43 @@ def train(
         Stopped: Ctrl-C or SIGTERM has ended it, between two steps and with a checkpoint; a
             `KeyboardInterrupt`.
     """
-    if isinstance(optimizer, str):
-        values["optimizer"], optimizer = optimizer, None
-    listing = None
-    if is_own(settings):
-        listing = list_own(settings, val=val, classes=classes)
-        settings = describe(settings)
-    elif val is not None or classes is not None:
-        raise ValueError(
-            f"{'val' if val is not None else 'classes'} belongs to a dataset, and the data are on "
-            "the disk, which say it themselves: leave it out"
-        )
-    names, objects = named_teachers(teacher)
-    if names:
-        values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
-    settings = given_settings(settings, values)
-    own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
-    refuse_own(own, settings)
-    files = RunFiles(Path(settings.out))
-    with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
-        refuse_folder(settings, files)
-        plan = plan_run(settings, own=listing)
-        return _train(plan, files, frames, progress_bar, check_progress, own)
+    with _in_words_of(settings, values):
+        if isinstance(optimizer, str):
+            values["optimizer"], optimizer = optimizer, None
+        listing = None
+        if is_own(settings):
+            listing = list_own(settings, val=val, classes=classes)
+            settings = describe(settings)
+        elif val is not None or classes is not None:
+            own_name = "val" if val is not None else "classes"
+            raise ValueError(
+                f"{own_name} belongs to a dataset, and the data are on the disk, which say it "
+                "themselves: leave it out"
+            )
+        names, objects = named_teachers(teacher)
+        if names:
+            values["teacher"] = names if len(names) > 1 else names[0]  # as on the command line
+        settings = given_settings(settings, values)
+        own = OwnParts(listed(callbacks), listed(loggers), loss, optimizer, transform, objects)
+        refuse_own(own, settings)
+        files = RunFiles(Path(settings.out))
+        with alone_in_run(files), naming_what_is_kept(files, epochs=settings.epochs):
+            refuse_folder(settings, files)
+            plan = plan_run(settings, own=listing)
+            return _train(plan, files, frames, progress_bar, check_progress, own)
+
+
+@contextmanager
+def _in_words_of(settings: Any, values: Mapping[str, Any]) -> Iterator[None]:
+    """Name settings in errors as the caller has, who gives them by keyword or as flags."""
+    try:
+        yield
+    except ValueError as error:
+        is_command = isinstance(settings, TrainingSettings) and not values
+        if type(error) is ValueError and error.args and not is_command:
+            names = {field.name for field in fields(TrainingSettings)}
+            error.args = (as_keywords(str(error), names),)
+        raise
 
 
 def _train(
@@ -174,7 +191,8 @@ def _train(
     if settings.train == "temporal":
         freeze_trunk(initial.model)
     spec = initial.model.spec
-    partner = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    second = make_partner(settings, initial.model, is_resumed=checkpoint is not None)
+    partner = None if second is None else second.model
     for each in filter(None, (initial.model, partner)):
         _refuse_unfit(plan, each)
     teachers = own.open_teachers(plan, spec)
@@ -182,7 +200,13 @@ def _train(
     others = teachers.specs
     if frames is not None and frames.form != form_of_run(plan, spec, others):
         frames = None
-    plan = check_videos(plan, modality=spec.modality, known=frames or (), progress=check_progress)
+    plan = check_videos(
+        plan,
+        modality=spec.modality,
+        others=teachers.modalities,
+        known=frames or (),
+        progress=check_progress,
+    )
     teachers.begin(plan.catalog.train)
     before = None if checkpoint is None else frames_of_checkpoint(checkpoint)
     cache = frames or cache_frames(plan, spec, as_before=before, others=others)
@@ -214,7 +238,9 @@ def _train(
     is_found_again = settings.train == "temporal" and model.frozen_trunk is not None
     if is_found_again and plan.precision in HALF and not settings.whole_file:
         hold_in_half(model, HALF[plan.precision])
-    of_partner = None if partner is None else PartnerRecord(plan, files.partner)
+    of_partner = None
+    if second is not None:
+        of_partner = PartnerRecord(plan, files.partner, weights=second.weights)
     record = RunRecord(plan, files, views=views, origin=origin, partner=of_partner)
     _fit(module, data, record, settings, checkpoint, progress_bar, own)
     assert record.kept is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def decisive_settings(settings: Any, *, num_processes: int) -> dict[str, Any]:
-    """The settings that determine the result of a run, together with the content of the data.
+    """The settings that determine the result of a run, with the content of data and teachers.
 
     Of the processes, their number does, but not how they are divided among machines.
 
@@ -62,10 +62,11 @@ def changed_fields(settings: Any, *, always: Collection[str]) -> dict[str, Any]:
 
 _PROCESSES = {"devices", "nodes"}
 
-# The path of the data may change, since the record compares their content.
+# Paths of the data and the teachers may change, since their content is compared.
 _FREE_TO_CHANGE = {
     "data",
     "root",
+    "teacher",
     "recipe",
     "out",
     "resume",

@@ -1,8 +1,8 @@
 """The second student of mutual learning: its model, its scores and its file.
 
 "Deep Mutual Learning" (arXiv 1706.00384). Both students are trained by the same recipe; the second
-one is scored with the first, and its best epoch is kept in a file of its own, so that the first
-may be a small network and the second a large one.
+one is scored with the first, and its best epoch, as `RunRecord` chooses that of the first, is kept
+in a file of its own, so that the first may be a small network and the second a large one.
 """
 
 import logging
@@ -20,7 +20,7 @@ from mixtconv.evaluation.scoring import join_scores, score_batch
 from mixtconv.models import VideoClassifier, save_model
 from mixtconv.models.device import autocast
 from mixtconv.training.epoch_scores import score_epoch
-from mixtconv.training.initial_weights import make_initial_model
+from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.run_folder import EpochRecord
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 def make_partner(
     settings: TrainingSettings, first: VideoClassifier, *, is_resumed: bool
-) -> VideoClassifier | None:
+) -> InitialModel | None:
     """The second student, before its first step; None if the settings have none.
 
     Args:
@@ -46,7 +46,7 @@ def make_partner(
         return None
     weights = settings.weights if settings.weights in ("auto", "imagenet", "none") else "auto"
     spec = first.spec
-    partner = make_initial_model(
+    initial = make_initial_model(
         replace(
             settings,
             model=settings.mutual,
@@ -57,9 +57,10 @@ def make_partner(
             modality=spec.modality,
         ),
         spec.classes,
-    ).model
+    )
+    partner = initial.model
     partner.spec = replace(partner.spec, label_thresholds=spec.label_thresholds)
-    return partner
+    return initial
 
 
 class PartnerRecord(Callback):
@@ -68,10 +69,11 @@ class PartnerRecord(Callback):
     Args:
         plan: the run.
         path: its model file.
+        weights: origin of its weights, where the run is not resumed.
     """
 
-    def __init__(self, plan: RunPlan, path: Path) -> None:
-        self.plan, self.path = plan, path
+    def __init__(self, plan: RunPlan, path: Path, *, weights: str) -> None:
+        self.plan, self.path, self.weights = plan, path, weights
         self.measure = plan.settings.measure(several=plan.catalog.several)
         self.kept: dict[str, Any] | None = None
         self._scored: list[Any] = []  # of each batch
@@ -110,7 +112,7 @@ class PartnerRecord(Callback):
         Args:
             trainer, module: as in a callback.
             row: of the first student; without a score if there was no validation.
-            notes: facts of the run for the model file.
+            notes: facts of the run for the model file, those of the epoch among them.
         """
         partner, several = _partner_of(module), self.plan.catalog.several
         scores = None
@@ -121,15 +123,21 @@ class PartnerRecord(Callback):
         self._scored = []
         found = score_epoch(scores, several=several)
         score = found.values.get(self.measure, math.nan)
-        before = math.nan if self.kept is None else self.kept[self.measure]
-        is_last = self.plan.settings.keep == "last" or math.isnan(before)
-        if not is_last and not score > before:
+        kept = self.kept or {self.measure: math.nan}
+        is_last = self.plan.settings.keep == "last" or math.isnan(kept[self.measure])
+        if not is_last and not (score, -found.loss) > (kept[self.measure], -kept["val_loss"]):
             return self.kept
-        self.kept = {"model": partner.spec.name, "epoch": row.epoch, self.measure: score}
+        self.kept = {
+            "model": partner.spec.name,
+            "initial_weights": self.weights,
+            "epoch": row.epoch,
+            "val_loss": found.loss,
+            self.measure: score,
+        }
         if found.thresholds is not None:
             partner.spec = replace(partner.spec, label_thresholds=found.thresholds)
         if trainer.is_global_zero:
-            about = {**notes, "epoch": row.epoch, **found.notes}
+            about = {**notes, "initial_weights": self.weights, **found.notes}
             save_model(partner, self.path, notes=about)
         if not math.isnan(score):
             first = getattr(row, self.measure)
@@ -144,10 +152,11 @@ class PartnerRecord(Callback):
         return self.kept
 
     def state_dict(self) -> dict[str, Any]:
-        return {"kept": self.kept}
+        return {"kept": self.kept, "initial_weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.kept = state_dict["kept"]
+        self.weights = state_dict["initial_weights"]
 
 
 def _partner_of(module: LightningModule) -> VideoClassifier:

@@ -1,7 +1,8 @@
 """Loading the teachers of a run: what each is, and whether it fits the run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,11 @@ from mixtconv.models.location import find_model_file
 from mixtconv.models.spec import is_exported
 from mixtconv.models.systems.whole_clip import EnsembleClassifier
 from mixtconv.training.plan import RunPlan
+from mixtconv.training.teacher_content import (
+    content_of_engine,
+    content_of_model,
+    content_of_scores,
+)
 from mixtconv.training.teachers import (
     EngineTeacher,
     EnsembleTeacher,
@@ -71,20 +77,47 @@ def _open(own: OwnTeacher, plan: RunPlan, spec: ModelSpec) -> Teacher:
     if isinstance(own, VideoClassifier):
         return _of_network(own.spec.name, own, plan)
     if not isinstance(own, str | Path):
-        if not callable(own):
-            raise ValueError(
-                f"teacher is {own!r}; give the name of a model or a scores file, a recognizer, "
-                "SavedScores, or a function of clips"
-            )
         return FunctionTeacher(own, classes, several=plan.catalog.several)
     name = str(own)
     if is_exported(name):
-        return EngineTeacher(name, classes)
-    path = find_model_file(name)
-    if _holds_scores(path):
-        return ScoresTeacher(name, load_scores(path), classes, plan.mirroring)
-    with torch.random.fork_rng(devices=[]):  # a model is made of random weights before
-        return _of_network(name, load_model(path), plan)
+        with _naming_it(name):
+            return EngineTeacher(name, classes)
+    loaded = _load(name)
+    if isinstance(loaded, SavedScores):
+        return ScoresTeacher(name, loaded, classes, plan.mirroring)
+    return _of_network(name, loaded, plan)
+
+
+def content_of_teacher(name: str) -> str:
+    """SHA-256 of what a teacher is that settings name: the same wherever it lies.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if is_exported(name):
+        return content_of_engine(Path(name))
+    loaded = _load(name)
+    if isinstance(loaded, SavedScores):
+        return content_of_scores(loaded)
+    return content_of_model(loaded)
+
+
+def _load(name: str) -> VideoClassifier | SavedScores:
+    with _naming_it(name):
+        path = find_model_file(name)
+        if _holds_scores(path):
+            return load_scores(path)
+        with torch.random.fork_rng(devices=[]):  # a model is made of random weights before
+            return load_model(path)
+
+
+@contextmanager
+def _naming_it(name: str) -> Iterator[None]:
+    """Say of what cannot be read in the block that it was to be a teacher."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"the teacher {name} cannot be used: {error}") from error
 
 
 def _of_network(name: str, model: VideoClassifier, plan: RunPlan) -> NetworkTeacher:

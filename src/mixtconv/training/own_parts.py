@@ -8,9 +8,11 @@ from typing import Any, cast
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from mixtconv._names import flag
+from mixtconv._names import flag, in_short
 from mixtconv.data.training_clips import Transform
-from mixtconv.models import ModelSpec
+from mixtconv.evaluation.scores_file import SavedScores
+from mixtconv.inference.torch_recognizers import Recognizer
+from mixtconv.models import ModelSpec, VideoClassifier
 from mixtconv.training.loss import LossOfLogits
 from mixtconv.training.open_teachers import OwnTeacher, open_teachers
 from mixtconv.training.optimizer import MakeOptimizer
@@ -39,12 +41,27 @@ class OwnParts:
 def named_teachers(
     given: OwnTeacher | Sequence[OwnTeacher] | None,
 ) -> tuple[list[str], tuple[OwnTeacher, ...]]:
-    """Teachers that a caller gives: names, which are settings, and objects."""
+    """Teachers that a caller gives: names, which are settings, and objects.
+
+    Raises:
+        ValueError: none in a list, or what is no teacher.
+    """
     if given is None:
         return [], ()
     several = cast("Sequence[OwnTeacher]", given if isinstance(given, list | tuple) else [given])
+    for each in several:
+        if isinstance(each, type) or not (isinstance(each, _TEACHERS) or callable(each)):
+            raise ValueError(f"teacher is {in_short(each)}; give {_A_TEACHER}")
+    if not several:
+        raise ValueError(f"teacher is {given!r}; give {_A_TEACHER}, or leave it out")
     names = [str(each) for each in several if isinstance(each, str | Path)]
     return names, tuple(each for each in several if not isinstance(each, str | Path))
+
+
+_TEACHERS = (str, Path, VideoClassifier, Recognizer, SavedScores)
+_A_TEACHER = (
+    "the name of a model or a scores file, a recognizer, SavedScores, or a function of clips"
+)
 
 
 def listed(parts: Any) -> tuple[Any, ...]:
@@ -78,7 +95,7 @@ def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
         for part in parts:
             if not callable(getattr(part, method, None)) or isinstance(part, type):
                 raise ValueError(
-                    f"{name} holds {part!r}; give a list of {name} of Lightning, such as "
+                    f"{name} holds {in_short(part)}; give a list of {name} of Lightning, such as "
                     f"{_SUCH_AS[name]}"
                 )
     for name, call in (
@@ -87,7 +104,7 @@ def refuse_own(own: OwnParts, settings: TrainingSettings) -> None:
         ("transform", own.transform),
     ):
         if call is not None and not callable(call):
-            raise ValueError(f"{name} is {call!r}; give {_CALLS[name]}")
+            raise ValueError(f"{name} is {in_short(call)}; give {_CALLS[name]}")
     if own.transform is not None and settings.train == "head":
         raise ValueError(
             "transform changes clips in each epoch, and train='head' takes features computed once: "

@@ -275,6 +275,7 @@ def check_videos(
     plan: RunPlan,
     *,
     modality: Modality = "rgb",
+    others: Mapping[Modality, str] | None = None,
     known: Container[Video] = (),
     progress: Progress | None = None,
 ) -> RunPlan:
@@ -283,7 +284,8 @@ def check_videos(
     Args:
         plan: the run; its videos.
         modality: what is read of a video: frames, optical flow or both.
-        known: videos that were read before and are not opened again.
+        others: what teachers read of those to train on, beside, each with who does.
+        known: videos that were read before and are not opened again for the modality.
         progress: called with the number of checked videos and of all.
 
     Returns:
@@ -294,7 +296,9 @@ def check_videos(
             have training videos.
     """
     catalog = plan.catalog
-    report = check_catalog(catalog, modality=modality, known=known, progress=progress)
+    report = check_catalog(
+        catalog, modality=modality, others=others, known=known, progress=progress
+    )
     if report.unreadable and not plan.settings.skip_unreadable:
         raise _unreadable_videos(report, num_videos=len(catalog.train) + len(catalog.val))
     bad = {video.path for video in report.unreadable}

@@ -276,19 +276,18 @@ class RunRecord(Callback):
         found = score_epoch(scores, several=self.several)
         row = self._add_epoch(trainer, scores, found)
         self._num_ended = row.epoch
+        notes = {name: self.facts[name] for name in _IN_MODEL_FILE} | {"epoch": row.epoch}
+        if row.part < 1:
+            notes["part"] = row.part
         if trainer.is_global_zero and self.kept is row:
-            notes = {name: self.facts[name] for name in _IN_MODEL_FILE} | {"epoch": row.epoch}
-            if row.part < 1:
-                notes["part"] = row.part
-            notes |= found.notes
             if found.thresholds is not None:
                 spec = module.recognizer.spec
                 module.recognizer.spec = replace(spec, label_thresholds=found.thresholds)
             trunk: Literal["auto", "whole"] = "whole" if self.settings.whole_file else "auto"
-            save_model(module.recognizer, self.files.model, notes=notes, trunk=trunk)
+            about = notes | found.notes
+            save_model(module.recognizer, self.files.model, notes=about, trunk=trunk)
         if self.partner is not None:
-            facts = {name: self.facts[name] for name in _IN_MODEL_FILE}
-            self.facts["partner"] = self.partner.end_epoch(trainer, module, row, facts)
+            self.facts["partner"] = self.partner.end_epoch(trainer, module, row, notes)
 
     def _add_epoch(
         self, trainer: Trainer, scores: VideoScores | None, found: EpochScores

@@ -37,15 +37,27 @@ def refuse_other_teachers(
     """Refuse teachers whose content is not that of a run that is to be resumed.
 
     Raises:
-        ValueError: names the teacher.
+        ValueError: names the teacher that is another, missing or new.
     """
-    before = _record_in(checkpoint).get("teachers") or [] if checkpoint else teachers or []
+    if checkpoint is None:
+        return
+    before = _record_in(checkpoint).get("teachers") or []
+    remedy = "or start another --out"
     for known, given in zip_longest(before, teachers or []):
-        if known is None or given is None or known["sha256"] != given["sha256"]:
-            name = (given or known)["model"]
+        if given is None:
             raise ValueError(
-                f"the teacher {name} is not the one that the run in {out} was begun with: resume "
-                "it with the same, or start another --out"
+                f"the run in {out} was begun with the teacher {known['model']}, which is not given "
+                f"now: give it again, {remedy}"
+            )
+        if known is None:
+            raise ValueError(
+                f"the run in {out} was begun without the teacher {given['model']}: leave it out, "
+                + remedy
+            )
+        if known["sha256"] != given["sha256"]:
+            raise ValueError(
+                f"the teacher {given['model']} is not what {known['model']} was when the run in "
+                f"{out} was begun with it: resume it with the same, {remedy}"
             )
 
 

@@ -5,7 +5,6 @@ patient and consistent", arXiv 2106.05237). Kept scores of a video stay as they 
 clips are cropped and changed; only a mirrored clip exchanges the classes of its flip pairs.
 """
 
-import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,18 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixtconv._atomic_write import encoded
-from mixtconv._names import count_of, first_few
+from mixtconv._names import count_of, first_few, in_short
 from mixtconv.data.dataset import VideoBatch
 from mixtconv.data.labels import MirrorLabels
 from mixtconv.data.listing import VideoSample
 from mixtconv.evaluation.scores_file import SavedScores
 from mixtconv.inference.engine_recognizers import EngineRecognizer
 from mixtconv.inference.engines.base import LOGITS, VIDEO
-from mixtconv.inference.engines.opening import files_of
 from mixtconv.models import ModelSpec, VideoClassifier, optimize_for_inference
+from mixtconv.models.spec import Modality
 from mixtconv.training.mixed_clips import Mixture
 from mixtconv.training.soft_targets import soften
+from mixtconv.training.teacher_content import (
+    content_of_engine,
+    content_of_model,
+    content_of_scores,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +91,7 @@ class NetworkTeacher(Teacher):
     def __init__(
         self, name: str, model: VideoClassifier, classes: Sequence[str], *, frames: bool = False
     ) -> None:
-        digest = _hash_of(model.spec, *model.state_dict().values())
-        super().__init__(name, digest, several=model.spec.several_labels)
+        super().__init__(name, content_of_model(model), several=model.spec.several_labels)
         self.columns = class_columns(name, model.spec.classes, classes)
         self.spec, self.frames = model.spec, frames
         self.model = optimize_for_inference(model)
@@ -128,7 +130,7 @@ class EngineTeacher(Teacher):
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         recognizer = EngineRecognizer(name)
         spec = recognizer.spec
-        super().__init__(name, _hash_of_files(files_of(Path(name))), several=spec.several_labels)
+        super().__init__(name, content_of_engine(Path(name)), several=spec.several_labels)
         self.columns = class_columns(name, spec.classes, classes)
         self.spec, self.engine = spec, recognizer.engine
 
@@ -163,8 +165,7 @@ class ScoresTeacher(Teacher):
         classes: Sequence[str],
         mirroring: MirrorLabels,
     ) -> None:
-        digest = _hash_of((scores.classes, scores.keys, scores.kind), scores.scores)
-        super().__init__(name, digest, several=scores.several)
+        super().__init__(name, content_of_scores(scores), several=scores.several)
         self.logits = _logits_of(scores)[:, class_columns(name, scores.classes, classes)]
         self.exchanged = torch.tensor(mirroring.target)
         places = {key: place for place, key in enumerate(scores.keys)}
@@ -202,12 +203,22 @@ class FunctionTeacher(Teacher):
     def targets(
         self, clips: Tensor, batch: VideoBatch, mixture: Mixture, temperature: float
     ) -> tuple[Tensor, Tensor | None]:
-        logits = torch.as_tensor(self.function(clips))
-        if tuple(logits.shape) != (len(clips), self.num_classes):
+        given, wanted = self.function(clips), (len(clips), self.num_classes)
+        try:
+            logits = torch.as_tensor(given)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"the teacher {self.name} gave {in_short(given)}; give logits of shape {wanted}"
+            ) from error
+        if tuple(logits.shape) != wanted:
             raise ValueError(
                 f"the teacher {self.name} gave logits of shape {tuple(logits.shape)} for "
-                f"{len(clips)} clips of {self.num_classes} classes; give "
-                f"{(len(clips), self.num_classes)}"
+                f"{len(clips)} clips of {self.num_classes} classes; give {wanted}"
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(
+                f"the teacher {self.name} gave logits that are not finite numbers; give such that "
+                "are for every clip"
             )
         values = soften(logits.detach().float(), temperature, several=self.several)
         return mixture.targets(values).to(clips.device), None
@@ -249,6 +260,16 @@ class Teachers:
             for teacher, place in zip(self.members, self.places, strict=True)
         ]
 
+    @property
+    def modalities(self) -> dict[Modality, str]:
+        """Modalities of the clips that are read for them, each with the first that takes it."""
+        members = zip(self.members, self.places, strict=True)
+        first: dict[Modality, str] = {}
+        for teacher, place in members:
+            if place is not None:
+                first.setdefault(self.specs[place].modality, f"the teacher {teacher.name}")
+        return first
+
     def described(self) -> list[dict[str, str | None]] | None:
         """Their names and hashes, for the record of the run; None without any."""
         found = [{"model": each.name, "sha256": each.sha256} for each in self.members]
@@ -283,18 +304,3 @@ def _logits_of(scores: SavedScores) -> Tensor:
         return scores.scores
     values = scores.scores.double().clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return (values.logit() if scores.several else values.log()).float()
-
-
-def _hash_of(about: object, *tensors: Tensor) -> str:
-    digest = hashlib.sha256(encoded(repr(about)))
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _hash_of_files(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

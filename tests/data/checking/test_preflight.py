@@ -51,6 +51,21 @@ def test_report(mixed: VideoCatalog) -> None:
     assert steps == [(done, 15) for done in range(1, 16)]
 
 
+def test_what_others_read_of_the_training_videos_is_opened_too(mixed: VideoCatalog) -> None:
+    """Also of videos whose pictures are known, and nothing twice."""
+    steps: list[tuple[int, int]] = []
+    report = check_catalog(
+        mixed,
+        modality="rgb",
+        others={"rgbdiff": "another", "flow": "a teacher"},
+        known=[sample.video for sample in (*mixed.train, *mixed.val)],
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert {video.path for video in report.unreadable} == {each.path for each in mixed.train}
+    assert all(video.reason.startswith("a teacher takes flow: ") for video in report.unreadable)
+    assert len(steps) == len(mixed.train)
+
+
 def test_warnings_name_what_is_wrong(mixed: VideoCatalog) -> None:
     text = "\n".join(check_catalog(mixed).warnings())
     assert "unreadable videos, 3: " in text and "empty.mp4 (the file is empty" in text

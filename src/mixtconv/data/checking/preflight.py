@@ -1,10 +1,9 @@
 """A quick check of every video of a catalog before the first training step."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from mixtconv._names import first_few
 from mixtconv._types import Progress
@@ -13,7 +12,7 @@ from mixtconv.data.datasets.catalog import VideoCatalog
 from mixtconv.data.listing import VideoSample, labels_of
 from mixtconv.data.modality import probe_for
 from mixtconv.data.parallel import in_parallel, usable_cores
-from mixtconv.models.spec import Modality
+from mixtconv.models.spec import SNIPPETS, Modality
 from mixtconv.video.opening import as_unreadable
 from mixtconv.video.pictures import Unreadable, UnreadableVideoError
 from mixtconv.video.segment import DatasetVideo, Segment, Video, recording_of
@@ -71,6 +70,7 @@ def check_catalog(
     catalog: VideoCatalog,
     *,
     modality: Modality | None = None,
+    others: Mapping[Modality, str] | None = None,
     known: Container[Video] = (),
     workers: int | None = None,
     progress: Progress | None = None,
@@ -81,16 +81,27 @@ def check_catalog(
         catalog: from `load_catalog`.
         modality: what a model sees of them; those of another modality are unreadable. By default
             each may be a video or its optical flow.
-        known: videos that are known to be readable, and not opened.
+        others: further modalities in which the training videos are read, each with who does, such
+            as `the teacher large`.
+        known: videos that are known to be readable in the modality, and not opened for it.
         workers: threads; by default one per core.
         progress: called in this thread with the videos done and the videos in all.
     """
-    samples = (*catalog.train, *catalog.val)
-    videos = dict.fromkeys(sample.video for sample in samples)
-    paths = [video for video in videos if video not in known and not _is_seen(video, modality)]
-    find_fault = partial(_find_fault, modality=modality)
+    wanted: dict[Video, tuple[_Reading, ...]] = {}
+    further = _further(modality, others or {})
+    for samples, also in ((catalog.train, further), (catalog.val, ())):
+        for video in (sample.video for sample in samples):
+            own = () if video in known else (_Reading(modality),)
+            readings = [each for each in (*own, *also) if not _is_seen(video, each.modality)]
+            if readings and video not in wanted:
+                wanted[video] = tuple(readings)
+    paths = list(wanted)
     reasons: dict[Video, str] = {}
     beyond: set[Video] = set()
+
+    def find_fault(video: Video) -> tuple[str | None, bool]:
+        return _find_fault(video, wanted[video])
+
     # Closed at once by Ctrl-C, so that it does not wait for the whole queue.
     with closing(in_parallel(paths, find_fault, workers=workers or usable_cores())) as outcomes:
         for done, (path, outcome) in enumerate(outcomes, 1):
@@ -106,19 +117,52 @@ def check_catalog(
     return CatalogReport(catalog, unreadable, late)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is read of a video."""
+
+    modality: Modality | None
+    whose: str | None = None
+    """Who reads it beside the model of the catalog."""
+
+
+_OPENED: dict[Modality | None, frozenset[str]] = {
+    **dict.fromkeys(SNIPPETS, frozenset({"pictures"})),
+    None: frozenset(),
+    "flow": frozenset({"flow"}),
+    "rgbflow": frozenset({"pictures", "flow"}),
+}
+"""What `probe_for` opens of a video in a modality."""
+
+
+def _further(modality: Modality | None, others: Mapping[Modality, str]) -> tuple[_Reading, ...]:
+    """Those of other modalities that open what nothing before them has opened."""
+    opened, found = _OPENED[modality], []
+    for other, whose in others.items():
+        if not _OPENED[other] <= opened:
+            found.append(_Reading(other, whose))
+            opened |= _OPENED[other]
+    return tuple(found)
+
+
 def _is_seen(video: Video, modality: Modality | None) -> bool:
     """Whether a dataset has given the frames of a video before, and these are all that is read."""
     is_known = isinstance(video, DatasetVideo) and video.is_known
     return is_known and modality not in ("flow", "rgbflow")
 
 
-def _find_fault(video: Video, modality: Modality | None) -> tuple[str | None, bool]:
+def _find_fault(video: Video, readings: Sequence[_Reading]) -> tuple[str | None, bool]:
     """Why no frame of a video can be read, None if its first one can; whether it goes too far."""
-    try:
-        with as_unreadable(recording_of(video)):
-            probe_for(video, modality)
-            if not isinstance(video, Segment):
-                return None, False
-            return None, not Recording(video.path).reaches(video.span)
-    except UnreadableVideoError as error:
-        return error.reason_in(video), False
+    for reading in readings:
+        try:
+            with as_unreadable(recording_of(video)):
+                probe_for(video, reading.modality)
+                is_beyond = isinstance(video, Segment) and not Recording(video.path).reaches(
+                    video.span
+                )
+        except UnreadableVideoError as error:
+            reason = error.reason_in(video)
+            if reading.whose is not None:
+                reason = f"{reading.whose} takes {reading.modality}: {reason}"
+            return reason, False
+    return None, is_beyond
