@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import product
 
@@ -200,3 +202,20 @@ def test_a_huge_picture_is_refused_by_its_header(side, tmp_path):
     Image.new("1", (side, side)).save(path)  # 12 and 50 kB
     with pytest.raises(UnreadableVideoError, match=r"allowed are 64 megapixels|exceeds limit"):
         read_clip(tmp_path, range)
+
+
+def test_a_decoder_that_is_closed_early_does_not_wait_for_its_messages(media, tmp_path) -> None:
+    """As after the import of a torchvision that has FFmpeg's threads call Python."""
+    path = media.encode(tmp_path / "a.mp4", media.moving_frames(40))
+    program = (
+        "import av.logging, sys\n"
+        "from mixtconv.video.reader import read_pictures\n"
+        "for _ in range(20):\n"
+        "    av.logging.set_level(av.logging.ERROR)\n"
+        "    read_pictures(sys.argv[1], lambda num_frames: [20], num_threads=0)\n"
+        "assert av.logging.get_level() is None\n"
+        "av.logging.set_level(av.logging.FATAL)  # one that a program has chosen\n"
+        "read_pictures(sys.argv[1], lambda num_frames: [20])\n"
+        "assert av.logging.get_level() == av.logging.FATAL\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=120)

@@ -32,7 +32,13 @@ from mixtconv.detection.settings import ScoreTimes
 from mixtconv.serve.answers import VideoFacts
 from mixtconv.serve.settings import Limits
 from mixtconv.video.decoding import decode_packet, shown_size
-from mixtconv.video.opening import PictureLimits, best_stream, limit_decoder, square_size
+from mixtconv.video.opening import (
+    PictureLimits,
+    best_stream,
+    keep_messages_from_python,
+    limit_decoder,
+    square_size,
+)
 from mixtconv.video.packet_table import demux_readable
 from mixtconv.video.pictures import Clip, UnreadableVideoError
 from mixtconv.video.reader import start_of
@@ -331,6 +337,7 @@ def probe(path: Path, limits: Limits) -> VideoFacts:
     if path.stat().st_size == 0:
         raise RefusedError("not_a_video", "the file is empty")
     try:
+        keep_messages_from_python()
         container = av.open(str(path), options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RefusedError(

@@ -30,6 +30,20 @@ def _one_file_alone() -> dict[str, str]:
     return {"format_whitelist": ",".join(formats), "protocol_whitelist": "file"}
 
 
+def keep_messages_from_python() -> None:
+    """Let FFmpeg's threads drop their messages again, as PyAV has it, after torchvision changed it.
+
+    A torchvision that still has `torchvision.io.read_video` lets them pass errors to Python, each of
+    which waits for the GIL. A decoder that is closed early has such errors, and its closing, which
+    holds the GIL, waits for the threads: for ever (https://github.com/PyAV-Org/PyAV/issues/751). Any
+    other level that a program sets stays.
+    """
+    import av.logging  # noqa: PLC0415
+
+    if av.logging.get_level() == av.logging.ERROR:  # what torchvision sets
+        av.logging.set_level(None)
+
+
 def file_address(path: str | Path) -> str:
     """A file as FFmpeg takes it; of a bare name, what stands before a colon would be a protocol.
 
@@ -154,6 +168,7 @@ def open_video(path: str | Path) -> Iterator[Opened]:
     # PyAV 18, since PyAV 19 has no such option.
     lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
+        keep_messages_from_python()
         address, options = file_address(source), _one_file_alone()
         container = av.open(address, container_options=options, **lenient)
     except (av.FFmpegError, OSError) as error:

@@ -28,6 +28,7 @@ from mixtconv.video.live import (
 from mixtconv.video.opening import (
     Opened,
     best_stream,
+    keep_messages_from_python,
     limit_pictures,
     square_size,
 )
@@ -163,6 +164,7 @@ def _open_container(
     import av  # noqa: PLC0415
 
     try:
+        keep_messages_from_python()
         container = av.open(address, format=driver, timeout=settings.stall_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"{name} cannot be opened: {_reason(error, settings)}") from error
