@@ -31,12 +31,12 @@ def _one_file_alone() -> dict[str, str]:
 
 
 def keep_messages_from_python() -> None:
-    """Let FFmpeg's threads drop their messages again, as PyAV has it, after torchvision changed it.
+    """Let FFmpeg's threads drop their messages, as PyAV has it, after torchvision changed that.
 
-    A torchvision that still has `torchvision.io.read_video` lets them pass errors to Python, each of
-    which waits for the GIL. A decoder that is closed early has such errors, and its closing, which
-    holds the GIL, waits for the threads: for ever (https://github.com/PyAV-Org/PyAV/issues/751). Any
-    other level that a program sets stays.
+    A torchvision that still has `torchvision.io.read_video` lets them pass errors to Python, each
+    of which waits for the GIL. A decoder that is closed early has such errors, and its closing,
+    which holds the GIL, waits for the threads: for ever
+    (https://github.com/PyAV-Org/PyAV/issues/751). Any other level that a program sets stays.
     """
     import av.logging  # noqa: PLC0415
 
