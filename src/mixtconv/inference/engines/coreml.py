@@ -59,7 +59,10 @@ class PackageEngine(OneByOneEngine):
 
 
 class CoreMLEngine(PackageEngine):
-    """A package in Core ML; see `opening.open_engine`. Core ML chooses its threads itself."""
+    """A package in Core ML; see `opening.open_engine`. Core ML chooses its threads itself,
+    and where it computes."""
+
+    devices = ("auto",)
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         refuse_other_systems(path)

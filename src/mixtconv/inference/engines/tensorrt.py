@@ -18,6 +18,8 @@ from mixtconv.inference.engines.base import Array, Description, Engine, import_e
 class TensorRtEngine(Engine):
     """A network in TensorRT; see `opening.open_engine`. It has no threads of the CPU."""
 
+    devices = ("auto", "cuda")
+
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         self._torch = import_engine("torch", path)
         tensorrt = import_tensorrt(path)
