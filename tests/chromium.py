@@ -25,9 +25,11 @@ FLAGS = (
     "--remote-allow-origins=*",
 )
 
+_HELD_AT_START = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
+
 
 class Browser:
-    """One page; `events` holds everything that the browser told about it."""
+    """One page; `events` holds everything that the browser told about it and its threads."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -45,30 +47,55 @@ class Browser:
         self._socket = websocket.create_connection(browser, timeout=60)
         self._session: str | None = None
         self.events: list[dict] = []
+        self.threads: dict[str, str] = {}
+        """The page's threads that run, and theirs: session -> address."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
+        self.call("Target.setAutoAttach", **_HELD_AT_START)
 
-    def call(self, method: str, **params) -> dict:
-        """Ask the browser for something and wait for its answer."""
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        self._socket.send(json.dumps(message))
+    def call(self, method: str, *, thread: str | None = None, **params) -> dict:
+        """Ask the browser for something of the page, or of a thread, and wait for its answer."""
+        number = self._send(thread or self._session, method, params)
         while True:
             got = json.loads(self._socket.recv())
             if got.get("id") == number:
                 assert "error" not in got, f"{method}: {got['error']}"
                 return got["result"]
-            self.events.append(got)
+            if "method" in got:
+                self.events.append(got)
+                self._follow_threads(got["method"], got["params"])
 
-    def run(self, script: str):
-        """The value of an expression in the page; promises are waited for."""
+    def _send(self, session: str | None, method: str, params: dict) -> int:
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session
+        self._socket.send(json.dumps(message))
+        return number
+
+    def _follow_threads(self, method: str, params: dict) -> None:
+        """Listen to a thread from its start, for which the browser holds it, and to its own."""
+        if method == "Target.detachedFromTarget":
+            self.threads.pop(params["sessionId"], None)
+        if method == "Target.attachedToTarget" and params["waitingForDebugger"]:
+            session = params["sessionId"]
+            self.threads[session] = params["targetInfo"]["url"]
+            for domain in ("Runtime", "Network"):
+                self._send(session, f"{domain}.enable", {})
+            self._send(session, "Target.setAutoAttach", _HELD_AT_START)
+            self._send(session, "Runtime.runIfWaitingForDebugger", {})
+
+    def run(self, script: str, *, thread: str | None = None):
+        """The value of an expression in the page, or a thread; promises are waited for."""
         answer = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+            "Runtime.evaluate",
+            thread=thread,
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -106,7 +133,7 @@ class Browser:
         path.write_bytes(base64.b64decode(picture))
 
     def requests(self) -> list[str]:
-        """Addresses that the page asked for."""
+        """Addresses that the page and its threads asked for."""
         return [
             each["params"]["request"]["url"]
             if "request" in each["params"]

@@ -141,3 +141,12 @@ def cut_start_by_edit_list(path, num_frames):
     at = content.index(b"elst") + 4 + 8
     media_time = int.from_bytes(content[at + 4 : at + 8], "big") + num_frames * ticks
     return overwrite(path, at + 4, media_time.to_bytes(4, "big"))
+
+
+def cut_end_by_edit_list(path, seconds):
+    """Makes an MP4 file end so long after its start, as cutting without encoding again does."""
+    content = Path(path).read_bytes()
+    at = content.index(b"mvhd") + 4 + 12
+    length = round(seconds * int.from_bytes(content[at : at + 4], "big"))
+    at = content.index(b"elst") + 4 + 8
+    return overwrite(path, at, length.to_bytes(4, "big"))

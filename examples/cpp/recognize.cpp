@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -63,12 +62,14 @@ void print(const Logits& logits, const std::vector<std::string>& classes, bool i
 }
 
 int main(int argc, char** argv) try {
-  std::ifstream file(argc > 3 ? argv[3] : "/dev/stdin", std::ios::binary);
   int width = 0, height = 0;
-  if (!file || argc < 3 || std::sscanf(argv[2], "%dx%d", &width, &height) != 2 || width < 1 || height < 1)
+  if (argc < 3 || std::sscanf(argv[2], "%dx%d", &width, &height) != 2 || width < 1 || height < 1)
     throw std::runtime_error("give a model, the size of frames, perhaps their file: m.onnx 340x256");
+  std::string paths[] = {argv[1], argc > 3 ? argv[3] : "/dev/stdin"};
+  for (auto& path : paths) if (!std::ifstream(path)) throw std::runtime_error("cannot open " + path);
+  std::ifstream file(paths[1], std::ios::binary);
   Ort::Env environment(ORT_LOGGING_LEVEL_ERROR);
-  Ort::Session session(environment, std::filesystem::path(argv[1]).c_str(), Ort::SessionOptions());
+  Ort::Session session(environment, std::filesystem::path(paths[0]).c_str(), Ort::SessionOptions());
   Ort::AllocatorWithDefaultOptions allocator;
   auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("mixtconv", allocator);
   std::string about = text ? text.get() : "";
@@ -112,13 +113,13 @@ int main(int argc, char** argv) try {
   };
   Bytes frame(size_t(width) * height * 3), clip;
   std::vector<Bytes> crops;
-  std::deque<Logits> recent;
+  std::vector<Logits> recent;
   while (file.read(reinterpret_cast<char*>(frame.data()), std::streamsize(frame.size()))) {
     crops.push_back(center_crop(frame, width, height, size));
     if (!is_stream) continue;
     recent.push_back(run(crops.back()));
     crops.clear();
-    if (recent.size() > length) recent.pop_front();
+    if (recent.size() > length) recent.erase(recent.begin());
     Logits sum = std::accumulate(recent.begin(), recent.end(), Logits(0.0f, classes.size()));
     print(sum / float(recent.size()), classes, is_several, 1);
   }
@@ -130,8 +131,7 @@ int main(int argc, char** argv) try {
     clip.insert(clip.end(), crop.begin(), crop.end());
   }
   print(run(clip), classes, is_several, 5);
-}
-catch (const std::exception& error) {
+} catch (const std::exception& error) {
   std::cerr << "recognize: " << error.what() << std::endl;
   return 2;
 }

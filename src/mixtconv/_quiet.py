@@ -2,9 +2,15 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from tempfile import TemporaryFile
+
+_MOST_LINES = 20
+_BAR = re.compile(r"\d%\|")
+"""In a progress bar of tqdm."""
 
 
 @contextmanager
@@ -22,19 +28,38 @@ def only_errors(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def no_native_messages() -> Iterator[None]:
-    """Hide what native code writes to the standard error of the process within the block.
+def no_native_messages(*, shown_if_failed: bool = False) -> Iterator[None]:
+    """Hide what is written to the standard error of the process within the block, natively too.
 
     For libraries that report to their developers there, past every logger. What other threads write
     meanwhile is lost as well, so that a block should be short; errors are raised as ever.
+
+    Args:
+        shown_if_failed: whether its last lines are written after all if the block raises, for where
+            the error itself may not say what went wrong; but no progress bars.
     """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with TemporaryFile("w+", encoding="utf-8", errors="replace", buffering=1) as hidden:
+        shown = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        try:
+            with redirect_stderr(hidden):
+                yield
+        except BaseException:
+            _restore(shown)
+            if shown_if_failed:
+                hidden.seek(0)
+                _show_last_lines(hidden.read())
+            raise
+        _restore(shown)
+
+
+def _restore(shown: int) -> None:
+    sys.stderr.flush()
+    os.dup2(shown, 2)
+    os.close(shown)
+
+
+def _show_last_lines(text: str) -> None:
+    lines = [line for line in text.splitlines() if line.strip() and not _BAR.search(line)]
+    sys.stderr.writelines(f"{line}\n" for line in lines[-_MOST_LINES:])

@@ -26,6 +26,7 @@ def ray() -> Iterator[None]:
     ray.init(
         address="local",
         num_cpus=2,
+        num_gpus=1,  # which `auto` takes: where there is none, torch computes on the CPU
         include_dashboard=False,
         object_store_memory=100 * 2**20,
         logging_level="error",
@@ -113,6 +114,16 @@ def test_an_item_at_which_workers_die_is_given_up_alone(ray: None) -> None:
     with pytest.raises(ValueError, match="six"):
         outcomes.pop(6).result()
     assert all(outcome.result() == number**2 for number, outcome in outcomes.items())
+
+
+def test_a_gpu_is_asked_for_and_refused_where_ray_has_none(ray: None, monkeypatch) -> None:
+    outcomes = dict(map_videos(str, range(12), backend="ray", device="cuda"))
+    assert {number: outcome.result() for number, outcome in outcomes.items()} == {
+        number: str(number) for number in range(12)
+    }
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2})
+    with pytest.raises(ValueError, match="--device is cuda, and Ray has no GPU"):
+        next(map_videos(str, range(12), backend="ray", device="cuda"))
 
 
 # what is refused

@@ -1,6 +1,7 @@
 """Core ML packages: what they hold, the numbers of their programs, and what is refused."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,31 @@ def test_an_operation_that_is_not_known_is_named(clips: Exported, monkeypatch) -
         ValueError, match=r"only a Mac computes \(relu\); export the model on a Mac"
     ):
         ProgramEngine(clips.path)
+
+
+@pytest.mark.parametrize("error", [ValueError("no such layer"), RuntimeError("no such layer")])
+def test_whatever_coremltools_raises_names_the_package(
+    error: Exception, clips: Exported, model: VideoClassifier, tmp_path: Path, monkeypatch, capfd
+) -> None:
+    def fail(*args: object, **settings: object) -> None:
+        os.write(2, b"E0000 what went wrong\n")
+        raise error
+
+    monkeypatch.setitem(OPERATIONS, "relu", fail)
+    program = ProgramEngine(clips.path)
+    video = np.zeros((1, *program.description.inputs["video"]), np.float32)
+    with pytest.raises(
+        ValueError, match=rf"{clips.path.name} .* operation relu .*\(no such layer\)"
+    ):
+        program.run({"video": video})
+    capfd.readouterr()
+    monkeypatch.setattr(coremltools, "convert", fail)
+    with pytest.raises(ValueError, match="cannot be exported: coremltools says no such layer"):
+        export_model(model, tmp_path / "m.mlpackage", target="coreml")
+    assert capfd.readouterr().err == "E0000 what went wrong\n"
+    monkeypatch.setattr(coremltools.models, "MLModel", fail)
+    with pytest.raises(ValueError, match=rf"{clips.path} cannot be read by coremltools: no such"):
+        coreml.read_package(clips.path, load=True)
 
 
 def test_uint8_is_refused(model: VideoClassifier, tmp_path: Path) -> None:

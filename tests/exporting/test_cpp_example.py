@@ -116,10 +116,21 @@ def test_labels_of_a_stream_are_those_of_stream(
     assert scores == pytest.approx([each.score for each in expected], abs=1e-4)
 
 
-def test_what_cannot_be_used_is_refused_in_a_line(program: Path, tmp_path: Path) -> None:
-    for arguments in ([], ["m.onnx", "large"], [str(tmp_path / "none.onnx"), "9x9", "/none.rgb"]):
+def test_what_cannot_be_used_is_refused_in_a_line(
+    program: Path, clip_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "junk.onnx").write_text("junk")
+    missing, junk = str(tmp_path / "none.onnx"), str(tmp_path / "junk.onnx")
+    for arguments, reason in (
+        ([], "give a model"),
+        ([junk, "large"], "give a model"),
+        ([missing, "9x9"], f"cannot open {missing}"),
+        ([str(clip_model), "9x9", "/none.rgb"], "cannot open /none.rgb"),
+        ([junk, "9x9"], junk),
+    ):
         done = subprocess.run(
             [str(program), *arguments], input=b"", capture_output=True, check=False
         )
         assert done.returncode == 2
+        assert reason in done.stderr.decode()
         assert done.stderr.startswith(b"recognize: ") and done.stderr.count(b"\n") == 1

@@ -16,11 +16,12 @@ from mixtconv.cli.main import main
 from mixtconv.exporting import export as export_module
 from mixtconv.exporting.agreement import Agreement
 from mixtconv.exporting.export import export_model
-from mixtconv.exporting.writing import TARGETS, TargetName
+from mixtconv.exporting.writing import TARGETS
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier, create_model, save_model
+from mixtconv.models.spec import TargetName
 from mixtconv.models.streaming import StreamingClassifier, StreamState
 from mixtconv.video.writer import write_video
 

@@ -1,6 +1,8 @@
 """TensorRT: the ONNX that it is given, the plan where it is installed, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,8 +14,14 @@ from mixtconv.exporting.export import export_model
 from mixtconv.exporting.network import PortableNetwork, clip_network, streaming_network
 from mixtconv.exporting.onnx import write_onnx
 from mixtconv.exporting.programs import as_program
-from mixtconv.exporting.tensorrt import LARGEST_BATCH, build_plan, compute_in_half
+from mixtconv.exporting.tensorrt import (
+    LARGEST_BATCH,
+    build_plan,
+    compute_in_half,
+    write_tensorrt,
+)
 from mixtconv.inference.engines.onnx import OnnxEngine
+from mixtconv.inference.engines.tensorrt import torch_type
 from mixtconv.models import VideoClassifier, create_model, save_model
 
 SIZE = 32
@@ -151,6 +159,27 @@ def test_without_a_gpu_one_line_says_so(tmp_path: Path, capsys) -> None:
     assert main(["predict", str(out), "clip.mp4"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "model.engine is built and run by TensorRT on an NVIDIA GPU" in line
+
+
+def test_a_type_that_no_export_has_is_named() -> None:
+    plan = SimpleNamespace(get_tensor_dtype=lambda name: SimpleNamespace(name="BF16"))
+    with pytest.raises(
+        ValueError, match=r"^m\.engine has video of type BF16, and exported ones are"
+    ):
+        torch_type(torch, plan, "video", Path("m.engine"))
+
+
+def test_a_network_that_cannot_be_rounded_is_refused_by_its_name(
+    clips: PortableNetwork, tmp_path: Path, monkeypatch
+) -> None:
+    def fail(*args: object, **settings: object) -> None:
+        raise ValueError("no such operator")
+
+    half = replace(clips, description=replace(clips.description, half=True))
+    monkeypatch.setattr("mixtconv.exporting.tensorrt.import_tensorrt", lambda path: None)
+    monkeypatch.setattr("onnxruntime.transformers.float16.convert_float_to_float16", fail)
+    with pytest.raises(ValueError, match=r"mstnet_test_resnet cannot be exported: .* no such oper"):
+        write_tensorrt(as_program(half), half, tmp_path / "m.engine")
 
 
 @pytest.mark.parametrize("target", ["onnx", "openvino", "torch"])

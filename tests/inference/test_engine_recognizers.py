@@ -201,8 +201,6 @@ def test_the_commands_need_no_torch_and_no_other_engine(
         ("model.onnx", ["--protocol", "2x3"], "protocol 2x3 needs the model file"),
         ("model.onnx", ["--protocol", "tsm-2x3"], "protocol 2x3 needs the model file"),
         ("model.onnx", ["--protocol", "nonsense"], "one of tsn-25x10, tsm-1x1, tsm-1x10"),
-        ("model.onnx", ["--device", "cuda"], "runs where its format is for; leave --device out"),
-        ("model.onnx", ["--precision", "bf16"], "leave --precision out"),
         ("stream.onnx", [], "run it with mixtconv stream"),
         ("nowhere.onnx", [], "there is no exported model"),
         ("junk.onnx", [], "cannot be read by ONNX Runtime"),

@@ -13,12 +13,13 @@ from mixtconv.benchmarks.model import create_recognizer, temporal_families
 from mixtconv.benchmarks.settings import Workload
 from mixtconv.benchmarks.timing import Comparison, Measured, interleave
 from mixtconv.exporting.network import clip_network, streaming_network
-from mixtconv.exporting.writing import TARGETS, TargetName
+from mixtconv.exporting.writing import TARGETS
 from mixtconv.inference.engines.base import LOGITS, Array, Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier
 from mixtconv.models.device import resolve_device
+from mixtconv.models.spec import TargetName
 
 ROUNDS = 24
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mixtconv.cli.commands import Result, Table
 from mixtconv.cli.console import progress
+from mixtconv.models.spec import TargetName
 
 if TYPE_CHECKING:
     from mixtconv.exporting.export import Exported
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 def export(
     model: str,
     *,
-    to: Literal["onnx", "openvino", "torch", "litert", "executorch", "coreml", "tensorrt", "web"],
+    to: Literal[TargetName, "web"],
     out: str,
     streaming: bool = False,
     pixels: Literal["normalized", "uint8", "float255"] | None = None,

@@ -53,7 +53,7 @@ def in_ray(
     raises `WorkersDiedError` if workers keep dying at it.
 
     Raises:
-        ValueError: Ray is not installed.
+        ValueError: Ray is not installed, or has no GPU for the device `cuda`.
         OSError: Ray cannot be reached, or has failed.
     """
     ray = import_ray()
@@ -62,17 +62,20 @@ def in_ray(
         return
     with _running(ray, workers):
         resources = ray.cluster_resources()
+        if device == "cuda" and resources.get("GPU", 0) < 1:
+            raise ValueError("--device is cuda, and Ray has no GPU: give cpu, or leave it out")
         num_gpus = int(device == "cuda" or (device == "auto" and resources.get("GPU", 0) >= 1))
         most = int(resources.get("GPU" if num_gpus else "CPU", 1))
         size = min(workers or max(most, 1), len(todo))
         per_group = len(todo) // (MIN_GROUPS_PER_WORKER * size)
-        num_groups = -(-len(todo) // min(max(per_group, 1), MAX_GROUP_ITEMS))
+        group_size = min(max(per_group, 1), MAX_GROUP_ITEMS)
+        num_groups = -(-len(todo) // group_size)
         rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(todo)]
         attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
         outcomes = ray.data.from_items(rows, override_num_blocks=num_groups).map_batches(
             _Worker,
             fn_constructor_args=(work, attempts, Path.cwd()),
-            batch_size=None,
+            batch_size=group_size if num_gpus else None,  # Ray wants one for GPUs
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
             num_cpus=1,

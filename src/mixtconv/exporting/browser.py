@@ -5,6 +5,7 @@ Any server of files can serve the folder; the page asks for nothing outside of i
 predict`.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from mixtconv._atomic_write import hidden_folder, refuse_place, written_whole
+from mixtconv._version import __version__
 from mixtconv.exporting.export import Exported, export_model
 from mixtconv.exporting.int8 import Calibration, num_bytes
 from mixtconv.inference.engines.opening import open_engine
@@ -29,12 +31,16 @@ RUNTIME_FILES = (
 )
 """What the page loads of the package's `dist`: three files for the CPU, three for the GPU."""
 
-RUNTIME_VERSION = "1.30"
-"""The version of the package that the page is tested with."""
+RUNTIME_VERSION = (1, 30)
+"""The version of the package that the page is tested with, and the first that it takes."""
+
+_SUITABLE = "{}.{} or a later {}.x".format(*RUNTIME_VERSION, RUNTIME_VERSION[0])
 
 _INSTALLED = Path("node_modules", PACKAGE, "dist")
 
 NETWORK, ABOUT, PAGE, RUNTIME = "model.onnx", "model.json", "index.html", "ort"
+
+_GENERATOR = '<meta name="generator" content="mixtconv">'
 
 
 def export_page(
@@ -62,7 +68,7 @@ def export_page(
 
     Raises:
         ValueError: whatever `export_model` refuses, a model of another modality, a runtime that is
-            not there or not whole, or a folder that holds something else.
+            not there, not whole or of another version, or a folder that holds something else.
     """
     folder = Path(folder).absolute()
     if model.spec.modality not in PICTURES:
@@ -103,6 +109,11 @@ def _write_page(folder: Path, network: Path, runtime: Path) -> None:
     for name in RUNTIME_FILES:
         shutil.copyfile(runtime / name, folder / RUNTIME / name)
     network.replace(folder / NETWORK)
+    page = (folder / PAGE).read_text(encoding="utf-8")
+    assert _GENERATOR in page
+    made_by = f"mixtconv {__version__}, {PACKAGE} {_version(runtime)}"
+    page = page.replace(_GENERATOR, _GENERATOR.replace("mixtconv", made_by))
+    (folder / PAGE).write_text(page, encoding="utf-8")
 
 
 def _refuse_another_folder(folder: Path) -> None:
@@ -121,7 +132,7 @@ def _runtime(given: str | Path | None) -> Path:
     """The folder with the files of ONNX Runtime for the web.
 
     Raises:
-        ValueError: it is not there, or lacks a file.
+        ValueError: it is not there, lacks a file, or is of a version that is not suitable.
     """
     here = Path.cwd()
     places = [here, *here.parents]
@@ -137,6 +148,31 @@ def _runtime(given: str | Path | None) -> Path:
     if missing:
         raise ValueError(
             f"{folder} lacks {', '.join(missing)} of {PACKAGE}: give the folder dist of version "
-            f"{RUNTIME_VERSION} or a later one with --runtime"
+            f"{_SUITABLE} with --runtime"
         )
+    _version(folder)
     return folder
+
+
+def _version(folder: Path) -> str:
+    """The version of ONNX Runtime for the web, as its scripts say it.
+
+    Raises:
+        ValueError: they say none, several, or one that the page is not made for.
+    """
+    scripts = [folder / name for name in RUNTIME_FILES if name.startswith("ort.")]
+    versions = sorted({_version_in(script) for script in scripts})
+    major, *minor = map(int, re.findall(r"\d+", versions[0])[:2] or [0])
+    if len(versions) > 1 or major != RUNTIME_VERSION[0] or (major, *minor) < RUNTIME_VERSION:
+        raise ValueError(
+            f"{folder} is of {PACKAGE} {' and '.join(versions)}: give the folder dist of version "
+            f"{_SUITABLE} with --runtime, as npm install {PACKAGE} gets it"
+        )
+    return versions[0]
+
+
+def _version_in(script: Path) -> str:
+    """What stands at the start of a script of the package."""
+    with script.open(encoding="utf-8", errors="replace") as file:
+        found = re.search(r"ONNX Runtime Web v([\d.]+\S*)", file.read(1000))
+    return found[1] if found else "of no known version"

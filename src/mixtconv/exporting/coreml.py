@@ -5,9 +5,6 @@ iOS 18 and macOS 15), and its Neural Engine wants sizes that do not change. Core
 float16 alone, so a stream's past is rounded to it.
 """
 
-import io
-import warnings
-from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from torch import Tensor, nn
 from mixtconv._quiet import only_errors
 from mixtconv.exporting.mil_program import ProgramEngine
 from mixtconv.exporting.network import PortableNetwork
-from mixtconv.exporting.programs import refusal, torch_program
+from mixtconv.exporting.programs import refusal, torch_program, without_reports
 from mixtconv.inference.engines.base import LOGITS, Engine
 from mixtconv.inference.engines.coreml import CoreMLEngine, import_coremltools, runs_here
 from mixtconv.models.spec import METADATA_KEY
@@ -83,8 +80,7 @@ def write_coreml(
     # Clips run on older systems than streams with states do.
     target = coremltools.target.iOS18 if description.is_streaming else coremltools.target.iOS16
     try:
-        with warnings.catch_warnings(), only_errors("coremltools"), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with without_reports("coremltools"):
             model: Any = coremltools.convert(
                 program,
                 inputs=[coremltools.TensorType(name=name, shape=(1, *example.shape[1:]))],

@@ -17,10 +17,10 @@ from mixtconv.exporting.agreement import (
 )
 from mixtconv.exporting.int8 import Calibration, Int8Result, num_bytes, quantize
 from mixtconv.exporting.network import clip_network, streaming_network
-from mixtconv.exporting.writing import TARGETS, Target, TargetName
+from mixtconv.exporting.writing import TARGETS, Target
 from mixtconv.inference.engines.base import Pixels
 from mixtconv.models import VideoClassifier
-from mixtconv.models.spec import EXPORTED_FOLDERS
+from mixtconv.models.spec import EXPORTED_FOLDERS, TargetName
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from mixtconv.data.listing import DataSource, VideoSample, one_label
 from mixtconv.data.protocol import Protocol
 from mixtconv.data.views import TensorViewReader
 from mixtconv.exporting.agreement import engine_input
-from mixtconv.exporting.writing import TargetName
 from mixtconv.inference.engines.base import LOGITS, VIDEO, Array, Engine
 from mixtconv.inference.engines.opening import files_of, open_engine
 from mixtconv.inference.engines.openvino import kept_signal_stack
 from mixtconv.models import VideoClassifier
-from mixtconv.models.spec import METADATA_KEY
+from mixtconv.models.spec import METADATA_KEY, TargetName
 from mixtconv.video.pictures import UnreadableVideoError
 
 ROUNDS = 10

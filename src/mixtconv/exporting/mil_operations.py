@@ -113,7 +113,7 @@ def _split(given: Arguments) -> tuple[Tensor, ...]:
 def _gather(given: Arguments) -> Tensor:
     x, axis = torch.as_tensor(given["x"]), int(given.get("axis", 0))
     if int(given.get("batch_dims", 0)):
-        raise ValueError("gather of Core ML with batch_dims cannot be computed off a Mac")
+        raise ValueError("it has batch_dims")
     indices = torch.as_tensor(given["indices"]).long()
     flat = x.index_select(axis, indices.reshape(-1) % x.shape[axis])
     axis %= x.ndim
@@ -188,7 +188,7 @@ def _pad(given: Arguments) -> Tensor:
         return F.pad(x, order, value=float(given.get("constant_val", 0)))
     while len(order) > 2 and order[-2:] == [0, 0]:  # F.pad takes the axes in space alone
         order = order[:-2]
-    return F.pad(x, order, mode={"reflect": "reflect", "replicate": "replicate"}[mode])
+    return F.pad(x, order, mode=mode)
 
 
 def _unary(function: Callable[[Tensor], Tensor]) -> Callable[[Arguments], Tensor]:

@@ -62,7 +62,7 @@ class ProgramEngine(PackageEngine):
                     results = _known(values, step.inputs["value"])
                     states[step.inputs["state"]] = results
                 else:
-                    results = _compute(step, values)
+                    results = self._compute(step, values)
                 several = results if isinstance(results, tuple | list) else (results,)
                 for value, result in zip(step.outputs, several, strict=True):
                     values[value] = _rounded(result, value)
@@ -70,6 +70,16 @@ class ProgramEngine(PackageEngine):
                     if self._last[value] is step and value is not logits:
                         values.pop(value, None)
         return values[logits].numpy(), {name: states[ports[name]].numpy() for name in past}
+
+    def _compute(self, step: Any, values: Mapping[Any, Tensor]) -> Any:
+        try:
+            return _compute(step, values)
+        except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            raise ValueError(
+                f"{self.path.name} cannot be compared here: its operation {step.op_type} cannot be "
+                f"computed off a Mac ({reason}); export the model on a Mac, or with --to onnx"
+            ) from error
 
 
 _STATES = {"read_state", "coreml_update_state"}

@@ -105,9 +105,11 @@ def quietly() -> Iterator[None]:
 def without_reports(*packages: str) -> Iterator[None]:
     """Hide what compilers for other machines report of every step, in Python and in C++.
 
+    If the block raises, the last lines of what they wrote to the standard error are shown.
+
     Args:
         packages: further loggers.
     """
     loggers = ("root", "jax", "torch.utils._pytree", *packages)
-    with quietly(), only_errors(*loggers), no_native_messages():
+    with quietly(), only_errors(*loggers), no_native_messages(shown_if_failed=True):
         yield

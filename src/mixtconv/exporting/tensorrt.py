@@ -37,7 +37,10 @@ def write_tensorrt(
     onnx = path.with_suffix(".onnx")
     write_onnx(program, portable, onnx)
     if portable.description.half:
-        compute_in_half(onnx)
+        try:
+            compute_in_half(onnx)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise refusal(portable, "the converter to float16", error) from error
     path.write_bytes(build_plan(tensorrt, onnx, portable))
     onnx.unlink()
     description_path(path).write_text(portable.description.to_json(), encoding="utf-8")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -20,9 +19,7 @@ from mixtconv.exporting.stream_layout import StreamLayoutName
 from mixtconv.exporting.tensorrt import refuse_without_tensorrt, write_tensorrt
 from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
-from mixtconv.models.spec import METADATA_KEY
-
-TargetName = Literal["onnx", "openvino", "torch", "litert", "executorch", "coreml", "tensorrt"]
+from mixtconv.models.spec import EXPORTED_SUFFIXES, METADATA_KEY, TargetName
 
 
 @dataclass(frozen=True)
@@ -97,12 +94,18 @@ def _write_torch(
 
 TARGETS: dict[TargetName, Target] = {
     "onnx": Target(
-        ".onnx", ("onnx", "onnxscript", "onnxruntime"), "stacked", write_onnx, stream="ring"
+        EXPORTED_SUFFIXES["onnx"],
+        ("onnx", "onnxscript", "onnxruntime"),
+        "stacked",
+        write_onnx,
+        stream="ring",
     ),
-    "openvino": Target(".xml", ("openvino",), "volume", _write_openvino, stream="ring_sum"),
-    "torch": Target(".pt2", (), "stacked", _write_torch),
+    "openvino": Target(
+        EXPORTED_SUFFIXES["openvino"], ("openvino",), "volume", _write_openvino, stream="ring_sum"
+    ),
+    "torch": Target(EXPORTED_SUFFIXES["torch"], (), "stacked", _write_torch),
     "litert": Target(
-        ".tflite",
+        EXPORTED_SUFFIXES["litert"],
         ("litert_torch", "ai_edge_litert"),
         "stacked",
         write_litert,
@@ -110,7 +113,7 @@ TARGETS: dict[TargetName, Target] = {
         stream="rows_last",
     ),
     "executorch": Target(
-        ".pte",
+        EXPORTED_SUFFIXES["executorch"],
         ("executorch.exir", "executorch.backends.xnnpack.partition.xnnpack_partitioner"),
         "joined",
         write_executorch,
@@ -118,7 +121,7 @@ TARGETS: dict[TargetName, Target] = {
         stream="rows",
     ),
     "coreml": Target(
-        ".mlpackage",
+        EXPORTED_SUFFIXES["coreml"],
         ("coremltools",),
         "stacked",
         write_coreml,
@@ -128,7 +131,7 @@ TARGETS: dict[TargetName, Target] = {
         has_rounded_past=True,
     ),
     "tensorrt": Target(
-        ".engine",
+        EXPORTED_SUFFIXES["tensorrt"],
         ("tensorrt", "onnx", "onnxscript", "onnxruntime"),
         "stacked",
         write_tensorrt,

@@ -35,9 +35,10 @@ class EngineRecognizer(VideoRecognizer):
 
     Args:
         model: a file of `mixtconv export`, or one that is open.
-        device: `auto` or `cpu`.
+        device: `auto`, or what its engine runs on: `cuda` of TensorRT, `cpu` of others, of Core ML
+            `auto` alone.
         protocol: `1x1`.
-        precision: `auto` or `32`; whether a model is int8 is fixed in its file.
+        precision: `auto`, or what is fixed in its file: `32`, `16` of one exported with `--half`.
         num_threads: threads of the engine; by default its own choice.
 
     Raises:
@@ -92,8 +93,7 @@ class EngineStreamingRecognizer(StreamRecognizer):
     Args:
         model: a file of `mixtconv export --streaming`, or one that is open.
         max_streams: streams at once; each takes the memory of a few frames of feature maps.
-        device: `auto` or `cpu`.
-        precision: `auto` or `32`.
+        device, precision: as for `EngineRecognizer`.
         num_threads: threads of the engine; by default its own choice.
 
     Raises:
@@ -145,17 +145,20 @@ def _open(
     model: str | Path | Engine, device: str, precision: str, num_threads: int | None
 ) -> Engine:
     """The engine of a model, in settings and of a modality that exported models are run in."""
-    if device not in ("auto", "cpu"):
-        raise ValueError(
-            f"{model} is an exported model, which runs where its format is for; leave --device out"
-        )
-    if precision not in ("auto", "32"):
-        raise ValueError(
-            f"{model} is an exported model, whose arithmetic is in the file; leave --precision out"
-        )
     engine = model
     if not isinstance(engine, Engine):
         engine = open_engine(engine, num_threads=num_threads)
+    if device not in engine.devices:
+        raise ValueError(
+            f"--device is {device}; {model} is an exported model, which runs where its format is "
+            f"for ({' or '.join(engine.devices)}): leave --device out"
+        )
+    computed = engine.description.precision
+    if precision not in ("auto", computed):
+        raise ValueError(
+            f"--precision is {precision}; {model} is an exported model, whose arithmetic is in the "
+            f"file ({computed}): leave --precision out"
+        )
     modality = engine.description.spec.modality
     if modality not in PICTURES:
         raise ValueError(

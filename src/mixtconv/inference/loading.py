@@ -24,9 +24,11 @@ def load_recognizer(
     Args:
         model: a model file, the folder of one or `hf:owner/name`; or a file of `mixtconv export`,
             of which only `.pt2` and `.pte` need torch.
-        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`; of exported models `auto` and `cpu`.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`; of exported models `auto`, or what their
+            engine runs on.
         protocol: views of every video; of exported models `1x1`.
-        precision: `auto`, `32`, `bf16` or `16`; of exported models `auto` and `32`.
+        precision: `auto`, `32`, `bf16` or `16`; of exported models `auto`, or
+            what is fixed in their file.
 
     Raises:
         ValueError: as `Recognizer` and `EngineRecognizer`.

@@ -27,9 +27,19 @@ METADATA_KEY = "mixtconv"
 EVENTS_NOTE = "events"
 """Name of the note of a model file that holds its settings of events."""
 
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2", ".tflite", ".pte", ".mlpackage", ".engine")
-"""Files of ONNX Runtime, OpenVINO, torch.export, LiteRT, ExecuTorch, Core ML and TensorRT, which
-`inference/engines` runs."""
+TargetName = Literal["onnx", "openvino", "torch", "litert", "executorch", "coreml", "tensorrt"]
+"""What models are exported to, as files: `--to` of `mixtconv export`, which also writes pages."""
+
+EXPORTED_SUFFIXES: dict[TargetName, str] = {
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "torch": ".pt2",
+    "litert": ".tflite",
+    "executorch": ".pte",
+    "coreml": ".mlpackage",
+    "tensorrt": ".engine",
+}
+"""Suffixes of these files, which `inference/engines` runs."""
 
 EXPORTED_FOLDERS = (".mlpackage",)
 """Those of them that are folders."""
@@ -379,4 +389,6 @@ def is_exported(model: object) -> bool:
     >>> is_exported("model.onnx"), is_exported("model.safetensors")
     (True, False)
     """
-    return isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES
+    return (
+        isinstance(model, str | Path) and Path(model).suffix.lower() in EXPORTED_SUFFIXES.values()
+    )

@@ -10,15 +10,17 @@ const MP4_FIRST = new Set(["ftyp", "moov", "mdat", "wide", "free", "skip", "styp
 /**
  * The video track of a file.
  * @param {Blob} file
- * @returns {Promise<{times: number[], colours: object|null, stream: object|null}>} see `mp4Track`
+ * @returns {Promise<{times: number[], colours: object|null, turn: object|null, stream: object|null,
+ *   damage: string|null}>} see `mp4Track`; and what is to be said of a file that is read in part
  * @throws {Error} it is of another format, damaged, or has no frame
  */
 export async function videoTrack(file) {
   const bytes = new FileBytes(file), head = await bytes.at(0, 8);
   let track;
-  if (head && MP4_FIRST.has(fourCharacters(head, 4))) track = await readIndex(() => mp4Track(bytes));
-  else if (head?.getUint32(0) === EBML) {
-    track = {times: await readIndex(() => webmTimes(bytes)), colours: null, stream: null};
+  if (head && MP4_FIRST.has(fourCharacters(head, 4))) {
+    track = {...await readIndex(() => mp4Track(bytes)), damage: null};
+  } else if (head?.getUint32(0) === EBML) {
+    track = {...await readIndex(() => webmTimes(bytes)), colours: null, turn: null, stream: null};
   } else throw new Error("it is no MP4, QuickTime, WebM or Matroska file");
   if (track.times.length === 0) throw new Error("there is no frame in it");
   return track;

@@ -9,7 +9,8 @@ export async function canDecode(stream) {
 }
 
 /**
- * The frames that are shown, in order; each is to be closed before the next one is asked for.
+ * The frames that are shown, {number, frame}, as the decoder gives them; each is to be closed before the
+ * next one is asked for.
  * @param {Blob} file
  * @param {{configuration, samples}} stream
  */
@@ -36,7 +37,8 @@ export async function* decodedFrames(file, {configuration, samples}) {
       }
       if (ready.length > 0) {
         const frame = ready.shift();
-        if (samples[frame.timestamp].isShown) yield frame; else frame.close();
+        const {number} = samples[frame.timestamp];
+        if (number !== null) yield {number, frame}; else frame.close();
       } else if (!isOver) {
         await changed();
       }

@@ -56,7 +56,7 @@ async function recognizeClip(video, recognizer, isMine) {
     `${numbers.length} of ${video.times.length} frames read in ${reading.toFixed(0)} ms, `
     + `network ${milliseconds.toFixed(1)} ms (${backendName(recognizer)}).`);
   showCrops(clip, numbers.map(number => video.times[number]), spec.image_size);
-  say("Done.");
+  sayDone(video);
 }
 
 async function recognizeStream(video, recognizer, isMine) {
@@ -82,5 +82,9 @@ async function recognizeStream(video, recognizer, isMine) {
       + `${(network / count).toFixed(1)} ms a frame (${backendName(recognizer)}).`);
   }
   showCrops(seen.map(each => each.crop), seen.map(each => each.seconds), spec.image_size);
-  say("Done.");
+  sayDone(video);
+}
+
+function sayDone({damage}) {
+  say(damage === null ? "Done." : `Done, but ${damage}.`);
 }

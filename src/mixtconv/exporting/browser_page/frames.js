@@ -37,13 +37,15 @@ export class VideoFile {
     }
   }
 
-  constructor(file, element, {times, colours, stream}, first) {
+  constructor(file, element, {times, colours, turn, stream, damage}, first) {
     this.file = file;
     this.element = element;
     this.times = times;
     this.stream = stream;
+    this.damage = damage;  // what is to be said of a file that is read in part
     this.look = {width: element.videoWidth, height: element.videoHeight, colours,
-      turn: first?.rotation ?? 0, isMirrored: first?.flip ?? false};
+      turn: turn?.degrees ?? first?.rotation ?? 0,
+      isMirrored: turn?.isMirrored ?? first?.flip ?? false, isStored: turn !== null};
     this.shift = first === null ? 0 : first.timestamp / 1e6 - times[0];
   }
 
@@ -74,19 +76,28 @@ export class VideoFile {
   }
 
   async* #decoded(numbers) {
-    const wanted = new Set(numbers), last = numbers.at(-1);
-    let number = 0;
-    for await (const frame of decodedFrames(this.file, this.stream)) {
+    const {isTimed} = this.stream;
+    let place = 0, count = 0;  // of the frame that is waited for; of those that came
+    for await (const {number: own, frame} of decodedFrames(this.file, this.stream)) {
+      const number = isTimed ? own : count;
+      count++;
       try {
-        if (wanted.has(number)) {
+        if (number > numbers[place]) {
+          throw new Error(`the browser leaves out frame ${numbers[place]}: the video is damaged there`);
+        }
+        if (number === numbers[place]) {
           yield {number, picture: await rgbOfFrame(frame, this.look, null)};
+          place++;
         }
       } finally {
         frame.close();
       }
-      if (number++ === last) return;
+      if (place === numbers.length && isTimed) return;
     }
-    throw new Error(`frame ${number} cannot be decoded by the browser`);
+    if (place < numbers.length) throw new Error(`frame ${numbers[place]} cannot be decoded by the browser`);
+    if (count < this.times.length) {  // of those without times nothing says which
+      throw new Error(`the browser gives ${count} of ${this.times.length} frames: the video is damaged`);
+    }
   }
 
   async #sought(number) {
@@ -131,7 +142,8 @@ async function currentFrame(element) {
       return new VideoFrame(element);
     } catch (error) {
       // It has been decoded, and is not painted yet.
-      if (error.name !== "InvalidStateError" || tries === TRIES) throw error;
+      if (error.name !== "InvalidStateError") throw error;
+      if (tries === TRIES) throw new Error("the browser shows no picture of it: it is damaged");
       await wait();
     }
   }
@@ -143,7 +155,7 @@ export async function currentPicture(element) {
   if (frame === null) return fromCanvas(element);
   try {
     const look = {width: element.videoWidth, height: element.videoHeight, colours: null,
-      turn: frame.rotation ?? 0, isMirrored: frame.flip ?? false};
+      turn: frame.rotation ?? 0, isMirrored: frame.flip ?? false, isStored: false};
     return await rgbOfFrame(frame, look, element);
   } finally {
     frame.close();
@@ -153,15 +165,17 @@ export async function currentPicture(element) {
 /**
  * @param {VideoFrame} frame
  * @param {object} look its size upright with square pixels, its colours where the file says them, how far
- *   it is to be turned and mirrored
+ *   it is to be turned and mirrored, and whether the file says that
  * @param {HTMLVideoElement|null} element that shows it, if one does
  * @throws {Unconverted} only the browser can convert it, and no element shows it
  */
 async function rgbOfFrame(frame, look, element) {
   const colours = coloursOf(frame, look.colours);
   const isTurned = look.turn % 180 !== 0;
-  const isKnown = frame.rotation !== undefined
-    || (frame.displayWidth >= frame.displayHeight) === (look.width >= look.height);
+  // Of a frame that is shown some browsers do not say how it is to be turned, nor whether they did.
+  const isUpright = look.turn === 0 && !look.isMirrored;
+  const isKnown = element === null || frame.rotation !== undefined || (look.isStored ? isUpright
+    : (frame.displayWidth >= frame.displayHeight) === (look.width >= look.height));
   if (!(frame.format === "I420" || frame.format === "NV12") || colours === null || !isKnown) {
     if (element === null) throw new Unconverted("its pictures are of a kind that this page cannot convert");
     return fromCanvas(element);

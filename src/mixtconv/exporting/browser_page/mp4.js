@@ -7,14 +7,17 @@ import {fourCharacters} from "./bytes.js";
 const MOST_IN_RUN = 1e6;  // frames of a fragment: hours
 const SAMPLE_ENTRY = 78;  // bytes of one of video, before the boxes in it
 
+const NEEDED = new Set(["moov", "moof", "mdat"]);  // whole; after the last one may be anything
+const ANEW = "write it anew, as with ffmpeg -i FILE NEW";
 const PARENTS = new Set(["trak", "mdia", "minf", "stbl", "edts", "mvex", "traf"]);
 
 /**
  * The track that is shown.
  * @param {FileBytes} bytes
- * @returns {Promise<{times: number[], colours: object|null, stream: object|null}>} seconds of every frame
- *   on the timeline of the film, ascending; the colours where the file says them; and, of H.264, the
- *   settings of a decoder with the samples in the order of decoding
+ * @returns {Promise<{times: number[], colours: object|null, turn: object, stream: object|null}>} seconds of
+ *   every frame on the timeline of the film, ascending; the colours where the file says them; how a picture
+ *   is turned to be shown, {degrees, isMirrored}; and, of H.264, the settings of a decoder, the samples in
+ *   the order of decoding, and whether their times say which frame is which
  */
 export async function mp4Track(bytes) {
   let movie = null;
@@ -29,8 +32,13 @@ export async function mp4Track(bytes) {
     }
     if (length === 0) length = bytes.size - position;
     if (length < header) throw new Error(`its box ${name} has ${length} bytes: it is damaged`);
+    if (NEEDED.has(name) && position + length > bytes.size) {
+      const missing = position + length - bytes.size;
+      throw new Error(`it breaks off: ${missing} bytes of its box ${name} are missing; copy it again, or `
+        + "repair it, as with ffmpeg -i FILE -c copy NEW");
+    }
     if (name === "moov" || name === "moof") {
-      const view = await bytes.at(position + header, Math.min(length, bytes.size - position) - header);
+      const view = await bytes.at(position + header, length - header);
       if (name === "moov") movie = view; else fragments.push(view);
     }
     position += length;
@@ -67,13 +75,21 @@ function trackOfMovie(movie, fragments) {
   }
   const movieHead = found(movie, "mvhd");
   const movieScale = movieHead.getUint32(movieHead.getUint8(0) === 1 ? 20 : 12);
-  const {start, delay} = firstEdit(found(track, "elst"));
-  const times = samples.map(sample => sample.shown).filter(time => time >= start)
+  const isFragmented = fragments.length > 0;
+  const {start, length, delay} = theEdit(found(track, "elst"));
+  // Of what the header of a fragmented file says of its length FFmpeg takes nothing, nor do browsers.
+  const end = isFragmented || length === 0 ? Infinity : start + Math.round(length * scale / movieScale);
+  if (isFragmented && samples.some(({shown}) => shown < start)) {
+    throw new Error(`its edit list cuts off the start of its fragments; ${ANEW}`);
+  }
+  const isShown = ({shown}) => shown >= start && shown < end;
+  const times = samples.filter(isShown).map(({shown}) => shown)
     .sort((a, b) => a - b).map(time => (time - start) / scale + delay / movieScale);
-  const {colours, configuration} = sampleEntry(track);
-  const isWhole = configuration !== null && fragments.length === 0;
-  const stream = isWhole ? {configuration, samples: locatedSamples(track, samples, start)} : null;
-  return {times, colours, stream};
+  const {colours, configuration} = sampleEntry(track), turn = turnOf(found(track, "tkhd"), movieHead);
+  const isTimed = samples.every(({end}, place) => place === 0 || end > samples[place - 1].end);
+  const stream = configuration === null || isFragmented ? null : {configuration, isTimed,
+    samples: numberedSamples(locatedSamples(track, samples.length), samples, isShown)};
+  return {times, colours, turn, stream};
 }
 
 /** What the description of the samples says. */
@@ -93,8 +109,32 @@ function sampleEntry(track) {
   return {colours, configuration: avcConfiguration(avc)};
 }
 
-/** {position, length, isKey, isShown} of each sample, in the order of decoding. */
-function locatedSamples(track, samples, start) {
+/** Samples in the order of decoding, each with the number of its frame in `times`; null if it has none. */
+function numberedSamples(located, samples, isShown) {
+  const inOrder = samples.map((_, place) => place).filter(place => isShown(samples[place]))
+    .sort((a, b) => samples[a].shown - samples[b].shown);
+  const numbers = new Map(inOrder.map((place, number) => [place, number]));
+  return located.map((sample, place) => ({...sample, number: numbers.get(place) ?? null}));
+}
+
+/**
+ * How a picture is to be turned clockwise, then mirrored from left to right, by the display matrices of the
+ * track and the film, x' = a x + c y, y' = b x + d y. Quarter turns alone are applied, as by mixtconv.
+ */
+function turnOf(trackHead, movieHead) {
+  const [[a, b, c, d], [ma, mb, mc, md]] = [[trackHead, 40], [movieHead, 36]].map(([head, place]) => {
+    const at = place + (head.getUint8(0) === 1 ? 12 : 0);
+    return [0, 4, 12, 16].map(step => head.getInt32(at + step) / 65536);
+  });
+  const [xx, xy, yx, yy] = [a * ma + b * mc, a * mb + b * md, c * ma + d * mc, c * mb + d * md];
+  const isMirrored = xx * yy - xy * yx < 0;
+  if (!xx && !yy && xy && yx) return {degrees: xy > 0 ? 90 : 270, isMirrored};
+  if (!xy && !yx) return {degrees: yy < 0 ? 180 : 0, isMirrored};
+  return {degrees: 0, isMirrored: false};
+}
+
+/** {position, length, isKey} of each sample, in the order of decoding. */
+function locatedSamples(track, count) {
   const sizes = found(track, "stsz"), usual = sizes.getUint32(4);
   const inChunks = found(track, "stsc"), keys = found(track, "stss");
   const short = found(track, "stco"), long = found(track, "co64");
@@ -108,7 +148,8 @@ function locatedSamples(track, samples, start) {
     for (let left = inChunks.getUint32(12 + 12 * entry); left > 0; left--) {
       const number = located.length, length = usual || sizes.getUint32(12 + 4 * number);
       const isKey = keyNumbers === undefined || keyNumbers.has(number);
-      located.push({position, length, isKey, isShown: samples[number].shown >= start});
+      if (number === count) return located;
+      located.push({position, length, isKey});
       position += length;
     }
   }
@@ -183,15 +224,20 @@ function runSamples(run, start, usual, samples) {
   return time;
 }
 
-/** Where in the track the film starts, in ticks of the track, and how long it waits before. */
-function firstEdit(list) {
-  let start = 0, delay = 0;
+/**
+ * The part of the track that the film is: where it starts, in ticks of the track, and in ticks of the film
+ * its length, 0 for all that follows, and how long nothing is shown before.
+ */
+function theEdit(list) {
+  let found = null, delay = 0;
   const count = list ? list.getUint32(4) : 0, isLong = list?.getUint8(0) === 1;
   for (let entry = 0, at = 8; entry < count; entry++, at += isLong ? 20 : 12) {
     const length = isLong ? Number(list.getBigUint64(at)) : list.getUint32(at);
-    const from = isLong ? Number(list.getBigInt64(at + 8)) : list.getInt32(at + 4);
-    if (from >= 0) return {start: from, delay};
-    delay += length;
+    const start = isLong ? Number(list.getBigInt64(at + 8)) : list.getInt32(at + 4);
+    if (found !== null) {
+      throw new Error(`its edit list has several parts; ${ANEW}`);
+    }
+    if (start >= 0) found = {start, length, delay}; else delay += length;
   }
-  return {start, delay};
+  return found ?? {start: 0, length: 0, delay};
 }

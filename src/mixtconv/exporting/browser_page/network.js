@@ -1,6 +1,8 @@
 // The network, in a thread of its own: the page stays alive while it computes. It answers messages
 // {id, action, ...} with {id, result} or {id, error}.
 
+import {bindThreads} from "./thread.js";
+
 const RUNTIMES = {
   webgpu: "./ort/ort.webgpu.min.mjs",
   wasm: "./ort/ort.wasm.min.mjs",
@@ -14,12 +16,12 @@ const ACTIONS = {
   async open({backend, about}) {
     ort = await import(RUNTIMES[backend]);
     ort.env.logLevel = "error";
-    ort.env.wasm.wasmPaths = new URL("./ort/", self.location.href).href;
+    ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
     const mayShare = self.crossOriginIsolated;  // memory, without which there are no threads
     const threads = mayShare ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     ort.env.wasm.numThreads = threads;
     description = about;
-    session = await ort.InferenceSession.create("model.onnx", {
+    session = await ort.InferenceSession.create(new URL("model.onnx", import.meta.url).href, {
       executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
       logSeverityLevel: 3,
     });
@@ -80,6 +82,7 @@ function inputShape() {
 
 let last = Promise.resolve();  // one message after the other, as each frame needs the one before
 
+bindThreads();
 self.onmessage = ({data: {id, action, ...rest}}) => {
   last = last.then(() => ACTIONS[action](rest)).then(
     result => self.postMessage({id, result}),

@@ -1,6 +1,7 @@
 // A recognizer for the page: crops pictures, and asks the network in its thread.
 
 import {centerCrop} from "./resize.js";
+import {startThread} from "./thread.js";
 
 export class Recognizer {
   /**
@@ -18,7 +19,7 @@ export class Recognizer {
     [this.about, this.spec, this.backend] = [about, about.spec, backend];
     this.isStream = about.states !== null;
     this.waiting = new Map();
-    this.worker = new Worker("network.js", {type: "module"});
+    this.worker = startThread(new URL("network.js", import.meta.url));
     this.worker.onmessage = ({data: {id, result, error}}) => {
       const {done, failed} = this.waiting.get(id);
       this.waiting.delete(id);

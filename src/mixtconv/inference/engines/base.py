@@ -40,6 +40,9 @@ class Engine(ABC):
     stand_in: str | None = None
     """What computes in place of the engine that the file is for, where that does not run."""
 
+    devices: tuple[str, ...] = ("auto", "cpu")
+    """What it runs on, as values of `--device`; it has no choice."""
+
     def __init__(
         self,
         path: Path,
@@ -136,6 +139,11 @@ class Description:
             raise ValueError(
                 f"pixels is {self.pixels!r}; allowed are {', '.join(get_args(Pixels))}"
             )
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, as a value of `--precision`; or int8, which is none."""
+        return "int8" if self.quantized else "16" if self.half else "32"
 
     @property
     def is_streaming(self) -> bool:

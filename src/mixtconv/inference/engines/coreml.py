@@ -6,7 +6,8 @@ Core ML has no others.
 
 import sys
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,7 +60,10 @@ class PackageEngine(OneByOneEngine):
 
 
 class CoreMLEngine(PackageEngine):
-    """A package in Core ML; see `opening.open_engine`. Core ML chooses its threads itself."""
+    """A package in Core ML; see `opening.open_engine`. Core ML chooses its threads itself,
+    and where it computes."""
+
+    devices = ("auto",)
 
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         refuse_other_systems(path)
@@ -69,13 +73,14 @@ class CoreMLEngine(PackageEngine):
     def _predict(
         self, inputs: dict[str, Array], past: dict[str, Array]
     ) -> tuple[Array, dict[str, Array]]:
-        if not past:
-            return self._model.predict(inputs)[LOGITS], {}
-        state = self._model.make_state()
-        for name, value in past.items():
-            state.write_state(name, value)
-        logits = self._model.predict(inputs, state)[LOGITS]
-        return logits, {name: state.read_state(name) for name in past}
+        with _named(self.path, "fails in Core ML"):
+            if not past:
+                return self._model.predict(inputs)[LOGITS], {}
+            state = self._model.make_state()
+            for name, value in past.items():
+                state.write_state(name, value)
+            logits = self._model.predict(inputs, state)[LOGITS]
+            return logits, {name: state.read_state(name) for name in past}
 
 
 def runs_here() -> bool:
@@ -103,21 +108,27 @@ def read_package(path: Path, *, load: bool) -> Any:
         ValueError: coremltools is not installed, or the package cannot be read.
     """
     coremltools = import_coremltools(path)
+    with _named(path, "cannot be read by coremltools"):
+        model = coremltools.models.MLModel(str(path), skip_model_load=True)
+    if not load:
+        return model
+    half = Description.from_json(model.user_defined_metadata.get(METADATA_KEY), path).half
+    # Float32 is computed on the CPU, float16 where Core ML thinks it is fastest.
+    units = coremltools.ComputeUnit.ALL if half else coremltools.ComputeUnit.CPU_ONLY
+    with _named(path, "cannot be loaded by Core ML"):
+        return coremltools.models.MLModel(str(path), compute_units=units)
+
+
+@contextmanager
+def _named(path: Path, fault: str) -> Iterator[None]:
+    """Raise any error of coremltools, which a damaged or foreign package can bring about, as a
+    ValueError that names the package."""
     try:
         with only_errors("coremltools"):
-            # Float32 is computed on the CPU, float16 where Core ML thinks it is fastest.
-            model = coremltools.models.MLModel(str(path), skip_model_load=True)
-            if load:
-                text = model.user_defined_metadata.get(METADATA_KEY)
-                half = Description.from_json(text, path).half
-                units = coremltools.ComputeUnit.ALL if half else coremltools.ComputeUnit.CPU_ONLY
-                model = coremltools.models.MLModel(str(path), compute_units=units)
-    except ValueError:
-        raise
-    except Exception as error:  # a damaged or foreign package can fail in any way
+            yield
+    except Exception as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise ValueError(f"{path} cannot be read by coremltools: {reason}") from error
-    return model
+        raise ValueError(f"{path} {fault}: {reason}") from error
 
 
 def import_coremltools(path: object) -> ModuleType:

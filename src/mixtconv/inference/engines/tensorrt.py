@@ -18,6 +18,8 @@ from mixtconv.inference.engines.base import Array, Description, Engine, import_e
 class TensorRtEngine(Engine):
     """A network in TensorRT; see `opening.open_engine`. It has no threads of the CPU."""
 
+    devices = ("auto", "cuda")
+
     def __init__(self, path: Path, num_threads: int | None = None) -> None:
         self._torch = import_engine("torch", path)
         tensorrt = import_tensorrt(path)
@@ -27,8 +29,8 @@ class TensorRtEngine(Engine):
                 f"{path} has no description beside it: {beside} is missing; copy both, or export "
                 "the model again"
             )
-        description = Description.from_json(beside.read_text(encoding="utf-8"), path)
-        log = log_of_errors(tensorrt)
+        description = Description.from_json(beside.read_text("utf-8", errors="replace"), path)
+        self._log = log = log_of_errors(tensorrt)
         self._runtime = tensorrt.Runtime(log)
         self._plan = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._plan is None:
@@ -43,7 +45,7 @@ class TensorRtEngine(Engine):
         sizes = {name: tuple(self._plan.get_tensor_shape(name))[1:] for name in names}
         given = [name for name in names if self._is_input(tensorrt, name)]
         self._largest_batch = int(self._plan.get_tensor_profile_shape(given[0], 0)[2][0])
-        self._types = {name: _torch_type(self._torch, self._plan, name) for name in names}
+        self._types = {name: torch_type(self._torch, self._plan, name, path) for name in names}
         self._stream = self._torch.cuda.Stream()
         super().__init__(
             path,
@@ -78,7 +80,7 @@ class TensorRtEngine(Engine):
             for name, tensor in tensors.items():
                 context.set_tensor_address(name, tensor.data_ptr())
             if not context.execute_async_v3(self._stream.cuda_stream):
-                raise RuntimeError(f"{self.path} failed in TensorRT")
+                raise ValueError(f"{self.path} fails in TensorRT: {self._log.said()}")
             return {name: tensors[name].cpu().numpy() for name in self._outputs}
 
 
@@ -128,7 +130,17 @@ def log_of_errors(tensorrt: ModuleType) -> Any:
     return Log()
 
 
-def _torch_type(torch: ModuleType, plan: Any, name: str) -> Any:
-    """The type of an input or an output, by TensorRT's name of it."""
+def torch_type(torch: ModuleType, plan: Any, name: str, path: Path) -> Any:
+    """The type of an input or an output, by TensorRT's name of it.
+
+    Raises:
+        ValueError: one that no export has.
+    """
+    types = {"FLOAT": torch.float32, "HALF": torch.float16, "UINT8": torch.uint8}
     word = plan.get_tensor_dtype(name).name
-    return {"FLOAT": torch.float32, "HALF": torch.float16, "UINT8": torch.uint8}[word]
+    if word not in types:
+        raise ValueError(
+            f"{path} has {name} of type {word}, and exported ones are {', '.join(types)}: it was "
+            "not built by mixtconv export; export the model again"
+        )
+    return types[word]
