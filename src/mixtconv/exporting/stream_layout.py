@@ -108,7 +108,8 @@ class Past:
     def slot(self, slots: int) -> Tensor:
         """The slot (B,) of the new frame of each stream in a ring of so many."""
         if slots not in self._slots:
-            self._slots[slots] = self.before[NUMBER].remainder(slots)
+            # Not `remainder`, which OpenVINO 2025.1 does not know; numbers are not negative.
+            self._slots[slots] = torch.fmod(self.before[NUMBER], slots)
         return self._slots[slots]
 
     def _of(self, state: State, new: Tensor) -> Tensor:
