@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+import threading
+import time
 
 import pytest
 
@@ -45,3 +47,27 @@ def test_what_a_reader_of_files_says_stays_hidden(capfd) -> None:
         _convert()
         raise RuntimeError
     assert capfd.readouterr().err == ""
+
+
+def test_two_threads_at_a_time_leave_the_standard_error_as_it_was() -> None:
+    before, file = sys.stderr, os.fstat(2)
+    inside, goes_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with no_native_messages():
+            inside.set()
+            goes_on.wait(10)
+
+    def second() -> None:
+        with no_native_messages():
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    time.sleep(0.05)  # in which the second one would begin, and end after the first
+    goes_on.set()
+    for thread in threads:
+        thread.join()
+    assert sys.stderr is before and os.path.samestat(os.fstat(2), file)

@@ -40,7 +40,8 @@ struct State {
   State(const std::string& about, const std::string& input) : output("next_" + input), slots(0), start(0) {
     std::string own = after(about, "states");
     own = own.substr(own.find("\"name\": \"" + input + '"'));
-    if (after(own, "ring")[0] != '{') return;
+    size_t ring = own.find("\"ring\": {"), next = own.find("\"name\": ", 1);
+    if (ring == std::string::npos || ring > next) return;
     output = strings("[" + after(own, "output"))[0];
     slots = std::stoul(after(own, "slots")), start = std::stoul(after(own, "start"));
   }

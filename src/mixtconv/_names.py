@@ -39,8 +39,10 @@ def flag(field_name: str) -> str:
     return "--" + field_name.replace("_", "-")
 
 
-_FLAGS = re.compile(r"mixtconv [a-z]+[^;:,()]*|--([a-z]+(?:-[a-z]+)*)")
-"""A command of the command line with its flags, or a flag."""
+_FLAGS = re.compile(
+    r"(?<!\S)mixtconv [a-z]+[^;:,()]*|(?<![^\s(,=])--([a-z]+(?:-[a-z]+)*)(?![\w/.])"
+)
+"""A command of the command line with its flags, or a flag; neither is part of a path or a name."""
 
 
 def as_keywords(message: str, names: Container[str]) -> str:
@@ -56,6 +58,8 @@ def as_keywords(message: str, names: Container[str]) -> str:
     'num_frames is 0; give 1 or more'
     >>> as_keywords("mixtconv prepare --out DIR makes it; leave out --out", {"out"})
     'mixtconv prepare --out DIR makes it; leave out out'
+    >>> as_keywords("/runs/set--lr/a.csv is empty; give --lr", {"lr"})
+    '/runs/set--lr/a.csv is empty; give lr'
     """
 
     def name_of(found: re.Match[str]) -> str:

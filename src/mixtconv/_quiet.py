@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from tempfile import TemporaryFile
@@ -11,6 +12,9 @@ from tempfile import TemporaryFile
 _MOST_LINES = 20
 _BAR = re.compile(r"\d%\|")
 """In a progress bar of tqdm."""
+
+_STANDARD_ERROR = threading.RLock()
+"""Held while it is redirected: two threads that each put back what they found would swap theirs."""
 
 
 @contextmanager
@@ -32,14 +36,18 @@ def no_native_messages(*, shown_if_failed: bool = False) -> Iterator[None]:
     """Hide what is written to the standard error of the process within the block, natively too.
 
     For libraries that report to their developers there, past every logger. What other threads write
-    meanwhile is lost as well, so that a block should be short; errors are raised as ever.
+    meanwhile is lost as well, so that a block should be short; errors are raised as ever. There is
+    one such block at a time: those of other threads wait.
 
     Args:
         shown_if_failed: whether its last lines are written after all if the block raises, for where
             the error itself may not say what went wrong; but no progress bars.
     """
-    sys.stderr.flush()
-    with TemporaryFile("w+", encoding="utf-8", errors="replace", buffering=1) as hidden:
+    with (
+        _STANDARD_ERROR,
+        TemporaryFile("w+", encoding="utf-8", errors="replace", buffering=1) as hidden,
+    ):
+        sys.stderr.flush()
         shown = os.dup(2)
         os.dup2(hidden.fileno(), 2)
         try:

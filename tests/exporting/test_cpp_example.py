@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from mixtconv.exporting.export import export_model
+from mixtconv.exporting.writing import TARGETS
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
 from mixtconv.models import create_model
 
@@ -114,6 +116,21 @@ def test_labels_of_a_stream_are_those_of_stream(
     assert [label for label, _ in got] == [each.label for each in expected]
     scores = [float(score) for _, score in got]
     assert scores == pytest.approx([each.score for each in expected], abs=1e-4)
+
+
+def test_a_stream_of_an_earlier_version_has_windows(
+    program: Path, frames: np.ndarray, tmp_path: Path, monkeypatch
+) -> None:
+    earlier = replace(TARGETS["onnx"], stream="volume")
+    monkeypatch.setitem(TARGETS, "onnx", earlier)
+    model, raw = _export(tmp_path / "model.onnx", streaming=True), tmp_path / "frames.rgb"
+    [entry] = onnx.load(str(model)).metadata_props
+    assert json.loads(entry.value)["states"] and "ring" not in entry.value
+    raw.write_bytes(frames.tobytes())
+    with EngineStreamingRecognizer(model).start() as stream:
+        expected = [stream.push(frame).predictions[0] for frame in frames]
+    got = _run(program, model, SIZE, raw)
+    assert [label for label, _ in got] == [each.label for each in expected]
 
 
 def test_what_cannot_be_used_is_refused_in_a_line(

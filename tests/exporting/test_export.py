@@ -17,13 +17,11 @@ from mixtconv.exporting import export as export_module
 from mixtconv.exporting.agreement import Agreement
 from mixtconv.exporting.export import export_model
 from mixtconv.exporting.writing import TARGETS
-from mixtconv.inference.engines.base import Engine
 from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.past import PastOfStreams
 from mixtconv.models import VideoClassifier, create_model, save_model
 from mixtconv.models.spec import TargetName
 from mixtconv.models.streaming import StreamingClassifier, StreamState
-from mixtconv.video.writer import write_video
 
 CLASSES = ["wave", "jump", "run"]
 SIZE = 32
@@ -316,67 +314,6 @@ def test_a_model_that_loops_over_its_clips_is_refused(tmp_path: Path) -> None:
     model = create_model("i3d_nl_gcn_resnet50", 3, num_frames=4, image_size=64).eval()
     with pytest.raises(ValueError, match=r"i3d_nl_gcn_resnet50 cannot be exported: torch\.export"):
         export_model(model, tmp_path / "model.pt2", target="torch")
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory) -> Path:
-    """Two videos of every class to learn from, and three to score; one cannot be read."""
-    root = tmp_path_factory.mktemp("labelled")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 2), ("val", 3)):
-        for label in CLASSES:
-            for number in range(count):
-                path = root / split / label / f"{number}.mp4"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                frames = random.integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
-                write_video(path, frames, frames_per_second=25)
-    (root / "val" / "run" / "2.mp4").write_text("words")
-    return root
-
-
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
-@pytest.mark.parametrize("modality", ["rgb", "motion"])
-def test_int8_is_smaller_and_its_accuracy_is_measured_beside_that_of_float32(
-    target: TargetName, modality: str, labelled: Path, tmp_path: Path, capsys
-) -> None:
-    model = _model(modality=modality)
-    save_model(model, tmp_path / "model.safetensors")
-    out = tmp_path / "out" / f"model{TARGETS[target].suffix}"
-    words = ["export", str(tmp_path / "model.safetensors"), "--to", target, "--out", str(out)]
-    assert main([*words, "--int8", str(labelled), "--format", "json"]) == 0
-    int8 = json.loads(capsys.readouterr().out)["int8"]
-    assert (int8["num_calibration_videos"], int8["num_scored_videos"]) == (6, 9)
-    assert int8["num_unreadable"] == 1
-    assert int8["bytes_after"] < 0.6 * int8["bytes_before"]
-    assert int8["bytes_after"] == sum(part.stat().st_size for part in out.parent.iterdir())
-    assert int8["top1_drop"] == int8["top1_before"] - int8["top1_after"]
-    engine = open_engine(out)
-    assert engine.description.quantized
-    assert int8["top1_after"] == pytest.approx(_accuracy(engine, model, labelled))
-    assert int8["top1_before"] == pytest.approx(_accuracy(model, model, labelled))
-
-
-def _accuracy(scorer: Engine | VideoClassifier, model: VideoClassifier, labelled: Path) -> float:
-    from mixtconv.data.clips import read_clip
-    from mixtconv.data.transforms import center_crop
-    from mixtconv.video.pictures import UnreadableVideoError
-
-    correct = 0
-    for path in sorted(labelled.glob("val/*/*.mp4")):
-        try:
-            clip = read_clip(path, lambda count: [(2 * t + 1) * count // 8 for t in range(4)])
-        except UnreadableVideoError:
-            continue
-        [crop] = center_crop(clip.frames, SIZE)
-        video = model.normalize(crop[None])
-        with torch.inference_mode():
-            logits = (
-                scorer.run({"video": video.numpy()})["logits"]
-                if isinstance(scorer, Engine)
-                else scorer(video).numpy()
-            )
-        correct += CLASSES[int(logits.argmax())] == path.parent.name
-    return 100 * correct / 9
 
 
 HEADS = {

@@ -216,7 +216,8 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array], description:
         Reader(),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool"],
+        # With the activations between them, which would else be computed on values of float32.
+        op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu", "Clip"],
     )
     shutil.rmtree(prepared)
     model = onnx.load(str(result))
@@ -227,12 +228,43 @@ def _quantize_onnx(source: Path, result: Path, inputs: list[Array], description:
 def _quantize_openvino(source: Path, result: Path, inputs: list[Array], description: str) -> None:
     import nncf  # noqa: PLC0415
     import openvino  # noqa: PLC0415
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # noqa: PLC0415
 
     model = openvino.Core().read_model(source)
+    # NNCF would quantize what prepares the pixels as well, of which a median of rounded pictures
+    # would be no saving. Ranges are those of all clips; by default they are the mean of the clips'
+    # own, and brighter clips lose what is above it.
+    prepares = nncf.IgnoredScope(names=_before_weights(model), validate=False)
+    whole = nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+    )
     with kept_signal_stack():
-        quantized = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset(inputs),
+            subset_size=len(inputs),
+            ignored_scope=prepares,
+            advanced_parameters=whole,
+        )
     quantized.set_rt_info(description, [METADATA_KEY])
     openvino.save_model(quantized, str(result), compress_to_fp16=False)
+
+
+def _before_weights(model: Any) -> list[str]:
+    """Names of the operations of an OpenVINO model that no layer with weights comes before."""
+    after, before = set(), []
+    for operation in model.get_ordered_ops():
+        name, kind = operation.get_friendly_name(), operation.get_type_name()
+        sources = (port.get_source_output().get_node() for port in operation.inputs())
+        if kind in _WEIGHTED or any(source.get_friendly_name() in after for source in sources):
+            after.add(name)
+        elif kind not in ("Parameter", "Constant"):
+            before.append(name)
+    return before
+
+
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+"""Types of OpenVINO's operations with weights."""
 
 
 def num_bytes(path: Path) -> int:

@@ -169,9 +169,10 @@ def _in_words_of(settings: Any, values: Mapping[str, Any]) -> Iterator[None]:
         yield
     except ValueError as error:
         is_command = isinstance(settings, TrainingSettings) and not values
-        if type(error) is ValueError and error.args and not is_command:
+        is_text = len(error.args) == 1 and isinstance(error.args[0], str)
+        if type(error) is ValueError and is_text and not is_command:
             names = {field.name for field in fields(TrainingSettings)}
-            error.args = (as_keywords(str(error), names),)
+            error.args = (as_keywords(error.args[0], names),)
         raise
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtconv.evaluation.scores_file import SavedScores
-from mixtconv.inference.engines.opening import files_of
+from mixtconv.inference.engines.opening import files_of, refuse_missing
 from mixtconv.models import VideoClassifier
 from mixtconv.models.frozen_trunk import hash_tensors
 from mixtconv.training.identity import changed_fields
@@ -33,7 +33,12 @@ def content_of_scores(scores: SavedScores) -> str:
 
 
 def content_of_engine(path: Path) -> str:
-    """SHA-256 of the files of an exported model."""
+    """SHA-256 of the files of an exported model.
+
+    Raises:
+        ValueError: there is none.
+    """
+    refuse_missing(path)
     contents = [hashlib.sha256(each.read_bytes()).hexdigest() for each in files_of(path)]
     return _hash_of(contents)
 

@@ -36,7 +36,8 @@ def keep_messages_from_python() -> None:
     A torchvision that still has `torchvision.io.read_video` lets them pass errors to Python, each
     of which waits for the GIL. A decoder that is closed early has such errors, and its closing,
     which holds the GIL, waits for the threads: for ever
-    (https://github.com/PyAV-Org/PyAV/issues/751). Any other level that a program sets stays.
+    (https://github.com/PyAV-Org/PyAV/issues/751). Any other level that a program sets stays. Of a
+    video that is open while torchvision is imported, the threads have their way already.
     """
     import av.logging  # noqa: PLC0415
 

@@ -108,6 +108,7 @@ class _InTurn(Engine):
 
     def __init__(self, engine: Engine) -> None:
         self.path, self.description = engine.path, engine.description
+        self.devices, self.stand_in = engine.devices, engine.stand_in
         self._engine, self._turn = engine, threading.Lock()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -168,6 +169,8 @@ class Description:
     def to_json(self) -> str:
         """The text stored in a file's metadata."""
         values = {**asdict(self), "spec": self.spec.to_dict()}
+        if self.states is not None:
+            values["states"] = [state.to_dict() for state in self.states]
         if self.events is None:  # as in files of earlier versions, which read this one
             del values["events"]
         if not self.half:

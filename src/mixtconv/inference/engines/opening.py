@@ -27,12 +27,17 @@ def open_engine(path: str | Path, *, num_threads: int | None = None) -> Engine:
             export`, or an engine that is not installed.
     """
     path = Path(path)
+    refuse_missing(path)
+    return ENGINES[path.suffix.lower()](path, num_threads)
+
+
+def refuse_missing(path: Path) -> None:
+    """Raise ValueError if there is no file, or package, with the suffix of an exported model."""
     if not is_exported(path):
         raise ValueError(f"{path} is no exported model; give a file in {', '.join(ENGINES)}")
     is_there = path.is_dir if path.suffix.lower() in EXPORTED_FOLDERS else path.is_file
     if not is_there():
         raise ValueError(f"there is no exported model {path}; make it with mixtconv export")
-    return ENGINES[path.suffix.lower()](path, num_threads)
 
 
 def files_of(path: Path) -> list[Path]:

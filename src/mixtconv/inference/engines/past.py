@@ -1,7 +1,7 @@
 """The past of streams between two frames, as exported networks take it and give it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -65,17 +65,29 @@ class State:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "State":
-        """The inverse of `dataclasses.asdict`, after JSON.
+        """The inverse of `to_dict`, after JSON.
 
         Raises:
             KeyError, TypeError, ValueError: values that are no state.
         """
-        ring = values.get("ring")
-        if ring is not None:
-            ring = Ring(**ring | {"frame": tuple(ring["frame"])})
-            if ring.slots < 1:
-                raise ValueError(f"a ring has {ring.slots} slots")
-        return cls(values["name"], tuple(values["shape"]), ring)
+        values = values | {"shape": tuple(values["shape"])}
+        if values.get("ring") is not None:
+            ring = Ring(**values["ring"] | {"frame": tuple(values["ring"]["frame"])})
+            values["ring"] = ring
+            channels, height, width = ring.frame
+            kept, *others = values["shape"]
+            if not (
+                ring.slots > 0
+                and others == [ring.slots * height, width]
+                and 0 <= ring.start <= channels - kept
+            ):
+                raise ValueError(f"{values['shape']} is no ring of {ring}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; of a window those of files of earlier versions."""
+        values = asdict(self)
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def has_rings(states: Iterable[State]) -> bool:
@@ -99,7 +111,7 @@ class PastOfStreams:
         self._numbers = np.zeros(num_streams, np.int64)
 
     def before(self, rows: Sequence[int] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Inputs of the network by name.
+        """Inputs of the network by name, to be used before `after`, which changes the arrays.
 
         Args:
             rows: the streams that have a new frame; by default all.
@@ -114,7 +126,7 @@ class PastOfStreams:
         """Take what the network gave for the frames of streams.
 
         Args:
-            results: its outputs by name.
+            results: its outputs by name; the arrays are the past's from then on, and may change.
             rows: the streams, as for `before`.
         """
         chosen = self._chosen(rows)
@@ -127,7 +139,7 @@ class PastOfStreams:
                 for row, number, frame in zip(every, numbers, given, strict=True):
                     state.ring.put(kept[row], number, frame)
             elif isinstance(chosen, slice):  # all of it, which need not be copied
-                self._arrays[state.name] = given
+                self._arrays[state.name] = np.require(given, np.float32, ["W"])
             else:
                 kept[chosen] = given
         self._numbers[chosen] += 1
