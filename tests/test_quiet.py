@@ -51,22 +51,23 @@ def test_what_a_reader_of_files_says_stays_hidden(capfd) -> None:
 
 def test_two_threads_at_a_time_leave_the_standard_error_as_it_was() -> None:
     before, file = sys.stderr, os.fstat(2)
-    inside, goes_on = threading.Event(), threading.Event()
+    inside, goes_on, left = (threading.Event() for _ in range(3))
 
     def first() -> None:
         with no_native_messages():
             inside.set()
             goes_on.wait(10)
+        left.set()
 
     def second() -> None:
         with no_native_messages():
-            time.sleep(0.05)
+            left.wait(10)
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
     threads[0].start()
     assert inside.wait(10)
     threads[1].start()
-    time.sleep(0.05)  # in which the second one would begin, and end after the first
+    time.sleep(0.1)  # in which the second one would begin, to end after the first
     goes_on.set()
     for thread in threads:
         thread.join()
