@@ -28,9 +28,9 @@ the oldest, and takes the number of the frame, from which it knows the frame of 
               last, and takes long to split a frame by its channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Literal, Protocol, cast
 
 import torch
@@ -202,12 +202,21 @@ class FrameStep(nn.Module):
         super().__init__()
         self.name, self.kernels, self.past = name, tuple(kernels), past
         self.is_identity = [kernel.is_identity for kernel in kernels]
-        ends = [*accumulate(len(kernel.weight) for kernel in kernels)]
-        self.channels = [slice(*pair) for pair in pairwise([0, *ends])]
+        self.sizes = [len(kernel.weight) for kernel in kernels]
 
     def state_name(self, number: int) -> str:
         """The name of the state of a kernel."""
         return f"{self.name}_{number}"
+
+    def looking_back(self, make: Callable[[TimeKernel], nn.Module]) -> nn.ModuleDict:
+        """A module of each kernel that looks back, by the name of its state."""
+        return nn.ModuleDict(
+            {
+                self.state_name(number): make(kernel)
+                for number, kernel in enumerate(self.kernels)
+                if kernel.first
+            }
+        )
 
 
 class WindowStep(FrameStep):
@@ -223,17 +232,12 @@ class WindowStep(FrameStep):
     ) -> None:
         super().__init__(name, kernels, past)
         self.split = step.split
-        back = {
-            self.state_name(number): step(kernel)
-            for number, kernel in enumerate(kernels)
-            if kernel.first
-        }
-        self.steps = nn.ModuleDict(back)
+        self.steps = self.looking_back(step)
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.kernels) == 1:
             return self._step(0, x)
-        parts = self.split(x, [len(kernel.weight) for kernel in self.kernels])
+        parts = self.split(x, self.sizes)
         return torch.cat([self._step(number, part) for number, part in enumerate(parts)], dim=1)
 
     def _step(self, number: int, x: Tensor) -> Tensor:
@@ -282,13 +286,16 @@ class RingStep(FrameStep):
 
     def __init__(self, name: str, kernels: Sequence[TimeKernel], past: Past) -> None:
         super().__init__(name, kernels, past)
-        sums = [RingKernel(kernel) if kernel.first else nn.Identity() for kernel in kernels]
-        self.sums = nn.ModuleList(sums)
+        self.sums = self.looking_back(RingKernel)
+        starts = accumulate(self.sizes, initial=0)
+        self.channels = [
+            slice(start, start + size) for start, size in zip(starts, self.sizes, strict=False)
+        ]
         for number, kernel in enumerate(kernels):
             self.register_buffer(f"now_{number}", kernel.weight[:, 0, -1].view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = x.split([len(kernel.weight) for kernel in self.kernels], dim=1)
+        parts = x.split(self.sizes, dim=1)
         return torch.cat([self._step(n, part, x) for n, part in enumerate(parts)], dim=1)
 
     def _step(self, number: int, part: Tensor, x: Tensor) -> Tensor:
@@ -302,9 +309,10 @@ class RingStep(FrameStep):
 
     def _before(self, number: int, x: Tensor) -> Tensor:
         """The sum of one kernel over the frames before: (B, C_m, 1, H * W)."""
-        total = cast(RingKernel, self.sums[number])
+        name = self.state_name(number)
+        total = cast(RingKernel, self.sums[name])
         ring = self.past.ring(
-            self.state_name(number),
+            name,
             x,
             output=f"new_{self.name}",
             channels=self.channels[number],
@@ -322,7 +330,7 @@ class RingSumStep(RingStep):
         before = [
             self._before(number, x)
             if kernel.first
-            else x.new_zeros(B, len(kernel.weight), 1, H * W)
+            else x.new_zeros(B, self.sizes[number], 1, H * W)
             for number, kernel in enumerate(self.kernels)
         ]
         return x * torch.cat(weights, dim=1) + torch.cat(before, dim=1).reshape(x.shape)

@@ -130,7 +130,7 @@ class TokenStep(FrameStep):
     def forward(self, x: Tensor) -> Tensor:
         places = x.shape[1:-1].numel() * self.layout.parts
         tokens = x.reshape(-1, places, x.shape[-1])  # (B, P * L, C)
-        parts = tokens.split([len(kernel.weight) for kernel in self.kernels], dim=-1)
+        parts = tokens.split(self.sizes, dim=-1)
         steps = [self._step(number, part) for number, part in enumerate(parts)]
         return torch.cat(steps, dim=-1).reshape(-1, *x.shape[1:])
 
@@ -154,14 +154,13 @@ class TokenRingStep(TokenStep):
         self, name: str, kernels: Sequence[TimeKernel], past: Past, layout: TokenLayout
     ) -> None:
         super().__init__(name, kernels, past, layout)
-        back = {str(n): RingKernel(kernel) for n, kernel in enumerate(kernels) if kernel.first}
-        self.sums = nn.ModuleDict(back)
+        self.sums = self.looking_back(RingKernel)
 
     def _step(self, number: int, part: Tensor) -> Tensor:
         kernel, name = self.kernels[number], self.state_name(number)
         if kernel.first == 0:
             return super()._step(number, part)
-        total, frame = cast(RingKernel, self.sums[str(number)]), part.unsqueeze(1)
+        total, frame = cast(RingKernel, self.sums[name]), part.unsqueeze(1)
         ring = self.past.ring(
             name, frame, output=f"new_{name}", channels=slice(0, 1), slots=total.num_slots
         )
