@@ -140,6 +140,28 @@ def test_the_compiled_loop_is_the_definition(
 @needs_compiled
 @pytest.mark.parametrize("number", SETS)
 @pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
+@pytest.mark.parametrize("shape", [(2, 8, 64, 33, 33), (1, 11, 64, 40, 40)])
+def test_results_larger_than_a_cache_are_the_definition(
+    monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool, shape: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(native_library, "best", lambda: number)
+    groups = [(16, [0]), (16, [-1, 0, 1]), (16, [-2, 0, 2]), (16, list(range(-6, 1)))]
+    x = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=0)
+    grad = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=1)
+    assert 4 * x.numel() > 1 << 22
+    _check(x, grad, groups)
+    into = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=2)
+    shifted = torch.empty(x.numel() + 1)[1:].as_strided(into.shape, into.stride())  # of no line
+    taps = _taps(groups)
+    for out in (into, shifted):
+        with torch.no_grad():
+            cpu_filter.temporal_filter_into(out, x, taps, _groups(groups))
+        assert torch.equal(out, temporal_filter(x.detach(), taps, _groups(groups)))
+
+
+@needs_compiled
+@pytest.mark.parametrize("number", SETS)
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
 def test_bfloat16_is_the_float32_result_rounded_as_torch_rounds(
     monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool
 ) -> None:

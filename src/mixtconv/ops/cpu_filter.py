@@ -97,6 +97,7 @@ class _Job(ctypes.Structure):
         ("num_strips", ctypes.c_int64),
         ("length", ctypes.c_int64),
         ("rows", ctypes.c_int64),
+        ("streamed", ctypes.c_int64),
     )
 
 

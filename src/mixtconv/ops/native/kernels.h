@@ -11,10 +11,11 @@
 */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef NAME(floats) NAME(anywhere) __attribute__((aligned(4), may_alias)); /* in memory */
 typedef uint32_t NAME(words) __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef uint16_t NAME(halves) __attribute__((vector_size(2 * LANES), aligned(2)));
 
-INLINE NAME(floats) NAME(load)(const char *row, int64_t at, int half) {
+INLINE TARGET NAME(floats) NAME(load)(const char *row, int64_t at, int half) {
     NAME(floats) value;
     if (half) {
         NAME(halves) bits;
@@ -22,12 +23,12 @@ INLINE NAME(floats) NAME(load)(const char *row, int64_t at, int half) {
         NAME(words) wide = __builtin_convertvector(bits, NAME(words)) << 16;
         memcpy(&value, &wide, sizeof value);
     } else {
-        memcpy(&value, row + 4 * at, sizeof value);
+        value = *(const NAME(anywhere) *)(row + 4 * at);
     }
     return value;
 }
 
-INLINE void NAME(store)(char *row, int64_t at, NAME(floats) value, int half) {
+INLINE TARGET void NAME(store)(char *row, int64_t at, NAME(floats) value, int half) {
     if (half) {
         NAME(words) wide;
         memcpy(&wide, &value, sizeof wide);
@@ -37,13 +38,33 @@ INLINE void NAME(store)(char *row, int64_t at, NAME(floats) value, int half) {
         NAME(halves) bits = __builtin_convertvector(rounded, NAME(halves));
         memcpy(row + 2 * at, &bits, sizeof bits);
     } else {
-        memcpy(row + 4 * at, &value, sizeof value);
+        *(NAME(anywhere) *)(row + 4 * at) = value;
     }
 }
 
+/* One vector of one frame, past the caches if `streamed`. What is larger than they are has left
+   them before it is read, and its lines need not be read to be written. */
+INLINE TARGET void NAME(store_frame)(const Run *run, int64_t frame, int64_t at, NAME(floats) value,
+                                     int half, int streamed) {
+    char *row = run->target.data + frame * run->target.bytes;
+#if defined(__x86_64__)
+    if (streamed) {
+#if LANES == 16
+        _mm512_stream_ps((float *)row + at, (__m512)value);
+#elif LANES == 8
+        _mm256_stream_ps((float *)row + at, (__m256)value);
+#else
+        _mm_stream_ps((float *)row + at, (__m128)value);
+#endif
+        return;
+    }
+#endif
+    NAME(store)(row, at, value, half);
+}
+
 /* One vector of one frame; zeros outside the clip. */
-INLINE NAME(floats) NAME(load_frame)(const Run *run, const Frames *frames, int64_t frame,
-                                     int64_t at, int half) {
+INLINE TARGET NAME(floats) NAME(load_frame)(const Run *run, const Frames *frames, int64_t frame,
+                                            int64_t at, int half) {
     if (frame < 0 || frame >= run->num_frames)
         return (NAME(floats)){0};
     return NAME(load)(frames->data + frame * frames->bytes, at, half);
@@ -51,8 +72,8 @@ INLINE NAME(floats) NAME(load_frame)(const Run *run, const Frames *frames, int64
 
 /* y[t] = sum over the taps j of weight_j * x[t + first + j * step], for one vector of all frames.
    The frames that the taps meet are kept in registers, so that each is loaded once. */
-INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
-                                int half) {
+INLINE TARGET void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, int64_t at,
+                                       int count, int half, int streamed) {
     for (int64_t phase = 0; phase < run->step; phase++) {
         NAME(floats) window[MOST_UNROLLED];
         int64_t frame = phase + run->source_first;
@@ -63,7 +84,7 @@ INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, in
             NAME(floats) sum = weights[0] * window[0];
             for (int j = 1; j < count; j++)
                 sum += weights[j] * window[j];
-            NAME(store)(run->target.data + t * run->target.bytes, at, sum, half);
+            NAME(store_frame)(run, t, at, sum, half, streamed);
             for (int j = 0; j < count - 1; j++)
                 window[j] = window[j + 1];
         }
@@ -72,8 +93,9 @@ INLINE void NAME(filter_vector)(const Run *run, const NAME(floats) * weights, in
 
 /* The same for EIGHT results from `t` on and taps on neighbouring frames, `before` of them earlier,
    without a branch: zeros before the block if the clip `opens` here, behind it if it `closes`. */
-INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at, int64_t t,
-                               int opens, int closes, int before, int count, int half) {
+INLINE TARGET void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int64_t at,
+                                      int64_t t, int opens, int closes, int before, int count,
+                                      int half, int streamed) {
     const int after = count - 1 - before;
     NAME(floats) frames[EIGHT + MOST_UNROLLED];
     for (int j = opens ? before : 0; j < EIGHT + before + (closes ? 0 : after); j++) {
@@ -86,40 +108,50 @@ INLINE void NAME(filter_eight)(const Run *run, const NAME(floats) * weights, int
         for (int j = 0; j < count; j++)
             if (j != before && !(opens && i + j < before) && !(closes && i + j >= EIGHT + before))
                 sum += weights[j] * frames[i + j];
-        NAME(store)(run->target.data + (t + i) * run->target.bytes, at, sum, half);
+        NAME(store_frame)(run, t + i, at, sum, half, streamed);
     }
 }
 
 /* All frames in such blocks; the last ones overlap where T is no multiple of EIGHT. Returns 0, with
    nothing done, for other offsets or a clip that is too short. */
-INLINE int NAME(filter_eights)(const Run *run, const NAME(floats) * weights, int64_t at, int before,
-                               int count, int half) {
+INLINE TARGET int NAME(filter_eights)(const Run *run, const NAME(floats) * weights, int64_t at,
+                                      int before, int count, int half, int streamed) {
     int64_t after = count - 1 - before, last = run->num_frames - EIGHT;
     if (run->step != 1 || run->source_first != -before || (last && (last < before || last < after)))
         return 0;
     if (last == 0) {
-        NAME(filter_eight)(run, weights, at, 0, 1, 1, before, count, half);
+        NAME(filter_eight)(run, weights, at, 0, 1, 1, before, count, half, streamed);
         return 1;
     }
-    NAME(filter_eight)(run, weights, at, 0, 1, 0, before, count, half);
+    NAME(filter_eight)(run, weights, at, 0, 1, 0, before, count, half, streamed);
     for (int64_t t = EIGHT; t < last; t += EIGHT)
-        NAME(filter_eight)(run, weights, at, least(t, last - after), 0, 0, before, count, half);
-    NAME(filter_eight)(run, weights, at, last, 0, 1, before, count, half);
+        NAME(filter_eight)(run, weights, at, least(t, last - after), 0, 0, before, count, half,
+                           streamed);
+    NAME(filter_eight)(run, weights, at, last, 0, 1, before, count, half, streamed);
     return 1;
 }
 
-INLINE void NAME(filter_frames)(const Run *run, const NAME(floats) * weights, int64_t at, int count,
-                                int half) {
-    int done = NAME(filter_eights)(run, weights, at, count / 2, count, half) || /* centred */
-               NAME(filter_eights)(run, weights, at, count - 1, count, half) || /* causal */
-               NAME(filter_eights)(run, weights, at, 0, count, half); /* its gradient */
-    if (!done)
-        NAME(filter_vector)(run, weights, at, count, half);
+INLINE TARGET void NAME(filter_all)(const Run *run, const NAME(floats) * weights, int64_t at,
+                                    int count, int half, int streamed) {
+    int centred = count / 2, causal = count - 1; /* and the gradient of causal ones, 0 */
+    if (!NAME(filter_eights)(run, weights, at, centred, count, half, streamed) &&
+        !NAME(filter_eights)(run, weights, at, causal, count, half, streamed) &&
+        !NAME(filter_eights)(run, weights, at, 0, count, half, streamed))
+        NAME(filter_vector)(run, weights, at, count, half, streamed);
+}
+
+/* One vector of all frames. */
+INLINE TARGET void NAME(filter_frames)(const Run *run, const NAME(floats) * weights, int64_t at,
+                                       int count, int half) {
+    if (!half && run->streamed && (uintptr_t)(run->target.data + 4 * at) % sizeof *weights == 0)
+        NAME(filter_all)(run, weights, at, count, 0, 1);
+    else
+        NAME(filter_all)(run, weights, at, count, half, 0);
 }
 
 /* sums_j += gradient[t] * x[t + first + j * step] over all t, for one vector of all frames. */
-INLINE void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) mask, int64_t at,
-                             int count, int half) {
+INLINE TARGET void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(words) mask,
+                                    int64_t at, int count, int half) {
     for (int64_t phase = 0; phase < run->step; phase++) {
         NAME(floats) window[MOST_UNROLLED];
         int64_t frame = phase + run->first;
@@ -145,7 +177,7 @@ typedef struct {
     int64_t length, before, behind, whole;
 } NAME(Cut);
 
-INLINE NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
+INLINE TARGET NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
     int64_t before = -(intptr_t)row / (half ? 2 : 4) & (LANES - 1);
     before = before < length ? before : length;
     int64_t whole = (length - before) / LANES;
@@ -153,7 +185,7 @@ INLINE NAME(Cut) NAME(cut)(const char *row, int64_t length, int half) {
 }
 
 /* Where a vector starts; `mask` has ones for the numbers that no other vector counts. */
-INLINE int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words) * mask) {
+INLINE TARGET int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words) * mask) {
     *mask = ~(NAME(words)){0};
     if (number >= 0)
         return cut->before + number * LANES;
@@ -168,34 +200,66 @@ INLINE int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME(words)
         if ((number != -2 || (cut).before) && (number != -1 || (cut).behind) &&                    \
             (i = NAME(start_of)(&(cut), number, &mask)) >= 0)
 
-/* NCHW: rows are channels, each with its own weights. */
-INLINE void NAME(channels)(const Run *run, int count, int half) {
+INLINE TARGET void NAME(weights_of_row)(const Run *run, int64_t row, NAME(floats) * weights,
+                                         int count) {
+    const float *of_row = run->weights + row * count;
+    for (int j = 0; j < count; j++)
+        weights[j] = (NAME(floats)){0} + of_row[run->reversed ? count - 1 - j : j];
+}
+
+/* NCHW: rows are channels, each with its own weights. Vectors go on over the ends of rows; one that
+   meets two of them has the weights of both. */
+INLINE TARGET void NAME(filter_rows)(const Run *run, int count, int half) {
+    NAME(Cut) cut = NAME(cut)(run->target.data, run->rows * run->length, half);
+    NAME(words) mask;
+    NAME(floats) weights[MOST_UNROLLED] = {{0}}, next[MOST_UNROLLED];
+    int64_t begin = 0, end = 0; /* of the row that the weights are of */
+    FOR_EACH_VECTOR(cut) {
+        if (i < begin || i >= end) {
+            begin = i / run->length * run->length, end = begin + run->length;
+            NAME(weights_of_row)(run, begin / run->length, weights, count);
+        }
+        if (end - i < LANES) {
+            NAME(weights_of_row)(run, end / run->length, next, count);
+            for (int lane = 0; lane < LANES; lane++)
+                mask[lane] = lane < end - i ? ~(uint32_t)0 : 0;
+            for (int j = 0; j < count; j++)
+                weights[j] = (NAME(floats))(((NAME(words))weights[j] & mask) |
+                                            ((NAME(words))next[j] & ~mask));
+            end = begin; /* of no one row */
+        }
+        NAME(filter_frames)(run, weights, i, count, half);
+    }
+}
+
+/* NCHW, with the sums of each row. */
+INLINE TARGET void NAME(channels)(const Run *run, int count, int half) {
+    if (!run->sums) {
+        NAME(filter_rows)(run, count, half);
+        return;
+    }
     for (int64_t row = 0; row < run->rows; row++) {
         int64_t start = row * run->row_stride;
         NAME(words) mask;
         const char *data = run->target.data ? run->target.data : run->x.data;
         NAME(Cut) cut = NAME(cut)(data + start * (half ? 2 : 4), run->length, half);
         if (run->target.data) {
-            const float *row_weights = run->weights + row * count;
             NAME(floats) weights[MOST_UNROLLED];
-            for (int j = 0; j < count; j++)
-                weights[j] = (NAME(floats)){0} + row_weights[run->reversed ? count - 1 - j : j];
+            NAME(weights_of_row)(run, row, weights, count);
             FOR_EACH_VECTOR(cut)
                 NAME(filter_frames)(run, weights, start + i, count, half);
         }
-        if (run->sums) {
-            NAME(floats) sums[MOST_UNROLLED] = {{0}};
-            FOR_EACH_VECTOR(cut)
-                NAME(dot_vector)(run, sums, mask, start + i, count, half);
-            for (int j = 0; j < count; j++)
-                for (int lane = 0; lane < LANES; lane++)
-                    run->sums[row * count + j] += sums[j][lane];
-        }
+        NAME(floats) sums[MOST_UNROLLED] = {{0}};
+        FOR_EACH_VECTOR(cut)
+            NAME(dot_vector)(run, sums, mask, start + i, count, half);
+        for (int j = 0; j < count; j++)
+            for (int lane = 0; lane < LANES; lane++)
+                run->sums[row * count + j] += sums[j][lane];
     }
 }
 
 /* Channels-last: a row is the channels of a group, each number with its own weights. */
-INLINE void NAME(position)(const Run *run, int count, int half) {
+INLINE TARGET void NAME(position)(const Run *run, int count, int half) {
     NAME(words) mask;
     const char *data = run->target.data ? run->target.data : run->x.data;
     NAME(Cut) cut = NAME(cut)(data, run->length, half);

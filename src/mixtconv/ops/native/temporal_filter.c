@@ -127,6 +127,13 @@ static void run_tile(const Job *job, const Run *run, int half) {
     run_any(job, run, half);
 }
 
+/* Past the caches stored, numbers are there before another thread reads them. */
+static void finish_streaming(void) {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
 /* NCHW: a strip is some channels of one clip, or of all clips if the taps get a gradient, so that
    only one strip adds to the sums of a channel. */
 static void strip_of_channels(const Job *job, int64_t strip, int half) {
@@ -174,6 +181,7 @@ static void run_strips(int64_t begin, int64_t end, void *data) {
             strip_of_positions(job, strip, job->half);
         else
             strip_of_channels(job, strip, job->half);
+    finish_streaming();
 }
 
 /* ---------------------------------------------------------------- threads */
@@ -262,6 +270,22 @@ static int64_t between(int64_t value, int64_t lowest, int64_t highest) {
     return value < lowest ? lowest : value > highest ? highest : value;
 }
 
+/* Whether the target is stored past the caches: it is larger than those of a core, so that little of
+   it would be there when it is read, and cache lines are of one row each, thus written at once. */
+static int64_t is_streamed(const Job *job, int has_sums) {
+    enum { CACHES_OF_A_CORE = 1 << 22, LINE = 64 };
+    int64_t numbers = job->num_clips * job->num_frames * job->num_channels * job->num_positions;
+    if (!job->target.data || job->half || 4 * numbers < CACHES_OF_A_CORE ||
+        4 * job->target.frame_stride % LINE)
+        return 0;
+    if (!job->channels_last) /* rows are filtered as one, or with sums one by one */
+        return !has_sums || 4 * job->num_positions % LINE == 0;
+    for (int64_t m = 0; m < job->num_groups; m++)
+        if (4 * job->channels[m] % LINE)
+            return 0;
+    return 1;
+}
+
 /* Filter `job->source` into `job->target`, and sum the gradient of the taps, as (channels, taps)
    of each group, into `tap_gradient`; either may be null. Returns 0, or 1 if an allocation fails. */
 EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
@@ -290,6 +314,7 @@ EXPORT int mixtconv_run(Job *job, float *tap_gradient, const Threads *threads) {
         int64_t blocks = (channels + job->rows - 1) / job->rows;
         job->num_strips = tap_gradient ? blocks : job->num_clips * blocks;
     }
+    job->streamed = is_streamed(job, tap_gradient != NULL);
     job->sums = NULL;
     if (tap_gradient) {
         job->sums = calloc((size_t)(rows * job->num_weights + 1), sizeof *job->sums);
@@ -368,9 +393,7 @@ static void step_strips(int64_t begin, int64_t end, void *data) {
             group.lags += group.num_lags;
         }
     }
-#if defined(__x86_64__)
-    _mm_sfence(); /* non-temporal stores are visible before another thread reads them */
-#endif
+    finish_streaming();
 }
 
 /* Filter the new frames, one of every stream and all dense, and store them in the rings. No group may

@@ -22,6 +22,7 @@ typedef struct {
     int64_t num_weights;  /* in all groups */
     int64_t num_strips;   /* pieces of work, distributed over the threads */
     int64_t length, rows; /* upper limits of a tile; see Run */
+    int64_t streamed;     /* whether the target, of float32, is stored past the caches */
 } Job;
 
 /* All frames of a clip, from a place in them on. */
@@ -38,6 +39,7 @@ typedef struct {
     const int64_t *offsets;
     int64_t num_taps, first, step; /* tap j is at first + j * step; step 0 if not evenly spaced */
     int64_t source_first;          /* `first` of what is filtered, whose offsets may be negated */
+    int streamed;                  /* see Job */
     int reversed;                  /* whether the weights are then in reverse order */
     const float *weights;          /* of the first row */
     double *sums;
@@ -93,6 +95,7 @@ INLINE Run run_of_group(const Job *job, int64_t clip, int64_t position, int64_t 
                .x = frames_at(&job->x, clip, at, half),
                .grad = frames_at(&job->grad, clip, at, half),
                .num_frames = job->num_frames,
+               .streamed = (int)job->streamed,
                .length = job->channels[group],
                .rows = 1,
                .offsets = job->offsets + offset,
