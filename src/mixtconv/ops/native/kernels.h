@@ -12,6 +12,8 @@
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef NAME(floats) NAME(anywhere) __attribute__((aligned(4), may_alias)); /* in memory */
+typedef float NAME(half_floats) __attribute__((vector_size(2 * LANES)));
+typedef double NAME(doubles) __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 typedef uint32_t NAME(words) __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef uint16_t NAME(halves) __attribute__((vector_size(2 * LANES), aligned(2)));
 
@@ -169,6 +171,15 @@ INLINE TARGET void NAME(dot_vector)(const Run *run, NAME(floats) * sums, NAME(wo
     }
 }
 
+/* Add a vector to sums in double precision. */
+INLINE TARGET void NAME(add_to)(double *sums, NAME(floats) value) {
+    NAME(half_floats) halves[2];
+    memcpy(halves, &value, sizeof value);
+    for (int half = 0; half < 2; half++)
+        *(NAME(doubles) *)(sums + half * LANES / 2) +=
+            __builtin_convertvector(halves[half], NAME(doubles));
+}
+
 /* How a row is cut into vectors: whole ones that begin where a vector should in memory, and before
    and behind them, as vectors -2 and -1, what is left over, each overlapping its neighbour. These
    two go first: done last, their loads would wait for the stores just before, where the frames of
@@ -276,8 +287,7 @@ INLINE TARGET void NAME(position)(const Run *run, int count, int half) {
             NAME(floats) sums[MOST_UNROLLED] = {{0}};
             NAME(dot_vector)(run, sums, mask, i, count, half);
             for (int j = 0; j < count; j++)
-                for (int lane = 0; lane < LANES; lane++)
-                    run->sums[j * run->length + i + lane] += sums[j][lane];
+                NAME(add_to)(run->sums + j * run->length + i, sums[j]);
         }
     }
 }

@@ -280,6 +280,8 @@ static int64_t is_streamed(const Job *job, int has_sums) {
         return 0;
     if (!job->channels_last) /* rows are filtered as one, or with sums one by one */
         return !has_sums || 4 * job->num_positions % LINE == 0;
+    if (has_sums) /* of every position, whose own stores get into the way */
+        return 0;
     for (int64_t m = 0; m < job->num_groups; m++)
         if (4 * job->channels[m] % LINE)
             return 0;
