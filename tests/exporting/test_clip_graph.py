@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
 from mixtconv.exporting.clip_graph import rewrite
 from mixtconv.exporting.clip_layout import (
@@ -113,13 +113,32 @@ def test_of_a_network_that_cannot_be_traced_the_operations_alone_change(
         torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_queries_of_an_attention_are_projected_apart_and_not_filtered() -> None:
-    model = _model("mstvit_test_vit")
-    network = rewrite(model.backbone, "volume", torch.rand(4, 3, 64, 64))
+@pytest.mark.parametrize(
+    ("name", "size", "is_traced", "num_channels"),
+    [("mstvit_test_vit", 64, False, 64), ("mstvit_vit_tiny_patch16_224", 32, True, 192)],
+)
+def test_the_queries_of_an_attention_are_projected_apart_and_not_filtered(
+    name: str, size: int, is_traced: bool, num_channels: int
+) -> None:
+    model = _model(name, image_size=size)
+    frames = torch.rand(8, 3, size, size)
+    expected = model.backbone(frames)
+    num_blocks = len(model.backbone.blocks)
+    network = rewrite(model.backbone, "volume", frames[:4])
+    assert isinstance(network, fx.GraphModule) == is_traced
     filters = [module for module in network.modules() if isinstance(module, TokenFilter)]
-    assert len(filters) == 6
-    assert {module.weight.shape for module in filters} == {(2 * 64, 1, 7, 1)}
+    assert len(filters) == num_blocks
+    assert {module.weight.shape for module in filters} == {(2 * num_channels, 1, 7, 1)}
     assert not _changes(network)
+    torch.testing.assert_close(network(frames), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keys_and_values_of_a_stream_have_one_past_for_each_kernel_size() -> None:
+    model = _model("mstvit_vit_tiny_patch16_224", image_size=32, causal=True)
+    about = streaming_network(model, layout="ring").description
+    blocks, tokens, channels = 12, 1 + 2 * 2, 2 * 192 // 4
+    shapes = [(1, depth * tokens, channels) for depth in (2, 4, 6)]
+    assert [state.shape for state in about.states or ()] == blocks * shapes
 
 
 @pytest.mark.parametrize("name", ["mstnet_test_resnet", "mstvit_test_vit", "adapter_test_vit"])

@@ -1,5 +1,7 @@
 """One step of a stream in every layout of its past, against sums over its frames."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from mixtconv.exporting.stream_layout import (
     StreamLayoutName,
     frame_step,
 )
-from mixtconv.exporting.token_filter import TokenRingStep, TokenStep
+from mixtconv.exporting.token_filter import TOKEN_RINGS, TokenStep, num_before_turns
 from mixtconv.inference.engines.past import NUMBER, PastOfStreams
 from mixtconv.models.structure.token_layout import TokenLayout
 
@@ -76,11 +78,11 @@ GROUPS = [
 NUM_CHANNELS = 6
 
 
-def _mixed(frames: np.ndarray, axis: int) -> np.ndarray:
-    """Sums over the frames that the taps of `GROUPS` meet: (T, ...), channels along an axis."""
+def _mixed(frames: np.ndarray, axis: int, groups: list[TimeKernel] = GROUPS) -> np.ndarray:
+    """Sums over the frames that the taps of groups meet: (T, ...), channels along an axis."""
     before = np.concatenate([np.zeros((4, *frames.shape[1:]), np.float32), frames])
     mixed, channel = np.zeros_like(frames), 0
-    for kernel in GROUPS:
+    for kernel in groups:
         for weight in kernel.weight[:, 0].numpy():
             of_channel = (slice(None),) * axis + (channel,)
             for tap, value in enumerate(weight):
@@ -135,14 +137,33 @@ def test_streams_are_mixed_over_time_whenever_they_began(layout: StreamLayoutNam
         np.testing.assert_allclose(got[begin:, row], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [TokenStep, TokenRingStep])
-def test_tokens_are_mixed_over_time_whenever_they_began(kind: type[TokenStep]) -> None:
-    tokens = torch.randn(11, 2, 5, NUM_CHANNELS)
+KEYS_AND_VALUES = [
+    *GROUPS,
+    *(replace(kernel, weight=torch.randn_like(kernel.weight)) for kernel in GROUPS),
+]
+
+
+@pytest.mark.parametrize("kind", [TokenStep, *TOKEN_RINGS.values()])
+@pytest.mark.parametrize("groups", [GROUPS, KEYS_AND_VALUES])
+def test_tokens_are_mixed_over_time_whenever_they_began(
+    kind: type[TokenStep], groups: list[TimeKernel]
+) -> None:
+    tokens = torch.randn(11, 2, 5, sum(len(kernel.weight) for kernel in groups))
     past = Past()
-    got = _kept(kind("past", GROUPS, past, TokenLayout()), past, tokens, begins=[0, 3])
+    got = _kept(kind("past", groups, past, TokenLayout()), past, tokens, begins=[0, 3])
     for row, begin in enumerate([0, 3]):
-        expected = _mixed(tokens[begin:, row].numpy(), axis=2)
+        expected = _mixed(tokens[begin:, row].numpy(), 2, groups)
         np.testing.assert_allclose(got[begin:, row], expected, rtol=1e-5, atol=1e-5)
+    assert len(past.states) == 2  # the same kernels of both have one
+
+
+def test_queries_are_told_from_the_kernels_of_keys_and_values() -> None:
+    passed = TimeKernel(torch.ones(4, 1, 1), first=0, step=1, groups=4)
+    assert num_before_turns([passed, *KEYS_AND_VALUES]) == 1
+    assert num_before_turns([passed, *GROUPS, *GROUPS]) == 1  # keys begin with such a kernel, too
+    assert num_before_turns([passed, *GROUPS]) == 2
+    assert num_before_turns(GROUPS[1:]) == 0
+    assert num_before_turns([passed, passed]) == 0
 
 
 @pytest.mark.parametrize("layout", RINGS)

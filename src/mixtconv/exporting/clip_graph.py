@@ -10,7 +10,7 @@ those that must see clips (Ford and Fulkerson, 1956).
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import networkx as nx
@@ -28,11 +28,10 @@ from mixtconv.exporting.clip_layout import (
     TimeKernel,
     separate_ordinary_convolutions,
 )
-from mixtconv.exporting.token_filter import filter_tokens
+from mixtconv.exporting.token_filter import ON_TOKENS, filter_tokens
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.graph_fusion import fold
 from mixtconv.models.optimize import follow, separate_temporal_operations
-from mixtconv.models.structure.token_layout import TokenOperation
 
 _TEMPORAL = (FoldedTemporalFilter, FoldedTemporalConv)
 
@@ -68,8 +67,8 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
         A network for inference of equal results, without operators of this package. If it cannot be
         traced, only its temporal operations are rewritten.
     """
-    network, form = traced(network.eval().requires_grad_(False)), LAYOUTS[layout]
-    filter_tokens(network)
+    network = traced(network.eval().requires_grad_(False), filter_tokens)
+    form = LAYOUTS[layout]
     operations = {n: m for n, m in network.named_modules() if isinstance(m, _TEMPORAL)}
     if operations and isinstance(network, fx.GraphModule):
         _lay_out(network, form, trial)
@@ -81,16 +80,21 @@ def rewrite(network: nn.Module, layout: LayoutName, trial: Tensor) -> nn.Module:
     return network
 
 
-def traced(network: nn.Module) -> nn.Module:
+def traced(network: nn.Module, rewrite_tokens: Callable[[nn.Module], None]) -> nn.Module:
     """A network as a graph with its temporal operations as modules, batch normalisation folded.
 
-    If it cannot be traced, it is returned itself, with the operations separated in place. Those on
-    tokens are `TokenOperation`s, which hold theirs.
+    If it cannot be traced, it is returned itself, with the operations separated in place.
+
+    Args:
+        network: it is modified in place.
+        rewrite_tokens: writes the temporal operations on tokens, `TokenOperation`s, in others, in
+            place; some go together with the layer before them, which a graph has by itself.
     """
     separate_temporal_operations(network)
     separate_ordinary_convolutions(network)
+    rewrite_tokens(network)
     try:
-        graph = follow(network, leaves=(FoldedTemporalConv, TokenOperation))
+        graph = follow(network, leaves=(FoldedTemporalConv, *ON_TOKENS))
     except ValueError:
         return network
     fold(graph)

@@ -9,6 +9,7 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,13 +18,8 @@ from torch import Tensor, nn
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite, traced
 from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
-from mixtconv.exporting.stream_layout import (
-    RINGS,
-    Past,
-    StreamLayoutName,
-    frame_step,
-)
-from mixtconv.exporting.token_filter import TokenRingStep, TokenStep, on_tokens
+from mixtconv.exporting.stream_layout import Past, StreamLayoutName, frame_step
+from mixtconv.exporting.token_filter import TOKEN_RINGS, TokenStep, on_tokens, step_tokens
 from mixtconv.inference.engines.base import (
     FRAME,
     VIDEO,
@@ -233,13 +229,7 @@ def _step_through_time(network: nn.Module, past: Past, layout: StreamLayoutName)
         past: holds the states of its operations.
         layout: of the past of operations on feature maps.
     """
-    network = traced(network)
-    for name, module in list(network.named_modules()):
-        tokens = on_tokens(module)
-        if tokens is not None:
-            step = TokenRingStep if layout in RINGS else TokenStep
-            on_frame = step(_state_name(name), _kernels(tokens), past, module.layout)
-            network.set_submodule(name, on_frame)
+    network = traced(network, partial(_step_tokens, past=past, layout=layout))
     for name, module in list(network.named_modules()):
         if isinstance(module, FoldedTemporalFilter):
             network.set_submodule(
@@ -249,6 +239,16 @@ def _step_through_time(network: nn.Module, past: Past, layout: StreamLayoutName)
             kernel = TimeKernel.ordinary(module.layer)
             network.set_submodule(name, frame_step(layout, _state_name(name), [kernel], past))
     return network
+
+
+def _step_tokens(network: nn.Module, past: Past, layout: StreamLayoutName) -> None:
+    """The same of its operations on tokens."""
+    for name, module in list(network.named_modules()):
+        tokens = on_tokens(module)
+        if tokens is not None:
+            step = TOKEN_RINGS.get(layout, TokenStep)
+            make = partial(step, _state_name(name), past=past, layout=module.layout)
+            step_tokens(network, name, make, _kernels(tokens))
 
 
 def _state_name(module: str) -> str:

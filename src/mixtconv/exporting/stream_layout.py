@@ -271,10 +271,10 @@ class RingKernel(nn.Module):
         return torch.matmul(self._weights(slot).unsqueeze(2), frames)
 
     def of_tokens(self, ring: Tensor, slot: Tensor) -> Tensor:
-        """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C)."""
+        """(B, 1, D * L, C), and the slot (B,) of the new frame -> products (B, D, L, C)."""
         B, _, tokens, C = ring.shape
         frames = ring.reshape(B, self.num_slots, tokens // self.num_slots, C)
-        return (frames * self._weights(slot).transpose(1, 2).unsqueeze(2)).sum(dim=1)
+        return frames * self._weights(slot).transpose(1, 2).unsqueeze(2)
 
     def _weights(self, slot: Tensor) -> Tensor:
         """(B, C, D)"""

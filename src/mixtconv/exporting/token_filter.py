@@ -7,10 +7,14 @@ Tokens are channels last. A clip is one convolution over its frames, each a row 
 Channels that pass unchanged, the queries of an attention, have a projection of their own: cutting
 them off the projected tokens would be a pass over them, and filtering them too is slower.
 
-A frame of a stream is a sum of products, of the tokens at the same place of the frames before.
+A frame of a stream is a sum of products, of the tokens at the same place of the frames before. Keys
+and values have kernels of the same sizes; the channels of both are taken together, for half as many
+sums:
+
+    k: 1 3 5 7,  v: 1 3 5 7   ->   1 1,  3 3,  5 5,  7 7
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -19,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv.exporting.clip_layout import TimeKernel
-from mixtconv.exporting.stream_layout import FrameStep, Past, RingKernel
+from mixtconv.exporting.stream_layout import FrameStep, Past, RingKernel, StreamLayoutName
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
 
@@ -93,14 +97,58 @@ def filter_tokens(network: nn.Module) -> None:
         if temporal is None:
             continue
         kernel, passed = TimeKernel.depthwise(temporal.taps), _num_passed(temporal)
-        before, _, last = name.rpartition(".")
-        pair = network.get_submodule(before)
-        if passed and type(pair) is nn.Sequential and last == "1" and type(pair[0]) is nn.Linear:
+        layer = _projection_before(network, name) if passed else None
+        if layer is not None:
             kernel = replace(kernel, weight=kernel.weight[passed:], groups=kernel.groups - passed)
-            tokens = TokenFilter(kernel, temporal.num_frames, module.layout)
-            network.set_submodule(before, FilteredProjection(pair[0], passed, tokens))
-        else:
-            network.set_submodule(name, TokenFilter(kernel, temporal.num_frames, module.layout))
+        _put(network, name, TokenFilter(kernel, temporal.num_frames, module.layout), layer, passed)
+
+
+def step_tokens(
+    network: nn.Module,
+    name: str,
+    step: Callable[[Sequence[TimeKernel]], nn.Module],
+    kernels: Sequence[TimeKernel],
+) -> None:
+    """Write a temporal operation on tokens frame by frame, in place.
+
+    Args:
+        network: the network.
+        name: of the operation.
+        step: makes the new one, of its kernels.
+        kernels: depthwise, of the groups of channels in order.
+    """
+    passed = num_before_turns(kernels)
+    num_passed = sum(len(kernel.weight) for kernel in kernels[:passed])
+    layer = _projection_before(network, name) if passed else None
+    new = step(kernels[passed:] if layer is not None else kernels)
+    _put(network, name, new, layer, num_passed)
+
+
+def _projection_before(network: nn.Module, name: str) -> nn.Linear | None:
+    """The linear layer whose channels an operation takes, if the two are a pair."""
+    before, _, last = name.rpartition(".")
+    pair = network.get_submodule(before)
+    is_pair = type(pair) is nn.Sequential and len(pair) == 2 and last == "1"
+    return pair[0] if is_pair and type(pair[0]) is nn.Linear else None
+
+
+def _put(
+    network: nn.Module, name: str, new: nn.Module, layer: nn.Linear | None, num_passed: int
+) -> None:
+    """Replace a temporal operation on tokens, in place.
+
+    Args:
+        network: the network.
+        name: of the operation.
+        new: takes its place; with a layer, on its channels after the first ones.
+        layer: before the operation.
+        num_passed: channels of the layer that the operation leaves as they are.
+    """
+    if layer is None:
+        network.set_submodule(name, new)
+    else:
+        projection = FilteredProjection(layer, num_passed, new)
+        network.set_submodule(name.rpartition(".")[0], projection)
 
 
 def _num_passed(temporal: FoldedTemporalFilter) -> int:
@@ -113,25 +161,58 @@ def _num_passed(temporal: FoldedTemporalFilter) -> int:
     return passed % sum(taps.groups.channels)
 
 
+def turns(kernels: Sequence[TimeKernel]) -> tuple[int, list[TimeKernel]]:
+    """How often the same kernels follow each other, and one turn of them with the channels of all.
+
+    Args:
+        kernels: depthwise, of the groups of channels in order.
+    """
+    forms = [(kernel.weight.shape, kernel.first, kernel.step) for kernel in kernels]
+    length = next(
+        length
+        for length in range(1, len(forms) + 1)
+        if forms[:length] * (len(forms) // length) == forms
+    )
+    together = []
+    for first in range(length):
+        weight = torch.cat([kernel.weight for kernel in kernels[first::length]])
+        together.append(replace(kernels[first], weight=weight, groups=len(weight)))
+    return len(forms) // length, together
+
+
+def num_before_turns(kernels: Sequence[TimeKernel]) -> int:
+    """How many kernels, from the first, leave every frame as it is and are of no turn.
+
+    They are those of queries. Keys, too, begin with such a kernel while their weights are fresh.
+    """
+    most = next((number for number, kernel in enumerate(kernels) if not kernel.is_identity), 0)
+    return max(range(most + 1), key=lambda number: (turns(kernels[number:])[0], number))
+
+
 class TokenStep(FrameStep):
     """A depthwise temporal operation on tokens, frame by frame: (B * P, ..., C) -> same.
 
     Args:
-        name, kernels, past: as of `FrameStep`; the states are windows (D, P * L, C_m).
+        name, kernels, past: as of `FrameStep`; the states are windows (D, P * L, C_m), of C_m
+            channels of all turns.
         layout: the form of the tokens.
     """
 
     def __init__(
         self, name: str, kernels: Sequence[TimeKernel], past: Past, layout: TokenLayout
     ) -> None:
-        super().__init__(name, kernels, past)
+        self.num_turns, together = turns(kernels)
+        super().__init__(name, together, past)
         self.layout = layout
 
     def forward(self, x: Tensor) -> Tensor:
         places = x.shape[1:-1].numel() * self.layout.parts
-        tokens = x.reshape(-1, places, x.shape[-1])  # (B, P * L, C)
-        parts = tokens.split(self.sizes, dim=-1)
-        steps = [self._step(number, part) for number, part in enumerate(parts)]
+        tokens = x.reshape(-1, places, self.num_turns, x.shape[-1] // self.num_turns)
+        parts = tokens.split([size // self.num_turns for size in self.sizes], dim=-1)
+        steps = [
+            self._step(number, part.reshape(-1, places, size)).reshape(part.shape)
+            for number, (part, size) in enumerate(zip(parts, self.sizes, strict=True))
+        ]
         return torch.cat(steps, dim=-1).reshape(-1, *x.shape[1:])
 
     def _step(self, number: int, part: Tensor) -> Tensor:
@@ -164,5 +245,30 @@ class TokenRingStep(TokenStep):
         ring = self.past.ring(
             name, frame, output=f"new_{name}", channels=slice(0, 1), slots=total.num_slots
         )
-        now = part * kernel.weight[:, 0, -1]
-        return now + total.of_tokens(ring, self.past.slot(total.num_slots))
+        products = total.of_tokens(ring, self.past.slot(total.num_slots))
+        return part * kernel.weight[:, 0, -1] + self._sum(products)
+
+    def _sum(self, products: Tensor) -> Tensor:
+        """(B, D, P * L, C_m) -> (B, P * L, C_m)"""
+        B, D, places, C = products.shape
+        # As a product with ones: ONNX Runtime takes three times as long for a sum.
+        total = torch.matmul(products.new_ones(1, D), products.reshape(B, D, -1))
+        return total.reshape(B, places, C)
+
+
+class TokenRingSumStep(TokenRingStep):
+    """The same with plain sums, which are quicker in OpenVINO."""
+
+    def _sum(self, products: Tensor) -> Tensor:
+        return products.sum(dim=1)
+
+
+TOKEN_RINGS: dict[StreamLayoutName, type[TokenRingStep]] = {
+    "ring": TokenRingStep,
+    "ring_sum": TokenRingSumStep,
+}
+"""The step on tokens by the layout of rings; others have windows."""
+
+
+ON_TOKENS = (TokenOperation, TokenFilter, FilteredProjection, TokenStep)
+"""What graphs do not follow: sizes of tokens and the past of streams would be those of one run."""
