@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 
+from mixtconv.models import create_model, save_model
 from mixtconv.reporting.ablation import ablation_drawing, write_charts
 from mixtconv.training import ablation
 from mixtconv.training.ablation import TITLES, Ablation, ablate
@@ -53,6 +55,19 @@ def test_every_variant_is_trained_with_every_seed_once(
     assert [name.rsplit("-", 1)[0] for name in trained[4:]] == ["tsn-seed6", "ks3-head-seed6"]
     ablate(replace(settings, batch_size=3), AblationAxes(operations=["tsn"], seeds=1))
     assert trained[6].startswith("tsn-seed4") and trained[6] != trained[0]
+
+
+def test_other_weights_in_the_same_file_are_another_run(
+    tiny_settings: Settings, trained: list[str], tmp_path: Path
+) -> None:
+    weights = tmp_path / "start.safetensors"
+    settings = tiny_settings(epochs=1, weights=str(weights))
+    axes = AblationAxes(operations=["mstnet"], seeds=1)
+    for version in (0, 0, 1):
+        torch.manual_seed(version)
+        save_model(create_model(settings.model, 2, num_frames=2, image_size=32), weights)
+        ablate(settings, axes)
+    assert len(trained) == 2
 
 
 def test_a_run_that_was_stopped_goes_on(

@@ -36,7 +36,7 @@ from mixtconv.models.location import MODEL_FILE
 from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
-from mixtconv.training.initial_weights import model_settings
+from mixtconv.training.initial_weights import content_of_weights, model_settings
 from mixtconv.training.open_teachers import content_of_teacher
 from mixtconv.training.plan import (
     fingerprint,
@@ -194,7 +194,7 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
             f"{catalog.source} gives a video several labels, and an ablation compares top-1 of one "
             "label a video"
         )
-    num_classes, data = len(catalog.classes), fingerprint(catalog)
+    num_classes = len(catalog.classes)
     contents = recorded_contents(videos_by_name(catalog))
     # Building every model first refuses impossible variants before anything is trained.
     costs: dict[Variant, Complexity] = {}
@@ -204,9 +204,12 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
         if run.train == "temporal":
             trained_parameters(model)  # raises if there are none
         costs[variant] = complexity(model)
-    teachers = [content_of_teacher(name) for name in settings.teacher_names]
+    hashes = [fingerprint(catalog)]
+    if (weights := content_of_weights(settings.weights)) is not None:
+        hashes.append(weights)
+    hashes += [content_of_teacher(name) for name in settings.teacher_names]
     runs = [
-        (variant, _run_settings(settings, variant, seed=seed, content=[data, *teachers]))
+        (variant, _run_settings(settings, variant, seed=seed, content=hashes))
         for seed in range(settings.seed, settings.seed + axes.seeds)
         for variant in variants
     ]
@@ -253,7 +256,7 @@ def _run_settings(
     """The settings of one run, in a folder named for a hash of them and of the content.
 
     Args:
-        content: hashes of the data and of each teacher.
+        content: hashes of the data, of a file to start from and of each teacher.
     """
     run = replace(_of_variant(settings, variant), seed=seed)
     decisive = json.dumps([run.decisive(), *content], sort_keys=True)

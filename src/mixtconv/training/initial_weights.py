@@ -1,5 +1,6 @@
 """The model that a training run starts from: ImageNet weights, those of a file, or random ones."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -22,6 +23,9 @@ from mixtconv.training.backbone_layers import layer_lr_factors
 from mixtconv.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
+
+_NAMES = ("auto", "imagenet", "none")
+"""Weights that are no file."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ def _make(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
     if is_model_file(path):
         return _fine_tuned(create(False), path)
     return InitialModel(create(path), str(path))
+
+
+def content_of_weights(weights: str) -> str | None:
+    """SHA-256 of a file to start from, or of that in a folder; None of names and of the hub."""
+    if weights in _NAMES or not Path(weights).exists():
+        return None
+    return hashlib.sha256(find_model_file(weights).read_bytes()).hexdigest()
 
 
 def is_recognizer(weights: str) -> bool:
