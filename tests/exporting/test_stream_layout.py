@@ -145,12 +145,16 @@ KEYS_AND_VALUES = [
 
 @pytest.mark.parametrize("kind", [TokenStep, *TOKEN_RINGS.values()])
 @pytest.mark.parametrize("groups", [GROUPS, KEYS_AND_VALUES])
+@pytest.mark.parametrize("parts", [1, 3])
 def test_tokens_are_mixed_over_time_whenever_they_began(
-    kind: type[TokenStep], groups: list[TimeKernel]
+    kind: type[TokenStep], groups: list[TimeKernel], parts: int
 ) -> None:
-    tokens = torch.randn(11, 2, 5, sum(len(kernel.weight) for kernel in groups))
+    tokens = torch.randn(11, 2, parts * 5, sum(len(kernel.weight) for kernel in groups))
     past = Past()
-    got = _kept(kind("past", groups, past, TokenLayout()), past, tokens, begins=[0, 3])
+    step = kind("past", groups, past, TokenLayout(parts=parts))
+    windows = torch.nn.Sequential(torch.nn.Unflatten(1, (parts, 5)), torch.nn.Flatten(0, 1))
+    whole = torch.nn.Sequential(torch.nn.Unflatten(0, (2, parts)), torch.nn.Flatten(1, 2))
+    got = _kept(torch.nn.Sequential(windows, step, whole), past, tokens, begins=[0, 3])
     for row, begin in enumerate([0, 3]):
         expected = _mixed(tokens[begin:, row].numpy(), 2, groups)
         np.testing.assert_allclose(got[begin:, row], expected, rtol=1e-5, atol=1e-5)
@@ -161,7 +165,8 @@ def test_queries_are_told_from_the_kernels_of_keys_and_values() -> None:
     passed = TimeKernel(torch.ones(4, 1, 1), first=0, step=1, groups=4)
     assert num_before_turns([passed, *KEYS_AND_VALUES]) == 1
     assert num_before_turns([passed, *GROUPS, *GROUPS]) == 1  # keys begin with such a kernel, too
-    assert num_before_turns([passed, *GROUPS]) == 2
+    assert num_before_turns([passed, *GROUPS]) == 0  # without turns nothing is gained
+    assert num_before_turns([passed, *GROUPS, *GROUPS] * 3) == 0  # those of other heads stay
     assert num_before_turns(GROUPS[1:]) == 0
     assert num_before_turns([passed, passed]) == 0
 

@@ -140,7 +140,7 @@ def test_the_compiled_loop_is_the_definition(
 @needs_compiled
 @pytest.mark.parametrize("number", SETS)
 @pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
-@pytest.mark.parametrize("shape", [(2, 8, 64, 33, 33), (1, 11, 64, 40, 40)])
+@pytest.mark.parametrize("shape", [(2, 8, 64, 33, 33), (1, 11, 64, 40, 40), (42, 8, 64, 7, 7)])
 def test_results_larger_than_a_cache_are_the_definition(
     monkeypatch: pytest.MonkeyPatch, number: int, channels_last: bool, shape: tuple[int, ...]
 ) -> None:
@@ -152,8 +152,13 @@ def test_results_larger_than_a_cache_are_the_definition(
     _check(x, grad, groups)
     into = _clips(shape, channels_last=channels_last, dtype=torch.float32, seed=2)
     shifted = torch.empty(x.numel() + 1)[1:].as_strided(into.shape, into.stride())  # of no line
+    frame = into.stride(1)
+    num_frames = shape[0] * shape[1]
+    apart = torch.empty(num_frames * (frame + 3)).as_strided(
+        into.shape, (shape[1] * (frame + 3), frame + 3, *into.stride()[2:])
+    )
     taps = _taps(groups)
-    for out in (into, shifted):
+    for out in (into, shifted, apart):
         with torch.no_grad():
             cpu_filter.temporal_filter_into(out, x, taps, _groups(groups))
         assert torch.equal(out, temporal_filter(x.detach(), taps, _groups(groups)))

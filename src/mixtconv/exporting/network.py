@@ -227,7 +227,7 @@ def _step_through_time(network: nn.Module, past: Past, layout: StreamLayoutName)
     Args:
         network: it is modified in place.
         past: holds the states of its operations.
-        layout: of the past of operations on feature maps.
+        layout: of the past of its operations.
     """
     network = traced(network, partial(_step_tokens, past=past, layout=layout))
     for name, module in list(network.named_modules()):
@@ -242,13 +242,13 @@ def _step_through_time(network: nn.Module, past: Past, layout: StreamLayoutName)
 
 
 def _step_tokens(network: nn.Module, past: Past, layout: StreamLayoutName) -> None:
-    """The same of its operations on tokens."""
+    """Write the operations on tokens of a causal network frame by frame, in place."""
     for name, module in list(network.named_modules()):
         tokens = on_tokens(module)
         if tokens is not None:
             step = TOKEN_RINGS.get(layout, TokenStep)
             make = partial(step, _state_name(name), past=past, layout=module.layout)
-            step_tokens(network, name, make, _kernels(tokens))
+            step_tokens(network, name, _kernels(tokens), step=make)
 
 
 def _state_name(module: str) -> str:

@@ -100,40 +100,43 @@ def filter_tokens(network: nn.Module) -> None:
         layer = _projection_before(network, name) if passed else None
         if layer is not None:
             kernel = replace(kernel, weight=kernel.weight[passed:], groups=kernel.groups - passed)
-        _put(network, name, TokenFilter(kernel, temporal.num_frames, module.layout), layer, passed)
+        new = TokenFilter(kernel, temporal.num_frames, module.layout)
+        _put(network, name, new, layer=layer, num_passed=passed)
 
 
 def step_tokens(
     network: nn.Module,
     name: str,
-    step: Callable[[Sequence[TimeKernel]], nn.Module],
     kernels: Sequence[TimeKernel],
+    *,
+    step: Callable[[Sequence[TimeKernel]], nn.Module],
 ) -> None:
     """Write a temporal operation on tokens frame by frame, in place.
 
     Args:
         network: the network.
         name: of the operation.
-        step: makes the new one, of its kernels.
         kernels: depthwise, of the groups of channels in order.
+        step: makes the new one, of its kernels.
     """
     passed = num_before_turns(kernels)
     num_passed = sum(len(kernel.weight) for kernel in kernels[:passed])
     layer = _projection_before(network, name) if passed else None
     new = step(kernels[passed:] if layer is not None else kernels)
-    _put(network, name, new, layer, num_passed)
+    _put(network, name, new, layer=layer, num_passed=num_passed)
 
 
 def _projection_before(network: nn.Module, name: str) -> nn.Linear | None:
     """The linear layer whose channels an operation takes, if the two are a pair."""
     before, _, last = name.rpartition(".")
     pair = network.get_submodule(before)
-    is_pair = type(pair) is nn.Sequential and len(pair) == 2 and last == "1"
-    return pair[0] if is_pair and type(pair[0]) is nn.Linear else None
+    if type(pair) is not nn.Sequential or len(pair) != 2 or last != "1":
+        return None
+    return pair[0] if type(pair[0]) is nn.Linear else None
 
 
 def _put(
-    network: nn.Module, name: str, new: nn.Module, layer: nn.Linear | None, num_passed: int
+    network: nn.Module, name: str, new: nn.Module, *, layer: nn.Linear | None, num_passed: int
 ) -> None:
     """Replace a temporal operation on tokens, in place.
 
@@ -166,6 +169,12 @@ def turns(kernels: Sequence[TimeKernel]) -> tuple[int, list[TimeKernel]]:
 
     Args:
         kernels: depthwise, of the groups of channels in order.
+
+    >>> one = TimeKernel(torch.ones(4, 1, 1), first=0, step=1, groups=4)
+    >>> three = TimeKernel(torch.ones(4, 1, 3), first=-2, step=1, groups=4)
+    >>> number, together = turns([one, three, one, three])
+    >>> number, [kernel.groups for kernel in together]
+    (2, [8, 8])
     """
     forms = [(kernel.weight.shape, kernel.first, kernel.step) for kernel in kernels]
     length = next(
@@ -181,12 +190,13 @@ def turns(kernels: Sequence[TimeKernel]) -> tuple[int, list[TimeKernel]]:
 
 
 def num_before_turns(kernels: Sequence[TimeKernel]) -> int:
-    """How many kernels, from the first, leave every frame as it is and are of no turn.
+    """How many kernels, from the first, are those of queries, before the turns of keys and values.
 
-    They are those of queries. Keys, too, begin with such a kernel while their weights are fresh.
+    They leave every frame as it is, as the first kernel of keys does, too, while its weights are
+    fresh: as many are taken as leave the most turns. Where that brings none, it is 0.
     """
     most = next((number for number, kernel in enumerate(kernels) if not kernel.is_identity), 0)
-    return max(range(most + 1), key=lambda number: (turns(kernels[number:])[0], number))
+    return max(range(most + 1), key=lambda number: turns(kernels[number:])[0])
 
 
 class TokenStep(FrameStep):
@@ -207,6 +217,7 @@ class TokenStep(FrameStep):
 
     def forward(self, x: Tensor) -> Tensor:
         places = x.shape[1:-1].numel() * self.layout.parts
+        # (B, P * L, turns, C / turns), so that the channels of a kernel in all turns are one part
         tokens = x.reshape(-1, places, self.num_turns, x.shape[-1] // self.num_turns)
         parts = tokens.split([size // self.num_turns for size in self.sizes], dim=-1)
         steps = [

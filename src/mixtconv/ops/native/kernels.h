@@ -44,8 +44,8 @@ INLINE TARGET void NAME(store)(char *row, int64_t at, NAME(floats) value, int ha
     }
 }
 
-/* One vector of one frame, past the caches if `streamed`. What is larger than they are has left
-   them before it is read, and its lines need not be read to be written. */
+/* One vector of one frame. Stored past the caches if `streamed`, it does not read the cache line that
+   it fills, and does not push out what is still needed. */
 INLINE TARGET void NAME(store_frame)(const Run *run, int64_t frame, int64_t at, NAME(floats) value,
                                      int half, int streamed) {
     char *row = run->target.data + frame * run->target.bytes;
@@ -145,10 +145,13 @@ INLINE TARGET void NAME(filter_all)(const Run *run, const NAME(floats) * weights
 /* One vector of all frames. */
 INLINE TARGET void NAME(filter_frames)(const Run *run, const NAME(floats) * weights, int64_t at,
                                        int count, int half) {
-    if (!half && run->streamed && (uintptr_t)(run->target.data + 4 * at) % sizeof *weights == 0)
+#if defined(__x86_64__)
+    if (!half && run->streamed && (uintptr_t)(run->target.data + 4 * at) % sizeof *weights == 0) {
         NAME(filter_all)(run, weights, at, count, 0, 1);
-    else
-        NAME(filter_all)(run, weights, at, count, half, 0);
+        return;
+    }
+#endif
+    NAME(filter_all)(run, weights, at, count, half, 0);
 }
 
 /* sums_j += gradient[t] * x[t + first + j * step] over all t, for one vector of all frames. */

@@ -127,7 +127,7 @@ static void run_tile(const Job *job, const Run *run, int half) {
     run_any(job, run, half);
 }
 
-/* Past the caches stored, numbers are there before another thread reads them. */
+/* What was stored past the caches is in memory before another thread reads it. */
 static void finish_streaming(void) {
 #if defined(__x86_64__)
     _mm_sfence();
@@ -268,24 +268,6 @@ enum { FEWEST_NUMBERS = 1 << 15 /* of a thread */, MOST_STRIPS = 64 };
 
 static int64_t between(int64_t value, int64_t lowest, int64_t highest) {
     return value < lowest ? lowest : value > highest ? highest : value;
-}
-
-/* Whether the target is stored past the caches: it is larger than those of a core, so that little of
-   it would be there when it is read, and cache lines are of one row each, thus written at once. */
-static int64_t is_streamed(const Job *job, int has_sums) {
-    enum { CACHES_OF_A_CORE = 1 << 22, LINE = 64 };
-    int64_t numbers = job->num_clips * job->num_frames * job->num_channels * job->num_positions;
-    if (!job->target.data || job->half || 4 * numbers < CACHES_OF_A_CORE ||
-        4 * job->target.frame_stride % LINE)
-        return 0;
-    if (!job->channels_last) /* rows are filtered as one, or with sums one by one */
-        return !has_sums || 4 * job->num_positions % LINE == 0;
-    if (has_sums) /* of every position, whose own stores get into the way */
-        return 0;
-    for (int64_t m = 0; m < job->num_groups; m++)
-        if (4 * job->channels[m] % LINE)
-            return 0;
-    return 1;
 }
 
 /* Filter `job->source` into `job->target`, and sum the gradient of the taps, as (channels, taps)

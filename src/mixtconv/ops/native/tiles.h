@@ -52,6 +52,26 @@ typedef struct {
     Loop by_layout[2][2][(MOST_UNROLLED + 1) / 2];
 } Loops;
 
+/* Whether the target is stored past the caches. It then is larger than those of a core, which would
+   hold little of it when it is read; and nearly all of its cache lines are written whole, by one
+   vector: in NCHW vectors go over the ends of rows, unless these have sums of their own, and in
+   channels-last a group's channels are lines. Vectors that are not aligned are stored as ever. */
+INLINE int64_t is_streamed(const Job *job, int has_sums) {
+    enum { CACHES_OF_A_CORE = 1 << 22, LINE = 64 };
+    int64_t numbers = job->num_clips * job->num_frames * job->num_channels * job->num_positions;
+    if (!job->target.data || job->half || 4 * numbers < CACHES_OF_A_CORE ||
+        4 * job->target.frame_stride % LINE)
+        return 0;
+    if (!job->channels_last)
+        return !has_sums || 4 * job->num_positions % LINE == 0;
+    if (has_sums) /* of every position, whose own stores get in the way */
+        return 0;
+    for (int64_t m = 0; m < job->num_groups; m++)
+        if (4 * job->channels[m] % LINE)
+            return 0;
+    return 1;
+}
+
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 INLINE Frames frames_at(const Clips *clips, int64_t clip, int64_t at, int half) {
