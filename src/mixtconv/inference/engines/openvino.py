@@ -21,21 +21,22 @@ class OpenVinoEngine(Engine):
         openvino = import_engine("openvino", path)
         if not _is_network(path):  # otherwise OpenVINO tries every frontend
             raise ValueError(f"{path} cannot be read by OpenVINO: it is no network's XML")
-        core = openvino.Core()
+        self._core = openvino.Core()
         # Float32 on every CPU: OpenVINO defaults to bfloat16 on some
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if streams > 1:
             settings["NUM_STREAMS"] = str(streams)
         if num_threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
-        self._num_threads = num_threads
+        self._num_threads, self._settings = num_threads, settings
+        self._networks: dict[bool, Any] = {}
+        self._compiling = threading.Lock()
         try:
-            model = core.read_model(path)
+            self._model = model = self._core.read_model(path)
             is_ours = model.has_rt_info([METADATA_KEY])
             text = model.get_rt_info([METADATA_KEY]).astype(str) if is_ours else None
             description = Description.from_json(text, path)
-            with kept_signal_stack():
-                self._network = core.compile_model(model, "CPU", settings)
+            self._network(is_single=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise ValueError(
@@ -47,7 +48,7 @@ class OpenVinoEngine(Engine):
             for ports in (model.inputs, model.outputs)
         )
         super().__init__(path, description, inputs, outputs)
-        self._requests = threading.local()  # one request runs one input at a time
+        self._requests = threading.local()  # a network's request runs one input at a time
 
     @contextmanager
     def concurrent(self, count: int) -> Iterator[Engine]:
@@ -55,10 +56,32 @@ class OpenVinoEngine(Engine):
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        if not hasattr(self._requests, "own"):
-            self._requests.own = self._network.create_infer_request()
-        results = self._requests.own.infer(arrays, share_inputs=True)  # reads them without a copy
+        is_single = all(len(array) == 1 for array in arrays.values())
+        requests: dict[bool, Any] = self._requests.__dict__.setdefault("own", {})
+        if is_single not in requests:
+            requests[is_single] = self._network(is_single=is_single).create_infer_request()
+        results = requests[is_single].infer(arrays, share_inputs=True)  # reads without a copy
         return {name: results[name] for name in self._outputs}
+
+    def _network(self, *, is_single: bool) -> Any:
+        """The compiled network of one clip or stream, or of any number of them.
+
+        Where all sizes are fixed OpenVINO joins operations that it else runs one by one: a frame of
+        a stream takes a tenth less. That of any number is compiled when it is first needed.
+        """
+        with self._compiling:
+            if is_single not in self._networks:
+                model = self._model
+                if is_single:
+                    model = model.clone()
+                    model.reshape(
+                        {port: [1, *list(port.partial_shape)[1:]] for port in model.inputs}
+                    )
+                with kept_signal_stack():
+                    self._networks[is_single] = self._core.compile_model(
+                        model, "CPU", self._settings
+                    )
+            return self._networks[is_single]
 
 
 class _Stack(ctypes.Structure):
