@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mixtconv._names import flag, refuse_below
 from mixtconv.data.listing import DataSource
+from mixtconv.training.settings import NAMED_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class FitSettings(FitExecution, FitChoices, FitBudget, DataSource):
                 raise ValueError(f"{flag(name)} is {value}; give more than 0")
         if self.folds == 1:
             raise ValueError("--folds is 1; give 0 for none, or 2 or more")
-        if self.weights not in ("auto", "imagenet", "none") and self.model is None:
+        if self.weights not in NAMED_WEIGHTS and self.model is None:
             raise ValueError(
                 f"--weights is {self.weights}, of a network that is not named; give its --model as "
                 "well, or auto, imagenet or none"

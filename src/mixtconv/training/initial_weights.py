@@ -20,12 +20,9 @@ from mixtconv.models.published_weights import (
 from mixtconv.models.spec import TemporalSettings
 from mixtconv.models.systems.causal import causal_weights
 from mixtconv.training.backbone_layers import layer_lr_factors
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.settings import NAMED_WEIGHTS, TrainingSettings
 
 logger = logging.getLogger(__name__)
-
-_NAMES = ("auto", "imagenet", "none")
-"""Weights that are no file."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def _make(settings: TrainingSettings, classes: tuple[str, ...]) -> InitialModel:
 
 def content_of_weights(weights: str) -> str | None:
     """SHA-256 of a file to start from, or of that in a folder; None of names and of the hub."""
-    if weights in _NAMES or not Path(weights).exists():
+    if weights in NAMED_WEIGHTS or not Path(weights).exists():
         return None
     return hashlib.sha256(find_model_file(weights).read_bytes()).hexdigest()
 

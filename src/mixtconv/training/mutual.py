@@ -24,7 +24,7 @@ from mixtconv.training.initial_weights import InitialModel, make_initial_model
 from mixtconv.training.module import ClassifierModule
 from mixtconv.training.plan import RunPlan
 from mixtconv.training.run_folder import EpochRecord
-from mixtconv.training.settings import TrainingSettings
+from mixtconv.training.settings import NAMED_WEIGHTS, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def make_partner(
     """
     if settings.mutual is None:
         return None
-    weights = settings.weights if settings.weights in ("auto", "imagenet", "none") else "auto"
+    weights = settings.weights if settings.weights in NAMED_WEIGHTS else "auto"
     spec = first.spec
     initial = make_initial_model(
         replace(

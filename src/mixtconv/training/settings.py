@@ -20,6 +20,8 @@ from mixtconv.training.label_settings import LabelSettings
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
+NAMED_WEIGHTS = ("auto", "imagenet", "none")
+"""Weights to start from that are neither a file nor of the hub."""
 
 
 @dataclass(frozen=True)

@@ -44,20 +44,27 @@ INLINE TARGET void NAME(store)(char *row, int64_t at, NAME(floats) value, int ha
     }
 }
 
-/* One vector of one frame. Stored past the caches if `streamed`, it does not read the cache line that
-   it fills, and does not push out what is still needed. */
+#if defined(__x86_64__)
+/* Store a vector that begins where it should in memory past the caches: the line that it fills is not
+   read, and pushes out nothing that is still needed. */
+INLINE TARGET void NAME(stream)(float *at, NAME(floats) value) {
+#if LANES == 16
+    _mm512_stream_ps(at, (__m512)value);
+#elif LANES == 8
+    _mm256_stream_ps(at, (__m256)value);
+#else
+    _mm_stream_ps(at, (__m128)value);
+#endif
+}
+#endif
+
+/* One vector of one frame, past the caches if `streamed`. */
 INLINE TARGET void NAME(store_frame)(const Run *run, int64_t frame, int64_t at, NAME(floats) value,
                                      int half, int streamed) {
     char *row = run->target.data + frame * run->target.bytes;
 #if defined(__x86_64__)
     if (streamed) {
-#if LANES == 16
-        _mm512_stream_ps((float *)row + at, (__m512)value);
-#elif LANES == 8
-        _mm256_stream_ps((float *)row + at, (__m256)value);
-#else
-        _mm_stream_ps((float *)row + at, (__m128)value);
-#endif
+        NAME(stream)((float *)row + at, value);
         return;
     }
 #endif
@@ -215,7 +222,7 @@ INLINE TARGET int64_t NAME(start_of)(const NAME(Cut) * cut, int64_t number, NAME
             (i = NAME(start_of)(&(cut), number, &mask)) >= 0)
 
 INLINE TARGET void NAME(weights_of_row)(const Run *run, int64_t row, NAME(floats) * weights,
-                                         int count) {
+                                        int count) {
     const float *of_row = run->weights + row * count;
     for (int j = 0; j < count; j++)
         weights[j] = (NAME(floats)){0} + of_row[run->reversed ? count - 1 - j : j];

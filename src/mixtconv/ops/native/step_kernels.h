@@ -50,13 +50,7 @@ INLINE TARGET void NAME(store_row)(float *row, NAME(floats) value, int64_t some)
 INLINE TARGET void NAME(stream_row)(float *row, NAME(floats) value, int64_t some) {
 #if defined(__x86_64__)
     if (some == LANES && (uintptr_t)row % sizeof value == 0) {
-#if LANES == 16
-        _mm512_stream_ps(row, (__m512)value);
-#elif LANES == 8
-        _mm256_stream_ps(row, (__m256)value);
-#else
-        _mm_stream_ps(row, (__m128)value);
-#endif
+        NAME(stream)(row, value);
         return;
     }
 #endif
