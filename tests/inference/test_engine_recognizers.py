@@ -88,10 +88,20 @@ def test_several_threads_get_their_own_clips_answers(name: str, folder: Path) ->
 def test_a_clip_gets_the_same_alone_and_among_others(name: str, folder: Path) -> None:
     recognizer = EngineRecognizer(folder / name)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 4, 3, 32, 32), dtype=np.uint8)
-    for count in (1, 3, 2, 1):  # OpenVINO has a network of its own for one
+    for count in (1, 3, 2, 1):
         together = recognizer.batch_logits([*pixels[:count]])
         alone = [recognizer.view_logits(views) for views in pixels[:count]]
         np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2"])
+def test_logits_stay_when_their_engine_runs_again(name: str, folder: Path) -> None:
+    recognizer = EngineRecognizer(folder / name)
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 1, 4, 3, 32, 32), dtype=np.uint8)
+    logits = recognizer.batch_logits([first])
+    before = logits.copy()
+    assert not np.array_equal(recognizer.batch_logits([second]), before)
+    np.testing.assert_array_equal(logits, before)
 
 
 def test_an_engine_that_cannot_do_better_runs_one_at_a_time(folder: Path) -> None:

@@ -24,12 +24,12 @@ the oldest, and takes the number of the frame, from which it knows the frame of 
     ring      (B, C, D * H, W): as rows; of tokens (B, 1, D * L, C). The sum over the past of a
               channel is a product of matrices, 1 x D with D x (H * W), which reads every value once
               and writes one frame.
-    ring_sum  the same, added to the new frame of all channels at once: OpenVINO keeps channels
-              last, and takes long to split a frame by its channels.
+    ring_last (B, 1, D * L, C), of tokens and of the L = H * W places of a feature map: OpenVINO
+              keeps these with the channels last, and joins the products and sums of all slots.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from itertools import accumulate
 from typing import Literal, Protocol, cast
 
@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from mixtconv.exporting.clip_layout import TimeKernel
 from mixtconv.inference.engines.past import NUMBER, Ring, State
 
-StreamLayoutName = Literal["volume", "rows", "rows_last", "ring", "ring_sum"]
+StreamLayoutName = Literal["volume", "rows", "rows_last", "ring", "ring_last"]
 
 
 class Past:
@@ -104,6 +104,17 @@ class Past:
         C, H, W = x.shape[1:]
         ring = Ring(slots, output, (C, H, W), channels.start)
         return self._of(State(name, (channels.stop - channels.start, slots * H, W), ring), x)
+
+    def ring_of_tokens(self, name: str, x: Tensor, *, slots: int) -> Tensor:
+        """A ring (B, 1, D * L, C) of tokens (B, L, C), with the new ones as an output of its own.
+
+        Args:
+            name: of the ring.
+            x: the tokens of the new frame.
+            slots: D.
+        """
+        frame, output = x.unsqueeze(1), f"new_{name}"
+        return self.ring(name, frame, output=output, channels=slice(0, 1), slots=slots)
 
     def slot(self, slots: int) -> Tensor:
         """The slot (B,) of the new frame of each stream in a ring of so many."""
@@ -271,10 +282,21 @@ class RingKernel(nn.Module):
         return torch.matmul(self._weights(slot).unsqueeze(2), frames)
 
     def of_tokens(self, ring: Tensor, slot: Tensor) -> Tensor:
-        """(B, 1, D * L, C), and the slot (B,) of the new frame -> products (B, D, L, C)."""
+        """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C)."""
         B, _, tokens, C = ring.shape
-        frames = ring.reshape(B, self.num_slots, tokens // self.num_slots, C)
-        return frames * self._weights(slot).transpose(1, 2).unsqueeze(2)
+        places = tokens // self.num_slots
+        frames = ring.reshape(B, self.num_slots, places, C)
+        products = frames * self._weights(slot).transpose(1, 2).unsqueeze(2)
+        # As a product with ones: ONNX Runtime takes three times as long for a sum.
+        ones = products.new_ones(1, self.num_slots)
+        return torch.matmul(ones, products.reshape(B, self.num_slots, -1)).reshape(B, places, C)
+
+    def slot_by_slot(self, ring: Tensor, slot: Tensor) -> Tensor:
+        """The same as `of_tokens`, with a product and a sum for each slot."""
+        frames = ring.squeeze(1).split(ring.shape[2] // self.num_slots, dim=1)  # D of (B, L, C)
+        weights = self._weights(slot).transpose(1, 2).split(1, dim=1)  # D of (B, 1, C)
+        products = [frame * weight for frame, weight in zip(frames, weights, strict=True)]
+        return reduce(torch.add, products)
 
     def _weights(self, slot: Tensor) -> Tensor:
         """(B, C, D)"""
@@ -321,19 +343,29 @@ class RingStep(FrameStep):
         return total(ring, self.past.slot(total.num_slots))
 
 
-class RingSumStep(RingStep):
-    """The same, with the sums over the past added to all channels of the new frame at once."""
+class LastRingStep(RingStep):
+    """The same with rings whose channels are last (1, D * H * W, C_m).
+
+    OpenVINO moves nothing where a feature map becomes tokens, or tokens a feature map, if these are
+    the steps next to it: of the frame, cut into groups, to the outputs; of the sums over the past
+    to the addition, which is of all channels at once.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         weights = [self.get_buffer(f"now_{number}") for number in range(len(self.kernels))]
+        before = torch.cat([self._before(n, x) for n in range(len(self.kernels))], dim=2)
+        return x * torch.cat(weights, dim=1) + before.transpose(1, 2).reshape(x.shape)
+
+    def _before(self, number: int, x: Tensor) -> Tensor:
+        """The sum of one kernel over the frames before: (B, H * W, C_m)."""
         B, _, H, W = x.shape
-        before = [
-            self._before(number, x)
-            if kernel.first
-            else x.new_zeros(B, self.sizes[number], 1, H * W)
-            for number, kernel in enumerate(self.kernels)
-        ]
-        return x * torch.cat(weights, dim=1) + torch.cat(before, dim=1).reshape(x.shape)
+        if self.kernels[number].first == 0:
+            return x.new_zeros(B, H * W, self.sizes[number])
+        name = self.state_name(number)
+        total = cast(RingKernel, self.sums[name])
+        tokens = x[:, self.channels[number]].flatten(2).transpose(1, 2)
+        ring = self.past.ring_of_tokens(name, tokens, slots=total.num_slots)
+        return total.slot_by_slot(ring, self.past.slot(total.num_slots))
 
 
 WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {
@@ -342,7 +374,7 @@ WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {
     "rows_last": LastChannelsStep,
 }
 """The step of a kernel by the layout of its window."""
-RINGS: dict[StreamLayoutName, type[RingStep]] = {"ring": RingStep, "ring_sum": RingSumStep}
+RINGS: dict[StreamLayoutName, type[RingStep]] = {"ring": RingStep, "ring_last": LastRingStep}
 
 
 def frame_step(

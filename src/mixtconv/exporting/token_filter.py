@@ -248,35 +248,28 @@ class TokenRingStep(TokenStep):
         super().__init__(name, kernels, past, layout)
         self.sums = self.looking_back(RingKernel)
 
+    sum_over_past = staticmethod(RingKernel.of_tokens)
+    """(kernel, ring, slot of the new frame) -> its sum over the past."""
+
     def _step(self, number: int, part: Tensor) -> Tensor:
         kernel, name = self.kernels[number], self.state_name(number)
         if kernel.first == 0:
             return super()._step(number, part)
-        total, frame = cast(RingKernel, self.sums[name]), part.unsqueeze(1)
-        ring = self.past.ring(
-            name, frame, output=f"new_{name}", channels=slice(0, 1), slots=total.num_slots
-        )
-        products = total.of_tokens(ring, self.past.slot(total.num_slots))
-        return part * kernel.weight[:, 0, -1] + self._sum(products)
-
-    def _sum(self, products: Tensor) -> Tensor:
-        """(B, D, P * L, C_m) -> (B, P * L, C_m)"""
-        B, D, places, C = products.shape
-        # As a product with ones: ONNX Runtime takes three times as long for a sum.
-        total = torch.matmul(products.new_ones(1, D), products.reshape(B, D, -1))
-        return total.reshape(B, places, C)
+        total = cast(RingKernel, self.sums[name])
+        ring = self.past.ring_of_tokens(name, part, slots=total.num_slots)
+        before = self.sum_over_past(total, ring, self.past.slot(total.num_slots))
+        return part * kernel.weight[:, 0, -1] + before
 
 
-class TokenRingSumStep(TokenRingStep):
-    """The same with plain sums, which are quicker in OpenVINO."""
+class SlotBySlotStep(TokenRingStep):
+    """The same, slot by slot, which OpenVINO joins."""
 
-    def _sum(self, products: Tensor) -> Tensor:
-        return products.sum(dim=1)
+    sum_over_past = staticmethod(RingKernel.slot_by_slot)
 
 
 TOKEN_RINGS: dict[StreamLayoutName, type[TokenRingStep]] = {
     "ring": TokenRingStep,
-    "ring_sum": TokenRingSumStep,
+    "ring_last": SlotBySlotStep,
 }
 """The step on tokens by the layout of rings; others have windows."""
 

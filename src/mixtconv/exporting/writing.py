@@ -101,7 +101,7 @@ TARGETS: dict[TargetName, Target] = {
         stream="ring",
     ),
     "openvino": Target(
-        EXPORTED_SUFFIXES["openvino"], ("openvino",), "volume", _write_openvino, stream="ring_sum"
+        EXPORTED_SUFFIXES["openvino"], ("openvino",), "volume", _write_openvino, stream="ring_last"
     ),
     "torch": Target(EXPORTED_SUFFIXES["torch"], (), "stacked", _write_torch),
     "litert": Target(

@@ -70,7 +70,11 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs, for inputs of any batch size B."""
+        """All outputs, for inputs of any batch size B.
+
+        New frames of rings are to be put in their slots before the thread's next call, which may
+        overwrite them.
+        """
 
     @contextmanager
     def concurrent(self, count: int) -> Iterator["Engine"]:

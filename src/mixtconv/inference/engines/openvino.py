@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 
 from mixtconv.inference.engines.base import Array, Description, Engine, Sizes, import_engine
+from mixtconv.inference.engines.one_by_one import OneByOneEngine
 from mixtconv.models.spec import METADATA_KEY
 
 
-class OpenVinoEngine(Engine):
-    """A network in OpenVINO; see `opening.open_engine`."""
+class OpenVinoEngine(OneByOneEngine):
+    """A network in OpenVINO; see `opening.open_engine`.
+
+    Its files take any batch, and are run with all sizes fixed, one clip or stream at a time:
+    OpenVINO joins operations then that it else runs one by one, which brings more than batches do.
+    """
 
     def __init__(self, path: Path, num_threads: int | None = None, *, streams: int = 1) -> None:
         openvino = import_engine("openvino", path)
@@ -28,60 +33,46 @@ class OpenVinoEngine(Engine):
             settings["NUM_STREAMS"] = str(streams)
         if num_threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
-        self._num_threads, self._settings = num_threads, settings
-        self._networks: dict[bool, Any] = {}
-        self._compiling = threading.Lock()
+        self._num_threads = num_threads
         try:
-            self._model = model = self._core.read_model(path)
+            model = self._core.read_model(path)
             is_ours = model.has_rt_info([METADATA_KEY])
             text = model.get_rt_info([METADATA_KEY]).astype(str) if is_ours else None
             description = Description.from_json(text, path)
-            self._network(is_single=True)
+            inputs, outputs = (
+                {port.get_any_name(): _sizes(port) for port in ports}
+                for ports in (model.inputs, model.outputs)
+            )
+            model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+            with kept_signal_stack():
+                self._network = self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise ValueError(
                 f"{path} cannot be read by OpenVINO, which also needs {path.with_suffix('.bin')}: "
                 f"{reason}"
             ) from error
-        inputs, outputs = (
-            {port.get_any_name(): _sizes(port) for port in ports}
-            for ports in (model.inputs, model.outputs)
-        )
         super().__init__(path, description, inputs, outputs)
+        states = description.states or ()
+        self._new_frames = {state.ring.output for state in states if state.ring}
         self._requests = threading.local()  # a network's request runs one input at a time
 
     @contextmanager
     def concurrent(self, count: int) -> Iterator[Engine]:
         yield OpenVinoEngine(self.path, self._num_threads, streams=count)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run_one(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        is_single = all(len(array) == 1 for array in arrays.values())
-        requests: dict[bool, Any] = self._requests.__dict__.setdefault("own", {})
-        if is_single not in requests:
-            requests[is_single] = self._network(is_single=is_single).create_infer_request()
-        results = requests[is_single].infer(arrays, share_inputs=True)  # reads without a copy
-        return {name: results[name] for name in self._outputs}
-
-    def _network(self, *, is_single: bool) -> Any:
-        """The compiled network of one clip or stream, or of any number of them.
-
-        Where all sizes are fixed OpenVINO joins operations that it else runs one by one: a frame of
-        a stream takes a tenth less. That of any number is compiled when it is first needed.
-        """
-        with self._compiling:
-            if is_single not in self._networks:
-                model = self._model
-                if is_single:
-                    model = model.clone()
-                    model.reshape(
-                        {port: [1, *list(port.partial_shape)[1:]] for port in model.inputs}
-                    )
-                with kept_signal_stack():
-                    self._networks[is_single] = self._core.compile_model(
-                        model, "CPU", self._settings
-                    )
-            return self._networks[is_single]
+        request = self._requests.__dict__.get("own")
+        if request is None:
+            request = self._requests.own = self._network.create_infer_request()
+        # Neither copied in nor out; what the request's next frame overwrites is copied here, but
+        # for new frames, which are in their slots by then.
+        results = request.infer(arrays, share_inputs=True, share_outputs=True)
+        return {
+            name: results[name] if name in self._new_frames else results[name].copy()
+            for name in self._outputs
+        }
 
 
 class _Stack(ctypes.Structure):
