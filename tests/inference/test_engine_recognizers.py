@@ -18,8 +18,9 @@ import torch
 from mixtconv.cli.main import main
 from mixtconv.exporting.export import export_model
 from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStreamingRecognizer
-from mixtconv.inference.engines.base import Engine
+from mixtconv.inference.engines.base import LOGITS, VIDEO, Engine
 from mixtconv.inference.engines.onnx import OnnxEngine
+from mixtconv.inference.engines.opening import open_engine
 from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
@@ -102,6 +103,19 @@ def test_logits_stay_when_their_engine_runs_again(name: str, folder: Path) -> No
     before = logits.copy()
     assert not np.array_equal(recognizer.batch_logits([second]), before)
     np.testing.assert_array_equal(logits, before)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pt2"])
+def test_an_engine_reads_what_is_in_its_inputs_now(name: str, folder: Path) -> None:
+    engine = open_engine(folder / name)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 4, 3, 32, 32), dtype=np.uint8)
+    clips = [engine.normalized(clip) for clip in pixels]
+    expected = [engine.run({VIDEO: clip.copy()})[LOGITS] for clip in clips]
+    array = clips[0].copy()
+    for number in (0, 1, 1, 2, 0):  # in the same memory, as rings are
+        array[:] = clips[number]
+        np.testing.assert_array_equal(engine.run({VIDEO: array})[LOGITS], expected[number])
+        np.testing.assert_array_equal(engine.run({VIDEO: clips[1]})[LOGITS], expected[1])
 
 
 def test_an_engine_that_cannot_do_better_runs_one_at_a_time(folder: Path) -> None:
