@@ -57,6 +57,17 @@ def test_every_variant_is_trained_with_every_seed_once(
     assert trained[6].startswith("tsn-seed4") and trained[6] != trained[0]
 
 
+def test_weights_that_do_not_fit_all_variants_are_refused_before_any_is_trained(
+    tiny_settings: Settings, trained: list[str], tmp_path: Path
+) -> None:
+    weights = tmp_path / "start.safetensors"
+    settings = tiny_settings(epochs=1, weights=str(weights))
+    save_model(create_model(settings.model, 2, num_frames=2, image_size=32), weights)
+    with pytest.raises(ValueError, match="weights do not fit tsn_test_resnet .*: train the same"):
+        ablate(settings, SMALL)
+    assert trained == []
+
+
 def test_other_weights_in_the_same_file_are_another_run(
     tiny_settings: Settings, trained: list[str], tmp_path: Path
 ) -> None:

@@ -36,7 +36,11 @@ from mixtconv.models.location import MODEL_FILE
 from mixtconv.models.systems.factory import FAMILIES, FAMILY_DEFAULTS, split_name
 from mixtconv.ops import MixTConv, TemporalConv, create_operation
 from mixtconv.training.fit import train
-from mixtconv.training.initial_weights import content_of_weights, model_settings
+from mixtconv.training.initial_weights import (
+    content_of_weights,
+    model_settings,
+    refuse_unfit_weights,
+)
 from mixtconv.training.open_teachers import content_of_teacher
 from mixtconv.training.plan import (
     fingerprint,
@@ -198,12 +202,15 @@ def _ablate(settings: TrainingSettings, axes: AblationAxes) -> Ablation:
     contents = recorded_contents(videos_by_name(catalog))
     # Building every model first refuses impossible variants before anything is trained.
     costs: dict[Variant, Complexity] = {}
+    models = []
     for variant in variants:
         run = _of_variant(settings, variant)
         model = abstract_model(run.model, num_classes, **model_settings(run))
         if run.train == "temporal":
             trained_parameters(model)  # raises if there are none
         costs[variant] = complexity(model)
+        models.append(model)
+    refuse_unfit_weights(settings.weights, models)
     hashes = [fingerprint(catalog)]
     if (weights := content_of_weights(settings.weights)) is not None:
         hashes.append(weights)

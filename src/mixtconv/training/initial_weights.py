@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mixtconv.models import ModelSpec, VideoClassifier, create_model, load_model
 from mixtconv.models.backbone import (
     average_first_layer,
 )
+from mixtconv.models.checkpoint_file import StateDict
 from mixtconv.models.file import is_model_file
 from mixtconv.models.frozen_trunk import WeightsOrigin, mark_origin
 from mixtconv.models.location import HUB_PREFIX, find_model_file
@@ -129,16 +130,49 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
     for name, before in trained.spec.fields_of(TemporalSettings).items():
         if before != operation[name]:
             logger.warning("%s has %s %s, this run has %s", path, name, before, operation[name])
+    if model.spec.causal and not trained.spec.causal:
+        logger.info("%s is centred: its taps of later frames move to the frame itself", path)
+    if trained.spec.classes != model.spec.classes:
+        logger.info("%s has other classes: its last layer is not used", path)
+    model.load_state_dict(_fitting_weights(trained, model, path), strict=False)
+    frozen = trained.frozen_trunk
+    of_file = WeightsOrigin(trained.spec.name, path.name, file=str(path.resolve()))
+    mark_origin(model, of_file if frozen is None else frozen.origin)
+    return InitialModel(model, str(path))
+
+
+def refuse_unfit_weights(weights: str, models: Iterable[VideoClassifier]) -> None:
+    """Refuse to start from a trained recognizer that does not fit all models.
+
+    Args:
+        weights: as of `--weights`; of what is no trained recognizer nothing is checked.
+        models: may be without values (`torch.device("meta")`).
+
+    Raises:
+        ValueError: the weights have other names or shapes, or are of a causal recognizer alone.
+    """
+    if not is_recognizer(weights):
+        return
+    path = find_model_file(weights)
+    trained = load_model(path)
+    for model in models:
+        _fitting_weights(trained, model, path)
+
+
+def _fitting_weights(trained: VideoClassifier, model: VideoClassifier, path: Path) -> StateDict:
+    """The weights of a trained recognizer that another one starts from.
+
+    Raises:
+        ValueError: they do not fit.
+    """
     state = trained.state_dict()
     if trained.spec.causal and not model.spec.causal:
         raise ValueError(f"{path} is causal; train it with --causal, or start from other weights")
     if model.spec.causal and not trained.spec.causal:
-        logger.info("%s is centred: its taps of later frames move to the frame itself", path)
         state = causal_weights(trained)
     if trained.spec.modality == "rgb":
         state = average_first_layer(state, model)
     if trained.spec.classes != model.spec.classes:
-        logger.info("%s has other classes: its last layer is not used", path)
         state = {key: value for key, value in state.items() if not key.startswith("head.")}
     expected = model.state_dict()
     unfit = [key for key in state if key not in expected or expected[key].shape != state[key].shape]
@@ -148,11 +182,7 @@ def _fine_tuned(model: VideoClassifier, path: Path) -> InitialModel:
             f"{path} is a {_described(trained)}, whose weights do not fit {_described(model)} "
             f"({(unfit + missing)[0]} and {len(unfit + missing) - 1} more): train the same model"
         )
-    model.load_state_dict(state, strict=False)
-    frozen = trained.frozen_trunk
-    of_file = WeightsOrigin(trained.spec.name, path.name, file=str(path.resolve()))
-    mark_origin(model, of_file if frozen is None else frozen.origin)
-    return InitialModel(model, str(path))
+    return state
 
 
 def _described(model: VideoClassifier) -> str:
