@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from mixtconv._version import __version__
 from mixtconv.exporting.clip_graph import rewrite, traced
 from mixtconv.exporting.clip_layout import FoldedTemporalConv, LayoutName, TimeKernel
-from mixtconv.exporting.stream_layout import Past, StreamLayoutName, frame_step
-from mixtconv.exporting.token_filter import TOKEN_RINGS, TokenStep, on_tokens, step_tokens
+from mixtconv.exporting.stream_layout import RINGS, Past, StreamLayoutName, frame_step
+from mixtconv.exporting.token_filter import TokenRingStep, TokenStep, on_tokens, step_tokens
 from mixtconv.inference.engines.base import (
     FRAME,
     VIDEO,
@@ -246,7 +246,7 @@ def _step_tokens(network: nn.Module, past: Past, layout: StreamLayoutName) -> No
     for name, module in list(network.named_modules()):
         tokens = on_tokens(module)
         if tokens is not None:
-            step = TOKEN_RINGS.get(layout, TokenStep)
+            step = TokenRingStep if layout in RINGS else TokenStep
             make = partial(step, _state_name(name), past=past, layout=module.layout)
             step_tokens(network, name, _kernels(tokens), step=make)
 

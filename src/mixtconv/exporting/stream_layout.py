@@ -25,7 +25,7 @@ the oldest, and takes the number of the frame, from which it knows the frame of 
               channel is a product of matrices, 1 x D with D x (H * W), which reads every value once
               and writes one frame.
     ring_last (B, 1, D * L, C), of tokens and of the L = H * W places of a feature map: OpenVINO
-              keeps these with the channels last, and joins the products and sums of all slots.
+              keeps these with the channels last, so that nothing is moved.
 """
 
 from collections.abc import Callable, Sequence
@@ -282,17 +282,11 @@ class RingKernel(nn.Module):
         return torch.matmul(self._weights(slot).unsqueeze(2), frames)
 
     def of_tokens(self, ring: Tensor, slot: Tensor) -> Tensor:
-        """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C)."""
-        B, _, tokens, C = ring.shape
-        places = tokens // self.num_slots
-        frames = ring.reshape(B, self.num_slots, places, C)
-        products = frames * self._weights(slot).transpose(1, 2).unsqueeze(2)
-        # As a product with ones: ONNX Runtime takes three times as long for a sum.
-        ones = products.new_ones(1, self.num_slots)
-        return torch.matmul(ones, products.reshape(B, self.num_slots, -1)).reshape(B, places, C)
+        """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C).
 
-    def slot_by_slot(self, ring: Tensor, slot: Tensor) -> Tensor:
-        """The same as `of_tokens`, with a product and a sum for each slot."""
+        With a product and a sum for each slot: OpenVINO joins these, and in ONNX Runtime a sum over
+        an axis of slots takes three times as long.
+        """
         frames = ring.squeeze(1).split(ring.shape[2] // self.num_slots, dim=1)  # D of (B, L, C)
         weights = self._weights(slot).transpose(1, 2).split(1, dim=1)  # D of (B, 1, C)
         products = [frame * weight for frame, weight in zip(frames, weights, strict=True)]
@@ -365,7 +359,7 @@ class LastRingStep(RingStep):
         total = cast(RingKernel, self.sums[name])
         tokens = x[:, self.channels[number]].flatten(2).transpose(1, 2)
         ring = self.past.ring_of_tokens(name, tokens, slots=total.num_slots)
-        return total.slot_by_slot(ring, self.past.slot(total.num_slots))
+        return total.of_tokens(ring, self.past.slot(total.num_slots))
 
 
 WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixtconv.exporting.clip_layout import TimeKernel
-from mixtconv.exporting.stream_layout import FrameStep, Past, RingKernel, StreamLayoutName
+from mixtconv.exporting.stream_layout import FrameStep, Past, RingKernel
 from mixtconv.models.folded_filter import FoldedTemporalFilter
 from mixtconv.models.structure.token_layout import TokenLayout, TokenOperation
 
@@ -248,30 +248,14 @@ class TokenRingStep(TokenStep):
         super().__init__(name, kernels, past, layout)
         self.sums = self.looking_back(RingKernel)
 
-    sum_over_past = staticmethod(RingKernel.of_tokens)
-    """(kernel, ring, slot of the new frame) -> its sum over the past."""
-
     def _step(self, number: int, part: Tensor) -> Tensor:
         kernel, name = self.kernels[number], self.state_name(number)
         if kernel.first == 0:
             return super()._step(number, part)
         total = cast(RingKernel, self.sums[name])
         ring = self.past.ring_of_tokens(name, part, slots=total.num_slots)
-        before = self.sum_over_past(total, ring, self.past.slot(total.num_slots))
+        before = total.of_tokens(ring, self.past.slot(total.num_slots))
         return part * kernel.weight[:, 0, -1] + before
-
-
-class SlotBySlotStep(TokenRingStep):
-    """The same, slot by slot, which OpenVINO joins."""
-
-    sum_over_past = staticmethod(RingKernel.slot_by_slot)
-
-
-TOKEN_RINGS: dict[StreamLayoutName, type[TokenRingStep]] = {
-    "ring": TokenRingStep,
-    "ring_last": SlotBySlotStep,
-}
-"""The step on tokens by the layout of rings; others have windows."""
 
 
 ON_TOKENS = (TokenOperation, TokenFilter, FilteredProjection, TokenStep)

@@ -1,4 +1,4 @@
-"""Engines whose files are for one clip, or one frame of one stream."""
+"""Engines that run one clip, or one frame of one stream, at a time."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
