@@ -63,7 +63,7 @@ def test_weights_that_do_not_fit_all_variants_are_refused_before_any_is_trained(
     weights = tmp_path / "start.safetensors"
     settings = tiny_settings(epochs=1, weights=str(weights))
     save_model(create_model(settings.model, 2, num_frames=2, image_size=32), weights)
-    with pytest.raises(ValueError, match="weights do not fit tsn_test_resnet .*: train the same"):
+    with pytest.raises(ValueError, match=r"weights do not fit tsn_test_resnet .*: train the same"):
         ablate(settings, SMALL)
     assert trained == []
 
