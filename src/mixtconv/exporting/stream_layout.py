@@ -21,11 +21,10 @@ the oldest, and takes the number of the frame, from which it knows the frame of 
     ring, D = 3:   | frame 3 | frame 4 | frame 2 |  and frame 5 comes
     next ring:     | frame 3 | frame 4 | frame 5 |
 
-    ring      (B, C, D * H, W): as rows; of tokens (B, 1, D * L, C). The sum over the past of a
-              channel is a product of matrices, 1 x D with D x (H * W), which reads every value once
-              and writes one frame.
-    ring_last (B, 1, D * L, C), of tokens and of the L = H * W places of a feature map: OpenVINO
-              keeps these with the channels last, so that nothing is moved.
+    ring      (B, C, D * H, W): as rows. The sum over the past of a channel is a product of
+              matrices, 1 x D with D x (H * W), which reads every value once and writes one frame.
+    ring_last (B, 1, D * L, C), of the L = H * W places of a feature map: as OpenVINO keeps it, so
+              that nothing is moved. Tokens have such rings in every engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -284,8 +283,8 @@ class RingKernel(nn.Module):
     def of_tokens(self, ring: Tensor, slot: Tensor) -> Tensor:
         """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C).
 
-        With a product and a sum for each slot: OpenVINO joins these, and in ONNX Runtime a sum over
-        an axis of slots takes three times as long.
+        With a product and a sum for each slot, which OpenVINO joins; ONNX Runtime is as fast with
+        these as with a product of matrices.
         """
         frames = ring.squeeze(1).split(ring.shape[2] // self.num_slots, dim=1)  # D of (B, L, C)
         weights = self._weights(slot).transpose(1, 2).split(1, dim=1)  # D of (B, 1, C)
@@ -297,8 +296,8 @@ class RingKernel(nn.Module):
         return self.get_buffer("weights").index_select(0, slot)
 
 
-class RingStep(FrameStep):
-    """The same with a ring for each kernel that looks back; all kernels are depthwise."""
+class _Rings(FrameStep):
+    """What steps with a ring for each kernel that looks back have; all kernels are depthwise."""
 
     def __init__(self, name: str, kernels: Sequence[TimeKernel], past: Past) -> None:
         super().__init__(name, kernels, past)
@@ -309,6 +308,10 @@ class RingStep(FrameStep):
         ]
         for number, kernel in enumerate(kernels):
             self.register_buffer(f"now_{number}", kernel.weight[:, 0, -1].view(1, -1, 1, 1))
+
+
+class RingStep(_Rings):
+    """The same with rings (C_m, D * H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         parts = x.split(self.sizes, dim=1)
@@ -337,12 +340,12 @@ class RingStep(FrameStep):
         return total(ring, self.past.slot(total.num_slots))
 
 
-class LastRingStep(RingStep):
+class LastRingStep(_Rings):
     """The same with rings whose channels are last (1, D * H * W, C_m).
 
-    OpenVINO moves nothing where a feature map becomes tokens, or tokens a feature map, if these are
-    the steps next to it: of the frame, cut into groups, to the outputs; of the sums over the past
-    to the addition, which is of all channels at once.
+    Only outputs of the network and sums over the past are tokens. The product with the new frame
+    and the addition are of feature maps: OpenVINO would move the map for tokens that it computes
+    with further.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -368,7 +371,10 @@ WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {
     "rows_last": LastChannelsStep,
 }
 """The step of a kernel by the layout of its window."""
-RINGS: dict[StreamLayoutName, type[RingStep]] = {"ring": RingStep, "ring_last": LastRingStep}
+RINGS: dict[StreamLayoutName, type[RingStep | LastRingStep]] = {
+    "ring": RingStep,
+    "ring_last": LastRingStep,
+}
 
 
 def frame_step(
