@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -47,6 +48,24 @@ def test_what_a_reader_of_files_says_stays_hidden(capfd) -> None:
         _convert()
         raise RuntimeError
     assert capfd.readouterr().err == ""
+
+
+_LOGS_WITHIN = """
+import logging
+from mixtconv._quiet import no_native_messages
+
+with no_native_messages():
+    logging.warning("within")  # gives the root logger a handler, as it has none
+    logging.getLogger("library").addHandler(logging.StreamHandler())
+logging.getLogger("library").warning("after")
+"""
+
+
+def test_what_logs_within_leaves_no_handler_that_would_fail_later() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOGS_WITHIN], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "after\n"
 
 
 def test_two_threads_at_a_time_leave_the_standard_error_as_it_was() -> None:

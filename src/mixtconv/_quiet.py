@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from tempfile import TemporaryFile
+from typing import TextIO
 
 _MOST_LINES = 20
 _BAR = re.compile(r"\d%\|")
@@ -51,7 +52,7 @@ def no_native_messages(*, shown_if_failed: bool = False) -> Iterator[None]:
         shown = os.dup(2)
         os.dup2(hidden.fileno(), 2)
         try:
-            with redirect_stderr(hidden):
+            with redirect_stderr(hidden), _without_handlers_of(hidden):
                 yield
         except BaseException:
             _restore(shown)
@@ -60,6 +61,23 @@ def no_native_messages(*, shown_if_failed: bool = False) -> Iterator[None]:
                 _show_last_lines(hidden.read())
             raise
         _restore(shown)
+
+
+@contextmanager
+def _without_handlers_of(stream: TextIO) -> Iterator[None]:
+    """Take handlers that write to a stream from all loggers at the end of the block.
+
+    A library that calls `logging.warning` within it gives the root logger one, where it has none,
+    and once the stream is closed every message of the process would end in an error.
+    """
+    try:
+        yield
+    finally:
+        for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
+            if isinstance(logger, logging.Logger):  # others are names without a logger yet
+                for handler in [*logger.handlers]:
+                    if getattr(handler, "stream", None) is stream:
+                        logger.removeHandler(handler)
 
 
 def _restore(shown: int) -> None:
