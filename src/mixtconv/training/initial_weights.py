@@ -87,6 +87,8 @@ def content_of_weights(weights: str) -> str | None:
 
 def is_recognizer(weights: str) -> bool:
     """Whether weights to start from are a trained recognizer, here or on the hub."""
+    if weights in NAMED_WEIGHTS:
+        return False
     path = Path(weights)
     is_local = path.exists() and is_model_file(find_model_file(path))
     return is_local or weights.startswith(HUB_PREFIX)
