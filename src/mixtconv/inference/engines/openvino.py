@@ -73,7 +73,7 @@ class OpenVinoEngine(OneByOneEngine):
             name: np.require(array, self._types[name], ["C", "W"]) for name, array in inputs.items()
         }
         # Rings stay where they are, and giving all of them again takes a fifth of a frame's time on
-        # MobileNetV2. If the call fails, it is not known which the request has: all are given again.
+        # MobileNetV2. After a call that failed all are given again, as some may not have arrived.
         given, own["given"] = own["given"], {}
         new = {
             name: array
@@ -107,7 +107,7 @@ def kept_signal_stack() -> Iterator[None]:
     were made, the second one restores the stack of the first, which is unmapped by then, and the
     next signal that Python handles ends in a segmentation fault. OpenVINO 2026.4.1 still does this;
     no issue was open at the time. This can go when the test of signals in
-    `tests/inference/test_engine_recognizers.py` passes without it.
+    `tests/inference/engines/test_openvino.py` passes without it.
 
     >>> with kept_signal_stack():
     ...     pass
