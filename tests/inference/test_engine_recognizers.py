@@ -21,7 +21,6 @@ from mixtconv.inference.engine_recognizers import EngineRecognizer, EngineStream
 from mixtconv.inference.engines.base import LOGITS, VIDEO, Engine
 from mixtconv.inference.engines.onnx import OnnxEngine
 from mixtconv.inference.engines.opening import open_engine
-from mixtconv.inference.engines.torch import TorchEngine
 from mixtconv.inference.loading import load_recognizer, load_streaming_recognizer
 from mixtconv.inference.torch_recognizers import Recognizer, StreamingRecognizer
 from mixtconv.models import VideoClassifier, create_model, save_model
@@ -390,13 +389,3 @@ def test_models_of_motion_are_exported_and_not_run_on_videos(tmp_path: Path) -> 
         ValueError, match="takes flow; of exported models those of modality rgb and"
     ):
         EngineRecognizer(tmp_path / "flow.onnx")
-
-
-def test_a_program_that_fails_as_it_runs_is_named() -> None:
-    """As one whose types were changed inside, which nothing checks before."""
-    engine = object.__new__(TorchEngine)
-    engine._torch, engine._inputs, engine._path = torch, ["video"], Path("model.pt2")
-    engine._network = lambda video: video @ torch.zeros(3, dtype=torch.int16)
-    with pytest.raises(ValueError, match=r"^model\.pt2 fails in torch, is it damaged\? ") as error:
-        engine.run({"video": np.zeros(3, np.float32)})
-    assert "\n" not in str(error.value)

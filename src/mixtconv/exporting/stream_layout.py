@@ -104,17 +104,6 @@ class Past:
         ring = Ring(slots, output, (C, H, W), channels.start)
         return self._of(State(name, (channels.stop - channels.start, slots * H, W), ring), x)
 
-    def ring_of_tokens(self, name: str, x: Tensor, *, slots: int) -> Tensor:
-        """A ring (B, 1, D * L, C) of tokens (B, L, C), with the new ones as an output of its own.
-
-        Args:
-            name: of the ring.
-            x: the tokens of the new frame.
-            slots: D.
-        """
-        frame, output = x.unsqueeze(1), f"new_{name}"
-        return self.ring(name, frame, output=output, channels=slice(0, 1), slots=slots)
-
     def slot(self, slots: int) -> Tensor:
         """The slot (B,) of the new frame of each stream in a ring of so many."""
         if slots not in self._slots:
@@ -280,14 +269,27 @@ class RingKernel(nn.Module):
         frames = ring.reshape(B, C, self.num_slots, rows // self.num_slots * columns)
         return torch.matmul(self._weights(slot).unsqueeze(2), frames)
 
-    def of_tokens(self, ring: Tensor, slot: Tensor) -> Tensor:
-        """(B, 1, D * L, C), and the slot (B,) of the new frame -> (B, L, C).
+    def of_tokens(self, new: Tensor, name: str, past: Past) -> Tensor:
+        """The sum over the tokens before: (B, L, C) -> same.
 
         With a product and a sum for each slot, which OpenVINO joins; ONNX Runtime is as fast with
         these as with a product of matrices.
+
+        Args:
+            new: the tokens of the new frame, which are an output.
+            name: of the ring (B, 1, D * L, C).
+            past: has the ring.
         """
-        frames = ring.squeeze(1).split(ring.shape[2] // self.num_slots, dim=1)  # D of (B, L, C)
-        weights = self._weights(slot).transpose(1, 2).split(1, dim=1)  # D of (B, 1, C)
+        ring = past.ring(
+            name,
+            new.unsqueeze(1),
+            output=f"new_{name}",
+            channels=slice(0, 1),
+            slots=self.num_slots,
+        )
+        of_slots = self._weights(past.slot(self.num_slots))
+        frames = ring.squeeze(1).split(new.shape[1], dim=1)  # D of (B, L, C)
+        weights = of_slots.transpose(1, 2).split(1, dim=1)  # D of (B, 1, C)
         products = [frame * weight for frame, weight in zip(frames, weights, strict=True)]
         return reduce(torch.add, products)
 
@@ -359,10 +361,8 @@ class LastRingStep(_Rings):
         if self.kernels[number].first == 0:
             return x.new_zeros(B, H * W, self.sizes[number])
         name = self.state_name(number)
-        total = cast(RingKernel, self.sums[name])
         tokens = x[:, self.channels[number]].flatten(2).transpose(1, 2)
-        ring = self.past.ring_of_tokens(name, tokens, slots=total.num_slots)
-        return total.of_tokens(ring, self.past.slot(total.num_slots))
+        return cast(RingKernel, self.sums[name]).of_tokens(tokens, name, self.past)
 
 
 WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {
@@ -371,10 +371,7 @@ WINDOWS: dict[StreamLayoutName, type[VolumeStep]] = {
     "rows_last": LastChannelsStep,
 }
 """The step of a kernel by the layout of its window."""
-RINGS: dict[StreamLayoutName, type[RingStep | LastRingStep]] = {
-    "ring": RingStep,
-    "ring_last": LastRingStep,
-}
+RINGS: dict[StreamLayoutName, type[_Rings]] = {"ring": RingStep, "ring_last": LastRingStep}
 
 
 def frame_step(

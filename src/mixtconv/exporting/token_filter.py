@@ -252,9 +252,7 @@ class TokenRingStep(TokenStep):
         kernel, name = self.kernels[number], self.state_name(number)
         if kernel.first == 0:
             return super()._step(number, part)
-        total = cast(RingKernel, self.sums[name])
-        ring = self.past.ring_of_tokens(name, part, slots=total.num_slots)
-        before = total.of_tokens(ring, self.past.slot(total.num_slots))
+        before = cast(RingKernel, self.sums[name]).of_tokens(part, name, self.past)
         return part * kernel.weight[:, 0, -1] + before
 
 

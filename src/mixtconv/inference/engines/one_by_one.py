@@ -22,9 +22,12 @@ class OneByOneEngine(Engine):
         outputs: dict[str, Array] = {}
         for row in range(batch):
             results = self.run_one({name: array[row : row + 1] for name, array in inputs.items()})
+            if not outputs:
+                outputs = {
+                    name: np.empty((batch, *result.shape[1:]), result.dtype)
+                    for name, result in results.items()
+                }
             for name, result in results.items():
-                if row == 0:
-                    outputs[name] = np.empty((batch, *result.shape[1:]), result.dtype)
                 outputs[name][row] = result[0]  # before the next row may overwrite it
         return outputs
 

@@ -26,7 +26,7 @@ class OpenVinoEngine(OneByOneEngine):
         openvino = import_engine("openvino", path)
         if not _is_network(path):  # otherwise OpenVINO tries every frontend
             raise ValueError(f"{path} cannot be read by OpenVINO: it is no network's XML")
-        self._core = openvino.Core()
+        core = openvino.Core()
         # Float32 on every CPU: OpenVINO defaults to bfloat16 on some
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if streams > 1:
@@ -35,7 +35,7 @@ class OpenVinoEngine(OneByOneEngine):
             settings["INFERENCE_NUM_THREADS"] = str(num_threads)
         self._num_threads = num_threads
         try:
-            model = self._core.read_model(path)
+            model = core.read_model(path)
             is_ours = model.has_rt_info([METADATA_KEY])
             text = model.get_rt_info([METADATA_KEY]).astype(str) if is_ours else None
             description = Description.from_json(text, path)
@@ -45,7 +45,7 @@ class OpenVinoEngine(OneByOneEngine):
             )
             model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
             with kept_signal_stack():
-                self._network = self._core.compile_model(model, "CPU", settings)
+                self._network = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise ValueError(
